@@ -1,0 +1,23 @@
+# Every option of the build. All are prefixed with CKS_; defaults suit a developer at the top level
+# and a packager or a parent project elsewhere.
+option(CKS_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(CKS_BUILD_APPS "Build the applications" ${PROJECT_IS_TOP_LEVEL})
+option(CKS_NATIVE "Compile for the instruction set of this machine" ${PROJECT_IS_TOP_LEVEL})
+option(CKS_WERROR "Treat warnings as errors" OFF)
+set(CKS_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
+set(CKS_DEPS_DIR "" CACHE PATH "Folder made by scripts/deps.sh: headers for a machine without a network")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release or RelWithDebInfo" FORCE)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  message(WARNING "cks: a Debug build computes many times slower than a Release build")
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+endif()

@@ -1,0 +1,138 @@
+#pragma once
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "cks/kernels/common/error.h"
+
+namespace cks {
+
+/// Element types of tensors. float64 exists on the CPU only, for gradient checks and references.
+enum class DType : std::uint8_t { float32, bfloat16, float64, int64, int32, uint8 };
+
+/// How a run multiplies: the mode, not the storage type. Accumulation is always float32 or wider.
+enum class Precision : std::uint8_t { fp32, tf32, bf16 };
+
+/// The upper 16 bits of a float32. Arithmetic happens in float32; conversion rounds to nearest
+/// even.
+struct bfloat16 {
+  std::uint16_t bits = 0;
+
+  bfloat16() = default;
+  explicit bfloat16(float value) {
+    const auto raw = std::bit_cast<std::uint32_t>(value);
+    const bool is_nan = (raw & 0x7fffffffU) > 0x7f800000U;
+    // A NaN keeps its sign and becomes quiet; rounding could otherwise turn it into infinity.
+    bits = is_nan ? static_cast<std::uint16_t>((raw >> 16) | 0x40U)
+                  : static_cast<std::uint16_t>((raw + 0x7fffU + ((raw >> 16) & 1U)) >> 16);
+  }
+  explicit operator float() const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
+};
+
+/// Bytes of one element.
+constexpr std::size_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+    case DType::int32:
+      return 4;
+    case DType::float64:
+    case DType::int64:
+      return 8;
+    case DType::bfloat16:
+      return 2;
+    case DType::uint8:
+      return 1;
+  }
+  return 0;
+}
+
+constexpr const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return "float32";
+    case DType::bfloat16:
+      return "bfloat16";
+    case DType::float64:
+      return "float64";
+    case DType::int64:
+      return "int64";
+    case DType::int32:
+      return "int32";
+    case DType::uint8:
+      return "uint8";
+  }
+  return "?";
+}
+
+constexpr const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+  }
+  return "?";
+}
+
+constexpr bool is_floating(DType dtype) {
+  return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
+}
+
+template <class T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>) {
+    return DType::float32;
+  } else if constexpr (std::is_same_v<T, bfloat16>) {
+    return DType::bfloat16;
+  } else if constexpr (std::is_same_v<T, double>) {
+    return DType::float64;
+  } else if constexpr (std::is_same_v<T, std::int64_t>) {
+    return DType::int64;
+  } else if constexpr (std::is_same_v<T, std::int32_t>) {
+    return DType::int32;
+  } else {
+    static_assert(std::is_same_v<T, std::uint8_t>, "not an element type of tensors");
+    return DType::uint8;
+  }
+}
+
+/// Calls body with a value of the C++ type that stands for dtype: float32 or float64.
+/// Throws DtypeError, naming the operation, for every other dtype.
+template <class Body>
+decltype(auto) visit_real(const char* operation, DType dtype, Body&& body) {
+  if (dtype == DType::float32) {
+    return body(float{});
+  }
+  if (dtype == DType::float64) {
+    return body(double{});
+  }
+  throw DtypeError(std::string(operation) + ": takes float32 or float64, got " + name_of(dtype));
+}
+
+/// As visit_real, for every dtype.
+template <class Body>
+decltype(auto) visit_dtype(DType dtype, Body&& body) {
+  switch (dtype) {
+    case DType::float32:
+      return body(float{});
+    case DType::bfloat16:
+      return body(bfloat16{});
+    case DType::float64:
+      return body(double{});
+    case DType::int64:
+      return body(std::int64_t{});
+    case DType::int32:
+      return body(std::int32_t{});
+    case DType::uint8:
+      break;
+  }
+  return body(std::uint8_t{});
+}
+
+}  // namespace cks

@@ -1,0 +1,38 @@
+#pragma once
+#include <stdexcept>
+#include <string>
+
+namespace cks {
+
+/// Base of every exception that the project throws. The message names the operation, the argument,
+/// what came and what was expected, with all shapes, files and bytes.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A shape, an extent or an option does not fit.
+class ShapeError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A dtype is mixed, unsupported or not the one that was asked for.
+class DtypeError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A device is missing, or tensors live on different devices.
+class DeviceError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A forced convolution plan does not exist or does not take the problem.
+class PlanError : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace cks

@@ -1,0 +1,160 @@
+#include "cks/kernels/common/parallel_for.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cks/kernels/common/error.h"
+
+namespace cks::kernels {
+namespace {
+
+thread_local bool inside_body = false;
+
+/// One job at a time: its blocks are handed out through a counter.
+class ThreadPool {
+ public:
+  static ThreadPool& instance() {
+    static ThreadPool pool;
+    return pool;
+  }
+
+  ~ThreadPool() { stop(); }
+
+  int threads() const { return threads_.load(); }
+
+  void set_threads(int count) {
+    const std::lock_guard job_lock(job_mutex_);
+    if (count != threads_.load()) {
+      stop();
+      threads_ = count;
+    }
+  }
+
+  /// False if another thread's job has the pool.
+  bool try_run(std::int64_t blocks, const BlockBody& body) {
+    const std::unique_lock job_lock(job_mutex_, std::try_to_lock);
+    if (!job_lock.owns_lock()) {
+      return false;
+    }
+    start();
+    {
+      const std::lock_guard lock(mutex_);
+      body_ = &body;
+      blocks_ = blocks;
+      next_ = 0;
+      error_ = nullptr;
+      busy_workers_ = static_cast<int>(workers_.size());
+      ++generation_;
+    }
+    wake_.notify_all();
+    work();
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return busy_workers_ == 0; });
+    body_ = nullptr;
+    if (error_) {
+      std::rethrow_exception(error_);
+    }
+    return true;
+  }
+
+ private:
+  ThreadPool() {
+    const unsigned cores = std::thread::hardware_concurrency();
+    threads_ = cores == 0 ? 1 : static_cast<int>(cores);
+  }
+
+  void start() {
+    while (static_cast<int>(workers_.size()) < threads_.load() - 1) {
+      workers_.emplace_back([this, seen = generation_] { worker_loop(seen); });
+    }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) {
+      worker.join();
+    }
+    workers_.clear();
+    stopping_ = false;
+  }
+
+  void worker_loop(std::uint64_t seen) {
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+        if (stopping_) {
+          return;
+        }
+        seen = generation_;
+      }
+      work();
+      const std::lock_guard lock(mutex_);
+      if (--busy_workers_ == 0) {
+        done_.notify_one();
+      }
+    }
+  }
+
+  void work() {
+    inside_body = true;
+    for (std::int64_t block = next_++; block < blocks_; block = next_++) {
+      try {
+        (*body_)(block);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) {
+          error_ = std::current_exception();
+        }
+        next_ = blocks_;
+      }
+    }
+    inside_body = false;
+  }
+
+  std::atomic<int> threads_{1};
+  std::mutex job_mutex_;  // held for the length of a job
+  std::mutex mutex_;      // guards what follows
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::vector<std::thread> workers_;
+  const BlockBody* body_ = nullptr;
+  std::int64_t blocks_ = 0;
+  std::atomic<std::int64_t> next_{0};
+  std::exception_ptr error_;
+  int busy_workers_ = 0;
+  std::uint64_t generation_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+int num_threads() { return ThreadPool::instance().threads(); }
+
+void set_num_threads(int count) {
+  if (count < 1) {
+    throw Error("set_num_threads: count must be at least 1, got " + std::to_string(count));
+  }
+  ThreadPool::instance().set_threads(count);
+}
+
+void parallel_for(std::int64_t blocks, BlockBody body) {
+  const bool alone = blocks <= 1 || inside_body || num_threads() == 1;
+  if (!alone && ThreadPool::instance().try_run(blocks, body)) {
+    return;
+  }
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    body(block);
+  }
+}
+
+}  // namespace cks::kernels

@@ -1,0 +1,107 @@
+#include "cks/kernels/common/parallel_for.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "cks/kernels/common/error.h"
+
+namespace cks::kernels {
+namespace {
+
+/// Restores the number of threads when a test ends.
+struct ThreadCount {
+  int before = num_threads();
+  ~ThreadCount() { set_num_threads(before); }
+};
+
+TEST_CASE("parallel_for runs each block exactly once for every number of threads") {
+  const ThreadCount restore;
+  for (const int threads : {1, 2, 5, 8}) {
+    set_num_threads(threads);
+    for (const std::int64_t blocks : {0, 1, 2, 3, 7, 1000}) {
+      std::vector<std::atomic<int>> hits(static_cast<std::size_t>(blocks));
+      parallel_for(blocks, [&](std::int64_t block) { ++hits[static_cast<std::size_t>(block)]; });
+      for (const auto& hit : hits) {
+        CHECK(hit == 1);
+      }
+    }
+  }
+}
+
+TEST_CASE("parallel_for_ranges cuts by the grain alone") {
+  const ThreadCount restore;
+  set_num_threads(3);
+  std::vector<std::atomic<int>> hits(10);
+  std::atomic<int> ranges{0};
+  parallel_for_ranges(10, 4, [&](std::int64_t begin, std::int64_t end) {
+    ++ranges;
+    CHECK(begin % 4 == 0);
+    for (std::int64_t i = begin; i < end; ++i) {
+      ++hits[static_cast<std::size_t>(i)];
+    }
+  });
+  CHECK(ranges == 3);
+  for (const auto& hit : hits) {
+    CHECK(hit == 1);
+  }
+}
+
+TEST_CASE("an exception of a body reaches the caller and the pool stays usable") {
+  const ThreadCount restore;
+  set_num_threads(4);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    CHECK_THROWS_AS(parallel_for(100,
+                                 [](std::int64_t block) {
+                                   if (block == 37) {
+                                     throw Error("block 37");
+                                   }
+                                 }),
+                    Error);
+    std::atomic<int> sum{0};
+    parallel_for(100, [&](std::int64_t) { ++sum; });
+    CHECK(sum == 100);
+  }
+}
+
+TEST_CASE("a nested call runs on the calling thread") {
+  const ThreadCount restore;
+  set_num_threads(4);
+  std::atomic<int> sum{0};
+  parallel_for(8, [&](std::int64_t) {
+    const auto self = std::this_thread::get_id();
+    parallel_for(5, [&](std::int64_t) {
+      CHECK(std::this_thread::get_id() == self);
+      ++sum;
+    });
+  });
+  CHECK(sum == 40);
+}
+
+TEST_CASE("several threads may call it at the same time") {
+  const ThreadCount restore;
+  set_num_threads(3);
+  std::atomic<int> sum{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int repeat = 0; repeat < 50; ++repeat) {
+        parallel_for(16, [&](std::int64_t) { ++sum; });
+      }
+    });
+  }
+  for (std::thread& caller : callers) {
+    caller.join();
+  }
+  CHECK(sum == 4 * 50 * 16);
+}
+
+TEST_CASE("set_num_threads refuses less than one thread") {
+  CHECK_THROWS_AS(set_num_threads(0), Error);
+  CHECK_THROWS_AS(set_num_threads(-3), Error);
+}
+
+}  // namespace
+}  // namespace cks::kernels
