@@ -1,0 +1,197 @@
+#include "cks/kernels/conv2d/reference.h"
+
+#include <atomic>
+#include <string>
+#include <type_traits>
+
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks::kernels::cpu {
+namespace {
+
+template <class T>
+double load(T value) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    return static_cast<double>(static_cast<float>(value));
+  } else {
+    return static_cast<double>(value);
+  }
+}
+
+template <class T>
+void store(T& place, double value) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    place = bfloat16(static_cast<float>(value));
+  } else {
+    place = static_cast<T>(value);
+  }
+}
+
+template <class Body>
+void visit_floating(const char* operation, const char* argument, DType dtype, Body&& body) {
+  switch (dtype) {
+    case DType::float32:
+      return body(float{});
+    case DType::float64:
+      return body(double{});
+    case DType::bfloat16:
+      return body(bfloat16{});
+    default:
+      throw DtypeError(std::string(operation) + ": " + argument +
+                       " must be float32, float64 or bfloat16, got " + name_of(dtype));
+  }
+}
+
+/// Calls body(A{}, F{}) with the types of activations (X, Y) and of the filter (W, bias).
+template <class Body>
+void visit_types(const char* operation, const Conv2dProblem& p, Body&& body) {
+  if (p.x_type != p.y_type) {
+    throw DtypeError(std::string(operation) + ": X and Y must have one dtype, got " +
+                     name_of(p.x_type) + " and " + name_of(p.y_type) + " (" + to_string(p) + ")");
+  }
+  visit_floating(operation, "X", p.x_type, [&](auto activation) {
+    visit_floating(operation, "W", p.w_type, [&](auto filter) { body(activation, filter); });
+  });
+}
+
+bool inside(std::int64_t index, std::int64_t extent) { return index >= 0 && index < extent; }
+
+}  // namespace
+
+std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const void* w_base,
+                               const void* bias_base, void* y_base) {
+  std::atomic<std::int64_t> executed = 0;
+  visit_types("conv2d forward (reference)", p, [&](auto activation, auto filter) {
+    using A = decltype(activation);
+    using F = decltype(filter);
+    const auto* x = static_cast<const A*>(x_base);
+    const auto* w = static_cast<const F*>(w_base);
+    const auto* bias = static_cast<const F*>(bias_base);
+    auto* y = static_cast<A*>(y_base);
+    const std::int64_t ic_per_group = p.IC / p.G;
+    const std::int64_t oc_per_group = p.OC / p.G;
+
+    parallel_for(p.N * p.OH, [&](std::int64_t block) {  // one row of Y
+      const std::int64_t n = block / p.OH;
+      const std::int64_t oh = block % p.OH;
+      std::int64_t products = 0;
+      for (std::int64_t ow = 0; ow < p.OW; ++ow) {
+        for (std::int64_t oc = 0; oc < p.OC; ++oc) {
+          const std::int64_t first_ic = oc / oc_per_group * ic_per_group;
+          double sum = bias == nullptr ? 0.0 : load(bias[oc]);
+          for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+            for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+              const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+              const std::int64_t iw = ow * p.sw - p.pl + fw * p.dw;
+              if (!inside(ih, p.IH) || !inside(iw, p.IW)) {
+                continue;
+              }
+              for (std::int64_t ic = 0; ic < ic_per_group; ++ic) {
+                sum += load(x[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + ic]) *
+                       load(w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic]);
+                ++products;
+              }
+            }
+          }
+          store(y[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc], sum);
+        }
+      }
+      executed += products;
+    });
+  });
+  return executed;
+}
+
+std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base,
+                                     const void* w_base, const void* bias_base, void* dx_base) {
+  std::atomic<std::int64_t> executed = 0;
+  visit_types("conv2d backward_data (reference)", p, [&](auto activation, auto filter) {
+    using A = decltype(activation);
+    using F = decltype(filter);
+    const auto* dy = static_cast<const A*>(dy_base);
+    const auto* w = static_cast<const F*>(w_base);
+    const auto* bias = static_cast<const F*>(bias_base);
+    auto* dx = static_cast<A*>(dx_base);
+    const std::int64_t ic_per_group = p.IC / p.G;
+    const std::int64_t oc_per_group = p.OC / p.G;
+
+    parallel_for(p.N * p.IH, [&](std::int64_t block) {  // one row of dX
+      const std::int64_t n = block / p.IH;
+      const std::int64_t ih = block % p.IH;
+      std::int64_t products = 0;
+      for (std::int64_t iw = 0; iw < p.IW; ++iw) {
+        for (std::int64_t ic = 0; ic < p.IC; ++ic) {
+          const std::int64_t group = ic / ic_per_group;
+          double sum = bias == nullptr ? 0.0 : load(bias[ic]);
+          for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+            for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+              // Tap (fh,fw) reads (ih,iw) at the output with oh*sh = ih + pt - fh*dh, if any.
+              const std::int64_t oh_times_sh = ih + p.pt - fh * p.dh;
+              const std::int64_t ow_times_sw = iw + p.pl - fw * p.dw;
+              if (oh_times_sh % p.sh != 0 || ow_times_sw % p.sw != 0) {
+                continue;
+              }
+              const std::int64_t oh = oh_times_sh / p.sh;
+              const std::int64_t ow = ow_times_sw / p.sw;
+              if (!inside(oh, p.OH) || !inside(ow, p.OW)) {
+                continue;
+              }
+              for (std::int64_t oc = group * oc_per_group; oc < (group + 1) * oc_per_group; ++oc) {
+                sum += load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]) *
+                       load(w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic % ic_per_group]);
+                ++products;
+              }
+            }
+          }
+          store(dx[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + ic], sum);
+        }
+      }
+      executed += products;
+    });
+  });
+  return executed;
+}
+
+std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_base,
+                                       const void* dy_base, void* dw_base) {
+  std::atomic<std::int64_t> executed = 0;
+  visit_types("conv2d backward_filter (reference)", p, [&](auto activation, auto filter) {
+    using A = decltype(activation);
+    using F = decltype(filter);
+    const auto* x = static_cast<const A*>(x_base);
+    const auto* dy = static_cast<const A*>(dy_base);
+    auto* dw = static_cast<F*>(dw_base);
+    const std::int64_t ic_per_group = p.IC / p.G;
+    const std::int64_t oc_per_group = p.OC / p.G;
+
+    parallel_for(p.OC * p.FH * p.FW, [&](std::int64_t block) {  // all channels of one tap
+      const std::int64_t oc = block / (p.FH * p.FW);
+      const std::int64_t fh = block / p.FW % p.FH;
+      const std::int64_t fw = block % p.FW;
+      const std::int64_t first_ic = oc / oc_per_group * ic_per_group;
+      std::int64_t products = 0;
+      for (std::int64_t ic = 0; ic < ic_per_group; ++ic) {
+        double sum = 0.0;
+        for (std::int64_t n = 0; n < p.N; ++n) {
+          for (std::int64_t oh = 0; oh < p.OH; ++oh) {
+            for (std::int64_t ow = 0; ow < p.OW; ++ow) {
+              const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+              const std::int64_t iw = ow * p.sw - p.pl + fw * p.dw;
+              if (!inside(ih, p.IH) || !inside(iw, p.IW)) {
+                continue;
+              }
+              sum += load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]) *
+                     load(x[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + ic]);
+              ++products;
+            }
+          }
+        }
+        store(dw[block * ic_per_group + ic], sum);
+      }
+      executed += products;
+    });
+  });
+  return executed;
+}
+
+}  // namespace cks::kernels::cpu

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+
+#include "cks/kernels/conv2d/problem.h"
+
+/// The three passes as naive loop nests, straight from the definition: every output walks over the
+/// whole filter (or all positions), and each index is tested for being inside. Slow; meant to be
+/// read, and to check everything else against.
+///
+/// Dtype    float32, float64 or bfloat16; X and Y of one dtype, W and bias of one dtype. Sums in
+///          float64, rounded once when stored.
+/// Returns  the multiply-adds executed, counted one by one: products with a pixel outside the image
+///          are not issued, so the count is V (exact_multiply_adds).
+/// Throws   DtypeError if the problem's dtypes are others.
+namespace cks::kernels::cpu {
+
+/// Y[n,oh,ow,oc] = bias[oc] + sum over fh,fw,ic. bias [OC] may be null.
+std::int64_t reference_forward(const Conv2dProblem& problem, const void* x, const void* w,
+                               const void* bias, void* y);
+
+/// dX[n,ih,iw,ic] = bias[ic] + sum over oc,fh,fw of dY at the (oh,ow) that read (ih,iw) through tap
+/// (fh,fw), if there is one. bias [IC] may be null.
+std::int64_t reference_backward_data(const Conv2dProblem& problem, const void* dy, const void* w,
+                                     const void* bias, void* dx);
+
+/// dW[oc,fh,fw,ic] = sum over n,oh,ow of dY * the pixel of X that tap (fh,fw) reads there.
+std::int64_t reference_backward_filter(const Conv2dProblem& problem, const void* x, const void* dy,
+                                       void* dw);
+
+}  // namespace cks::kernels::cpu
