@@ -1,0 +1,38 @@
+#pragma once
+#include <initializer_list>
+#include <string>
+
+#include "cks/core/autograd.h"
+#include "cks/core/capture.h"
+#include "cks/core/tensor.h"
+
+/// What every operation shares: checks with messages, fresh results, and the call of a kernel.
+
+/// Calls an entry point of kernels for a device: CKS_KERNEL(x.device(), relu_forward(args...)).
+#define CKS_KERNEL(device, call) (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
+
+namespace cks::ops {
+
+/// Throws DeviceError if this build has no kernels for the device.
+void require_compiled(Device device);
+
+/// A named argument, for messages.
+struct Argument {
+  const char* name;
+  const Tensor& tensor;
+};
+
+/// Throw, naming the operation, the argument, what came and what was expected:
+/// Error if undefined; DeviceError, DtypeError if they differ from the first; DtypeError unless
+/// float32 or float64; ShapeError.
+void require_defined(const char* operation, std::initializer_list<Argument> arguments);
+void require_same(const char* operation, std::initializer_list<Argument> arguments);
+void require_real(const char* operation, const Argument& argument);
+void require_dtype(const char* operation, const Argument& argument, DType dtype);
+void require_rank(const char* operation, const Argument& argument, int rank, const char* layout);
+void require_shape(const char* operation, const Argument& argument, const Shape& expected);
+
+/// A fresh result of an operation; a captured step checks that its shapes never change.
+Tensor make_output(const char* operation, const Shape& shape, DType dtype, Device device);
+
+}  // namespace cks::ops

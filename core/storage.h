@@ -1,0 +1,56 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "cks/core/device.h"
+
+namespace cks {
+
+/// A block of bytes on one device, shared by tensors and freed with the last of them.
+/// Base addresses are 256-byte aligned, except for memory that a user lent with Tensor::from_blob.
+class Storage {
+ public:
+  /// Uninitialised memory from the project's only allocator, which keeps freed blocks for reuse
+  /// (CKS_ALLOCATOR=plain in the environment switches that off). Throws OutOfMemoryError or
+  /// DeviceError.
+  static std::shared_ptr<Storage> allocate(std::size_t bytes, Device device);
+  /// Memory of somebody else; `deleter(data)` is called when the last tensor lets go of it.
+  static std::shared_ptr<Storage> adopt(void* data, std::size_t bytes, Device device,
+                                        std::function<void(void*)> deleter);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+  /// Raised by every in-place write, so that backward notices when a saved tensor has changed.
+  std::uint64_t version() const { return version_; }
+  void bump_version() { ++version_; }
+
+ private:
+  Storage() = default;
+
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  Device device_;
+  std::uint64_t version_ = 0;
+  std::function<void(void*)> deleter_;  // empty: the allocator's own block
+};
+
+/// Counters of the allocator of one device, in bytes.
+struct MemoryStats {
+  std::int64_t in_use = 0;       // held by tensors now
+  std::int64_t peak = 0;         // greatest in_use since the start or reset_peak_memory
+  std::int64_t reserved = 0;     // in_use plus what is kept for reuse
+  std::int64_t allocations = 0;  // requests so far
+};
+MemoryStats memory_stats(Device device = {});
+void reset_peak_memory(Device device = {});
+/// Gives the blocks kept for reuse back to the system.
+void trim_memory(Device device = {});
+
+}  // namespace cks

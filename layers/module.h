@@ -1,0 +1,140 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// How a parameter lies in a file. PyTorch's state_dict stores filters with the channels before the
+/// window; in memory they come after it.
+enum class StateLayout : std::uint8_t {
+  as_is,
+  filter,  // memory [a,FH,FW,b], file [a,b,FH,FW]
+};
+
+/// Thrown when a file's tensors do not fit a module: lists missing, unexpected and mis-shaped keys.
+class StateDictError : public Error {
+ public:
+  using Error::Error;
+};
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+/// A part of a network: parameters, buffers and children, each with a name.
+///
+/// Members register themselves with the module they are given:
+///
+///   struct Net : Module {
+///     Conv2d conv1{this, "conv1", {.in_channels = 1, .out_channels = 6, .kernel_size = 5}};
+///     Linear fc{this, "fc", {.in_features = 864, .out_features = 10}};
+///     Tensor forward(const Tensor& x) override { return fc(flatten(relu(conv1(x)))); }
+///   };
+///   Net net;
+///   net.initialize(7);  // all parameters drawn from seed 7; without it, from seed 0
+///
+/// A module is neither copied nor moved, because its children point to it; clone_module() makes a
+/// deep copy. The path of a child is its parent's path, a dot and its name; the root's is empty.
+class Module {
+ public:
+  Module() = default;  // a root
+  Module(Module* parent, std::string name);
+  virtual ~Module();
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// The network's function of one tensor. A module with several inputs has a member function of
+  /// its own instead; then this one throws Error.
+  virtual Tensor forward(const Tensor& input);
+  /// forward(), with this module's path in error messages and reports, then the forward hook.
+  Tensor operator()(const Tensor& input);
+
+  const std::string& name() const { return name_; }
+  std::string path() const;
+  /// The kind of layer, for tables: "Conv2d", "LeNet5".
+  virtual std::string type_name() const = 0;
+  /// Its options in a few words, for tables: "5x5, 6 -> 16".
+  virtual std::string description() const { return {}; }
+
+  const std::vector<Module*>& children() const { return children_; }
+  /// This module and all below it, parents first.
+  std::vector<Module*> modules();
+
+  /// Parameters and buffers of this module and all below it, by path, in order of registration.
+  NamedTensors named_parameters() const;
+  NamedTensors named_buffers() const;
+  std::vector<Tensor> parameters() const;
+  std::int64_t num_parameters() const;
+  void zero_grad();
+
+  /// Draws every parameter anew, from a seed and each parameter's own path: adding a layer leaves
+  /// the others' values unchanged. Runs on the host, so every device starts with the same bits.
+  void initialize(std::uint64_t seed);
+
+  bool training() const { return training_; }
+  /// Switches dropout and batch normalisation between training and evaluation.
+  void train(bool on = true);
+  void eval() { train(false); }
+  /// Moves or converts the parameters and floating buffers; all handles see it.
+  void to(Device device);
+  void to(DType dtype);
+
+  /// Copies of all parameters and buffers, named and laid out as PyTorch's state_dict.
+  NamedTensors state_dict() const;
+  /// Copies the tensors in. Nothing is changed if anything does not fit.
+  /// Throws StateDictError with all missing, unexpected and mis-shaped keys (strict), or with the
+  /// mis-shaped ones only.
+  void load_state_dict(const NamedTensors& state, bool strict = true);
+
+  /// Called after each forward() of a module, with its input and output: for summaries, timing and
+  /// looking for the first bad layer. Set on a root for all modules below it; empty: none.
+  using ForwardHook =
+      std::function<void(Module& module, const Tensor& input, const Tensor& output)>;
+  void set_forward_hook(ForwardHook hook);
+
+ protected:
+  /// Registers a member, which must live as long as the module. Throws Error if the name is taken,
+  /// empty or has a dot.
+  void register_parameter(std::string name, Tensor& member, Tensor value,
+                          StateLayout layout = StateLayout::as_is);
+  void register_buffer(std::string name, Tensor& member, Tensor value);
+  /// Draws this module's own parameters from a seed (see layers/init.h); its children do so
+  /// themselves. Constructors call it with seed 0.
+  virtual void reset_parameters(std::uint64_t seed);
+
+ private:
+  struct Entry {
+    std::string name;
+    Tensor* tensor;
+    StateLayout layout;
+    bool is_buffer;
+  };
+  template <class Visit>
+  void for_each_entry(const std::string& prefix, Visit&& visit) const;
+  void register_child(Module* child);
+  const ForwardHook& hook_of_root() const;
+
+  Module* parent_ = nullptr;
+  std::string name_;
+  std::vector<Module*> children_;
+  std::vector<Entry> entries_;
+  bool training_ = true;
+  ForwardHook hook_;
+};
+
+/// A deep copy: a new module built from the same constructor arguments, with the source's
+/// parameters, buffers, device, dtype and mode.
+template <class M, class... Arguments>
+std::unique_ptr<M> clone_module(const M& source, Arguments&&... arguments) {
+  auto copy = std::make_unique<M>(std::forward<Arguments>(arguments)...);
+  copy_module_state(source, *copy);
+  return copy;
+}
+/// Makes `target` equal to `source`, of the same structure. Throws StateDictError otherwise.
+void copy_module_state(const Module& source, Module& target);
+
+}  // namespace cks
