@@ -55,8 +55,8 @@ class Module {
 
   const std::string& name() const { return name_; }
   std::string path() const;
-  /// The kind of layer, for tables: "Conv2d", "LeNet5".
-  virtual std::string type_name() const = 0;
+  /// The kind of layer, for tables: "Conv2d", "LeNet5"; the name of the class unless overridden.
+  virtual std::string type_name() const;
   /// Its options in a few words, for tables: "5x5, 6 -> 16".
   virtual std::string description() const { return {}; }
 
