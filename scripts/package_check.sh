@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs a finished build into a scratch prefix, builds tests/package against it with
+# find_package(cks), and runs it. usage: scripts/package_check.sh BUILD_DIR
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/scripts/lib.sh"
+[ $# -eq 1 ] || { echo "usage: scripts/package_check.sh BUILD_DIR" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
+# The sources are moved away from the tree, so that a header missing from the package shows.
+cp -r "$root/tests/package" "$scratch/source"
+cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+      -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
+cmake --build "$scratch/build" >/dev/null
+"$scratch/build/outside"
