@@ -1,0 +1,301 @@
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/elementwise/elementwise.h"
+#include "cks/kernels/elementwise/functors.h"
+
+namespace cks::kernels {
+namespace {
+
+constexpr std::int64_t kGrain = 16384;
+
+// Where the operands stand while a row of the result is computed.
+template <int Operands>
+struct Cursor {
+  std::array<std::int64_t, Operands> offset{};
+  std::array<std::int64_t, BroadcastProblem::kMaxRank> index{};
+
+  // Row `row` of the result, rows being all axes but the last.
+  Cursor(const BroadcastProblem& problem, std::int64_t row) {
+    for (int axis = problem.rank - 2; axis >= 0; --axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      index[a] = row % problem.extents[a];
+      row /= problem.extents[a];
+      for (std::size_t k = 0; k < Operands; ++k) {
+        offset[k] += index[a] * problem.strides[k][a];
+      }
+    }
+  }
+
+  void next_row(const BroadcastProblem& problem) {
+    for (int axis = problem.rank - 2; axis >= 0; --axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      const bool wraps = ++index[a] == problem.extents[a];
+      const std::int64_t steps = wraps ? 1 - problem.extents[a] : 1;
+      for (std::size_t k = 0; k < Operands; ++k) {
+        offset[k] += steps * problem.strides[k][a];
+      }
+      if (!wraps) {
+        return;
+      }
+      index[a] = 0;
+    }
+  }
+};
+
+// Calls body(offsets of the operands, offset of the result, elements) for runs along the last axis
+// that together cover the result; blocks hold about kGrain elements.
+template <int Operands, class Body>
+void for_each_run(const BroadcastProblem& problem, Body&& body) {
+  if (problem.count == 0) {
+    return;
+  }
+  const int last = problem.rank - 1;
+  const std::int64_t inner = problem.rank == 0 ? 1 : problem.extents[last];
+  const std::int64_t rows = problem.count / inner;
+  if (inner > kGrain) {
+    const std::int64_t pieces = (inner + kGrain - 1) / kGrain;
+    parallel_for(rows * pieces, [&](std::int64_t block) {
+      const std::int64_t row = block / pieces;
+      const std::int64_t begin = block % pieces * kGrain;
+      Cursor<Operands> cursor(problem, row);
+      for (std::size_t k = 0; k < Operands; ++k) {
+        cursor.offset[k] += begin * problem.strides[k][last];
+      }
+      body(cursor.offset, row * inner + begin, std::min(kGrain, inner - begin));
+    });
+    return;
+  }
+  parallel_for_ranges(rows, kGrain / inner, [&](std::int64_t begin, std::int64_t end) {
+    Cursor<Operands> cursor(problem, begin);
+    for (std::int64_t row = begin; row < end; ++row) {
+      body(cursor.offset, row * inner, inner);
+      cursor.next_row(problem);
+    }
+  });
+}
+
+bool runs_along(const BroadcastProblem& problem, int operand) {
+  return problem.rank > 0 && problem.strides[operand][problem.rank - 1] == 1;
+}
+
+// A short row added to many, as a bias is: copies of it side by side make the runs long enough.
+// Calls body(offset in the dense operand and the result, elements, the row's copies).
+constexpr std::int64_t kPatternLength = 256;
+
+bool is_short_pattern(const BroadcastProblem& problem, int dense, int pattern) {
+  return problem.rank == 2 && problem.extents[1] <= kPatternLength / 4 &&
+         problem.strides[dense][0] == problem.extents[1] && problem.strides[dense][1] == 1 &&
+         problem.strides[pattern][0] == 0 && problem.strides[pattern][1] == 1;
+}
+
+template <class T, class Body>
+void for_each_pattern_run(const BroadcastProblem& problem, const T* pattern, Body&& body) {
+  const std::int64_t inner = problem.extents[1];
+  const std::int64_t copies = kPatternLength / inner;
+  std::array<T, kPatternLength> repeated{};
+  for (std::int64_t i = 0; i < copies * inner; ++i) {
+    repeated[static_cast<std::size_t>(i)] = pattern[i % inner];
+  }
+  parallel_for_ranges(
+      problem.extents[0], kGrain / inner, [&](std::int64_t first_row, std::int64_t last_row) {
+        for (std::int64_t row = first_row; row < last_row; row += copies) {
+          body(row * inner, std::min(copies, last_row - row) * inner, repeated.data());
+        }
+      });
+}
+
+template <class Function, class T, class Result>
+void map_binary(const BroadcastProblem& problem, const T* a, const T* b, Result* y,
+                Function function) {
+  if (is_short_pattern(problem, 0, 1)) {
+    return for_each_pattern_run(problem, b, [=](std::int64_t at, std::int64_t n, const T* row) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        y[at + i] = function(a[at + i], row[i]);
+      }
+    });
+  }
+  if (is_short_pattern(problem, 1, 0)) {
+    return for_each_pattern_run(problem, a, [=](std::int64_t at, std::int64_t n, const T* row) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        y[at + i] = function(row[i], b[at + i]);
+      }
+    });
+  }
+  const bool a_runs = runs_along(problem, 0);
+  const bool b_runs = runs_along(problem, 1);
+  for_each_run<2>(problem,
+                  [=](const std::array<std::int64_t, 2>& from, std::int64_t at, std::int64_t n) {
+                    const T* left = a + from[0];
+                    const T* right = b + from[1];
+                    Result* out = y + at;
+                    if (a_runs && b_runs) {
+                      for (std::int64_t i = 0; i < n; ++i) {
+                        out[i] = function(left[i], right[i]);
+                      }
+                    } else if (a_runs) {
+                      const T value = *right;
+                      for (std::int64_t i = 0; i < n; ++i) {
+                        out[i] = function(left[i], value);
+                      }
+                    } else if (b_runs) {
+                      const T value = *left;
+                      for (std::int64_t i = 0; i < n; ++i) {
+                        out[i] = function(value, right[i]);
+                      }
+                    } else {
+                      std::fill_n(out, n, static_cast<Result>(function(*left, *right)));
+                    }
+                  });
+}
+
+// Three operands, each of which may repeat along the run: strides 0 or 1.
+template <class Function, class A, class T>
+void map_ternary(const BroadcastProblem& problem, const A* a, const T* b, const T* c, T* y,
+                 Function function) {
+  const bool a_runs = runs_along(problem, 0);
+  const bool b_runs = runs_along(problem, 1);
+  const bool c_runs = runs_along(problem, 2);
+  const bool all_run = a_runs && b_runs && c_runs;
+  for_each_run<3>(problem,
+                  [=](const std::array<std::int64_t, 3>& from, std::int64_t at, std::int64_t n) {
+                    const A* first = a + from[0];
+                    const T* second = b + from[1];
+                    const T* third = c + from[2];
+                    T* out = y + at;
+                    if (all_run) {
+                      for (std::int64_t i = 0; i < n; ++i) {
+                        out[i] = function(first[i], second[i], third[i]);
+                      }
+                      return;
+                    }
+                    const std::int64_t a_step = a_runs ? 1 : 0;
+                    const std::int64_t b_step = b_runs ? 1 : 0;
+                    const std::int64_t c_step = c_runs ? 1 : 0;
+                    for (std::int64_t i = 0; i < n; ++i) {
+                      out[i] = function(first[i * a_step], second[i * b_step], third[i * c_step]);
+                    }
+                  });
+}
+
+template <class Body>
+void visit_binary(BinaryOp op, Body&& body) {
+  switch (op) {
+    case BinaryOp::add:
+      return body(functors::Add{});
+    case BinaryOp::sub:
+      return body(functors::Sub{});
+    case BinaryOp::mul:
+      return body(functors::Mul{});
+    case BinaryOp::div:
+      return body(functors::Div{});
+    case BinaryOp::maximum:
+      return body(functors::Maximum{});
+    case BinaryOp::minimum:
+      return body(functors::Minimum{});
+  }
+}
+
+template <class Body>
+void visit_compare(CompareOp op, Body&& body) {
+  switch (op) {
+    case CompareOp::equal:
+      return body(std::equal_to<>{});
+    case CompareOp::not_equal:
+      return body(std::not_equal_to<>{});
+    case CompareOp::less:
+      return body(std::less<>{});
+    case CompareOp::less_equal:
+      return body(std::less_equal<>{});
+    case CompareOp::greater:
+      return body(std::greater<>{});
+    case CompareOp::greater_equal:
+      return body(std::greater_equal<>{});
+  }
+}
+
+template <class Body>
+void visit_ternary(TernaryOp op, Body&& body) {
+  switch (op) {
+    case TernaryOp::div_grad:
+      return body(functors::DivGrad{});
+    case TernaryOp::maximum_grad:
+      return body(functors::MaximumGrad{});
+    case TernaryOp::minimum_grad:
+      return body(functors::MinimumGrad{});
+    case TernaryOp::if_equal:
+      return body(functors::IfEqual{});
+  }
+}
+
+}  // namespace
+
+const char* name_of(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::add:
+      return "add";
+    case BinaryOp::sub:
+      return "sub";
+    case BinaryOp::mul:
+      return "mul";
+    case BinaryOp::div:
+      return "div";
+    case BinaryOp::maximum:
+      return "maximum";
+    case BinaryOp::minimum:
+      return "minimum";
+  }
+  return "?";
+}
+
+namespace cpu {
+
+void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+                    const void* b, void* y) {
+  visit_real(name_of(op), dtype, [&]<class T>(T) {
+    visit_binary(op, [&](auto function) {
+      map_binary(problem, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(y),
+                 function);
+    });
+  });
+}
+
+void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+             const void* b, std::uint8_t* y) {
+  visit_dtype(dtype, [&]<class T>(T) {
+    visit_compare(op, [&](auto function) {
+      map_binary(problem, static_cast<const T*>(a), static_cast<const T*>(b), y,
+                 [function](T left, T right) -> std::uint8_t {
+                   if constexpr (std::is_same_v<T, bfloat16>) {
+                     return function(static_cast<float>(left), static_cast<float>(right)) ? 1 : 0;
+                   } else {
+                     return function(left, right) ? 1 : 0;
+                   }
+                 });
+    });
+  });
+}
+
+void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+             const void* b, const void* c, void* y) {
+  visit_real("ternary", dtype, [&]<class T>(T) {
+    visit_ternary(op, [&](auto function) {
+      map_ternary(problem, static_cast<const T*>(a), static_cast<const T*>(b),
+                  static_cast<const T*>(c), static_cast<T*>(y), function);
+    });
+  });
+}
+
+void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
+            const void* a, const void* b, void* y) {
+  visit_dtype(dtype, [&]<class T>(T) {
+    map_ternary(problem, condition, static_cast<const T*>(a), static_cast<const T*>(b),
+                static_cast<T*>(y),
+                [](std::uint8_t chosen, T left, T right) { return chosen != 0 ? left : right; });
+  });
+}
+
+}  // namespace cpu
+}  // namespace cks::kernels
