@@ -1,0 +1,117 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "cks/kernels/conv2d/plan.h"
+#include "cks/kernels/conv2d/taps.h"
+
+/// What the CPU selector and the CPU kernels agree on: widths of register tiles, blocks of channel
+/// lanes, and the layout of the workspace. Pure functions of problem and vector width.
+namespace cks::kernels::cpu {
+
+/// Bytes of the vector registers that this library was compiled for.
+#if defined(__AVX512F__)
+inline constexpr int kSimdBytes = 64;
+#elif defined(__AVX__)
+inline constexpr int kSimdBytes = 32;
+#else
+inline constexpr int kSimdBytes = 16;
+#endif
+
+/// Rows of a register tile: with two vectors a row, the accumulators fill half of 32 registers, or
+/// most of 16.
+constexpr int tile_rows(int simd_bytes) { return simd_bytes == 64 ? 8 : 6; }
+inline constexpr int kTileRows = tile_rows(kSimdBytes);
+
+constexpr std::size_t align_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/// Cuts `channels` lanes into blocks: each is two vectors wide; of what remains, up to half a
+/// vector goes to a half vector, up to a vector to one, up to one and a half to both.
+struct LaneBlocks {
+  std::int64_t channels, full, half;
+
+  LaneBlocks(std::int64_t channel_count, int simd_bytes, DType dtype)
+      : channels(channel_count),
+        full(simd_bytes / static_cast<std::int64_t>(size_of(dtype))),
+        half(std::max(16, simd_bytes / 2) / static_cast<std::int64_t>(size_of(dtype))) {}
+
+  std::int64_t width_for(std::int64_t remaining) const {
+    if (remaining > full + (half < full ? half : 0)) {
+      return 2 * full;
+    }
+    return remaining > half ? full : half;
+  }
+  /// First lane of a block.
+  std::int64_t begin(std::int64_t block) const {
+    const std::int64_t whole = channels / (2 * full);
+    return block <= whole ? block * 2 * full : whole * 2 * full + full;
+  }
+  std::int64_t width(std::int64_t block) const { return width_for(channels - begin(block)); }
+  std::int64_t count() const {
+    const std::int64_t whole = channels / (2 * full);
+    const std::int64_t rest = channels - whole * 2 * full;
+    return whole + (rest > 0 ? 1 : 0) + (rest > width_for(std::max<std::int64_t>(rest, 1)) ? 1 : 0);
+  }
+  /// All lanes of all blocks.
+  std::int64_t padded() const { return begin(count() - 1) + width(count() - 1); }
+};
+
+/// One channel a group on both sides: lanes run over groups instead of over a group's channels.
+inline bool is_depthwise(const Conv2dProblem& p) { return p.G > 1 && p.IC == p.G && p.OC == p.G; }
+
+/// Workspace of ConvV2 and KS-deconv: the packed filter, the runs of both axes and, for KS-deconv,
+/// the taps of the slots.
+struct CorrelationLayout {
+  std::int64_t groups;          // 1 if depthwise
+  std::int64_t inner_channels;  // summed over, per group
+  std::int64_t lane_channels;   // results, per group
+  std::size_t panel_bytes, run_bytes, slot_bytes;
+
+  CorrelationLayout(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
+    const bool forward = pass == Conv2dPass::forward;
+    const bool depthwise = is_depthwise(p);
+    groups = depthwise ? 1 : p.G;
+    inner_channels = depthwise ? 1 : (forward ? p.IC : p.OC) / p.G;
+    lane_channels = (forward ? p.OC : p.IC) / groups;
+    const std::int64_t lanes = LaneBlocks(lane_channels, simd_bytes, p.w_type).padded();
+    panel_bytes = align_up(static_cast<std::size_t>(groups * p.FH * p.FW * inner_channels * lanes) *
+                           size_of(p.w_type));
+    run_bytes =
+        align_up(static_cast<std::size_t>(forward ? p.OH + p.OW : p.IH + p.IW) * sizeof(TapRun));
+    slot_bytes =
+        align_up(static_cast<std::size_t>(forward ? 0 : p.FH + p.FW) * sizeof(std::int64_t));
+  }
+  std::size_t bytes() const { return panel_bytes + run_bytes + slot_bytes; }
+};
+
+/// How Sk-dilated maps dW to register tiles, and how it splits the sum over positions.
+///
+///   lanes over inputs    a tile is output channels x lanes of one filter row's window (all its
+///                        taps at once where they are contiguous in X, else one tap);
+///   lanes over outputs   a tile is window elements (fh,fw,ic) x output channels, for first layers,
+///                        whose windows are too short to fill vectors;
+///   depthwise            a tile is taps x groups.
+struct FilterGradientLayout {
+  enum class Lanes : std::uint8_t { inputs, outputs, groups };
+  Lanes lanes = Lanes::inputs;
+  bool merged = false;      // lanes over inputs: the taps of a filter row are contiguous in X
+  std::int64_t groups = 1;  // 1 if depthwise
+  std::int64_t lane_channels = 1;  // lanes of the longest tile row, per group
+  std::int64_t units = 1;      // output tiles are dealt out in units: (group, row or lane block)
+  std::int64_t unit_rows = 1;  // lanes over inputs: output channels of a unit
+  std::int64_t slices = 1;     // of the sum over positions, each with its own partial sums
+  std::int64_t elements = 0;   // of dW
+  std::size_t partial_bytes = 0, run_bytes = 0;
+
+  /// Whether the sums need no second stage: one slice, laid out as dW.
+  bool direct() const { return slices == 1 && lanes == Lanes::inputs; }
+  std::size_t bytes() const { return partial_bytes + run_bytes; }
+};
+
+FilterGradientLayout filter_gradient_layout(const Conv2dProblem& problem, int simd_bytes);
+
+/// The plan of the pass' own method, without its reason: allocates nothing.
+Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& problem, int simd_bytes);
+
+}  // namespace cks::kernels::cpu

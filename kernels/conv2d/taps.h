@@ -1,0 +1,174 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
+#include "cks/kernels/conv2d/problem.h"
+
+/// Which filter taps meet which pixels: the one copy of the index formulas of the three methods.
+/// Rows and columns are independent, so everything is stated for one axis.
+namespace cks::kernels {
+
+/// One axis of a convolution: output o, tap f reads input o*stride - pad + f*dilation.
+struct TapAxis {
+  std::int64_t in, out, filter, stride, pad, dilation;
+};
+
+inline TapAxis row_axis(const Conv2dProblem& p) { return {p.IH, p.OH, p.FH, p.sh, p.pt, p.dh}; }
+inline TapAxis column_axis(const Conv2dProblem& p) { return {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw}; }
+
+/// Division towards minus infinity, towards plus infinity, and its non-negative rest; b > 0.
+constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return -floor_div(-a, b); }
+constexpr std::int64_t mod(std::int64_t a, std::int64_t b) { return a - b * floor_div(a, b); }
+
+/// A half-open range; empty if end == begin.
+struct IndexRange {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+/// The range [begin, max(begin, end)).
+constexpr IndexRange range_of(std::int64_t begin, std::int64_t end) {
+  return {begin, std::max(begin, end)};
+}
+
+/// ConvV2: the taps of output o that fall inside the input.
+inline IndexRange forward_taps(const TapAxis& axis, std::int64_t o) {
+  const std::int64_t shift = axis.pad - o * axis.stride;
+  return range_of(ceil_div(std::max<std::int64_t>(0, shift), axis.dilation),
+                  std::min(axis.filter, floor_div(axis.in - 1 + shift, axis.dilation) + 1));
+}
+
+/// Sk-dilated: the outputs for which tap f falls inside the input.
+inline IndexRange tap_outputs(const TapAxis& axis, std::int64_t f) {
+  const std::int64_t shift = axis.pad - f * axis.dilation;
+  return range_of(std::max<std::int64_t>(0, ceil_div(shift, axis.stride)),
+                  std::min(axis.out, floor_div(axis.in - 1 + shift, axis.stride) + 1));
+}
+
+/// The number of (output, tap) pairs inside the input: the axis' factor of V.
+inline std::int64_t valid_pairs(const TapAxis& axis) {
+  std::int64_t pairs = 0;
+  for (std::int64_t f = 0; f < axis.filter; ++f) {
+    pairs += tap_outputs(axis, f).size();
+  }
+  return pairs;
+}
+
+/// KS-deconv: the taps that reach the inputs a, a+stride, a+2*stride, ...: those with
+/// (a + pad - f*dilation) mod stride == 0. Input a + stride*j meets tap m of the class,
+/// f = last_tap - m*tap_step, at output j + delta + m*delta_step; outputs rise with m.
+struct ResidueClass {
+  std::int64_t last_tap, tap_step, taps;
+  std::int64_t delta, delta_step;
+};
+
+inline ResidueClass residue_class(const TapAxis& axis, std::int64_t a) {
+  const std::int64_t common = std::gcd(axis.stride, axis.dilation);
+  const std::int64_t tap_step = axis.stride / common;
+  std::int64_t first = 0;
+  while (first < axis.filter && first < tap_step &&
+         mod(a + axis.pad - first * axis.dilation, axis.stride) != 0) {
+    ++first;
+  }
+  if (first >= axis.filter || first >= tap_step) {
+    return {0, tap_step, 0, 0, 1};
+  }
+  const std::int64_t taps = (axis.filter - 1 - first) / tap_step + 1;
+  const std::int64_t last = first + (taps - 1) * tap_step;
+  const std::int64_t delta = floor_div(a + axis.pad - last * axis.dilation, axis.stride);
+  return {last, tap_step, taps, delta, axis.dilation / common};
+}
+
+/// The taps m of a class that reach input a + stride*j from an existing output.
+inline IndexRange class_taps(const TapAxis& axis, const ResidueClass& c, std::int64_t j) {
+  if (c.taps == 0) {
+    return {0, 0};
+  }
+  const std::int64_t first = j + c.delta;
+  return range_of(ceil_div(std::max<std::int64_t>(0, -first), c.delta_step),
+                  std::min(c.taps, floor_div(axis.out - 1 - first, c.delta_step) + 1));
+}
+
+/// `count` target positions that meet the same taps. Position i is target + i*target_step; its tap
+/// m < taps stands in filter slot `slot + m` and reads source + i*source_step + m*tap_step.
+/// Targets are outputs in ConvV2 and Sk-dilated, inputs in KS-deconv; sources are the other ones.
+/// taps == 0: nothing is read.
+struct TapRun {
+  std::int64_t target, target_step, count;
+  std::int64_t slot, taps;
+  std::int64_t source, source_step, tap_step;
+};
+
+/// Cuts the outputs of an axis into runs of at most max_count positions; a slot is a tap.
+/// Writes at most axis.out runs, returns how many.
+inline std::int64_t forward_runs(const TapAxis& axis, std::int64_t max_count, TapRun* runs) {
+  std::int64_t written = 0;
+  for (std::int64_t o = 0; o < axis.out;) {
+    const IndexRange taps = forward_taps(axis, o);
+    const auto same = [&](std::int64_t next) {
+      const IndexRange other = forward_taps(axis, next);
+      return other.size() == taps.size() && (taps.size() == 0 || other.begin == taps.begin);
+    };
+    std::int64_t end = o + 1;
+    while (end < axis.out && end - o < max_count && same(end)) {
+      ++end;
+    }
+    runs[written++] = {o,           1,
+                       end - o,     taps.begin,
+                       taps.size(), o * axis.stride - axis.pad + taps.begin * axis.dilation,
+                       axis.stride, axis.dilation};
+    o = end;
+  }
+  return written;
+}
+
+/// Cuts the inputs of an axis into runs of at most max_count positions of one residue class.
+/// The slots hold the taps class by class, each class in the order of rising outputs
+/// (deconv_slots). Writes at most axis.in runs, returns how many.
+inline std::int64_t deconv_runs(const TapAxis& axis, std::int64_t max_count, TapRun* runs) {
+  std::int64_t written = 0;
+  std::int64_t slot = 0;
+  for (std::int64_t a = 0; a < std::min(axis.stride, axis.in); ++a) {
+    const ResidueClass c = residue_class(axis, a);
+    const std::int64_t pixels = ceil_div(axis.in - a, axis.stride);
+    for (std::int64_t j = 0; j < pixels;) {
+      const IndexRange taps = class_taps(axis, c, j);
+      const auto same = [&](std::int64_t next) {
+        const IndexRange other = class_taps(axis, c, next);
+        return other.size() == taps.size() && (taps.size() == 0 || other.begin == taps.begin);
+      };
+      std::int64_t end = j + 1;
+      while (end < pixels && end - j < max_count && same(end)) {
+        ++end;
+      }
+      runs[written++] = {a + j * axis.stride,
+                         axis.stride,
+                         end - j,
+                         slot + taps.begin,
+                         taps.size(),
+                         j + c.delta + taps.begin * c.delta_step,
+                         1,
+                         c.delta_step};
+      j = end;
+    }
+    slot += c.taps;
+  }
+  return written;
+}
+
+/// Writes the tap that stands in each slot of deconv_runs: axis.filter entries.
+inline void deconv_slots(const TapAxis& axis, std::int64_t* tap_of_slot) {
+  std::int64_t slot = 0;
+  for (std::int64_t a = 0; a < axis.stride && slot < axis.filter; ++a) {
+    const ResidueClass c = residue_class(axis, a);
+    for (std::int64_t m = 0; m < c.taps; ++m) {
+      tap_of_slot[slot++] = c.last_tap - m * c.tap_step;
+    }
+  }
+}
+
+}  // namespace cks::kernels
