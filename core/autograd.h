@@ -74,8 +74,10 @@ class Node : public std::enable_shared_from_this<Node> {
     std::shared_ptr<TensorImpl> leaf;  // the leaf that collects the gradient; neither: not needed
     Shape shape;
     DType dtype = DType::float32;
+    Device device;
   };
-  void release();  // drops saved tensors and edges
+  void release();                 // drops saved tensors and edges
+  std::string at_module() const;  // for messages
 
   std::vector<Edge> edges_;
   std::vector<SavedTensor*> saved_;
@@ -84,7 +86,7 @@ class Node : public std::enable_shared_from_this<Node> {
   // Of the forward pass; restored for backward.
   Precision precision_ = Precision::fp32;
   std::string module_path_;
-  bool released_ = false;
+  bool released_ = false;  // backward has run, or was stopped by an exception
 };
 
 /// True if grad mode is on and one of the tensors requires a gradient.

@@ -16,7 +16,8 @@ class Storage {
   /// (CKS_ALLOCATOR=plain in the environment switches that off). Throws OutOfMemoryError or
   /// DeviceError.
   static std::shared_ptr<Storage> allocate(std::size_t bytes, Device device);
-  /// Memory of somebody else; `deleter(data)` is called when the last tensor lets go of it.
+  /// Memory of somebody else; `deleter(data)`, unless empty, is called when the last tensor lets go
+  /// of it.
   static std::shared_ptr<Storage> adopt(void* data, std::size_t bytes, Device device,
                                         std::function<void(void*)> deleter);
   ~Storage();
@@ -28,6 +29,7 @@ class Storage {
   Device device() const { return device_; }
 
   /// Raised by every in-place write, so that backward notices when a saved tensor has changed.
+  /// No two storages ever have the same version: caches may be keyed by it alone.
   std::uint64_t version() const { return version_; }
   void bump_version() { ++version_; }
 
@@ -38,19 +40,23 @@ class Storage {
   std::size_t bytes_ = 0;
   Device device_;
   std::uint64_t version_ = 0;
-  std::function<void(void*)> deleter_;  // empty: the allocator's own block
+  bool adopted_ = false;  // not the allocator's own block
+  std::function<void(void*)> deleter_;
 };
 
-/// Counters of the allocator of one device, in bytes.
+/// Counters of the allocator of one device, in bytes of its blocks (requests are rounded up).
 struct MemoryStats {
   std::int64_t in_use = 0;       // held by tensors now
   std::int64_t peak = 0;         // greatest in_use since the start or reset_peak_memory
   std::int64_t reserved = 0;     // in_use plus what is kept for reuse
-  std::int64_t allocations = 0;  // requests so far
+  std::int64_t allocations = 0;  // number of requests so far
 };
 MemoryStats memory_stats(Device device = {});
 void reset_peak_memory(Device device = {});
 /// Gives the blocks kept for reuse back to the system.
 void trim_memory(Device device = {});
+/// Requests that would take in_use above it throw OutOfMemoryError; 0 stands for the device's whole
+/// memory, as at first.
+void set_memory_limit(std::int64_t bytes, Device device = {});
 
 }  // namespace cks

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cks/core/device.h"
@@ -41,7 +43,9 @@ class Tensor {
   /// values.size() == shape.numel().
   template <class T>
   static Tensor from_vector(const std::vector<T>& values, Shape shape, Device device = {});
-  /// Shares memory of the caller, who keeps it alive unless a deleter is given.
+  /// Shares memory of the caller, who keeps it alive unless a deleter is given: `deleter(data)`
+  /// runs with the last tensor, and not at all if from_blob throws. Throws Error if data is null or
+  /// not aligned for the dtype.
   static Tensor from_blob(void* data, Shape shape, DType dtype, Device device = {},
                           std::function<void(void*)> deleter = {});
 
@@ -76,6 +80,7 @@ class Tensor {
   // --- Copies and views -----------------------------------------------------------------------
   /// Same elements in another shape; shares memory. One extent may be -1 and is inferred.
   /// Differentiable. Throws ShapeError if the number of elements differs.
+  Tensor reshape(std::initializer_list<std::int64_t> extents) const;
   Tensor reshape(const std::vector<std::int64_t>& extents) const;
   Tensor reshape(const Shape& shape) const;
   /// Rows [begin, end) of the first axis; shares memory. Differentiable.
@@ -85,12 +90,15 @@ class Tensor {
   /// Shares the elements, leaves the tape.
   Tensor detach() const;
   /// Converted elements; the tensor itself if nothing changes. Differentiable between float types.
+  /// Real numbers become integers by truncation; those beyond the range of the integer type become
+  /// its nearest end, NaN becomes 0. Between integers: modulo 2^bits.
   Tensor to(DType dtype) const;
   /// Moved elements; the tensor itself if nothing changes. Differentiable.
   Tensor to(Device device) const;
 
   // --- Writing in place (raises the version) ----------------------------------------------------
-  // Throw AutogradError if grad mode is on and the tensor requires a gradient.
+  // Throw AutogradError if grad mode is on and the tensor requires a gradient. A value that an
+  // integer dtype cannot hold throws DtypeError.
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0.0); }
   /// Elements of `source`, converted and moved; shapes must be equal.
@@ -102,17 +110,22 @@ class Tensor {
   /// DtypeError on integers.
   Tensor& set_requires_grad(bool value = true);
   bool is_leaf() const;
-  /// Sum of the gradients that backward() left here; undefined before. Leaves only.
+  /// Sum of the gradients that backward() left here; undefined before. Leaves only: throws
+  /// AutogradError on results of recorded operations. A later backward() does not write into the
+  /// tensor returned here, it leaves a new one.
   Tensor grad() const;
+  /// Replaces it; an undefined tensor forgets it. Throws ShapeError, DtypeError, DeviceError.
   void set_grad(const Tensor& grad);
   /// Forgets the gradient.
   void zero_grad();
   /// Runs the tape backward from this tensor and frees it. Without an argument the tensor must have
-  /// one element, whose gradient is 1. Throws AutogradError, ShapeError, DtypeError.
+  /// one element, whose gradient is 1. If it throws, no leaf's gradient has changed.
+  /// Throws AutogradError, ShapeError, DtypeError, DeviceError.
   void backward(const Tensor& grad_output = {}) const;
 
   /// Replaces the elements, shape, dtype and device of this very tensor object, so that all handles
-  /// (a module's, an optimiser's) see the new ones. Leaves only; forgets the gradient.
+  /// (a module's, an optimiser's) see the new ones; shares the elements of `source`, as detach()
+  /// does. Leaves only; forgets the gradient. Throws AutogradError, DtypeError.
   void set_data(const Tensor& source);
 
   // --- For people who write operations ----------------------------------------------------------
@@ -128,6 +141,9 @@ class Tensor {
  private:
   std::shared_ptr<TensorImpl> impl_;
 };
+
+/// Tensors with names, in an order: a state_dict, the content of a file.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// Handle equality: the same tensor object, not equal elements.
 inline bool is_same(const Tensor& a, const Tensor& b) { return a.impl() == b.impl(); }

@@ -16,6 +16,10 @@ namespace cks::ops {
 /// Throws DeviceError if this build has no kernels for the device.
 void require_compiled(Device device);
 
+/// Throws DeviceError if the device lacks this thread's precision mode: the CPU has fp32 only. For
+/// operations that multiply matrices or convolve.
+void require_precision(const char* operation, Device device);
+
 /// A named argument, for messages.
 struct Argument {
   const char* name;

@@ -1,0 +1,170 @@
+#include <cstring>
+#include <utility>
+
+#include "cks/core/autograd.h"
+#include "cks/core/capture.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/tensor.h"
+#include "cks/core/tensor_impl.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+// Copies and views of Tensor: reshape, slice, clone, detach, to.
+
+namespace cks {
+namespace {
+
+struct ReshapeBackward : Node {
+  Shape input_shape;
+
+  const char* name() const override { return "reshape"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output.reshape(input_shape)};
+  }
+};
+
+struct SliceBackward : Node {
+  Shape input_shape;
+  std::int64_t begin = 0;
+
+  const char* name() const override { return "slice"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    Tensor grad_input = Tensor::zeros(input_shape, grad_output.dtype(), grad_output.device());
+    grad_input.slice(begin, begin + grad_output.size(0)).copy_(grad_output);
+    return {grad_input};
+  }
+};
+
+struct CloneBackward : Node {
+  const char* name() const override { return "clone"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output};
+  }
+};
+
+struct ToDtypeBackward : Node {
+  DType input_dtype = DType::float32;
+
+  const char* name() const override { return "to"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output.to(input_dtype)};
+  }
+};
+
+struct ToDeviceBackward : Node {
+  Device input_device;
+
+  const char* name() const override { return "to"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output.to(input_device)};
+  }
+};
+
+Tensor copy_elements(const char* operation, const Tensor& input, DType dtype) {
+  Tensor result = ops::make_output(operation, input.shape(), dtype, input.device());
+  CKS_KERNEL(input.device(),
+             convert(input.dtype(), dtype, input.numel(), input.data(), result.data()));
+  return result;
+}
+
+}  // namespace
+
+Tensor Tensor::reshape(std::initializer_list<std::int64_t> extents) const {
+  return reshape(std::vector<std::int64_t>(extents));
+}
+
+Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
+  ops::require_defined("reshape", {{"tensor", *this}});
+  std::vector<std::int64_t> inferred = extents;
+  std::int64_t* unknown = nullptr;
+  std::vector<std::int64_t> known;
+  for (std::int64_t& extent : inferred) {
+    if (extent != -1) {
+      known.push_back(extent);
+    } else if (unknown == nullptr) {
+      unknown = &extent;
+    } else {
+      throw ShapeError("reshape: more than one extent is -1 (tensor " + shape().to_string() + ")");
+    }
+  }
+  if (unknown != nullptr) {
+    const std::int64_t product = Shape(known).numel();
+    if (product == 0 || numel() % product != 0) {
+      throw ShapeError("reshape: the extent -1 cannot be inferred: " + shape().to_string() +
+                       " has " + std::to_string(numel()) + " elements, the other extents are " +
+                       Shape(known).to_string());
+    }
+    *unknown = numel() / product;
+  }
+  return reshape(Shape(inferred));
+}
+
+Tensor Tensor::reshape(const Shape& new_shape) const {
+  ops::require_defined("reshape", {{"tensor", *this}});
+  if (new_shape.numel() != numel()) {
+    throw ShapeError("reshape: " + shape().to_string() + " has " + std::to_string(numel()) +
+                     " elements, " + new_shape.to_string() + " has " +
+                     std::to_string(new_shape.numel()));
+  }
+  capture::note_result("reshape", new_shape);
+  return record<ReshapeBackward>(make_view(storage(), storage_offset(), new_shape, dtype()),
+                                 {*this},
+                                 [&](ReshapeBackward& node) { node.input_shape = shape(); });
+}
+
+Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
+  ops::require_defined("slice", {{"tensor", *this}});
+  if (rank() == 0) {
+    throw ShapeError("slice: the tensor has rank 0, expected at least one axis");
+  }
+  const std::int64_t rows = size(0);
+  if (begin < 0 || end < begin || end > rows) {
+    throw ShapeError("slice: rows [" + std::to_string(begin) + "," + std::to_string(end) +
+                     ") are not within [0," + std::to_string(rows) + ") of " + shape().to_string());
+  }
+  const Shape result_shape = shape().with(0, end - begin);
+  const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
+  capture::note_result("slice", result_shape);
+  return record<SliceBackward>(
+      make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype()), {*this},
+      [&](SliceBackward& node) {
+        node.input_shape = shape();
+        node.begin = begin;
+      });
+}
+
+Tensor Tensor::clone() const {
+  ops::require_defined("clone", {{"tensor", *this}});
+  return record<CloneBackward>(copy_elements("clone", *this, dtype()), {*this},
+                               [](CloneBackward&) {});
+}
+
+Tensor Tensor::detach() const {
+  ops::require_defined("detach", {{"tensor", *this}});
+  return make_view(storage(), storage_offset(), shape(), dtype());
+}
+
+Tensor Tensor::to(DType new_dtype) const {
+  ops::require_defined("to", {{"tensor", *this}});
+  if (new_dtype == dtype()) {
+    return *this;
+  }
+  Tensor result = copy_elements("to", *this, new_dtype);
+  if (!is_floating(new_dtype)) {
+    return result;
+  }
+  return record<ToDtypeBackward>(std::move(result), {*this},
+                                 [&](ToDtypeBackward& node) { node.input_dtype = dtype(); });
+}
+
+Tensor Tensor::to(Device new_device) const {
+  ops::require_defined("to", {{"tensor", *this}});
+  if (new_device == device()) {
+    return *this;
+  }
+  Tensor result = ops::make_output("to", shape(), dtype(), new_device);
+  CKS_KERNEL(new_device, convert(dtype(), dtype(), numel(), data(), result.data()));
+  return record<ToDeviceBackward>(std::move(result), {*this},
+                                  [&](ToDeviceBackward& node) { node.input_device = device(); });
+}
+
+}  // namespace cks

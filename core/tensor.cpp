@@ -1,0 +1,306 @@
+#include "cks/core/tensor.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "cks/core/autograd.h"
+#include "cks/core/capture.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/tensor_impl.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+namespace cks {
+namespace {
+
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl, const char* operation) {
+  if (impl == nullptr) {
+    throw Error(std::string(operation) + ": the tensor is undefined");
+  }
+  return *impl;
+}
+
+std::size_t bytes_of(const char* operation, const Shape& shape, DType dtype) {
+  const auto count = static_cast<std::uint64_t>(shape.numel());
+  if (count > static_cast<std::uint64_t>(INT64_MAX) / size_of(dtype)) {
+    throw OutOfMemoryError(std::string(operation) + ": " + shape.to_string() + " of " +
+                           name_of(dtype) + " does not fit into 63 bits of bytes");
+  }
+  return static_cast<std::size_t>(count) * size_of(dtype);
+}
+
+void require_type(const char* operation, const TensorImpl& tensor, DType expected) {
+  if (tensor.dtype != expected) {
+    throw DtypeError(std::string(operation) + ": the tensor is " + name_of(tensor.dtype) +
+                     ", asked for as " + name_of(expected) + " (shape " + tensor.shape.to_string() +
+                     ")");
+  }
+}
+
+/// Throws DtypeError unless an element of dtype can hold the value.
+void require_representable(const char* operation, double value, DType dtype) {
+  if (is_floating(dtype)) {
+    return;
+  }
+  double low = 0.0;
+  double end = 0.0;  // one above the greatest value
+  visit_dtype(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    if constexpr (std::is_integral_v<T>) {
+      low = static_cast<double>(std::numeric_limits<T>::min());
+      end = 2.0 * static_cast<double>(std::numeric_limits<T>::max() / 2 + 1);
+    }
+  });
+  if (!(value >= low && value < end && value == std::floor(value))) {
+    throw DtypeError(std::string(operation) + ": " + std::to_string(value) + " is not a value of " +
+                     name_of(dtype));
+  }
+}
+
+void require_writable(const char* operation, const Tensor& tensor) {
+  if (grad_enabled() && tensor.requires_grad()) {
+    throw AutogradError(std::string(operation) +
+                        ": the tensor requires a gradient; write under NoGradGuard (shape " +
+                        tensor.shape().to_string() + ")");
+  }
+}
+
+}  // namespace
+
+Tensor make_view(std::shared_ptr<Storage> storage, std::int64_t offset, const Shape& shape,
+                 DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::move(storage);
+  impl->offset = offset;
+  impl->shape = shape;
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
+  return make_view(Storage::allocate(bytes_of("empty", shape, dtype), device), 0, shape, dtype);
+}
+
+Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
+  return full(shape, 0.0, dtype, device);
+}
+
+Tensor Tensor::ones(Shape shape, DType dtype, Device device) {
+  return full(shape, 1.0, dtype, device);
+}
+
+Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  require_representable("full", value, dtype);
+  Tensor result = empty(shape, dtype, device);
+  CKS_KERNEL(device, fill(dtype, result.numel(), value, result.data()));
+  return result;
+}
+
+Tensor Tensor::scalar(double value, DType dtype, Device device) {
+  return full({}, value, dtype, device);
+}
+
+Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
+  if (count < 0) {
+    throw ShapeError("arange: count must not be negative, got " + std::to_string(count));
+  }
+  if (count > 0) {
+    require_representable("arange", static_cast<double>(count - 1), dtype);
+  }
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[static_cast<std::size_t>(i)] = i;
+  }
+  return from_vector(values, {count}).to(dtype).to(device);
+}
+
+template <class T>
+Tensor Tensor::from_vector(const std::vector<T>& values, Shape shape, Device device) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
+    throw ShapeError("from_vector: " + std::to_string(values.size()) + " values, shape " +
+                     shape.to_string() + " has " + std::to_string(shape.numel()));
+  }
+  Tensor result = empty(shape, dtype_of<T>());
+  if (!values.empty()) {
+    std::memcpy(result.data(), values.data(), values.size() * sizeof(T));
+  }
+  return result.to(device);
+}
+
+Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
+                         std::function<void(void*)> deleter) {
+  const std::size_t bytes = bytes_of("from_blob", shape, dtype);
+  ops::require_compiled(device);
+  if (data == nullptr && bytes > 0) {
+    throw Error("from_blob: data is null, expected " + std::to_string(bytes) + " bytes for " +
+                shape.to_string());
+  }
+  if (reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) != 0) {
+    throw Error(std::string("from_blob: data is not aligned for ") + name_of(dtype) +
+                ", expected a multiple of " + std::to_string(size_of(dtype)) + " bytes");
+  }
+  return make_view(Storage::adopt(data, bytes, device, std::move(deleter)), 0, shape, dtype);
+}
+
+const Shape& Tensor::shape() const { return checked(impl_, "shape").shape; }
+
+DType Tensor::dtype() const { return checked(impl_, "dtype").dtype; }
+
+Device Tensor::device() const { return checked(impl_, "device").storage->device(); }
+
+void* Tensor::data() {
+  const TensorImpl& impl = checked(impl_, "data");
+  return impl.storage->data() + static_cast<std::size_t>(impl.offset) * size_of(impl.dtype);
+}
+
+const void* Tensor::data() const { return const_cast<Tensor*>(this)->data(); }
+
+template <class T>
+T* Tensor::data_as() {
+  require_type("data_as", checked(impl_, "data_as"), dtype_of<T>());
+  return static_cast<T*>(data());
+}
+
+template <class T>
+const T* Tensor::data_as() const {
+  return const_cast<Tensor*>(this)->data_as<T>();
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  require_type("to_vector", checked(impl_, "to_vector"), dtype_of<T>());
+  capture::forbid("to_vector");
+  const Tensor host = detach().to(Device::cpu());
+  const T* elements = host.data_as<T>();
+  return std::vector<T>(elements, elements + numel());
+}
+
+double Tensor::item() const {
+  const TensorImpl& impl = checked(impl_, "item");
+  if (impl.shape.numel() != 1) {
+    throw ShapeError("item: expected one element, the tensor has shape " + impl.shape.to_string());
+  }
+  capture::forbid("item");
+  const Tensor host = detach().to(Device::cpu());
+  double value = 0.0;
+  kernels::cpu::convert(impl.dtype, DType::float64, 1, host.data(), &value);
+  return value;
+}
+
+Tensor& Tensor::fill_(double value) {
+  const TensorImpl& impl = checked(impl_, "fill_");
+  require_writable("fill_", *this);
+  require_representable("fill_", value, impl.dtype);
+  CKS_KERNEL(device(), fill(impl.dtype, numel(), value, data()));
+  bump_version();
+  return *this;
+}
+
+Tensor& Tensor::copy_(const Tensor& source) {
+  checked(impl_, "copy_");
+  checked(source.impl_, "copy_: source");
+  if (!(source.shape() == shape())) {
+    throw ShapeError("copy_: source has shape " + source.shape().to_string() + ", expected " +
+                     shape().to_string());
+  }
+  require_writable("copy_", *this);
+  Tensor local = source.detach().to(device());
+  if (local.storage() == storage()) {
+    local = local.clone();  // the two may overlap
+  }
+  CKS_KERNEL(device(), convert(local.dtype(), dtype(), numel(), local.data(), data()));
+  bump_version();
+  return *this;
+}
+
+bool Tensor::requires_grad() const {
+  const TensorImpl& impl = checked(impl_, "requires_grad");
+  return impl.requires_grad || impl.node != nullptr;
+}
+
+Tensor& Tensor::set_requires_grad(bool value) {
+  TensorImpl& impl = checked(impl_, "set_requires_grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_requires_grad: the tensor is the result of ") +
+                        impl.node->name() + ", only leaves take it; detach() it first");
+  }
+  if (value && !is_floating(impl.dtype)) {
+    throw DtypeError(std::string("set_requires_grad: expected a floating dtype, got ") +
+                     name_of(impl.dtype));
+  }
+  impl.requires_grad = value;
+  return *this;
+}
+
+bool Tensor::is_leaf() const { return checked(impl_, "is_leaf").node == nullptr; }
+
+Tensor Tensor::grad() const {
+  const TensorImpl& impl = checked(impl_, "grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("grad: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves keep a gradient; see gradients()");
+  }
+  return Tensor(impl.gradient);
+}
+
+void Tensor::set_grad(const Tensor& grad) {
+  TensorImpl& impl = checked(impl_, "set_grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_grad: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves keep a gradient");
+  }
+  if (grad.defined()) {
+    ops::require_same("set_grad", {{"tensor", *this}, {"grad", grad}});
+    ops::require_shape("set_grad", {"grad", grad}, impl.shape);
+  }
+  impl.gradient = grad.defined() ? grad.detach().impl() : nullptr;
+}
+
+void Tensor::zero_grad() { checked(impl_, "zero_grad").gradient = nullptr; }
+
+void Tensor::set_data(const Tensor& source) {
+  TensorImpl& impl = checked(impl_, "set_data");
+  const TensorImpl& from = checked(source.impl_, "set_data: source");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_data: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves take it");
+  }
+  if (impl.requires_grad && !is_floating(from.dtype)) {
+    throw DtypeError(std::string("set_data: the tensor requires a gradient, source is ") +
+                     name_of(from.dtype) + ", expected a floating dtype");
+  }
+  impl.storage = from.storage;
+  impl.offset = from.offset;
+  impl.shape = from.shape;
+  impl.dtype = from.dtype;
+  impl.gradient = nullptr;
+}
+
+std::uint64_t Tensor::version() const { return checked(impl_, "version").storage->version(); }
+
+void Tensor::bump_version() { checked(impl_, "bump_version").storage->bump_version(); }
+
+const std::shared_ptr<Storage>& Tensor::storage() const {
+  return checked(impl_, "storage").storage;
+}
+
+std::int64_t Tensor::storage_offset() const { return checked(impl_, "storage_offset").offset; }
+
+const std::shared_ptr<Node>& Tensor::grad_node() const { return checked(impl_, "grad_node").node; }
+
+#define CKS_INSTANTIATE(T)                                                   \
+  template Tensor Tensor::from_vector(const std::vector<T>&, Shape, Device); \
+  template T* Tensor::data_as<T>();                                          \
+  template const T* Tensor::data_as<T>() const;                              \
+  template std::vector<T> Tensor::to_vector<T>() const;
+CKS_INSTANTIATE(float)
+CKS_INSTANTIATE(bfloat16)
+CKS_INSTANTIATE(double)
+CKS_INSTANTIATE(std::int64_t)
+CKS_INSTANTIATE(std::int32_t)
+CKS_INSTANTIATE(std::uint8_t)
+#undef CKS_INSTANTIATE
+
+}  // namespace cks
