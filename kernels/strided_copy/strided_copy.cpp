@@ -1,0 +1,37 @@
+#include "cks/kernels/strided_copy/strided_copy.h"
+
+#include <string>
+
+#include "cks/kernels/common/error.h"
+
+namespace cks::kernels {
+
+CopyProblem make_copy(std::span<const std::int64_t> extents,
+                      std::span<const std::int64_t> source_strides,
+                      std::span<const std::int64_t> target_strides) {
+  if (extents.size() > CopyProblem::kMaxRank || source_strides.size() != extents.size() ||
+      target_strides.size() != extents.size()) {
+    throw ShapeError("strided_copy: takes up to " + std::to_string(CopyProblem::kMaxRank) +
+                     " axes with two strides each, got " + std::to_string(extents.size()) +
+                     " extents, " + std::to_string(source_strides.size()) + " and " +
+                     std::to_string(target_strides.size()) + " strides");
+  }
+  CopyProblem problem;
+  for (std::size_t axis = 0; axis < extents.size(); ++axis) {
+    problem.count *= extents[axis];
+    if (extents[axis] == 1) {
+      continue;
+    }
+    const int last = problem.rank - 1;
+    const bool joins = last >= 0 &&
+                       problem.source_strides[last] == source_strides[axis] * extents[axis] &&
+                       problem.target_strides[last] == target_strides[axis] * extents[axis];
+    const int at = joins ? last : problem.rank++;
+    problem.extents[at] = joins ? problem.extents[at] * extents[axis] : extents[axis];
+    problem.source_strides[at] = source_strides[axis];
+    problem.target_strides[at] = target_strides[axis];
+  }
+  return problem;
+}
+
+}  // namespace cks::kernels
