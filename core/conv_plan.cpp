@@ -1,0 +1,111 @@
+#include "cks/core/conv_plan.h"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "cks/core/error.h"
+#include "cks/core/ops/common.h"
+
+namespace cks {
+namespace {
+
+using kernels::Conv2dAlgorithm;
+using kernels::Conv2dPass;
+
+constexpr std::array kPasses = {Conv2dPass::forward, Conv2dPass::backward_data,
+                                Conv2dPass::backward_filter};
+
+/// The algorithm made for a pass; the other one that computes it is the reference.
+Conv2dAlgorithm algorithm_of(Conv2dPass pass) {
+  switch (pass) {
+    case Conv2dPass::forward:
+      return Conv2dAlgorithm::convv2;
+    case Conv2dPass::backward_data:
+      return Conv2dAlgorithm::ks_deconv;
+    case Conv2dPass::backward_filter:
+      break;
+  }
+  return Conv2dAlgorithm::sk_dilated;
+}
+
+void require_known(Conv2dPass pass, const std::string& name) {
+  const char* own = kernels::name_of(algorithm_of(pass));
+  const char* reference = kernels::name_of(Conv2dAlgorithm::reference);
+  if (!name.empty() && name != own && name != reference) {
+    throw PlanError(std::string("conv2d: no algorithm \"") + name + "\" for the pass " +
+                    kernels::name_of(pass) + "; possible are " + own + " and " + reference);
+  }
+}
+
+Conv2dPass parse_pass(const std::string& name, const std::string& text) {
+  std::string possible;
+  for (const Conv2dPass pass : kPasses) {
+    if (name == kernels::name_of(pass)) {
+      return pass;
+    }
+    possible += possible.empty() ? "" : ", ";
+    possible += kernels::name_of(pass);
+  }
+  throw PlanError("conv2d: unknown pass \"" + name + "\" in the plan \"" + text +
+                  "\"; possible are " + possible + ", as in forward=reference");
+}
+
+const ConvPlanNames& names_of_environment() {
+  static const ConvPlanNames names = [] {
+    const char* text = std::getenv("CKS_CONV_PLAN");
+    return text == nullptr ? ConvPlanNames{} : parse_conv_plan_names(text);
+  }();
+  return names;
+}
+
+ConvPlanNames& names_of_thread() {
+  thread_local ConvPlanNames names;
+  return names;
+}
+
+}  // namespace
+
+ConvPlanNames parse_conv_plan_names(const std::string& text) {
+  ConvPlanNames names;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view item = rest.substr(0, rest.find(','));
+    rest.remove_prefix(item.size() < rest.size() ? item.size() + 1 : item.size());
+    const std::size_t equals = item.find('=');
+    const Conv2dPass pass = parse_pass(std::string(item.substr(0, equals)), text);
+    if (equals != std::string_view::npos) {
+      names[pass] = item.substr(equals + 1);
+    }
+    if (names[pass].empty()) {
+      throw PlanError("conv2d: the plan \"" + text + "\" names no algorithm for the pass " +
+                      kernels::name_of(pass));
+    }
+    require_known(pass, names[pass]);
+  }
+  return names;
+}
+
+ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thread()) {
+  for (const Conv2dPass pass : kPasses) {
+    require_known(pass, names[pass]);
+  }
+  for (const Conv2dPass pass : kPasses) {
+    if (!names[pass].empty()) {
+      names_of_thread()[pass] = names[pass];
+    }
+  }
+}
+
+ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
+
+kernels::Conv2dPlan choose_conv_plan(Conv2dPass pass, const kernels::Conv2dProblem& problem,
+                                     Device device) {
+  ops::require_compiled(device);
+  static const kernels::DeviceDescription cpu = kernels::describe_cpu();
+  const std::string& inner = names_of_thread()[pass];
+  const std::string& forced = inner.empty() ? names_of_environment()[pass] : inner;
+  return forced.empty() ? kernels::select(pass, problem, cpu)
+                        : kernels::force_plan(forced, pass, problem, cpu);
+}
+
+}  // namespace cks
