@@ -1,0 +1,35 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace cks {
+
+/// Writes a file under a temporary name in the same folder and gives it its own name at the end, so
+/// that a reader finds the old bytes or all of the new ones, whenever the program or the machine
+/// stops. Without commit() the destructor removes the temporary file. All throw IoError, naming the
+/// file and the system's reason; the old file is then as it was.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* bytes, std::size_t count);
+  /// Brings the bytes to the disk, then renames.
+  void commit();
+
+ private:
+  std::string path_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+/// Replaces or makes the file in one step; see AtomicFile.
+void write_file_atomically(const std::string& path, std::string_view bytes);
+
+/// All bytes of a file. Throws IoError if it cannot be read or is larger than `limit`.
+std::string read_file(const std::string& path, std::size_t limit = std::size_t{1} << 40);
+
+}  // namespace cks
