@@ -23,7 +23,10 @@ class StateDictError : public Error {
   using Error::Error;
 };
 
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+class Module;
+/// Makes `target` equal to `source`, of the same structure: parameters, buffers, training state,
+/// device, dtype, mode and which parameters require a gradient. Throws StateDictError otherwise.
+void copy_module_state(const Module& source, Module& target);
 
 /// A part of a network: parameters, buffers and children, each with a name.
 ///
@@ -41,8 +44,8 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 /// deep copy. The path of a child is its parent's path, a dot and its name; the root's is empty.
 class Module {
  public:
-  Module() = default;  // a root
-  Module(Module* parent, std::string name);
+  Module() = default;                        // a root
+  Module(Module* parent, std::string name);  // a child, or a root if parent is null
   virtual ~Module();
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -90,6 +93,12 @@ class Module {
   /// mis-shaped ones only.
   void load_state_dict(const NamedTensors& state, bool strict = true);
 
+  /// Copies of what a resumed run needs beyond state_dict(), by path: dropout's seed and step
+  /// count. PyTorch's state_dict has no such keys, so a checkpoint keeps them apart.
+  NamedTensors training_state() const;
+  /// Copies them back. Nothing is changed if anything does not fit: throws StateDictError.
+  void load_training_state(const NamedTensors& state);
+
   /// Called after each forward() of a module, with its input and output: for summaries, timing and
   /// looking for the first bad layer. Set on a root for all modules below it; empty: none.
   using ForwardHook =
@@ -102,21 +111,32 @@ class Module {
   void register_parameter(std::string name, Tensor& member, Tensor value,
                           StateLayout layout = StateLayout::as_is);
   void register_buffer(std::string name, Tensor& member, Tensor value);
+  /// A tensor that a run needs to go on as if uninterrupted, but that is no part of the network.
+  void register_training_state(std::string name, Tensor& member, Tensor value);
   /// Draws this module's own parameters from a seed (see layers/init.h); its children do so
   /// themselves. Constructors call it with seed 0.
   virtual void reset_parameters(std::uint64_t seed);
 
  private:
+  enum class Role : std::uint8_t { parameter, buffer, training_state };
   struct Entry {
     std::string name;
     Tensor* tensor;
     StateLayout layout;
-    bool is_buffer;
+    Role role;
   };
-  template <class Visit>
-  void for_each_entry(const std::string& prefix, Visit&& visit) const;
+  using PathEntries = std::vector<std::pair<std::string, const Entry*>>;
+  PathEntries entries() const;  // of this module and all below it, paths relative to this one
+  void collect_entries(const std::string& prefix, PathEntries& out) const;
+  NamedTensors handles(Role role) const;
+  NamedTensors copies(bool training_only) const;
+  void load(const char* operation, const NamedTensors& state, bool training_only, bool strict);
+  void add_entry(std::string name, Tensor& member, Tensor value, StateLayout layout, Role role);
   void register_child(Module* child);
+  void require_free(const std::string& name) const;
   const ForwardHook& hook_of_root() const;
+  void copy_modes(const Module& source);
+  friend void copy_module_state(const Module& source, Module& target);
 
   Module* parent_ = nullptr;
   std::string name_;
@@ -134,7 +154,5 @@ std::unique_ptr<M> clone_module(const M& source, Arguments&&... arguments) {
   copy_module_state(source, *copy);
   return copy;
 }
-/// Makes `target` equal to `source`, of the same structure. Throws StateDictError otherwise.
-void copy_module_state(const Module& source, Module& target);
 
 }  // namespace cks

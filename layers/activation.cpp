@@ -1,0 +1,20 @@
+#include "cks/layers/activation.h"
+
+#include "cks/core/ops/activation.h"
+#include "cks/layers/check.h"
+
+namespace cks {
+
+Tensor ReLU::forward(const Tensor& input) { return relu(input); }
+
+Tensor LeakyReLU::forward(const Tensor& input) { return leaky_relu(input, options_.slope); }
+
+std::string LeakyReLU::description() const {
+  return "slope " + layers::number_text(options_.slope);
+}
+
+Tensor Sigmoid::forward(const Tensor& input) { return sigmoid(input); }
+
+Tensor Tanh::forward(const Tensor& input) { return tanh(input); }
+
+}  // namespace cks

@@ -1,0 +1,28 @@
+#include "cks/layers/concat.h"
+
+#include "cks/core/ops/shape.h"
+#include "cks/layers/check.h"
+
+namespace cks {
+
+Sequential& Concat::add_branch(std::string name) {
+  if (name.empty()) {
+    name = std::to_string(branches_.size());
+  }
+  branches_.push_back(std::make_unique<Sequential>(this, std::move(name)));
+  return *branches_.back();
+}
+
+Tensor Concat::forward(const Tensor& input) {
+  if (branches_.empty()) {
+    throw Error(layers::title(*this, "Concat") + ": has no branch; call add_branch() first");
+  }
+  std::vector<Tensor> outputs;
+  outputs.reserve(branches_.size());
+  for (const auto& branch : branches_) {
+    outputs.push_back((*branch)(input));
+  }
+  return concat(outputs, -1);
+}
+
+}  // namespace cks

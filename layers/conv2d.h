@@ -1,0 +1,44 @@
+#pragma once
+#include "cks/core/ops/conv2d.h"
+#include "cks/layers/module.h"
+
+namespace cks {
+
+/// Convolution of images [N,IH,IW,in_channels] with a bank of filters: see conv2d() in
+/// core/ops/conv2d.h for the formula and the result's shape.
+///
+/// Parameters   weight [out_channels,FH,FW,in_channels/groups], bias [out_channels] or undefined.
+///              state_dict: "weight" as [out_channels,in_channels/groups,FH,FW], "bias".
+/// Initialised  both uniform in +-1/sqrt(fan_in), fan_in = in_channels/groups * FH*FW, as PyTorch.
+/// Throws       ShapeError from the constructor if an option is out of range.
+class Conv2d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels = 0;
+    std::int64_t out_channels = 0;
+    Size2 kernel_size = 0;
+    Size2 stride = 1;
+    Padding2d padding = 0;
+    Size2 dilation = 1;
+    std::int64_t groups = 1;
+    bool bias = true;
+  };
+
+  explicit Conv2d(const Options& options) : Conv2d(nullptr, {}, options) {}
+  Conv2d(Module* parent, std::string name, const Options& options);
+
+  Tensor forward(const Tensor& input) override;
+  std::string description() const override;
+  const Options& options() const { return options_; }
+
+  Tensor weight;
+  Tensor bias;
+
+ protected:
+  void reset_parameters(std::uint64_t seed) override;
+
+ private:
+  Options options_;
+};
+
+}  // namespace cks

@@ -1,0 +1,45 @@
+#pragma once
+#include "cks/core/ops/conv2d.h"
+#include "cks/layers/module.h"
+
+namespace cks {
+
+/// Transposed convolution of images [N,H,W,in_channels]: see conv_transpose2d() in
+/// core/ops/conv2d.h for the formula and the result's shape.
+///
+/// Parameters   weight [in_channels,FH,FW,out_channels/groups], bias [out_channels] or undefined.
+///              state_dict: "weight" as [in_channels,out_channels/groups,FH,FW], "bias".
+/// Initialised  both uniform in +-1/sqrt(fan), fan = out_channels/groups * FH*FW, as PyTorch.
+/// Throws       ShapeError from the constructor if an option is out of range.
+class ConvTranspose2d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels = 0;
+    std::int64_t out_channels = 0;
+    Size2 kernel_size = 0;
+    Size2 stride = 1;
+    Padding2d padding = 0;
+    Size2 output_padding = 0;  // below max(stride, dilation)
+    Size2 dilation = 1;
+    std::int64_t groups = 1;
+    bool bias = true;
+  };
+
+  explicit ConvTranspose2d(const Options& options) : ConvTranspose2d(nullptr, {}, options) {}
+  ConvTranspose2d(Module* parent, std::string name, const Options& options);
+
+  Tensor forward(const Tensor& input) override;
+  std::string description() const override;
+  const Options& options() const { return options_; }
+
+  Tensor weight;
+  Tensor bias;
+
+ protected:
+  void reset_parameters(std::uint64_t seed) override;
+
+ private:
+  Options options_;
+};
+
+}  // namespace cks

@@ -1,0 +1,92 @@
+#include "cks/layers/init.h"
+
+#include <cmath>
+
+#include "cks/core/autograd.h"
+
+namespace cks::init {
+namespace {
+
+/// Lets `fill` draw into memory of the host, and copies that to where the tensor lives.
+template <class Fill>
+void draw(Tensor& tensor, Fill&& fill) {
+  const bool wide = tensor.dtype() == DType::float64;
+  Tensor host = Tensor::empty(tensor.shape(), wide ? DType::float64 : DType::float32);
+  fill(host);
+  const NoGradGuard no_grad;
+  tensor.copy_(host);
+}
+
+double kaiming_stddev(const Tensor& weight, const KaimingOptions& options) {
+  const Fans fans = fans_of(weight.shape());
+  const std::int64_t fan = options.fan == FanMode::fan_in ? fans.in : fans.out;
+  return std::sqrt(2.0 / ((1.0 + options.slope * options.slope) * static_cast<double>(fan)));
+}
+
+double xavier_stddev(const Tensor& weight, double gain) {
+  const Fans fans = fans_of(weight.shape());
+  return gain * std::sqrt(2.0 / static_cast<double>(fans.in + fans.out));
+}
+
+/// A uniform distribution of a standard deviation.
+void uniform_of(Tensor& tensor, double stddev, RandomKey key) {
+  const double bound = std::sqrt(3.0) * stddev;
+  uniform(tensor, -bound, bound, key);
+}
+
+}  // namespace
+
+Fans fans_of(const Shape& weight) {
+  if (weight.rank() < 2 || weight.numel() == 0) {
+    throw ShapeError(
+        "init: fan_in and fan_out need a weight of rank 2 or more with elements, got " +
+        weight.to_string());
+  }
+  return {.in = weight.numel() / weight[0], .out = weight.numel() / weight[-1]};
+}
+
+RandomKey parameter_key(std::uint64_t seed, const std::string& module_path,
+                        const std::string& name) {
+  return make_random_key(seed, RandomPurpose::initialize,
+                         module_path.empty() ? name : module_path + "." + name);
+}
+
+void constant(Tensor& tensor, double value) {
+  const NoGradGuard no_grad;
+  tensor.fill_(value);
+}
+
+void uniform(Tensor& tensor, double low, double high, RandomKey key) {
+  draw(tensor, [&](Tensor& host) { fill_uniform(host, low, high, key); });
+}
+
+void normal(Tensor& tensor, double mean, double stddev, RandomKey key) {
+  draw(tensor, [&](Tensor& host) { fill_normal(host, mean, stddev, key); });
+}
+
+void kaiming_uniform(Tensor& weight, RandomKey key, const KaimingOptions& options) {
+  uniform_of(weight, kaiming_stddev(weight, options), key);
+}
+
+void kaiming_normal(Tensor& weight, RandomKey key, const KaimingOptions& options) {
+  normal(weight, 0.0, kaiming_stddev(weight, options), key);
+}
+
+void xavier_uniform(Tensor& weight, RandomKey key, double gain) {
+  uniform_of(weight, xavier_stddev(weight, gain), key);
+}
+
+void xavier_normal(Tensor& weight, RandomKey key, double gain) {
+  normal(weight, 0.0, xavier_stddev(weight, gain), key);
+}
+
+void weight_and_bias(Tensor& weight, Tensor& bias, std::uint64_t seed,
+                     const std::string& module_path) {
+  kaiming_uniform(weight, parameter_key(seed, module_path, "weight"), {.slope = std::sqrt(5.0)});
+  if (bias.defined()) {
+    const double bound = 1.0 / std::sqrt(static_cast<double>(fans_of(weight.shape()).in));
+    uniform(bias, -bound, bound, parameter_key(seed, module_path, "bias"));
+  }
+}
+
+}  // namespace cks::init
