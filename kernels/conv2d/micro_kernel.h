@@ -170,22 +170,27 @@ void window_tile(const Window& window, const typename S::T* const* rows, const t
   }
 }
 
-/// The positions that a gradient tile sums over: three nested loops, the innermost last, and how
-/// far each step moves the pointers of the two operands.
-struct PositionLoops {
-  std::int64_t count[3], row_step[3], lane_step[3];
-  std::int64_t positions() const { return count[0] * count[1] * count[2]; }
+/// Where one position lies in the two operands of a gradient tile.
+struct PositionOffsets {
+  std::int64_t row, lane;
+};
+
+/// The positions that a gradient tile sums over. They are listed one by one, so that the loop is
+/// as fast for rectangles of three columns as for long rows.
+struct PositionList {
+  static constexpr std::int64_t kMost = 512;
+  std::int64_t count = 0;
+  PositionOffsets at[kMost];
 };
 
 /// One gradient tile: adds the sum over positions of row operand (MR values at row_offsets) times
 /// lane operand (NV vectors) to partial sums; row r of them starts at sums + sum_offsets[r].
 template <class S, int MR, int NV, bool Depthwise>
-void gradient_tile(const PositionLoops& loops, const typename S::T* rows,
+void gradient_tile(const PositionList& positions, const typename S::T* rows,
                    const std::int64_t* row_offsets, const typename S::T* lanes,
                    std::int64_t last_lanes, typename S::T* sums, const std::int64_t* sum_offsets) {
   using T = typename S::T;
   using Vec = typename S::Vec;
-  const LaneAccess<S, NV> access{last_lanes};
   std::int64_t offset[MR];
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r) {
@@ -193,33 +198,29 @@ void gradient_tile(const PositionLoops& loops, const typename S::T* rows,
   }
   Vec sum[MR][NV] = {};
   const auto add = [&](const LaneAccess<S, NV>& in) __attribute__((always_inline)) {
-    for (std::int64_t a = 0; a < loops.count[0]; ++a) {
-      for (std::int64_t b = 0; b < loops.count[1]; ++b) {
-        const T* row = rows + a * loops.row_step[0] + b * loops.row_step[1];
-        const T* lane = lanes + a * loops.lane_step[0] + b * loops.lane_step[1];
-        for (std::int64_t c = 0; c < loops.count[2]; ++c) {
-          Vec factor[NV];
+    const PositionOffsets* const end = positions.at + positions.count;
+    for (const PositionOffsets* at = positions.at; at != end; ++at) {
+      const T* const row = rows + at->row;
+      const T* const lane = lanes + at->lane;
+      Vec factor[NV];
 #pragma GCC unroll 4
-          for (int v = 0; v < NV; ++v) {
-            factor[v] = in.load(lane, v);
-          }
+      for (int v = 0; v < NV; ++v) {
+        factor[v] = in.load(lane, v);
+      }
 #pragma GCC unroll 16
-          for (int r = 0; r < MR; ++r) {
+      for (int r = 0; r < MR; ++r) {
 #pragma GCC unroll 4
-            for (int v = 0; v < NV; ++v) {
-              if constexpr (Depthwise) {
-                sum[r][v] += in.load(row + offset[r], v) * factor[v];
-              } else {
-                sum[r][v] += row[offset[r]] * factor[v];
-              }
-            }
+        for (int v = 0; v < NV; ++v) {
+          if constexpr (Depthwise) {
+            sum[r][v] += in.load(row + offset[r], v) * factor[v];
+          } else {
+            sum[r][v] += row[offset[r]] * factor[v];
           }
-          row += loops.row_step[2];
-          lane += loops.lane_step[2];
         }
       }
     }
   };
+  const LaneAccess<S, NV> access{last_lanes};
   if (!S::masked && last_lanes == S::lanes) {
     add(LaneAccess<S, NV>{S::lanes});
   } else {
@@ -227,9 +228,9 @@ void gradient_tile(const PositionLoops& loops, const typename S::T* rows,
   }
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r) {
+    T* const to = sums + sum_offsets[r];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      T* to = sums + sum_offsets[r];
       access.store(to, v, access.load(to, v) + sum[r][v]);
     }
   }

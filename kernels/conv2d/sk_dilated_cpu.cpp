@@ -1,5 +1,4 @@
 #include <atomic>
-#include <utility>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/conv2d/methods_cpu.h"
@@ -41,24 +40,36 @@ struct FilterGradient {
   std::int64_t y_row() const { return p.OW * p.y_pitch; }
   std::int64_t inner_channels() const { return p.IC / p.G; }
   std::int64_t outer_channels() const { return p.OC / layout.groups; }
-
-  /// Steps of x and dy over images x rows x columns of outputs.
-  PositionLoops x_rows_y_lanes(std::int64_t images, std::int64_t rows, std::int64_t columns) const {
-    return {{images, rows, columns},
-            {p.IH * x_row(), p.sh * x_row(), p.sw * p.x_pitch},
-            {p.OH * y_row(), y_row(), p.y_pitch}};
-  }
 };
 
-/// The same positions with a long innermost loop: swaps it with a longer one if it is very short.
-PositionLoops with_long_inner_loop(PositionLoops loops) {
-  const int longest = loops.count[0] > loops.count[1] ? 0 : 1;
-  if (loops.count[2] < 4 && loops.count[longest] > loops.count[2]) {
-    std::swap(loops.count[2], loops.count[longest]);
-    std::swap(loops.row_step[2], loops.row_step[longest]);
-    std::swap(loops.lane_step[2], loops.lane_step[longest]);
+/// Lists the positions images x rows x columns of outputs in evenly filled lists, and calls
+/// body(list) for each; `x_is_row` says which operand of the tiles X is.
+template <class T, class Body>
+void for_each_position_list(const FilterGradient<T>& f, std::int64_t images, std::int64_t rows,
+                            std::int64_t columns, bool x_is_row, Body&& body) {
+  const Conv2dProblem& p = f.p;
+  const std::int64_t positions = images * rows * columns;
+  const std::int64_t lists = ceil_div(positions, PositionList::kMost);
+  const std::int64_t most = ceil_div(positions, std::max<std::int64_t>(1, lists));
+  PositionList list;
+  for (std::int64_t n = 0; n < images; ++n) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      std::int64_t x = (n * p.IH + row * p.sh) * f.x_row();
+      std::int64_t y = (n * p.OH + row) * f.y_row();
+      for (std::int64_t column = 0; column < columns; ++column) {
+        list.at[list.count++] = x_is_row ? PositionOffsets{x, y} : PositionOffsets{y, x};
+        if (list.count == most) {
+          body(list);
+          list.count = 0;
+        }
+        x += p.sw * p.x_pitch;
+        y += p.y_pitch;
+      }
+    }
   }
-  return loops;
+  if (list.count > 0) {
+    body(list);
+  }
 }
 
 /// Calls body(begin, count) for tiles of at most kTileRows rows that differ by one at most.
@@ -75,7 +86,7 @@ void for_each_row_tile(std::int64_t rows, Body&& body) {
 /// Lanes over inputs: output channels of one unit x lanes of one filter row's window, over one
 /// rectangle of positions. `lanes` elements from x belong to as many elements of dW from `element`.
 template <class T>
-std::int64_t add_window(const FilterGradient<T>& f, const PositionLoops& loops, const T* x,
+std::int64_t add_window(const FilterGradient<T>& f, const PositionList& positions, const T* x,
                         const T* dy, IndexRange outputs, std::int64_t lanes, T* partial,
                         std::int64_t element) {
   const LaneBlocks blocks(lanes, kSimdBytes, dtype_of<T>());
@@ -95,9 +106,9 @@ std::int64_t add_window(const FilterGradient<T>& f, const PositionLoops& loops, 
         }
         with_rows(count, [&](auto rows) {
           gradient_tile<S, rows(), vectors(), false>(
-              loops, dy, offsets, x + lane, real - (vectors() - 1) * S::lanes, partial, sums);
+              positions, dy, offsets, x + lane, real - (vectors() - 1) * S::lanes, partial, sums);
         });
-        executed += count * real * loops.positions();
+        executed += count * real * positions.count;
       });
     });
   }
@@ -129,12 +140,12 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
         group * f.inner_channels();
     const T* const dy = f.dy + (chunk.images.begin * p.OH + rows.begin) * f.y_row();
     const auto add = [&](std::int64_t fw, std::int64_t taps, std::int64_t ow, std::int64_t count) {
-      PositionLoops loops = f.x_rows_y_lanes(chunk.images.size(), rows.size(), count);
-      std::swap(loops.row_step, loops.lane_step);
-      executed +=
-          add_window(f, with_long_inner_loop(loops), x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
-                     dy + ow * p.y_pitch, outputs, taps * f.inner_channels(), partial,
-                     (fh * p.FW + fw) * f.inner_channels());
+      for_each_position_list(
+          f, chunk.images.size(), rows.size(), count, false, [&](const PositionList& positions) {
+            executed += add_window(f, positions, x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
+                                   dy + ow * p.y_pitch, outputs, taps * f.inner_channels(), partial,
+                                   (fh * p.FW + fw) * f.inner_channels());
+          });
     };
     if (f.layout.merged) {
       for (std::int64_t j = 0; j < f.column_run_count; ++j) {
@@ -157,7 +168,7 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
 
 /// Lanes over outputs or groups: the live window elements of one rectangle x one lane block.
 template <class S, int NV, bool Depthwise, class T = typename S::T>
-std::int64_t add_elements(const FilterGradient<T>& f, const PositionLoops& loops, const T* x,
+std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positions, const T* x,
                           const T* dy, const TapRun& row_run, const TapRun& column_run,
                           std::int64_t real_lanes, T* sums_base) {
   const Conv2dProblem& p = f.p;
@@ -181,10 +192,10 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionLoops& loops
       }
     }
     with_rows(count, [&](auto rows) {
-      gradient_tile<S, rows(), NV, Depthwise>(loops, x, offsets, dy,
+      gradient_tile<S, rows(), NV, Depthwise>(positions, x, offsets, dy,
                                               real_lanes - (NV - 1) * S::lanes, sums_base, sums);
     });
-    executed += count * real_lanes * loops.positions();
+    executed += count * real_lanes * positions.count;
   });
   return executed;
 }
@@ -213,8 +224,6 @@ std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit
       if (rows.size() == 0 || row_run.taps == 0 || column_run.taps == 0) {
         continue;
       }
-      const PositionLoops loops = with_long_inner_loop(
-          f.x_rows_y_lanes(chunk.images.size(), rows.size(), column_run.count));
       const T* const x = f.x + (chunk.images.begin * p.IH + x_row) * f.x_row() +
                          column_run.source * p.x_pitch + x_channel;
       const T* const dy = f.dy + (chunk.images.begin * p.OH + rows.begin) * f.y_row() +
@@ -223,7 +232,11 @@ std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit
         using S = decltype(simd);
         const auto add =
             depthwise ? add_elements<S, vectors(), true> : add_elements<S, vectors(), false>;
-        executed += add(f, loops, x, dy, row_run, column_run, real, partial + channel);
+        for_each_position_list(f, chunk.images.size(), rows.size(), column_run.count, true,
+                               [&](const PositionList& positions) {
+                                 executed += add(f, positions, x, dy, row_run, column_run, real,
+                                                 partial + channel);
+                               });
       });
     }
   }

@@ -45,6 +45,8 @@ struct CorrelationBlocks {
   static constexpr std::int64_t kMost = 64;                          // balances 16 threads
   static constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds, ~5 us
 
+  static constexpr std::int64_t kSmallMap = 256;  // pixels
+
   std::int64_t images_per_block, image_blocks;
   std::int64_t units_per_block, unit_blocks;  // units are (group, lane block)
   std::int64_t row_positions;                 // longest row run; row_blocks == 1: no limit
@@ -54,7 +56,8 @@ struct CorrelationBlocks {
                     std::int64_t pixels) {
     const std::int64_t wanted = std::clamp<std::int64_t>(work / kLeastWork, 1, kMost);
     images_per_block = std::max<std::int64_t>(1, images / wanted);
-    if (pixels <= 256) {  // small maps: fill the tiles of corners and edges
+    if (pixels <= kSmallMap) {  // fill the tiles of corners, and use a panel for several tiles
+      images_per_block = std::max(images_per_block, kSmallMap / pixels);
       images_per_block = ceil_div(images_per_block, kTileRows) * kTileRows;
     }
     image_blocks = ceil_div(images, images_per_block);
