@@ -1,0 +1,16 @@
+#pragma once
+
+// All operations.
+
+#include "cks/core/ops/activation.h"    // IWYU pragma: export
+#include "cks/core/ops/batch_norm2d.h"  // IWYU pragma: export
+#include "cks/core/ops/compare.h"       // IWYU pragma: export
+#include "cks/core/ops/conv2d.h"        // IWYU pragma: export
+#include "cks/core/ops/dropout.h"       // IWYU pragma: export
+#include "cks/core/ops/elementwise.h"   // IWYU pragma: export
+#include "cks/core/ops/loss.h"          // IWYU pragma: export
+#include "cks/core/ops/matmul.h"        // IWYU pragma: export
+#include "cks/core/ops/pool2d.h"        // IWYU pragma: export
+#include "cks/core/ops/reduce.h"        // IWYU pragma: export
+#include "cks/core/ops/shape.h"         // IWYU pragma: export
+#include "cks/core/ops/softmax.h"       // IWYU pragma: export

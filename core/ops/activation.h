@@ -1,0 +1,16 @@
+#pragma once
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// Functions between the layers of a network. Dtype: float32 or float64. NaN gives NaN.
+
+/// max(x, 0); gradient 0 at 0.
+Tensor relu(const Tensor& input);
+/// x above 0, slope * x elsewhere; gradient `slope` at 0.
+Tensor leaky_relu(const Tensor& input, double slope = 0.01);
+/// 1 / (1 + exp(-x)).
+Tensor sigmoid(const Tensor& input);
+Tensor tanh(const Tensor& input);
+
+}  // namespace cks

@@ -1,0 +1,208 @@
+#include "cks/core/ops/broadcast.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+// Operations of two tensors that broadcast. A node keeps an operand only if the other one's
+// gradient needs it.
+
+namespace cks {
+namespace {
+
+using kernels::BinaryOp;
+using kernels::TernaryOp;
+using ops::sum_to;
+
+Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b) {
+  const char* name = kernels::name_of(op);
+  ops::require_same(name, {{"a", a}, {"b", b}});
+  ops::require_real(name, {"a", a});
+  const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
+  Tensor result = ops::make_output(name, shape, a.dtype(), a.device());
+  CKS_KERNEL(a.device(), binary_forward(op, a.dtype(), ops::broadcast_problem(shape, a, b),
+                                        a.data(), b.data(), result.data()));
+  return result;
+}
+
+/// A step of a gradient, in the shape of grad_output, to which x and y broadcast.
+Tensor ternary(const char* name, TernaryOp op, const Tensor& grad_output, const Tensor& x,
+               const Tensor& y) {
+  const Shape& shape = grad_output.shape();
+  Tensor result = ops::make_output(name, shape, grad_output.dtype(), grad_output.device());
+  CKS_KERNEL(grad_output.device(),
+             ternary(op, grad_output.dtype(), ops::broadcast_problem(shape, grad_output, x, y),
+                     grad_output.data(), x.data(), y.data(), result.data()));
+  return result;
+}
+
+struct AddBackward : Node {
+  Shape a_shape;
+  Shape b_shape;
+
+  const char* name() const override { return "add"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    return {needed[0] ? sum_to(grad_output, a_shape) : Tensor(),
+            needed[1] ? sum_to(grad_output, b_shape) : Tensor()};
+  }
+};
+
+struct SubBackward : Node {
+  Shape a_shape;
+  Shape b_shape;
+
+  const char* name() const override { return "sub"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    return {needed[0] ? sum_to(grad_output, a_shape) : Tensor(),
+            needed[1] ? -sum_to(grad_output, b_shape) : Tensor()};
+  }
+};
+
+struct MulBackward : Node {
+  SavedTensor a{this};
+  SavedTensor b{this};
+  Shape a_shape;
+  Shape b_shape;
+
+  const char* name() const override { return "mul"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    return {needed[0] ? sum_to(grad_output * b.get(), a_shape) : Tensor(),
+            needed[1] ? sum_to(grad_output * a.get(), b_shape) : Tensor()};
+  }
+};
+
+struct DivBackward : Node {
+  SavedTensor a{this};
+  SavedTensor b{this};
+  Shape a_shape;
+  Shape b_shape;
+
+  const char* name() const override { return "div"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    std::vector<Tensor> gradients(2);
+    if (needed[0]) {
+      gradients[0] = sum_to(grad_output / b.get(), a_shape);
+    }
+    if (needed[1]) {
+      gradients[1] =
+          sum_to(ternary(name(), TernaryOp::div_grad, grad_output, a.get(), b.get()), b_shape);
+    }
+    return gradients;
+  }
+};
+
+struct ExtremeBackward : Node {
+  BinaryOp op = BinaryOp::maximum;
+  SavedTensor a{this};
+  SavedTensor b{this};
+
+  const char* name() const override { return kernels::name_of(op); }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    const auto gradient_of = [&](const Tensor& own, const Tensor& other) {
+      const TernaryOp step =
+          op == BinaryOp::maximum ? TernaryOp::maximum_grad : TernaryOp::minimum_grad;
+      return sum_to(ternary(name(), step, grad_output, own, other), own.shape());
+    };
+    return {needed[0] ? gradient_of(a.get(), b.get()) : Tensor(),
+            needed[1] ? gradient_of(b.get(), a.get()) : Tensor()};
+  }
+};
+
+Tensor extreme(BinaryOp op, const Tensor& a, const Tensor& b) {
+  return record<ExtremeBackward>(binary(op, a, b), {a, b}, [&](ExtremeBackward& node) {
+    node.op = op;
+    node.a.save(a);
+    node.b.save(b);
+  });
+}
+
+struct WhereBackward : Node {
+  SavedTensor condition{this};
+  Shape a_shape;
+  Shape b_shape;
+
+  const char* name() const override { return "where"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    const Tensor zero = Tensor::zeros({}, grad_output.dtype(), grad_output.device());
+    std::vector<Tensor> gradients(3);
+    if (needed[1]) {
+      gradients[1] = sum_to(where(condition.get(), grad_output, zero), a_shape);
+    }
+    if (needed[2]) {
+      gradients[2] = sum_to(where(condition.get(), zero, grad_output), b_shape);
+    }
+    return gradients;
+  }
+};
+
+}  // namespace
+
+Tensor operator+(const Tensor& a, const Tensor& b) {
+  return record<AddBackward>(binary(BinaryOp::add, a, b), {a, b}, [&](AddBackward& node) {
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+  });
+}
+
+Tensor operator-(const Tensor& a, const Tensor& b) {
+  return record<SubBackward>(binary(BinaryOp::sub, a, b), {a, b}, [&](SubBackward& node) {
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+  });
+}
+
+Tensor operator*(const Tensor& a, const Tensor& b) {
+  return record<MulBackward>(binary(BinaryOp::mul, a, b), {a, b}, [&](MulBackward& node) {
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+    if (a.requires_grad()) {
+      node.b.save(b);
+    }
+    if (b.requires_grad()) {
+      node.a.save(a);
+    }
+  });
+}
+
+Tensor operator/(const Tensor& a, const Tensor& b) {
+  return record<DivBackward>(binary(BinaryOp::div, a, b), {a, b}, [&](DivBackward& node) {
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+    node.b.save(b);
+    if (b.requires_grad()) {
+      node.a.save(a);
+    }
+  });
+}
+
+Tensor maximum(const Tensor& a, const Tensor& b) { return extreme(BinaryOp::maximum, a, b); }
+
+Tensor minimum(const Tensor& a, const Tensor& b) { return extreme(BinaryOp::minimum, a, b); }
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  ops::require_dtype("where", {"condition", condition}, DType::uint8);
+  ops::require_same("where", {{"a", a}, {"b", b}});
+  if (!(condition.device() == a.device())) {
+    throw DeviceError("where: condition is on " + condition.device().to_string() + ", a on " +
+                      a.device().to_string());
+  }
+  const Shape shape =
+      broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
+  Tensor result = ops::make_output("where", shape, a.dtype(), a.device());
+  CKS_KERNEL(a.device(),
+             select(a.dtype(), ops::broadcast_problem(shape, condition, a, b),
+                    condition.data_as<std::uint8_t>(), a.data(), b.data(), result.data()));
+  return record<WhereBackward>(result, {condition, a, b}, [&](WhereBackward& node) {
+    node.condition.save(condition);
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+  });
+}
+
+}  // namespace cks

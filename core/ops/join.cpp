@@ -1,0 +1,194 @@
+#include <string>
+#include <utility>
+
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/shape.h"
+#include "cks/core/ops/strides.h"
+
+// Putting tensors together and taking parts of them: concat, stack, slice, pad.
+
+namespace cks {
+namespace {
+
+int checked_axis(const char* name, int axis, int rank, const Shape& shape) {
+  if (axis < -rank || axis >= rank) {
+    throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
+                     " is out of range for input " + shape.to_string());
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+/// Same dtype and device as the first, and the same shape but for `free_axis` (-1: no exception).
+void check_inputs(const char* name, const std::vector<Tensor>& inputs, int free_axis) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::string own = "inputs[" + std::to_string(i) + "]";
+    ops::require_same(name, {{"inputs[0]", inputs[0]}, {own.c_str(), inputs[i]}});
+    const Shape& shape = inputs[i].shape();
+    const bool fits = free_axis < 0 || shape.rank() != inputs[0].rank()
+                          ? shape == inputs[0].shape()
+                          : shape.with(free_axis, 0) == inputs[0].shape().with(free_axis, 0);
+    if (!fits) {
+      throw ShapeError(std::string(name) + ": " + own + " has shape " + shape.to_string() +
+                       ", inputs[0] has " + inputs[0].shape().to_string() +
+                       (free_axis < 0
+                            ? ", expected equal shapes"
+                            : ", expected the same but for axis " + std::to_string(free_axis)));
+    }
+  }
+}
+
+struct ConcatBackward : Node {
+  int axis = 0;
+  std::vector<std::int64_t> extents;  // of each input along the axis
+
+  const char* name() const override { return "concat"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    std::vector<Tensor> gradients(extents.size());
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i < extents.size(); ++i) {
+      const std::int64_t end = begin + extents[i];
+      if (needed[i]) {
+        gradients[i] = slice(grad_output, axis, begin, end);
+      }
+      begin = end;
+    }
+    return gradients;
+  }
+};
+
+/// Where the elements of a part lie in the whole tensor, for slice, pad and their gradients.
+struct PartBackward : Node {
+  const char* operation = "";
+  ops::Walk walk;  // of the part through the whole
+  Shape part;
+  Shape input_shape;
+  bool input_is_whole = true;  // slice takes a part of its input, pad makes its input a part
+
+  const char* name() const override { return operation; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    Tensor grad_input =
+        ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
+    if (input_is_whole) {
+      grad_input.zero_();
+      ops::copy_along(part, grad_output, ops::dense_walk(part), grad_input, walk);
+    } else {
+      ops::copy_along(part, grad_output, walk, grad_input, ops::dense_walk(part));
+    }
+    return {grad_input};
+  }
+};
+
+}  // namespace
+
+Tensor concat(const std::vector<Tensor>& inputs, int axis) {
+  if (inputs.empty()) {
+    throw ShapeError("concat: there are no inputs");
+  }
+  ops::require_defined("concat", {{"inputs[0]", inputs[0]}});
+  const Shape& first = inputs[0].shape();
+  const int along = checked_axis("concat", axis, first.rank(), first);
+  check_inputs("concat", inputs, along);
+  std::vector<std::int64_t> extents;
+  std::int64_t total = 0;
+  for (const Tensor& input : inputs) {
+    extents.push_back(input.size(along));
+    total += extents.back();
+  }
+  const Shape shape = first.with(along, total);
+  Tensor result = ops::make_output("concat", shape, inputs[0].dtype(), inputs[0].device());
+  ops::Walk walk = ops::dense_walk(shape);
+  for (const Tensor& input : inputs) {
+    ops::copy_along(input.shape(), input, ops::dense_walk(input.shape()), result, walk);
+    walk.offset += input.size(along) * walk.strides[static_cast<std::size_t>(along)];
+  }
+  if (!needs_recording(inputs)) {
+    return result;
+  }
+  auto node = std::make_shared<ConcatBackward>();
+  node->axis = along;
+  node->extents = std::move(extents);
+  return record_node(result, std::move(node), inputs);
+}
+
+Tensor stack(const std::vector<Tensor>& inputs, int axis) {
+  if (inputs.empty()) {
+    throw ShapeError("stack: there are no inputs");
+  }
+  ops::require_defined("stack", {{"inputs[0]", inputs[0]}});
+  const Shape& shape = inputs[0].shape();
+  const int along = checked_axis("stack", axis, shape.rank() + 1, shape);
+  check_inputs("stack", inputs, -1);
+  std::vector<std::int64_t> extents = shape.to_vector();
+  extents.insert(extents.begin() + along, 1);
+  const Shape with_axis(extents);
+  std::vector<Tensor> parts;
+  for (const Tensor& input : inputs) {
+    parts.push_back(input.reshape(with_axis));
+  }
+  return concat(parts, along);
+}
+
+Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end,
+             std::int64_t step) {
+  ops::require_defined("slice", {{"input", input}});
+  const Shape& shape = input.shape();
+  const int along = checked_axis("slice", axis, shape.rank(), shape);
+  if (begin < 0 || end < begin || end > shape[along] || step < 1) {
+    throw ShapeError("slice: [" + std::to_string(begin) + "," + std::to_string(end) +
+                     ") with step " + std::to_string(step) + " is not within axis " +
+                     std::to_string(along) + " of input " + shape.to_string() +
+                     ", expected 0 <= begin <= end <= " + std::to_string(shape[along]) +
+                     " and step >= 1");
+  }
+  const std::int64_t count = begin == end ? 0 : (end - begin - 1) / step + 1;
+  const Shape part = shape.with(along, count);
+  ops::Walk walk = ops::dense_walk(shape);
+  std::int64_t& stride = walk.strides[static_cast<std::size_t>(along)];
+  walk.offset = begin * stride;
+  stride = count > 1 ? stride * step : stride;
+  Tensor result = ops::make_output("slice", part, input.dtype(), input.device());
+  ops::copy_along(part, input, walk, result, ops::dense_walk(part));
+  return record<PartBackward>(result, {input}, [&](PartBackward& node) {
+    node.operation = "slice";
+    node.walk = walk;
+    node.part = part;
+    node.input_shape = shape;
+  });
+}
+
+Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double value) {
+  ops::require_defined("pad", {{"input", input}});
+  const Shape& part = input.shape();
+  if (static_cast<int>(amounts.size()) != part.rank()) {
+    throw ShapeError("pad: expected one amount for each axis, got " +
+                     std::to_string(amounts.size()) + " (input " + part.to_string() + ")");
+  }
+  Shape shape = part;
+  for (int axis = 0; axis < part.rank(); ++axis) {
+    const PadAmount& amount = amounts[static_cast<std::size_t>(axis)];
+    constexpr std::int64_t kLimit = std::int64_t{1} << 60;  // keeps the sum within 64 bits
+    if (amount.before < 0 || amount.after < 0 || amount.before > kLimit || amount.after > kLimit) {
+      throw ShapeError("pad: amounts of axis " + std::to_string(axis) + " are " +
+                       std::to_string(amount.before) + " and " + std::to_string(amount.after) +
+                       ", expected 0 or more and no overflow (input " + part.to_string() + ")");
+    }
+    shape = shape.with(axis, amount.before + part[axis] + amount.after);
+  }
+  ops::Walk walk = ops::dense_walk(shape);
+  for (std::size_t axis = 0; axis < amounts.size(); ++axis) {
+    walk.offset += amounts[axis].before * walk.strides[axis];
+  }
+  Tensor result = ops::make_output("pad", shape, input.dtype(), input.device());
+  result.fill_(value);
+  ops::copy_along(part, input, ops::dense_walk(part), result, walk);
+  return record<PartBackward>(result, {input}, [&](PartBackward& node) {
+    node.operation = "pad";
+    node.walk = walk;
+    node.part = part;
+    node.input_shape = part;
+    node.input_is_whole = false;
+  });
+}
+
+}  // namespace cks

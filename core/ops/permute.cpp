@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/reduce.h"
+#include "cks/core/ops/shape.h"
+#include "cks/core/ops/strides.h"
+
+// Other orders of the same elements: permute, transpose, flatten_chw, upsample_nearest.
+
+namespace cks {
+namespace {
+
+std::string print_order(const std::vector<int>& order) {
+  std::string text = "{";
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    text += (i == 0 ? "" : ",") + std::to_string(order[i]);
+  }
+  return text + "}";
+}
+
+/// The order with every axis in [0, rank).
+std::vector<int> checked_order(const Tensor& input, const std::vector<int>& order) {
+  ops::require_defined("permute", {{"input", input}});
+  const int rank = input.rank();
+  std::vector<int> axes;
+  for (const int axis : order) {
+    const int positive = axis < 0 ? axis + rank : axis;
+    if (positive < 0 || positive >= rank ||
+        std::find(axes.begin(), axes.end(), positive) != axes.end()) {
+      break;
+    }
+    axes.push_back(positive);
+  }
+  if (axes.size() != order.size() || static_cast<int>(axes.size()) != rank) {
+    throw ShapeError("permute: order must name each axis once, got " + print_order(order) +
+                     " (input " + input.shape().to_string() + ")");
+  }
+  return axes;
+}
+
+struct PermuteBackward : Node {
+  std::vector<int> inverse;
+
+  const char* name() const override { return "permute"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {permute(grad_output, inverse)};
+  }
+};
+
+struct UpsampleNearestBackward : Node {
+  std::int64_t scale = 1;
+
+  const char* name() const override { return "upsample_nearest"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    const Shape& shape = grad_output.shape();
+    return {sum(
+        grad_output.reshape({shape[0], shape[1] / scale, scale, shape[2] / scale, scale, shape[3]}),
+        {2, 4})};
+  }
+};
+
+}  // namespace
+
+Tensor permute(const Tensor& input, const std::vector<int>& order) {
+  const std::vector<int> axes = checked_order(input, order);
+  const ops::Walk dense = ops::dense_walk(input.shape());
+  ops::Walk walk;
+  std::vector<std::int64_t> extents;
+  std::vector<int> inverse(axes.size());
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const auto axis = static_cast<std::size_t>(axes[i]);
+    extents.push_back(input.size(axes[i]));
+    walk.strides[i] = dense.strides[axis];
+    inverse[axis] = static_cast<int>(i);
+  }
+  const Shape shape(extents);
+  Tensor result = ops::make_output("permute", shape, input.dtype(), input.device());
+  ops::copy_along(shape, input, walk, result, ops::dense_walk(shape));
+  return record<PermuteBackward>(result, {input},
+                                 [&](PermuteBackward& node) { node.inverse = inverse; });
+}
+
+Tensor transpose(const Tensor& input, int a, int b) {
+  ops::require_defined("transpose", {{"input", input}});
+  for (const int axis : {a, b}) {
+    if (axis < -input.rank() || axis >= input.rank()) {
+      throw ShapeError("transpose: axis " + std::to_string(axis) + " is out of range for input " +
+                       input.shape().to_string());
+    }
+  }
+  std::vector<int> order;
+  for (int axis = 0; axis < input.rank(); ++axis) {
+    order.push_back(axis);
+  }
+  std::swap(order[static_cast<std::size_t>(input.shape().index_of(a))],
+            order[static_cast<std::size_t>(input.shape().index_of(b))]);
+  return permute(input, order);
+}
+
+Tensor flatten_chw(const Tensor& input) {
+  ops::require_rank("flatten_chw", {"input", input}, 4, "[N,H,W,C]");
+  const Shape& shape = input.shape();
+  return permute(input, {0, 3, 1, 2}).reshape({shape[0], shape[1] * shape[2] * shape[3]});
+}
+
+Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
+  ops::require_rank("upsample_nearest", {"input", input}, 4, "[N,H,W,C]");
+  if (scale < 1) {
+    throw ShapeError("upsample_nearest: scale must be at least 1, got " + std::to_string(scale) +
+                     " (input " + input.shape().to_string() + ")");
+  }
+  const Shape& in = input.shape();
+  // Each pixel is repeated along two axes of its own, in which the source does not move. Building
+  // the shapes checks that the products fit.
+  const Shape repeated({in[0], in[1], scale, in[2], scale, in[3]});
+  const ops::Strides dense = ops::dense_strides(in);
+  const ops::Walk walk{0, {dense[0], dense[1], 0, dense[2], 0, dense[3]}};
+  Tensor result =
+      ops::make_output("upsample_nearest", Shape({in[0], in[1] * scale, in[2] * scale, in[3]}),
+                       input.dtype(), input.device());
+  ops::copy_along(repeated, input, walk, result, ops::dense_walk(repeated));
+  return record<UpsampleNearestBackward>(
+      result, {input}, [&](UpsampleNearestBackward& node) { node.scale = scale; });
+}
+
+}  // namespace cks

@@ -1,0 +1,240 @@
+#include "cks/core/ops/reduce.h"
+
+#include <array>
+#include <string>
+
+#include "cks/core/ops/broadcast.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/strides.h"
+#include "cks/kernels/elementwise/elementwise.h"
+#include "cks/kernels/reduce/reduce.h"
+
+namespace cks {
+namespace {
+
+using kernels::ReduceOp;
+using kernels::ReduceProblem;
+
+/// Which axes go.
+using AxisSet = std::array<bool, Shape::kMaxRank>;
+
+AxisSet all_axes() {
+  AxisSet set{};
+  set.fill(true);
+  return set;
+}
+
+AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<int>& axes) {
+  ops::require_defined(name, {{"input", input}});
+  AxisSet set{};
+  for (const int axis : axes) {
+    if (axis < -input.rank() || axis >= input.rank()) {
+      throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
+                       " is out of range for input " + input.shape().to_string());
+    }
+    bool& chosen = set[static_cast<std::size_t>(input.shape().index_of(axis))];
+    if (chosen) {
+      throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
+                       " is named twice (input " + input.shape().to_string() + ")");
+    }
+    chosen = true;
+  }
+  return set;
+}
+
+Shape reduced_shape(const Shape& shape, const AxisSet& set, bool keepdim) {
+  std::vector<std::int64_t> extents;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (!set[static_cast<std::size_t>(axis)]) {
+      extents.push_back(shape[axis]);
+    } else if (keepdim) {
+      extents.push_back(1);
+    }
+  }
+  return Shape(extents);
+}
+
+std::int64_t elements_per_result(const Shape& shape, const AxisSet& set) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    count *= set[static_cast<std::size_t>(axis)] ? shape[axis] : 1;
+  }
+  return count;
+}
+
+/// The reduction of the axes of the set, one group of neighbours after the other, the last first:
+/// what lies behind a group has no reduced axis any more.
+Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const AxisSet& set,
+                   double scale, const Shape& result_shape) {
+  const Shape& shape = input.shape();
+  const auto goes = [&](int axis) { return set[static_cast<std::size_t>(axis)]; };
+  int first_group = 0;  // the set's first axis
+  while (first_group < shape.rank() && !goes(first_group)) {
+    ++first_group;
+  }
+  if (first_group == shape.rank()) {
+    return input.detach().clone().reshape(result_shape);
+  }
+
+  Tensor current = input.detach();
+  std::int64_t inner = 1;
+  for (int axis = shape.rank() - 1; axis >= first_group; --axis) {
+    if (!goes(axis)) {
+      inner *= shape[axis];
+      continue;
+    }
+    std::int64_t count = shape[axis];
+    while (axis > 0 && goes(axis - 1)) {
+      count *= shape[--axis];
+    }
+    std::int64_t before = 1;
+    for (int k = 0; k < axis; ++k) {
+      before *= shape[k];
+    }
+    const bool is_last = axis == first_group;
+    const ReduceProblem problem{before, count, inner, input.dtype()};
+    Tensor next = is_last ? ops::make_output(name, result_shape, input.dtype(), input.device())
+                          : Tensor::empty({before, inner}, input.dtype(), input.device());
+    const auto bytes = static_cast<std::int64_t>(kernels::reduce_workspace_bytes(problem));
+    Tensor workspace = Tensor::empty({bytes}, DType::uint8, input.device());
+    CKS_KERNEL(input.device(), reduce(op, problem, is_last ? scale : 1.0, current.data(),
+                                      next.data(), workspace.data()));
+    current = next;
+  }
+  return current;
+}
+
+struct SumBackward : Node {
+  const char* operation = "sum";
+  double scale = 1.0;  // of a mean
+  Shape input_shape;
+  Shape kept_shape;  // of the result with extents of 1 kept
+
+  const char* name() const override { return operation; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    const Tensor scaled = scale == 1.0 ? grad_output : grad_output * scale;
+    Tensor grad_input =
+        ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
+    ops::Walk repeated = ops::dense_walk(kept_shape);
+    for (int axis = 0; axis < kept_shape.rank(); ++axis) {
+      if (kept_shape[axis] != input_shape[axis]) {
+        repeated.strides[static_cast<std::size_t>(axis)] = 0;
+      }
+    }
+    ops::copy_along(input_shape, scaled, repeated, grad_input, ops::dense_walk(input_shape));
+    return {grad_input};
+  }
+};
+
+Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool keepdim,
+                bool is_mean) {
+  ops::require_real(name, {"input", input});
+  const std::int64_t count = elements_per_result(input.shape(), set);
+  const double scale = is_mean ? 1.0 / static_cast<double>(count) : 1.0;
+  Tensor result = reduce_axes(name, ReduceOp::sum, input, set, scale,
+                              reduced_shape(input.shape(), set, keepdim));
+  return record<SumBackward>(result, {input}, [&](SumBackward& node) {
+    node.operation = name;
+    node.scale = scale;
+    node.input_shape = input.shape();
+    node.kept_shape = reduced_shape(input.shape(), set, true);
+  });
+}
+
+struct MaxBackward : Node {
+  SavedTensor input{this};
+  SavedTensor output{this};
+  AxisSet set{};
+
+  const char* name() const override { return "max"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    const Tensor& x = input.get();
+    const Shape kept = reduced_shape(x.shape(), set, true);
+    const Tensor greatest = output.get().reshape(kept);
+    const Tensor one = Tensor::ones({}, x.dtype(), x.device());
+    const Tensor ties =
+        reduce_axes(name(), ReduceOp::sum, if_equal(x, greatest, one), set, 1.0, kept);
+    return {if_equal(x, greatest, grad_output.reshape(kept) / ties)};
+  }
+
+ private:
+  /// `value` where x equals y, 0 elsewhere, in the shape of x.
+  static Tensor if_equal(const Tensor& x, const Tensor& y, const Tensor& value) {
+    Tensor result = ops::make_output("max", x.shape(), x.dtype(), x.device());
+    CKS_KERNEL(x.device(), ternary(kernels::TernaryOp::if_equal, x.dtype(),
+                                   ops::broadcast_problem(x.shape(), x, y, value), x.data(),
+                                   y.data(), value.data(), result.data()));
+    return result;
+  }
+};
+
+Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
+  ops::require_real("max", {"input", input});
+  if (elements_per_result(input.shape(), set) == 0) {
+    throw ShapeError("max: there are no elements to choose from (input " +
+                     input.shape().to_string() + ")");
+  }
+  Tensor result = reduce_axes("max", ReduceOp::max, input, set, 1.0,
+                              reduced_shape(input.shape(), set, keepdim));
+  return record<MaxBackward>(result, {input}, [&](MaxBackward& node) {
+    node.input.save(input);
+    node.output.save(result);
+    node.set = set;
+  });
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& input) { return sum_axes("sum", input, all_axes(), false, false); }
+
+Tensor sum(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
+  return sum_axes("sum", input, make_axis_set("sum", input, axes), keepdim, false);
+}
+
+Tensor mean(const Tensor& input) { return sum_axes("mean", input, all_axes(), false, true); }
+
+Tensor mean(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
+  return sum_axes("mean", input, make_axis_set("mean", input, axes), keepdim, true);
+}
+
+Tensor max(const Tensor& input) { return max_axes(input, all_axes(), false); }
+
+Tensor max(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
+  return max_axes(input, make_axis_set("max", input, axes), keepdim);
+}
+
+Tensor argmax(const Tensor& input, int axis, bool keepdim) {
+  const AxisSet set = make_axis_set("argmax", input, {axis});
+  ops::require_real("argmax", {"input", input});
+  const Shape& shape = input.shape();
+  ReduceProblem problem{1, shape[axis], 1, input.dtype()};
+  if (problem.count == 0) {
+    throw ShapeError("argmax: axis " + std::to_string(axis) + " is empty (input " +
+                     shape.to_string() + ")");
+  }
+  for (int k = 0; k < shape.rank(); ++k) {
+    const int chosen = shape.index_of(axis);
+    problem.outer *= k < chosen ? shape[k] : 1;
+    problem.inner *= k > chosen ? shape[k] : 1;
+  }
+  Tensor result =
+      ops::make_output("argmax", reduced_shape(shape, set, keepdim), DType::int64, input.device());
+  CKS_KERNEL(input.device(), argmax(problem, input.data(), result.data_as<std::int64_t>()));
+  return result;
+}
+
+Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
+  if (input.shape() == shape) {
+    return input;
+  }
+  AxisSet set{};
+  const int lead = input.rank() - shape.rank();
+  for (int axis = 0; axis < input.rank(); ++axis) {
+    set[static_cast<std::size_t>(axis)] =
+        axis < lead || (shape[axis - lead] == 1 && input.size(axis) != 1);
+  }
+  return reduce_axes("sum", ReduceOp::sum, input, set, 1.0, shape);
+}
+
+}  // namespace cks

@@ -1,0 +1,88 @@
+#include <string>
+
+#include "cks/core/ops/activation.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+// Operations of one tensor and up to two constants. They differ by one formula and its derivative,
+// both in kernels/elementwise/functors.h; what is kept for backward follows from the operation.
+
+namespace cks {
+namespace {
+
+using kernels::UnaryOp;
+using kernels::UnaryParameters;
+using kernels::UnarySaves;
+
+struct UnaryBackward : Node {
+  UnaryOp op = UnaryOp::neg;
+  UnaryParameters parameters;
+  SavedTensor saved{this};  // the input or the result, as kernels::unary_saves says
+
+  const char* name() const override { return kernels::name_of(op); }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    if (op == UnaryOp::add_scalar) {
+      return {grad_output};
+    }
+    Tensor grad_input =
+        ops::make_output(name(), grad_output.shape(), grad_output.dtype(), grad_output.device());
+    const void* kept =
+        kernels::unary_saves(op) == UnarySaves::nothing ? nullptr : saved.get().data();
+    CKS_KERNEL(grad_output.device(),
+               unary_backward(op, grad_output.dtype(), grad_output.numel(), grad_output.data(),
+                              kept, grad_input.data(), parameters));
+    return {grad_input};
+  }
+};
+
+Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
+  const char* name = kernels::name_of(op);
+  ops::require_real(name, {"input", input});
+  Tensor result = ops::make_output(name, input.shape(), input.dtype(), input.device());
+  CKS_KERNEL(input.device(), unary_forward(op, input.dtype(), input.numel(), input.data(),
+                                           result.data(), parameters));
+  return record<UnaryBackward>(result, {input}, [&](UnaryBackward& node) {
+    node.op = op;
+    node.parameters = parameters;
+    if (kernels::unary_saves(op) != UnarySaves::nothing) {
+      node.saved.save(kernels::unary_saves(op) == UnarySaves::input ? input : result);
+    }
+  });
+}
+
+}  // namespace
+
+Tensor operator-(const Tensor& input) { return unary(UnaryOp::neg, input); }
+Tensor operator+(const Tensor& a, double b) { return unary(UnaryOp::add_scalar, a, {b}); }
+Tensor operator-(const Tensor& a, double b) { return unary(UnaryOp::add_scalar, a, {-b}); }
+Tensor operator*(const Tensor& a, double b) { return unary(UnaryOp::mul_scalar, a, {b}); }
+Tensor operator/(const Tensor& a, double b) { return unary(UnaryOp::div_scalar, a, {b}); }
+Tensor operator+(double a, const Tensor& b) { return unary(UnaryOp::add_scalar, b, {a}); }
+Tensor operator-(double a, const Tensor& b) { return unary(UnaryOp::subtract_from, b, {a}); }
+Tensor operator*(double a, const Tensor& b) { return unary(UnaryOp::mul_scalar, b, {a}); }
+Tensor operator/(double a, const Tensor& b) { return unary(UnaryOp::divide_into, b, {a}); }
+
+Tensor abs(const Tensor& input) { return unary(UnaryOp::abs, input); }
+Tensor square(const Tensor& input) { return unary(UnaryOp::square, input); }
+Tensor exp(const Tensor& input) { return unary(UnaryOp::exp, input); }
+Tensor log(const Tensor& input) { return unary(UnaryOp::log, input); }
+Tensor sqrt(const Tensor& input) { return unary(UnaryOp::sqrt, input); }
+Tensor pow(const Tensor& input, double exponent) { return unary(UnaryOp::pow, input, {exponent}); }
+
+Tensor clamp(const Tensor& input, double low, double high) {
+  if (!(low <= high)) {
+    throw Error("clamp: low must not exceed high, got low " + std::to_string(low) + ", high " +
+                std::to_string(high));
+  }
+  return unary(UnaryOp::clamp, input, {low, high});
+}
+
+Tensor relu(const Tensor& input) { return unary(UnaryOp::relu, input); }
+Tensor leaky_relu(const Tensor& input, double slope) {
+  return unary(UnaryOp::leaky_relu, input, {slope});
+}
+Tensor sigmoid(const Tensor& input) { return unary(UnaryOp::sigmoid, input); }
+Tensor tanh(const Tensor& input) { return unary(UnaryOp::tanh, input); }
+
+}  // namespace cks
