@@ -1,0 +1,143 @@
+#include "cks/core/ops/batch_norm2d.h"
+
+#include <string>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/batch_norm/batch_norm.h"
+
+namespace cks {
+namespace {
+
+using kernels::BatchNormMode;
+using kernels::BatchNormProblem;
+
+const char* const kName = "batch_norm2d";
+
+void check_vector(const Tensor& input, const ops::Argument& argument) {
+  ops::require_same(kName, {{"input", input}, argument});
+  ops::require_shape(kName, argument, {input.size(-1)});
+}
+
+/// Two tensors that come together or not at all.
+void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument& b) {
+  if (a.tensor.defined() != b.tensor.defined()) {
+    throw Error(std::string(kName) + ": " + a.name + " and " + b.name +
+                " come together, but only one is defined");
+  }
+  if (a.tensor.defined()) {
+    check_vector(input, a);
+    check_vector(input, b);
+  }
+}
+
+void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
+           const Tensor& running_mean, const Tensor& running_var, const BatchNormOptions& options) {
+  ops::require_real(kName, {"input", input});
+  const Shape& shape = input.shape();
+  if (shape.rank() < 2 || shape[-1] < 1) {
+    throw ShapeError(std::string(kName) + ": input has shape " + shape.to_string() +
+                     ", expected [..,C] of rank >= 2 with a channel");
+  }
+  check_pair(input, {"weight", weight}, {"bias", bias});
+  check_pair(input, {"running_mean", running_mean}, {"running_var", running_var});
+  if (!(options.eps > 0.0)) {
+    throw Error(std::string(kName) + ": eps must be above 0, got " + std::to_string(options.eps));
+  }
+  if (!(options.momentum >= 0.0 && options.momentum <= 1.0)) {
+    throw Error(std::string(kName) + ": momentum must lie in [0, 1], got " +
+                std::to_string(options.momentum));
+  }
+  if (options.training && shape.numel() / shape[-1] < 2) {
+    throw ShapeError(std::string(kName) + ": training needs at least 2 values a channel, got " +
+                     std::to_string(shape.numel() / shape[-1]) + " (input " + shape.to_string() +
+                     ")");
+  }
+  if (!options.training && !running_mean.defined()) {
+    throw Error(std::string(kName) + ": evaluation needs running_mean and running_var");
+  }
+}
+
+const void* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data() : nullptr;
+}
+
+std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device device) {
+  return Storage::allocate(kernels::batch_norm_workspace_bytes(problem), device);
+}
+
+struct BatchNorm2dBackward : Node {
+  BatchNormProblem problem{};
+  BatchNormMode mode{};
+  SavedTensor input{this};
+  SavedTensor weight{this};
+  SavedTensor mean{this};
+  SavedTensor inv_std{this};
+  const char* name() const override { return kName; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    const Device device = grad_output.device();
+    const Shape channels{problem.C};
+    std::vector<Tensor> grads(3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (needed[i]) {
+        grads[i] = ops::make_output(name(), i == 0 ? grad_output.shape() : channels, problem.dtype,
+                                    device);
+      }
+    }
+    const auto pointer = [&](std::size_t i) {
+      return grads[i].defined() ? grads[i].data() : nullptr;
+    };
+    const auto workspace = make_workspace(problem, device);
+    CKS_KERNEL(device, batch_norm_backward(problem, mode, input.get().data(), grad_output.data(),
+                                           mean.get().data(), inv_std.get().data(),
+                                           weight.defined() ? weight.get().data() : nullptr,
+                                           pointer(0), pointer(1), pointer(2), workspace->data()));
+    return grads;
+  }
+};
+
+}  // namespace
+
+Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+                    Tensor& running_mean, Tensor& running_var, const BatchNormOptions& options) {
+  check(input, weight, bias, running_mean, running_var, options);
+  const Device device = input.device();
+  const Shape channels{input.size(-1)};
+  const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
+  // Everything that can fail comes before the running statistics change.
+  Tensor result = ops::make_output(kName, input.shape(), input.dtype(), device);
+  Tensor mean = ops::make_output(kName, channels, input.dtype(), device);
+  Tensor inv_std = ops::make_output(kName, channels, input.dtype(), device);
+  if (options.training) {
+    const auto workspace = make_workspace(problem, device);
+    const bool tracked = running_mean.defined();
+    CKS_KERNEL(device, batch_norm_statistics(
+                           problem, options.eps, options.momentum, input.data(), mean.data(),
+                           inv_std.data(), tracked ? running_mean.data() : nullptr,
+                           tracked ? running_var.data() : nullptr, workspace->data()));
+    if (tracked) {
+      running_mean.bump_version();
+      running_var.bump_version();
+    }
+  } else {
+    mean.copy_(running_mean);
+    CKS_KERNEL(device,
+               batch_norm_inv_std(problem, options.eps, running_var.data(), inv_std.data()));
+  }
+  CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
+                                        data_or_null(weight), data_or_null(bias), result.data()));
+  return record<BatchNorm2dBackward>(
+      std::move(result), {input, weight, bias}, [&](BatchNorm2dBackward& node) {
+        node.problem = problem;
+        node.mode =
+            options.training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
+        node.input.save(input);
+        if (weight.defined()) {
+          node.weight.save(weight);
+        }
+        node.mean.save(mean);
+        node.inv_std.save(inv_std);
+      });
+}
+
+}  // namespace cks

@@ -1,0 +1,33 @@
+#pragma once
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+struct BatchNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;  // share of the batch in the running statistics
+  bool training = true;
+};
+
+/// Normalises every channel c to mean bias[c] and standard deviation weight[c]:
+///
+///   Y = (X - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]
+///
+/// In training, mean and biased variance are the batch's, and the running statistics, if defined,
+/// move towards them: running = (1 - momentum) * running + momentum * batch, with the unbiased
+/// variance. In evaluation the running statistics are used and stay as they are.
+///
+/// Shapes       input [..,C], rank >= 2; weight and bias [C], both or none; running_mean and
+///              running_var [C], both or none, but given in evaluation.
+/// Dtype        float32 or float64; sums in float64.
+/// Gradients    for input, weight and bias; in training they flow through the statistics. The
+///              running statistics get none.
+/// Determinism  the same bits for every number of threads.
+/// Throws       ShapeError, also in training on fewer than two values a channel; DtypeError,
+///              DeviceError; Error if eps <= 0, momentum is outside [0, 1], or statistics are
+///              missing. Then the running statistics are as before.
+Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+                    Tensor& running_mean, Tensor& running_var,
+                    const BatchNormOptions& options = {});
+
+}  // namespace cks

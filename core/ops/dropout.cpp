@@ -1,0 +1,53 @@
+#include "cks/core/ops/dropout.h"
+
+#include <string>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/dropout/dropout.h"
+
+namespace cks {
+namespace {
+
+using kernels::DropoutProblem;
+
+Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& step) {
+  Tensor result = ops::make_output("dropout", input.shape(), input.dtype(), input.device());
+  CKS_KERNEL(input.device(),
+             dropout(problem, step.data_as<std::int64_t>(), input.data(), result.data()));
+  return result;
+}
+
+struct DropoutBackward : Node {
+  DropoutProblem problem{};
+  SavedTensor step{this};
+  const char* name() const override { return "dropout"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {run(problem, grad_output, step.get()), {}};
+  }
+};
+
+}  // namespace
+
+Tensor dropout(const Tensor& input, double probability, RandomKey key, const Tensor& step) {
+  ops::require_real("dropout", {"input", input});
+  ops::require_dtype("dropout", {"step", step}, DType::int64);
+  if (step.numel() != 1) {
+    throw ShapeError("dropout: step has shape " + step.shape().to_string() +
+                     ", expected one element");
+  }
+  if (!(step.device() == input.device())) {
+    throw DeviceError("dropout: step is on " + step.device().to_string() + ", input on " +
+                      input.device().to_string());
+  }
+  if (!(probability >= 0.0 && probability <= 1.0)) {
+    throw Error("dropout: probability must lie in [0, 1], got " + std::to_string(probability));
+  }
+  const DropoutProblem problem{input.dtype(), input.numel(), probability, key.value};
+  return record<DropoutBackward>(run(problem, input, step), {input, step},
+                                 [&](DropoutBackward& node) {
+                                   node.problem = problem;
+                                   node.step.save(step);
+                                 });
+}
+
+}  // namespace cks

@@ -1,0 +1,20 @@
+#pragma once
+#include "cks/core/random.h"
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// Sets each element to 0 with the given probability and divides the others by 1 - probability, so
+/// that the expectation stays. For training; in evaluation, leave it out.
+///
+/// The choice for element i is a function of (key, step, i) alone, the same on every device. `step`
+/// (int64, one element) is read when the operation runs: whoever owns it counts it up after the
+/// backward pass.
+///
+/// Dtype        float32 or float64.
+/// Gradients    draws the choice again instead of keeping it; throws AutogradError if `step` has
+///              changed since.
+/// Throws       Error unless probability lies in [0, 1]; ShapeError, DtypeError for `step`.
+Tensor dropout(const Tensor& input, double probability, RandomKey key, const Tensor& step);
+
+}  // namespace cks

@@ -1,0 +1,137 @@
+#include "cks/core/ops/matmul.h"
+
+#include <string>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/gemm/gemm.h"
+#include "cks/kernels/reduce/reduce.h"
+
+namespace cks {
+namespace {
+
+using kernels::GemmProblem;
+
+/// op(a) op(b) + bias, op being a transpose where asked for.
+Tensor product(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
+               bool transpose_b, const Tensor& bias = {}) {
+  const GemmProblem problem{.M = a.size(transpose_a ? 1 : 0),
+                            .N = b.size(transpose_b ? 0 : 1),
+                            .K = a.size(transpose_a ? 0 : 1),
+                            .transpose_a = transpose_a,
+                            .transpose_b = transpose_b,
+                            .dtype = a.dtype()};
+  Tensor result = ops::make_output(operation, {problem.M, problem.N}, a.dtype(), a.device());
+  const auto workspace = Storage::allocate(kernels::gemm_workspace_bytes(problem), a.device());
+  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), bias.defined() ? bias.data() : nullptr,
+                              result.data(), workspace->data()));
+  return result;
+}
+
+/// The gradient of a bias.
+Tensor sum_rows(const char* operation, const Tensor& grad_output) {
+  const kernels::ReduceProblem problem{.outer = 1,
+                                       .count = grad_output.size(0),
+                                       .inner = grad_output.size(1),
+                                       .dtype = grad_output.dtype()};
+  Tensor sum = ops::make_output(operation, {problem.inner}, problem.dtype, grad_output.device());
+  const auto workspace =
+      Storage::allocate(kernels::reduce_workspace_bytes(problem), grad_output.device());
+  CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
+                                          sum.data(), workspace->data()));
+  return sum;
+}
+
+void check(const char* operation, const ops::Argument& a, const ops::Argument& b) {
+  ops::require_same(operation, {a, b});
+  ops::require_real(operation, a);
+  ops::require_rank(operation, a, 2, "rows and columns");
+  ops::require_rank(operation, b, 2, "rows and columns");
+  ops::require_precision(operation, a.tensor.device());
+}
+
+struct LinearBackward : Node {
+  SavedTensor input{this};   // if weight's gradient is needed
+  SavedTensor weight{this};  // if input's is
+  const char* name() const override { return "linear"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    std::vector<Tensor> grads(3);
+    if (needed[0]) {
+      grads[0] = product(name(), grad_output, false, weight.get(), false);
+    }
+    if (needed[1]) {
+      grads[1] = product(name(), grad_output, true, input.get(), false);
+    }
+    if (needed[2]) {
+      grads[2] = sum_rows(name(), grad_output);
+    }
+    return grads;
+  }
+};
+
+}  // namespace
+
+Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
+  const char* operation = "linear";
+  check(operation, {"input", input}, {"weight", weight});
+  if (input.size(1) != weight.size(1)) {
+    throw ShapeError("linear: input has " + std::to_string(input.size(1)) +
+                     " features, weight expects " + std::to_string(weight.size(1)) + " (input " +
+                     input.shape().to_string() + ", weight " + weight.shape().to_string() + ")");
+  }
+  if (bias.defined()) {
+    ops::require_same(operation, {{"input", input}, {"bias", bias}});
+    ops::require_shape(operation, {"bias", bias}, {weight.size(0)});
+  }
+  return record<LinearBackward>(product(operation, input, false, weight, true, bias),
+                                {input, weight, bias}, [&](LinearBackward& node) {
+                                  if (weight.requires_grad()) {
+                                    node.input.save(input);
+                                  }
+                                  if (input.requires_grad()) {
+                                    node.weight.save(weight);
+                                  }
+                                });
+}
+
+namespace {
+
+struct MatmulBackward : Node {
+  SavedTensor a{this};  // if b's gradient is needed
+  SavedTensor b{this};  // if a's is
+  const char* name() const override { return "matmul"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    std::vector<Tensor> grads(2);
+    if (needed[0]) {
+      grads[0] = product(name(), grad_output, false, b.get(), true);
+    }
+    if (needed[1]) {
+      grads[1] = product(name(), a.get(), true, grad_output, false);
+    }
+    return grads;
+  }
+};
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  const char* operation = "matmul";
+  check(operation, {"a", a}, {"b", b});
+  if (a.size(1) != b.size(0)) {
+    throw ShapeError("matmul: a has " + std::to_string(a.size(1)) + " columns, b has " +
+                     std::to_string(b.size(0)) + " rows (a " + a.shape().to_string() + ", b " +
+                     b.shape().to_string() + ")");
+  }
+  return record<MatmulBackward>(product(operation, a, false, b, false), {a, b},
+                                [&](MatmulBackward& node) {
+                                  if (b.requires_grad()) {
+                                    node.a.save(a);
+                                  }
+                                  if (a.requires_grad()) {
+                                    node.b.save(b);
+                                  }
+                                });
+}
+
+}  // namespace cks

@@ -1,0 +1,21 @@
+#pragma once
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// Product of two matrices.
+///
+/// Shapes       a [M,K], b [K,N]; result [M,N]. Any extent may be 0.
+/// Dtype        float32 or float64, accumulated in it.
+/// Gradients    for both; keeps a and b alive until backward, each only if the other requires one.
+/// Determinism  the same bits for every number of threads.
+/// Throws       ShapeError if a rank is not 2 or the inner extents differ; DtypeError, DeviceError.
+Tensor matmul(const Tensor& a, const Tensor& b);
+
+/// A fully connected layer: input * weight^T + bias.
+///
+/// Shapes       input [N,in], weight [out,in], bias [out] or absent; result [N,out].
+/// Otherwise as matmul.
+Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {});
+
+}  // namespace cks

@@ -1,0 +1,124 @@
+#include "cks/core/ops/pool2d.h"
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/pool2d/pool2d.h"
+
+namespace cks {
+namespace {
+
+using kernels::Pool2dProblem;
+
+Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 window, Size2 stride,
+                         const Padding2d& padding, Size2 dilation) {
+  ops::require_real(operation, {"input", input});
+  ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
+  return kernels::make_pool2d_problem({.N = input.size(0),
+                                       .IH = input.size(1),
+                                       .IW = input.size(2),
+                                       .C = input.size(3),
+                                       .FH = window.h,
+                                       .FW = window.w,
+                                       .stride = stride == Size2(0) ? window : stride,
+                                       .padding = padding,
+                                       .dilation = dilation,
+                                       .dtype = input.dtype()},
+                                      operation);
+}
+
+Shape input_shape(const Pool2dProblem& p) { return {p.N, p.IH, p.IW, p.C}; }
+Shape output_shape(const Pool2dProblem& p) { return {p.N, p.OH, p.OW, p.C}; }
+
+struct MaxPool2dBackward : Node {
+  Pool2dProblem problem{};
+  SavedTensor index{this};
+  const char* name() const override { return "max_pool2d"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    Tensor grad =
+        ops::make_output(name(), input_shape(problem), grad_output.dtype(), grad_output.device());
+    CKS_KERNEL(grad.device(),
+               max_pool2d_backward(problem, grad_output.data(), index.get().data_as<std::int32_t>(),
+                                   grad.data()));
+    return {grad};
+  }
+};
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& input, const MaxPoolOptions& options) {
+  const char* operation = "max_pool2d";
+  const Pool2dProblem problem = problem_of(operation, input, options.window, options.stride,
+                                           options.padding, options.dilation);
+  const Shape shape = output_shape(problem);
+  Tensor result = ops::make_output(operation, shape, input.dtype(), input.device());
+  Tensor index = ops::make_output(operation, shape, DType::int32, input.device());
+  CKS_KERNEL(input.device(), max_pool2d_forward(problem, input.data(), result.data(),
+                                                index.data_as<std::int32_t>()));
+  return record<MaxPool2dBackward>(std::move(result), {input}, [&](MaxPool2dBackward& node) {
+    node.problem = problem;
+    node.index.save(index);
+  });
+}
+
+namespace {
+
+struct AvgPool2dBackward : Node {
+  Pool2dProblem problem{};
+  bool count_include_pad = true;
+  const char* name() const override { return "avg_pool2d"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    Tensor grad =
+        ops::make_output(name(), input_shape(problem), grad_output.dtype(), grad_output.device());
+    CKS_KERNEL(grad.device(),
+               avg_pool2d_backward(problem, count_include_pad, grad_output.data(), grad.data()));
+    return {grad};
+  }
+};
+
+}  // namespace
+
+Tensor avg_pool2d(const Tensor& input, const AvgPoolOptions& options) {
+  const char* operation = "avg_pool2d";
+  const Pool2dProblem problem =
+      problem_of(operation, input, options.window, options.stride, options.padding, 1);
+  Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
+  CKS_KERNEL(input.device(),
+             avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));
+  return record<AvgPool2dBackward>(std::move(result), {input}, [&](AvgPool2dBackward& node) {
+    node.problem = problem;
+    node.count_include_pad = options.count_include_pad;
+  });
+}
+
+namespace {
+
+struct GlobalAvgPool2dBackward : Node {
+  Shape input_shape;
+  const char* name() const override { return "global_avg_pool2d"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    Tensor grad = ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
+    CKS_KERNEL(grad.device(), global_avg_pool2d_backward(
+                                  grad.dtype(), input_shape[0], input_shape[1] * input_shape[2],
+                                  input_shape[3], grad_output.data(), grad.data()));
+    return {grad};
+  }
+};
+
+}  // namespace
+
+Tensor global_avg_pool2d(const Tensor& input) {
+  const char* operation = "global_avg_pool2d";
+  ops::require_real(operation, {"input", input});
+  ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
+  const Shape& shape = input.shape();
+  if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {
+    throw ShapeError("global_avg_pool2d: the image is empty (input " + shape.to_string() + ")");
+  }
+  Tensor result =
+      ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());
+  CKS_KERNEL(input.device(), global_avg_pool2d_forward(input.dtype(), shape[0], shape[1] * shape[2],
+                                                       shape[3], input.data(), result.data()));
+  return record<GlobalAvgPool2dBackward>(
+      std::move(result), {input}, [&](GlobalAvgPool2dBackward& node) { node.input_shape = shape; });
+}
+
+}  // namespace cks

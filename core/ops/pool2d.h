@@ -1,0 +1,44 @@
+#pragma once
+#include "cks/core/tensor.h"
+#include "cks/kernels/conv2d/problem.h"
+
+namespace cks {
+
+/// Pooling over windows of images [N,H,W,C], each channel by itself.
+///
+/// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C] with OH = floor((IH + pt + pb - dh*(FH-1) -
+/// 1)
+///              / sh) + 1, and OW likewise. N may be 0.
+/// Units        window, stride, padding and dilation are in input pixels.
+/// Dtype        float32 or float64.
+/// Gradients    gathered without atomics.
+/// Determinism  the same bits for every number of threads.
+/// Throws       ShapeError with all sizes: rank is not 4, an image is empty or has 2^31 pixels, the
+///              padding is as large as the window, or the window exceeds the padded image;
+///              DtypeError.
+
+struct MaxPoolOptions {
+  Size2 window = 2;
+  Size2 stride = 0;  // 0: the window
+  Padding2d padding = 0;
+  Size2 dilation = 1;
+};
+
+/// The largest element of each window; padding never wins. The gradient goes to the first of equal
+/// elements. A NaN wins over every number. Keeps an index for each result alive until backward.
+Tensor max_pool2d(const Tensor& input, const MaxPoolOptions& options = {});
+
+struct AvgPoolOptions {
+  Size2 window = 2;
+  Size2 stride = 0;  // 0: the window
+  Padding2d padding = 0;
+  bool count_include_pad = true;  // padding counts as zeros; otherwise only pixels are averaged
+};
+
+/// The mean of each window.
+Tensor avg_pool2d(const Tensor& input, const AvgPoolOptions& options = {});
+
+/// The mean of each channel over the whole image: [N,H,W,C] -> [N,1,1,C]. Summed in float64.
+Tensor global_avg_pool2d(const Tensor& input);
+
+}  // namespace cks

@@ -1,0 +1,70 @@
+#include "cks/core/ops/softmax.h"
+
+#include <string>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+
+namespace cks {
+namespace {
+
+using kernels::SoftmaxProblem;
+
+SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
+  ops::require_real(operation, {"input", input});
+  if (input.rank() < 1 || input.size(-1) < 1) {
+    throw ShapeError(std::string(operation) + ": the last axis of the input is empty (input " +
+                     input.shape().to_string() + ")");
+  }
+  return {input.numel() / input.size(-1), input.size(-1), input.dtype()};
+}
+
+struct SoftmaxBackward : Node {
+  SavedTensor result{this};
+  const char* name() const override { return "softmax"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    const SoftmaxProblem problem = problem_of(name(), grad_output);
+    Tensor grad =
+        ops::make_output(name(), grad_output.shape(), problem.dtype, grad_output.device());
+    CKS_KERNEL(grad.device(),
+               softmax_backward(problem, result.get().data(), grad_output.data(), grad.data()));
+    return {grad};
+  }
+};
+
+}  // namespace
+
+Tensor softmax(const Tensor& input) {
+  const SoftmaxProblem problem = problem_of("softmax", input);
+  Tensor result = ops::make_output("softmax", input.shape(), input.dtype(), input.device());
+  CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
+  return record<SoftmaxBackward>(result, {input},
+                                 [&](SoftmaxBackward& node) { node.result.save(result); });
+}
+
+namespace {
+
+struct LogSoftmaxBackward : Node {
+  SavedTensor result{this};
+  const char* name() const override { return "log_softmax"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    const SoftmaxProblem problem = problem_of(name(), grad_output);
+    Tensor grad =
+        ops::make_output(name(), grad_output.shape(), problem.dtype, grad_output.device());
+    CKS_KERNEL(grad.device(),
+               log_softmax_backward(problem, result.get().data(), grad_output.data(), grad.data()));
+    return {grad};
+  }
+};
+
+}  // namespace
+
+Tensor log_softmax(const Tensor& input) {
+  const SoftmaxProblem problem = problem_of("log_softmax", input);
+  Tensor result = ops::make_output("log_softmax", input.shape(), input.dtype(), input.device());
+  CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
+  return record<LogSoftmaxBackward>(result, {input},
+                                    [&](LogSoftmaxBackward& node) { node.result.save(result); });
+}
+
+}  // namespace cks

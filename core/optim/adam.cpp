@@ -1,0 +1,66 @@
+#include "cks/core/optim/adam.h"
+
+#include <limits>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/optimizer_step/optimizer_step.h"
+
+namespace cks {
+namespace {
+
+enum : std::size_t { kExpAvg, kExpAvgSq, kStep };  // order of a slot's state
+
+}  // namespace
+
+Adam::Adam(NamedTensors parameters, const Options& options)
+    : Adam(single_group(std::move(parameters)), options) {}
+
+Adam::Adam(std::vector<ParameterGroup> groups, const Options& options)
+    : Adam("adam", std::move(groups), options, false) {}
+
+Adam::Adam(const char* name, std::vector<ParameterGroup> groups, const Options& options,
+           bool decoupled)
+    : Optimizer(name, std::move(groups), options.learning_rate),
+      options_(options),
+      decoupled_(decoupled) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  optim::require_option(name, "beta1", options.beta1, 0.0, 1.0);
+  optim::require_option(name, "beta2", options.beta2, 0.0, 1.0);
+  optim::require_option(name, "eps", options.eps, 0.0, kInfinity);
+  optim::require_option(name, "weight_decay", options.weight_decay, 0.0, kInfinity);
+  add_state("exp_avg", StateKind::like_parameter);
+  add_state("exp_avg_sq", StateKind::like_parameter);
+  add_state("step", StateKind::step_count);
+}
+
+void Adam::update(Slot& slot, const Tensor& grad, const double* grad_scale) {
+  const kernels::StepProblem problem{.dtype = slot.dtype,
+                                     .count = grad.numel(),
+                                     .learning_rate = learning_rate_tensor().data_as<double>(),
+                                     .learning_rate_scale = slot.learning_rate_scale,
+                                     .grad_scale = grad_scale};
+  const kernels::AdamStepOptions options{
+      .beta1 = options_.beta1,
+      .beta2 = options_.beta2,
+      .eps = options_.eps,
+      .weight_decay = options_.weight_decay * slot.weight_decay_scale,
+      .decoupled = decoupled_};
+  auto* step = slot.state[kStep].data_as<std::int64_t>();
+  ++*step;
+  CKS_KERNEL(slot.device, adam_step(problem, options, step, grad.data(), slot.parameter.data(),
+                                    slot.state[kExpAvg].data(), slot.state[kExpAvgSq].data()));
+}
+
+AdamW::AdamW(NamedTensors parameters, const Options& options)
+    : AdamW(single_group(std::move(parameters)), options) {}
+
+AdamW::AdamW(std::vector<ParameterGroup> groups, const Options& options)
+    : Adam("adamw", std::move(groups),
+           {.learning_rate = options.learning_rate,
+            .beta1 = options.beta1,
+            .beta2 = options.beta2,
+            .eps = options.eps,
+            .weight_decay = options.weight_decay},
+           true) {}
+
+}  // namespace cks

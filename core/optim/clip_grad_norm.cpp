@@ -1,0 +1,83 @@
+#include "cks/core/optim/clip_grad_norm.h"
+
+#include <algorithm>
+#include <string>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/optimizer_step/clip.h"
+#include "cks/kernels/reduce/reduce.h"
+
+namespace cks {
+namespace {
+
+/// The gradients that are there, checked, and their device.
+struct Gradients {
+  std::vector<Tensor> tensors;
+  Device device;
+};
+
+Gradients gradients_of(const char* operation, const std::vector<Tensor>& parameters) {
+  Gradients all;
+  for (const Tensor& parameter : parameters) {
+    ops::require_defined(operation, {{"parameter", parameter}});
+    const Tensor grad = parameter.grad();
+    if (!grad.defined()) {
+      continue;
+    }
+    ops::require_real(operation, {"gradient", grad});
+    if (all.tensors.empty()) {
+      all.device = grad.device();
+    } else if (!(grad.device() == all.device)) {
+      throw DeviceError(std::string(operation) + ": gradients are on " + all.device.to_string() +
+                        " and on " + grad.device().to_string());
+    }
+    all.tensors.push_back(grad);
+  }
+  return all;
+}
+
+}  // namespace
+
+ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
+  const char* operation = "clip_grad_norm";
+  if (!(max_norm > 0.0)) {
+    throw Error(std::string(operation) + ": max_norm must be above 0, got " +
+                std::to_string(max_norm));
+  }
+  const Gradients gradients = gradients_of(operation, parameters);
+  const auto count = static_cast<std::int64_t>(gradients.tensors.size());
+  Tensor squares = ops::make_output(operation, {count}, DType::float64, gradients.device);
+  std::size_t bytes = 0;
+  for (const Tensor& grad : gradients.tensors) {
+    bytes = std::max(bytes, kernels::sum_of_squares_workspace_bytes(grad.numel()));
+  }
+  const auto workspace = Storage::allocate(bytes, gradients.device);
+  auto* square = squares.data_as<double>();
+  for (const Tensor& grad : gradients.tensors) {
+    CKS_KERNEL(gradients.device, sum_of_squares(grad.dtype(), grad.numel(), grad.data(), square++,
+                                                workspace->data()));
+  }
+  ClippedNorm result{ops::make_output(operation, {}, DType::float64, gradients.device),
+                     ops::make_output(operation, {}, DType::float64, gradients.device)};
+  CKS_KERNEL(gradients.device,
+             clip_factor(squares.data_as<double>(), count, max_norm, result.norm.data_as<double>(),
+                         result.factor.data_as<double>()));
+  return result;
+}
+
+Tensor all_finite_gradients(const std::vector<Tensor>& parameters) {
+  const char* operation = "all_finite_gradients";
+  const Gradients gradients = gradients_of(operation, parameters);
+  const auto count = static_cast<std::int64_t>(gradients.tensors.size());
+  Tensor flags = ops::make_output(operation, {count}, DType::uint8, gradients.device);
+  auto* flag = flags.data_as<std::uint8_t>();
+  for (const Tensor& grad : gradients.tensors) {
+    CKS_KERNEL(gradients.device, all_finite(grad.dtype(), grad.numel(), grad.data(), flag++));
+  }
+  Tensor result = ops::make_output(operation, {}, DType::uint8, gradients.device);
+  CKS_KERNEL(gradients.device,
+             all_set(flags.data_as<std::uint8_t>(), count, result.data_as<std::uint8_t>()));
+  return result;
+}
+
+}  // namespace cks

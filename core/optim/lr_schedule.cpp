@@ -1,0 +1,144 @@
+#include "cks/core/optim/lr_schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <string>
+
+namespace cks {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+const char* const kStateKey = "schedule_step";
+
+void require_steps(const char* schedule, const char* option, std::int64_t steps,
+                   std::int64_t lowest) {
+  if (steps < lowest) {
+    throw Error(std::string(schedule) + ": " + option + " must be at least " +
+                std::to_string(lowest) + ", got " + std::to_string(steps));
+  }
+}
+
+/// From `start` to `end` along half a cosine; share in [0, 1].
+double anneal_cosine(double start, double end, double share) {
+  return end + (start - end) / 2.0 * (1.0 + std::cos(std::numbers::pi * share));
+}
+
+double anneal_linear(double start, double end, double share) {
+  return start + (end - start) * share;
+}
+
+}  // namespace
+
+LrFactor constant_lr() {
+  return [](std::int64_t) { return 1.0; };
+}
+
+LrFactor step_lr(std::int64_t step_size, double gamma) {
+  require_steps("step_lr", "step_size", step_size, 1);
+  optim::require_option("step_lr", "gamma", gamma, 0.0, kInfinity);
+  return [=](std::int64_t step) { return std::pow(gamma, static_cast<double>(step / step_size)); };
+}
+
+LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma) {
+  optim::require_option("multistep_lr", "gamma", gamma, 0.0, kInfinity);
+  std::int64_t before = 0;
+  for (const std::int64_t milestone : milestones) {
+    if (milestone <= before) {
+      throw Error("multistep_lr: the milestones must rise from above 0, got " +
+                  std::to_string(milestone) + " after " + std::to_string(before));
+    }
+    before = milestone;
+  }
+  return [milestones = std::move(milestones), gamma](std::int64_t step) {
+    const auto passed = std::upper_bound(milestones.begin(), milestones.end(), step);
+    return std::pow(gamma, static_cast<double>(passed - milestones.begin()));
+  };
+}
+
+LrFactor cosine_lr(std::int64_t total_steps, double final_factor) {
+  require_steps("cosine_lr", "total_steps", total_steps, 1);
+  optim::require_option("cosine_lr", "final_factor", final_factor, 0.0, kInfinity);
+  return [=](std::int64_t step) {
+    const double share = static_cast<double>(step) / static_cast<double>(total_steps);
+    return anneal_cosine(1.0, final_factor, std::min(share, 1.0));
+  };
+}
+
+LrFactor one_cycle_lr(const OneCycleOptions& options) {
+  require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
+  if (!(options.rising_share >= 0.0 && options.rising_share <= 1.0)) {
+    throw Error("one_cycle_lr: rising_share must lie in [0, 1], got " +
+                std::to_string(options.rising_share));
+  }
+  for (const double divisor : {options.start_divisor, options.final_divisor}) {
+    if (!(std::isfinite(divisor) && divisor > 0.0)) {
+      throw Error("one_cycle_lr: a divisor must be finite and above 0, got " +
+                  std::to_string(divisor));
+    }
+  }
+  return [options](std::int64_t step) {
+    const auto anneal = options.linear ? anneal_linear : anneal_cosine;
+    const double first = 1.0 / options.start_divisor;
+    const double last = first / options.final_divisor;
+    const auto total = static_cast<double>(options.total_steps);
+    const double peak = options.rising_share * total - 1.0;
+    const auto now = static_cast<double>(step);
+    if (now <= peak) {
+      return peak == 0.0 ? 1.0 : anneal(first, 1.0, now / peak);
+    }
+    const double falling = total - 1.0 - peak;
+    return anneal(1.0, last, std::min((now - peak) / falling, 1.0));
+  };
+}
+
+LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
+  require_steps("with_warmup", "steps", steps, 0);
+  if (!(start_factor >= 0.0 && start_factor <= 1.0)) {
+    throw Error("with_warmup: start_factor must lie in [0, 1], got " +
+                std::to_string(start_factor));
+  }
+  if (!after) {
+    throw Error("with_warmup: the schedule after it is empty");
+  }
+  return [steps, after = std::move(after), start_factor](std::int64_t step) {
+    if (step >= steps) {
+      return after(step - steps);
+    }
+    const double share = static_cast<double>(step) / static_cast<double>(steps);
+    return after(0) * anneal_linear(start_factor, 1.0, share);
+  };
+}
+
+LrSchedule::LrSchedule(Optimizer& optimizer, LrFactor factor)
+    : optimizer_(optimizer), factor_(std::move(factor)) {
+  if (!factor_) {
+    throw Error("LrSchedule: the factor is empty");
+  }
+  set_step(0);
+}
+
+void LrSchedule::step() { set_step(step_ + 1); }
+
+void LrSchedule::set_step(std::int64_t step) {
+  require_steps("LrSchedule", "step", step, 0);
+  optimizer_.set_learning_rate(optimizer_.initial_learning_rate() * factor_(step));
+  step_ = step;
+}
+
+NamedTensors LrSchedule::state() const {
+  return {{kStateKey, Tensor::from_vector(std::vector<std::int64_t>{step_}, {})}};
+}
+
+void LrSchedule::load_state(const NamedTensors& state) {
+  if (state.size() != 1 || state[0].first != kStateKey || !state[0].second.defined() ||
+      state[0].second.dtype() != DType::int64 || state[0].second.numel() != 1) {
+    throw Error(std::string("LrSchedule: the state must be one int64 number named ") + kStateKey +
+                ", got " + std::to_string(state.size()) + " tensors" +
+                (state.empty() ? "" : ", the first named " + state[0].first));
+  }
+  set_step(state[0].second.to_vector<std::int64_t>().front());
+}
+
+}  // namespace cks

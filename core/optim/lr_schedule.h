@@ -1,0 +1,70 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "cks/core/optim/optimizer.h"
+
+namespace cks {
+
+/// The learning rate after `step` steps, as a multiple of the optimiser's initial learning rate:
+/// a pure function of step >= 0.
+using LrFactor = std::function<double(std::int64_t step)>;
+
+/// Always 1.
+LrFactor constant_lr();
+
+/// gamma^floor(step / step_size), as StepLR. Throws Error unless step_size >= 1.
+LrFactor step_lr(std::int64_t step_size, double gamma = 0.1);
+
+/// gamma^(number of milestones that are <= step), as MultiStepLR.
+/// Throws Error unless the milestones rise from above 0.
+LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma = 0.1);
+
+/// From 1 down to `final_factor` along half a cosine in total_steps steps, as CosineAnnealingLR;
+/// stays there. Throws Error unless total_steps >= 1.
+LrFactor cosine_lr(std::int64_t total_steps, double final_factor = 0.0);
+
+/// As OneCycleLR, the initial learning rate being its max_lr.
+struct OneCycleOptions {
+  std::int64_t total_steps = 0;
+  double rising_share = 0.3;    // of the steps; PyTorch's pct_start
+  double start_divisor = 25.0;  // the first rate is 1 / start_divisor; div_factor
+  double final_divisor = 1e4;   // the last is first / final_divisor; final_div_factor
+  bool linear = false;          // straight lines instead of half cosines
+};
+/// Rises from 1/start_divisor to 1 at step rising_share * total_steps - 1 and falls to
+/// 1/(start_divisor * final_divisor) at step total_steps - 1; stays there.
+/// Throws Error unless total_steps >= 1, 0 <= rising_share <= 1 and the divisors are above 0.
+LrFactor one_cycle_lr(const OneCycleOptions& options);
+
+/// A straight line from `start_factor` times the first value of `after` up to it in `steps` steps,
+/// then `after` from its beginning. Throws Error unless steps >= 0 and start_factor is in [0, 1].
+LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor = 0.0);
+
+/// Writes an optimiser's learning rate, once when it is made and after each step().
+///
+///   LrSchedule schedule(optimizer, with_warmup(500, cosine_lr(10000)));
+///   for (...) { ...; optimizer.step(); schedule.step(); }
+class LrSchedule {
+ public:
+  /// The optimiser must outlive the schedule.
+  LrSchedule(Optimizer& optimizer, LrFactor factor);
+
+  void step();
+  std::int64_t step_count() const { return step_; }
+  /// Moves to a step, as a resumed run does. Throws Error if it is negative.
+  void set_step(std::int64_t step);
+
+  /// {"schedule_step": int64, one element}, and back. load_state throws Error, changing nothing,
+  /// unless the state is exactly that.
+  NamedTensors state() const;
+  void load_state(const NamedTensors& state);
+
+ private:
+  Optimizer& optimizer_;
+  LrFactor factor_;
+  std::int64_t step_ = 0;
+};
+
+}  // namespace cks

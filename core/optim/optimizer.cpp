@@ -1,0 +1,238 @@
+#include "cks/core/optim/optimizer.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "cks/core/capture.h"
+#include "cks/core/ops/common.h"
+
+namespace cks {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::string describe(const Shape& shape, DType dtype, Device device) {
+  return shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
+}
+
+std::string describe(const Tensor& tensor) {
+  return describe(tensor.shape(), tensor.dtype(), tensor.device());
+}
+
+/// Lists what keeps `given` from being loaded into `wanted`; empty if nothing does.
+std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
+  std::map<std::string, const Tensor*> by_key;
+  std::string text;
+  for (const auto& [key, tensor] : given) {
+    if (!by_key.emplace(key, &tensor).second) {
+      text += "\n  twice: " + key;
+    }
+  }
+  for (const auto& [key, tensor] : wanted) {
+    const auto found = by_key.find(key);
+    if (found == by_key.end()) {
+      text += "\n  missing: " + key + " " + tensor.shape().to_string();
+      continue;
+    }
+    const Tensor& other = *found->second;
+    if (!other.defined()) {
+      text += "\n  undefined: " + key;
+    } else if (!(other.shape() == tensor.shape()) || other.dtype() != tensor.dtype()) {
+      text += "\n  mis-shaped: " + key + " is " + other.shape().to_string() + " " +
+              name_of(other.dtype()) + ", expected " + tensor.shape().to_string() + " " +
+              name_of(tensor.dtype());
+    }
+    by_key.erase(found);
+  }
+  for (const auto& [key, tensor] : by_key) {
+    text += "\n  unexpected: " + key;
+  }
+  return text;
+}
+
+}  // namespace
+
+void optim::require_option(const char* optimizer, const char* option, double value, double low,
+                           double high) {
+  if (!(std::isfinite(value) && value >= low && value < high)) {
+    const std::string upper = high == kInfinity ? "" : " and below " + std::to_string(high);
+    throw Error(std::string(optimizer) + ": " + option + " must be finite, at least " +
+                std::to_string(low) + upper + ", got " + std::to_string(value));
+  }
+}
+
+std::vector<ParameterGroup> single_group(NamedTensors parameters) {
+  std::vector<ParameterGroup> groups(1);
+  groups[0].parameters = std::move(parameters);
+  return groups;
+}
+
+Optimizer::~Optimizer() = default;
+
+Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate)
+    : name_(name), groups_(std::move(groups)), initial_learning_rate_(learning_rate) {
+  optim::require_option(name, "learning_rate", learning_rate, 0.0, kInfinity);
+  std::set<std::string> names;
+  std::set<const TensorImpl*> seen;
+  for (const ParameterGroup& group : groups_) {
+    optim::require_option(name, "learning_rate_scale", group.learning_rate_scale, 0.0, kInfinity);
+    optim::require_option(name, "weight_decay_scale", group.weight_decay_scale, 0.0, kInfinity);
+    for (const auto& [key, parameter] : group.parameters) {
+      ops::require_real(name, {key.c_str(), parameter});
+      if (!names.insert(key).second) {
+        throw Error(std::string(name) + ": two parameters are named " + key);
+      }
+      if (!seen.insert(parameter.impl().get()).second) {
+        throw Error(std::string(name) + ": parameter " + key + " is given twice");
+      }
+      slots_.push_back({key,
+                        parameter,
+                        group.learning_rate_scale,
+                        group.weight_decay_scale,
+                        {},
+                        parameter.shape(),
+                        parameter.dtype(),
+                        parameter.device()});
+    }
+  }
+  if (slots_.empty()) {
+    throw Error(std::string(name) + ": there are no parameters");
+  }
+  const Device device = slots_.front().device;
+  for (const Slot& slot : slots_) {
+    if (!(slot.device == device)) {
+      throw DeviceError(std::string(name) + ": parameter " + slot.name + " is on " +
+                        slot.device.to_string() + ", " + slots_.front().name + " on " +
+                        device.to_string());
+    }
+  }
+  learning_rate_ = Tensor::scalar(learning_rate, DType::float64, device);
+  step_ = Tensor::zeros({}, DType::int64, device);
+}
+
+void Optimizer::add_state(const char* key, StateKind kind) {
+  state_keys_.emplace_back(key);
+  for (Slot& slot : slots_) {
+    slot.state.push_back(kind == StateKind::like_parameter
+                             ? Tensor::zeros(slot.shape, slot.dtype, slot.device)
+                             : Tensor::zeros({}, DType::int64, slot.device));
+  }
+}
+
+void Optimizer::check_slot(const Slot& slot) const {
+  const auto fail = [&](const char* what, const Tensor& tensor) {
+    const std::string text = std::string(name_) + ": " + what + " of parameter " + slot.name +
+                             " is " + describe(tensor) + ", expected " +
+                             describe(slot.shape, slot.dtype, slot.device);
+    if (!(tensor.device() == slot.device)) {
+      throw DeviceError(text);
+    }
+    if (tensor.dtype() != slot.dtype) {
+      throw DtypeError(text);
+    }
+    if (!(tensor.shape() == slot.shape)) {
+      throw ShapeError(text);
+    }
+  };
+  fail("the value", slot.parameter);
+  if (slot.parameter.grad().defined()) {
+    fail("the gradient", slot.parameter.grad());
+  }
+}
+
+void Optimizer::step(const Tensor& grad_scale) {
+  const Device device = step_.device();
+  ops::require_compiled(device);
+  const double* scale = nullptr;
+  if (grad_scale.defined()) {
+    ops::require_dtype(name_, {"grad_scale", grad_scale}, DType::float64);
+    if (grad_scale.numel() != 1) {
+      throw ShapeError(std::string(name_) + ": grad_scale has shape " +
+                       grad_scale.shape().to_string() + ", expected one element");
+    }
+    if (!(grad_scale.device() == device)) {
+      throw DeviceError(std::string(name_) + ": grad_scale is on " +
+                        grad_scale.device().to_string() + ", the parameters on " +
+                        device.to_string());
+    }
+    scale = grad_scale.data_as<double>();
+  }
+  for (const Slot& slot : slots_) {
+    check_slot(slot);
+  }
+  for (Slot& slot : slots_) {
+    const Tensor grad = slot.parameter.grad();
+    if (grad.defined()) {
+      update(slot, grad, scale);
+      slot.parameter.bump_version();
+    }
+  }
+  ++*step_.data_as<std::int64_t>();
+  step_.bump_version();
+}
+
+void Optimizer::zero_grad() {
+  for (Slot& slot : slots_) {
+    slot.parameter.zero_grad();
+  }
+}
+
+double Optimizer::learning_rate() const { return learning_rate_.item(); }
+
+void Optimizer::set_learning_rate(double learning_rate) {
+  optim::require_option(name_, "learning_rate", learning_rate, 0.0, kInfinity);
+  learning_rate_.fill_(learning_rate);
+}
+
+std::int64_t Optimizer::step_count() const {
+  capture::forbid("step_count");
+  return step_.to_vector<std::int64_t>().front();
+}
+
+std::vector<Tensor> Optimizer::parameters() const {
+  std::vector<Tensor> all;
+  for (const Slot& slot : slots_) {
+    all.push_back(slot.parameter);
+  }
+  return all;
+}
+
+NamedTensors Optimizer::handles() const {
+  NamedTensors all{{"learning_rate", learning_rate_}, {"step", step_}};
+  for (std::size_t i = 0; i < state_keys_.size(); ++i) {
+    for (const Slot& slot : slots_) {
+      all.emplace_back(state_keys_[i] + "." + slot.name, slot.state[i]);
+    }
+  }
+  return all;
+}
+
+NamedTensors Optimizer::state() const {
+  NamedTensors copies = handles();
+  for (auto& [key, tensor] : copies) {
+    tensor = tensor.clone();
+  }
+  return copies;
+}
+
+void Optimizer::load_state(const NamedTensors& state) {
+  NamedTensors targets = handles();
+  const std::string problems = mismatches(targets, state);
+  if (!problems.empty()) {
+    throw Error(std::string(name_) + ": the state does not fit the parameters:" + problems);
+  }
+  std::map<std::string, Tensor> by_key(state.begin(), state.end());
+  optim::require_option(name_, "learning_rate", by_key["learning_rate"].item(), 0.0, kInfinity);
+  for (const auto& [key, tensor] : by_key) {
+    if (tensor.dtype() == DType::int64 && tensor.item() < 0.0) {
+      throw Error(std::string(name_) + ": the state's " + key + " is negative");
+    }
+  }
+  for (auto& [key, tensor] : targets) {
+    tensor.copy_(by_key[key]);
+  }
+}
+
+}  // namespace cks

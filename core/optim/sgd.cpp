@@ -1,0 +1,40 @@
+#include "cks/core/optim/sgd.h"
+
+#include <limits>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/optimizer_step/optimizer_step.h"
+
+namespace cks {
+
+Sgd::Sgd(NamedTensors parameters, const Options& options)
+    : Sgd(single_group(std::move(parameters)), options) {}
+
+Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
+    : Optimizer("sgd", std::move(groups), options.learning_rate), options_(options) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  optim::require_option("sgd", "momentum", options.momentum, 0.0, kInfinity);
+  optim::require_option("sgd", "weight_decay", options.weight_decay, 0.0, kInfinity);
+  if (options.nesterov && options.momentum == 0.0) {
+    throw Error("sgd: nesterov needs a momentum above 0");
+  }
+  if (options.momentum != 0.0) {
+    add_state("momentum_buffer", StateKind::like_parameter);
+  }
+}
+
+void Sgd::update(Slot& slot, const Tensor& grad, const double* grad_scale) {
+  const kernels::StepProblem problem{.dtype = slot.dtype,
+                                     .count = grad.numel(),
+                                     .learning_rate = learning_rate_tensor().data_as<double>(),
+                                     .learning_rate_scale = slot.learning_rate_scale,
+                                     .grad_scale = grad_scale};
+  const kernels::SgdStepOptions options{
+      .momentum = options_.momentum,
+      .weight_decay = options_.weight_decay * slot.weight_decay_scale,
+      .nesterov = options_.nesterov};
+  void* buffer = slot.state.empty() ? nullptr : slot.state[0].data();
+  CKS_KERNEL(slot.device, sgd_step(problem, options, grad.data(), slot.parameter.data(), buffer));
+}
+
+}  // namespace cks

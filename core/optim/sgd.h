@@ -1,0 +1,32 @@
+#pragma once
+#include "cks/core/optim/optimizer.h"
+
+namespace cks {
+
+/// Stochastic gradient descent, as torch.optim.SGD with dampening 0:
+///
+///   g = grad + weight_decay * p;  b = momentum * b + g;  g = nesterov ? g + momentum * b : b;
+///   p = p - learning_rate * g
+///
+/// Without momentum there is no buffer b. State: momentum_buffer.<name>, if there is momentum.
+class Sgd : public Optimizer {
+ public:
+  struct Options {
+    double learning_rate = 1e-2;
+    double momentum = 0.0;
+    double weight_decay = 0.0;
+    bool nesterov = false;
+  };
+
+  /// Throws Error if an option is out of range, or nesterov is asked for without momentum.
+  Sgd(NamedTensors parameters, const Options& options);
+  Sgd(std::vector<ParameterGroup> groups, const Options& options);
+
+ protected:
+  void update(Slot& slot, const Tensor& grad, const double* grad_scale) override;
+
+ private:
+  Options options_;
+};
+
+}  // namespace cks

@@ -1,0 +1,269 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cks/kernels/batch_norm/batch_norm.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks::kernels {
+namespace {
+
+constexpr std::int64_t kBlockElements = 16384;  // of X; stays in the first or second cache
+constexpr std::int64_t kMaxBlocks = 1024;
+
+/// Rows of one block, by the problem alone.
+std::int64_t block_rows(const BatchNormProblem& p) {
+  const std::int64_t by_size = std::max<std::int64_t>(1, kBlockElements / p.C);
+  return std::max(by_size, (p.rows + kMaxBlocks - 1) / kMaxBlocks);
+}
+
+std::int64_t block_count(const BatchNormProblem& p) {
+  return (p.rows + block_rows(p) - 1) / block_rows(p);
+}
+
+/// Calls body(c, V) for neighbouring ranges of V channels that cover [0, C), V an integral
+/// constant: a body's loops over V become vector instructions.
+template <class Body>
+void for_channel_ranges(std::int64_t C, Body&& body) {
+  std::int64_t c = 0;
+  for (; c + 16 <= C; c += 16) {
+    body(c, std::integral_constant<int, 16>{});
+  }
+  for (; c + 4 <= C; c += 4) {
+    body(c, std::integral_constant<int, 4>{});
+  }
+  for (; c < C; ++c) {
+    body(c, std::integral_constant<int, 1>{});
+  }
+}
+
+/// First stage of two sums per channel: block b writes partial[b][0][c] and partial[b][1][c].
+/// terms(row, c, first, second) returns the two terms of V channels at element row*C+c.
+template <class Terms>
+void sum_blocks(const BatchNormProblem& p, double* partial, Terms&& terms) {
+  const std::int64_t rows = block_rows(p);
+  parallel_for_ranges(p.rows, rows, [&](std::int64_t begin, std::int64_t end) {
+    double* sums = partial + begin / rows * 2 * p.C;
+    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
+      constexpr int V = lanes;
+      double first[V] = {};
+      double second[V] = {};
+      const auto term = terms(c, lanes);
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t at = row * p.C + c;
+        for (int v = 0; v < V; ++v) {
+          term(at + v, v, first[v], second[v]);
+        }
+      }
+      std::copy(first, first + V, sums + c);
+      std::copy(second, second + V, sums + p.C + c);
+    });
+  });
+}
+
+/// Second stage: adds the blocks in order into block 0.
+void add_blocks(const BatchNormProblem& p, double* partial) {
+  for (std::int64_t block = 1; block < block_count(p); ++block) {
+    const double* from = partial + block * 2 * p.C;
+    for (std::int64_t i = 0; i < 2 * p.C; ++i) {
+      partial[i] += from[i];
+    }
+  }
+}
+
+template <class T>
+void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
+                T* inv_std, T* running_mean, T* running_var, double* partial) {
+  // Around the first row, so that a mean far from zero cancels nothing in the sum of squares.
+  sum_blocks(p, partial, [&](std::int64_t c, auto lanes) {
+    constexpr int V = lanes;
+    struct Term {
+      const T* x;
+      double shift[V];
+      void operator()(std::int64_t at, int v, double& sum, double& squares) const {
+        const double value = static_cast<double>(x[at]) - shift[v];
+        sum += value;
+        squares += value * value;
+      }
+    };
+    Term term{x, {}};
+    for (int v = 0; v < V; ++v) {
+      term.shift[v] = static_cast<double>(x[c + v]);
+    }
+    return term;
+  });
+  add_blocks(p, partial);
+  const auto n = static_cast<double>(p.rows);
+  for (std::int64_t c = 0; c < p.C; ++c) {
+    const double shifted_mean = partial[c] / n;
+    const double squares = partial[p.C + c] - partial[c] * shifted_mean;
+    // Rounding may leave less than nothing; a NaN stays one.
+    const double variance = squares < 0.0 ? 0.0 : squares / n;
+    const double batch_mean = static_cast<double>(x[c]) + shifted_mean;
+    mean[c] = static_cast<T>(batch_mean);
+    inv_std[c] = static_cast<T>(1.0 / std::sqrt(variance + eps));
+    if (running_mean != nullptr) {
+      running_mean[c] = static_cast<T>((1.0 - momentum) * static_cast<double>(running_mean[c]) +
+                                       momentum * batch_mean);
+    }
+    if (running_var != nullptr) {
+      running_var[c] = static_cast<T>((1.0 - momentum) * static_cast<double>(running_var[c]) +
+                                      momentum * variance * n / (n - 1.0));
+    }
+  }
+}
+
+template <class T>
+void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
+             const T* weight, const T* bias, T* y) {
+  parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
+    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
+      constexpr int V = lanes;
+      T center[V];
+      T scale[V];
+      T shift[V];
+      for (int v = 0; v < V; ++v) {
+        center[v] = mean[c + v];
+        scale[v] = weight == nullptr ? inv_std[c + v] : inv_std[c + v] * weight[c + v];
+        shift[v] = bias == nullptr ? T{0} : bias[c + v];
+      }
+      for (std::int64_t at = begin * p.C + c; at < end * p.C; at += p.C) {
+        for (int v = 0; v < V; ++v) {
+          y[at + v] = (x[at + v] - center[v]) * scale[v] + shift[v];
+        }
+      }
+    });
+  });
+}
+
+/// dX[r,c] = weight * inv_std * (dY - sum(dY)/rows - xhat * sum(dY * xhat)/rows), the two sums
+/// absent for given statistics; xhat = (X - mean) * inv_std.
+template <class T>
+void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy,
+                    const T* mean, const T* inv_std, const T* weight, const double* sums, T* dx) {
+  const auto n = static_cast<double>(p.rows);
+  parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
+    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
+      constexpr int V = lanes;
+      T center[V];
+      T scale[V];
+      T constant[V];
+      T slope[V];  // of X - mean
+      for (int v = 0; v < V; ++v) {
+        center[v] = mean[c + v];
+        scale[v] = weight == nullptr ? inv_std[c + v] : inv_std[c + v] * weight[c + v];
+        constant[v] = T{0};
+        slope[v] = T{0};
+        if (mode == BatchNormMode::batch_statistics) {
+          constant[v] = static_cast<T>(sums[c + v] / n);
+          slope[v] = static_cast<T>(sums[p.C + c + v] / n) * inv_std[c + v];
+        }
+      }
+      for (std::int64_t at = begin * p.C + c; at < end * p.C; at += p.C) {
+        for (int v = 0; v < V; ++v) {
+          dx[at + v] = scale[v] * (dy[at + v] - constant[v] - (x[at + v] - center[v]) * slope[v]);
+        }
+      }
+    });
+  });
+}
+
+template <class T>
+void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
+              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
+  const bool needs_sums = dweight != nullptr || dbias != nullptr ||
+                          (dx != nullptr && mode == BatchNormMode::batch_statistics);
+  if (needs_sums) {
+    // sum(dY) and sum(dY * xhat)
+    sum_blocks(p, partial, [&](std::int64_t c, auto lanes) {
+      constexpr int V = lanes;
+      struct Term {
+        const T* x;
+        const T* dy;
+        double center[V];
+        double scale[V];
+        void operator()(std::int64_t at, int v, double& sum, double& product) const {
+          const auto gradient = static_cast<double>(dy[at]);
+          sum += gradient;
+          product += gradient * ((static_cast<double>(x[at]) - center[v]) * scale[v]);
+        }
+      };
+      Term term{x, dy, {}, {}};
+      for (int v = 0; v < V; ++v) {
+        term.center[v] = static_cast<double>(mean[c + v]);
+        term.scale[v] = static_cast<double>(inv_std[c + v]);
+      }
+      return term;
+    });
+    if (p.rows == 0) {
+      std::fill(partial, partial + 2 * p.C, 0.0);
+    }
+    add_blocks(p, partial);
+  }
+  for (std::int64_t c = 0; c < p.C; ++c) {
+    if (dbias != nullptr) {
+      dbias[c] = static_cast<T>(partial[c]);
+    }
+    if (dweight != nullptr) {
+      dweight[c] = static_cast<T>(partial[p.C + c]);
+    }
+  }
+  if (dx != nullptr) {
+    input_gradient(p, mode, x, dy, mean, inv_std, weight, partial, dx);
+  }
+}
+
+}  // namespace
+
+std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
+  return static_cast<std::size_t>(std::max<std::int64_t>(1, block_count(problem)) * 2 * problem.C) *
+         sizeof(double);
+}
+
+namespace cpu {
+
+void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
+                           const void* x, void* mean, void* inv_std, void* running_mean,
+                           void* running_var, void* workspace) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    statistics(problem, eps, momentum, static_cast<const T*>(x), static_cast<T*>(mean),
+               static_cast<T*>(inv_std), static_cast<T*>(running_mean),
+               static_cast<T*>(running_var), static_cast<double*>(workspace));
+  });
+}
+
+void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void* var,
+                        void* inv_std) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for (std::int64_t c = 0; c < problem.C; ++c) {
+      static_cast<T*>(inv_std)[c] =
+          static_cast<T>(1.0 / std::sqrt(static_cast<double>(static_cast<const T*>(var)[c]) + eps));
+    }
+  });
+}
+
+void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
+                        const void* inv_std, const void* weight, const void* bias, void* y) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    forward(problem, static_cast<const T*>(x), static_cast<const T*>(mean),
+            static_cast<const T*>(inv_std), static_cast<const T*>(weight),
+            static_cast<const T*>(bias), static_cast<T*>(y));
+  });
+}
+
+void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, const void* x,
+                         const void* dy, const void* mean, const void* inv_std, const void* weight,
+                         void* dx, void* dweight, void* dbias, void* workspace) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    backward(problem, mode, static_cast<const T*>(x), static_cast<const T*>(dy),
+             static_cast<const T*>(mean), static_cast<const T*>(inv_std),
+             static_cast<const T*>(weight), static_cast<T*>(dx), static_cast<T*>(dweight),
+             static_cast<T*>(dbias), static_cast<double*>(workspace));
+  });
+}
+
+}  // namespace cpu
+}  // namespace cks::kernels

@@ -1,0 +1,37 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "cks/kernels/common/dtype.h"
+
+namespace cks::kernels {
+
+/// C = op(A) op(B) + bias, all row-major.
+///
+/// Shapes   op(A) [M,K], op(B) [K,N], C [M,N], bias [N]. A is stored as [M,K], or as [K,M] if
+///          transpose_a; B as [K,N], or as [N,K] if transpose_b.
+/// Layout   lda, ldb, ldc are the elements between neighbouring rows as stored; 0 means dense.
+struct GemmProblem {
+  std::int64_t M, N, K;
+  bool transpose_a = false;
+  bool transpose_b = false;
+  DType dtype = DType::float32;
+  std::int64_t lda = 0, ldb = 0, ldc = 0;
+};
+
+/// Bytes that gemm() needs: 0 unless K is cut into slices, which a small C with a long K is.
+/// Throws DtypeError unless float32 or float64.
+std::size_t gemm_workspace_bytes(const GemmProblem& problem);
+
+namespace cpu {
+
+/// Overwrites C. bias may be null; K = 0 leaves the bias or zeros. The workspace is 64-byte aligned
+/// and may be null if gemm_workspace_bytes is 0.
+///
+/// Tiles of C and slices of K are cut by the problem alone and the slices are added in order, so
+/// the result does not depend on the number of threads.
+void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
+          void* workspace);
+
+}  // namespace cpu
+}  // namespace cks::kernels

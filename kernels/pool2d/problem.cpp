@@ -1,0 +1,70 @@
+#include "cks/kernels/pool2d/problem.h"
+
+#include <initializer_list>
+#include <limits>
+#include <string>
+
+namespace cks::kernels {
+namespace {
+
+std::string describe(const Pool2dSizes& s) {
+  std::string text;
+  const auto add = [&](const char* what, const char* brackets,
+                       std::initializer_list<std::int64_t> numbers) {
+    text += what;
+    text += brackets[0];
+    const char* comma = "";
+    for (const std::int64_t number : numbers) {
+      text += comma;
+      text += std::to_string(number);
+      comma = ",";
+    }
+    text += brackets[1];
+  };
+  add("(input ", "[]", {s.N, s.IH, s.IW, s.C});
+  add(", window ", "{}", {s.FH, s.FW});
+  add(", stride ", "{}", {s.stride.h, s.stride.w});
+  add(", padding ", "{}", {s.padding.top, s.padding.bottom, s.padding.left, s.padding.right});
+  add(", dilation ", "{}", {s.dilation.h, s.dilation.w});
+  return text + ")";
+}
+
+}  // namespace
+
+Pool2dProblem make_pool2d_problem(const Pool2dSizes& sizes, const char* operation) {
+  const auto require = [&](bool condition, const char* message) {
+    if (!condition) {
+      throw ShapeError(std::string(operation) + ": " + message + " " + describe(sizes));
+    }
+  };
+  const Padding2d& pad = sizes.padding;
+  require(sizes.N >= 0, "the batch is negative");
+  require(sizes.IH >= 1 && sizes.IW >= 1 && sizes.C >= 1, "the image is empty");
+  require(sizes.FH >= 1 && sizes.FW >= 1, "the window must be at least 1x1");
+  require(sizes.stride.h >= 1 && sizes.stride.w >= 1, "the stride must be at least 1");
+  require(sizes.dilation.h >= 1 && sizes.dilation.w >= 1, "the dilation must be at least 1");
+  require(pad.top >= 0 && pad.bottom >= 0 && pad.left >= 0 && pad.right >= 0,
+          "a padding is negative");
+  // Extents this small keep every product below 2^63.
+  constexpr std::int64_t kMaxExtent = std::int64_t{1} << 30;
+  require(sizes.FH <= kMaxExtent && sizes.FW <= kMaxExtent && sizes.dilation.h <= kMaxExtent &&
+              sizes.dilation.w <= kMaxExtent && sizes.IH <= kMaxExtent && sizes.IW <= kMaxExtent,
+          "an extent exceeds 2^30");
+  require(sizes.IH * sizes.IW <= std::numeric_limits<std::int32_t>::max(),
+          "an image has 2^31 or more pixels");
+  const std::int64_t window_h = sizes.dilation.h * (sizes.FH - 1) + 1;
+  const std::int64_t window_w = sizes.dilation.w * (sizes.FW - 1) + 1;
+  require(
+      pad.top < window_h && pad.bottom < window_h && pad.left < window_w && pad.right < window_w,
+      "the padding must be smaller than the window");
+  const std::int64_t OH = conv_output_extent(sizes.IH, pad.top + pad.bottom, sizes.FH,
+                                             sizes.stride.h, sizes.dilation.h);
+  const std::int64_t OW = conv_output_extent(sizes.IW, pad.left + pad.right, sizes.FW,
+                                             sizes.stride.w, sizes.dilation.w);
+  require(OH >= 1 && OW >= 1, "the window exceeds the padded image");
+  return {sizes.N,  sizes.IH,  sizes.IW,         sizes.C,          OH,         OW,
+          sizes.FH, sizes.FW,  sizes.stride.h,   sizes.stride.w,   pad.top,    pad.bottom,
+          pad.left, pad.right, sizes.dilation.h, sizes.dilation.w, sizes.dtype};
+}
+
+}  // namespace cks::kernels

@@ -1,0 +1,198 @@
+#include "cks/kernels/gemm/gemm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "tests/support/compare.h"
+#include "tests/support/fill.h"
+
+using cks::dtype_of;
+using cks::kernels::gemm_workspace_bytes;
+using cks::kernels::GemmProblem;
+using cks::testing::compare;
+using cks::testing::GuardedBuffer;
+using cks::testing::random_integer;
+using cks::testing::random_real;
+
+namespace {
+
+struct Sizes {
+  std::int64_t M, N, K;
+};
+
+// Odd sizes, single rows and columns, LeNet's layers, several tiles each way, and sliced K.
+const std::vector<Sizes> kSizes{{1, 1, 1},      {3, 5, 7},       {1, 17, 33},    {33, 1, 65},
+                                {2, 3, 1},      {128, 120, 400}, {128, 10, 84},  {120, 400, 128},
+                                {129, 257, 31}, {130, 515, 70},  {10, 84, 5000}, {7, 9, 12345},
+                                {300, 3, 2048}};
+
+struct Operands {
+  std::vector<double> a, b, bias;  // a [M,K], b [K,N]
+};
+
+Operands make_operands(const Sizes& s, bool integers) {
+  Operands operands;
+  const auto number = [&](std::uint64_t seed, std::size_t i) {
+    return integers ? static_cast<double>(random_integer(seed, i, -2, 2)) : random_real(seed, i);
+  };
+  for (std::int64_t i = 0; i < s.M * s.K; ++i) {
+    operands.a.push_back(number(1, static_cast<std::size_t>(i)));
+  }
+  for (std::int64_t i = 0; i < s.K * s.N; ++i) {
+    operands.b.push_back(number(2, static_cast<std::size_t>(i)));
+  }
+  for (std::int64_t i = 0; i < s.N; ++i) {
+    operands.bias.push_back(number(3, static_cast<std::size_t>(i)));
+  }
+  return operands;
+}
+
+std::vector<double> naive(const Sizes& s, const Operands& operands, bool with_bias) {
+  std::vector<double> c;
+  for (std::int64_t m = 0; m < s.M; ++m) {
+    for (std::int64_t n = 0; n < s.N; ++n) {
+      double sum = with_bias ? operands.bias[static_cast<std::size_t>(n)] : 0.0;
+      for (std::int64_t k = 0; k < s.K; ++k) {
+        sum += operands.a[static_cast<std::size_t>(m * s.K + k)] *
+               operands.b[static_cast<std::size_t>(k * s.N + n)];
+      }
+      c.push_back(sum);
+    }
+  }
+  return c;
+}
+
+/// A matrix stored with a leading dimension, transposed or not; gaps between rows hold NaN.
+template <class T>
+std::vector<T> stored(const std::vector<double>& matrix, std::int64_t rows, std::int64_t columns,
+                      bool transpose, std::int64_t gap) {
+  const std::int64_t lines = transpose ? columns : rows;
+  const std::int64_t length = transpose ? rows : columns;
+  std::vector<T> result(static_cast<std::size_t>(lines * (length + gap)),
+                        std::numeric_limits<T>::quiet_NaN());
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const std::int64_t line = transpose ? c : r;
+      const std::int64_t at = transpose ? r : c;
+      result[static_cast<std::size_t>(line * (length + gap) + at)] =
+          static_cast<T>(matrix[static_cast<std::size_t>(r * columns + c)]);
+    }
+  }
+  return result;
+}
+
+template <class T>
+std::vector<T> run(const Sizes& s, const Operands& operands, bool ta, bool tb, bool with_bias,
+                   std::int64_t gap) {
+  GemmProblem problem{s.M, s.N, s.K, ta, tb, dtype_of<T>()};
+  if (gap != 0) {
+    problem.lda = (ta ? s.M : s.K) + gap;
+    problem.ldb = (tb ? s.K : s.N) + gap;
+    problem.ldc = s.N + gap;
+  }
+  const std::vector<T> a = stored<T>(operands.a, s.M, s.K, ta, gap);
+  const std::vector<T> b = stored<T>(operands.b, s.K, s.N, tb, gap);
+  const std::vector<T> bias = stored<T>(operands.bias, 1, s.N, false, 0);
+  const std::int64_t ldc = s.N + gap;
+  GuardedBuffer c(static_cast<std::size_t>(s.M * ldc) * sizeof(T));
+  GuardedBuffer workspace(gemm_workspace_bytes(problem));
+  cks::kernels::cpu::gemm(problem, a.data(), b.data(), with_bias ? bias.data() : nullptr, c.data(),
+                          workspace.data());
+  CHECK(c.intact());
+  CHECK(workspace.intact());
+  std::vector<T> result;
+  for (std::int64_t m = 0; m < s.M; ++m) {
+    const T* row = c.as<T>() + m * ldc;
+    result.insert(result.end(), row, row + s.N);
+    for (std::int64_t n = s.N; n < ldc; ++n) {
+      CHECK(std::isnan(row[n]));  // between the rows nothing is written
+    }
+  }
+  return result;
+}
+
+template <class T>
+void check_all(double epsilon) {
+  for (const Sizes& s : kSizes) {
+    const Operands operands = make_operands(s, false);
+    const Operands integers = make_operands(s, true);
+    // Each of K additions rounds a partial sum, which grows as sqrt(K).
+    const cks::testing::Tolerance tolerance{
+        .absolute = epsilon * (4.0 + 0.5 * static_cast<double>(s.K)),
+        .relative_l2 = 100.0 * epsilon};
+    for (int form = 0; form < 8; ++form) {
+      const bool ta = (form & 1) != 0;
+      const bool tb = (form & 2) != 0;
+      const bool with_bias = (form & 4) != 0;
+      CAPTURE(s.M);
+      CAPTURE(s.N);
+      CAPTURE(s.K);
+      CAPTURE(form);
+      const std::int64_t gap = form % 3;
+      const auto real = compare(run<T>(s, operands, ta, tb, with_bias, gap),
+                                naive(s, operands, with_bias), tolerance);
+      CHECK_MESSAGE(real.ok, real.message);
+      const auto exact =
+          compare(run<T>(s, integers, ta, tb, with_bias, gap), naive(s, integers, with_bias));
+      CHECK_MESSAGE(exact.ok, exact.message);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("gemm: float64 equals the naive product in every form") { check_all<double>(2.3e-16); }
+
+TEST_CASE("gemm: float32 equals the naive product in every form") { check_all<float>(1.2e-7); }
+
+TEST_CASE("gemm: the number of threads leaves the bits alone") {
+  const int before = cks::kernels::num_threads();
+  for (const Sizes& s : kSizes) {
+    const Operands operands = make_operands(s, false);
+    cks::kernels::set_num_threads(1);
+    const std::vector<float> one = run<float>(s, operands, false, true, true, 0);
+    for (const int threads : {2, 5}) {
+      cks::kernels::set_num_threads(threads);
+      CHECK(run<float>(s, operands, false, true, true, 0) == one);
+    }
+  }
+  cks::kernels::set_num_threads(before);
+}
+
+TEST_CASE("gemm: a long K is cut into slices, and only then a workspace is needed") {
+  CHECK(gemm_workspace_bytes({10, 84, 5000}) > 0);
+  CHECK(gemm_workspace_bytes({128, 120, 400}) == 0);
+  CHECK(gemm_workspace_bytes({0, 10, 5000}) == 0);
+}
+
+TEST_CASE("gemm: no depth leaves the bias, no rows write nothing") {
+  const std::vector<float> bias{1.0F, 2.0F};
+  std::vector<float> c(6, std::numeric_limits<float>::quiet_NaN());
+  cks::kernels::cpu::gemm({3, 2, 0}, nullptr, nullptr, bias.data(), c.data(), nullptr);
+  CHECK(c == std::vector<float>{1, 2, 1, 2, 1, 2});
+  cks::kernels::cpu::gemm({3, 2, 0}, nullptr, nullptr, nullptr, c.data(), nullptr);
+  CHECK(c == std::vector<float>(6, 0.0F));
+  const std::vector<float> b(8, 1.0F);
+  cks::kernels::cpu::gemm({0, 2, 4}, nullptr, b.data(), bias.data(), nullptr, nullptr);
+}
+
+TEST_CASE("gemm: NaN reaches exactly the row and column it belongs to") {
+  const Sizes s{40, 70, 50};
+  Operands operands = make_operands(s, false);
+  operands.a[static_cast<std::size_t>(7 * s.K + 3)] = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<float> c = run<float>(s, operands, false, false, false, 0);
+  for (std::int64_t m = 0; m < s.M; ++m) {
+    for (std::int64_t n = 0; n < s.N; ++n) {
+      REQUIRE(std::isnan(c[static_cast<std::size_t>(m * s.N + n)]) == (m == 7));
+    }
+  }
+}
+
+TEST_CASE("gemm: integers are refused") {
+  CHECK_THROWS_WITH_AS(gemm_workspace_bytes({1, 1, 1, false, false, cks::DType::int32}),
+                       "gemm: takes float32 or float64, got int32", cks::DtypeError);
+}

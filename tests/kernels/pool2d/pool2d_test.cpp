@@ -1,0 +1,310 @@
+#include "cks/kernels/pool2d/pool2d.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "tests/support/compare.h"
+#include "tests/support/fill.h"
+
+using cks::Padding2d;
+using cks::kernels::make_pool2d_problem;
+using cks::kernels::Pool2dProblem;
+using cks::kernels::Pool2dSizes;
+using cks::testing::compare;
+using cks::testing::GuardedBuffer;
+using cks::testing::random_integer;
+using cks::testing::random_real;
+
+namespace cpu = cks::kernels::cpu;
+
+namespace {
+
+std::vector<Pool2dSizes> problems() {
+  std::vector<Pool2dSizes> list;
+  const auto add = [&](std::int64_t N, std::int64_t IH, std::int64_t IW, std::int64_t C,
+                       std::int64_t FH, std::int64_t FW, cks::Size2 stride, Padding2d padding,
+                       cks::Size2 dilation) {
+    list.push_back({N, IH, IW, C, FH, FW, stride, padding, dilation, cks::DType::float32});
+  };
+  // Every chunk width, tiling windows with and without rest, overlap, gaps, uneven padding.
+  for (const std::int64_t C : {1, 2, 3, 6, 8, 13, 16, 37}) {
+    add(2, 7, 9, C, 2, 2, 2, 0, 1);
+    add(3, 8, 6, C, 2, 3, {2, 3}, 0, 1);
+    add(1, 7, 5, C, 3, 2, {2, 1}, {1, 0, 1, 1}, 1);
+    add(2, 9, 11, C, 3, 3, {4, 5}, {2, 1, 0, 2}, 1);
+    add(1, 9, 8, C, 2, 3, {1, 2}, {1, 2, 2, 1}, {3, 2});
+    add(1, 4, 4, C, 1, 1, 1, 0, 1);
+    add(0, 4, 4, C, 2, 2, 2, 0, 1);
+  }
+  add(4, 28, 28, 6, 2, 2, 2, 0, 1);
+  add(1, 1, 2, 5, 2, 2, 1, {2, 2, 0, 0}, {3, 1});  // a row of windows that touch no pixel
+  return list;
+}
+
+Pool2dProblem as(const Pool2dSizes& sizes, cks::DType dtype) {
+  Pool2dSizes copy = sizes;
+  copy.dtype = dtype;
+  return make_pool2d_problem(copy, "pool");
+}
+
+std::size_t input_size(const Pool2dProblem& p) {
+  return static_cast<std::size_t>(p.N * p.IH * p.IW * p.C);
+}
+std::size_t output_size(const Pool2dProblem& p) {
+  return static_cast<std::size_t>(p.N * p.OH * p.OW * p.C);
+}
+
+/// Calls body(out, taps...) for each output element and body's tap function for its pixels.
+template <class Start, class Tap, class End>
+void for_windows(const Pool2dProblem& p, Start&& start, Tap&& tap, End&& end) {
+  for (std::int64_t n = 0; n < p.N; ++n) {
+    for (std::int64_t oh = 0; oh < p.OH; ++oh) {
+      for (std::int64_t ow = 0; ow < p.OW; ++ow) {
+        for (std::int64_t c = 0; c < p.C; ++c) {
+          start();
+          for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+            for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+              const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+              const std::int64_t iw = ow * p.sw - p.pl + fw * p.dw;
+              if (ih >= 0 && ih < p.IH && iw >= 0 && iw < p.IW) {
+                const std::int64_t pixel = ih * p.IW + iw;
+                tap(static_cast<std::size_t>((n * p.IH * p.IW + pixel) * p.C + c), pixel);
+              }
+            }
+          }
+          end(static_cast<std::size_t>(((n * p.OH + oh) * p.OW + ow) * p.C + c));
+        }
+      }
+    }
+  }
+}
+
+struct MaxResult {
+  std::vector<double> y;
+  std::vector<std::int32_t> index;
+};
+
+template <class T>
+MaxResult naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
+  MaxResult result{std::vector<double>(output_size(p)), std::vector<std::int32_t>(output_size(p))};
+  double best = 0.0;
+  std::int64_t where = -1;
+  for_windows(
+      p,
+      [&] {
+        best = -std::numeric_limits<double>::infinity();
+        where = -1;
+      },
+      [&](std::size_t at, std::int64_t pixel) {
+        const auto value = static_cast<double>(x[at]);
+        if (where < 0 || value > best || std::isnan(value)) {
+          best = value;
+          where = pixel;
+        }
+      },
+      [&](std::size_t out) {
+        result.y[out] = best;
+        result.index[out] = static_cast<std::int32_t>(where);
+      });
+  return result;
+}
+
+template <class T>
+std::vector<T> random_values(std::size_t count, std::uint64_t seed, bool few) {
+  std::vector<T> values;
+  for (std::size_t i = 0; i < count; ++i) {
+    values.push_back(static_cast<T>(few ? static_cast<double>(random_integer(seed, i, 0, 2))
+                                        : random_real(seed, i)));
+  }
+  return values;
+}
+
+/// Runs `call` on a poisoned result of `count` elements.
+template <class T, class Call>
+std::vector<T> poisoned(std::size_t count, Call&& call) {
+  GuardedBuffer buffer(count * sizeof(T));
+  call(buffer.as<T>());
+  CHECK(buffer.intact());
+  return std::vector<T>(buffer.as<T>(), buffer.as<T>() + count);
+}
+
+template <class T>
+void check_max(const Pool2dSizes& sizes, bool few) {
+  const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
+  const std::vector<T> x = random_values<T>(input_size(p), 1, few);
+  const MaxResult expected = naive_max(p, x);
+  std::vector<std::int32_t> index;
+  const std::vector<T> y = poisoned<T>(output_size(p), [&](T* out) {
+    index = poisoned<std::int32_t>(output_size(p), [&](std::int32_t* where) {
+      cpu::max_pool2d_forward(p, x.data(), out, where);
+    });
+  });
+  CHECK(index == expected.index);
+  CHECK(std::vector<double>(y.begin(), y.end()) == expected.y);
+
+  const std::vector<T> dy = random_values<T>(output_size(p), 2, few);
+  std::vector<double> dx(input_size(p), 0.0);
+  const std::int64_t image = p.IH * p.IW;
+  for (std::size_t out = 0; out < dy.size(); ++out) {
+    if (index[out] >= 0) {
+      const std::int64_t n = static_cast<std::int64_t>(out) / (p.OH * p.OW * p.C);
+      const std::int64_t c = static_cast<std::int64_t>(out) % p.C;
+      dx[static_cast<std::size_t>((n * image + index[out]) * p.C + c)] +=
+          static_cast<double>(dy[out]);
+    }
+  }
+  const auto got = poisoned<T>(input_size(p), [&](T* result) {
+    cpu::max_pool2d_backward(p, dy.data(), index.data(), result);
+  });
+  const auto result = compare(got, dx, {.absolute = few ? 0.0 : 1e-6});
+  CHECK_MESSAGE(result.ok, result.message);
+}
+
+template <class T>
+void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
+  const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
+  const std::vector<T> x = random_values<T>(input_size(p), 3, false);
+  const std::vector<T> dy = random_values<T>(output_size(p), 4, false);
+  std::vector<double> y(output_size(p));
+  std::vector<double> dx(input_size(p), 0.0);
+  std::vector<std::size_t> taps;
+  for_windows(
+      p, [&] { taps.clear(); }, [&](std::size_t at, std::int64_t) { taps.push_back(at); },
+      [&](std::size_t out) {
+        const double divisor = static_cast<double>(
+            count_include_pad ? p.FH * p.FW : static_cast<std::int64_t>(taps.size()));
+        double sum = 0.0;
+        for (const std::size_t at : taps) {
+          sum += static_cast<double>(x[at]);
+          dx[at] += static_cast<double>(dy[out]) / divisor;
+        }
+        y[out] = sum / divisor;
+      });
+  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
+  const auto forward = compare(
+      poisoned<T>(output_size(p),
+                  [&](T* out) { cpu::avg_pool2d_forward(p, count_include_pad, x.data(), out); }),
+      y, {.absolute = tolerance});
+  CHECK_MESSAGE(forward.ok, forward.message);
+  const auto backward = compare(
+      poisoned<T>(input_size(p),
+                  [&](T* out) { cpu::avg_pool2d_backward(p, count_include_pad, dy.data(), out); }),
+      dx, {.absolute = tolerance});
+  CHECK_MESSAGE(backward.ok, backward.message);
+}
+
+}  // namespace
+
+TEST_CASE("max_pool2d: values, first maximum and gradient equal the naive loops") {
+  for (const Pool2dSizes& sizes : problems()) {
+    CAPTURE(sizes.C);
+    CAPTURE(sizes.FH);
+    CAPTURE(sizes.IH);
+    for (const bool few : {false, true}) {  // few values: ties in most windows
+      check_max<float>(sizes, few);
+      check_max<double>(sizes, few);
+    }
+  }
+}
+
+TEST_CASE("avg_pool2d: both ways of counting equal the naive loops") {
+  for (const Pool2dSizes& sizes : problems()) {
+    if (sizes.dilation == cks::Size2(1)) {
+      CAPTURE(sizes.C);
+      CAPTURE(sizes.IH);
+      for (const bool include : {false, true}) {
+        check_avg<float>(sizes, include);
+        check_avg<double>(sizes, include);
+      }
+    }
+  }
+}
+
+TEST_CASE("max_pool2d: a NaN wins, the last one, and -infinity has a place") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float low = -std::numeric_limits<float>::infinity();
+  const Pool2dProblem p = make_pool2d_problem({1, 2, 4, 1, 2, 2, 2}, "max_pool2d");
+  const std::vector<float> x{nan, 5, low, low, 7, nan, low, low};
+  std::vector<float> y(2);
+  std::vector<std::int32_t> index(2);
+  cpu::max_pool2d_forward(p, x.data(), y.data(), index.data());
+  CHECK(std::isnan(y[0]));
+  CHECK(index[0] == 5);
+  CHECK(y[1] == low);
+  CHECK(index[1] == 2);
+}
+
+TEST_CASE("global_avg_pool2d: the mean of each channel and its gradient") {
+  for (const std::int64_t C : {1, 3, 6, 16, 40}) {
+    const std::int64_t N = 3;
+    const std::int64_t pixels = 35;
+    const auto x = random_values<float>(static_cast<std::size_t>(N * pixels * C), 5, false);
+    const auto dy = random_values<float>(static_cast<std::size_t>(N * C), 6, false);
+    std::vector<double> y(static_cast<std::size_t>(N * C), 0.0);
+    std::vector<double> dx(x.size());
+    for (std::int64_t i = 0; i < N * pixels * C; ++i) {
+      const std::int64_t out = i / (pixels * C) * C + i % C;
+      y[static_cast<std::size_t>(out)] += static_cast<double>(x[static_cast<std::size_t>(i)]) / 35;
+      dx[static_cast<std::size_t>(i)] = static_cast<double>(dy[static_cast<std::size_t>(out)]) / 35;
+    }
+    const auto got_y = poisoned<float>(y.size(), [&](float* out) {
+      cpu::global_avg_pool2d_forward(cks::DType::float32, N, pixels, C, x.data(), out);
+    });
+    const auto got_dx = poisoned<float>(dx.size(), [&](float* out) {
+      cpu::global_avg_pool2d_backward(cks::DType::float32, N, pixels, C, dy.data(), out);
+    });
+    CHECK_MESSAGE(compare(got_y, y, {.absolute = 1e-7}).ok, "forward, C ", C);
+    CHECK_MESSAGE(compare(got_dx, dx, {.absolute = 1e-8}).ok, "backward, C ", C);
+  }
+}
+
+TEST_CASE("pool2d: the number of threads leaves the bits alone") {
+  const int before = cks::kernels::num_threads();
+  const Pool2dProblem p = make_pool2d_problem({5, 17, 19, 6, 3, 3, 2, 1}, "pool");
+  const auto x = random_values<float>(input_size(p), 7, false);
+  const auto dy = random_values<float>(output_size(p), 8, false);
+  std::vector<std::vector<float>> results;
+  for (const int threads : {1, 2, 5}) {
+    cks::kernels::set_num_threads(threads);
+    std::vector<float> all(2 * input_size(p) + 2 * output_size(p));
+    std::vector<std::int32_t> index(output_size(p));
+    float* at = all.data();
+    cpu::max_pool2d_forward(p, x.data(), at, index.data());
+    cpu::avg_pool2d_forward(p, false, x.data(), at + output_size(p));
+    at += 2 * output_size(p);
+    cpu::max_pool2d_backward(p, dy.data(), index.data(), at);
+    cpu::avg_pool2d_backward(p, false, dy.data(), at + input_size(p));
+    results.push_back(all);
+  }
+  cks::kernels::set_num_threads(before);
+  CHECK(results[0] == results[1]);
+  CHECK(results[0] == results[2]);
+}
+
+TEST_CASE("pool2d: impossible sizes are refused with all of them in the message") {
+  CHECK_THROWS_WITH_AS(make_pool2d_problem({2, 3, 8, 4, 5, 2, 2, 0}, "max_pool2d"),
+                       "max_pool2d: the window exceeds the padded image (input [2,3,8,4], window "
+                       "{5,2}, stride {2,2}, padding {0,0,0,0}, dilation {1,1})",
+                       cks::ShapeError);
+  const auto message = [](const Pool2dSizes& sizes) -> std::string {
+    try {
+      make_pool2d_problem(sizes, "pool");
+    } catch (const cks::ShapeError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  CHECK(message({1, 8, 8, 1, 2, 2, 0}).find("stride must be at least 1") != std::string::npos);
+  CHECK(message({1, 8, 8, 1, 2, 2, 2, -1}).find("padding is negative") != std::string::npos);
+  CHECK(message({1, 8, 8, 1, 2, 2, 2, 2}).find("smaller than the window") != std::string::npos);
+  CHECK(message({1, 8, 8, 1, 2, 2, 2, 0, 0}).find("dilation") != std::string::npos);
+  CHECK(message({1, 0, 8, 1, 2, 2}).find("image is empty") != std::string::npos);
+  CHECK(message({1, 8, 8, 1, 0, 2}).find("window must be") != std::string::npos);
+  CHECK(message({1, 1 << 16, 1 << 15, 1, 2, 2}).find("2^31") != std::string::npos);
+  CHECK(message({0, 8, 8, 1, 2, 2}) == "accepted");
+}
