@@ -120,11 +120,36 @@ struct Window {
   std::int64_t panel_row, panel_column;
 };
 
+/// The same terms one by one. Short windows are summed along such a list: a single loop, whose end
+/// is foreseen, instead of many loops of a few rounds.
+struct TermList {
+  static constexpr std::int64_t kMost = 256;
+  struct Term {
+    std::int64_t row, panel;
+  };
+  std::int64_t count = 0;  // 0: the window is too long for a list
+  Term at[kMost];
+
+  TermList(const Window& window, std::int64_t width) {
+    if (window.row_taps * window.column_taps * window.length > kMost) {
+      return;
+    }
+    for (std::int64_t i = 0; i < window.row_taps; ++i) {
+      for (std::int64_t j = 0; j < window.column_taps; ++j) {
+        for (std::int64_t k = 0; k < window.length; ++k) {
+          at[count++] = {i * window.row_step + j * window.column_step + k,
+                         i * window.panel_row + j * window.panel_column + k * width};
+        }
+      }
+    }
+  }
+};
+
 /// One window tile: MR positions, NV vectors of lanes. rows[r] points at position r's first live
 /// tap, results[r] at its first lane. bias (or null) starts every sum.
 template <class S, int MR, int NV, bool Depthwise>
-void window_tile(const Window& window, const typename S::T* const* rows, const typename S::T* panel,
-                 const typename S::T* bias, std::int64_t last_lanes,
+void window_tile(const Window& window, const TermList& terms, const typename S::T* const* rows,
+                 const typename S::T* panel, const typename S::T* bias, std::int64_t last_lanes,
                  typename S::T* const* results) {
   using T = typename S::T;
   using Vec = typename S::Vec;
@@ -137,26 +162,36 @@ void window_tile(const Window& window, const typename S::T* const* rows, const t
       sum[r][v] = start;
     }
   }
-  for (std::int64_t i = 0; i < window.row_taps; ++i) {
-    for (std::int64_t j = 0; j < window.column_taps; ++j) {
-      const std::int64_t offset = i * window.row_step + j * window.column_step;
-      const T* lanes = panel + i * window.panel_row + j * window.panel_column;
-      for (std::int64_t k = offset; k < offset + window.length; ++k, lanes += NV * S::lanes) {
-        Vec factor[NV];
+  const auto add_term = [&](std::int64_t k, const T* lanes) __attribute__((always_inline)) {
+    Vec factor[NV];
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) {
-          factor[v] = S::load(lanes + v * S::lanes);
-        }
+    for (int v = 0; v < NV; ++v) {
+      factor[v] = S::load(lanes + v * S::lanes);
+    }
 #pragma GCC unroll 16
-        for (int r = 0; r < MR; ++r) {
+    for (int r = 0; r < MR; ++r) {
 #pragma GCC unroll 4
-          for (int v = 0; v < NV; ++v) {
-            if constexpr (Depthwise) {
-              sum[r][v] += access.load(rows[r] + k, v) * factor[v];
-            } else {
-              sum[r][v] += rows[r][k] * factor[v];
-            }
-          }
+      for (int v = 0; v < NV; ++v) {
+        if constexpr (Depthwise) {
+          sum[r][v] += access.load(rows[r] + k, v) * factor[v];
+        } else {
+          sum[r][v] += rows[r][k] * factor[v];
+        }
+      }
+    }
+  };
+  if (terms.count > 0) {
+    const TermList::Term* const end = terms.at + terms.count;
+    for (const TermList::Term* term = terms.at; term != end; ++term) {
+      add_term(term->row, panel + term->panel);
+    }
+  } else {
+    for (std::int64_t i = 0; i < window.row_taps; ++i) {
+      for (std::int64_t j = 0; j < window.column_taps; ++j) {
+        const std::int64_t begin = i * window.row_step + j * window.column_step;
+        const T* lanes = panel + i * window.panel_row + j * window.panel_column;
+        for (std::int64_t k = begin; k < begin + window.length; ++k, lanes += NV * S::lanes) {
+          add_term(k, lanes);
         }
       }
     }

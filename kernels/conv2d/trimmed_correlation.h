@@ -166,6 +166,7 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<
     window.length *= window.column_taps;
     window.column_taps = 1;
   }
+  const TermList terms(window, width);
   const std::int64_t depth = window.row_taps * window.column_taps * window.length;
   const T* const panel =
       unit.panel + rows.slot * window.panel_row + columns.slot * window.panel_column;
@@ -183,8 +184,8 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<
       targets[r] = c.target + cursor.target();
     }
     with_rows(count, [&](auto row_count) {
-      window_tile<S, row_count(), NV, Depthwise>(window, sources, panel, unit.bias, last_lanes,
-                                                 targets);
+      window_tile<S, row_count(), NV, Depthwise>(window, terms, sources, panel, unit.bias,
+                                                 last_lanes, targets);
     });
     executed += count * unit.lanes * depth;
   }
