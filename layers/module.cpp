@@ -241,6 +241,8 @@ void Module::zero_grad() {
 
 void Module::reset_parameters(std::uint64_t) {}
 
+void Module::on_state_loaded() {}
+
 void Module::initialize(std::uint64_t seed) {
   for (Module* module : modules()) {
     module->reset_parameters(seed);
@@ -351,6 +353,9 @@ void Module::load_state_dict(const NamedTensors& state, bool strict) {
 
 void Module::load_training_state(const NamedTensors& state) {
   load("load_training_state", state, /*training_only=*/true, /*strict=*/true);
+  for (Module* module : modules()) {
+    module->on_state_loaded();
+  }
 }
 
 void copy_module_state(const Module& source, Module& target) {
@@ -393,6 +398,9 @@ void copy_module_state(const Module& source, Module& target) {
     }
   }
   target.copy_modes(source);
+  for (Module* module : target.modules()) {
+    module->on_state_loaded();
+  }
 }
 
 void Module::copy_modes(const Module& source) {

@@ -93,7 +93,7 @@ class Module {
   /// mis-shaped ones only.
   void load_state_dict(const NamedTensors& state, bool strict = true);
 
-  /// Copies of what a resumed run needs beyond state_dict(), by path: dropout's seed and step
+  /// Copies of what a resumed run needs beyond state_dict(), by path: dropout's key and step
   /// count. PyTorch's state_dict has no such keys, so a checkpoint keeps them apart.
   NamedTensors training_state() const;
   /// Copies them back. Nothing is changed if anything does not fit: throws StateDictError.
@@ -116,6 +116,9 @@ class Module {
   /// Draws this module's own parameters from a seed (see layers/init.h); its children do so
   /// themselves. Constructors call it with seed 0.
   virtual void reset_parameters(std::uint64_t seed);
+  /// Called after load_training_state and copy_module_state: for values that a module keeps on the
+  /// host beside a tensor.
+  virtual void on_state_loaded();
 
  private:
   enum class Role : std::uint8_t { parameter, buffer, training_state };

@@ -1,5 +1,7 @@
 #pragma once
+#include <concepts>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -32,13 +34,14 @@ class Sequential : public Module {
     return add<M>(typename M::Options{});
   }
   /// Appends a layer under a name. Throws Error if the name is taken, empty or has a dot.
-  template <class M>
-  M& add(std::string name, const typename M::Options& options) {
-    return emplace<M>(std::move(name), options);
+  /// (A template, so that braces always mean options.)
+  template <class M, std::convertible_to<std::string> Name>
+  M& add(const Name& name, const typename M::Options& options) {
+    return emplace<M>(name, options);
   }
-  template <class M>
-  M& add(std::string name) {
-    return emplace<M>(std::move(name), typename M::Options{});
+  template <class M, std::convertible_to<std::string> Name>
+  M& add(const Name& name) {
+    return emplace<M>(name, typename M::Options{});
   }
   /// Appends a module made by M(this, name, arguments...): for modules without an Options struct.
   template <class M, class... Arguments>

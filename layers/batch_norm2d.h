@@ -1,0 +1,45 @@
+#pragma once
+#include "cks/layers/module.h"
+
+namespace cks {
+
+/// Batch normalisation of images [N,H,W,num_features], channel by channel: in training with the
+/// batch's statistics, which also move the running ones; in evaluation with the running ones. See
+/// batch_norm2d() in core/ops/batch_norm2d.h.
+///
+/// Parameters   weight and bias [num_features], unless affine is false; at first 1 and 0.
+/// Buffers      running_mean and running_var [num_features], at first 0 and 1;
+///              num_batches_tracked, int64 scalar. Names as PyTorch's.
+/// Throws       ShapeError from the constructor if num_features is below 1, Error if eps or
+/// momentum
+///              is out of range; ShapeError from forward if the input has other channels.
+class BatchNorm2d : public Module {
+ public:
+  struct Options {
+    std::int64_t num_features = 0;
+    double eps = 1e-5;
+    double momentum = 0.1;  // share of a batch in the running statistics
+    bool affine = true;
+  };
+
+  explicit BatchNorm2d(const Options& options) : BatchNorm2d(nullptr, {}, options) {}
+  BatchNorm2d(Module* parent, std::string name, const Options& options);
+
+  Tensor forward(const Tensor& input) override;
+  std::string description() const override;
+  const Options& options() const { return options_; }
+
+  Tensor weight;
+  Tensor bias;
+  Tensor running_mean;
+  Tensor running_var;
+  Tensor num_batches_tracked;
+
+ protected:
+  void reset_parameters(std::uint64_t seed) override;
+
+ private:
+  Options options_;
+};
+
+}  // namespace cks

@@ -1,0 +1,47 @@
+#include "cks/layers/dropout.h"
+
+#include "cks/core/autograd.h"
+#include "cks/core/ops/counter.h"
+#include "cks/core/ops/dropout.h"
+#include "cks/layers/check.h"
+#include "cks/layers/init.h"
+
+namespace cks {
+
+Dropout::Dropout(Module* parent, std::string name, const Options& options)
+    : Module(parent, std::move(name)), options_(options) {
+  if (!(options.probability >= 0.0 && options.probability <= 1.0)) {
+    throw Error(layers::title(*this, "Dropout") + ": probability must lie in [0, 1], got " +
+                layers::number_text(options.probability));
+  }
+  register_training_state("key", key_tensor_, Tensor::empty({}, DType::int64));
+  register_training_state("step", step_, Tensor::empty({}, DType::int64));
+  Dropout::reset_parameters(0);
+}
+
+void Dropout::reset_parameters(std::uint64_t seed) {
+  key_ = make_random_key(seed, RandomPurpose::dropout, path());
+  const std::vector<std::int64_t> bits = {static_cast<std::int64_t>(key_.value)};
+  key_tensor_.copy_(Tensor::from_vector(bits, {}));
+  init::constant(step_, 0.0);
+}
+
+void Dropout::on_state_loaded() {
+  key_.value = static_cast<std::uint64_t>(key_tensor_.to_vector<std::int64_t>().front());
+}
+
+Tensor Dropout::forward(const Tensor& input) {
+  if (!training()) {
+    return input;
+  }
+  // Backward reads the count again, so each pass keeps its own.
+  const Tensor step = step_.clone();
+  count_up_(step_);
+  return dropout(input, options_.probability, key_, step);
+}
+
+std::string Dropout::description() const {
+  return "probability " + layers::number_text(options_.probability);
+}
+
+}  // namespace cks

@@ -1,0 +1,82 @@
+#include "cks/models/registry.h"
+
+#include "cks/models/lenet.h"
+#include "cks/models/mlp.h"
+#include "cks/models/resnet_cifar.h"
+
+namespace cks {
+namespace {
+
+std::unique_ptr<Module> make_lenet5(const ModelOptions& o) {
+  return std::make_unique<LeNet5>(LeNet5::Options{
+      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
+}
+
+std::unique_ptr<Module> make_mlp(const ModelOptions& o) {
+  return std::make_unique<Mlp>(Mlp::Options{
+      .classes = o.classes, .in_features = o.image_size * o.image_size * o.in_channels});
+}
+
+template <int kDepth>
+std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
+  return std::make_unique<ResNetCifar>(
+      ResNetCifar::Options{.depth = kDepth, .classes = o.classes, .in_channels = o.in_channels});
+}
+
+using Make = std::unique_ptr<Module> (*)(const ModelOptions&);
+
+struct Row {
+  ModelInfo info;
+  Make make;
+};
+
+const std::vector<Row>& rows() {
+  static const std::vector<Row> all = {
+      {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, make_lenet5},
+      {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make_mlp},
+      {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32}, make_resnet<20>},
+      {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32}, make_resnet<32>},
+      {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32}, make_resnet<56>},
+  };
+  return all;
+}
+
+const Row& row_of(const std::string& name) {
+  std::string names;
+  for (const Row& row : rows()) {
+    if (row.info.name == name) {
+      return row;
+    }
+    names += (names.empty() ? "" : ", ") + row.info.name;
+  }
+  throw Error("model \"" + name + "\" does not exist; there are " + names);
+}
+
+}  // namespace
+
+const std::vector<ModelInfo>& model_list() {
+  static const std::vector<ModelInfo> list = [] {
+    std::vector<ModelInfo> infos;
+    for (const Row& row : rows()) {
+      infos.push_back(row.info);
+    }
+    return infos;
+  }();
+  return list;
+}
+
+const ModelInfo& model_info(const std::string& name) { return row_of(name).info; }
+
+std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& options) {
+  const Row& row = row_of(name);
+  ModelOptions complete = options;
+  if (complete.in_channels == 0) {
+    complete.in_channels = row.info.in_channels;
+  }
+  if (complete.image_size == 0) {
+    complete.image_size = row.info.image_size;
+  }
+  return row.make(complete);
+}
+
+}  // namespace cks

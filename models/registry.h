@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cks/layers/module.h"
+
+namespace cks {
+
+/// A model that can be named on a command line.
+struct ModelInfo {
+  std::string name;
+  std::string summary;
+  std::int64_t in_channels;  // of the images it was made for
+  std::int64_t image_size;   // rows and columns of these
+};
+
+struct ModelOptions {
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 0;  // 0: what the model was made for
+  std::int64_t image_size = 0;   // 0: likewise
+};
+
+/// All of them, in the order in which to list them.
+const std::vector<ModelInfo>& model_list();
+/// Throws Error, listing all names, for an unknown one.
+const ModelInfo& model_info(const std::string& name);
+
+/// A new model with parameters from seed 0.
+/// Throws Error, listing all names, for an unknown one; ShapeError if an option does not suit it.
+std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& options = {});
+
+}  // namespace cks
