@@ -51,19 +51,24 @@ void for_each_position_list(const FilterGradient<T>& f, std::int64_t images, std
   const std::int64_t positions = images * rows * columns;
   const std::int64_t lists = ceil_div(positions, PositionList::kMost);
   const std::int64_t most = ceil_div(positions, std::max<std::int64_t>(1, lists));
+  const std::int64_t x_step = p.sw * p.x_pitch;
+  const PositionOffsets step =
+      x_is_row ? PositionOffsets{x_step, p.y_pitch} : PositionOffsets{p.y_pitch, x_step};
   PositionList list;
   for (std::int64_t n = 0; n < images; ++n) {
     for (std::int64_t row = 0; row < rows; ++row) {
-      std::int64_t x = (n * p.IH + row * p.sh) * f.x_row();
-      std::int64_t y = (n * p.OH + row) * f.y_row();
-      for (std::int64_t column = 0; column < columns; ++column) {
-        list.at[list.count++] = x_is_row ? PositionOffsets{x, y} : PositionOffsets{y, x};
+      const std::int64_t x = (n * p.IH + row * p.sh) * f.x_row();
+      const std::int64_t y = (n * p.OH + row) * f.y_row();
+      PositionOffsets at = x_is_row ? PositionOffsets{x, y} : PositionOffsets{y, x};
+      for (std::int64_t column = 0; column < columns;) {
+        const std::int64_t end = std::min(columns, column + most - list.count);
+        for (; column < end; ++column, at.row += step.row, at.lane += step.lane) {
+          list.at[list.count++] = at;
+        }
         if (list.count == most) {
           body(list);
           list.count = 0;
         }
-        x += p.sw * p.x_pitch;
-        y += p.y_pitch;
       }
     }
   }
