@@ -1,0 +1,46 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace cks {
+
+/// Reads a file that may be compressed with gzip, from its first byte to its last, in one pass.
+///
+/// Whether it is compressed is told by its first two bytes, not by its name. Several gzip members
+/// one after the other read as one stream. Offsets count uncompressed bytes.
+class ByteSource {
+ public:
+  /// Throws IoError if the file cannot be opened or is a folder.
+  explicit ByteSource(const std::string& path);
+  ~ByteSource();
+  ByteSource(const ByteSource&) = delete;
+  ByteSource& operator=(const ByteSource&) = delete;
+
+  /// Fills `out` with up to `bytes` bytes; fewer only where the file ends. Throws IoError if the
+  /// disk fails or the compressed stream is damaged, cut short or followed by other bytes.
+  std::size_t read(void* out, std::size_t bytes);
+
+  const std::string& path() const { return path_; }
+  std::uint64_t offset() const { return offset_; }
+  bool compressed() const { return compressed_; }
+  /// MD5 of the uncompressed bytes read so far.
+  std::string content_md5() const;
+  /// MD5 of the bytes taken from the disk so far; the file's own sum once read() came to its end.
+  std::string file_md5() const;
+
+ private:
+  struct State;
+
+  std::size_t refill();
+  std::size_t inflate_into(std::uint8_t* out, std::size_t bytes);
+  [[noreturn]] void fail_gzip(const std::string& what) const;
+
+  std::string path_;
+  std::uint64_t offset_ = 0;
+  bool compressed_ = false;
+  std::unique_ptr<State> state_;  // keeps zlib out of this header
+};
+
+}  // namespace cks

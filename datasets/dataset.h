@@ -1,0 +1,71 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// Where images come from, for run headers and reports.
+struct DataSource {
+  /// What the files' checksums say: `verified` are known published files; `unknown` are readable
+  /// files that are not among them; `none` has no files.
+  enum class Checksums : std::uint8_t { none, verified, unknown };
+
+  std::string path;  // absolute folder, or how the images were drawn
+  Checksums checksums = Checksums::none;
+  std::string warning;  // for people, where checksums are unknown; otherwise empty
+};
+
+/// Name and source in one line: "mnist from /data/mnist (checksums verified)".
+std::string describe(const std::string& name, const DataSource& source);
+
+/// Mean and standard deviation of each channel, in units of x / 255.
+struct ChannelStatistics {
+  std::vector<float> mean;
+  std::vector<float> std;
+};
+
+/// Of all pixels of uint8 [N,H,W,C], from exact integer sums (population standard deviation). A
+/// channel of one value gets std 1, so that normalising it gives zeros. Throws ShapeError,
+/// DtypeError.
+ChannelStatistics channel_statistics(const Tensor& images);
+
+/// Labelled images on the CPU, as bytes. A batch turns them into (x / 255 - mean) / std.
+///
+/// Copies share the elements.
+struct ImageDataset {
+  std::string name;
+  Tensor images;  // uint8 [N,H,W,C]
+  Tensor labels;  // int64 [N], each in [0, class_names.size())
+  std::vector<std::string> class_names;
+  std::vector<float> mean;  // of each channel; a test set carries its training set's
+  std::vector<float> std;
+  DataSource source;
+
+  std::int64_t size() const { return images.size(0); }
+  std::int64_t height() const { return images.size(1); }
+  std::int64_t width() const { return images.size(2); }
+  std::int64_t channels() const { return images.size(3); }
+  std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
+
+  /// Throws ShapeError, DtypeError or Error, naming the dataset and the member, unless all of the
+  /// above holds, there is an image, and every std is positive and finite.
+  void check() const;
+  /// Images [begin, end), sharing memory. Throws ShapeError unless 0 <= begin < end <= size().
+  ImageDataset subset(std::int64_t begin, std::int64_t end) const;
+  /// The first `count` images, or all if there are fewer. Throws ShapeError if count < 1.
+  ImageDataset limit(std::int64_t count) const;
+};
+
+/// "0", "1", ..., as class names.
+std::vector<std::string> numbered_classes(std::int64_t count);
+
+/// The two halves of a dataset; both normalise with the training half's statistics.
+struct TrainTest {
+  ImageDataset train;
+  ImageDataset test;
+};
+
+}  // namespace cks

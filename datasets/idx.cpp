@@ -1,0 +1,144 @@
+#include "cks/datasets/idx.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "cks/core/error.h"
+#include "cks/datasets/byte_source.h"
+
+namespace cks {
+
+namespace {
+
+constexpr std::uint32_t kImagesMagic = 0x803;
+constexpr std::uint32_t kLabelsMagic = 0x801;
+constexpr std::int64_t kMaxCount = 0x7fffffff;
+constexpr std::int64_t kMaxSide = 65535;
+constexpr std::size_t kFirstChunk = 1U << 20;
+
+std::string hex(std::uint32_t value) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "0x%08x", value);
+  return text.data();
+}
+
+/// Reads one IDX file from the front; every error names the file and an offset.
+class IdxReader {
+ public:
+  IdxReader(const char* op, const std::string& path) : op_(op), source_(path) {}
+
+  [[noreturn]] void fail(std::uint64_t offset, const std::string& what) const {
+    throw IoError(std::string(op_) + ": '" + source_.path() + "' at byte " +
+                  std::to_string(offset) + (source_.compressed() ? " (uncompressed)" : "") + ": " +
+                  what);
+  }
+
+  std::uint32_t header_word(const char* field) {
+    const std::uint64_t at = source_.offset();
+    std::array<std::uint8_t, 4> b{};
+    const std::size_t got = source_.read(b.data(), b.size());
+    if (got < b.size()) {
+      fail(at, "the file ends inside the header: expected 4 bytes of " + std::string(field) +
+                   ", got " + std::to_string(got));
+    }
+    return static_cast<std::uint32_t>(b[0]) << 24 | static_cast<std::uint32_t>(b[1]) << 16 |
+           static_cast<std::uint32_t>(b[2]) << 8 | static_cast<std::uint32_t>(b[3]);
+  }
+
+  void expect_magic(std::uint32_t expected, const char* kind) {
+    const std::uint32_t magic = header_word("the magic number");
+    if (magic != expected) {
+      std::string hint;
+      if (magic == kImagesMagic || magic == kLabelsMagic) {
+        hint = magic == kImagesMagic ? "; this is an image file" : "; this is a label file";
+      }
+      fail(0, "magic number is " + hex(magic) + ", expected " + hex(expected) + " of a file of " +
+                  kind + hint);
+    }
+  }
+
+  std::int64_t extent(const char* field, std::int64_t most) {
+    const std::uint64_t at = source_.offset();
+    const std::int64_t value = header_word(field);
+    if (value < 1 || value > most) {
+      fail(at, std::string(field) + " is " + std::to_string(value) + ", expected 1 to " +
+                   std::to_string(most));
+    }
+    return value;
+  }
+
+  /// The rest of the file, which must have exactly this many bytes.
+  std::vector<std::uint8_t> body(std::int64_t bytes, const std::string& meaning) {
+    const std::uint64_t at = source_.offset();
+    const auto expected = static_cast<std::size_t>(bytes);
+    std::vector<std::uint8_t> data;
+    std::size_t filled = 0;
+    while (filled < expected) {
+      data.resize(std::min(expected, std::max(kFirstChunk, 2 * data.size())));
+      filled += source_.read(data.data() + filled, data.size() - filled);
+      if (filled < data.size()) {
+        fail(at + filled, "the file ends after " + std::to_string(at + filled) +
+                              " bytes, expected " + std::to_string(at + expected) + " (" + meaning +
+                              ")");
+      }
+    }
+    std::uint8_t extra = 0;
+    if (source_.read(&extra, 1) != 0) {
+      fail(at + expected, "more bytes follow, expected the end of the file after " +
+                              std::to_string(at + expected) + " bytes (" + meaning + ")");
+    }
+    return data;
+  }
+
+  IdxFile result(Tensor values) const {
+    return {std::move(values), source_.path(), source_.content_md5(), source_.file_md5()};
+  }
+
+ private:
+  const char* op_;
+  ByteSource source_;
+};
+
+}  // namespace
+
+IdxFile read_idx_images(const std::string& path) {
+  IdxReader reader("read_idx_images", path);
+  reader.expect_magic(kImagesMagic, "images");
+  const std::int64_t count = reader.extent("the number of images", kMaxCount);
+  const std::int64_t height = reader.extent("the image height", kMaxSide);
+  const std::int64_t width = reader.extent("the image width", kMaxSide);
+  const Shape shape{count, height, width, 1};
+  const std::vector<std::uint8_t> bytes =
+      reader.body(shape.numel(), "header of 16 and " + std::to_string(count) + " images of " +
+                                     std::to_string(height) + " x " + std::to_string(width));
+  Tensor values = Tensor::empty(shape, DType::uint8);
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return reader.result(std::move(values));
+}
+
+IdxFile read_idx_labels(const std::string& path, std::int64_t classes) {
+  if (classes < 1 || classes > 256) {
+    throw ShapeError("read_idx_labels: classes is " + std::to_string(classes) +
+                     ", expected 1 to 256");
+  }
+  IdxReader reader("read_idx_labels", path);
+  reader.expect_magic(kLabelsMagic, "labels");
+  const std::int64_t count = reader.extent("the number of labels", kMaxCount);
+  const std::vector<std::uint8_t> bytes =
+      reader.body(count, "header of 8 and " + std::to_string(count) + " labels");
+  Tensor values = Tensor::empty({count}, DType::int64);
+  auto* labels = values.data_as<std::int64_t>();
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] >= classes) {
+      reader.fail(8 + i, "label " + std::to_string(i) + " is " + std::to_string(bytes[i]) +
+                             ", expected 0 to " + std::to_string(classes - 1));
+    }
+    labels[i] = bytes[i];
+  }
+  return reader.result(std::move(values));
+}
+
+}  // namespace cks

@@ -1,0 +1,112 @@
+#include "cks/datasets/dataset.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "tests/datasets/support.h"
+
+using cks::ImageDataset;
+using cks::Tensor;
+
+namespace {
+
+ImageDataset small_dataset() {
+  ImageDataset dataset;
+  dataset.name = "small";
+  dataset.images = Tensor::from_vector<std::uint8_t>(
+      {0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110}, {3, 1, 2, 2});
+  dataset.labels = Tensor::from_vector<std::int64_t>({2, 0, 1}, {3});
+  dataset.class_names = cks::numbered_classes(3);
+  dataset.mean = {0.1F, 0.2F};
+  dataset.std = {0.5F, 0.25F};
+  return dataset;
+}
+
+template <class Change>
+std::string check_error(Change&& change) {
+  ImageDataset dataset = small_dataset();
+  change(dataset);
+  try {
+    dataset.check();
+  } catch (const cks::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("dataset: extents, subset and limit share the memory") {
+  const ImageDataset dataset = small_dataset();
+  dataset.check();
+  CHECK(dataset.size() == 3);
+  CHECK(dataset.height() == 1);
+  CHECK(dataset.width() == 2);
+  CHECK(dataset.channels() == 2);
+  CHECK(dataset.classes() == 3);
+  const ImageDataset part = dataset.subset(1, 3);
+  part.check();
+  CHECK(part.labels.to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 1});
+  CHECK(part.images.data() == dataset.images.data_as<std::uint8_t>() + 4);
+  CHECK(part.mean == dataset.mean);
+  CHECK(dataset.limit(2).size() == 2);
+  CHECK(dataset.limit(100).size() == 3);
+  CHECK_THROWS_WITH_AS(dataset.limit(0), doctest::Contains("limit is 0"), cks::ShapeError);
+  CHECK_THROWS_WITH_AS(dataset.subset(2, 4), doctest::Contains("[2,4)"), cks::ShapeError);
+  CHECK_THROWS_AS(dataset.subset(-1, 2), cks::ShapeError);
+  CHECK_THROWS_AS(dataset.subset(2, 2), cks::ShapeError);
+}
+
+TEST_CASE("dataset: check names the dataset, the member and the shapes") {
+  using cks::testing::contains;
+  CHECK(check_error([](ImageDataset&) {}) == "no error");
+  CHECK(contains(check_error([](ImageDataset& d) { d.images = Tensor(); }), "'small': images or"));
+  CHECK(contains(check_error([](ImageDataset& d) {
+                   d.images = Tensor::zeros({3, 1, 2, 2});
+                 }),
+                 "float32"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.labels = Tensor::zeros({3}); }), "float32"));
+  CHECK(contains(check_error([](ImageDataset& d) {
+                   d.images = d.images.reshape({3, 4});
+                 }),
+                 "[N,H,W,C] without a zero (images [3,4], labels [3])"));
+  CHECK(contains(check_error([](ImageDataset& d) {
+                   d.images = Tensor::zeros({0, 1, 2, 2}, cks::DType::uint8);
+                   d.labels = Tensor::zeros({0}, cks::DType::int64);
+                 }),
+                 "without a zero"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.labels = d.labels.slice(0, 2); }),
+                 "one label for each image (images [3,1,2,2], labels [2])"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.mean.pop_back(); }), "mean has 1"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.std.push_back(1.0F); }), "std 3 values"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.std[1] = 0.0F; }), "channel 1"));
+  CHECK(contains(
+      check_error([](ImageDataset& d) { d.mean[0] = std::numeric_limits<float>::quiet_NaN(); }),
+      "channel 0"));
+  CHECK(contains(check_error([](ImageDataset& d) { d.class_names.pop_back(); }),
+                 "label 0 is 2, expected 0 to 1"));
+  CHECK(contains(check_error([](ImageDataset& d) {
+                   d.labels = Tensor::from_vector<std::int64_t>({0, -1, 0}, {3});
+                 }),
+                 "label 1 is -1"));
+}
+
+TEST_CASE("channel statistics: exact for each channel; a constant channel has std 1") {
+  const cks::ChannelStatistics known = cks::channel_statistics(
+      Tensor::from_vector<std::uint8_t>({0, 7, 255, 7, 255, 7, 0, 7}, {2, 1, 2, 2}));
+  CHECK(known.mean[0] == 0.5F);
+  CHECK(known.std[0] == 0.5F);
+  CHECK(known.mean[1] == static_cast<float>(7.0 / 255.0));
+  CHECK(known.std[1] == 1.0F);
+  CHECK_THROWS_AS(cks::channel_statistics(Tensor::zeros({2, 2}, cks::DType::uint8)),
+                  cks::ShapeError);
+  CHECK_THROWS_AS(cks::channel_statistics(Tensor::zeros({2, 2, 2, 1})), cks::DtypeError);
+}
+
+TEST_CASE("describe: name and source in one line") {
+  CHECK(cks::describe("mnist", {"/a", cks::DataSource::Checksums::verified, ""}) ==
+        "mnist from /a (checksums verified)");
+  CHECK(cks::describe("drawn digits", {"drawn from seed 1", {}, ""}) ==
+        "drawn digits, drawn from seed 1");
+}
