@@ -1,0 +1,308 @@
+#include "cks/core/ops/conv2d.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "cks/core/autograd.h"
+#include "cks/core/conv_plan.h"
+#include "cks/core/conv_report.h"
+#include "cks/core/grad_check.h"
+#include "cks/core/module_path.h"
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+using kernels::Conv2dAlgorithm;
+using kernels::Conv2dPass;
+using testing::compare;
+using testing::message_of;
+using testing::random_tensor;
+
+struct Case {
+  const char* name;
+  std::int64_t N, H, W, in, out;
+  Size2 filter;
+  ConvTranspose2dOptions options;  // output_padding only where transposed
+  bool bias = true;
+};
+
+const std::vector<Case>& convolutions() {
+  static const std::vector<Case> cases = {
+      {"1x1", 2, 3, 4, 3, 2, {1, 1}, {}},
+      {"3x3 padded", 2, 5, 4, 2, 3, {3, 3}, {.padding = 1}},
+      {"no bias", 1, 4, 4, 2, 2, {2, 3}, {.padding = 1}, false},
+      {"stride 2", 2, 6, 7, 2, 3, {3, 3}, {.stride = 2, .padding = 1}},
+      {"mixed strides", 1, 7, 5, 3, 2, {3, 2}, {.stride = {3, 1}, .padding = {1, 0}}},
+      {"asymmetric padding", 2, 4, 5, 2, 2, {3, 4}, {.stride = 2, .padding = {0, 2, 3, 1}}},
+      {"stride above filter", 1, 9, 8, 2, 2, {2, 1}, {.stride = {3, 4}}},
+      {"pixels never read", 1, 8, 8, 1, 2, {3, 3}, {.stride = 4}},
+      {"dilation", 1, 8, 9, 2, 2, {3, 2}, {.padding = 2, .dilation = {2, 3}}},
+      {"dilation and stride", 1, 9, 9, 2, 2, {3, 3}, {.stride = 2, .padding = 2, .dilation = 2}},
+      {"groups", 2, 5, 5, 4, 6, {3, 3}, {.stride = {2, 1}, .padding = 1, .groups = 2}},
+      {"depthwise", 2, 5, 4, 3, 3, {3, 3}, {.padding = 1, .groups = 3}},
+      {"filter beyond the map", 2, 1, 2, 2, 3, {5, 5}, {.padding = 2}},
+      {"padding above filter", 1, 3, 3, 1, 1, {2, 2}, {.stride = 2, .padding = 3}},
+  };
+  return cases;
+}
+
+const std::vector<Case>& transposed_convolutions() {
+  static const std::vector<Case> cases = {
+      {"1x1", 2, 3, 2, 3, 2, {1, 1}, {}},
+      {"2x2 stride 2", 2, 3, 4, 2, 3, {2, 2}, {.stride = 2}},
+      {"output padding", 1, 3, 2, 2, 2, {3, 3}, {.stride = 2, .padding = 1, .output_padding = 1}},
+      {"no bias", 1, 2, 3, 2, 2, {3, 2}, {.stride = {1, 3}, .output_padding = {0, 2}}, false},
+      {"asymmetric padding", 1, 3, 3, 2, 2, {4, 3}, {.stride = 2, .padding = {0, 1, 2, 1}}},
+      {"stride above filter", 2, 3, 2, 2, 2, {1, 2}, {.stride = 3, .output_padding = {2, 1}}},
+      {"dilation", 1, 3, 3, 2, 1, {2, 3}, {.dilation = {3, 2}, .output_padding = {2, 0}}},
+      {"groups", 2, 3, 3, 4, 6, {3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
+      {"depthwise", 1, 4, 3, 3, 3, {3, 3}, {.stride = 2, .groups = 3}},
+  };
+  return cases;
+}
+
+Conv2dOptions plain_options(const ConvTranspose2dOptions& o) {
+  return {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups};
+}
+
+/// Input, weight and bias of a case.
+std::array<Tensor, 3> arguments(const Case& c, bool transposed, DType dtype = DType::float64) {
+  const std::int64_t G = c.options.groups;
+  const Shape filter = transposed ? Shape{c.in, c.filter.h, c.filter.w, c.out / G}
+                                  : Shape{c.out, c.filter.h, c.filter.w, c.in / G};
+  return {random_tensor({c.N, c.H, c.W, c.in}, 1, dtype), random_tensor(filter, 2, dtype),
+          c.bias ? random_tensor({c.out}, 3, dtype) : Tensor()};
+}
+
+Tensor run(const Case& c, bool transposed, const std::array<Tensor, 3>& a) {
+  return transposed ? conv_transpose2d(a[0], a[1], a[2], c.options)
+                    : conv2d(a[0], a[1], a[2], plain_options(c.options));
+}
+
+template <class Body>
+void for_each_case(Body&& body) {
+  for (const Case& c : convolutions()) {
+    CAPTURE(c.name);
+    body(c, false);
+  }
+  for (const Case& c : transposed_convolutions()) {
+    CAPTURE(c.name);
+    body(c, true);
+  }
+}
+
+TEST_CASE("convolutions: gradients agree with finite differences") {
+  for_each_case([](const Case& c, bool transposed) {
+    CAPTURE(transposed);
+    const auto a = arguments(c, transposed);
+    std::vector<Tensor> inputs = {a[0], a[1]};
+    if (c.bias) {
+      inputs.push_back(a[2]);
+    }
+    const GradCheckReport report = grad_check(
+        [&](const std::vector<Tensor>& x) {
+          return run(c, transposed, {x[0], x[1], c.bias ? x[2] : Tensor()});
+        },
+        inputs);
+    CHECK_MESSAGE(report.ok, report.message);
+  });
+}
+
+TEST_CASE("convolutions: the default plans agree with the reference") {
+  for_each_case([](const Case& c, bool transposed) {
+    CAPTURE(transposed);
+    std::array<std::vector<Tensor>, 2> results;
+    for (const bool reference : {false, true}) {
+      const ConvPlanScope scope(
+          reference ? "forward=reference,backward_data=reference,backward_filter=reference" : "");
+      auto a = arguments(c, transposed);
+      for (Tensor& tensor : a) {
+        if (tensor.defined()) {
+          tensor.set_requires_grad();
+        }
+      }
+      const Tensor y = run(c, transposed, a);
+      y.backward(random_tensor(y.shape(), 4));
+      results[reference ? 1 : 0] = {y.detach(), a[0].grad(), a[1].grad()};
+      if (c.bias) {
+        results[reference ? 1 : 0].push_back(a[2].grad());
+      }
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      const auto same = compare(results[0][i], results[1][i], {.absolute = 1e-12});
+      CHECK_MESSAGE(same.ok, same.message);
+    }
+  });
+}
+
+TEST_CASE("conv2d: a hand-computed result") {
+  // A 2x2 box over a 3x3 ramp, one column of zeros on the left.
+  const Tensor input = Tensor::from_vector<double>({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 3, 3, 1});
+  const Tensor weight = Tensor::ones({1, 2, 2, 1}, DType::float64);
+  const Tensor bias = Tensor::full({1}, 0.5, DType::float64);
+  const Tensor y = conv2d(input, weight, bias, {.padding = {0, 0, 1, 0}});
+  CHECK(y.shape() == Shape{1, 2, 3, 1});
+  CHECK(y.to_vector<double>() == std::vector<double>{5.5, 12.5, 16.5, 11.5, 24.5, 28.5});
+}
+
+TEST_CASE("conv2d: only needed gradients are computed") {
+  const Case c{"", 2, 5, 5, 2, 3, {3, 3}, {.stride = 2, .padding = 1}};
+  for (const bool transposed : {false, true}) {
+    for (int mask = 1; mask < 8; ++mask) {
+      CAPTURE(mask);
+      auto a = arguments(c, transposed);
+      for (int i = 0; i < 3; ++i) {
+        if ((mask >> i & 1) != 0) {
+          a[static_cast<std::size_t>(i)].set_requires_grad();
+        }
+      }
+      const Tensor y = run(c, transposed, a);
+      const ConvRecorder recorder;
+      y.backward(random_tensor(y.shape(), 4));
+      // One kernel call for the input and one for the weight; the bias needs none.
+      CHECK(recorder.records().size() == static_cast<std::size_t>((mask & 1) + (mask >> 1 & 1)));
+      for (int i = 0; i < 3; ++i) {
+        CHECK(a[static_cast<std::size_t>(i)].grad().defined() == ((mask >> i & 1) != 0));
+      }
+    }
+  }
+}
+
+TEST_CASE("conv2d: an empty batch gives an empty result and zero gradients") {
+  for_each_case([](Case c, bool transposed) {
+    c.N = 0;
+    auto a = arguments(c, transposed);
+    a[0].set_requires_grad();
+    a[1].set_requires_grad();
+    const Tensor y = run(c, transposed, a);
+    CHECK(y.size(0) == 0);
+    y.backward(Tensor::empty(y.shape(), DType::float64));
+    CHECK(a[0].grad().shape() == a[0].shape());
+    CHECK(compare(a[1].grad(), Tensor::zeros(a[1].shape(), DType::float64)).ok);
+  });
+}
+
+TEST_CASE("conv2d: bad arguments are named with all shapes") {
+  const auto x = [](Shape shape) { return Tensor::zeros(shape); };
+  CHECK(message_of<ShapeError>([&] {
+          conv2d(x({8, 32, 32, 3}), x({16, 3, 3, 4}), {}, {.padding = 1});
+        }) ==
+        "conv2d: input has 3 channels, weight expects 4 (input [8,32,32,3], weight [16,3,3,4], "
+        "stride {1,1}, padding {1,1})");
+  CHECK(message_of<ShapeError>([&] {
+          conv2d(x({1, 4, 4, 4}), x({6, 3, 3, 4}), {}, {.dilation = 2, .groups = 2});
+        }) ==
+        "conv2d: input has 4 channels, weight expects 8 (input [1,4,4,4], weight [6,3,3,4], "
+        "stride {1,1}, padding {0,0}, dilation {2,2}, groups 2)");
+  CHECK(message_of<ShapeError>([&] {
+          conv2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), x({5}), {.padding = {0, 1, 2, 3}});
+        }) ==
+        "conv2d: bias has shape [5], expected [6] (input [1,4,4,3], weight [6,3,3,3], bias [5], "
+        "stride {1,1}, padding {0,1,2,3})");
+  CHECK(message_of<ShapeError>([&] {
+          conv2d(x({4, 4, 3}), x({6, 3, 3, 3}));
+        }) ==
+        "conv2d: input has rank 3, expected 4: [N,H,W,channels] (input [4,4,3], weight [6,3,3,3], "
+        "stride {1,1}, padding {0,0})");
+  CHECK(
+      message_of<ShapeError>([&] {
+        conv_transpose2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), {}, {.stride = 2, .output_padding = 1});
+      }) ==
+      "conv_transpose2d: input has 3 channels, weight expects 6 (input [1,4,4,3], weight "
+      "[6,3,3,3], stride {2,2}, padding {0,0}, output_padding {1,1})");
+
+  CHECK_THROWS_AS(conv2d(x({1, 2, 2, 1}), x({1, 3, 3, 1})), ShapeError);  // filter above the image
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.stride = 0}), ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.padding = -1}), ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.groups = 0}), ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({3, 3, 3, 1}), {}, {.groups = 2}), ShapeError);
+  CHECK_THROWS_AS(conv_transpose2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.output_padding = 1}),
+                  ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), Tensor()), Error);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), Tensor::zeros({1, 3, 3, 1}, DType::float64)), DtypeError);
+  CHECK_THROWS_AS(
+      conv2d(Tensor::zeros({1, 4, 4, 1}, DType::int64), Tensor::zeros({1, 3, 3, 1}, DType::int64)),
+      DtypeError);
+}
+
+TEST_CASE("conv2d: a precision that the CPU lacks is an error") {
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    const PrecisionScope scope(precision);
+    const std::string message = message_of<DeviceError>([] {
+      conv2d(Tensor::zeros({1, 4, 4, 1}), Tensor::zeros({1, 3, 3, 1}));
+    });
+    CHECK(message.find("conv2d") == 0);
+    CHECK(message.find(name_of(precision)) != std::string::npos);
+  }
+}
+
+TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
+  const Tensor x = random_tensor({1, 4, 4, 2}, 1);
+  const Tensor w = random_tensor({3, 3, 3, 2}, 2);
+  const auto algorithm = [&] {
+    const ConvRecorder recorder;
+    conv2d(x, w);
+    return recorder.records().at(0).plan.algorithm;
+  };
+  CHECK(algorithm() == Conv2dAlgorithm::convv2);
+  {
+    const ConvPlanScope outer("forward=reference");
+    CHECK(algorithm() == Conv2dAlgorithm::reference);
+    {
+      const ConvPlanScope inner("backward_data=reference");  // says nothing about forward
+      CHECK(algorithm() == Conv2dAlgorithm::reference);
+      const ConvPlanScope innermost("forward=convv2");
+      CHECK(algorithm() == Conv2dAlgorithm::convv2);
+    }
+    CHECK(algorithm() == Conv2dAlgorithm::reference);
+  }
+  CHECK(algorithm() == Conv2dAlgorithm::convv2);
+
+  CHECK(message_of<PlanError>([] { ConvPlanScope scope("forward=ks_deconv"); }) ==
+        "conv2d: no algorithm \"ks_deconv\" for the pass forward; possible are convv2 and "
+        "reference");
+  CHECK(message_of<PlanError>([] {
+          ConvPlanScope scope("backward=reference");
+        }).find("forward, backward_data, backward_filter") != std::string::npos);
+  CHECK_THROWS_AS(parse_conv_plan_names("forward"), PlanError);
+  CHECK_THROWS_AS(parse_conv_plan_names("forward="), PlanError);
+  CHECK_THROWS_AS(parse_conv_plan_names(",forward=convv2"), PlanError);
+}
+
+TEST_CASE("ConvRecorder: counts the multiply-adds of each call") {
+  // 3x3 on a 4x4 map with padding 1: 100 of 144 products per channel pair are inside.
+  const Tensor x = random_tensor({2, 4, 4, 3}, 1);
+  Tensor w = random_tensor({5, 3, 3, 3}, 2).set_requires_grad();
+  ConvRecorder recorder;
+  {
+    const ConvRecorder nested;
+    for (int i = 0; i < 2; ++i) {
+      const ModulePathScope scope("stem");
+      const Tensor y = conv2d(x, w, {}, {.padding = 1});
+      y.backward(Tensor::ones(y.shape(), DType::float64));
+    }
+    CHECK(nested.records().size() == 2);
+  }
+  REQUIRE(recorder.records().size() == 2);
+  const ConvRecord& forward = recorder.records()[0];
+  CHECK(forward.pass == Conv2dPass::forward);
+  CHECK(forward.module_path == "stem");
+  CHECK(forward.calls == 2);
+  CHECK(forward.exact == 2 * 2 * 100 * 3 * 5);
+  CHECK(forward.plain == 2 * 2 * 144 * 3 * 5);
+  CHECK(forward.executed == forward.exact);
+  CHECK(forward.seconds > 0.0);
+  const ConvRecord& filter = recorder.records()[1];
+  CHECK(filter.pass == Conv2dPass::backward_filter);
+  CHECK(filter.module_path == "stem");
+  CHECK(filter.executed == filter.exact);
+  recorder.clear();
+  CHECK(recorder.records().empty());
+}
+
+}  // namespace
+}  // namespace cks

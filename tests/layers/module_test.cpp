@@ -1,0 +1,309 @@
+#include "cks/layers/module.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cks/core/autograd.h"
+#include "cks/core/module_path.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/layers/batch_norm2d.h"
+#include "cks/layers/conv2d.h"
+#include "cks/layers/dropout.h"
+#include "cks/layers/linear.h"
+#include "cks/layers/sequential.h"
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+using testing::compare;
+using testing::message_of;
+using testing::random_tensor;
+
+struct Block : Module {
+  struct Options {};
+  Block(Module* parent, std::string name, const Options& = {}) : Module(parent, std::move(name)) {}
+  Tensor forward(const Tensor& x) override { return norm(conv(x)); }
+  Conv2d conv{this, "conv", {.in_channels = 2, .out_channels = 3, .kernel_size = {3, 2}}};
+  BatchNorm2d norm{this, "norm", {.num_features = 3}};
+};
+
+struct Net : Module {
+  Tensor forward(const Tensor& x) override { return dropout(block(x)); }
+  Block block{this, "block"};
+  Dropout dropout{this, "dropout", {.probability = 0.5}};
+};
+
+std::vector<std::string> names(const NamedTensors& tensors) {
+  std::vector<std::string> result;
+  for (const auto& [name, tensor] : tensors) {
+    result.push_back(name);
+  }
+  return result;
+}
+
+TEST_CASE("Module: members register themselves by path") {
+  Net net;
+  CHECK(names(net.named_parameters()) ==
+        std::vector<std::string>{"block.conv.weight", "block.conv.bias", "block.norm.weight",
+                                 "block.norm.bias"});
+  CHECK(names(net.named_buffers()) == std::vector<std::string>{"block.norm.running_mean",
+                                                               "block.norm.running_var",
+                                                               "block.norm.num_batches_tracked"});
+  CHECK(names(net.training_state()) == std::vector<std::string>{"dropout.key", "dropout.step"});
+  CHECK(net.num_parameters() == 3 * 3 * 2 * 2 + 3 + 3 + 3);
+  CHECK(net.path().empty());
+  CHECK(net.block.norm.path() == "block.norm");
+  CHECK(net.type_name() == "Net");
+  CHECK(net.block.conv.type_name() == "Conv2d");
+  std::vector<std::string> paths;
+  for (const Module* module : net.modules()) {
+    paths.push_back(module->path());
+  }
+  CHECK(paths == std::vector<std::string>{"", "block", "block.conv", "block.norm", "dropout"});
+  for (const Tensor& parameter : net.parameters()) {
+    CHECK(parameter.requires_grad());
+    CHECK(parameter.is_leaf());
+  }
+}
+
+TEST_CASE("Module: names that cannot be a path are refused") {
+  struct Two : Module {
+    Two(const std::string& a, const std::string& b)
+        : first(this, a, {.in_features = 1, .out_features = 1}),
+          second(this, b, {.in_features = 1, .out_features = 1}) {}
+    Linear first, second;
+  };
+  CHECK_NOTHROW(Two("a", "b"));
+  CHECK(message_of<Error>([] { Two("a", "a"); }).find("\"a\" is taken") != std::string::npos);
+  CHECK(message_of<Error>([] { Two("a", ""); }).find("is empty") != std::string::npos);
+  CHECK(message_of<Error>([] { Two("a", "b.c"); }).find("has a dot") != std::string::npos);
+}
+
+TEST_CASE("Module: a child may die before or after its parent") {
+  auto parent = std::make_unique<Module>();
+  auto first = std::make_unique<Linear>(parent.get(), "first",
+                                        Linear::Options{.in_features = 1, .out_features = 1});
+  auto second = std::make_unique<Linear>(parent.get(), "second",
+                                         Linear::Options{.in_features = 1, .out_features = 1});
+  first.reset();
+  CHECK(names(parent->named_parameters()) ==
+        std::vector<std::string>{"second.weight", "second.bias"});
+  parent.reset();
+  CHECK(second->path().empty());
+  CHECK(second->forward(Tensor::ones({1, 1})).shape() == Shape{1, 1});
+}
+
+TEST_CASE("Module: a constructor that throws leaves nothing behind") {
+  Module parent;
+  CHECK_THROWS_AS(Linear(&parent, "bad", {.in_features = 0, .out_features = 1}), ShapeError);
+  CHECK(parent.children().empty());
+}
+
+TEST_CASE("Module: a parameter's first values depend on seed and path alone") {
+  struct Small : Module {
+    Linear a{this, "a", {.in_features = 3, .out_features = 4}};
+    Linear b{this, "b", {.in_features = 3, .out_features = 4}};
+  };
+  struct Large : Module {
+    Linear more{this, "more", {.in_features = 3, .out_features = 4}};
+    Linear b{this, "b", {.in_features = 3, .out_features = 4}};
+    Linear a{this, "a", {.in_features = 3, .out_features = 4}};
+  };
+  Small small;
+  Large large;
+  CHECK(compare(small.a.weight, large.a.weight).ok);  // both from seed 0
+  const Tensor before = small.a.weight.detach().clone();
+  small.initialize(7);
+  CHECK_FALSE(compare(small.a.weight, before).ok);
+  CHECK_FALSE(compare(small.a.weight, small.b.weight).ok);
+  large.initialize(7);
+  CHECK(compare(small.a.weight, large.a.weight).ok);
+  CHECK(compare(small.b.bias, large.b.bias).ok);
+  small.initialize(0);
+  CHECK(compare(small.a.weight, before).ok);
+}
+
+TEST_CASE("Module: state_dict has PyTorch's layout and comes back bit for bit") {
+  Net net;
+  net.block.conv.weight.set_data(random_tensor({3, 3, 2, 2}, 5, DType::float32));
+  net.block.norm.running_mean.copy_(random_tensor({3}, 6, DType::float32));
+  net.block.norm.num_batches_tracked.fill_(17);
+  const NamedTensors state = net.state_dict();
+  CHECK(names(state) ==
+        std::vector<std::string>{"block.conv.weight", "block.conv.bias", "block.norm.weight",
+                                 "block.norm.bias", "block.norm.running_mean",
+                                 "block.norm.running_var", "block.norm.num_batches_tracked"});
+  const Tensor& filter = state[0].second;
+  REQUIRE(filter.shape() == Shape{3, 2, 3, 2});  // OIHW
+  const auto memory = net.block.conv.weight.to_vector<float>();
+  const auto file = filter.to_vector<float>();
+  for (std::size_t o = 0; o < 3; ++o) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      for (std::size_t h = 0; h < 3; ++h) {
+        for (std::size_t w = 0; w < 2; ++w) {
+          CHECK(file[((o * 2 + i) * 3 + h) * 2 + w] == memory[((o * 3 + h) * 2 + w) * 2 + i]);
+        }
+      }
+    }
+  }
+  CHECK(state[6].second.dtype() == DType::int64);
+  CHECK(state[6].second.rank() == 0);
+
+  Net other;
+  other.initialize(3);
+  const Tensor handle = other.block.conv.weight;
+  other.load_state_dict(state);
+  CHECK(is_same(handle, other.block.conv.weight));
+  CHECK(handle.requires_grad());
+  const NamedTensors again = other.state_dict();
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    CHECK(compare(again[i].second, state[i].second).ok);
+  }
+  // The copies are the caller's own.
+  net.block.conv.bias.set_data(Tensor::zeros({3}));
+  CHECK(compare(again[1].second, state[1].second).ok);
+}
+
+TEST_CASE("Module: load_state_dict lists all that does not fit and then changes nothing") {
+  Net net;
+  NamedTensors state = net.state_dict();
+  for (auto& [name, tensor] : state) {
+    if (is_floating(tensor.dtype())) {
+      tensor = tensor + 1.0;
+    }
+  }
+  state[0].second = Tensor::zeros({3, 3, 2, 2});              // memory's layout, not the file's
+  state[1].first = "block.conv.biass";                        // one missing, one unexpected
+  state[6].second = Tensor::scalar(1.0);                      // a float for a count
+  state.emplace_back("block.norm.bias", Tensor::zeros({3}));  // twice
+  const NamedTensors before = net.state_dict();
+  const std::string message = message_of<StateDictError>([&] { net.load_state_dict(state); });
+  CHECK(message ==
+        "load_state_dict: the tensors do not fit Net\n"
+        "  missing: block.conv.bias\n"
+        "  unexpected: block.norm.bias (a second time), block.conv.biass\n"
+        "  mis-shaped: block.conv.weight (got [3,3,2,2] float32, expected [3,2,3,2] float32), "
+        "block.norm.num_batches_tracked (got [] float32, expected [] int64)");
+  const NamedTensors after = net.state_dict();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    CHECK(compare(after[i].second, before[i].second).ok);
+  }
+
+  // Not strict: what is there is loaded; what is mis-shaped is an error all the same.
+  CHECK_THROWS_AS(net.load_state_dict(state, /*strict=*/false), StateDictError);
+  net.load_state_dict({{"block.conv.bias", Tensor::full({3}, 4.0)}, {"else", Tensor::ones({1})}},
+                      /*strict=*/false);
+  CHECK(net.block.conv.bias.to_vector<float>() == std::vector<float>{4, 4, 4});
+}
+
+TEST_CASE("Module: load_state_dict converts between floating dtypes") {
+  Net net;
+  net.to(DType::float64);
+  NamedTensors state;
+  for (const auto& [name, tensor] : Net().state_dict()) {
+    state.emplace_back(name, tensor);
+  }
+  net.load_state_dict(state);
+  CHECK(net.block.conv.weight.dtype() == DType::float64);
+}
+
+TEST_CASE("Module: to(dtype) keeps handles, gradients' wishes and integers") {
+  Net net;
+  const Tensor handle = net.block.conv.weight;
+  net.to(DType::float64);
+  CHECK(handle.dtype() == DType::float64);
+  CHECK(handle.requires_grad());
+  CHECK(net.block.norm.running_var.dtype() == DType::float64);
+  CHECK(net.block.norm.num_batches_tracked.dtype() == DType::int64);
+  CHECK(net(random_tensor({2, 4, 4, 2}, 1)).dtype() == DType::float64);
+  net.to(Device::cpu());
+  CHECK(is_same(handle, net.block.conv.weight));
+  CHECK_THROWS_AS(net.to(DType::int32), DtypeError);
+  CHECK_THROWS_AS(net.to(Device::cuda()), DeviceError);  // this build has no such device
+  CHECK(net.block.conv.weight.device().is_cpu());
+}
+
+TEST_CASE("Module: train and eval reach all modules, also those added later") {
+  Net net;
+  CHECK(net.training());
+  net.eval();
+  for (const Module* module : net.modules()) {
+    CHECK_FALSE(module->training());
+  }
+  Sequential chain;
+  chain.eval();
+  CHECK_FALSE(chain.add<Dropout>().training());
+  chain.train();
+  CHECK(chain.at(0).training());
+}
+
+TEST_CASE("clone_module: equal and independent") {
+  Net net;
+  net.initialize(5);
+  net.to(DType::float64);
+  net(random_tensor({2, 5, 5, 2}, 1));  // moves the running statistics and the dropout's step
+  net.block.eval();
+  net.block.conv.bias.set_requires_grad(false);
+  const auto copy = clone_module(net);
+  CHECK(copy->training());
+  CHECK_FALSE(copy->block.norm.training());
+  CHECK_FALSE(copy->block.conv.bias.requires_grad());
+  CHECK(copy->block.conv.weight.dtype() == DType::float64);
+  const Tensor x = random_tensor({2, 5, 5, 2}, 2);
+  CHECK(compare((*copy)(x), net(x)).ok);  // the same dropout mask, too
+  copy->block.conv.weight.set_data(Tensor::zeros({3, 3, 2, 2}, DType::float64));
+  CHECK_FALSE(compare(copy->block.conv.weight, net.block.conv.weight).ok);
+
+  struct Other : Module {
+    Linear fc{this, "fc", {.in_features = 1, .out_features = 1}};
+  };
+  Other other;
+  const std::string message = message_of<StateDictError>([&] { copy_module_state(net, other); });
+  CHECK(message.find("missing: fc.bias, fc.weight") != std::string::npos);
+  CHECK(message.find("unexpected: block.conv.weight") != std::string::npos);
+}
+
+TEST_CASE("Module: the forward hook sees every module, the inner ones first") {
+  Net net;
+  std::vector<std::string> seen;
+  net.set_forward_hook([&](Module& module, const Tensor& input, const Tensor& output) {
+    seen.push_back(module.path() + " " + input.shape().to_string() + " " +
+                   output.shape().to_string());
+  });
+  net(Tensor::ones({1, 4, 4, 2}));
+  CHECK(seen == std::vector<std::string>{"block.conv [1,4,4,2] [1,2,3,3]",
+                                         "block.norm [1,2,3,3] [1,2,3,3]",
+                                         "block [1,4,4,2] [1,2,3,3]", "dropout [1,2,3,3] [1,2,3,3]",
+                                         " [1,4,4,2] [1,2,3,3]"});
+  net.set_forward_hook({});
+  net(Tensor::ones({1, 4, 4, 2}));
+  CHECK(seen.size() == 5);
+}
+
+TEST_CASE("Module: a module of several inputs says that it has no forward()") {
+  struct Pair : Module {
+    Pair(Module* parent, std::string name) : Module(parent, std::move(name)) {}
+  };
+  struct Holder : Module {
+    Pair pair{this, "pair"};
+  };
+  Holder holder;
+  CHECK(message_of<Error>([&] { holder.pair(Tensor::ones({1})); }) ==
+        "module pair (Pair) has no forward() of one tensor; call its own member function");
+}
+
+TEST_CASE("Module: zero_grad forgets all gradients") {
+  Net net;
+  const Tensor y = net(Tensor::ones({2, 4, 4, 2}));
+  y.backward(Tensor::ones(y.shape()));
+  CHECK(net.block.conv.weight.grad().defined());
+  net.zero_grad();
+  CHECK_FALSE(net.block.conv.weight.grad().defined());
+}
+
+}  // namespace
+}  // namespace cks
