@@ -41,11 +41,13 @@ class Engine {
     for (LeafGradient& entry : leaves_) {
       Tensor& gradient = entry.sum.tensor;
       const TensorImpl& leaf = *entry.leaf;
-      require_matches("backward", gradient, leaf.shape, leaf.dtype, leaf.storage->device());
+      require_matches(gradient, leaf.shape, leaf.dtype, leaf.storage->device(), [] {
+        return std::string("backward: a leaf changed since the forward pass; its gradient");
+      });
       if (leaf.gradient != nullptr) {
         add(entry.sum, Tensor(leaf.gradient));
       } else if (!owns_alone(gradient)) {
-        gradient = gradient.clone();
+        gradient = copy_of(gradient);
       }
     }
     for (LeafGradient& entry : leaves_) {
@@ -190,9 +192,10 @@ class Engine {
   void deliver(const Node& node, std::size_t input, Tensor gradient,
                std::vector<std::size_t>& ready) {
     const Node::Edge& edge = node.edges_[input];
-    const std::string who = std::string(node.name()) + ": backward, gradient of input " +
-                            std::to_string(input) + node.at_module();
-    require_matches(who, gradient, edge.shape, edge.dtype, edge.device);
+    require_matches(gradient, edge.shape, edge.dtype, edge.device, [&] {
+      return std::string(node.name()) + ": backward, gradient of input " + std::to_string(input) +
+             node.at_module();
+    });
     if (edge.node == nullptr) {
       const auto [entry, is_new] = leaf_index_.emplace(edge.leaf.get(), leaves_.size());
       if (is_new) {
@@ -215,11 +218,16 @@ class Engine {
       return;
     }
     if (!sum.is_own) {
-      sum.tensor = sum.tensor.clone();
+      sum.tensor = copy_of(sum.tensor);
       sum.is_own = true;
     }
     CKS_KERNEL(term.device(),
                accumulate(term.dtype(), term.numel(), term.data(), sum.tensor.data()));
+  }
+
+  static Tensor copy_of(const Tensor& tensor) {
+    Tensor copy = Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+    return copy.copy_(tensor);
   }
 
   /// False if anybody else holds the tensor or its memory, or the memory holds more than it.
@@ -229,24 +237,29 @@ class Engine {
            tensor.storage()->bytes() == bytes;
   }
 
-  static void require_matches(const std::string& who, const Tensor& gradient, const Shape& shape,
-                              DType dtype, Device device) {
+  /// who() begins the message.
+  template <class Who>
+  static void require_matches(const Tensor& gradient, const Shape& shape, DType dtype,
+                              Device device, const Who& who) {
+    if (gradient.defined() && gradient.shape() == shape && gradient.dtype() == dtype &&
+        gradient.device() == device) {
+      return;
+    }
     const std::string expected =
         ", expected " + shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
     if (!gradient.defined()) {
-      throw AutogradError(who + ": it is undefined" + expected);
+      throw AutogradError(who() + ": it is undefined" + expected);
     }
-    const std::string got = ": got " + gradient.shape().to_string() + " " +
-                            name_of(gradient.dtype()) + " on " + gradient.device().to_string();
+    const std::string message = who() + ": got " + gradient.shape().to_string() + " " +
+                                name_of(gradient.dtype()) + " on " + gradient.device().to_string() +
+                                expected;
     if (!(gradient.shape() == shape)) {
-      throw ShapeError(who + got + expected);
+      throw ShapeError(message);
     }
     if (gradient.dtype() != dtype) {
-      throw DtypeError(who + got + expected);
+      throw DtypeError(message);
     }
-    if (!(gradient.device() == device)) {
-      throw DeviceError(who + got + expected);
-    }
+    throw DeviceError(message);
   }
 
   void free_graph() {

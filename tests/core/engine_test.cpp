@@ -1,0 +1,240 @@
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <thread>
+
+#include "cks/core/autograd.h"
+#include "cks/core/module_path.h"
+#include "tests/core/test_ops.h"
+#include "tests/support/fill.h"
+
+namespace cks {
+namespace {
+
+using testing::contains;
+using testing::custom;
+using testing::message_of;
+using testing::multiply;
+using testing::plus;
+using testing::total;
+
+Tensor ones_leaf(std::int64_t count) { return Tensor::ones({count}).set_requires_grad(); }
+
+/// The message when a node's backward returns these gradients for an input of shape [2].
+template <class Exception>
+std::string message_for(const std::vector<Tensor>& gradients) {
+  Tensor x = ones_leaf(2);
+  Tensor bad;
+  {
+    const ModulePathScope path("head");
+    bad = custom({x}, [&](const Tensor&, const std::vector<bool>&) { return gradients; });
+  }
+  const Tensor loss = total(bad);
+  const std::string message = message_of<Exception>([&] { loss.backward(); });
+  CHECK_FALSE(x.grad().defined());
+  return message;
+}
+
+TEST_CASE("engine: a gradient that does not fit is refused, with both shapes and dtypes") {
+  const std::string shape = message_for<ShapeError>({Tensor::ones({3})});
+  CHECK(contains(shape, "custom: backward, gradient of input 0 (forward pass in module head)"));
+  CHECK(contains(shape, "got [3] float32"));
+  CHECK(contains(shape, "expected [2] float32"));
+  const std::string dtype = message_for<DtypeError>({Tensor::ones({2}, DType::float64)});
+  CHECK(contains(dtype, "got [2] float64"));
+  CHECK(contains(dtype, "expected [2] float32"));
+  CHECK(contains(message_for<AutogradError>({Tensor()}), "undefined"));
+  CHECK(contains(message_for<AutogradError>({}), "returned 0 gradients, expected 1"));
+  CHECK(contains(message_for<AutogradError>({Tensor::ones({2}), Tensor::ones({2})}),
+                 "returned 2 gradients, expected 1"));
+}
+
+TEST_CASE("engine: an exception leaves every leaf's gradient as it was") {
+  Tensor x = ones_leaf(2);
+  Tensor y = ones_leaf(2);
+  total(multiply(x, y)).backward();
+  const Tensor failing = custom({x}, [](const Tensor&, const std::vector<bool>&) {
+    throw Error("disk on fire");
+    return std::vector<Tensor>{};
+  });
+  const Tensor loss = total(plus(failing, multiply(y, y)));
+  CHECK_THROWS_WITH_AS(loss.backward(), "disk on fire", Error);
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{1, 1});
+  CHECK(y.grad().to_vector<float>() == std::vector<float>{1, 1});
+  CHECK(grad_enabled());
+  CHECK(current_module_path().empty());
+  CHECK_THROWS_AS(loss.backward(), AutogradError);  // the graph is gone
+}
+
+TEST_CASE("engine: running out of memory while leaves are stored changes none of them") {
+  constexpr std::int64_t kCount = 1 << 18;
+  Tensor x = ones_leaf(kCount);
+  Tensor y = ones_leaf(kCount);
+  total(multiply(x, y)).backward();
+  total(multiply(x, y)).backward();
+  std::int64_t limit = memory_stats().in_use;
+  int failures = 0;
+  bool done = false;
+  while (!done) {
+    Tensor loss = total(plus(multiply(x, y), plus(x, y)));
+    set_memory_limit(limit);
+    try {
+      loss.backward();
+      done = true;
+    } catch (const OutOfMemoryError&) {
+      ++failures;
+      CHECK(x.grad().data_as<float>()[7] == 2);
+      CHECK(y.grad().data_as<float>()[7] == 2);
+    }
+    set_memory_limit(0);
+    limit += kCount * 2;
+  }
+  CHECK(failures > 3);
+  CHECK(x.grad().data_as<float>()[7] == 4);
+  CHECK(y.grad().data_as<float>()[7] == 4);
+}
+
+TEST_CASE("engine: a chain of 100,000 operations neither walks nor dies recursively") {
+  const Tensor x = ones_leaf(1);
+  {
+    Tensor y = x;
+    for (int i = 0; i < 100'000; ++i) {
+      y = plus(y, x);
+    }
+    y.backward();
+    CHECK(x.grad().item() == 100'001);
+  }
+  Tensor unused = x;
+  for (int i = 0; i < 100'000; ++i) {
+    unused = unused.reshape({1});
+  }
+  unused = {};  // destroyed without a walk
+}
+
+TEST_CASE("engine: a graph whose nodes share inputs many times is walked once a node") {
+  Tensor x = ones_leaf(1);
+  int calls = 0;
+  Tensor y = custom({x}, [&](const Tensor& grad_output, const std::vector<bool>&) {
+    ++calls;
+    return std::vector<Tensor>{grad_output};
+  });
+  for (int i = 0; i < 20; ++i) {
+    y = plus(y, y);  // 2^20 paths
+  }
+  y.backward();
+  CHECK(calls == 1);
+  CHECK(x.grad().item() == 0x1p20);
+}
+
+TEST_CASE("engine: the order of sums follows from the graph: the same bits every time") {
+  std::vector<float> values;
+  for (std::uint64_t i = 0; i < 64; ++i) {
+    values.push_back(static_cast<float>(testing::random_real(3, i)));
+  }
+  std::vector<float> first;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    Tensor x = Tensor::from_vector(values, {64}).set_requires_grad();
+    const auto noise = std::make_unique<char[]>(static_cast<std::size_t>(repeat) * 1000 + 1);
+    Tensor sum = x;
+    for (int i = 0; i < 10; ++i) {
+      sum = plus(sum, multiply(multiply(x, x), sum));
+    }
+    total(sum).backward();
+    if (repeat == 0) {
+      first = x.grad().to_vector<float>();
+    }
+    CHECK(x.grad().to_vector<float>() == first);
+  }
+}
+
+TEST_CASE("engine: saved tensors and gradients are freed while backward runs") {
+  constexpr std::int64_t kCount = 1 << 16;
+  constexpr std::int64_t kBytes = kCount * 4;
+  const Tensor x = ones_leaf(kCount);
+  const std::int64_t before = memory_stats().in_use;
+  Tensor y = x;
+  for (int i = 0; i < 20; ++i) {
+    y = multiply(y, y);
+  }
+  const Tensor loss = total(y);
+  y = {};
+  const std::int64_t recorded = memory_stats().in_use;
+  CHECK(recorded >= before + 19 * kBytes);
+  reset_peak_memory();
+  loss.backward();
+  CHECK(memory_stats().peak <= recorded + 5 * kBytes);
+  CHECK(memory_stats().in_use <= before + kBytes + kBytes / 2);  // x's gradient and the loss
+}
+
+TEST_CASE("record_node: refuses results that are on the tape, inputs, integers, used nodes") {
+  const Tensor x = ones_leaf(2);
+  const Tensor inputs[] = {x};
+  const auto node = [] {
+    auto made = std::make_shared<testing::CustomBackward>();
+    made->function = [](const Tensor& grad_output, const std::vector<bool>&) {
+      return std::vector<Tensor>{grad_output};
+    };
+    return made;
+  };
+  CHECK_THROWS_AS(record_node(x, node(), inputs), AutogradError);
+  CHECK_THROWS_AS(record_node(Tensor(), node(), inputs), AutogradError);
+  CHECK_THROWS_AS(record_node(Tensor::ones({2}), nullptr, inputs), AutogradError);
+  CHECK_THROWS_AS(record_node(Tensor::arange(2), node(), inputs), DtypeError);
+  const Tensor constant = Tensor::ones({2});
+  const Tensor both[] = {x, constant};
+  CHECK_THROWS_AS(record_node(constant, node(), both), AutogradError);
+  const auto used = node();
+  record_node(Tensor::ones({2}), used, inputs);
+  CHECK_THROWS_AS(record_node(Tensor::ones({2}), used, inputs), AutogradError);
+}
+
+TEST_CASE("engine: a leaf whose shape changed since the forward pass is refused") {
+  Tensor x = ones_leaf(2);
+  Tensor y = ones_leaf(2);
+  const Tensor loss = total(plus(y, x));
+  x.set_data(Tensor::ones({3}));
+  CHECK_THROWS_AS(loss.backward(), ShapeError);
+  CHECK_FALSE(y.grad().defined());
+}
+
+TEST_CASE("engine: backward may run inside a backward") {
+  Tensor x = Tensor::full({1}, 3).set_requires_grad();
+  // A checkpoint: the inside is computed again when its gradient is needed.
+  const Tensor y = custom({x}, [&](const Tensor& grad_output, const std::vector<bool>&) {
+    const GradMode on(true);
+    Tensor again = x.detach().set_requires_grad();
+    multiply(again, again).backward(grad_output);
+    return std::vector<Tensor>{again.grad()};
+  });
+  multiply(y, x).backward();  // y counts as x^2 in backward, and is 3 in forward
+  CHECK(x.grad().item() == 3 * 6 + 3);
+}
+
+TEST_CASE("engine: threads walk graphs of their own, with modes of their own") {
+  const Tensor shared = Tensor::full({64}, 2);  // read by all
+  std::vector<std::thread> threads;
+  std::vector<float> results(4, 0.0F);
+  for (std::size_t thread = 0; thread < results.size(); ++thread) {
+    threads.emplace_back([&, thread] {
+      const PrecisionScope precision(thread % 2 == 0 ? Precision::fp32 : Precision::tf32);
+      const ModulePathScope path("thread" + std::to_string(thread));
+      Tensor x = Tensor::full({64}, static_cast<double>(thread)).set_requires_grad();
+      for (int repeat = 0; repeat < 30; ++repeat) {
+        if (repeat % 7 == 0) {
+          const NoGradGuard no_grad;
+          multiply(x, shared);
+        }
+        x.zero_grad();
+        total(multiply(multiply(x, x), shared)).backward();
+      }
+      results[thread] = x.grad().to_vector<float>()[63];
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  CHECK(results == std::vector<float>{0, 4, 8, 12});
+}
+
+}  // namespace
+}  // namespace cks

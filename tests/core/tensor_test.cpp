@@ -1,0 +1,253 @@
+#include "cks/core/tensor.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <thread>
+
+#include "cks/core/module_path.h"
+#include "tests/core/test_ops.h"
+#include "tests/support/compare.h"
+
+namespace cks {
+namespace {
+
+using testing::compare;
+using testing::contains;
+using testing::message_of;
+
+TEST_CASE("tensor: values go in and come out, for every dtype") {
+  CHECK(Tensor::from_vector<float>({1, 2, 3}, {3}).to_vector<float>() ==
+        std::vector<float>{1, 2, 3});
+  CHECK(Tensor::from_vector<double>({1, 2}, {1, 2}).to_vector<double>() ==
+        std::vector<double>{1, 2});
+  CHECK(Tensor::from_vector<std::int64_t>({-5}, {}).to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{-5});
+  CHECK(Tensor::from_vector<std::int32_t>({7}, {1}).to_vector<std::int32_t>() ==
+        std::vector<std::int32_t>{7});
+  CHECK(Tensor::from_vector<std::uint8_t>({}, {0, 3}).to_vector<std::uint8_t>().empty());
+  const auto halves = Tensor::from_vector<bfloat16>({bfloat16(1.5F)}, {1});
+  CHECK(static_cast<float>(halves.to_vector<bfloat16>()[0]) == 1.5F);
+  CHECK_THROWS_AS(Tensor::from_vector<float>({1, 2, 3}, {2, 2}), ShapeError);
+}
+
+TEST_CASE("tensor: zeros, ones, full, scalar, arange") {
+  CHECK(compare(Tensor::zeros({5}).to_vector<float>(), std::vector<float>(5, 0.0F)));
+  CHECK(
+      compare(Tensor::ones({5}, DType::float64).to_vector<double>(), std::vector<double>(5, 1.0)));
+  CHECK(Tensor::full({2}, -3, DType::int32).to_vector<std::int32_t>() ==
+        std::vector<std::int32_t>{-3, -3});
+  CHECK(Tensor::scalar(2.5).item() == 2.5);
+  CHECK(Tensor::scalar(2.5).rank() == 0);
+  CHECK(Tensor::arange(4).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 1, 2, 3});
+  CHECK(Tensor::arange(3, DType::float32).to_vector<float>() == std::vector<float>{0, 1, 2});
+  CHECK(Tensor::arange(256, DType::uint8).numel() == 256);
+  CHECK_THROWS_AS(Tensor::arange(257, DType::uint8), DtypeError);
+  CHECK_THROWS_AS(Tensor::arange(-1), ShapeError);
+}
+
+TEST_CASE("tensor: a value that the integer type lacks is refused") {
+  CHECK_THROWS_AS(Tensor::full({1}, 256, DType::uint8), DtypeError);
+  CHECK_THROWS_AS(Tensor::full({1}, -1, DType::uint8), DtypeError);
+  CHECK_THROWS_AS(Tensor::full({1}, 0.5, DType::int64), DtypeError);
+  CHECK_THROWS_AS(Tensor::full({1}, std::nan(""), DType::int32), DtypeError);
+  CHECK_THROWS_AS(Tensor::full({1}, 0x1p63, DType::int64), DtypeError);
+  CHECK(Tensor::full({1}, -0x1p63, DType::int64).to_vector<std::int64_t>()[0] ==
+        std::numeric_limits<std::int64_t>::min());
+  CHECK_THROWS_AS(Tensor::zeros({1}, DType::uint8).fill_(-1), DtypeError);
+}
+
+TEST_CASE("tensor: from_blob shares the caller's memory and calls the deleter at the end") {
+  std::vector<float> memory{1, 2, 3, 4};
+  int calls = 0;
+  {
+    Tensor tensor =
+        Tensor::from_blob(memory.data(), {2, 2}, DType::float32, {}, [&](void*) { ++calls; });
+    const Tensor view = tensor.reshape({4});
+    tensor.data_as<float>()[3] = 9;
+    CHECK(memory[3] == 9);
+    tensor = {};
+    CHECK(calls == 0);
+    CHECK(view.to_vector<float>() == memory);
+  }
+  CHECK(calls == 1);
+  CHECK_THROWS_AS(Tensor::from_blob(nullptr, {1}, DType::float32), Error);
+  CHECK_NOTHROW(Tensor::from_blob(nullptr, {0}, DType::float32));
+  auto* odd = reinterpret_cast<char*>(memory.data()) + 1;
+  CHECK(contains(message_of<Error>([&] { Tensor::from_blob(odd, {1}, DType::float32); }),
+                 "not aligned"));
+  CHECK_THROWS_AS(Tensor::from_blob(memory.data(), {1}, DType::float32, Device::cuda()),
+                  DeviceError);
+}
+
+TEST_CASE("tensor: an undefined tensor answers nothing but defined()") {
+  Tensor tensor;
+  CHECK_FALSE(tensor.defined());
+  CHECK(contains(message_of<Error>([&] { static_cast<void>(tensor.shape()); }), "undefined"));
+  CHECK_THROWS_AS(tensor.dtype(), Error);
+  CHECK_THROWS_AS(tensor.item(), Error);
+  CHECK_THROWS_AS(tensor.reshape({1}), Error);
+  CHECK_THROWS_AS(tensor.to(DType::float64), Error);
+  CHECK_THROWS_AS(tensor.backward(), Error);
+  CHECK_THROWS_AS(tensor.fill_(0), Error);
+  CHECK_THROWS_AS(tensor.grad(), Error);
+  CHECK_THROWS_AS(Tensor::zeros({1}).copy_(tensor), Error);
+  CHECK(tensor.to_string() == "Tensor(undefined)");
+}
+
+TEST_CASE("tensor: element access checks the type, item checks the count") {
+  Tensor tensor = Tensor::zeros({2});
+  CHECK(contains(message_of<DtypeError>([&] { tensor.data_as<double>(); }), "float64"));
+  CHECK_THROWS_AS(tensor.to_vector<std::int32_t>(), DtypeError);
+  CHECK_THROWS_AS(tensor.item(), ShapeError);
+  CHECK(Tensor::from_vector<std::int64_t>({1LL << 53}, {1, 1}).item() == 0x1p53);
+}
+
+TEST_CASE("tensor: copies of a handle share, clone and to() do not") {
+  Tensor a = Tensor::zeros({2});
+  const Tensor b = a;
+  const Tensor c = a.clone();
+  a.fill_(1);
+  CHECK(is_same(a, b));
+  CHECK(b.to_vector<float>()[0] == 1);
+  CHECK(c.to_vector<float>()[0] == 0);
+  CHECK(is_same(a.to(DType::float32), a));
+  CHECK(is_same(a.to(Device::cpu()), a));
+  CHECK_FALSE(is_same(a.detach(), a));
+  CHECK(a.detach().storage() == a.storage());
+  CHECK_THROWS_AS(a.to(Device::cuda()), DeviceError);
+}
+
+TEST_CASE("tensor: reshape and slice are views, with an inferred extent") {
+  Tensor tensor = Tensor::arange(12, DType::float32);
+  const Tensor matrix = tensor.reshape({3, -1});
+  CHECK(matrix.shape() == Shape{3, 4});
+  const Tensor rows = matrix.slice(1, 3);
+  CHECK(rows.shape() == Shape{2, 4});
+  CHECK(rows.storage_offset() == 4);
+  CHECK(rows.to_vector<float>() == std::vector<float>{4, 5, 6, 7, 8, 9, 10, 11});
+  tensor.fill_(5);
+  CHECK(rows.to_vector<float>()[7] == 5);
+  CHECK(rows.version() == tensor.version());
+  CHECK(matrix.slice(2, 2).shape() == Shape{0, 4});
+  CHECK(rows.slice(1, 2).storage_offset() == 8);
+  CHECK(tensor.reshape(Shape{2, 6}).shape() == Shape{2, 6});
+  CHECK(Tensor::scalar(1).reshape({1, 1}).shape() == Shape{1, 1});
+
+  CHECK_THROWS_AS(tensor.reshape({5, -1}), ShapeError);
+  CHECK_THROWS_AS(tensor.reshape({-1, -1}), ShapeError);
+  CHECK_THROWS_AS(tensor.reshape({-2, 6}), ShapeError);
+  CHECK_THROWS_AS(tensor.reshape({0, -1}), ShapeError);
+  CHECK(contains(message_of<ShapeError>([&] { tensor.reshape({5, 2}); }), "[12] has 12"));
+  CHECK_THROWS_AS(matrix.slice(-1, 1), ShapeError);
+  CHECK_THROWS_AS(matrix.slice(2, 1), ShapeError);
+  CHECK_THROWS_AS(matrix.slice(0, 4), ShapeError);
+  CHECK_THROWS_AS(Tensor::scalar(1).slice(0, 1), ShapeError);
+}
+
+TEST_CASE("tensor: conversion rounds, cuts off, and stays within integer ranges") {
+  const Tensor reals = Tensor::from_vector<float>({-1.9F, 300.0F, std::nanf(""), 1e30F, 2.5F}, {5});
+  CHECK(reals.to(DType::uint8).to_vector<std::uint8_t>() ==
+        std::vector<std::uint8_t>{0, 255, 0, 255, 2});
+  CHECK(reals.to(DType::int32).to_vector<std::int32_t>() ==
+        std::vector<std::int32_t>{-1, 300, 0, std::numeric_limits<std::int32_t>::max(), 2});
+  CHECK(Tensor::from_vector<double>({1.0 + 0x1p-40}, {1}).to(DType::float32).item() == 1.0);
+  CHECK(Tensor::from_vector<float>({1.00390625F}, {1}).to(DType::bfloat16).item() == 1.0);
+}
+
+TEST_CASE("tensor: fill_ and copy_ raise the version, convert, and check shapes") {
+  Tensor tensor = Tensor::zeros({2, 2});
+  const std::uint64_t version = tensor.version();
+  tensor.fill_(1).copy_(Tensor::arange(4).reshape({2, 2}));
+  CHECK(tensor.version() == version + 2);
+  CHECK(tensor.to_vector<float>() == std::vector<float>{0, 1, 2, 3});
+  CHECK_THROWS_AS(tensor.copy_(Tensor::zeros({4})), ShapeError);
+  // Overlapping rows of one tensor.
+  tensor = Tensor::arange(6, DType::float32);
+  tensor.slice(1, 6).copy_(tensor.slice(0, 5));
+  CHECK(tensor.to_vector<float>() == std::vector<float>{0, 0, 1, 2, 3, 4});
+}
+
+TEST_CASE("tensor: set_data changes every handle and forgets the gradient") {
+  Tensor parameter = Tensor::zeros({2}).set_requires_grad();
+  const Tensor handle = parameter;
+  parameter.set_grad(Tensor::ones({2}));
+  parameter.set_data(Tensor::ones({3}, DType::float64));
+  CHECK(handle.shape() == Shape{3});
+  CHECK(handle.dtype() == DType::float64);
+  CHECK_FALSE(handle.grad().defined());
+  CHECK(handle.requires_grad());
+  CHECK_THROWS_AS(parameter.set_data(Tensor::zeros({1}, DType::int64)), DtypeError);
+  Tensor result = testing::total(parameter);
+  CHECK_THROWS_AS(result.set_data(Tensor::zeros({1})), AutogradError);
+}
+
+TEST_CASE("tensor: printing shows shape, dtype, device, and stops at the limit") {
+  std::ostringstream text;
+  text << Tensor::from_vector<float>({1, 2.5, -3, 4}, {2, 2});
+  CHECK(text.str() == "Tensor([2,2] float32 cpu) [[1, 2.5], [-3, 4]]");
+  CHECK(Tensor::scalar(7, DType::int64).to_string() == "Tensor([] int64 cpu) 7");
+  CHECK(Tensor::full({2}, 200, DType::uint8).to_string() == "Tensor([2] uint8 cpu) [200, 200]");
+  CHECK(Tensor::zeros({3, 0}).to_string() == "Tensor([3,0] float32 cpu)");
+  CHECK(Tensor::arange(10).to_string(3) == "Tensor([10] int64 cpu) [0, 1, 2, ...]");
+  CHECK(Tensor::arange(6).reshape({3, 2}).to_string(3) ==
+        "Tensor([3,2] int64 cpu) [[0, 1], [2, ...], ...]");
+  CHECK(Tensor::ones({1}).to_string(0) == "Tensor([1] float32 cpu)");
+}
+
+TEST_CASE("tensor: an absurd size is refused and says what for") {
+  const ModulePathScope path("fc");
+  CHECK_THROWS_AS(Tensor::empty({std::int64_t{1} << 62}, DType::float64), OutOfMemoryError);
+  const std::string message = message_of<OutOfMemoryError>(
+      [] { ops::make_output("conv2d", {std::int64_t{1} << 50}, DType::float32, Device::cpu()); });
+  CHECK(contains(message, "conv2d"));
+  CHECK(contains(message, "4503599627370496 bytes"));
+  CHECK(contains(message, "in module fc"));
+  CHECK(contains(message, "[1125899906842624]"));
+}
+
+TEST_CASE("checks of operations name operation, argument, what came and what was expected") {
+  const Tensor a = Tensor::zeros({2, 3});
+  const Tensor b = Tensor::zeros({3}, DType::float64);
+  std::string message = message_of<DtypeError>([&] {
+    ops::require_same("add", {{"a", a}, {"b", b}});
+  });
+  CHECK(message == "add: b has dtype float64, a has float32 (a [2,3] float32, b [3] float64)");
+  message = message_of<Error>([&] { ops::require_same("add", {{"a", a}, {"b", Tensor()}}); });
+  CHECK(message == "add: b is undefined (a [2,3] float32, b undefined)");
+  message = message_of<ShapeError>([&] {
+    ops::require_rank("conv2d", {"input", a}, 4, "[N,H,W,C]");
+  });
+  CHECK(message == "conv2d: input has shape [2,3], expected rank 4 ([N,H,W,C])");
+  message = message_of<ShapeError>([&] { ops::require_shape("add", {"a", a}, {3, 2}); });
+  CHECK(message == "add: a has shape [2,3], expected [3,2]");
+  CHECK_THROWS_AS(ops::require_real("exp", {"x", Tensor::arange(2)}), DtypeError);
+  CHECK_THROWS_AS(ops::require_dtype("nll", {"target", a}, DType::int64), DtypeError);
+  CHECK_NOTHROW(ops::require_precision("matmul", Device::cpu()));
+  const PrecisionScope precision(Precision::tf32);
+  CHECK(contains(message_of<DeviceError>([] { ops::require_precision("matmul", Device::cpu()); }),
+                 "tf32"));
+}
+
+TEST_CASE("tensor: different threads may use different tensors") {
+  const Tensor shared = Tensor::arange(1000, DType::float32);  // read by all
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        Tensor mine = shared.to(DType::float64).reshape({10, 100});
+        mine.slice(0, 5).fill_(thread);
+        CHECK(mine.to_vector<double>()[0] == thread);
+        CHECK(mine.to_vector<double>()[999] == 999);
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+}  // namespace
+}  // namespace cks
