@@ -6,7 +6,7 @@
 namespace cks::kernels {
 
 /// Elements dropped at random: element i of a step is kept if random word i of (key, step) is, as a
-/// number in [0, 1), at least `probability`. probability lies in [0, 1).
+/// number in [0, 1), at least `probability`. probability lies in [0, 1].
 struct DropoutProblem {
   DType dtype;
   std::int64_t count;

@@ -1,0 +1,274 @@
+#include "cks/kernels/batch_norm/batch_norm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "tests/support/compare.h"
+#include "tests/support/fill.h"
+
+using cks::kernels::BatchNormMode;
+using cks::kernels::BatchNormProblem;
+using cks::testing::compare;
+using cks::testing::GuardedBuffer;
+using cks::testing::random_real;
+
+namespace cpu = cks::kernels::cpu;
+
+namespace {
+
+constexpr double kEps = 1e-5;
+constexpr double kMomentum = 0.1;
+
+std::vector<double> values(std::int64_t count, std::uint64_t seed, double scale, double shift) {
+  std::vector<double> result;
+  for (std::int64_t i = 0; i < count; ++i) {
+    result.push_back(shift + scale * random_real(seed, static_cast<std::uint64_t>(i)));
+  }
+  return result;
+}
+
+/// Everything that one problem computes, in one element type.
+template <class T>
+struct Results {
+  std::vector<T> mean, inv_std, running_mean, running_var, y, dx, dweight, dbias;
+};
+
+struct Inputs {
+  std::vector<double> x, dy, weight, bias, running_mean, running_var;
+};
+
+Inputs make_inputs(std::int64_t rows, std::int64_t C, double shift) {
+  return {values(rows * C, 1, 1.0, shift), values(rows * C, 2, 1.0, 0.0), values(C, 3, 0.5, 1.0),
+          values(C, 4, 1.0, 0.0),          values(C, 5, 1.0, 0.0),        values(C, 6, 0.5, 1.0)};
+}
+
+/// The formulas, in two passes of float64.
+Results<double> naive(std::int64_t rows, std::int64_t C, const Inputs& in, BatchNormMode mode,
+                      bool affine) {
+  Results<double> out;
+  const auto n = static_cast<double>(rows);
+  out.y.resize(in.x.size());
+  out.dx.resize(in.x.size());
+  for (std::int64_t c = 0; c < C; ++c) {
+    const auto at = [&](std::int64_t r) { return static_cast<std::size_t>(r * C + c); };
+    const auto channel = static_cast<std::size_t>(c);
+    double mean = 0.0;
+    double variance = 0.0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      mean += in.x[at(r)] / n;
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      variance += (in.x[at(r)] - mean) * (in.x[at(r)] - mean) / n;
+    }
+    out.running_mean.push_back(0.9 * in.running_mean[channel] + 0.1 * mean);
+    out.running_var.push_back(0.9 * in.running_var[channel] + 0.1 * variance * n / (n - 1.0));
+    if (mode == BatchNormMode::given_statistics) {
+      mean = in.running_mean[channel];
+      variance = in.running_var[channel];
+    }
+    const double inv_std = 1.0 / std::sqrt(variance + kEps);
+    const double weight = affine ? in.weight[channel] : 1.0;
+    double sum_dy = 0.0;
+    double sum_dy_xhat = 0.0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const double xhat = (in.x[at(r)] - mean) * inv_std;
+      out.y[at(r)] = xhat * weight + (affine ? in.bias[channel] : 0.0);
+      sum_dy += in.dy[at(r)];
+      sum_dy_xhat += in.dy[at(r)] * xhat;
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const double xhat = (in.x[at(r)] - mean) * inv_std;
+      const double through =
+          mode == BatchNormMode::batch_statistics ? sum_dy / n + xhat * sum_dy_xhat / n : 0.0;
+      out.dx[at(r)] = weight * inv_std * (in.dy[at(r)] - through);
+    }
+    out.mean.push_back(mean);
+    out.inv_std.push_back(inv_std);
+    out.dweight.push_back(sum_dy_xhat);
+    out.dbias.push_back(sum_dy);
+  }
+  return out;
+}
+
+/// Runs `call` on a poisoned result of `count` elements.
+template <class T, class Call>
+std::vector<T> poisoned(std::size_t count, Call&& call) {
+  GuardedBuffer buffer(count * sizeof(T));
+  call(buffer.as<T>());
+  CHECK(buffer.intact());
+  return std::vector<T>(buffer.as<T>(), buffer.as<T>() + count);
+}
+
+template <class T>
+Results<T> run(std::int64_t rows, std::int64_t C, const Inputs& in, BatchNormMode mode,
+               bool affine) {
+  const BatchNormProblem problem{rows, C, cks::dtype_of<T>()};
+  const auto converted = [](const std::vector<double>& from) {
+    return std::vector<T>(from.begin(), from.end());
+  };
+  const std::vector<T> x = converted(in.x);
+  const std::vector<T> dy = converted(in.dy);
+  const std::vector<T> weight = converted(in.weight);
+  const std::vector<T> bias = converted(in.bias);
+  const T* scale = affine ? weight.data() : nullptr;
+  Results<T> out;
+  out.running_mean = converted(in.running_mean);
+  out.running_var = converted(in.running_var);
+  const auto channels = static_cast<std::size_t>(C);
+  GuardedBuffer workspace(cks::kernels::batch_norm_workspace_bytes(problem));
+  out.mean = out.running_mean;
+  if (mode == BatchNormMode::batch_statistics) {
+    out.mean = poisoned<T>(channels, [&](T* mean) {
+      out.inv_std = poisoned<T>(channels, [&](T* inv_std) {
+        cpu::batch_norm_statistics(problem, kEps, kMomentum, x.data(), mean, inv_std,
+                                   out.running_mean.data(), out.running_var.data(),
+                                   workspace.data());
+      });
+    });
+  } else {
+    out.inv_std = poisoned<T>(channels, [&](T* inv_std) {
+      cpu::batch_norm_inv_std(problem, kEps, out.running_var.data(), inv_std);
+    });
+  }
+  out.y = poisoned<T>(x.size(), [&](T* y) {
+    cpu::batch_norm_forward(problem, x.data(), out.mean.data(), out.inv_std.data(), scale,
+                            affine ? bias.data() : nullptr, y);
+  });
+  workspace.poison();
+  out.dx = poisoned<T>(x.size(), [&](T* dx) {
+    out.dweight = poisoned<T>(channels, [&](T* dweight) {
+      out.dbias = poisoned<T>(channels, [&](T* dbias) {
+        cpu::batch_norm_backward(problem, mode, x.data(), dy.data(), out.mean.data(),
+                                 out.inv_std.data(), scale, dx, dweight, dbias, workspace.data());
+      });
+    });
+  });
+  CHECK(workspace.intact());
+  return out;
+}
+
+template <class T>
+void check(std::int64_t rows, std::int64_t C, double shift, double tolerance) {
+  const Inputs in = make_inputs(rows, C, shift);
+  for (const BatchNormMode mode :
+       {BatchNormMode::batch_statistics, BatchNormMode::given_statistics}) {
+    for (const bool affine : {true, false}) {
+      CAPTURE(rows);
+      CAPTURE(C);
+      CAPTURE(affine);
+      const Results<double> expected = naive(rows, C, in, mode, affine);
+      const Results<T> got = run<T>(rows, C, in, mode, affine);
+      const auto equal = [&](const std::string& what, const auto& a, const auto& b, double bound) {
+        const auto result = compare(a, b, {.absolute = bound});
+        CHECK_MESSAGE(result.ok, what, ": ", result.message);
+      };
+      equal("mean", got.mean, expected.mean, tolerance * (1.0 + shift));
+      equal("inv_std", got.inv_std, expected.inv_std, tolerance * 4.0);
+      equal("y", got.y, expected.y, tolerance * (4.0 + shift));
+      equal("dx", got.dx, expected.dx, tolerance * (8.0 + shift));
+      const double sums = tolerance * (1.0 + shift) * static_cast<double>(rows);
+      equal("dweight", got.dweight, expected.dweight, sums);
+      equal("dbias", got.dbias, expected.dbias, sums);
+      if (mode == BatchNormMode::batch_statistics) {
+        equal("running_mean", got.running_mean, expected.running_mean, tolerance * (1.0 + shift));
+        equal("running_var", got.running_var, expected.running_var, tolerance);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("batch_norm: both modes and all gradients equal the formulas") {
+  // Few rows and many, one channel, every width of a range of channels, many blocks.
+  const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{
+      {2, 1}, {3, 5}, {7, 16}, {300, 3}, {50, 23}, {1000, 37}, {20000, 4}, {4, 20000}};
+  for (const auto& [rows, C] : sizes) {
+    check<float>(rows, C, 0.0, 1e-6);
+    check<double>(rows, C, 0.0, 2e-15 * std::sqrt(static_cast<double>(rows)));
+  }
+}
+
+TEST_CASE("batch_norm: a mean far from zero cancels nothing") {
+  check<double>(500, 6, 1e6, 1e-14);
+  // Exact in float32: 4096 + k/16.
+  const std::vector<float> x{4096.0F, 4096.0625F, 4096.125F, 4096.1875F};
+  std::vector<float> mean(1);
+  std::vector<float> inv_std(1);
+  std::vector<double> workspace(2);
+  cpu::batch_norm_statistics({4, 1, cks::DType::float32}, 1e-5, 0.1, x.data(), mean.data(),
+                             inv_std.data(), nullptr, nullptr, workspace.data());
+  CHECK(mean[0] == 4096.09375F);
+  CHECK(inv_std[0] == doctest::Approx(1.0 / std::sqrt(5.0 / 1024.0 + 1e-5)).epsilon(1e-6));
+}
+
+TEST_CASE("batch_norm: equal values give zeros, and no negative variance") {
+  const std::vector<double> x(30, 0.1);
+  std::vector<double> mean(3);
+  std::vector<double> inv_std(3);
+  std::vector<double> workspace(6);
+  cpu::batch_norm_statistics({10, 3, cks::DType::float64}, 1e-5, 0.1, x.data(), mean.data(),
+                             inv_std.data(), nullptr, nullptr, workspace.data());
+  for (std::size_t c = 0; c < 3; ++c) {
+    CHECK(mean[c] == 0.1);
+    CHECK(inv_std[c] == doctest::Approx(1.0 / std::sqrt(1e-5)));
+  }
+}
+
+TEST_CASE("batch_norm: a NaN stays in its channel") {
+  Inputs in = make_inputs(40, 6, 0.0);
+  in.x[static_cast<std::size_t>(11 * 6 + 2)] = std::numeric_limits<double>::quiet_NaN();
+  const auto out = run<float>(40, 6, in, BatchNormMode::batch_statistics, true);
+  for (std::size_t i = 0; i < out.y.size(); ++i) {
+    REQUIRE(std::isnan(out.y[i]) == (i % 6 == 2));
+    REQUIRE(std::isnan(out.dx[i]) == (i % 6 == 2));
+  }
+  CHECK(std::isnan(out.running_var[2]));
+  CHECK_FALSE(std::isnan(out.running_var[1]));
+}
+
+TEST_CASE("batch_norm: only the gradients that are asked for, and no rows") {
+  const Inputs in = make_inputs(9, 5, 0.0);
+  const std::vector<double> mean(5, 0.5);
+  const std::vector<double> inv_std(5, 2.0);
+  std::vector<double> workspace(10);
+  std::vector<double> dbias(5);
+  const BatchNormProblem problem{9, 5, cks::DType::float64};
+  cpu::batch_norm_backward(problem, BatchNormMode::batch_statistics, in.x.data(), in.dy.data(),
+                           mean.data(), inv_std.data(), nullptr, nullptr, nullptr, dbias.data(),
+                           workspace.data());
+  double sum = 0.0;
+  for (std::size_t r = 0; r < 9; ++r) {
+    sum += in.dy[r * 5];
+  }
+  CHECK(dbias[0] == doctest::Approx(sum));
+  std::vector<double> dweight(5, 7.0);
+  cpu::batch_norm_backward({0, 5, cks::DType::float64}, BatchNormMode::given_statistics, nullptr,
+                           nullptr, mean.data(), inv_std.data(), nullptr, nullptr, dweight.data(),
+                           nullptr, workspace.data());
+  CHECK(dweight == std::vector<double>(5, 0.0));
+}
+
+TEST_CASE("batch_norm: the number of threads leaves the bits alone") {
+  const int before = cks::kernels::num_threads();
+  const Inputs in = make_inputs(30000, 7, 0.0);
+  cks::kernels::set_num_threads(1);
+  const auto one = run<float>(30000, 7, in, BatchNormMode::batch_statistics, true);
+  for (const int threads : {2, 5}) {
+    cks::kernels::set_num_threads(threads);
+    const auto many = run<float>(30000, 7, in, BatchNormMode::batch_statistics, true);
+    CHECK(many.mean == one.mean);
+    CHECK(many.inv_std == one.inv_std);
+    CHECK(many.y == one.y);
+    CHECK(many.dx == one.dx);
+    CHECK(many.dweight == one.dweight);
+    CHECK(many.dbias == one.dbias);
+  }
+  cks::kernels::set_num_threads(before);
+}

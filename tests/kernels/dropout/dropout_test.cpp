@@ -1,0 +1,70 @@
+#include "cks/kernels/dropout/dropout.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/philox.h"
+#include "tests/support/fill.h"
+
+using cks::kernels::DropoutProblem;
+using cks::testing::GuardedBuffer;
+
+namespace {
+
+template <class T>
+std::vector<T> run(std::int64_t count, double probability, std::uint64_t key, std::int64_t step,
+                   T value) {
+  const std::vector<T> x(static_cast<std::size_t>(count), value);
+  GuardedBuffer y(x.size() * sizeof(T));
+  cks::kernels::cpu::dropout({cks::dtype_of<T>(), count, probability, key}, &step, x.data(),
+                             y.data());
+  CHECK(y.intact());
+  return std::vector<T>(y.as<T>(), y.as<T>() + x.size());
+}
+
+}  // namespace
+
+TEST_CASE("dropout: element i is kept by random word i, in either dtype") {
+  for (const std::int64_t count : {0, 1, 3, 4, 4095, 10001}) {
+    const std::vector<float> narrow = run<float>(count, 0.25, 99, 7, 3.0F);
+    const std::vector<double> wide = run<double>(count, 0.25, 99, 7, 3.0);
+    for (std::size_t i = 0; i < narrow.size(); ++i) {
+      const bool kept =
+          cks::kernels::to_unit_interval(cks::kernels::random_word(99, 7, i)) >= 0.25F;
+      REQUIRE(wide[i] == (kept ? 4.0 : 0.0));
+      REQUIRE(narrow[i] == (kept ? 4.0F : 0.0F));
+    }
+  }
+}
+
+TEST_CASE("dropout: drops the share it should, another one at another step or key") {
+  const std::vector<double> y = run<double>(100000, 0.3, 1, 1, 1.0);
+  double dropped = 0.0;
+  for (const double value : y) {
+    dropped += value == 0.0 ? 1.0 : 0.0;
+  }
+  // Five standard deviations of a binomial distribution.
+  CHECK(std::abs(dropped - 30000.0) < 5.0 * std::sqrt(100000.0 * 0.3 * 0.7));
+  CHECK(run<double>(100000, 0.3, 1, 1, 1.0) == y);
+  CHECK(run<double>(100000, 0.3, 1, 2, 1.0) != y);
+  CHECK(run<double>(100000, 0.3, 2, 1, 1.0) != y);
+}
+
+TEST_CASE("dropout: probability 0 keeps all, 1 drops all") {
+  CHECK(run<float>(1000, 0.0, 1, 1, 2.0F) == std::vector<float>(1000, 2.0F));
+  CHECK(run<float>(1000, 1.0, 1, 1, 2.0F) == std::vector<float>(1000, 0.0F));
+}
+
+TEST_CASE("dropout: the number of threads leaves the bits alone") {
+  const int before = cks::kernels::num_threads();
+  cks::kernels::set_num_threads(1);
+  const auto one = run<float>(50000, 0.5, 5, 3, 1.5F);
+  for (const int threads : {2, 5}) {
+    cks::kernels::set_num_threads(threads);
+    CHECK(run<float>(50000, 0.5, 5, 3, 1.5F) == one);
+  }
+  cks::kernels::set_num_threads(before);
+}
