@@ -81,7 +81,6 @@ Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& p, int simd_by
   Conv2dPlan plan;
   plan.pass = pass;
   plan.algorithm = method_of(pass);
-  plan.tile_rows = tile_rows(simd_bytes);
   std::int64_t lane_channels = 0;
   if (pass == Conv2dPass::backward_filter) {
     const FilterGradientLayout layout = filter_gradient_layout(p, simd_bytes);
@@ -93,7 +92,9 @@ Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& p, int simd_by
     lane_channels = layout.lane_channels;
     plan.workspace_bytes = layout.bytes();
   }
-  plan.tile_lanes = LaneBlocks(lane_channels, simd_bytes, p.x_type).width(0);
+  const LaneBlocks blocks(lane_channels, simd_bytes, p.x_type);
+  plan.tile_lanes = blocks.width(0);
+  plan.tile_rows = tile_rows(pass, simd_bytes, plan.tile_lanes, blocks.full);
   return plan;
 }
 

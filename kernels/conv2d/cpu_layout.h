@@ -19,11 +19,6 @@ inline constexpr int kSimdBytes = 32;
 inline constexpr int kSimdBytes = 16;
 #endif
 
-/// Rows of a register tile: with two vectors a row, the accumulators fill half of 32 registers, or
-/// most of 16.
-constexpr int tile_rows(int simd_bytes) { return simd_bytes == 64 ? 8 : 6; }
-inline constexpr int kTileRows = tile_rows(kSimdBytes);
-
 constexpr std::size_t align_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Cuts `channels` lanes into blocks: each is two vectors wide; of what remains, up to half a
@@ -59,6 +54,16 @@ struct LaneBlocks {
 
 /// One channel a group on both sides: lanes run over groups instead of over a group's channels.
 inline bool is_depthwise(const Conv2dProblem& p) { return p.G > 1 && p.IC == p.G && p.OC == p.G; }
+
+/// Most rows of a tile whose rows are `width` lanes. Two vectors a row: the accumulators fill half
+/// of 32 registers, or most of 16. A gradient tile of one vector a row has room for more of them. A
+/// window tile needs a pointer a row and takes more only where half vectors would leave the
+/// multipliers waiting for the previous sum.
+constexpr std::int64_t tile_rows(Conv2dPass pass, int simd_bytes, std::int64_t width,
+                                 std::int64_t full) {
+  const bool more = pass == Conv2dPass::backward_filter ? width <= full : width < full;
+  return (simd_bytes == 64 ? 8 : 6) + (more ? 4 : 0);
+}
 
 /// Workspace of ConvV2 and KS-deconv: the packed filter, the runs of both axes and, for KS-deconv,
 /// the taps of the slots.

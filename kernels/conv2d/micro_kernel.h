@@ -111,6 +111,16 @@ struct LaneAccess {
   }
 };
 
+/// Most rows of the two tiles with NV vectors of S a row.
+template <class S, int NV>
+inline constexpr int kWindowRows =
+    static_cast<int>(tile_rows(Conv2dPass::forward, kSimdBytes, NV* S::lanes,
+                               kSimdBytes / static_cast<int>(sizeof(typename S::T))));
+template <class S, int NV>
+inline constexpr int kGradientRows =
+    static_cast<int>(tile_rows(Conv2dPass::backward_filter, kSimdBytes, NV* S::lanes,
+                               kSimdBytes / static_cast<int>(sizeof(typename S::T))));
+
 /// What a window tile sums over: row_taps x column_taps live taps, `length` values each. Tap (i,j)
 /// lies at i*row_step + j*column_step from a row's pointer and at i*panel_row + j*panel_column in
 /// the packed panel, whose entry k is a lane block.
@@ -271,27 +281,15 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
   }
 }
 
-/// Calls body(std::integral_constant<int, rows>) for 1 <= rows <= kTileRows.
-template <class Body>
+/// Calls body(std::integral_constant<int, rows>) for 1 <= rows <= Most.
+template <int Most, class Body>
 void with_rows(std::int64_t rows, Body&& body) {
-  switch (rows) {
-    case 1:
-      return body(std::integral_constant<int, 1>{});
-    case 2:
-      return body(std::integral_constant<int, 2>{});
-    case 3:
-      return body(std::integral_constant<int, 3>{});
-    case 4:
-      return body(std::integral_constant<int, 4>{});
-    case 5:
-      return body(std::integral_constant<int, 5>{});
-    case 6:
-      return body(std::integral_constant<int, 6>{});
-    case 7:
-      return body(std::integral_constant < int, 7 <= kTileRows ? 7 : 1 > {});
-    default:
-      return body(std::integral_constant < int, 8 <= kTileRows ? 8 : 1 > {});
+  if constexpr (Most > 1) {
+    if (rows < Most) {
+      return with_rows<Most - 1>(rows, body);
+    }
   }
+  body(std::integral_constant<int, Most>{});
 }
 
 /// Calls body(Simd, std::integral_constant<int, NV>) for the vectors that make up a lane block.

@@ -77,10 +77,10 @@ void for_each_position_list(const FilterGradient<T>& f, std::int64_t images, std
   }
 }
 
-/// Calls body(begin, count) for tiles of at most kTileRows rows that differ by one at most.
-template <class Body>
+/// Calls body(begin, count) for tiles of at most MostRows rows that differ by one at most.
+template <int MostRows, class Body>
 void for_each_row_tile(std::int64_t rows, Body&& body) {
-  const std::int64_t tiles = ceil_div(rows, kTileRows);
+  const std::int64_t tiles = ceil_div(rows, MostRows);
   for (std::int64_t tile = 0, begin = 0; tile < tiles; ++tile) {
     const std::int64_t count = rows / tiles + (tile < rows % tiles ? 1 : 0);
     body(begin, count);
@@ -102,14 +102,15 @@ std::int64_t add_window(const FilterGradient<T>& f, const PositionList& position
     const std::int64_t real = std::min(blocks.width(b), lanes - lane);
     with_lane_block<T>(blocks.width(b), [&](auto simd, auto vectors) {
       using S = decltype(simd);
-      for_each_row_tile(outputs.size(), [&](std::int64_t begin, std::int64_t count) {
-        std::int64_t offsets[kTileRows];
-        std::int64_t sums[kTileRows];
+      constexpr int kMostRows = kGradientRows<S, vectors()>;
+      for_each_row_tile<kMostRows>(outputs.size(), [&](std::int64_t begin, std::int64_t count) {
+        std::int64_t offsets[kMostRows];
+        std::int64_t sums[kMostRows];
         for (std::int64_t r = 0; r < count; ++r) {
           offsets[r] = outputs.begin + begin + r;
           sums[r] = offsets[r] * depth + element + lane;
         }
-        with_rows(count, [&](auto rows) {
+        with_rows<kMostRows>(count, [&](auto rows) {
           gradient_tile<S, rows(), vectors(), false>(
               positions, dy, offsets, x + lane, real - (vectors() - 1) * S::lanes, partial, sums);
         });
@@ -182,26 +183,28 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positi
   std::int64_t j = 0;
   std::int64_t c = 0;
   std::int64_t executed = 0;
-  for_each_row_tile(row_run.taps * column_run.taps * inner, [&](std::int64_t, std::int64_t count) {
-    std::int64_t offsets[kTileRows];
-    std::int64_t sums[kTileRows];
-    for (std::int64_t r = 0; r < count; ++r) {
-      offsets[r] = i * p.dh * f.x_row() + j * p.dw * p.x_pitch + c;
-      sums[r] = (((row_run.slot + i) * p.FW + column_run.slot + j) * inner + c) * p.OC;
-      if (++c == inner) {
-        c = 0;
-        if (++j == column_run.taps) {
-          j = 0;
-          ++i;
+  constexpr int kMostRows = kGradientRows<S, NV>;
+  for_each_row_tile<kMostRows>(
+      row_run.taps * column_run.taps * inner, [&](std::int64_t, std::int64_t count) {
+        std::int64_t offsets[kMostRows];
+        std::int64_t sums[kMostRows];
+        for (std::int64_t r = 0; r < count; ++r) {
+          offsets[r] = i * p.dh * f.x_row() + j * p.dw * p.x_pitch + c;
+          sums[r] = (((row_run.slot + i) * p.FW + column_run.slot + j) * inner + c) * p.OC;
+          if (++c == inner) {
+            c = 0;
+            if (++j == column_run.taps) {
+              j = 0;
+              ++i;
+            }
+          }
         }
-      }
-    }
-    with_rows(count, [&](auto rows) {
-      gradient_tile<S, rows(), NV, Depthwise>(positions, x, offsets, dy,
-                                              real_lanes - (NV - 1) * S::lanes, sums_base, sums);
-    });
-    executed += count * real_lanes * positions.count;
-  });
+        with_rows<kMostRows>(count, [&](auto rows) {
+          gradient_tile<S, rows(), NV, Depthwise>(
+              positions, x, offsets, dy, real_lanes - (NV - 1) * S::lanes, sums_base, sums);
+        });
+        executed += count * real_lanes * positions.count;
+      });
   return executed;
 }
 

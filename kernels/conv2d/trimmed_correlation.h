@@ -13,7 +13,7 @@
 ///
 /// Rows and columns are cut into runs of pixels with the same live taps (taps.h). A row run and a
 /// column run span a rectangle; with the images it is a set of positions that share one trimmed
-/// filter, and any kTileRows of them, taken in the order (n,h,w), form the rows of a register tile.
+/// filter, and any few of them, taken in the order (n,h,w), form the rows of a register tile.
 /// So a corner pixel's tile holds that pixel of several images, nothing is copied, and no product
 /// with padding is issued. Lanes are target channels.
 namespace cks::kernels::cpu {
@@ -45,6 +45,7 @@ struct CorrelationBlocks {
   static constexpr std::int64_t kMost = 64;                          // balances 16 threads
   static constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds, ~5 us
 
+  static constexpr std::int64_t kFewImages = 8;   // about the rows of a tile
   static constexpr std::int64_t kSmallMap = 256;  // pixels
 
   std::int64_t images_per_block, image_blocks;
@@ -58,7 +59,7 @@ struct CorrelationBlocks {
     images_per_block = std::max<std::int64_t>(1, images / wanted);
     if (pixels <= kSmallMap) {  // fill the tiles of corners, and use a panel for several tiles
       images_per_block = std::max(images_per_block, kSmallMap / pixels);
-      images_per_block = ceil_div(images_per_block, kTileRows) * kTileRows;
+      images_per_block = ceil_div(images_per_block, kFewImages) * kFewImages;
     }
     image_blocks = ceil_div(images, images_per_block);
     unit_blocks = std::min(units, ceil_div(wanted, std::max<std::int64_t>(1, image_blocks)));
@@ -171,19 +172,19 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<
   const T* const panel =
       unit.panel + rows.slot * window.panel_row + columns.slot * window.panel_column;
   const std::int64_t last_lanes = unit.lanes - (NV - 1) * S::lanes;
-  const std::int64_t tiles = ceil_div(positions, kTileRows);
+  const std::int64_t tiles = ceil_div(positions, kWindowRows<S, NV>);
   const std::int64_t least = positions / tiles;  // tiles differ by one row at most
   const std::int64_t larger = positions % tiles;
   std::int64_t executed = 0;
   for (std::int64_t tile = 0; tile < tiles; ++tile) {
     const std::int64_t count = least + (tile < larger ? 1 : 0);
-    const T* sources[kTileRows];
-    T* targets[kTileRows];
+    const T* sources[kWindowRows<S, NV>];
+    T* targets[kWindowRows<S, NV>];
     for (std::int64_t r = 0; r < count; ++r, cursor.next()) {
       sources[r] = c.source + cursor.source();
       targets[r] = c.target + cursor.target();
     }
-    with_rows(count, [&](auto row_count) {
+    with_rows<kWindowRows<S, NV>>(count, [&](auto row_count) {
       window_tile<S, row_count(), NV, Depthwise>(window, terms, sources, panel, unit.bias,
                                                  last_lanes, targets);
     });
