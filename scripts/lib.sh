@@ -34,7 +34,8 @@ install_packages() {
 build_in() {
   local dir=$1
   shift
-  cmake -S "$root" -B "$dir" -G Ninja "$@" >"$dir.configure.log" 2>&1 ||
-    { cat "$dir.configure.log" >&2; fail "configuration failed"; }
+  mkdir -p "$dir"
+  cmake -S "$root" -B "$dir" -G Ninja "$@" >"$dir/configure.log" 2>&1 ||
+    { cat "$dir/configure.log" >&2; fail "configuration failed"; }
   cmake --build "$dir"
 }

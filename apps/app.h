@@ -1,0 +1,31 @@
+#pragma once
+#include <functional>
+#include <string>
+
+namespace cks::apps {
+
+/// Exit codes of every application.
+constexpr int kExitOk = 0;
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitTargetNotReached = 3;
+constexpr int kExitInterrupted = 130;
+
+/// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1.
+int run_app(const std::function<int()>& body);
+
+/// From now on the first SIGINT or SIGTERM only makes interrupted() true, and a second one ends the
+/// process at once with exit code 130.
+void install_interrupt_handler();
+bool interrupted();
+
+/// "0.1.0".
+std::string version();
+/// "Release".
+std::string build_type();
+/// The widest vector instructions that this build uses: "AVX-512", "AVX2", "SSE2", "baseline".
+std::string instruction_set();
+/// 61706 -> "61,706".
+std::string with_commas(long long value);
+
+}  // namespace cks::apps

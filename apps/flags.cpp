@@ -1,0 +1,216 @@
+#include "apps/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <functional>
+#include <iostream>
+#include <sstream>
+
+#include "cks/core/error.h"
+
+namespace cks::apps {
+namespace {
+
+constexpr int kUsageExitCode = 2;
+
+/// Shortest text that reads back as the same number.
+template <class Number>
+std::string text_of(Number value) {
+  std::array<char, 64> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), end.ptr};
+}
+
+template <class Number>
+CLI::Validator range_validator(Number low, Number high) {
+  std::string description;
+  const bool has_low = low > std::numeric_limits<Number>::lowest();
+  const bool has_high = high < std::numeric_limits<Number>::max();
+  if (has_low && has_high) {
+    description = "in [" + text_of(low) + ", " + text_of(high) + "]";
+  } else if (has_low) {
+    description = ">= " + text_of(low);
+  }
+  const auto check = [low, high, description](const std::string& text) -> std::string {
+    Number value{};
+    const auto end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, value);
+    // Written so that NaN is refused.
+    if (parsed.ec != std::errc() || parsed.ptr != end || !(value >= low && value <= high)) {
+      return "'" + text + "' is not a number " + description;
+    }
+    return {};
+  };
+  return CLI::Validator(check, description, "range");
+}
+
+}  // namespace
+
+struct Flags::Implementation {
+  struct Entry {
+    CLI::Option* option = nullptr;
+    std::function<std::optional<std::string>()> get;
+    std::function<void(const std::string&)> set;
+  };
+
+  explicit Implementation(const std::string& program, const std::string& description)
+      : app(description, program) {}
+
+  CLI::App app;
+  std::string current_group = "Options";
+  std::map<std::string, Entry> entries;
+
+  void enter(const std::string& name, CLI::Option* option, Entry entry) {
+    option->group(current_group);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a later one wins, for scripts
+    entry.option = option;
+    entries.emplace(name, std::move(entry));
+  }
+  const Entry& at(const std::string& name) const {
+    const auto found = entries.find(name);
+    if (found == entries.end()) {
+      throw Error("flags: there is no flag --" + name);
+    }
+    return found->second;
+  }
+};
+
+namespace {
+
+template <class Number>
+std::function<void(const std::string&)> number_setter(const std::string& name, Number& value,
+                                                      const CLI::Validator& validator) {
+  return [&value, name, validator](const std::string& text) {
+    const std::string message = validator(text);
+    if (!message.empty()) {
+      throw Error("flag --" + name + ": " + message);
+    }
+    std::from_chars(text.data(), text.data() + text.size(), value);
+  };
+}
+
+}  // namespace
+
+Flags::Flags(const std::string& program, const std::string& description)
+    : implementation_(std::make_unique<Implementation>(program, description)) {
+  implementation_->app.get_formatter()->column_width(34);
+  implementation_->app.set_help_flag("-h,--help", "Print this and exit");
+}
+
+Flags::~Flags() = default;
+
+void Flags::group(const std::string& title) { implementation_->current_group = title; }
+
+void Flags::add(const std::string& name, std::string& value, const std::string& help) {
+  auto* option = implementation_->app.add_option("--" + name, value, help);
+  if (!value.empty()) {
+    option->default_str(value);
+  }
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(value); },
+                          [&value](const std::string& text) { value = text; }});
+}
+
+void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,
+                std::int64_t low, std::int64_t high) {
+  const CLI::Validator validator = range_validator(low, high);
+  auto* option = implementation_->app.add_option("--" + name, value, help);
+  option->default_str(text_of(value))->check(validator);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(text_of(value)); },
+                          number_setter(name, value, validator)});
+}
+
+void Flags::add(const std::string& name, double& value, const std::string& help, double low,
+                double high) {
+  const CLI::Validator validator = range_validator(low, high);
+  auto* option = implementation_->app.add_option("--" + name, value, help);
+  option->default_str(text_of(value))->check(validator);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(text_of(value)); },
+                          number_setter(name, value, validator)});
+}
+
+void Flags::add_choice(const std::string& name, std::string& value,
+                       const std::vector<std::string>& choices, const std::string& help) {
+  auto* option = implementation_->app.add_option("--" + name, value, help);
+  option->default_str(value)->check(CLI::IsMember(choices));
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional(value); },
+       [&value, choices, name](const std::string& text) {
+         if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+           throw Error("flag --" + name + ": '" + text + "' is not one of its values");
+         }
+         value = text;
+       }});
+}
+
+void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
+  auto* option = implementation_->app.add_flag("--" + name, value, help);
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional<std::string>(value ? "true" : "false"); },
+       [&value](const std::string& text) { value = text == "true"; }});
+}
+
+void Flags::add_optional(const std::string& name, std::optional<std::string>& value,
+                         const std::string& help) {
+  auto* option = implementation_->app.add_option_function<std::vector<std::string>>(
+      "--" + name,
+      [&value](const std::vector<std::string>& given) {
+        value = given.empty() ? std::string() : given.front();
+      },
+      help);
+  option->expected(0, 1);
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return value; }, [&value](const std::string& text) { value = text; }});
+}
+
+void Flags::add_positional(const std::string& name, std::string& value, const std::string& help,
+                           bool required) {
+  auto* option = implementation_->app.add_option(name, value, help);
+  option->required(required);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(value); },
+                          [&value](const std::string& text) { value = text; }});
+}
+
+void Flags::footer(const std::string& text) { implementation_->app.footer(text); }
+
+std::optional<int> Flags::parse(int argc, const char* const* argv) {
+  try {
+    implementation_->app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << implementation_->app.help();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    std::cerr << "error: " << error.what() << "\n  see " << implementation_->app.get_name()
+              << " --help\n";
+    return kUsageExitCode;
+  }
+  return std::nullopt;
+}
+
+bool Flags::has(const std::string& name) const { return implementation_->entries.count(name) > 0; }
+
+bool Flags::given(const std::string& name) const {
+  return implementation_->at(name).option->count() > 0;
+}
+
+std::map<std::string, std::string> Flags::values() const {
+  std::map<std::string, std::string> values;
+  for (const auto& [name, entry] : implementation_->entries) {
+    if (auto text = entry.get()) {
+      values.emplace(name, *std::move(text));
+    }
+  }
+  return values;
+}
+
+void Flags::set(const std::string& name, const std::string& text) {
+  implementation_->at(name).set(text);
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,62 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cks::apps {
+
+/// Command-line flags of one program: GNU long flags, defaults in --help, exit code 2 for anything
+/// that is not a flag or not a lawful value. The values land in variables of the caller, which must
+/// outlive the parser and hold the defaults when they are added.
+class Flags {
+ public:
+  Flags(const std::string& program, const std::string& description);
+  ~Flags();
+  Flags(const Flags&) = delete;
+  Flags& operator=(const Flags&) = delete;
+
+  /// Title of the flags that follow, in --help.
+  void group(const std::string& title);
+
+  void add(const std::string& name, std::string& value, const std::string& help);
+  /// Numbers are checked against [low, high].
+  void add(const std::string& name, std::int64_t& value, const std::string& help,
+           std::int64_t low = 0, std::int64_t high = std::numeric_limits<std::int64_t>::max());
+  void add(const std::string& name, double& value, const std::string& help, double low = 0.0,
+           double high = std::numeric_limits<double>::max());
+  void add_choice(const std::string& name, std::string& value,
+                  const std::vector<std::string>& choices, const std::string& help);
+  void add_switch(const std::string& name, bool& value, const std::string& help);
+  /// May stand alone (the value becomes "") or with a value; absent: nullopt.
+  void add_optional(const std::string& name, std::optional<std::string>& value,
+                    const std::string& help);
+  void add_positional(const std::string& name, std::string& value, const std::string& help,
+                      bool required);
+  /// Printed below the flags in --help.
+  void footer(const std::string& text);
+
+  /// Reads the command line. Returns the exit code if the program should end now: 0 after --help,
+  /// 2 after a wrong flag, which has then been explained on stderr.
+  std::optional<int> parse(int argc, const char* const* argv);
+
+  /// True if there is such a flag.
+  bool has(const std::string& name) const;
+  /// True if the flag stood on the command line.
+  bool given(const std::string& name) const;
+  /// Every flag with its value as text, by name without the dashes; absent optional ones are left
+  /// out.
+  std::map<std::string, std::string> values() const;
+  /// Sets a flag from the text that values() returned. Throws Error, naming it, if the text is not
+  /// a lawful value or there is no such flag.
+  void set(const std::string& name, const std::string& text);
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace cks::apps

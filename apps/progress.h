@@ -1,0 +1,55 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace cks::apps {
+
+/// What the progress line shows of a running epoch.
+struct ProgressState {
+  std::int64_t epoch = 1;  // from 1
+  std::int64_t epochs = 1;
+  std::int64_t step = 0;  // of this epoch
+  std::int64_t steps = 1;
+  double loss = 0.0;
+  double accuracy = 0.0;
+  double learning_rate = 0.0;
+  double images_per_second = 0.0;
+  double seconds_left = 0.0;  // of the whole run
+};
+
+/// "epoch  3/10 [=====>    ] 196/469  loss 0.612  acc 81.2 %  lr 0.001  21.4k img/s  ETA 0:09".
+/// Without a bar the bracket is left out.
+std::string format_progress(const ProgressState& state, bool bar, bool colour);
+
+/// 83.4 -> "1:23", 3661 -> "1:01:01".
+std::string format_duration(double seconds);
+/// 21432 -> "21.4k", 812 -> "812".
+std::string format_count(double count);
+
+/// Shows a running epoch: a bar that redraws itself on a terminal (in colour unless NO_COLOR is
+/// set), one plain line every `interval` steps otherwise, nothing when switched off.
+class Progress {
+ public:
+  struct Options {
+    bool enabled = true;
+    bool bar = true;
+    std::int64_t interval = 50;
+  };
+  explicit Progress(Options options, std::FILE* out = stderr);
+
+  void update(const ProgressState& state);
+  /// Takes the bar away, so that a line can be printed.
+  void clear();
+
+ private:
+  Options options_;
+  std::FILE* out_;
+  bool terminal_;
+  bool colour_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point last_draw_;
+};
+
+}  // namespace cks::apps

@@ -1,0 +1,26 @@
+#pragma once
+#include <string>
+#include <vector>
+
+namespace cks::apps {
+
+/// 0.0893 -> "8.93 %".
+std::string percent(double fraction);
+
+/// Columns of text, padded with spaces.
+class TextTable {
+ public:
+  /// right_aligned[i] for numbers.
+  TextTable(std::vector<std::string> header, std::vector<bool> right_aligned);
+
+  void add(std::vector<std::string> row);
+  /// A line of dashes.
+  void rule();
+  std::string to_string() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;  // an empty row is a rule
+  std::vector<bool> right_aligned_;
+};
+
+}  // namespace cks::apps

@@ -1,0 +1,226 @@
+#include "cks/train/checkpoint.h"
+
+#include <nlohmann/json.hpp>
+
+#include "cks/core/serialize.h"
+#include "cks/train/number_text_impl.h"
+
+namespace cks {
+namespace {
+
+using Json = nlohmann::json;
+using Metadata = std::map<std::string, std::string>;
+
+constexpr const char* kStateVersion = "1";
+constexpr const char* kModelPrefix = "model.";
+constexpr const char* kTrainingPrefix = "training.";
+constexpr const char* kOptimizerPrefix = "optimizer.";
+
+template <class Body>
+auto with_file_name(const std::string& path, Body&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const StateDictError& error) {
+    throw StateDictError(path + ": " + error.what());
+  } catch (const Error& error) {
+    throw Error(path + ": " + error.what());
+  }
+}
+
+const std::string* find(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? nullptr : &found->second;
+}
+
+/// A field written as JSON. Throws IoError, naming file and field, if it is not that.
+template <class T>
+T read_field(const Metadata& metadata, const std::string& key, const std::string& path,
+             T otherwise = {}) {
+  const std::string* text = find(metadata, key);
+  if (text == nullptr) {
+    return otherwise;
+  }
+  try {
+    return Json::parse(*text).get<T>();
+  } catch (const Json::exception& error) {
+    throw IoError(path + ": field " + key + " is damaged: " + error.what());
+  }
+}
+
+void append_prefixed(NamedTensors& into, const std::string& prefix, const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    into.emplace_back(prefix + name, tensor);
+  }
+}
+
+NamedTensors with_prefix(const NamedTensors& tensors, const std::string& prefix) {
+  NamedTensors found;
+  for (const auto& [name, tensor] : tensors) {
+    if (name.starts_with(prefix)) {
+      found.emplace_back(name.substr(prefix.size()), tensor);
+    }
+  }
+  return found;
+}
+
+// Numbers are text, because JSON has none for infinity and would round.
+Json to_json(const TrainState& state) {
+  return {{"epoch", state.epoch},
+          {"batch", state.batch},
+          {"step", state.step},
+          {"images", state.images},
+          {"seconds", detail::number_text(state.seconds)},
+          {"train_seconds", detail::number_text(state.train_seconds)},
+          {"running_loss_sum", detail::number_text(state.running.loss_sum)},
+          {"running_correct", state.running.correct},
+          {"running_images", state.running.images},
+          {"test_loss", detail::number_text(state.test_loss)},
+          {"test_accuracy", detail::number_text(state.test_accuracy)},
+          {"best_test_accuracy", detail::number_text(state.best_test_accuracy)},
+          {"best_test_loss", detail::number_text(state.best_test_loss)},
+          {"best_epoch", state.best_epoch},
+          {"identity", state.identity},
+          {"conv_plans", state.conv_plans}};
+}
+
+TrainState from_json(const Json& json) {
+  const auto number = [&](const char* name) {
+    double value = 0.0;
+    if (!detail::parse_number(json.at(name).get<std::string>(), value)) {
+      throw IoError(std::string("field ") + name + " is not a number");
+    }
+    return value;
+  };
+  TrainState state;
+  json.at("epoch").get_to(state.epoch);
+  json.at("batch").get_to(state.batch);
+  json.at("step").get_to(state.step);
+  json.at("images").get_to(state.images);
+  state.seconds = number("seconds");
+  state.train_seconds = number("train_seconds");
+  state.running.loss_sum = number("running_loss_sum");
+  json.at("running_correct").get_to(state.running.correct);
+  json.at("running_images").get_to(state.running.images);
+  state.test_loss = number("test_loss");
+  state.test_accuracy = number("test_accuracy");
+  state.best_test_accuracy = number("best_test_accuracy");
+  state.best_test_loss = number("best_test_loss");
+  json.at("best_epoch").get_to(state.best_epoch);
+  json.at("identity").get_to(state.identity);
+  json.at("conv_plans").get_to(state.conv_plans);
+  return state;
+}
+
+/// One line for each field that differs; empty if none does.
+std::string differences(const TextFields& saved, const TextFields& now) {
+  std::string lines;
+  const auto value = [](const TextFields& fields, const std::string& name) {
+    const auto found = fields.find(name);
+    return found == fields.end() ? std::string("(not given)") : found->second;
+  };
+  TextFields all = saved;
+  all.insert(now.begin(), now.end());
+  for (const auto& [name, unused] : all) {
+    const std::string before = value(saved, name);
+    const std::string after = value(now, name);
+    if (before != after) {
+      lines += "\n  " + name + ": " + before + " in the checkpoint, " + after + " now";
+    }
+  }
+  return lines;
+}
+
+}  // namespace
+
+void save_weights(const std::string& path, const Module& model, const CheckpointInfo& info) {
+  Metadata metadata{{"format", "pt"},
+                    {"cks.model", info.model},
+                    {"cks.dataset", info.dataset},
+                    {"cks.class_names", Json(info.class_names).dump()},
+                    {"cks.mean", Json(info.mean).dump()},
+                    {"cks.std", Json(info.std).dump()},
+                    {"cks.input", Json({info.height, info.width, info.channels}).dump()},
+                    {"cks.notes", Json(info.notes).dump()}};
+  save_safetensors(path, model.state_dict(), metadata);
+}
+
+CheckpointInfo read_checkpoint_info(const std::string& path) {
+  const Metadata metadata = load_safetensors(path).metadata;
+  CheckpointInfo info;
+  if (const std::string* model = find(metadata, "cks.model")) {
+    info.model = *model;
+  }
+  if (const std::string* dataset = find(metadata, "cks.dataset")) {
+    info.dataset = *dataset;
+  }
+  info.class_names = read_field<std::vector<std::string>>(metadata, "cks.class_names", path);
+  info.mean = read_field<std::vector<float>>(metadata, "cks.mean", path);
+  info.std = read_field<std::vector<float>>(metadata, "cks.std", path);
+  const auto input = read_field<std::vector<std::int64_t>>(metadata, "cks.input", path, {0, 0, 0});
+  if (input.size() != 3) {
+    throw IoError(path + ": field cks.input is damaged: " + std::to_string(input.size()) +
+                  " numbers, expected height, width, channels");
+  }
+  info.height = input[0];
+  info.width = input[1];
+  info.channels = input[2];
+  info.notes = read_field<TextFields>(metadata, "cks.notes", path);
+  return info;
+}
+
+void load_weights(const std::string& path, Module& model) {
+  const SafetensorsFile file = load_safetensors(path);
+  with_file_name(path, [&] { model.load_state_dict(file.tensors); });
+}
+
+void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
+                      const TrainState& state) {
+  NamedTensors tensors;
+  append_prefixed(tensors, kModelPrefix, model.state_dict());
+  append_prefixed(tensors, kTrainingPrefix, model.training_state());
+  append_prefixed(tensors, kOptimizerPrefix, optimizer.state());
+  save_safetensors(path, tensors,
+                   {{"cks.state_version", kStateVersion}, {"cks.state", to_json(state).dump()}});
+}
+
+TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
+                            const TextFields& identity) {
+  const SafetensorsFile file = load_safetensors(path);
+  const std::string* version = find(file.metadata, "cks.state_version");
+  const std::string* text = find(file.metadata, "cks.state");
+  if (version == nullptr || text == nullptr) {
+    throw IoError(path + " is not a training state (a file of weights alone cannot be resumed)");
+  }
+  if (*version != kStateVersion) {
+    throw IoError(path + " is a training state of version " + *version + ", this program reads " +
+                  kStateVersion);
+  }
+  TrainState state;
+  try {
+    state = from_json(Json::parse(*text));
+  } catch (const Json::exception& error) {
+    throw IoError(path + ": the training state is damaged: " + error.what());
+  } catch (const IoError& error) {
+    throw IoError(path + ": the training state is damaged: " + error.what());
+  }
+  const std::string differing = differences(state.identity, identity);
+  if (!differing.empty()) {
+    throw Error(path + " is the state of another run:" + differing);
+  }
+  const NamedTensors before = model.state_dict();
+  const NamedTensors training_before = model.training_state();
+  with_file_name(path, [&] {
+    model.load_state_dict(with_prefix(file.tensors, kModelPrefix));
+    try {
+      model.load_training_state(with_prefix(file.tensors, kTrainingPrefix));
+      optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
+    } catch (...) {
+      model.load_state_dict(before);
+      model.load_training_state(training_before);
+      throw;
+    }
+  });
+  return state;
+}
+
+}  // namespace cks

@@ -1,0 +1,72 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cks/core/optim/optimizer.h"
+#include "cks/layers/module.h"
+#include "cks/train/metrics.h"
+#include "cks/train/run_folder.h"
+
+namespace cks {
+
+/// What a file of weights says beside the weights, so that they can be used without the flags of
+/// the run that made them.
+struct CheckpointInfo {
+  std::string model;    // name in the registry of models
+  std::string dataset;  // for people
+  std::vector<std::string> class_names;
+  std::vector<float> mean;  // of each channel, in units of x / 255
+  std::vector<float> std;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t channels = 0;
+  TextFields notes;  // for people: epoch, accuracy, version
+};
+
+/// Writes parameters and buffers under PyTorch's names and layouts, with `info` as metadata. The
+/// file is replaced at once or not at all. Throws IoError.
+void save_weights(const std::string& path, const Module& model, const CheckpointInfo& info);
+
+/// Reads what save_weights wrote; a file of somebody else's gives empty fields.
+/// Throws IoError if the file cannot be read or is damaged.
+CheckpointInfo read_checkpoint_info(const std::string& path);
+
+/// Copies the weights of a file into a model with exactly these keys; nothing is changed otherwise.
+/// Throws IoError; StateDictError, naming the file, with all missing, unexpected and mis-shaped
+/// keys.
+void load_weights(const std::string& path, Module& model);
+
+/// Where a training run stands, beside the weights and the optimiser.
+struct TrainState {
+  std::int64_t epoch = 0;  // epochs that are complete
+  std::int64_t batch = 0;  // batches of the epoch after those that are complete
+  std::int64_t step = 0;   // optimiser steps of the whole run
+  std::int64_t images = 0;
+  double seconds = 0.0;        // of the whole run
+  double train_seconds = 0.0;  // of them in training steps
+  RunningMetrics running;      // of the epoch that has begun
+  double test_loss = 0.0;      // after the last complete epoch
+  double test_accuracy = 0.0;
+  double best_test_accuracy = 0.0;
+  double best_test_loss = 0.0;
+  std::int64_t best_epoch = 0;  // 0: none yet
+  /// What a resumed run must share with the one that was saved: model, dataset, optimiser, ...
+  TextFields identity;
+  /// The convolution plans of the first step, by module, pass and problem.
+  TextFields conv_plans;
+};
+
+/// Writes everything that a resume needs into one file: weights, optimiser, `state`. The file is
+/// replaced at once or not at all. Throws IoError.
+void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
+                      const TrainState& state);
+
+/// Reads it back into a model and an optimiser. Nothing is changed if anything does not fit.
+/// Throws IoError for a damaged file or one of another version; Error, listing every field of
+/// `identity` that differs; StateDictError or Error for keys of model or optimiser that do not
+///         fit.
+TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
+                            const TextFields& identity);
+
+}  // namespace cks

@@ -1,0 +1,141 @@
+#include "cks/train/metrics.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace cks {
+namespace {
+
+std::vector<std::int64_t> label_values(const char* operation, const Tensor& logits,
+                                       const Tensor& labels) {
+  if (logits.rank() != 2 || labels.rank() != 1 || labels.size(0) != logits.size(0)) {
+    throw ShapeError(std::string(operation) +
+                     ": logits must be [N,classes] and labels [N], got logits " +
+                     logits.shape().to_string() + ", labels " + labels.shape().to_string());
+  }
+  if (labels.dtype() != DType::int64 && labels.dtype() != DType::int32) {
+    throw DtypeError(std::string(operation) + ": labels must be int64 or int32, got " +
+                     name_of(labels.dtype()));
+  }
+  return labels.to(DType::int64).to_vector<std::int64_t>();
+}
+
+}  // namespace
+
+std::vector<std::int64_t> predicted_classes(const Tensor& logits) {
+  if (logits.rank() != 2 || logits.size(1) < 1) {
+    throw ShapeError("predicted_classes: logits must be [N,classes], got " +
+                     logits.shape().to_string());
+  }
+  const std::vector<float> values = logits.detach().to(DType::float32).to_vector<float>();
+  const std::int64_t classes = logits.size(1);
+  std::vector<std::int64_t> predicted(static_cast<std::size_t>(logits.size(0)));
+  for (std::size_t row = 0; row < predicted.size(); ++row) {
+    const auto begin = values.begin() + static_cast<std::int64_t>(row) * classes;
+    predicted[row] = std::max_element(begin, begin + classes) - begin;
+  }
+  return predicted;
+}
+
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+  const std::vector<std::int64_t> truth = label_values("count_correct", logits, labels);
+  const std::vector<std::int64_t> predicted = predicted_classes(logits);
+  std::int64_t correct = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    correct += predicted[i] == truth[i] ? 1 : 0;
+  }
+  return correct;
+}
+
+ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
+  if (classes < 1) {
+    throw ShapeError("ConfusionMatrix: classes must be at least 1, got " + std::to_string(classes));
+  }
+  counts_.assign(static_cast<std::size_t>(classes * classes), 0);
+}
+
+void ConfusionMatrix::add(const Tensor& logits, const Tensor& labels) {
+  const std::vector<std::int64_t> truth = label_values("ConfusionMatrix::add", logits, labels);
+  if (logits.size(1) != classes_) {
+    throw ShapeError("ConfusionMatrix::add: logits have " + std::to_string(logits.size(1)) +
+                     " classes, the matrix " + std::to_string(classes_));
+  }
+  const std::vector<std::int64_t> predicted = predicted_classes(logits);
+  for (const std::int64_t label : truth) {
+    if (label < 0 || label >= classes_) {
+      throw Error("ConfusionMatrix::add: label " + std::to_string(label) + " is outside [0, " +
+                  std::to_string(classes_) + ")");
+    }
+  }
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    ++counts_[static_cast<std::size_t>(truth[i] * classes_ + predicted[i])];
+  }
+}
+
+std::int64_t ConfusionMatrix::at(std::int64_t truth, std::int64_t predicted) const {
+  if (truth < 0 || truth >= classes_ || predicted < 0 || predicted >= classes_) {
+    throw ShapeError("ConfusionMatrix::at: (" + std::to_string(truth) + ", " +
+                     std::to_string(predicted) + ") is outside " + std::to_string(classes_) +
+                     " classes");
+  }
+  return counts_[static_cast<std::size_t>(truth * classes_ + predicted)];
+}
+
+std::int64_t ConfusionMatrix::total() const {
+  std::int64_t total = 0;
+  for (const std::int64_t count : counts_) {
+    total += count;
+  }
+  return total;
+}
+
+std::int64_t ConfusionMatrix::correct() const {
+  std::int64_t correct = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) {
+    correct += at(c, c);
+  }
+  return correct;
+}
+
+double ConfusionMatrix::accuracy() const {
+  const std::int64_t images = total();
+  return images == 0 ? 0.0 : static_cast<double>(correct()) / static_cast<double>(images);
+}
+
+std::string ConfusionMatrix::to_csv() const {
+  std::string csv = "truth";
+  for (std::int64_t c = 0; c < classes_; ++c) {
+    csv += "," + std::to_string(c);
+  }
+  for (std::int64_t truth = 0; truth < classes_; ++truth) {
+    csv += "\n" + std::to_string(truth);
+    for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
+      csv += "," + std::to_string(at(truth, predicted));
+    }
+  }
+  return csv + "\n";
+}
+
+void RunningMetrics::add(double mean_loss_of_batch, std::int64_t correct_in_batch,
+                         std::int64_t batch_images) {
+  loss_sum += mean_loss_of_batch * static_cast<double>(batch_images);
+  correct += correct_in_batch;
+  images += batch_images;
+}
+
+double RunningMetrics::mean_loss() const {
+  return images == 0 ? 0.0 : loss_sum / static_cast<double>(images);
+}
+
+double RunningMetrics::accuracy() const {
+  return images == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(images);
+}
+
+std::int64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{1024} * usage.ru_maxrss;  // Linux counts KiB
+}
+
+}  // namespace cks

@@ -1,0 +1,60 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+/// Index of the largest logit of each row.
+///
+/// Shapes  logits [N,classes]; N values come back.
+/// Throws  ShapeError unless the rank is 2.
+std::vector<std::int64_t> predicted_classes(const Tensor& logits);
+
+/// How many rows of `logits` have their largest value at the label.
+///
+/// Shapes  logits [N,classes], labels [N] (int64 or int32).
+/// Throws  ShapeError, DtypeError.
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
+
+/// Counts of (truth, prediction) pairs.
+class ConfusionMatrix {
+ public:
+  /// Throws ShapeError if classes < 1.
+  explicit ConfusionMatrix(std::int64_t classes);
+
+  /// Adds a batch. Throws ShapeError, DtypeError; Error for a label outside [0, classes).
+  void add(const Tensor& logits, const Tensor& labels);
+  std::int64_t at(std::int64_t truth, std::int64_t predicted) const;
+  std::int64_t classes() const { return classes_; }
+  std::int64_t total() const;
+  std::int64_t correct() const;
+  /// correct() / total(); 0 when empty.
+  double accuracy() const;
+  /// A header row of predicted classes, then one row for each true class.
+  std::string to_csv() const;
+
+ private:
+  std::int64_t classes_;
+  std::vector<std::int64_t> counts_;
+};
+
+/// Sums of a running epoch: losses are weighted by the number of images, so that a smaller last
+/// batch counts for what it holds.
+struct RunningMetrics {
+  double loss_sum = 0.0;  // sum over images of the mean loss of their batch
+  std::int64_t correct = 0;
+  std::int64_t images = 0;
+
+  void add(double mean_loss, std::int64_t correct_in_batch, std::int64_t batch_images);
+  /// 0 before the first batch.
+  double mean_loss() const;
+  double accuracy() const;
+};
+
+/// Most bytes of memory that this process has held so far (its peak resident set).
+std::int64_t peak_resident_bytes();
+
+}  // namespace cks

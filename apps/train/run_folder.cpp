@@ -1,0 +1,181 @@
+#include "cks/train/run_folder.h"
+
+#include <array>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <system_error>
+
+#include "cks/core/file.h"
+#include "cks/train/number_text_impl.h"
+
+namespace cks {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMetricsHeader =
+    "epoch,step,seconds,train_loss,train_acc,test_loss,test_acc,lr,images_per_s,peak_mib";
+
+// Any of these makes a folder the folder of a run.
+constexpr std::array kRunFiles = {"config.json",      "metrics.csv",
+                                  "summary.json",     "last.state.safetensors",
+                                  "last.safetensors", "best.safetensors"};
+
+std::string absolute(const std::string& path) {
+  std::error_code ignored;
+  return fs::absolute(path, ignored).lexically_normal().string();
+}
+
+std::string format_row(const EpochMetrics& row) {
+  std::string text = std::to_string(row.epoch) + "," + std::to_string(row.step);
+  for (const double value :
+       {row.seconds, row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy,
+        row.learning_rate, row.images_per_second, row.peak_mib}) {
+    text += "," + detail::number_text(value);
+  }
+  return text + "\n";
+}
+
+bool parse_row(const std::string& line, EpochMetrics& row) {
+  std::array<double, 10> values{};
+  std::istringstream cells(line);
+  std::string cell;
+  for (double& value : values) {
+    if (!std::getline(cells, cell, ',') || !detail::parse_number(cell, value)) {
+      return false;
+    }
+  }
+  row = {.epoch = static_cast<std::int64_t>(values[0]),
+         .step = static_cast<std::int64_t>(values[1]),
+         .seconds = values[2],
+         .train_loss = values[3],
+         .train_accuracy = values[4],
+         .test_loss = values[5],
+         .test_accuracy = values[6],
+         .learning_rate = values[7],
+         .images_per_second = values[8],
+         .peak_mib = values[9]};
+  return true;
+}
+
+}  // namespace
+
+bool RunFolder::holds_run(const std::string& path) {
+  for (const char* name : kRunFiles) {
+    std::error_code ignored;
+    if (fs::exists(fs::path(path) / name, ignored)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+RunFolder RunFolder::create(const std::string& path) {
+  if (holds_run(path)) {
+    throw IoError("output folder " + path + " already holds a run (absolute: " + absolute(path) +
+                  "); give another --output-dir, or continue it with --resume " + path);
+  }
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (failure || !fs::is_directory(path)) {
+    throw IoError("output folder " + path + " cannot be made (absolute: " + absolute(path) +
+                  "): " + (failure ? failure.message() : "it is not a folder"));
+  }
+  RunFolder folder(path);
+  folder.append("run.log", "");  // finds out now, not after an hour of training
+  return folder;
+}
+
+RunFolder RunFolder::open(const std::string& path) {
+  if (!holds_run(path)) {
+    throw IoError("folder " + path + " holds no run to resume (absolute: " + absolute(path) + ")");
+  }
+  RunFolder folder(path);
+  folder.append("run.log", "");
+  return folder;
+}
+
+std::string RunFolder::file(const std::string& name) const {
+  return (fs::path(path_) / name).string();
+}
+
+bool RunFolder::has_state() const {
+  std::error_code ignored;
+  return fs::exists(state_file(), ignored);
+}
+
+bool RunFolder::has_config() const {
+  std::error_code ignored;
+  return fs::exists(config_file(), ignored);
+}
+
+ConfigSections RunFolder::read_config() const {
+  std::ifstream in(config_file());
+  if (!in) {
+    throw IoError("cannot read " + config_file());
+  }
+  try {
+    return nlohmann::json::parse(in).get<ConfigSections>();
+  } catch (const nlohmann::json::exception& error) {
+    throw IoError(config_file() + " is not what a run writes: " + error.what());
+  }
+}
+
+void RunFolder::write_config(const ConfigSections& sections) const {
+  write_file_atomically(config_file(), nlohmann::json(sections).dump(2) + "\n");
+}
+
+void RunFolder::append(const std::string& name, const std::string& text) const {
+  std::ofstream out(file(name), std::ios::app | std::ios::binary);
+  out << text;
+  out.flush();
+  if (!out) {
+    throw IoError("cannot write " + file(name) + " (absolute: " + absolute(file(name)) +
+                  "): the folder is not writable or the disk is full");
+  }
+}
+
+void RunFolder::append_metrics(const EpochMetrics& row) const {
+  std::error_code failure;
+  const auto size = fs::file_size(metrics_file(), failure);
+  const bool is_new = failure || size == 0;
+  append("metrics.csv", (is_new ? std::string(kMetricsHeader) + "\n" : "") + format_row(row));
+}
+
+std::vector<EpochMetrics> RunFolder::read_metrics() const {
+  std::vector<EpochMetrics> rows;
+  std::ifstream in(metrics_file());
+  std::string line;
+  std::getline(in, line);
+  while (std::getline(in, line)) {
+    EpochMetrics row;
+    if (!in.eof() && parse_row(line, row)) {  // a line without its end was cut off
+      rows.push_back(row);
+    }
+  }
+  return rows;
+}
+
+void RunFolder::truncate_metrics(std::int64_t last_epoch) const {
+  std::string text = std::string(kMetricsHeader) + "\n";
+  for (const EpochMetrics& row : read_metrics()) {
+    if (row.epoch <= last_epoch) {
+      text += format_row(row);
+    }
+  }
+  write_file_atomically(metrics_file(), text);
+}
+
+void RunFolder::log(const std::string& line) const {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  std::array<char, 32> stamp{};
+  std::strftime(stamp.data(), stamp.size(), "%Y-%m-%d %H:%M:%S", &parts);
+  append("run.log", std::string(stamp.data()) + "  " + line + "\n");
+}
+
+}  // namespace cks

@@ -1,0 +1,86 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cks/core/error.h"
+
+namespace cks {
+
+/// One row of metrics.csv: an epoch.
+struct EpochMetrics {
+  std::int64_t epoch = 0;  // from 1
+  std::int64_t step = 0;   // of the whole run, at the end of the epoch
+  double seconds = 0.0;    // since the run began, pauses between resumes left out
+  double train_loss = 0.0;
+  double train_accuracy = 0.0;
+  double test_loss = 0.0;
+  double test_accuracy = 0.0;
+  double learning_rate = 0.0;  // of the epoch's last step
+  double images_per_second = 0.0;
+  double peak_mib = 0.0;  // peak resident memory of the process
+
+  friend bool operator==(const EpochMetrics&, const EpochMetrics&) = default;
+};
+
+/// Text by name, in order; becomes one JSON object.
+using TextFields = std::map<std::string, std::string>;
+/// Objects by name: the sections of config.json ("flags", "build", ...).
+using ConfigSections = std::map<std::string, TextFields>;
+
+/// The folder that holds everything a run writes:
+///
+///   config.json     flags, version, build, device, data, convolution plans
+///   run.log         what was said, line by line
+///   metrics.csv     a row for each epoch
+///   best.safetensors, last.safetensors    weights, for PyTorch and predictions
+///   last.state.safetensors                everything that a resume needs
+///   summary.json    the result, once the run has ended
+///
+/// Files are written to a temporary name and renamed, except run.log and metrics.csv, which grow.
+class RunFolder {
+ public:
+  /// Makes the folder for a new run. Throws IoError, saying how to go on, if it already holds a
+  /// run, or if it cannot be made or written to.
+  static RunFolder create(const std::string& path);
+  /// Opens the folder of a run that was begun. Throws IoError if it holds none.
+  static RunFolder open(const std::string& path);
+  /// True if the folder holds files of a run.
+  static bool holds_run(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  /// Path of a file in the folder.
+  std::string file(const std::string& name) const;
+  std::string config_file() const { return file("config.json"); }
+  std::string metrics_file() const { return file("metrics.csv"); }
+  std::string summary_file() const { return file("summary.json"); }
+  std::string log_file() const { return file("run.log"); }
+  std::string best_file() const { return file("best.safetensors"); }
+  std::string last_file() const { return file("last.safetensors"); }
+  std::string state_file() const { return file("last.state.safetensors"); }
+  bool has_state() const;
+  bool has_config() const;
+
+  /// The whole of config.json; write_config replaces it.
+  ConfigSections read_config() const;
+  void write_config(const ConfigSections& sections) const;
+
+  /// Appends a row, after the header if the file is new. Throws IoError.
+  void append_metrics(const EpochMetrics& row) const;
+  std::vector<EpochMetrics> read_metrics() const;
+  /// Drops the rows of later epochs and a half-written last line: a resumed run writes them anew.
+  void truncate_metrics(std::int64_t last_epoch) const;
+
+  /// Appends a line with the time of day. Throws IoError.
+  void log(const std::string& line) const;
+
+ private:
+  explicit RunFolder(std::string path) : path_(std::move(path)) {}
+  void append(const std::string& name, const std::string& text) const;
+
+  std::string path_;
+};
+
+}  // namespace cks

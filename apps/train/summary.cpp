@@ -1,0 +1,28 @@
+#include <nlohmann/json.hpp>
+
+#include "cks/core/file.h"
+#include "cks/train/trainer.h"
+
+namespace cks {
+
+void write_summary(const std::string& path, const TrainSummary& summary, const TextFields& extra) {
+  nlohmann::ordered_json json;
+  json["test_accuracy"] = summary.test_accuracy;
+  json["test_loss"] = summary.test_loss;
+  json["best_test_accuracy"] = summary.best_test_accuracy;
+  json["best_epoch"] = summary.best_epoch;
+  json["epochs"] = summary.epochs;
+  json["steps"] = summary.steps;
+  json["seconds"] = summary.seconds;
+  json["images_per_second"] = summary.images_per_second;
+  json["device"] = summary.device;
+  json["peak_resident_bytes"] = summary.peak_resident_bytes;
+  json["peak_tensor_bytes"] = summary.peak_tensor_bytes;
+  json["interrupted"] = summary.interrupted;
+  for (const auto& [name, value] : extra) {
+    json[name] = value;
+  }
+  write_file_atomically(path, json.dump(2) + "\n");
+}
+
+}  // namespace cks

@@ -1,0 +1,475 @@
+#include "cks/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "cks/core/autograd.h"
+#include "cks/core/ops.h"
+#include "cks/core/optim/clip_grad_norm.h"
+#include "cks/core/storage.h"
+#include "cks/train/diagnose_impl.h"
+#include "cks/train/number_text_impl.h"
+
+namespace cks {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// One line for each plan, as config.json and the checkpoint keep it.
+std::string plan_key(const ConvRecord& record) {
+  return record.module_path + " " + kernels::name_of(record.pass) + ", " +
+         kernels::to_string(record.problem);
+}
+
+/// Adds sums of the same convolution together.
+void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from) {
+  for (const ConvRecord& record : from) {
+    const auto same = std::find_if(into.begin(), into.end(), [&](const ConvRecord& other) {
+      return other.pass == record.pass && other.module_path == record.module_path &&
+             other.problem == record.problem && other.plan.to_string() == record.plan.to_string();
+    });
+    if (same == into.end()) {
+      into.push_back(record);
+      continue;
+    }
+    same->calls += record.calls;
+    same->executed += record.executed;
+    same->exact += record.exact;
+    same->plain += record.plain;
+    same->seconds += record.seconds;
+  }
+}
+
+Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& batch,
+                 double label_smoothing) {
+  return loss ? loss(output, batch)
+              : cross_entropy(output, batch.labels, {.label_smoothing = label_smoothing});
+}
+
+Device device_of(const Module& model) {
+  const NamedTensors parameters = model.named_parameters();
+  return parameters.empty() ? Device::cpu() : parameters.front().second.device();
+}
+
+Batch on_device(Batch batch, Device device) {
+  batch.images = batch.images.to(device);
+  batch.labels = batch.labels.to(device);
+  return batch;
+}
+
+/// Images [first, last) of a batch; shares memory.
+Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
+  return {.images = batch.images.slice(first, last),
+          .labels = batch.labels.slice(first, last),
+          .count = last - first,
+          .epoch = batch.epoch,
+          .index = batch.index,
+          .indices = {batch.indices.begin() + first, batch.indices.begin() + last}};
+}
+
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, Module& model, Optimizer& optimizer,
+          const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
+          const TrainCallbacks& callbacks)
+      : options_(options),
+        model_(model),
+        optimizer_(optimizer),
+        schedule_(optimizer, lr_factor),
+        train_loader_(train_loader),
+        test_loader_(test_loader),
+        callbacks_(callbacks),
+        parameters_(model.parameters()),
+        device_(device_of(model)) {
+    check_options();
+    state_.identity = identity();
+  }
+
+  TrainSummary run();
+
+ private:
+  void check_options() const;
+  TextFields identity() const;
+  void resume();
+  void train_epoch();
+  std::optional<Batch> next_batch();
+  void step(const Batch& batch);
+  void finish_epoch();
+  void save();
+  void note_plans(const std::vector<ConvRecord>& records);
+  void report_step(double loss, double norm, std::int64_t images);
+  bool should_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
+  bool at_step_limit() const { return options_.max_steps > 0 && state_.step >= options_.max_steps; }
+  void note(const std::string& text) const {
+    if (callbacks_.on_note) {
+      callbacks_.on_note(text);
+    }
+  }
+  double elapsed() const { return seconds_before_ + seconds_since(begin_); }
+
+  const TrainOptions& options_;
+  Module& model_;
+  Optimizer& optimizer_;
+  LrSchedule schedule_;
+  DataLoader& train_loader_;
+  DataLoader& test_loader_;
+  const TrainCallbacks& callbacks_;
+  const std::vector<Tensor> parameters_;
+  const Device device_;
+
+  TrainState state_;
+  TrainSummary summary_;
+  Batch only_batch_;  // of overfit_batch
+  Clock::time_point begin_ = Clock::now();
+  double seconds_before_ = 0.0;
+  double learning_rate_ = 0.0;
+  bool stopped_ = false;
+  bool plans_noted_ = false;
+  // Of this process, for rates.
+  double step_seconds_ = 0.0;
+  double epoch_step_seconds_ = 0.0;
+  double last_test_seconds_ = 0.0;
+  std::int64_t steps_here_ = 0;
+  std::int64_t epoch_images_ = 0;
+};
+
+void Trainer::check_options() const {
+  const auto require = [](bool holds, const char* name, const std::string& got, const char* what) {
+    if (!holds) {
+      throw Error(std::string("fit: ") + name + " is " + got + ", must be " + what);
+    }
+  };
+  const auto text = [](auto value) { return detail::number_text(value); };
+  require(options_.epochs >= 1, "epochs", text(options_.epochs), "at least 1");
+  require(options_.label_smoothing >= 0.0 && options_.label_smoothing < 1.0, "label_smoothing",
+          text(options_.label_smoothing), "in [0, 1)");
+  require(options_.clip_grad_norm >= 0.0, "clip_grad_norm", text(options_.clip_grad_norm),
+          "at least 0");
+  require(options_.accumulation >= 1, "accumulation", text(options_.accumulation), "at least 1");
+  require(options_.max_steps >= 0, "max_steps", text(options_.max_steps), "at least 0");
+  require(options_.save_every_epochs >= 0, "save_every_epochs", text(options_.save_every_epochs),
+          "at least 0");
+  require(options_.save_every_steps >= 0, "save_every_steps", text(options_.save_every_steps),
+          "at least 0");
+  if (parameters_.empty()) {
+    throw Error("fit: the model has no parameters to train");
+  }
+}
+
+TextFields Trainer::identity() const {
+  TextFields fields = options_.identity;
+  fields["batch size"] = std::to_string(train_loader_.options().batch_size);
+  fields["training images"] = std::to_string(train_loader_.dataset().size());
+  fields["shuffle seed"] = std::to_string(train_loader_.options().seed);
+  fields["learning rate"] = detail::number_text(optimizer_.initial_learning_rate());
+  fields["label smoothing"] = detail::number_text(options_.label_smoothing);
+  fields["clip grad norm"] = detail::number_text(options_.clip_grad_norm);
+  fields["accumulation"] = std::to_string(options_.accumulation);
+  fields["overfit batch"] = options_.overfit_batch ? "true" : "false";
+  return fields;
+}
+
+void Trainer::resume() {
+  const RunFolder& folder = *options_.folder;
+  if (!folder.has_state()) {
+    note("no checkpoint in " + folder.path() + " yet: starting at the first step");
+    folder.truncate_metrics(0);
+    return;
+  }
+  state_ = load_train_state(folder.state_file(), model_, optimizer_, state_.identity);
+  schedule_.set_step(state_.step);
+  folder.truncate_metrics(state_.epoch);
+  seconds_before_ = state_.seconds;
+  note("resumed " + folder.state_file() + ": " + std::to_string(state_.epoch) + " epochs and " +
+       std::to_string(state_.batch) + " batches are done");
+}
+
+TrainSummary Trainer::run() {
+  if (options_.folder != nullptr) {
+    if (options_.resume) {
+      resume();
+    }
+    if (!options_.resume || !options_.folder->has_state()) {
+      save();  // from now on there is always a state to come back to
+    }
+  }
+  begin_ = Clock::now();
+  while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit()) {
+    train_epoch();
+    if (!stopped_) {
+      finish_epoch();
+    }
+  }
+  if (options_.folder != nullptr) {
+    save();
+  }
+  summary_.test_accuracy = state_.test_accuracy;
+  summary_.test_loss = state_.test_loss;
+  summary_.best_test_accuracy = state_.best_test_accuracy;
+  summary_.best_epoch = state_.best_epoch;
+  summary_.epochs = state_.epoch;
+  summary_.steps = state_.step;
+  summary_.seconds = elapsed();
+  summary_.images_per_second =
+      state_.train_seconds > 0.0 ? static_cast<double>(state_.images) / state_.train_seconds : 0.0;
+  summary_.device = device_.to_string();
+  summary_.peak_resident_bytes = peak_resident_bytes();
+  summary_.peak_tensor_bytes = memory_stats(device_).peak;
+  summary_.interrupted = stopped_ && state_.epoch < options_.epochs;
+  return summary_;
+}
+
+std::optional<Batch> Trainer::next_batch() {
+  if (!options_.overfit_batch) {
+    return train_loader_.next();
+  }
+  if (!only_batch_.images.defined()) {
+    only_batch_ = train_loader_.make_batch(0, 0);
+  }
+  return state_.batch < train_loader_.batches_per_epoch() ? std::optional(only_batch_)
+                                                          : std::nullopt;
+}
+
+void Trainer::train_epoch() {
+  model_.train();
+  epoch_step_seconds_ = 0.0;
+  epoch_images_ = 0;
+  std::optional<ConvRecorder> recorder;
+  if (options_.record_convolutions || !plans_noted_) {
+    recorder.emplace();
+  }
+  const auto keep_records = [&] {
+    if (recorder) {
+      merge_records(summary_.convolutions, recorder->records());
+      recorder.reset();
+    }
+  };
+  if (!options_.overfit_batch) {
+    train_loader_.seek(state_.epoch, state_.batch);
+  }
+  while (std::optional<Batch> batch = next_batch()) {
+    step(on_device(*std::move(batch), device_));
+    if (recorder) {
+      ++summary_.recorded_steps;
+      if (!plans_noted_) {
+        note_plans(recorder->records());
+      }
+      if (!options_.record_convolutions) {
+        keep_records();
+      }
+    }
+    if (should_stop()) {
+      stopped_ = true;
+      break;
+    }
+    if (at_step_limit()) {
+      break;
+    }
+    if (options_.folder != nullptr && options_.save_every_steps > 0 &&
+        state_.step % options_.save_every_steps == 0) {
+      save();
+    }
+  }
+  keep_records();
+}
+
+void Trainer::step(const Batch& batch) {
+  const Clock::time_point begin = Clock::now();
+  const std::int64_t images = batch.images.size(0);
+  const std::int64_t pieces = std::min(options_.accumulation, images);
+  learning_rate_ = optimizer_.learning_rate();
+
+  RunningMetrics sums;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    const std::int64_t first = images * piece / pieces;
+    const std::int64_t last = images * (piece + 1) / pieces;
+    const Batch part = pieces == 1 ? batch : part_of(batch, first, last);
+    const Tensor output = model_(part.images);
+    const Tensor loss = mean_loss(options_.loss, output, part, options_.label_smoothing);
+    const double value = loss.item();
+    if (!std::isfinite(value)) {
+      throw NonFiniteError(detail::describe_bad_loss({state_.step + 1, learning_rate_, value},
+                                                     model_, part.images, parameters_));
+    }
+    if (piece == 0) {
+      optimizer_.zero_grad();
+    }
+    const double share = static_cast<double>(last - first) / static_cast<double>(images);
+    (pieces == 1 ? loss : loss * share).backward();
+    sums.add(value, options_.loss ? 0 : count_correct(output, part.labels), last - first);
+  }
+  const bool clips = options_.clip_grad_norm > 0.0;
+  const ClippedNorm gradient = clip_grad_norm(
+      parameters_, clips ? options_.clip_grad_norm : std::numeric_limits<double>::max());
+  const double norm = gradient.norm.item();
+  if (!std::isfinite(norm)) {
+    throw NonFiniteError(detail::describe_bad_gradient(
+        {state_.step + 1, learning_rate_, sums.mean_loss()}, model_, norm));
+  }
+  optimizer_.step(clips ? gradient.factor : Tensor());
+  schedule_.step();
+
+  const double seconds = seconds_since(begin);
+  state_.running.add(sums.mean_loss(), sums.correct, images);
+  ++state_.step;
+  ++state_.batch;
+  state_.images += images;
+  state_.train_seconds += seconds;
+  ++steps_here_;
+  step_seconds_ += seconds;
+  epoch_step_seconds_ += seconds;
+  epoch_images_ += images;
+  report_step(sums.mean_loss(), norm, images);
+}
+
+void Trainer::report_step(double loss, double norm, std::int64_t images) {
+  if (!callbacks_.on_step) {
+    return;
+  }
+  const std::int64_t per_epoch = train_loader_.batches_per_epoch();
+  const double mean_seconds = step_seconds_ / static_cast<double>(steps_here_);
+  const std::int64_t epochs_left = options_.epochs - state_.epoch;
+  const std::int64_t steps_left = epochs_left * per_epoch - state_.batch;
+  callbacks_.on_step({.epoch = state_.epoch + 1,
+                      .epochs = options_.epochs,
+                      .step = state_.batch,
+                      .steps_per_epoch = per_epoch,
+                      .global_step = state_.step,
+                      .images = images,
+                      .batch_loss = loss,
+                      .loss = state_.running.mean_loss(),
+                      .accuracy = state_.running.accuracy(),
+                      .learning_rate = learning_rate_,
+                      .gradient_norm = norm,
+                      .images_per_second = static_cast<double>(epoch_images_) / epoch_step_seconds_,
+                      .seconds_left = static_cast<double>(steps_left) * mean_seconds +
+                                      static_cast<double>(epochs_left) * last_test_seconds_});
+}
+
+void Trainer::finish_epoch() {
+  const Clock::time_point begin = Clock::now();
+  const Evaluation test = evaluate(model_, test_loader_, options_.loss);
+  last_test_seconds_ = seconds_since(begin);
+  ++state_.epoch;
+  state_.batch = 0;
+  state_.test_loss = test.loss;
+  state_.test_accuracy = test.accuracy;
+  // A loss of one's own has no accuracy: there the lowest loss is best.
+  const bool is_best =
+      state_.best_epoch == 0 || (options_.loss ? test.loss < state_.best_test_loss
+                                               : test.accuracy > state_.best_test_accuracy);
+  if (is_best) {
+    state_.best_epoch = state_.epoch;
+    state_.best_test_accuracy = test.accuracy;
+    state_.best_test_loss = test.loss;
+  }
+  const EpochEvent event{
+      .metrics = {.epoch = state_.epoch,
+                  .step = state_.step,
+                  .seconds = elapsed(),
+                  .train_loss = state_.running.mean_loss(),
+                  .train_accuracy = state_.running.accuracy(),
+                  .test_loss = test.loss,
+                  .test_accuracy = test.accuracy,
+                  .learning_rate = learning_rate_,
+                  .images_per_second =
+                      epoch_step_seconds_ > 0.0
+                          ? static_cast<double>(epoch_images_) / epoch_step_seconds_
+                          : 0.0,
+                  .peak_mib = static_cast<double>(peak_resident_bytes()) / (1024.0 * 1024.0)},
+      .epochs = options_.epochs,
+      .is_best = is_best};
+  state_.running = {};
+  if (options_.folder != nullptr) {
+    // The state goes last: a run that dies in between does this epoch again, and the same way.
+    options_.folder->append_metrics(event.metrics);
+    if (is_best) {
+      detail::require_finite(model_, state_.step);
+      CheckpointInfo info = options_.info;
+      info.notes["epoch"] = std::to_string(state_.epoch);
+      info.notes["test_accuracy"] = detail::number_text(test.accuracy);
+      save_weights(options_.folder->best_file(), model_, info);
+    }
+    if (options_.save_every_epochs > 0 && state_.epoch % options_.save_every_epochs == 0 &&
+        state_.epoch < options_.epochs) {
+      save();
+    }
+  }
+  if (callbacks_.on_epoch) {
+    callbacks_.on_epoch(event);
+  }
+  stopped_ = stopped_ || should_stop();
+}
+
+void Trainer::save() {
+  detail::require_finite(model_, state_.step);
+  state_.seconds = elapsed();
+  save_train_state(options_.folder->state_file(), model_, optimizer_, state_);
+  CheckpointInfo info = options_.info;
+  info.notes["epoch"] = std::to_string(state_.epoch);
+  info.notes["step"] = std::to_string(state_.step);
+  if (state_.epoch > 0) {
+    info.notes["test_accuracy"] = detail::number_text(state_.test_accuracy);
+  }
+  save_weights(options_.folder->last_file(), model_, info);
+}
+
+void Trainer::note_plans(const std::vector<ConvRecord>& records) {
+  plans_noted_ = true;
+  TextFields plans;
+  for (const ConvRecord& record : records) {
+    plans[plan_key(record)] = record.plan.to_string();
+  }
+  for (const auto& [key, plan] : state_.conv_plans) {
+    const auto now = plans.find(key);
+    if (now != plans.end() && now->second != plan) {
+      note("convolution " + key + " ran with \"" + plan + "\" before, runs with \"" + now->second +
+           "\" now (another kind of processor?): results may differ in their last bits");
+    }
+  }
+  state_.conv_plans.merge(plans);
+  if (options_.folder != nullptr) {
+    ConfigSections config =
+        options_.folder->has_config() ? options_.folder->read_config() : ConfigSections{};
+    config["conv_plans"] = state_.conv_plans;
+    options_.folder->write_config(config);
+  }
+}
+
+}  // namespace
+
+TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimizer,
+                 const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
+                 const TrainCallbacks& callbacks) {
+  return Trainer(options, model, optimizer, lr_factor, train_loader, test_loader, callbacks).run();
+}
+
+Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
+  struct ModeScope {
+    Module& model;
+    bool was_training = model.training();
+    ~ModeScope() { model.train(was_training); }
+  };
+  const ModeScope scope{model};
+  model.eval();
+  const NoGradGuard no_grad;
+  const Device device = device_of(model);
+  RunningMetrics sums;
+  for (const Batch& batch : loader.epoch(0)) {
+    const Batch moved = on_device(batch, device);
+    const Tensor output = model(moved.images);
+    sums.add(mean_loss(loss, output, moved, 0.0).item(),
+             loss ? 0 : count_correct(output, moved.labels), moved.images.size(0));
+  }
+  return {.loss = sums.mean_loss(), .accuracy = sums.accuracy(), .images = sums.images};
+}
+
+}  // namespace cks

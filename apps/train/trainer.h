@@ -1,0 +1,133 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cks/core/conv_report.h"
+#include "cks/core/optim/lr_schedule.h"
+#include "cks/core/optim/optimizer.h"
+#include "cks/datasets/data_loader.h"
+#include "cks/layers/module.h"
+#include "cks/train/checkpoint.h"
+#include "cks/train/metrics.h"
+#include "cks/train/run_folder.h"
+
+namespace cks {
+
+/// A loss or gradient is not finite. The message names the step, learning rate, gradient norm and
+/// the first module whose output (or parameter whose gradient) is bad.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The mean loss of a batch; a tensor of one element on the tape.
+using LossFunction = std::function<Tensor(const Tensor& output, const Batch& batch)>;
+
+struct TrainOptions {
+  std::int64_t epochs = 10;
+  double label_smoothing = 0.0;   // of the default loss, in training only
+  double clip_grad_norm = 0.0;    // 0: gradients are not clipped
+  std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
+  LossFunction loss;              // empty: cross-entropy from logits
+
+  bool overfit_batch = false;  // train on the first batch of the first epoch alone
+  std::int64_t max_steps = 0;  // end the run after so many steps in all; 0: no limit
+
+  /// Where files go; null: nothing is written. Its config.json is the caller's, fit() adds the
+  /// section "conv_plans".
+  const RunFolder* folder = nullptr;
+  std::int64_t save_every_epochs = 1;  // the last checkpoint; 0: only when the run ends
+  std::int64_t save_every_steps = 0;   // and within epochs; 0: never
+  CheckpointInfo info;                 // metadata of the files of weights
+  /// What a resumed run must share with the one that was saved (model, dataset, optimiser ...).
+  /// fit() adds what it knows itself: batch size, seed, learning rate and its own options. A
+  /// schedule is a function and cannot be compared: name it here.
+  TextFields identity;
+  /// Continue from the folder's last.state.safetensors, if there is one.
+  bool resume = false;
+
+  /// Record every convolution of the run; otherwise only those of the first step.
+  bool record_convolutions = false;
+};
+
+/// After a step. Loss and accuracy are those of the epoch so far.
+struct StepEvent {
+  std::int64_t epoch = 0;  // from 1
+  std::int64_t epochs = 0;
+  std::int64_t step = 0;  // of this epoch, from 1
+  std::int64_t steps_per_epoch = 0;
+  std::int64_t global_step = 0;
+  std::int64_t images = 0;  // of this step
+  double batch_loss = 0.0;
+  double loss = 0.0;
+  double accuracy = 0.0;
+  double learning_rate = 0.0;
+  double gradient_norm = 0.0;  // before clipping
+  double images_per_second = 0.0;
+  double seconds_left = 0.0;
+};
+
+struct EpochEvent {
+  EpochMetrics metrics;
+  std::int64_t epochs = 0;
+  bool is_best = false;
+};
+
+struct TrainCallbacks {
+  std::function<void(const StepEvent&)> on_step;
+  std::function<void(const EpochEvent&)> on_epoch;
+  /// What people should know: a resume, plans that changed.
+  std::function<void(const std::string&)> on_note;
+  /// Asked after every step and epoch; true: save and end the run.
+  std::function<bool()> should_stop;
+};
+
+struct TrainSummary {
+  double test_accuracy = 0.0;  // after the last complete epoch
+  double test_loss = 0.0;
+  double best_test_accuracy = 0.0;
+  std::int64_t best_epoch = 0;
+  std::int64_t epochs = 0;  // complete ones
+  std::int64_t steps = 0;
+  double seconds = 0.0;            // of the whole run, pauses between resumes left out
+  double images_per_second = 0.0;  // of training steps
+  std::string device;
+  std::int64_t peak_resident_bytes = 0;  // of the process
+  std::int64_t peak_tensor_bytes = 0;    // of the allocator
+  bool interrupted = false;              // should_stop() ended it before its last epoch
+  std::vector<ConvRecord> convolutions;  // sums over the steps that were recorded
+  std::int64_t recorded_steps = 0;
+};
+
+/// Trains a classifier (or anything that `options.loss` can judge) and evaluates it after each
+/// epoch.
+///
+/// The learning rate of step s (from 0) is the optimiser's initial one times lr_factor(s). A step
+/// whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps the last
+/// good checkpoint. After any exception parameters and optimiser are as before the step. A resumed
+/// run ends with the same bits as an uninterrupted one.
+///
+/// Throws  NonFiniteError; IoError if a file cannot be written; Error if the checkpoint to resume
+/// is
+///         of another run; what the model throws.
+TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimizer,
+                 const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
+                 const TrainCallbacks& callbacks = {});
+
+struct Evaluation {
+  double loss = 0.0;      // mean over images, without label smoothing
+  double accuracy = 0.0;  // 0 with a loss of one's own: then labels need not be classes
+  std::int64_t images = 0;
+};
+
+/// Mean loss and accuracy over all batches of a loader, in evaluation mode and off the tape; the
+/// model's mode is restored.
+Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss = {});
+
+/// Writes a summary with `extra` fields beside it as JSON; the file is replaced at once.
+void write_summary(const std::string& path, const TrainSummary& summary,
+                   const TextFields& extra = {});
+
+}  // namespace cks

@@ -1,0 +1,156 @@
+#include "apps/train_flags.h"
+
+#include <cmath>
+#include <sstream>
+#include <vector>
+
+#include "cks/core/optim/adam.h"
+#include "cks/core/optim/sgd.h"
+#include "cks/models/registry.h"
+
+namespace cks::apps {
+namespace {
+
+std::int64_t warmup_steps(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  return std::llround(flags.lr_warmup_epochs * static_cast<double>(steps_per_epoch));
+}
+
+}  // namespace
+
+void add_train_flags(Flags& flags, TrainFlags& values) {
+  std::vector<std::string> models;
+  std::string list = "Models:";
+  for (const ModelInfo& info : model_list()) {
+    models.push_back(info.name);
+    list += "\n  " + info.name + ": " + info.summary;
+  }
+  flags.footer(list +
+               "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
+               "interrupted after saving.");
+
+  flags.group("Training");
+  flags.add_choice("model", values.model, models, "which network");
+  flags.add("epochs", values.epochs, "passes over the training images", 1);
+  flags.add("batch-size", values.batch_size, "images of one step", 1);
+  flags.add("accum", values.accumulation, "pieces a batch is cut into, to need less memory", 1);
+  flags.add("eval-batch-size", values.eval_batch_size, "images at once in evaluation", 1);
+  flags.add_choice("opt", values.optimizer, {"sgd", "adam", "adamw"}, "optimiser");
+  flags.add("lr", values.lr, "learning rate; the highest one of a schedule");
+  flags.add("momentum", values.momentum, "of sgd", 0.0, 1.0);
+  flags.add_switch("nesterov", values.nesterov, "Nesterov momentum for sgd");
+  flags.add("wd", values.weight_decay, "weight decay");
+  flags.add_choice("lr-scheduler", values.lr_scheduler, {"constant", "step", "cosine", "onecycle"},
+                   "how the learning rate moves");
+  flags.add("lr-step-epochs", values.lr_step_epochs, "of step: epochs between two cuts", 1);
+  flags.add("lr-gamma", values.lr_gamma, "of step: factor of each cut");
+  flags.add("lr-warmup-epochs", values.lr_warmup_epochs,
+            "epochs in which the rate rises from 0; not for onecycle");
+  flags.add("label-smoothing", values.label_smoothing, "share of the target for all classes", 0.0,
+            0.99);
+  flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
+  flags.add("seed", values.seed, "of initial weights, order of images, dropout");
+  flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
+            4096);
+
+  flags.group("Run");
+  flags.add("output-dir", values.output_dir,
+            "folder for everything that is written; default: runs/<program>-<model>-<time>");
+  flags.add_optional("resume", values.resume,
+                     "go on with the run in this folder; alone: the newest run");
+  flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
+  flags.add("save-every-steps", values.save_every_steps, "and steps between them; 0: never");
+  flags.add("target-acc", values.target_accuracy,
+            "exit with 3 if the last test accuracy is below this", 0.0, 1.0);
+  flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
+  flags.add_switch("overfit-batch", values.overfit_batch, "train on a single batch, as a check");
+
+  flags.group("Output");
+  flags.add("log-interval", values.log_interval,
+            "steps between lines where stderr is no terminal; 0: none");
+  flags.add_switch("no-progress", values.no_progress, "lines in place of the bar");
+  flags.add_switch("quiet", values.quiet, "the result only");
+  flags.add_switch("conv-report", values.conv_report,
+                   "what each convolution multiplied and skipped, its plan and its time");
+}
+
+const std::set<std::string>& flags_free_on_resume() {
+  static const std::set<std::string> kFree{
+      "resume",     "output-dir",   "threads",     "save-every",     "save-every-steps",
+      "target-acc", "log-interval", "no-progress", "quiet",          "conv-report",
+      "data-dir",   "show-digits",  "epochs",      "eval-batch-size"};
+  return kFree;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainFlags& flags, const Module& model) {
+  if (flags.optimizer == "sgd") {
+    return std::make_unique<Sgd>(model.named_parameters(),
+                                 Sgd::Options{.learning_rate = flags.lr,
+                                              .momentum = flags.momentum,
+                                              .weight_decay = flags.weight_decay,
+                                              .nesterov = flags.nesterov});
+  }
+  if (flags.optimizer == "adam") {
+    return std::make_unique<Adam>(
+        model.named_parameters(),
+        Adam::Options{.learning_rate = flags.lr, .weight_decay = flags.weight_decay});
+  }
+  if (flags.optimizer == "adamw") {
+    return std::make_unique<AdamW>(
+        model.named_parameters(),
+        AdamW::Options{.learning_rate = flags.lr, .weight_decay = flags.weight_decay});
+  }
+  throw Error("--opt: there is no optimiser " + flags.optimizer);
+}
+
+LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  const std::int64_t total = flags.epochs * steps_per_epoch;
+  const std::int64_t warmup = warmup_steps(flags, steps_per_epoch);
+  if (flags.lr_scheduler == "onecycle") {
+    if (warmup > 0) {
+      throw Error("--lr-warmup-epochs does not go with --lr-scheduler onecycle, which has its own");
+    }
+    return one_cycle_lr({.total_steps = total});
+  }
+  if (warmup >= total) {
+    throw Error("--lr-warmup-epochs takes all of the " + std::to_string(flags.epochs) + " epochs");
+  }
+  LrFactor factor;
+  if (flags.lr_scheduler == "cosine") {
+    factor = cosine_lr(total - warmup);
+  } else if (flags.lr_scheduler == "step") {
+    factor = step_lr(flags.lr_step_epochs * steps_per_epoch, flags.lr_gamma);
+  } else if (flags.lr_scheduler == "constant") {
+    factor = constant_lr();
+  } else {
+    throw Error("--lr-scheduler: there is no schedule " + flags.lr_scheduler);
+  }
+  return warmup > 0 ? with_warmup(warmup, std::move(factor)) : factor;
+}
+
+std::string describe_optimizer(const TrainFlags& flags) {
+  std::ostringstream text;
+  text << flags.optimizer << ", learning rate " << flags.lr;
+  if (flags.optimizer == "sgd") {
+    text << ", " << (flags.nesterov ? "Nesterov momentum " : "momentum ") << flags.momentum;
+  }
+  if (flags.weight_decay > 0.0) {
+    text << ", weight decay " << flags.weight_decay;
+  }
+  return text.str();
+}
+
+std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  std::ostringstream text;
+  text << flags.lr_scheduler;
+  if (flags.lr_scheduler == "step") {
+    text << " (times " << flags.lr_gamma << " every " << flags.lr_step_epochs << " epochs)";
+  } else if (flags.lr_scheduler != "constant") {
+    text << " over " << flags.epochs * steps_per_epoch << " steps";
+  }
+  if (flags.lr_warmup_epochs > 0.0) {
+    text << " after " << warmup_steps(flags, steps_per_epoch) << " steps of warm-up";
+  }
+  return text.str();
+}
+
+}  // namespace cks::apps

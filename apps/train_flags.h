@@ -1,0 +1,68 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "apps/flags.h"
+#include "cks/core/optim/lr_schedule.h"
+#include "cks/core/optim/optimizer.h"
+#include "cks/layers/module.h"
+
+namespace cks::apps {
+
+/// Flags that every training program has. A program changes the defaults before it adds them.
+struct TrainFlags {
+  std::string model;
+  std::string data_dir;
+
+  std::int64_t epochs = 10;
+  std::int64_t batch_size = 128;
+  std::int64_t eval_batch_size = 1000;
+  std::int64_t accumulation = 1;
+  std::string optimizer = "adam";
+  double lr = 1e-3;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 0.0;
+  std::string lr_scheduler = "constant";
+  double lr_warmup_epochs = 0.0;
+  std::int64_t lr_step_epochs = 30;
+  double lr_gamma = 0.1;
+  double label_smoothing = 0.0;
+  double clip_grad_norm = 0.0;
+
+  std::int64_t seed = 1;
+  std::int64_t threads = 0;      // 0: all usable cores
+  std::int64_t limit_train = 0;  // 0: all
+  std::int64_t limit_test = 0;
+  bool dry_run = false;
+  bool overfit_batch = false;
+
+  std::string output_dir;
+  std::optional<std::string> resume;
+  std::int64_t save_every = 1;
+  std::int64_t save_every_steps = 0;
+  double target_accuracy = 0.0;
+
+  std::int64_t log_interval = 50;
+  bool no_progress = false;
+  bool quiet = false;
+  bool conv_report = false;
+};
+
+/// Adds them in groups. Model names come from the registry.
+void add_train_flags(Flags& flags, TrainFlags& values);
+
+/// Names of the flags that a resumed run may change; every other one comes from the folder.
+const std::set<std::string>& flags_free_on_resume();
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainFlags& flags, const Module& model);
+LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch);
+
+/// "adam, learning rate 0.001" and "cosine over 4690 steps" for people and for checkpoints.
+std::string describe_optimizer(const TrainFlags& flags);
+std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_epoch);
+
+}  // namespace cks::apps
