@@ -12,7 +12,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 
-# --- Numbers that both sides make from (seed, index); the C++ side is tests/support/fill.h ----------
+# --- Numbers that both sides make from (seed, index); the C++ side is tests/golden/golden.h ----------
 def random_real(seed, shape):
     """Reals in (-1, 1) with 24 significant bits, so exact in float32 and in float64."""
     count = int(np.prod(shape, dtype=np.int64))
