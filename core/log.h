@@ -17,7 +17,7 @@ void log_error(const std::string& message);
 /// call changes the level.
 void log_to_stderr(LogLevel lowest = LogLevel::warning);
 /// Appends messages of at least this level to a file, each with date and time. A second call closes
-/// the former file. Throws IoError if the file cannot be opened.
+/// the former file. Makes the folder if there is none. Throws IoError if the file cannot be opened.
 void log_to_file(const std::string& path, LogLevel lowest = LogLevel::info);
 /// Writes out what a file still waits for.
 void flush_log();

@@ -7,6 +7,7 @@
 
 #include "cks/core/autograd.h"
 #include "cks/core/ops/common.h"
+#include "tests/support/tensors.h"
 
 /// Operations as a user would write them, so that the tests of the tape need no other part of core.
 namespace cks::testing {
@@ -113,17 +114,6 @@ Tensor custom(std::initializer_list<Tensor> inputs, Function&& function) {
   return record<CustomBackward>(
       inputs.begin()->detach().clone(), inputs,
       [&](CustomBackward& node) { node.function = std::forward<Function>(function); });
-}
-
-/// The message of the exception that a call throws; empty if it throws none of this type.
-template <class Exception, class Function>
-std::string message_of(Function&& function) {
-  try {
-    function();
-  } catch (const Exception& error) {
-    return error.what();
-  }
-  return {};
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

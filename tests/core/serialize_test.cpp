@@ -1,0 +1,268 @@
+#include "cks/core/serialize.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "cks/core/file.h"
+#include "tests/core/test_ops.h"
+#include "tests/support/fill.h"
+#include "tests/support/scratch_folder.h"
+
+namespace cks {
+namespace {
+
+using testing::contains;
+using testing::message_of;
+using testing::ScratchFolder;
+
+/// A file with this header and data, the length in front.
+std::string file_of(const std::string& header, const std::string& data = "") {
+  const std::uint64_t size = header.size();
+  std::string bytes(sizeof size, '\0');
+  std::memcpy(bytes.data(), &size, sizeof size);
+  return bytes + header + data;
+}
+
+std::string error_of(const std::string& bytes) {
+  return message_of<IoError>([&] { parse_safetensors(bytes, "model.st"); });
+}
+
+NamedTensors example() {
+  return {{"bytes", Tensor::full({3}, 200, DType::uint8)},
+          {"conv.weight", Tensor::arange(24, DType::float32).reshape({2, 3, 2, 2})},
+          {"count", Tensor::scalar(-7, DType::int64)},
+          {"halves", Tensor::full({2}, 1.5, DType::bfloat16)},
+          {"indices", Tensor::full({2}, -5, DType::int32)},
+          {"empty", Tensor::empty({0, 4})},
+          {"exact", Tensor::full({2, 1}, 0.1, DType::float64)}};
+}
+
+bool equal(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.data(), b.data(),
+                     static_cast<std::size_t>(a.numel()) * size_of(a.dtype())) == 0;
+}
+
+TEST_CASE("safetensors: every dtype, shapes, metadata come back as they were") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  const std::map<std::string, std::string> metadata{{"format", "pt"},
+                                                    {"note", "a \"b\"\n\xc3\xa9"}};
+  save_safetensors(path, example(), metadata);
+  const SafetensorsFile file = load_safetensors(path);
+  CHECK(file.metadata == metadata);
+  REQUIRE(file.tensors.size() == example().size());
+  for (const auto& [name, tensor] : example()) {
+    int found = 0;
+    for (const auto& [other, loaded] : file.tensors) {
+      if (other == name) {
+        ++found;
+        CHECK(equal(tensor, loaded));
+      }
+    }
+    CHECK(found == 1);
+  }
+}
+
+TEST_CASE("safetensors: the bytes are those of the format, aligned, and always the same") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  save_safetensors(path, {{"a", Tensor::full({1}, 1, DType::uint8)}, {"b", Tensor::ones({2})}});
+  const std::string header = R"({"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                             R"("a":{"dtype":"U8","shape":[1],"data_offsets":[8,9]}})";
+  const std::string padded = header + std::string((8 - header.size() % 8) % 8, ' ');
+  const float one = 1.0F;
+  std::string data(9, '\1');
+  std::memcpy(data.data(), &one, 4);
+  std::memcpy(data.data() + 4, &one, 4);
+  CHECK(read_file(path) == file_of(padded, data));
+  save_safetensors(path, {});
+  CHECK(read_file(path) == file_of("{}      "));
+  CHECK(load_safetensors(path).tensors.empty());
+}
+
+TEST_CASE("safetensors: tensors come in the order of their bytes, whatever the header's order") {
+  const std::string header = R"({"second":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},)"
+                             R"("first":{"data_offsets":[0,1],"shape":[],"dtype":"U8"}})";
+  const SafetensorsFile file = parse_safetensors(file_of(header, "abc"), "model.st");
+  REQUIRE(file.tensors.size() == 2);
+  CHECK(file.tensors[0].first == "first");
+  CHECK(file.tensors[0].second.item() == 'a');
+  CHECK(file.tensors[1].second.to_vector<std::uint8_t>() == std::vector<std::uint8_t>{'b', 'c'});
+}
+
+TEST_CASE("safetensors: a broken frame is refused") {
+  CHECK(contains(error_of(""), "model.st: has 0 bytes"));
+  CHECK(contains(error_of("1234567"), "has 7 bytes"));
+  CHECK(contains(error_of(std::string(8, '\xff') + "{}"), "18446744073709551615"));
+  CHECK(contains(error_of(std::string("\x03\0\0\0\0\0\0\0", 8) + "{}"), "header of 3 bytes"));
+  CHECK(contains(error_of(file_of("")), "does not start with {"));
+  CHECK(contains(error_of(file_of(" {}")), "does not start with {"));
+  CHECK(contains(error_of(file_of("[]")), "does not start with {"));
+  CHECK(contains(error_of(file_of("{}", "x")), "end at byte 0 of 1"));
+  CHECK(contains(error_of(file_of("{")), "not JSON at byte"));
+  CHECK(contains(error_of(file_of("{}{}")), "not JSON at byte"));
+  CHECK(contains(error_of(file_of("{}\x01")), "not JSON at byte"));
+  CHECK(contains(error_of(file_of("{\"\xff\":1}")), "not JSON at byte"));
+  CHECK(error_of(file_of("{}   ")).empty());
+}
+
+TEST_CASE("safetensors: a header over 100 MB is refused before it is read") {
+  const std::uint64_t size = 100'000'001;
+  std::string bytes(sizeof size + size, ' ');
+  std::memcpy(bytes.data(), &size, sizeof size);
+  bytes[8] = '{';
+  CHECK(contains(error_of(bytes), "at most 100000000"));
+}
+
+TEST_CASE("safetensors: headers of another form are refused, naming the key") {
+  const auto entry = [](const std::string& fields) { return file_of("{\"w\":{" + fields + "}}"); };
+  const std::string dtype = R"("dtype":"U8")";
+  const std::string shape = R"("shape":[0])";
+  const std::string offsets = R"("data_offsets":[0,0])";
+  CHECK(error_of(entry(dtype + "," + shape + "," + offsets)).empty());
+  CHECK(contains(error_of(entry(dtype + "," + shape)), "key \"w\" lacks"));
+  CHECK(contains(error_of(entry(shape + "," + offsets)), "lacks"));
+  CHECK(contains(error_of(entry("")), "lacks"));
+  CHECK(contains(error_of(entry(dtype + "," + dtype)), "\"dtype\" occurs twice"));
+  CHECK(contains(error_of(entry(shape + "," + shape)), "\"shape\" occurs twice"));
+  CHECK(contains(error_of(entry(R"("dtype":"F16")")), "dtype \"F16\", expected F32"));
+  CHECK(contains(error_of(entry(R"("dtype":7)")), "the number 7"));
+  CHECK(contains(error_of(entry(R"("dtype":["U8"])")), "an array"));
+  CHECK(contains(error_of(entry(R"("shape":3)")), "the number 3"));
+  CHECK(contains(error_of(entry(R"("shape":[-1])")), "-1"));
+  CHECK(contains(error_of(entry(R"("shape":[1.5])")), "1.5"));
+  CHECK(contains(error_of(entry(R"("shape":[1e3])")), "1e3"));
+  CHECK(contains(error_of(entry(R"("shape":[18446744073709551615])")), "was not expected"));
+  CHECK(contains(error_of(entry(R"("shape":[99999999999999999999])")), "was not expected"));
+  CHECK(contains(error_of(entry(R"("shape":[[1]])")), "an array"));
+  CHECK(contains(error_of(entry(R"("shape":[{}])")), "an object"));
+  CHECK(contains(error_of(entry(R"("shape":["1"])")), "the string"));
+  CHECK(contains(error_of(entry(R"("shape":[1,1,1,1,1,1,1,1,1])")), "more than 8"));
+  CHECK(contains(error_of(entry(R"("data_offsets":[0,0,0])")), "more than 2"));
+  CHECK(contains(error_of(entry(dtype + "," + shape + R"(,"data_offsets":[0])")), "1 numbers"));
+  CHECK(contains(error_of(entry(R"("extra":1)")), "unknown field \"extra\""));
+  CHECK(contains(error_of(entry(R"("shape":null)")), "null"));
+  CHECK(contains(error_of(entry(R"("shape":true)")), "a boolean"));
+  CHECK(contains(error_of(file_of(R"({"w":1})")), "the number 1"));
+  CHECK(contains(error_of(file_of(R"({"w":[]})")), "an array"));
+  CHECK(contains(error_of(file_of(R"({"w":"x"})")), "the string"));
+  const std::string complete = "{" + dtype + "," + shape + "," + offsets + "}";
+  CHECK(contains(error_of(file_of("{\"w\":" + complete + ",\"w\":" + complete + "}")),
+                 "key \"w\" occurs twice"));
+  CHECK(contains(error_of(file_of(R"({"__metadata__":{"a":1}})")), "the number 1"));
+  CHECK(contains(error_of(file_of(R"({"__metadata__":{"a":{}}})")), "an object"));
+  CHECK(contains(error_of(file_of(R"({"__metadata__":{"a":"b","a":"c"}})")), "occurs twice"));
+  CHECK(contains(error_of(file_of(R"({"__metadata__":"a"})")), "the string"));
+  CHECK(error_of(file_of(R"({"__metadata__":{}})")).empty());
+}
+
+TEST_CASE("safetensors: a deeply nested header costs no stack") {
+  const std::string deep(1'000'000, '[');
+  CHECK(contains(error_of(file_of("{\"w\":{\"shape\":" + deep)), "an array"));
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) {
+    objects += "{\"a\":";
+  }
+  CHECK(contains(error_of(file_of(objects)), "unknown field"));
+}
+
+TEST_CASE("safetensors: offsets in bounds, without gap or overlap, and as the shape says") {
+  const auto two = [](const std::string& first, const std::string& second,
+                      const std::string& shape = "[2]") {
+    return file_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":" + first +
+                       "},\"b\":{\"dtype\":\"U8\",\"shape\":" + shape +
+                       ",\"data_offsets\":" + second + "}}",
+                   "abcd");
+  };
+  CHECK(error_of(two("[0,2]", "[2,4]")).empty());
+  CHECK(contains(error_of(two("[0,2]", "[1,3]")), "overlap"));
+  CHECK(contains(error_of(two("[0,2]", "[0,2]")), "overlap"));
+  CHECK(contains(error_of(two("[0,2]", "[3,4]")), "gap after byte 2"));
+  CHECK(contains(error_of(two("[0,2]", "[2,5]")), "not within the 4 bytes"));
+  CHECK(contains(error_of(two("[0,2]", "[2,0]")), "not within"));
+  CHECK(contains(error_of(two("[0,2]", "[2,9223372036854775807]")), "not within"));
+  CHECK(contains(error_of(two("[1,2]", "[2,4]")), "gap after byte 0"));
+  CHECK(contains(error_of(two("[0,2]", "[2,3]", "[1]")), "end at byte 3 of 4"));
+  CHECK(contains(error_of(two("[0,2]", "[2,4]", "[3]")), "do not hold shape [3] of uint8"));
+  CHECK(contains(error_of(two("[0,2]", "[2,4]", "[4294967296,4294967296]")), "63 bits"));
+  CHECK(contains(
+      error_of(file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,3]}})", "abc")),
+      "do not hold shape"));
+}
+
+TEST_CASE("safetensors: cut off at any byte, a file gives an error") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  save_safetensors(path, example(), {{"format", "pt"}});
+  const std::string whole = read_file(path);
+  CHECK(error_of(whole).empty());
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    CHECK_FALSE(error_of(whole.substr(0, length)).empty());
+  }
+  CHECK_FALSE(error_of(whole + "x").empty());
+}
+
+TEST_CASE("safetensors: 10,000 flips of bits give an error or a complete file, never more") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  save_safetensors(path, example(), {{"format", "pt"}});
+  const std::string whole = read_file(path);
+  int read = 0;
+  for (std::uint64_t trial = 0; trial < 10'000; ++trial) {
+    std::string bytes = whole;
+    const auto flips = static_cast<std::uint64_t>(testing::random_integer(1, trial, 1, 3));
+    for (std::uint64_t flip = 0; flip < flips; ++flip) {
+      const std::int64_t bit = testing::random_integer(
+          2, trial * 4 + flip, 0, static_cast<std::int64_t>(bytes.size()) * 8 - 1);
+      bytes[static_cast<std::size_t>(bit / 8)] ^= static_cast<char>(1 << (bit % 8));
+    }
+    try {
+      std::size_t total = 0;
+      for (const auto& [name, tensor] : parse_safetensors(bytes, "model.st").tensors) {
+        total += static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+      }
+      CHECK(total < bytes.size());
+      ++read;
+    } catch (const IoError& error) {
+      CHECK(contains(error.what(), "model.st: "));
+    }
+  }
+  CHECK(read > 500);  // flips in the tensors' bytes
+  CHECK(read < 9'000);
+}
+
+TEST_CASE("save_safetensors: refuses names it cannot write and writes nothing then") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  const Tensor tensor = Tensor::ones({1});
+  CHECK(contains(message_of<Error>([&] {
+                   save_safetensors(path, {{"a", tensor}, {"a", tensor}});
+                 }),
+                 "\"a\" is given twice"));
+  CHECK_THROWS_AS(save_safetensors(path, {{"__metadata__", tensor}}), Error);
+  CHECK_THROWS_AS(save_safetensors(path, {{"\xff", tensor}}), Error);
+  CHECK_THROWS_AS(save_safetensors(path, {{"a", tensor}}, {{"k", "\xff"}}), Error);
+  CHECK(contains(message_of<Error>([&] {
+                   save_safetensors(path, {{"a", Tensor()}});
+                 }),
+                 "\"a\" is undefined"));
+  CHECK_FALSE(std::filesystem::exists(path));
+  CHECK(contains(message_of<IoError>([&] { load_safetensors(path); }), path));
+  CHECK_THROWS_AS(save_safetensors(folder / "none/model.safetensors", {{"a", tensor}}), IoError);
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("save_safetensors: views and tensors on the tape are written by their elements") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  const Tensor x = Tensor::arange(6, DType::float32).reshape({3, 2}).set_requires_grad();
+  save_safetensors(path, {{"rows", x.slice(1, 3)}});
+  CHECK(load_safetensors(path).tensors[0].second.to_vector<float>() ==
+        std::vector<float>{2, 3, 4, 5});
+}
+
+}  // namespace
+}  // namespace cks
