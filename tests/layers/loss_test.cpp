@@ -1,0 +1,47 @@
+#include "cks/layers/loss.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+TEST_CASE("CrossEntropyLoss: uniform logits cost log(C), with and without smoothing") {
+  const Tensor logits = Tensor::zeros({3, 4}, DType::float64);
+  const Tensor labels = Tensor::from_vector<std::int64_t>({0, 3, 1}, {3});
+  CHECK(CrossEntropyLoss()(logits, labels).item() == doctest::Approx(std::log(4.0)));
+  CHECK(CrossEntropyLoss({.label_smoothing = 0.3})(logits, labels).item() ==
+        doctest::Approx(std::log(4.0)));
+  CHECK(CrossEntropyLoss().description().empty());
+  CHECK(CrossEntropyLoss({.label_smoothing = 0.1}).description() == "label smoothing 0.1");
+}
+
+TEST_CASE("CrossEntropyLoss: bad options and arguments") {
+  CHECK_THROWS_AS(CrossEntropyLoss({.label_smoothing = -0.1}), Error);
+  CHECK_THROWS_AS(CrossEntropyLoss({.label_smoothing = 1.1}), Error);
+  const CrossEntropyLoss loss;
+  CHECK_THROWS_AS(loss(Tensor::zeros({3, 4}), Tensor::zeros({2}, DType::int64)), ShapeError);
+  CHECK_THROWS_AS(loss(Tensor::zeros({3, 4}), Tensor::full({3}, 4, DType::int64)), Error);
+}
+
+TEST_CASE("MSELoss: the mean of squares") {
+  const Tensor a = Tensor::from_vector<double>({1, 2, 3, 4}, {2, 2});
+  CHECK(MSELoss()(a, Tensor::zeros({2, 2}, DType::float64)).item() == 30.0 / 4.0);
+  CHECK_THROWS_AS(MSELoss()(a, Tensor::zeros({4}, DType::float64)), ShapeError);
+}
+
+TEST_CASE("losses may be members of a module") {
+  struct Net : Module {
+    CrossEntropyLoss loss{this, "loss", {.label_smoothing = 0.1}};
+    MSELoss distance{this, "distance"};
+  };
+  Net net;
+  CHECK(net.children().size() == 2);
+  CHECK(net.num_parameters() == 0);
+}
+
+}  // namespace
+}  // namespace cks
