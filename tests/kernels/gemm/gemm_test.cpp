@@ -122,7 +122,7 @@ void check_all(double epsilon) {
     const Operands integers = make_operands(s, true);
     // Each of K additions rounds a partial sum, which grows as sqrt(K).
     const cks::testing::Tolerance tolerance{
-        .absolute = epsilon * (4.0 + 0.5 * static_cast<double>(s.K)),
+        .absolute = epsilon * (8.0 + static_cast<double>(s.K)),
         .relative_l2 = 100.0 * epsilon};
     for (int form = 0; form < 8; ++form) {
       const bool ta = (form & 1) != 0;

@@ -1,0 +1,106 @@
+#include "cks/core/ops/batch_norm2d.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "cks/core/autograd.h"
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+using testing::compare;
+using testing::message_of;
+using testing::random_tensor;
+
+struct Layer {
+  Tensor weight = Tensor::from_vector<double>({2, 1}, {2});
+  Tensor bias = Tensor::from_vector<double>({0, 5}, {2});
+  Tensor running_mean = Tensor::zeros({2}, DType::float64);
+  Tensor running_var = Tensor::ones({2}, DType::float64);
+
+  Tensor operator()(const Tensor& input, const BatchNormOptions& options = {}) {
+    return batch_norm2d(input, weight, bias, running_mean, running_var, options);
+  }
+};
+
+// Channel 0: 1, 3, 5, 7; mean 4, biased variance 5, unbiased 20/3. Channel 1: 0, 0, 0, 4.
+const Tensor kInput = Tensor::from_vector<double>({1, 0, 3, 0, 5, 0, 7, 4}, {2, 1, 2, 2});
+
+TEST_CASE("batch_norm2d: training by hand") {
+  Layer layer;
+  const Tensor y = layer(kInput, {.eps = 1e-12});
+  const double a = std::sqrt(5.0);
+  const double b = std::sqrt(3.0);
+  const Tensor expected = Tensor::from_vector<double>(
+      {-6 / a, 5 - 1 / b, -2 / a, 5 - 1 / b, 2 / a, 5 - 1 / b, 6 / a, 5 + 3 / b}, {2, 1, 2, 2});
+  CHECK(compare(y, expected, {1e-11}).ok);
+  const Tensor mean = Tensor::from_vector<double>({0.4, 0.1}, {2});
+  const Tensor var = Tensor::from_vector<double>({0.9 + 2.0 / 3.0, 0.9 + 0.4}, {2});
+  CHECK(compare(layer.running_mean, mean, {1e-14}).ok);
+  CHECK(compare(layer.running_var, var, {1e-14}).ok);
+}
+
+TEST_CASE("batch_norm2d: evaluation uses the running statistics and leaves them alone") {
+  Layer layer;
+  layer.running_mean.fill_(1.0);
+  layer.running_var.fill_(4.0);
+  const Tensor y = layer(kInput, {.eps = 1e-12, .training = false});
+  const Tensor expected =
+      Tensor::from_vector<double>({0, 4.5, 2, 4.5, 4, 4.5, 6, 6.5}, {2, 1, 2, 2});
+  CHECK(compare(y, expected, {1e-11}).ok);
+  CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{1, 1});
+  CHECK(layer.running_var.to_vector<double>() == std::vector<double>{4, 4});
+}
+
+TEST_CASE("batch_norm2d: the backward pass survives a later update of the running statistics") {
+  Layer layer;
+  Tensor x = kInput.clone().set_requires_grad();
+  const Tensor y = layer(x, {.training = false});
+  layer(kInput);  // as another batch in training would
+  const std::uint64_t version = layer.running_mean.version();
+  y.backward(Tensor::ones(y.shape(), DType::float64));
+  const Tensor expected = Tensor::from_vector<double>({2, 1, 2, 1, 2, 1, 2, 1}, {2, 1, 2, 2});
+  CHECK(compare(x.grad(), expected, {1e-4}).ok);
+  CHECK(layer.running_mean.version() == version);
+}
+
+TEST_CASE("batch_norm2d: works without parameters and without statistics, for rows of features") {
+  Tensor none;
+  const Tensor y = batch_norm2d(random_tensor({50, 3}, 1), none, none, none, none);
+  double sum = 0.0;
+  double squares = 0.0;
+  for (const double value : y.to_vector<double>()) {
+    sum += value;
+    squares += value * value;
+  }
+  CHECK(std::abs(sum) < 1e-12);
+  CHECK(squares == doctest::Approx(150.0).epsilon(1e-3));
+}
+
+TEST_CASE("batch_norm2d: a refused call leaves the running statistics as they are") {
+  Layer layer;
+  const Tensor one = Tensor::ones({1, 1, 1, 2}, DType::float64);
+  CHECK(message_of<ShapeError>([&] { layer(one); }) ==
+        "batch_norm2d: training needs at least 2 values a channel, got 1 (input [1,1,1,2])");
+  CHECK_THROWS_AS(layer(Tensor::ones({0, 3, 3, 2}, DType::float64)), ShapeError);
+  CHECK(message_of<ShapeError>([&] {
+          layer(Tensor::ones({4, 3}, DType::float64));
+        }) == "batch_norm2d: weight has shape [2], expected [3]");
+  CHECK_THROWS_AS(layer(kInput.to(DType::float32)), DtypeError);
+  CHECK_THROWS_AS(layer(kInput, {.eps = 0.0}), Error);
+  CHECK_THROWS_AS(layer(kInput, {.momentum = 1.5}), Error);
+  CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{0, 0});
+  CHECK(layer.running_var.to_vector<double>() == std::vector<double>{1, 1});
+  Tensor none;
+  CHECK(message_of<Error>([&] { batch_norm2d(kInput, layer.weight, none, none, none); }) ==
+        "batch_norm2d: weight and bias come together, but only one is defined");
+  CHECK(message_of<Error>([&] {
+          batch_norm2d(kInput, none, none, none, none, {.training = false});
+        }) == "batch_norm2d: evaluation needs running_mean and running_var");
+  CHECK(layer(Tensor::ones({0, 3, 3, 2}, DType::float64), {.training = false}).numel() == 0);
+}
+
+}  // namespace
+}  // namespace cks

@@ -1,0 +1,63 @@
+#include "cks/core/ops/dropout.h"
+
+#include <doctest/doctest.h>
+
+#include "cks/core/autograd.h"
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+using testing::message_of;
+using testing::random_tensor;
+
+const RandomKey kKey = make_random_key(3, RandomPurpose::dropout, "fc.dropout");
+
+TEST_CASE("dropout: the gradient passes where the element did") {
+  Tensor x = random_tensor({40, 5}, 1).set_requires_grad();
+  const Tensor step = Tensor::zeros({}, DType::int64);
+  const Tensor y = dropout(x, 0.5, kKey, step);
+  y.backward(Tensor::ones(y.shape(), DType::float64));
+  const auto in = x.to_vector<double>();
+  const auto out = y.to_vector<double>();
+  const auto grad = x.grad().to_vector<double>();
+  int kept = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    CHECK(out[i] == in[i] * grad[i]);
+    kept += grad[i] == 2.0 ? 1 : 0;
+    CHECK((grad[i] == 2.0 || grad[i] == 0.0));
+  }
+  CHECK(kept > 60);
+  CHECK(kept < 140);
+}
+
+TEST_CASE("dropout: another step drops others, the same step the same") {
+  const Tensor x = random_tensor({100}, 1);
+  Tensor step = Tensor::zeros({1}, DType::int64);
+  const auto first = dropout(x, 0.5, kKey, step).to_vector<double>();
+  CHECK(dropout(x, 0.5, kKey, step).to_vector<double>() == first);
+  step.fill_(1);
+  CHECK(dropout(x, 0.5, kKey, step).to_vector<double>() != first);
+}
+
+TEST_CASE("dropout: a step counted up before the backward pass is noticed") {
+  Tensor x = random_tensor({100}, 1).set_requires_grad();
+  Tensor step = Tensor::zeros({}, DType::int64);
+  const Tensor y = dropout(x, 0.5, kKey, step);
+  step.fill_(1);
+  CHECK_THROWS_AS(y.backward(Tensor::ones(y.shape(), DType::float64)), AutogradError);
+}
+
+TEST_CASE("dropout: what does not fit is named") {
+  const Tensor x = random_tensor({4}, 1);
+  const Tensor step = Tensor::zeros({}, DType::int64);
+  CHECK(message_of<Error>([&] { dropout(x, 1.5, kKey, step); }) ==
+        "dropout: probability must lie in [0, 1], got 1.500000");
+  CHECK_THROWS_AS(dropout(x, -0.1, kKey, step), Error);
+  CHECK(message_of<ShapeError>([&] { dropout(x, 0.5, kKey, Tensor::zeros({2}, DType::int64)); }) ==
+        "dropout: step has shape [2], expected one element");
+  CHECK_THROWS_AS(dropout(x, 0.5, kKey, Tensor::zeros({})), DtypeError);
+}
+
+}  // namespace
+}  // namespace cks

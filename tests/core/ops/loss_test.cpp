@@ -1,0 +1,78 @@
+#include "cks/core/ops/loss.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "cks/core/ops/softmax.h"
+#include "tests/support/tensors.h"
+
+namespace cks {
+namespace {
+
+using testing::compare;
+using testing::message_of;
+
+const Tensor kLogits = Tensor::from_vector<double>({1, 2, 3, 1, 1, 1}, {2, 3});
+
+Tensor labels(std::vector<std::int64_t> values) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  return Tensor::from_vector(values, {count});
+}
+
+TEST_CASE("cross_entropy: PyTorch's values, smoothed or not") {
+  // torch.nn.functional.cross_entropy(logits, tensor([2, 0]), label_smoothing=s)
+  CHECK(cross_entropy(kLogits, labels({2, 0})).item() ==
+        doctest::Approx(0.7531091265562452).epsilon(1e-14));
+  CHECK(cross_entropy(kLogits, labels({2, 0}), {.label_smoothing = 0.1}).item() ==
+        doctest::Approx(0.8031091265562452).epsilon(1e-14));
+  CHECK(cross_entropy(kLogits, labels({2, 0})).rank() == 0);
+}
+
+TEST_CASE("cross_entropy: a label out of range is named with its index and value") {
+  CHECK(message_of<Error>([] {
+          cross_entropy(kLogits, labels({2, 3}));
+        }) == "cross_entropy: label 1 is 3, expected 0 to 2 (logits [2,3])");
+  CHECK(message_of<Error>([] {
+          cross_entropy(kLogits, labels({-1, 0}));
+        }) == "cross_entropy: label 0 is -1, expected 0 to 2 (logits [2,3])");
+}
+
+TEST_CASE("cross_entropy, mse_loss: what does not fit is named") {
+  CHECK(message_of<ShapeError>([] { cross_entropy(kLogits, labels({1})); }) ==
+        "cross_entropy: labels has shape [1], expected [2]");
+  CHECK(message_of<ShapeError>([] {
+          cross_entropy(Tensor::empty({0, 3}), labels({}));
+        }) == "cross_entropy: there is nothing to average (logits [0,3])");
+  CHECK_THROWS_AS(cross_entropy(kLogits, Tensor::ones({2}, DType::int32)), DtypeError);
+  CHECK_THROWS_AS(cross_entropy(kLogits.reshape(Shape{6}), labels({1})), ShapeError);
+  CHECK_THROWS_AS(cross_entropy(kLogits, labels({1, 1}), {.label_smoothing = 1.5}), Error);
+  CHECK(message_of<ShapeError>([] { mse_loss(kLogits, Tensor::ones({3}, DType::float64)); }) ==
+        "mse_loss: target has shape [3], expected [2,3]");
+  CHECK_THROWS_AS(mse_loss(Tensor::empty({0}), Tensor::empty({0})), ShapeError);
+}
+
+TEST_CASE("mse_loss: the mean of the squares") {
+  const Tensor target = Tensor::from_vector<double>({1, 1, 1, 1, 1, 3}, {2, 3});
+  CHECK(mse_loss(kLogits, target).item() == doctest::Approx(9.0 / 6.0));
+}
+
+TEST_CASE("softmax: rows add up to 1, the logarithm fits") {
+  const Tensor y = softmax(kLogits);
+  const std::vector<double> values = y.to_vector<double>();
+  CHECK(values[0] + values[1] + values[2] == doctest::Approx(1.0));
+  CHECK(values[5] == doctest::Approx(1.0 / 3.0));
+  std::vector<double> logarithms;
+  for (const double value : values) {
+    logarithms.push_back(std::log(value));
+  }
+  const Tensor expected = Tensor::from_vector(logarithms, {2, 3});
+  CHECK(compare(log_softmax(kLogits), expected, {1e-15}).ok);
+  CHECK(message_of<ShapeError>([] {
+          softmax(Tensor::empty({3, 0}));
+        }) == "softmax: the last axis of the input is empty (input [3,0])");
+  CHECK_THROWS_AS(log_softmax(Tensor::scalar(1.0)), ShapeError);
+}
+
+}  // namespace
+}  // namespace cks

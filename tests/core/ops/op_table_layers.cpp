@@ -1,0 +1,125 @@
+#include "cks/core/ops/batch_norm2d.h"
+#include "cks/core/ops/dropout.h"
+#include "cks/core/ops/loss.h"
+#include "cks/core/ops/matmul.h"
+#include "cks/core/ops/pool2d.h"
+#include "cks/core/ops/softmax.h"
+#include "tests/core/ops/op_table.h"
+
+namespace cks::testing {
+namespace {
+
+using Inputs = std::vector<Tensor>;
+
+OpInput x(const Shape& shape) { return {shape, between(-2, 2, 1)}; }
+OpInput ranked(const Shape& shape) { return {shape, distinct(1)}; }
+/// A parameter: the batch leaves it alone.
+OpInput parameter(const Shape& shape, std::uint64_t seed) {
+  return {shape, between(0.5, 1.5, seed), false};
+}
+OpInput optional_parameter(const Shape& shape, std::uint64_t seed) {
+  OpInput input = parameter(shape, seed);
+  input.is_optional = true;
+  return input;
+}
+OpInput labels(std::int64_t count, std::int64_t classes) {
+  return {{count}, cycle(classes), true, false, DType::int64};
+}
+
+/// Normalises with fresh running statistics, so that calls do not influence each other.
+Tensor batch_norm(const Inputs& in, bool training) {
+  const Shape channels{in[0].size(-1)};
+  Tensor running_mean = Tensor::full(channels, 0.25, in[0].dtype());
+  Tensor running_var = Tensor::full(channels, 1.5, in[0].dtype());
+  return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, {.training = training});
+}
+
+std::vector<OpRow> products_and_pools() {
+  return {
+      {"matmul",
+       {x({3, 4}), parameter({4, 5}, 2)},
+       [](const Inputs& in) { return matmul(in[0], in[1]); }},
+      {"matmul with a long inner axis",
+       {x({2, 700}), parameter({700, 3}, 2)},
+       [](const Inputs& in) { return matmul(in[0], in[1]); }},
+      {"linear",
+       {x({3, 4}), parameter({5, 4}, 2), optional_parameter({5}, 3)},
+       [](const Inputs& in) { return linear(in[0], in[1], in[2]); }},
+      {"linear without bias",
+       {x({3, 4}), parameter({5, 4}, 2)},
+       [](const Inputs& in) { return linear(in[0], in[1]); }},
+
+      {"max_pool2d", {ranked({2, 4, 6, 3})}, [](const Inputs& in) { return max_pool2d(in[0]); }},
+      {"max_pool2d, overlapping and padded",
+       {ranked({2, 5, 4, 5})},
+       [](const Inputs& in) {
+         return max_pool2d(in[0], {.window = 3, .stride = {2, 1}, .padding = {1, 0, 1, 2}});
+       }},
+      {"max_pool2d, dilated",
+       {ranked({1, 6, 5, 2})},
+       [](const Inputs& in) {
+         return max_pool2d(in[0], {.window = 2, .stride = 1, .dilation = {3, 2}});
+       }},
+      {"avg_pool2d", {x({2, 5, 4, 3})}, [](const Inputs& in) { return avg_pool2d(in[0]); }},
+      {"avg_pool2d, padding counted",
+       {x({2, 5, 4, 5})},
+       [](const Inputs& in) {
+         return avg_pool2d(in[0], {.window = 3, .stride = 2, .padding = {1, 2, 0, 1}});
+       }},
+      {"avg_pool2d, padding not counted",
+       {x({2, 5, 4, 1})},
+       [](const Inputs& in) {
+         return avg_pool2d(
+             in[0],
+             {.window = {2, 3}, .stride = 1, .padding = {1, 0, 2, 1}, .count_include_pad = false});
+       }},
+      {"global_avg_pool2d",
+       {x({2, 3, 4, 5})},
+       [](const Inputs& in) { return global_avg_pool2d(in[0]); }},
+  };
+}
+
+}  // namespace
+
+std::vector<OpRow> layer_rows() {
+  constexpr bool kNoEmptyBatch = false;
+  std::vector<OpRow> rows = products_and_pools();
+  const std::vector<OpRow> others{
+      {"batch_norm2d, training",
+       {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3)},
+       [](const Inputs& in) { return batch_norm(in, true); },
+       kNoEmptyBatch},
+      {"batch_norm2d, evaluation",
+       {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3)},
+       [](const Inputs& in) { return batch_norm(in, false); }},
+      {"batch_norm2d, without weight",
+       {x({5, 4})},
+       [](const Inputs& in) {
+         return batch_norm({in[0], {}, {}}, true);
+       },
+       kNoEmptyBatch},
+
+      {"softmax", {x({3, 5})}, [](const Inputs& in) { return softmax(in[0]); }},
+      {"softmax of images", {x({2, 2, 3, 4})}, [](const Inputs& in) { return softmax(in[0]); }},
+      {"log_softmax", {x({3, 5})}, [](const Inputs& in) { return log_softmax(in[0]); }},
+      {"cross_entropy",
+       {x({4, 5}), labels(4, 5)},
+       [](const Inputs& in) { return cross_entropy(in[0], in[1]); },
+       kNoEmptyBatch},
+      {"cross_entropy, smoothed",
+       {x({4, 5}), labels(4, 5)},
+       [](const Inputs& in) { return cross_entropy(in[0], in[1], {.label_smoothing = 0.1}); },
+       kNoEmptyBatch},
+      {"mse_loss",
+       {x({3, 4}), {{3, 4}, between(-1, 1, 2)}},
+       [](const Inputs& in) { return mse_loss(in[0], in[1]); },
+       kNoEmptyBatch},
+      {"dropout",
+       {x({3, 7}), {{1}, cycle(1), false, false, DType::int64}},
+       [](const Inputs& in) { return dropout(in[0], 0.4, RandomKey{11}, in[1]); }},
+  };
+  rows.insert(rows.end(), others.begin(), others.end());
+  return rows;
+}
+
+}  // namespace cks::testing
