@@ -10,8 +10,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
-# The sources are moved away from the tree, so that a header missing from the package shows.
+# Away from the tree, so that a header missing from the package shows.
 cp -r "$root/tests/package" "$scratch/source"
+cp "$root/apps/custom_model.cpp" "$scratch/source/"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
