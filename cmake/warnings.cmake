@@ -6,3 +6,11 @@ target_compile_options(cks_compile_flags INTERFACE
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<BOOL:${CKS_WERROR}>:-Werror>
   $<$<BOOL:${CKS_NATIVE}>:-march=native>)
+
+# GCC 12 compiles a constant such as std::vector<double>{1, 1, 1, 0} to {1, 1, 1, 1} where the target
+# has AVX-512: it fills a register with the first word if all words but zeros at the end are equal.
+# It does so only if it may move integers straight to vector registers.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(cks_compile_flags INTERFACE
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,12>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-mtune-ctrl=^inter_unit_moves_to_vec>)
+endif()
