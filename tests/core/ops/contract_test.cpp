@@ -1,0 +1,265 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cks/core/autograd.h"
+#include "cks/core/grad_check.h"
+#include "tests/core/ops/op_table.h"
+#include "tests/support/tensors.h"
+#include "tests/support/threads.h"
+
+// What every operation owes its users, asked of each row of the table.
+
+namespace cks {
+namespace {
+
+using testing::compare;
+using testing::doubles;
+using testing::op_table;
+using testing::OpInput;
+using testing::OpRow;
+using testing::random_tensor;
+using testing::ThreadCount;
+
+constexpr std::int64_t kOwnBatch = -1;
+
+Tensor make_input(const OpInput& input, DType dtype, std::int64_t batch = kOwnBatch) {
+  const Shape shape =
+      input.batched && batch != kOwnBatch ? input.shape.with(0, batch) : input.shape;
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < shape.numel(); ++i) {
+    values.push_back(input.value(i));
+  }
+  return Tensor::from_vector(values, shape).to(input.is_real ? dtype : input.dtype);
+}
+
+/// The row's inputs; bit i of `wanted` asks for the gradient of real input i.
+std::vector<Tensor> make_inputs(const OpRow& row, DType dtype, unsigned wanted = ~0U,
+                                std::int64_t batch = kOwnBatch) {
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+    inputs.push_back(make_input(row.inputs[i], dtype, batch));
+    if (row.inputs[i].is_real && ((wanted >> i) & 1U) != 0) {
+      inputs.back().set_requires_grad();
+    }
+  }
+  return inputs;
+}
+
+/// Result and gradients of all inputs (undefined where there is none), for one random gradient of
+/// the result.
+struct Outcome {
+  Tensor result;
+  std::vector<Tensor> gradients;
+};
+
+Outcome run(const OpRow& row, const std::vector<Tensor>& inputs) {
+  Outcome outcome;
+  outcome.result = row.call(inputs);
+  if (outcome.result.requires_grad()) {
+    outcome.result.backward(random_tensor(outcome.result.shape(), 77, outcome.result.dtype()));
+  }
+  for (const Tensor& input : inputs) {
+    outcome.gradients.push_back(input.grad());
+  }
+  return outcome;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.defined() == b.defined() &&
+         (!a.defined() || (a.shape() == b.shape() && doubles(a) == doubles(b)));
+}
+
+/// Error of `got` relative to the largest element of `expected`, at least to 1e-3.
+double relative_error(const Tensor& got, const Tensor& expected) {
+  double largest = 1e-3;
+  for (const double value : doubles(expected)) {
+    largest = std::max(largest, std::abs(value));
+  }
+  const auto comparison = compare(got, expected, {std::numeric_limits<double>::max()});
+  return comparison.ok ? comparison.max_error / largest : std::numeric_limits<double>::infinity();
+}
+
+TEST_CASE("operations: rows have names of their own") {
+  std::set<std::string> names;
+  for (const OpRow& row : op_table()) {
+    CHECK_MESSAGE(names.insert(row.name).second, row.name, " is there twice");
+  }
+  CHECK(names.size() > 60);
+}
+
+TEST_CASE("operations: gradients against differences in float64") {
+  for (const OpRow& row : op_table()) {
+    const std::vector<Tensor> all = make_inputs(row, DType::float64, 0);
+    std::vector<Tensor> real;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (row.inputs[i].is_real) {
+        real.push_back(all[i]);
+      }
+    }
+    const auto function = [&](const std::vector<Tensor>& given) {
+      std::vector<Tensor> inputs;
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        inputs.push_back(row.inputs[i].is_real ? given[next++] : all[i]);
+      }
+      return row.call(inputs);
+    };
+    const GradCheckReport report = grad_check(function, real);
+    CHECK_MESSAGE(report.ok, row.name, ": ", report.message);
+  }
+}
+
+TEST_CASE("operations: float32 is near float64, results and gradients") {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const Outcome wide = run(row, make_inputs(row, DType::float64));
+    const Outcome narrow = run(row, make_inputs(row, DType::float32));
+    CHECK(narrow.result.dtype() == DType::float32);
+    CHECK(relative_error(narrow.result, wide.result) <= row.float32_tolerance);
+    for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+      if (row.inputs[i].is_real) {
+        REQUIRE(narrow.gradients[i].defined());
+        CHECK(narrow.gradients[i].dtype() == DType::float32);
+        CHECK(relative_error(narrow.gradients[i], wide.gradients[i]) <= row.float32_tolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("operations: gradients for exactly the inputs that require one") {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const Outcome all = run(row, make_inputs(row, DType::float64));
+    for (unsigned wanted = 0; wanted < (1U << row.inputs.size()); ++wanted) {
+      CAPTURE(wanted);
+      bool any = false;
+      for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+        any = any || (row.inputs[i].is_real && ((wanted >> i) & 1U) != 0);
+      }
+      const Outcome some = run(row, make_inputs(row, DType::float64, wanted));
+      CHECK(some.result.requires_grad() == any);
+      CHECK(same_bits(some.result, all.result));
+      for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+        const bool asked = row.inputs[i].is_real && ((wanted >> i) & 1U) != 0;
+        CHECK(same_bits(some.gradients[i], asked ? all.gradients[i] : Tensor()));
+      }
+    }
+  }
+}
+
+TEST_CASE("operations: nothing is recorded under NoGradGuard") {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const std::vector<Tensor> inputs = make_inputs(row, DType::float64);
+    const Tensor recorded = row.call(inputs);
+    CHECK(recorded.requires_grad());
+    const NoGradGuard guard;
+    const Tensor result = row.call(inputs);
+    CHECK(!result.requires_grad());
+    CHECK(same_bits(result, recorded));
+  }
+}
+
+TEST_CASE("operations: an empty batch") {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const std::vector<Tensor> inputs = make_inputs(row, DType::float64, ~0U, 0);
+    if (!row.takes_empty_batch) {
+      CHECK_THROWS_AS(row.call(inputs), ShapeError);
+      continue;
+    }
+    const Outcome outcome = run(row, inputs);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!row.inputs[i].is_real) {
+        continue;
+      }
+      REQUIRE(outcome.gradients[i].defined());
+      CHECK(outcome.gradients[i].shape() == inputs[i].shape());
+      for (const double value : doubles(outcome.gradients[i])) {
+        CHECK(std::isfinite(value));
+      }
+    }
+  }
+}
+
+TEST_CASE("operations: the same bits for every number of threads") {
+  const ThreadCount restore;
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    Outcome first;
+    for (const int threads : {1, 2, 5}) {
+      kernels::set_num_threads(threads);
+      const Outcome outcome = run(row, make_inputs(row, DType::float32, ~0U, 6007));
+      if (threads == 1) {
+        first = outcome;
+        continue;
+      }
+      CHECK(same_bits(outcome.result, first.result));
+      for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+        CHECK(same_bits(outcome.gradients[i], first.gradients[i]));
+      }
+    }
+  }
+}
+
+TEST_CASE("operations: inputs are not written to") {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const std::vector<Tensor> inputs = make_inputs(row, DType::float64);
+    const Outcome outcome = run(row, inputs);
+    const std::vector<Tensor> fresh = make_inputs(row, DType::float64);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      CHECK(same_bits(inputs[i], fresh[i]));
+    }
+  }
+}
+
+TEST_CASE("operations: a changed input is noticed or does not matter") {
+  for (const OpRow& row : op_table()) {
+    const Outcome expected = run(row, make_inputs(row, DType::float64));
+    for (std::size_t changed = 0; changed < row.inputs.size(); ++changed) {
+      CAPTURE(row.name);
+      CAPTURE(changed);
+      std::vector<Tensor> inputs = make_inputs(row, DType::float64);
+      const Tensor result = row.call(inputs);
+      {
+        const NoGradGuard guard;
+        inputs[changed].fill_(1.0);
+      }
+      try {
+        result.backward(random_tensor(result.shape(), 77, result.dtype()));
+      } catch (const AutogradError& error) {
+        const std::string message = error.what();
+        const std::string operation = row.name.substr(0, row.name.find_first_of(" ,"));
+        CHECK_MESSAGE(message.find(operation) != std::string::npos, message);
+        continue;
+      }
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        CHECK(same_bits(inputs[i].grad(), expected.gradients[i]));
+      }
+    }
+  }
+}
+
+TEST_CASE("operations: an undefined tensor throws") {
+  for (const OpRow& row : op_table()) {
+    for (std::size_t missing = 0; missing < row.inputs.size(); ++missing) {
+      if (row.inputs[missing].is_optional) {
+        continue;
+      }
+      CAPTURE(row.name);
+      std::vector<Tensor> inputs = make_inputs(row, DType::float64);
+      inputs[missing] = Tensor();
+      CHECK_THROWS_AS(row.call(inputs), Error);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cks
