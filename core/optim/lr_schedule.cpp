@@ -38,7 +38,10 @@ LrFactor constant_lr() {
 LrFactor step_lr(std::int64_t step_size, double gamma) {
   require_steps("step_lr", "step_size", step_size, 1);
   optim::require_option("step_lr", "gamma", gamma, 0.0, kInfinity);
-  return [=](std::int64_t step) { return std::pow(gamma, static_cast<double>(step / step_size)); };
+  return [=](std::int64_t step) {
+    const std::int64_t drops = step / step_size;
+    return std::pow(gamma, static_cast<double>(drops));
+  };
 }
 
 LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma) {

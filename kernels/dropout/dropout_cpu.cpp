@@ -5,9 +5,37 @@
 #include "cks/kernels/dropout/dropout.h"
 
 namespace cks::kernels::cpu {
+namespace {
+
+constexpr int kLanes = 16;                // random blocks drawn side by side, in vector registers
+constexpr int kStretch = 4 * kLanes;      // elements that they decide on
+constexpr std::int64_t kGrain = 64 * 64;  // elements of a block of work: whole stretches
+
+/// Words 4 * block ... of kLanes neighbouring random blocks, in order: random_block() lane by lane.
+void random_words(std::uint64_t key, std::uint64_t step, std::uint64_t block,
+                  std::uint32_t* words) {
+  PhiloxBlock blocks[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    blocks[lane] = random_block(key, step, block + static_cast<std::uint64_t>(lane));
+  }
+  for (int lane = 0; lane < kLanes; ++lane) {
+    std::copy(blocks[lane].word, blocks[lane].word + 4, words + 4 * lane);
+  }
+}
+
+/// `scale` comes by value: read through a reference it might be among the elements written.
+template <class T>
+void keep_or_drop(const std::uint32_t* words, float threshold, T scale, std::int64_t count,
+                  const T* from, T* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const bool kept = to_unit_interval(words[i]) >= threshold;
+    to[i] = kept ? from[i] * scale : T{0};
+  }
+}
+
+}  // namespace
 
 void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y) {
-  constexpr std::int64_t kGrain = 4096;  // a multiple of the four words of a random block
   visit_real("dropout", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto* from = static_cast<const T*>(x);
@@ -16,14 +44,11 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
     const auto threshold = static_cast<float>(problem.probability);
     const auto scale = static_cast<T>(1.0 / (1.0 - problem.probability));
     parallel_for_ranges(problem.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t first = begin; first < end; first += 4) {
-        const PhiloxBlock block =
-            random_block(problem.key, now, static_cast<std::uint64_t>(first / 4));
-        const std::int64_t last = std::min(first + 4, end);
-        for (std::int64_t i = first; i < last; ++i) {
-          const bool kept = to_unit_interval(block.word[i - first]) >= threshold;
-          to[i] = kept ? from[i] * scale : T{0};
-        }
+      for (std::int64_t first = begin; first < end; first += kStretch) {
+        std::uint32_t words[kStretch];
+        random_words(problem.key, now, static_cast<std::uint64_t>(first / 4), words);
+        const std::int64_t count = std::min<std::int64_t>(kStretch, end - first);
+        keep_or_drop(words, threshold, scale, count, from + first, to + first);
       }
     });
   });
