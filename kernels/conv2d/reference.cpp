@@ -1,5 +1,6 @@
 #include "cks/kernels/conv2d/reference.h"
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <type_traits>
@@ -53,6 +54,9 @@ void visit_types(const char* operation, const Conv2dProblem& p, Body&& body) {
     visit_floating(operation, "W", p.w_type, [&](auto filter) { body(activation, filter); });
   });
 }
+
+/// Channels whose sums backward_filter keeps at once: it would wait for memory with one alone.
+constexpr std::int64_t kChannels = 16;
 
 bool inside(std::int64_t index, std::int64_t extent) { return index >= 0 && index < extent; }
 
@@ -170,8 +174,9 @@ std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_bas
       const std::int64_t fw = block % p.FW;
       const std::int64_t first_ic = oc / oc_per_group * ic_per_group;
       std::int64_t products = 0;
-      for (std::int64_t ic = 0; ic < ic_per_group; ++ic) {
-        double sum = 0.0;
+      for (std::int64_t begin = 0; begin < ic_per_group; begin += kChannels) {
+        const std::int64_t count = std::min(kChannels, ic_per_group - begin);
+        double sums[kChannels] = {};
         for (std::int64_t n = 0; n < p.N; ++n) {
           for (std::int64_t oh = 0; oh < p.OH; ++oh) {
             for (std::int64_t ow = 0; ow < p.OW; ++ow) {
@@ -180,13 +185,18 @@ std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_bas
               if (!inside(ih, p.IH) || !inside(iw, p.IW)) {
                 continue;
               }
-              sum += load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]) *
-                     load(x[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + ic]);
-              ++products;
+              const double factor = load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]);
+              const A* pixel = x + ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + begin;
+              for (std::int64_t c = 0; c < count; ++c) {
+                sums[c] += factor * load(pixel[c]);
+                ++products;
+              }
             }
           }
         }
-        store(dw[block * ic_per_group + ic], sum);
+        for (std::int64_t c = 0; c < count; ++c) {
+          store(dw[block * ic_per_group + begin + c], sums[c]);
+        }
       }
       executed += products;
     });
