@@ -71,6 +71,7 @@ Json to_json(const TrainState& state) {
           {"images", state.images},
           {"seconds", detail::number_text(state.seconds)},
           {"train_seconds", detail::number_text(state.train_seconds)},
+          {"learning_rate", detail::number_text(state.learning_rate)},
           {"running_loss_sum", detail::number_text(state.running.loss_sum)},
           {"running_correct", state.running.correct},
           {"running_images", state.running.images},
@@ -98,6 +99,7 @@ TrainState from_json(const Json& json) {
   json.at("images").get_to(state.images);
   state.seconds = number("seconds");
   state.train_seconds = number("train_seconds");
+  state.learning_rate = number("learning_rate");
   state.running.loss_sum = number("running_loss_sum");
   json.at("running_correct").get_to(state.running.correct);
   json.at("running_images").get_to(state.running.images);

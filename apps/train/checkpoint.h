@@ -13,15 +13,15 @@ namespace cks {
 /// What a file of weights says beside the weights, so that they can be used without the flags of
 /// the run that made them.
 struct CheckpointInfo {
-  std::string model;    // name in the registry of models
-  std::string dataset;  // for people
-  std::vector<std::string> class_names;
-  std::vector<float> mean;  // of each channel, in units of x / 255
-  std::vector<float> std;
+  std::string model{};    // name in the registry of models
+  std::string dataset{};  // for people
+  std::vector<std::string> class_names{};
+  std::vector<float> mean{};  // of each channel, in units of x / 255
+  std::vector<float> std{};
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t channels = 0;
-  TextFields notes;  // for people: epoch, accuracy, version
+  TextFields notes{};  // for people: epoch, accuracy, version
 };
 
 /// Writes parameters and buffers under PyTorch's names and layouts, with `info` as metadata. The
@@ -45,16 +45,17 @@ struct TrainState {
   std::int64_t images = 0;
   double seconds = 0.0;        // of the whole run
   double train_seconds = 0.0;  // of them in training steps
-  RunningMetrics running;      // of the epoch that has begun
+  double learning_rate = 0.0;  // of the last step
+  RunningMetrics running{};    // of the epoch that has begun
   double test_loss = 0.0;      // after the last complete epoch
   double test_accuracy = 0.0;
   double best_test_accuracy = 0.0;
   double best_test_loss = 0.0;
   std::int64_t best_epoch = 0;  // 0: none yet
   /// What a resumed run must share with the one that was saved: model, dataset, optimiser, ...
-  TextFields identity;
+  TextFields identity{};
   /// The convolution plans of the first step, by module, pass and problem.
-  TextFields conv_plans;
+  TextFields conv_plans{};
 };
 
 /// Writes everything that a resume needs into one file: weights, optimiser, `state`. The file is

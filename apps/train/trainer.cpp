@@ -130,7 +130,6 @@ class Trainer {
   Batch only_batch_;  // of overfit_batch
   Clock::time_point begin_ = Clock::now();
   double seconds_before_ = 0.0;
-  double learning_rate_ = 0.0;
   bool stopped_ = false;
   bool plans_noted_ = false;
   // Of this process, for rates.
@@ -285,7 +284,7 @@ void Trainer::step(const Batch& batch) {
   const Clock::time_point begin = Clock::now();
   const std::int64_t images = batch.images.size(0);
   const std::int64_t pieces = std::min(options_.accumulation, images);
-  learning_rate_ = optimizer_.learning_rate();
+  state_.learning_rate = optimizer_.learning_rate();
 
   RunningMetrics sums;
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
@@ -296,7 +295,7 @@ void Trainer::step(const Batch& batch) {
     const Tensor loss = mean_loss(options_.loss, output, part, options_.label_smoothing);
     const double value = loss.item();
     if (!std::isfinite(value)) {
-      throw NonFiniteError(detail::describe_bad_loss({state_.step + 1, learning_rate_, value},
+      throw NonFiniteError(detail::describe_bad_loss({state_.step + 1, state_.learning_rate, value},
                                                      model_, part.images, parameters_));
     }
     if (piece == 0) {
@@ -312,7 +311,7 @@ void Trainer::step(const Batch& batch) {
   const double norm = gradient.norm.item();
   if (!std::isfinite(norm)) {
     throw NonFiniteError(detail::describe_bad_gradient(
-        {state_.step + 1, learning_rate_, sums.mean_loss()}, model_, norm));
+        {state_.step + 1, state_.learning_rate, sums.mean_loss()}, model_, norm));
   }
   optimizer_.step(clips ? gradient.factor : Tensor());
   schedule_.step();
@@ -347,7 +346,7 @@ void Trainer::report_step(double loss, double norm, std::int64_t images) {
                       .batch_loss = loss,
                       .loss = state_.running.mean_loss(),
                       .accuracy = state_.running.accuracy(),
-                      .learning_rate = learning_rate_,
+                      .learning_rate = state_.learning_rate,
                       .gradient_norm = norm,
                       .images_per_second = static_cast<double>(epoch_images_) / epoch_step_seconds_,
                       .seconds_left = static_cast<double>(steps_left) * mean_seconds +
@@ -379,7 +378,7 @@ void Trainer::finish_epoch() {
                   .train_accuracy = state_.running.accuracy(),
                   .test_loss = test.loss,
                   .test_accuracy = test.accuracy,
-                  .learning_rate = learning_rate_,
+                  .learning_rate = state_.learning_rate,
                   .images_per_second =
                       epoch_step_seconds_ > 0.0
                           ? static_cast<double>(epoch_images_) / epoch_step_seconds_

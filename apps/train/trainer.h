@@ -30,7 +30,7 @@ struct TrainOptions {
   double label_smoothing = 0.0;   // of the default loss, in training only
   double clip_grad_norm = 0.0;    // 0: gradients are not clipped
   std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
-  LossFunction loss;              // empty: cross-entropy from logits
+  LossFunction loss{};            // empty: cross-entropy from logits
 
   bool overfit_batch = false;  // train on the first batch of the first epoch alone
   std::int64_t max_steps = 0;  // end the run after so many steps in all; 0: no limit
@@ -40,11 +40,11 @@ struct TrainOptions {
   const RunFolder* folder = nullptr;
   std::int64_t save_every_epochs = 1;  // the last checkpoint; 0: only when the run ends
   std::int64_t save_every_steps = 0;   // and within epochs; 0: never
-  CheckpointInfo info;                 // metadata of the files of weights
+  CheckpointInfo info{};               // metadata of the files of weights
   /// What a resumed run must share with the one that was saved (model, dataset, optimiser ...).
   /// fit() adds what it knows itself: batch size, seed, learning rate and its own options. A
   /// schedule is a function and cannot be compared: name it here.
-  TextFields identity;
+  TextFields identity{};
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;
 
@@ -70,18 +70,18 @@ struct StepEvent {
 };
 
 struct EpochEvent {
-  EpochMetrics metrics;
+  EpochMetrics metrics{};
   std::int64_t epochs = 0;
   bool is_best = false;
 };
 
 struct TrainCallbacks {
-  std::function<void(const StepEvent&)> on_step;
-  std::function<void(const EpochEvent&)> on_epoch;
+  std::function<void(const StepEvent&)> on_step{};
+  std::function<void(const EpochEvent&)> on_epoch{};
   /// What people should know: a resume, plans that changed.
-  std::function<void(const std::string&)> on_note;
+  std::function<void(const std::string&)> on_note{};
   /// Asked after every step and epoch; true: save and end the run.
-  std::function<bool()> should_stop;
+  std::function<bool()> should_stop{};
 };
 
 struct TrainSummary {

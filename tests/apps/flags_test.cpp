@@ -1,0 +1,110 @@
+#include "apps/flags.h"
+
+#include <doctest/doctest.h>
+
+#include "cks/core/error.h"
+
+namespace {
+
+using cks::apps::Flags;
+
+struct Values {
+  std::string name = "a";
+  std::int64_t count = 10;
+  double rate = 1e-3;
+  bool on = false;
+  std::string choice = "x";
+  std::optional<std::string> maybe;
+  std::string file;
+};
+
+void add_all(Flags& flags, Values& values) {
+  flags.add("name", values.name, "a text");
+  flags.add("count", values.count, "a number", 1, 100);
+  flags.add("rate", values.rate, "a real number");
+  flags.add_switch("on", values.on, "a switch");
+  flags.add_choice("choice", values.choice, {"x", "y"}, "one of two");
+  flags.add_optional("maybe", values.maybe, "a flag that may stand alone");
+  flags.add_positional("file", values.file, "a file", false);
+}
+
+std::optional<int> parse(Values& values, std::vector<const char*> arguments) {
+  Flags flags("program", "Tests flags.");
+  add_all(flags, values);
+  arguments.insert(arguments.begin(), "program");
+  return flags.parse(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST_CASE("flags land in the caller's variables") {
+  Values values;
+  CHECK_FALSE(parse(values, {"--name", "b", "--count=20", "--rate", "2.5e-2", "--on", "--choice",
+                             "y", "--maybe", "z"}));
+  CHECK(values.name == "b");
+  CHECK(values.count == 20);
+  CHECK(values.rate == 2.5e-2);
+  CHECK(values.on);
+  CHECK(values.choice == "y");
+  CHECK(values.maybe == "z");
+  CHECK(values.file.empty());
+  CHECK_FALSE(parse(values, {"f.txt", "--on"}));
+  CHECK(values.file == "f.txt");
+}
+
+TEST_CASE("defaults stay, an optional flag may stand alone, the last of two wins") {
+  Values values;
+  CHECK_FALSE(parse(values, {"--maybe", "--count", "3", "--count", "4"}));
+  CHECK(values.maybe == "");
+  CHECK(values.count == 4);
+  CHECK(values.name == "a");
+  Values others;
+  CHECK_FALSE(parse(others, {}));
+  CHECK_FALSE(others.maybe.has_value());
+}
+
+TEST_CASE("what is no flag or no lawful value is a usage error") {
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"--nonsense"},
+                                             {"--count", "0"},
+                                             {"--count", "101"},
+                                             {"--count", "3.5"},
+                                             {"--count", "99999999999999999999"},
+                                             {"--rate", "-1"},
+                                             {"--rate", "nan"},
+                                             {"--rate", "1x"},
+                                             {"--choice", "z"},
+                                             {"--count"},
+                                             {"f.txt", "g.txt"}}) {
+    Values values;
+    CAPTURE(arguments.front());
+    CHECK(parse(values, arguments) == 2);
+  }
+  Values values;
+  CHECK(parse(values, {"--help"}) == 0);
+}
+
+TEST_CASE("values as text set another parser to the same") {
+  Values values;
+  Flags flags("program", "");
+  add_all(flags, values);
+  const std::vector<const char*> arguments{"program", "--rate", "0.1", "--on"};
+  REQUIRE_FALSE(flags.parse(static_cast<int>(arguments.size()), arguments.data()));
+  CHECK(flags.given("rate"));
+  CHECK_FALSE(flags.given("count"));
+  CHECK(flags.values().at("rate") == "0.1");
+  CHECK(flags.values().count("maybe") == 0);
+
+  Values copy;
+  Flags other("program", "");
+  add_all(other, copy);
+  for (const auto& [name, text] : flags.values()) {
+    other.set(name, text);
+  }
+  CHECK(copy.rate == 0.1);
+  CHECK(copy.on);
+  CHECK(copy.count == 10);
+  CHECK_THROWS_AS(other.set("count", "1000"), cks::Error);
+  CHECK_THROWS_AS(other.set("choice", "z"), cks::Error);
+  CHECK_THROWS_WITH_AS(other.set("nonsense", "1"), doctest::Contains("--nonsense"), cks::Error);
+}
+
+}  // namespace

@@ -1,0 +1,73 @@
+#include "apps/model_table.h"
+
+#include <doctest/doctest.h>
+
+#include "apps/conv_table.h"
+#include "cks/models/registry.h"
+
+namespace {
+
+using cks::apps::ModelTable;
+
+TEST_CASE("LeNet-5's table has the counts one gets by hand") {
+  const auto model = cks::make_model("lenet5");
+  const auto before = model->parameters().front().to_vector<float>();
+  model->train();
+  const ModelTable table = cks::apps::trace_model(*model, {1, 28, 28, 1});
+  CHECK(model->training());
+  CHECK(model->parameters().front().to_vector<float>() == before);
+  CHECK_FALSE(model->parameters().front().grad().defined());
+  REQUIRE(table.rows.size() == 5);
+  CHECK(table.parameters == 61706);
+
+  const auto& conv1 = table.rows[0];
+  CHECK(conv1.path == "conv1");
+  CHECK(conv1.type == "Conv2d");
+  CHECK(conv1.output == cks::Shape{1, 28, 28, 6});
+  CHECK(conv1.forward.plain == 28 * 28 * 6 * 25);
+  // Of the 28 * 5 (row, tap) pairs, 2 + 1 + 1 + 2 read padding; columns likewise.
+  CHECK(conv1.forward.executed == (28 * 5 - 6) * (28 * 5 - 6) * 6);
+  CHECK(conv1.filter_gradient.executed == conv1.forward.executed);
+  CHECK(conv1.input_gradient.plain == 0);  // nobody needs it
+
+  const auto& conv2 = table.rows[1];
+  CHECK(conv2.forward.plain == 10 * 10 * 16 * 25 * 6);
+  CHECK(conv2.forward.skipped() == 0.0);
+  CHECK(conv2.input_gradient.plain == 14 * 14 * 16 * 25 * 6);
+  CHECK(conv2.input_gradient.executed == conv2.forward.executed);
+
+  const auto& fc1 = table.rows[2];
+  CHECK(fc1.forward.plain == 400 * 120);
+  CHECK(fc1.input_gradient.plain == 400 * 120);
+  CHECK(table.forward.plain == 416520);
+  CHECK(to_string(table).find("C-K-S skips 18.36 %") != std::string::npos);
+}
+
+TEST_CASE("the counts grow with the batch, the shares do not") {
+  const auto model = cks::make_model("resnet20");
+  const ModelTable one = cks::apps::trace_model(*model, {1, 32, 32, 3});
+  const ModelTable two = cks::apps::trace_model(*model, {2, 32, 32, 3});
+  CHECK(two.forward.plain == 2 * one.forward.plain);
+  CHECK(two.all_passes().skipped() == doctest::Approx(one.all_passes().skipped()));
+  CHECK(one.all_passes().skipped() > 0.1);
+}
+
+TEST_CASE("a report of convolutions divides by the steps") {
+  cks::ConvRecord record;
+  record.module_path = "conv1";
+  record.plan.algorithm = cks::kernels::Conv2dAlgorithm::convv2;
+  record.calls = 4;
+  record.plain = 4000;
+  record.executed = 3000;
+  record.exact = 3000;
+  record.seconds = 0.02;
+  const std::string text = cks::apps::conv_table({record}, 4);
+  CHECK(text.find("1,000") != std::string::npos);
+  CHECK(text.find("750") != std::string::npos);
+  CHECK(text.find("25.00 %") != std::string::npos);
+  CHECK(text.find("5.000") != std::string::npos);
+  CHECK(text.find("convv2") != std::string::npos);
+  CHECK(cks::apps::conv_table({}, 1) == "no convolution ran\n");
+}
+
+}  // namespace

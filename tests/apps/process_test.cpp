@@ -1,0 +1,256 @@
+// train_mnist as a user meets it: exit codes, interrupts, kill -9, resuming.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "cks/core/serialize.h"
+#include "cks/train/run_folder.h"
+#include "tests/support/scratch_folder.h"
+
+namespace {
+
+using cks::RunFolder;
+using cks::testing::ScratchFolder;
+using cks::testing::slurp;
+using std::chrono::milliseconds;
+using Arguments = std::vector<std::string>;
+
+/// A running train_mnist whose output goes into files of the scratch folder.
+class Process {
+ public:
+  Process(const ScratchFolder& scratch, const Arguments& arguments)
+      : out_(scratch / "stdout"), err_(scratch / "stderr") {
+    Arguments all{CKS_TRAIN_MNIST};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& argument : all) {
+      argv.push_back(argument.data());
+    }
+    argv.push_back(nullptr);
+    child_ = fork();
+    if (child_ == 0) {
+      constexpr int kMode = 0600;
+      dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDOUT_FILENO);
+      dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDERR_FILENO);
+      unsetenv("CKS_DATA_DIR");
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    REQUIRE(child_ > 0);
+  }
+  ~Process() {
+    if (child_ > 0) {
+      kill(child_, SIGKILL);
+      waitpid(child_, nullptr, 0);
+    }
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void signal(int number) const { kill(child_, number); }
+  /// Exit code; minus the signal that ended it.
+  int wait() {
+    int status = 0;
+    waitpid(child_, &status, 0);
+    child_ = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  std::string out() const { return slurp(out_); }
+  std::string err() const { return slurp(err_); }
+
+ private:
+  std::string out_;
+  std::string err_;
+  pid_t child_ = 0;
+};
+
+int run(const ScratchFolder& scratch, const Arguments& arguments, std::string* err = nullptr,
+        std::string* out = nullptr) {
+  Process process(scratch, arguments);
+  const int code = process.wait();
+  if (err != nullptr) {
+    *err = process.err();
+  }
+  if (out != nullptr) {
+    *out = process.out();
+  }
+  INFO(process.err());
+  return code;
+}
+
+/// A quick run on few drawn digits.
+Arguments quick(const std::string& folder, const Arguments& more = {}) {
+  Arguments arguments{"--dataset",    "drawn", "--limit-train", "600", "--limit-test", "100",
+                      "--batch-size", "50",    "--output-dir",  folder};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// Waits until something holds; false after ten seconds, many under a sanitizer.
+bool eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 6000; ++i) {
+    if (holds()) {
+      return true;
+    }
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  return false;
+}
+
+TEST_CASE("a run writes its files, and its result to stdout") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  std::string err;
+  std::string out;
+  CHECK(run(scratch, quick(folder, {"--epochs", "2", "--show-digits", "2", "--log-interval", "5"}),
+            &err, &out) == 0);
+  for (const char* name : {"config.json", "run.log", "metrics.csv", "best.safetensors",
+                           "last.safetensors", "last.state.safetensors", "summary.json"}) {
+    CAPTURE(name);
+    CHECK(std::filesystem::exists(folder + "/" + name));
+  }
+  CHECK(RunFolder::open(folder).read_metrics().size() == 2);
+  CHECK(contains(out, "test accuracy"));
+  CHECK(contains(out, "predicted"));
+  CHECK(contains(err, "parameters"));
+  CHECK(contains(err, "C-K-S skips"));
+  CHECK(contains(err, "epoch  1/2 5/12"));  // plain lines, because stderr is no terminal
+  CHECK_FALSE(contains(err, "\r"));
+  CHECK_FALSE(contains(err, "\x1b"));
+  const std::string summary = slurp(folder + "/summary.json");
+  for (const char* key :
+       {"\"test_accuracy\"", "\"best_test_accuracy\"", "\"epochs\"", "\"seconds\"",
+        "\"images_per_second\"", "\"device\"", "\"peak_resident_bytes\""}) {
+    CHECK(contains(summary, key));
+  }
+  CHECK(RunFolder::open(folder).read_config().at("conv_plans").size() >= 5);
+
+  // A second run into the same folder.
+  CHECK(run(scratch, quick(folder), &err) == 1);
+  CHECK(contains(err, "already holds a run"));
+}
+
+TEST_CASE("wrong flags exit with 2, and say where help is") {
+  const ScratchFolder scratch;
+  std::string err;
+  CHECK(run(scratch, {"--no-such-flag"}, &err) == 2);
+  CHECK(contains(err, "--no-such-flag"));
+  CHECK(contains(err, "--help"));
+  CHECK(run(scratch, {"--epochs", "zero"}) == 2);
+  CHECK(run(scratch, {"--epochs", "0"}) == 2);
+  CHECK(run(scratch, {"--lr", "nan"}) == 2);
+  CHECK(run(scratch, {"--model", "nonsense"}, &err) == 2);
+  CHECK(contains(err, "lenet5"));
+  std::string out;
+  CHECK(run(scratch, {"--help"}, nullptr, &out) == 0);
+  CHECK(contains(out, "--label-smoothing"));
+  CHECK(contains(out, "128"));
+}
+
+TEST_CASE("errors exit with 1 before anything is trained") {
+  const ScratchFolder scratch;
+  std::string err;
+  CHECK(run(scratch, {"--data-dir", scratch / "nothing", "--output-dir", scratch / "run"}, &err) ==
+        1);
+  CHECK(contains(err, "--dataset drawn"));
+  CHECK_FALSE(std::filesystem::exists(scratch / "run"));
+  CHECK(run(scratch, quick("/proc/cks"), &err) == 1);
+  CHECK(contains(err, "/proc/cks"));
+  CHECK(run(scratch, {"--resume", scratch / "nothing"}, &err) == 1);
+  CHECK(contains(err, "holds no run"));
+}
+
+TEST_CASE("a dry run writes nothing") {
+  const ScratchFolder scratch;
+  CHECK(run(scratch, quick(scratch / "run", {"--dry-run"})) == 0);
+  CHECK_FALSE(std::filesystem::exists(scratch / "run"));
+}
+
+TEST_CASE("the target decides between 0 and 3") {
+  const ScratchFolder scratch;
+  std::string err;
+  CHECK(run(scratch, quick(scratch / "a", {"--epochs", "1", "--target-acc", "0.9999"}), &err) == 3);
+  CHECK(contains(err, "below --target-acc"));
+  CHECK(run(scratch, quick(scratch / "b", {"--epochs", "1", "--target-acc", "0.01"})) == 0);
+}
+
+TEST_CASE("divergence exits with 1, names the layer and keeps the last good checkpoint") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  std::string err;
+  CHECK(run(scratch, quick(folder, {"--opt", "sgd", "--lr", "1e30"}), &err) == 1);
+  CHECK(contains(err, "not finite"));
+  CHECK(contains(err, "step"));
+  CHECK(contains(err, "gradient norm"));
+  CHECK(contains(err, "layer"));
+  CHECK(cks::load_safetensors(folder + "/last.safetensors").tensors.size() > 0);
+  CHECK(contains(slurp(folder + "/run.log"), "not finite"));
+}
+
+TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if uninterrupted") {
+  const ScratchFolder scratch;
+  const Arguments flags{"--epochs", "6", "--model", "lenet5", "--threads", "1"};
+  REQUIRE(run(scratch, quick(scratch / "whole", flags)) == 0);
+  for (const int number : {SIGINT, SIGTERM}) {
+    CAPTURE(number);
+    const std::string folder = scratch / ("cut" + std::to_string(number));
+    Process process(scratch, quick(folder, flags));
+    REQUIRE(eventually([&] { return contains(slurp(folder + "/metrics.csv"), "\n1,"); }));
+    process.signal(number);
+    CHECK(process.wait() == 130);
+    CHECK(contains(process.out(), "--resume"));
+    std::string err;
+    CHECK(run(scratch, {"--resume", folder, "--lr", "0.5"}, &err) == 1);
+    CHECK(contains(err, "--lr 0.001 then, 0.5 now"));
+    CHECK(run(scratch, {"--resume", folder, "--threads", "2"}) == 0);
+    CHECK(slurp(folder + "/last.safetensors") == slurp(scratch / "whole/last.safetensors"));
+    CHECK(slurp(folder + "/best.safetensors") == slurp(scratch / "whole/best.safetensors"));
+  }
+}
+
+TEST_CASE("kill -9 at 20 random moments leaves a checkpoint that loads and resumes") {
+  const ScratchFolder scratch;
+  constexpr int kKills = 20;
+  const Arguments flags{"--epochs", "40", "--save-every-steps", "3", "--threads", "1", "--quiet"};
+  REQUIRE(run(scratch, quick(scratch / "whole", flags)) == 0);
+  const std::string folder = scratch / "run";
+  std::mt19937 random(7);  // NOLINT(bugprone-random-generator-seed): the same moments each time
+  std::uniform_int_distribution<int> delay(20, 400);
+  int killed = 0;
+  int with_checkpoint = 0;
+  for (int i = 0; i < kKills; ++i) {
+    const bool begun = std::filesystem::exists(folder + "/config.json");
+    Process process(scratch,
+                    begun ? Arguments{"--resume", folder, "--quiet"} : quick(folder, flags));
+    std::this_thread::sleep_for(milliseconds(delay(random)));
+    process.signal(SIGKILL);
+    killed += process.wait() == -SIGKILL ? 1 : 0;
+    for (const char* name : {"last.state.safetensors", "last.safetensors", "best.safetensors"}) {
+      const std::string path = folder + "/" + name;
+      if (std::filesystem::exists(path)) {
+        CAPTURE(i);
+        CHECK_NOTHROW(cks::load_safetensors(path));
+        ++with_checkpoint;
+      }
+    }
+  }
+  CHECK(killed >= kKills / 2);  // on a fast machine the run may have ended before the last kills
+  CHECK(with_checkpoint > 0);
+  REQUIRE(run(scratch, {"--resume", folder}) == 0);
+  CHECK(slurp(folder + "/last.safetensors") == slurp(scratch / "whole/last.safetensors"));
+}
+
+}  // namespace

@@ -1,0 +1,59 @@
+#include "cks/train/metrics.h"
+
+#include <doctest/doctest.h>
+
+namespace {
+
+using cks::ConfusionMatrix;
+using cks::Tensor;
+
+Tensor logits() {
+  return Tensor::from_vector<float>({0.1F, 0.7F, 0.2F, 5.0F, -1.0F, 4.0F, 0.0F, 0.0F, 1.0F},
+                                    {3, 3});
+}
+
+TEST_CASE("predicted classes are the largest logits") {
+  CHECK(cks::predicted_classes(logits()) == std::vector<std::int64_t>{1, 0, 2});
+  CHECK(cks::count_correct(logits(), Tensor::from_vector<std::int64_t>({1, 2, 2}, {3})) == 2);
+  CHECK(cks::count_correct(logits(), Tensor::from_vector<std::int32_t>({0, 2, 1}, {3})) == 0);
+}
+
+TEST_CASE("metrics refuse what does not fit") {
+  CHECK_THROWS_AS(cks::predicted_classes(Tensor::zeros({3})), cks::ShapeError);
+  CHECK_THROWS_AS(cks::count_correct(logits(), Tensor::from_vector<std::int64_t>({1, 2}, {2})),
+                  cks::ShapeError);
+  CHECK_THROWS_AS(cks::count_correct(logits(), Tensor::zeros({3})), cks::DtypeError);
+  CHECK_THROWS_AS(ConfusionMatrix(0), cks::ShapeError);
+}
+
+TEST_CASE("a confusion matrix counts truth by prediction") {
+  ConfusionMatrix matrix(3);
+  CHECK(matrix.accuracy() == 0.0);
+  matrix.add(logits(), Tensor::from_vector<std::int64_t>({1, 2, 2}, {3}));
+  CHECK(matrix.at(1, 1) == 1);
+  CHECK(matrix.at(2, 0) == 1);
+  CHECK(matrix.at(2, 2) == 1);
+  CHECK(matrix.at(0, 0) == 0);
+  CHECK(matrix.total() == 3);
+  CHECK(matrix.accuracy() == doctest::Approx(2.0 / 3.0));
+  CHECK(matrix.to_csv() == "truth,0,1,2\n0,0,0,0\n1,0,1,0\n2,1,0,1\n");
+  CHECK_THROWS_AS(matrix.add(logits(), Tensor::from_vector<std::int64_t>({1, 3, 2}, {3})),
+                  cks::Error);
+  CHECK(matrix.total() == 3);  // a refused batch adds nothing
+  CHECK_THROWS_AS(matrix.at(0, 3), cks::ShapeError);
+}
+
+TEST_CASE("running metrics weight batches by their images") {
+  cks::RunningMetrics metrics;
+  CHECK(metrics.mean_loss() == 0.0);
+  metrics.add(2.0, 60, 100);
+  metrics.add(8.0, 0, 20);
+  CHECK(metrics.mean_loss() == doctest::Approx(3.0));
+  CHECK(metrics.accuracy() == doctest::Approx(0.5));
+}
+
+TEST_CASE("the peak of resident memory is that of a process") {
+  CHECK(cks::peak_resident_bytes() > 1000000);
+}
+
+}  // namespace

@@ -1,0 +1,145 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "cks/core/serialize.h"
+#include "tests/support/scratch_folder.h"
+#include "tests/train/tiny.h"
+
+namespace {
+
+using cks::RunFolder;
+using cks::TrainOptions;
+using cks::TrainSummary;
+using cks::testing::ScratchFolder;
+using cks::testing::slurp;
+using cks::testing::TinyRun;
+
+constexpr std::int64_t kEpochs = 3;
+constexpr std::int64_t kStepsPerEpoch = 5;  // 220 images, batches of 50
+
+cks::LrFactor schedule() { return cks::one_cycle_lr({.total_steps = kEpochs * kStepsPerEpoch}); }
+
+/// Trains in a folder until `stop_at` steps are done (0: to the end), everything made anew.
+TrainSummary train(const std::string& path, const TinyRun::Settings& settings, std::int64_t stop_at,
+                   bool resume, TrainOptions options = {}) {
+  TinyRun run(settings);
+  const RunFolder folder = resume ? RunFolder::open(path) : RunFolder::create(path);
+  options.epochs = kEpochs;
+  options.folder = &folder;
+  options.resume = resume;
+  options.clip_grad_norm = 1.0;
+  options.label_smoothing = 0.1;
+  options.info.model = "tiny";
+  std::int64_t steps = 0;
+  cks::TrainCallbacks callbacks;
+  callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
+  callbacks.should_stop = [&] { return stop_at > 0 && steps >= stop_at; };
+  return cks::fit(options, run.model, *run.optimizer, schedule(), run.train_loader, run.test_loader,
+                  callbacks);
+}
+
+/// Rows without what a clock or the system says.
+std::vector<cks::EpochMetrics> timeless(const std::string& path) {
+  auto rows = RunFolder::open(path).read_metrics();
+  for (auto& row : rows) {
+    row.seconds = row.images_per_second = row.peak_mib = 0.0;
+  }
+  return rows;
+}
+
+/// Tensors of a state file, as bytes of their values.
+void check_same_state(const std::string& a, const std::string& b) {
+  const auto left = cks::load_safetensors(a + "/last.state.safetensors").tensors;
+  const auto right = cks::load_safetensors(b + "/last.state.safetensors").tensors;
+  REQUIRE(left.size() == right.size());
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    CAPTURE(left[i].first);
+    CHECK(left[i].first == right[i].first);
+    const auto bytes = [](const cks::Tensor& tensor) {
+      return std::string(static_cast<const char*>(tensor.data()),
+                         static_cast<std::size_t>(tensor.numel()) * cks::size_of(tensor.dtype()));
+    };
+    CHECK(bytes(left[i].second) == bytes(right[i].second));
+  }
+}
+
+TEST_CASE("a resumed run equals an uninterrupted one bit for bit") {
+  const ScratchFolder scratch;
+  for (const std::string optimizer : {"adam", "sgd"}) {
+    const TinyRun::Settings settings{.optimizer = optimizer};
+    const std::string whole = scratch / ("whole-" + optimizer);
+    const TrainSummary expected = train(whole, settings, 0, false);
+    CHECK(expected.epochs == kEpochs);
+    // In the first epoch, at its end, in the middle of the second, after its last batch.
+    for (const std::int64_t stop_at : {2, 5, 8, 10, 14}) {
+      CAPTURE(optimizer);
+      CAPTURE(stop_at);
+      const std::string cut = scratch / ("cut-" + optimizer + std::to_string(stop_at));
+      const TrainSummary first = train(cut, settings, stop_at, false);
+      CHECK(first.interrupted);
+      CHECK(first.steps == stop_at);
+      const TrainSummary second = train(cut, settings, 0, true);
+      CHECK_FALSE(second.interrupted);
+      CHECK(second.steps == expected.steps);
+      CHECK(second.test_accuracy == expected.test_accuracy);
+      CHECK(second.test_loss == expected.test_loss);
+      CHECK(second.best_epoch == expected.best_epoch);
+      CHECK(timeless(cut) == timeless(whole));
+      check_same_state(cut, whole);
+      CHECK(slurp(cut + "/last.safetensors") == slurp(whole + "/last.safetensors"));
+      CHECK(slurp(cut + "/best.safetensors") == slurp(whole + "/best.safetensors"));
+    }
+  }
+}
+
+TEST_CASE("a run that died after its checkpoint continues from it, without the later rows") {
+  const ScratchFolder scratch;
+  const std::string whole = scratch / "whole";
+  train(whole, {}, 0, false);
+  // What kill -9 leaves: the checkpoint of step 8, and files that were written after it.
+  const std::string cut = scratch / "cut";
+  train(cut, {}, 8, false);
+  std::filesystem::copy_file(whole + "/metrics.csv", cut + "/metrics.csv",
+                             std::filesystem::copy_options::overwrite_existing);
+  train(cut, {}, 0, true);
+  CHECK(timeless(cut) == timeless(whole));
+  check_same_state(cut, whole);
+}
+
+TEST_CASE("a finished run resumes to its own result") {
+  const ScratchFolder scratch;
+  const TrainSummary first = train(scratch / "run", {}, 0, false);
+  const TrainSummary again = train(scratch / "run", {}, 0, true);
+  CHECK(again.steps == first.steps);
+  CHECK(again.test_accuracy == first.test_accuracy);
+  CHECK(again.best_test_accuracy == first.best_test_accuracy);
+  CHECK_FALSE(again.interrupted);
+}
+
+TEST_CASE("a folder without a checkpoint resumes at the first step") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  folder.write_config({{"flags", {}}});
+  const TrainSummary summary = train(scratch / "run", {}, 0, true);
+  CHECK(summary.epochs == kEpochs);
+  train(scratch / "other", {}, 0, false);
+  check_same_state(scratch / "run", scratch / "other");
+}
+
+TEST_CASE("another dataset, optimiser, schedule or seed is refused by name") {
+  const ScratchFolder scratch;
+  const std::string path = scratch / "run";
+  train(path, {}, 3, false);
+  const std::string state = slurp(path + "/last.state.safetensors");
+  CHECK_THROWS_WITH_AS(train(path, {.images = 230}, 0, true), doctest::Contains("training images"),
+                       cks::Error);
+  CHECK_THROWS_WITH_AS(train(path, {.batch_size = 20}, 0, true), doctest::Contains("batch size"),
+                       cks::Error);
+  CHECK_THROWS_WITH_AS(train(path, {.optimizer = "sgd"}, 0, true),
+                       doctest::Contains("momentum_buffer"), cks::Error);
+  CHECK_THROWS_WITH_AS(train(path, {.seed = 6}, 0, true), doctest::Contains("seed"), cks::Error);
+  CHECK(slurp(path + "/last.state.safetensors") == state);
+}
+
+}  // namespace

@@ -1,0 +1,251 @@
+#include "cks/train/trainer.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cks/core/autograd.h"
+#include "tests/support/scratch_folder.h"
+#include "tests/train/tiny.h"
+
+namespace {
+
+using cks::RunFolder;
+using cks::Tensor;
+using cks::TrainCallbacks;
+using cks::TrainOptions;
+using cks::TrainSummary;
+using cks::testing::ScratchFolder;
+using cks::testing::TinyNet;
+using cks::testing::TinyRun;
+
+TrainSummary run_fit(TinyRun& run, const TrainOptions& options,
+                     const TrainCallbacks& callbacks = {}) {
+  return cks::fit(options, run.model, *run.optimizer, cks::constant_lr(), run.train_loader,
+                  run.test_loader, callbacks);
+}
+
+TEST_CASE("fit learns drawn digits and reports what it did") {
+  TinyRun run({.images = 3000, .batch_size = 64});
+  std::vector<double> losses;
+  std::int64_t steps = 0;
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+    losses.push_back(event.metrics.train_loss);
+  };
+  callbacks.on_step = [&](const cks::StepEvent& event) {
+    ++steps;
+    CHECK(event.global_step == steps);
+    CHECK(event.gradient_norm > 0.0);
+  };
+  const TrainSummary summary = run_fit(run, {.epochs = 4}, callbacks);
+  CHECK(summary.epochs == 4);
+  CHECK(summary.steps == 4 * 47);
+  CHECK(steps == summary.steps);
+  REQUIRE(losses.size() == 4);
+  CHECK(losses[3] < 0.5 * losses[0]);
+  CHECK(summary.test_accuracy > 0.8);
+  CHECK(summary.best_test_accuracy >= summary.test_accuracy);
+  CHECK(summary.best_epoch >= 1);
+  CHECK(summary.images_per_second > 0.0);
+  CHECK(summary.device == "cpu");
+  CHECK(summary.peak_resident_bytes > 0);
+  CHECK_FALSE(summary.interrupted);
+  CHECK(summary.recorded_steps == 1);
+  CHECK(summary.convolutions.size() == 2);  // no input gradient in the first layer
+}
+
+TEST_CASE("fit overfits one batch") {
+  TinyRun run({.images = 200, .batch_size = 20});
+  double accuracy = 0.0;
+  double loss = 0.0;
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+    accuracy = event.metrics.train_accuracy;
+    loss = event.metrics.train_loss;
+  };
+  run_fit(run, {.epochs = 20, .overfit_batch = true}, callbacks);
+  CHECK(accuracy > 0.99);
+  CHECK(loss < 0.1);
+}
+
+TEST_CASE("evaluation weights the last, smaller batch by its images") {
+  TinyRun run;
+  cks::DataLoader whole(run.data.test, {.batch_size = 130, .shuffle = false});
+  cks::DataLoader cut(run.data.test, {.batch_size = 60, .shuffle = false});  // 60 + 60 + 10
+  run.model.train();
+  const cks::Evaluation expected = cks::evaluate(run.model, whole);
+  const cks::Evaluation got = cks::evaluate(run.model, cut);
+  CHECK(got.images == 130);
+  CHECK(got.accuracy == expected.accuracy);
+  CHECK(got.loss == doctest::Approx(expected.loss).epsilon(1e-6));
+  CHECK(run.model.training());
+}
+
+/// Without batch normalisation and dropout, which depend on how a batch is cut.
+struct LinearNet : cks::Module {
+  cks::Linear head{this, "head", {.in_features = 784, .out_features = 10}};
+  Tensor forward(const Tensor& images) override {
+    return head(images.reshape({images.size(0), -1}));
+  }
+};
+
+std::vector<float> train_linear(const TrainOptions& options) {
+  const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 110, .test_count = 10});
+  cks::DataLoader train(data.train, {.batch_size = 50});
+  cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+  LinearNet net;
+  net.initialize(1);
+  cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.1});
+  cks::fit(options, net, optimizer, cks::constant_lr(), train, test);
+  return net.head.weight.to_vector<float>();
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  }
+  return largest;
+}
+
+TEST_CASE("accumulation in unequal pieces is the same step") {
+  const auto whole = train_linear({.epochs = 2});
+  const auto cut = train_linear({.epochs = 2, .accumulation = 3});
+  CHECK(largest_difference(whole, cut) < 1e-5);
+  CHECK(largest_difference(whole, train_linear({.epochs = 1})) > 1e-3);
+}
+
+TEST_CASE("clipping and label smoothing reach the step") {
+  const auto plain = train_linear({.epochs = 1});
+  CHECK(largest_difference(plain, train_linear({.epochs = 1, .clip_grad_norm = 0.01})) > 1e-4);
+  CHECK(largest_difference(plain, train_linear({.epochs = 1, .clip_grad_norm = 1e9})) == 0.0);
+  CHECK(largest_difference(plain, train_linear({.epochs = 1, .label_smoothing = 0.2})) > 1e-4);
+}
+
+TEST_CASE("a loss of one's own is trained, and its lowest value is best") {
+  TinyRun run;
+  TrainOptions options{.epochs = 2};
+  options.loss = [](const Tensor& output, const cks::Batch& batch) {
+    return cks::cross_entropy(output, batch.labels) * 2.0;
+  };
+  const TrainSummary summary = run_fit(run, options);
+  CHECK(summary.best_epoch >= 1);
+  CHECK(summary.test_accuracy == 0.0);
+  CHECK(summary.test_loss > 0.0);
+}
+
+/// Turns its output bad from a call on.
+struct Poison : cks::Module {
+  using Module::Module;
+  std::int64_t calls_left = 0;
+  Tensor forward(const Tensor& input) override {
+    return calls_left-- > 0 ? input : input * std::numeric_limits<double>::infinity();
+  }
+};
+struct PoisonedNet : cks::Module {
+  cks::Linear first{this, "first", {.in_features = 784, .out_features = 16}};
+  Poison poison{this, "poison"};
+  cks::Linear second{this, "second", {.in_features = 16, .out_features = 10}};
+  Tensor forward(const Tensor& images) override {
+    return second(poison(first(images.reshape({images.size(0), -1}))));
+  }
+};
+
+TEST_CASE("a loss that is not finite stops the run and names step, rate, norm and layer") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
+  cks::DataLoader train(data.train, {.batch_size = 20});
+  cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+  PoisonedNet net;
+  net.poison.calls_left = 3;
+  cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
+  std::vector<float> before;
+  TrainCallbacks callbacks;
+  callbacks.on_step = [&](const cks::StepEvent&) { before = net.first.weight.to_vector<float>(); };
+  std::string message;
+  try {
+    cks::fit({.epochs = 1, .folder = &folder}, net, optimizer, cks::constant_lr(), train, test,
+             callbacks);
+  } catch (const cks::NonFiniteError& error) {
+    message = error.what();
+  }
+  CAPTURE(message);
+  CHECK(message.find("step 4") != std::string::npos);
+  CHECK(message.find("learning rate 0.01") != std::string::npos);
+  CHECK(message.find("gradient norm") != std::string::npos);
+  CHECK(message.find("layer poison") != std::string::npos);
+  CHECK(net.first.weight.to_vector<float>() == before);  // the step was not taken
+  PoisonedNet restored;
+  cks::load_weights(folder.last_file(), restored);  // the checkpoint of the start is whole
+}
+
+/// Its gradient is infinite, its value is not.
+struct SpikeBackward : cks::Node {
+  const char* name() const override { return "spike"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output * std::numeric_limits<double>::infinity()};
+  }
+};
+struct SpikyNet : cks::Module {
+  cks::Linear first{this, "first", {.in_features = 784, .out_features = 8}};
+  cks::Linear second{this, "second", {.in_features = 8, .out_features = 10}};
+  Tensor forward(const Tensor& images) override {
+    const Tensor x = first(images.reshape({images.size(0), -1}));
+    return second(cks::record<SpikeBackward>(x.detach().clone(), {x}, [](SpikeBackward&) {}));
+  }
+};
+
+TEST_CASE("a gradient that is not finite stops the run before the step") {
+  const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
+  cks::DataLoader train(data.train, {.batch_size = 20});
+  cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+  SpikyNet net;
+  cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
+  const auto before = net.first.weight.to_vector<float>();
+  CHECK_THROWS_WITH_AS(cks::fit({.epochs = 1}, net, optimizer, cks::constant_lr(), train, test),
+                       doctest::Contains("first bad gradient: first."), cks::NonFiniteError);
+  CHECK(net.first.weight.to_vector<float>() == before);
+}
+
+TEST_CASE("fit refuses options that make no sense") {
+  TinyRun run;
+  CHECK_THROWS_WITH_AS(run_fit(run, {.epochs = 0}), doctest::Contains("epochs is 0"), cks::Error);
+  CHECK_THROWS_AS(run_fit(run, {.label_smoothing = 1.0}), cks::Error);
+  CHECK_THROWS_AS(run_fit(run, {.clip_grad_norm = -1.0}), cks::Error);
+  CHECK_THROWS_AS(run_fit(run, {.accumulation = 0}), cks::Error);
+}
+
+TEST_CASE("a step limit ends the run with an evaluation") {
+  TinyRun run;
+  const TrainSummary summary = run_fit(run, {.epochs = 5, .max_steps = 2});
+  CHECK(summary.steps == 2);
+  CHECK(summary.epochs == 1);
+  CHECK(summary.test_loss > 0.0);
+}
+
+TEST_CASE("memory does not grow over 2,000 steps") {
+  TinyRun run({.images = 200, .batch_size = 10});
+  std::int64_t resident_early = 0;
+  std::int64_t tensors_early = 0;
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+    if (event.metrics.epoch == 10) {
+      resident_early = cks::peak_resident_bytes();
+      tensors_early = cks::memory_stats().peak;
+    }
+  };
+  const TrainSummary summary = run_fit(run, {.epochs = 100}, callbacks);
+  REQUIRE(summary.steps == 2000);
+  CHECK(cks::memory_stats().peak == tensors_early);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  constexpr std::int64_t kSlack = 2 << 20;  // a leak of 1.2 KB a step would show
+  CHECK(summary.peak_resident_bytes <= resident_early + kSlack);
+#else
+  CHECK(resident_early > 0);  // sanitizers keep freed memory
+#endif
+}
+
+}  // namespace
