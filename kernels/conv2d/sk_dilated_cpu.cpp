@@ -273,7 +273,7 @@ void for_each_chunk(const Conv2dProblem& p, IndexRange rows, std::int64_t rows_p
 
 /// Output rows whose pixels of X and dY fit the second-level cache beside the partial sums.
 std::int64_t rows_that_fit(const Conv2dProblem& p, const FilterGradientLayout& layout) {
-  constexpr std::int64_t kCacheBytes = 384 * 1024;
+  constexpr std::int64_t kCacheBytes = std::int64_t{384} * 1024;
   const std::int64_t x = std::min(p.sh, p.FH) * p.IW * (p.IC / p.G);
   const std::int64_t y = p.OW * std::min(p.OC / p.G, std::max<std::int64_t>(16, layout.unit_rows));
   const std::int64_t bytes = (x + y) * static_cast<std::int64_t>(size_of(p.x_type));

@@ -44,13 +44,12 @@ struct TrimmedCorrelation {
 struct CorrelationBlocks {
   static constexpr std::int64_t kMost = 64;                          // balances 16 threads
   static constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds, ~5 us
-
-  static constexpr std::int64_t kFewImages = 8;   // about the rows of a tile
-  static constexpr std::int64_t kSmallMap = 256;  // pixels
+  static constexpr std::int64_t kFewImages = 8;                      // about the rows of a tile
+  static constexpr std::int64_t kSmallMap = 256;                     // pixels
 
   std::int64_t images_per_block, image_blocks;
   std::int64_t units_per_block, unit_blocks;  // units are (group, lane block)
-  std::int64_t row_positions;                 // longest row run; row_blocks == 1: no limit
+  std::int64_t row_positions;                 // longest row run
   bool split_rows;
 
   CorrelationBlocks(std::int64_t work, std::int64_t images, std::int64_t units, std::int64_t rows,
