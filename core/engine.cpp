@@ -1,4 +1,5 @@
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "cks/core/autograd.h"
@@ -18,13 +19,18 @@ class Engine {
       if (input.grad_node() != nullptr) {
         wanted_nodes_.emplace(input.grad_node().get(), Tensor());
       } else {
-        wanted_leaves_.emplace(input.impl().get(), true);
+        wanted_leaves_.insert(input.impl().get());
       }
     }
     all_leaves_ = inputs.empty();
   }
 
   void run(const Tensor& grad_output) {
+    if (output_.is_leaf()) {
+      leaf_index_.emplace(output_.impl().get(), 0);
+      leaves_.push_back({output_.impl(), grad_output});
+      return;
+    }
     discover();
     try {
       walk(grad_output);
@@ -39,19 +45,19 @@ class Engine {
   /// leaf changes.
   void store_leaf_gradients() {
     for (LeafGradient& entry : leaves_) {
-      Tensor& gradient = entry.sum.tensor;
+      Tensor& gradient = entry.gradient;
       const TensorImpl& leaf = *entry.leaf;
       require_matches(gradient, leaf.shape, leaf.dtype, leaf.storage->device(), [] {
         return std::string("backward: a leaf changed since the forward pass; its gradient");
       });
       if (leaf.gradient != nullptr) {
-        add(entry.sum, Tensor(leaf.gradient));
+        add(gradient, Tensor(leaf.gradient));
       } else if (!owns_alone(gradient)) {
         gradient = copy_of(gradient);
       }
     }
     for (LeafGradient& entry : leaves_) {
-      entry.leaf->gradient = entry.sum.tensor.impl();
+      entry.leaf->gradient = entry.gradient.impl();
     }
   }
 
@@ -60,23 +66,19 @@ class Engine {
       return wanted_nodes_.at(input.grad_node().get());
     }
     const auto found = leaf_index_.find(input.impl().get());
-    return found == leaf_index_.end() ? Tensor() : leaves_[found->second].sum.tensor;
+    return found == leaf_index_.end() ? Tensor() : leaves_[found->second].gradient;
   }
 
  private:
-  struct Sum {
-    Tensor tensor;
-    bool is_own = false;  // made by add(), so that later terms may be added in place
-  };
   struct Visit {
     std::shared_ptr<Node> node;
     std::int64_t consumers = 0;  // wanted edges that lead here and have not brought their gradient
     bool wanted = false;         // leads to something whose gradient is asked for
-    Sum gradient;                // of the node's result
+    Tensor gradient;             // of the node's result, as far as it has come
   };
   struct LeafGradient {
     std::shared_ptr<TensorImpl> leaf;
-    Sum sum;
+    Tensor gradient;
   };
 
   /// Finds all nodes, inputs before their consumers, and counts the consumers.
@@ -139,7 +141,7 @@ class Engine {
   /// Runs each node once all gradients of its result have come. The order, and with it the order of
   /// every sum, follows from the graph alone.
   void walk(const Tensor& grad_output) {
-    visits_.back().gradient.tensor = grad_output;
+    visits_.back().gradient = grad_output;
     if (!visits_.back().wanted) {
       return;
     }
@@ -150,7 +152,7 @@ class Engine {
       ready.pop_back();
       const auto wanted = wanted_nodes_.find(visit.node.get());
       if (wanted != wanted_nodes_.end()) {
-        wanted->second = visit.gradient.tensor;
+        wanted->second = visit.gradient;
       }
       run_node(visit, ready);
       visit.gradient = {};
@@ -174,7 +176,7 @@ class Engine {
     {
       const PrecisionScope precision(node.precision_);
       const ModulePathScope path(node.module_path_);
-      gradients = node.backward(visit.gradient.tensor, needed);
+      gradients = node.backward(visit.gradient, needed);
     }
     visit.gradient = {};
     if (gradients.size() != needed.size()) {
@@ -201,7 +203,7 @@ class Engine {
       if (is_new) {
         leaves_.push_back({edge.leaf, {}});
       }
-      add(leaves_[entry->second].sum, std::move(gradient));
+      add(leaves_[entry->second].gradient, std::move(gradient));
       return;
     }
     const std::size_t index = index_.at(edge.node.get());
@@ -211,18 +213,17 @@ class Engine {
     }
   }
 
-  /// The one place where gradients are summed.
-  static void add(Sum& sum, Tensor term) {
-    if (!sum.tensor.defined()) {
-      sum.tensor = std::move(term);
+  /// The one place where gradients are summed. Nodes may return one tensor for several inputs:
+  /// only what nobody else can see is added to in place.
+  static void add(Tensor& sum, Tensor term) {
+    if (!sum.defined()) {
+      sum = std::move(term);
       return;
     }
-    if (!sum.is_own) {
-      sum.tensor = copy_of(sum.tensor);
-      sum.is_own = true;
+    if (!owns_alone(sum)) {
+      sum = copy_of(sum);
     }
-    CKS_KERNEL(term.device(),
-               accumulate(term.dtype(), term.numel(), term.data(), sum.tensor.data()));
+    CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data()));
   }
 
   static Tensor copy_of(const Tensor& tensor) {
@@ -275,7 +276,7 @@ class Engine {
 
   Tensor output_;
   bool all_leaves_ = false;
-  std::unordered_map<const TensorImpl*, bool> wanted_leaves_;
+  std::unordered_set<const TensorImpl*> wanted_leaves_;
   std::unordered_map<const Node*, Tensor> wanted_nodes_;
   std::vector<Visit> visits_;  // inputs before consumers; the output's node comes last
   std::unordered_map<const Node*, std::size_t> index_;  // into visits_
@@ -316,16 +317,6 @@ Tensor start_gradient(const char* operation, const Tensor& output, const Tensor&
 
 void Tensor::backward(const Tensor& grad_output) const {
   const Tensor start = start_gradient("backward", *this, grad_output);
-  if (is_leaf()) {
-    const NoGradGuard no_grad;
-    Tensor sum = start.clone();
-    if (impl_->gradient != nullptr) {
-      CKS_KERNEL(device(),
-                 accumulate(dtype(), numel(), Tensor(impl_->gradient).data(), sum.data()));
-    }
-    impl_->gradient = sum.impl();
-    return;
-  }
   Engine engine(*this, {});
   engine.run(start);
   engine.store_leaf_gradients();
@@ -343,12 +334,6 @@ std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inpu
   }
   std::vector<Tensor> result(inputs.size());
   if (inputs.empty()) {
-    return result;
-  }
-  if (output.is_leaf()) {
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      result[i] = is_same(inputs[i], output) ? start.clone() : Tensor();
-    }
     return result;
   }
   Engine engine(output, inputs);

@@ -309,13 +309,15 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata) {
   NamedTensors ordered;
   std::set<std::string> names{kMetadata};
+  const auto fail = [&](const std::string& name, const char* what) {
+    return Error(path + ": cannot save a tensor \"" + name + "\": " + what);
+  };
   for (const auto& [name, tensor] : tensors) {
     if (!tensor.defined()) {
-      throw Error("save_safetensors: tensor \"" + name + "\" is undefined (" + path + ")");
+      throw fail(name, "it is undefined");
     }
     if (!names.insert(name).second) {
-      throw Error("save_safetensors: the name \"" + name + "\" is " +
-                  (name == kMetadata ? "reserved" : "given twice") + " (" + path + ")");
+      throw fail(name, name == kMetadata ? "the name is reserved" : "the name is given twice");
     }
     ordered.emplace_back(name, tensor.detach().to(Device::cpu()));
   }

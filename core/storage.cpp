@@ -200,7 +200,7 @@ std::uint64_t first_version() {
 }  // namespace
 
 std::shared_ptr<Storage> Storage::allocate(std::size_t bytes, Device device) {
-  const std::shared_ptr<Storage> storage(new Storage());
+  std::shared_ptr<Storage> storage(new Storage());
   storage->data_ = allocator_of(device).allocate(bytes);
   storage->bytes_ = bytes;
   storage->device_ = device;
@@ -210,7 +210,7 @@ std::shared_ptr<Storage> Storage::allocate(std::size_t bytes, Device device) {
 
 std::shared_ptr<Storage> Storage::adopt(void* data, std::size_t bytes, Device device,
                                         std::function<void(void*)> deleter) {
-  const std::shared_ptr<Storage> storage(new Storage());
+  std::shared_ptr<Storage> storage(new Storage());
   storage->data_ = static_cast<std::byte*>(data);
   storage->bytes_ = bytes;
   storage->device_ = device;

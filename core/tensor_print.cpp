@@ -69,7 +69,7 @@ std::string Tensor::to_string(std::int64_t limit) const {
     return "Tensor(undefined)";
   }
   capture::forbid("to_string");
-  const std::string head =
+  std::string head =
       "Tensor(" + shape().to_string() + " " + name_of(dtype()) + " " + device().to_string() + ")";
   if (numel() == 0 || limit <= 0) {
     return head;

@@ -241,14 +241,14 @@ TEST_CASE("save_safetensors: refuses names it cannot write and writes nothing th
   CHECK(contains(message_of<Error>([&] {
                    save_safetensors(path, {{"a", tensor}, {"a", tensor}});
                  }),
-                 "\"a\" is given twice"));
+                 "\"a\": the name is given twice"));
   CHECK_THROWS_AS(save_safetensors(path, {{"__metadata__", tensor}}), Error);
   CHECK_THROWS_AS(save_safetensors(path, {{"\xff", tensor}}), Error);
   CHECK_THROWS_AS(save_safetensors(path, {{"a", tensor}}, {{"k", "\xff"}}), Error);
   CHECK(contains(message_of<Error>([&] {
                    save_safetensors(path, {{"a", Tensor()}});
                  }),
-                 "\"a\" is undefined"));
+                 "\"a\": it is undefined"));
   CHECK_FALSE(std::filesystem::exists(path));
   CHECK(contains(message_of<IoError>([&] { load_safetensors(path); }), path));
   CHECK_THROWS_AS(save_safetensors(folder / "none/model.safetensors", {{"a", tensor}}), IoError);
