@@ -129,45 +129,46 @@ struct DataLoader::Maker {
 
 /// Makes batches ahead of the consumer, on into the following epoch, up to options.prefetch of
 /// them. Starts with the first batch asked for.
-struct DataLoader::Worker {
-  explicit Worker(const Maker& shared_maker) : maker(shared_maker) {}
+class DataLoader::Worker {
+ public:
+  explicit Worker(const Maker& maker) : maker_(maker) {}
   ~Worker() {
     {
-      const std::lock_guard<std::mutex> lock(mutex);
-      stopping = true;
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
     }
-    changed.notify_all();
-    if (thread.joinable()) {
-      thread.join();
+    changed_.notify_all();
+    if (thread_.joinable()) {
+      thread_.join();
     }
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   Batch take(Position wanted) {
-    std::unique_lock<std::mutex> lock(mutex);
-    if (!thread.joinable()) {
-      next_made = wanted;
-      thread = std::thread([this] { run(); });
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!thread_.joinable()) {
+      next_made_ = wanted;
+      thread_ = std::thread([this] { run(); });
     }
-    const Position coming = ready.empty() ? next_made : ready.front().position;
+    const Position coming = ready_.empty() ? next_made_ : ready_.front().position;
     if (coming != wanted) {
-      ready.clear();
-      next_made = wanted;
-      ++generation;  // what is being made now is not wanted any more
+      ready_.clear();
+      next_made_ = wanted;
+      ++generation_;  // what is being made now is not wanted any more
     }
-    if (ready.empty()) {
-      failed = false;  // what failed before is tried again now
+    if (ready_.empty()) {
+      failed_ = false;  // what failed before is tried again now
     }
-    changed.notify_all();
-    changed.wait(lock, [&] { return !ready.empty(); });
-    Item item = std::move(ready.front());
-    ready.pop_front();
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !ready_.empty(); });
+    Item item = std::move(ready_.front());
+    ready_.pop_front();
     if (item.error) {
-      next_made = wanted;  // the consumer may ask for the same batch again
+      next_made_ = wanted;  // the consumer may ask for the same batch again
     }
     lock.unlock();
-    changed.notify_all();
+    changed_.notify_all();
     if (item.error) {
       std::rethrow_exception(item.error);
     }
@@ -183,44 +184,44 @@ struct DataLoader::Worker {
 
   void run() {
     OrderCache order;
-    std::unique_lock<std::mutex> lock(mutex);
+    std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      changed.wait(lock, [&] {
-        return stopping ||
-               (!failed && static_cast<std::int64_t>(ready.size()) < maker.options.prefetch);
+      changed_.wait(lock, [&] {
+        return stopping_ ||
+               (!failed_ && static_cast<std::int64_t>(ready_.size()) < maker_.options.prefetch);
       });
-      if (stopping) {
+      if (stopping_) {
         return;
       }
       Item item;
-      item.position = next_made;
-      const std::uint64_t made_for = generation;
+      item.position = next_made_;
+      const std::uint64_t made_for = generation_;
       lock.unlock();
       try {
-        item.batch = maker.make(item.position, order);
+        item.batch = maker_.make(item.position, order);
       } catch (...) {
         item.error = std::current_exception();
       }
       lock.lock();
-      if (made_for != generation) {
+      if (made_for != generation_) {
         continue;
       }
-      failed = item.error != nullptr;
-      next_made = maker.after(item.position);
-      ready.push_back(std::move(item));
-      changed.notify_all();
+      failed_ = item.error != nullptr;
+      next_made_ = maker_.after(item.position);
+      ready_.push_back(std::move(item));
+      changed_.notify_all();
     }
   }
 
-  const Maker& maker;
-  std::thread thread;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<Item> ready;        // consecutive positions up to next_made
-  Position next_made;            // what the thread makes next, or is making
-  std::uint64_t generation = 0;  // raised when the consumer jumps
-  bool failed = false;           // the last item made is an exception: wait until more is asked for
-  bool stopping = false;
+  const Maker& maker_;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Item> ready_;        // consecutive positions up to next_made_
+  Position next_made_;            // what the thread makes next, or is making
+  std::uint64_t generation_ = 0;  // raised when the consumer jumps
+  bool failed_ = false;  // the last item made is an exception: wait until more is asked for
+  bool stopping_ = false;
 };
 
 DataLoader::DataLoader(ImageDataset dataset, DataLoaderOptions options)

@@ -89,8 +89,8 @@ class DataLoader {
   Epoch epoch(std::int64_t epoch, std::int64_t first_batch = 0);
 
  private:
-  struct Maker;   // makes batches; shared with the thread
-  struct Worker;  // the thread and its queue
+  struct Maker;  // makes batches; shared with the thread
+  class Worker;  // the thread and its queue
 
   std::unique_ptr<Maker> maker_;
   std::unique_ptr<Worker> worker_;  // empty where nothing is prefetched

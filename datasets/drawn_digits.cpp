@@ -155,7 +155,8 @@ class DistanceMap {
         const float t = std::clamp((to_x * along.x + to_y * along.y) * scale, 0.0F, 1.0F);
         const float off_x = to_x - t * along.x;
         const float off_y = to_y - t * along.y;
-        float& nearest = squares_[static_cast<std::size_t>(y * kSide + x)];
+        float& nearest =
+            squares_[static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x)];
         nearest = std::min(nearest, off_x * off_x + off_y * off_y);
       }
     }

@@ -90,7 +90,7 @@ std::string find_file(const fs::path& folder, const std::string& name) {
     }
     text += "\n  looked in  " + folder.string();
     if (!found.empty()) {
-      text += ": has" + found + ", lacks" + missing;
+      text.append(": has").append(found).append(", lacks").append(missing);
     }
   }
   for (const char* name : kNames) {
