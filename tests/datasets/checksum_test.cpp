@@ -18,9 +18,9 @@ TEST_CASE("md5: the vectors of RFC 1321") {
        "d174ab98d277d9f5a5611c2c9f419d9f"},
       {"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
        "57edf4a22be3c955ac49da2e2107b67a"}};
-  for (const auto& [text, sum] : vectors) {
-    CAPTURE(text);
-    CHECK(cks::md5_hex(text.data(), text.size()) == sum);
+  for (const auto& vector : vectors) {
+    CAPTURE(vector.first);
+    CHECK(cks::md5_hex(vector.first.data(), vector.first.size()) == vector.second);
   }
 }
 

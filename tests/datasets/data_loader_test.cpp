@@ -274,7 +274,7 @@ TEST_CASE("data loader: batches that were let go of are used again") {
   for (int i = 0; i < 80; ++i) {
     loader.next();
   }
-  const std::int64_t batch_bytes = 64 * (12 * 4 + 8);
+  const std::int64_t batch_bytes = std::int64_t{64} * (12 * 4 + 8);
   CHECK(cks::memory_stats().reserved < reserved + 10 * batch_bytes);
 }
 

@@ -94,7 +94,7 @@ TEST_CASE("drawn digits: every image has ink on it and paper around it") {
     CHECK(inked >= 8);
     CHECK(inked <= 300);
     for (std::size_t side = 0; side < 28; ++side) {
-      on_border += (pixels[side] > 0) + (pixels[27 * 28 + side] > 0) + (pixels[28 * side] > 0) +
+      on_border += (pixels[side] > 0) + (pixels[783 - side] > 0) + (pixels[28 * side] > 0) +
                    (pixels[28 * side + 27] > 0);
     }
   }

@@ -36,11 +36,12 @@ std::array<Bytes, 4> small_set() {
 /// Writes the four files; spelling: 0 and 1 plain, 2 and 3 .gz, odd ones with a dot.
 void write_set(const std::string& folder, const std::array<Bytes, 4>& files, int spelling = 0) {
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const std::string name = spelling % 2 == 1 ? dotted(kNames[i]) : kNames[i];
+    std::string path = folder;
+    path.append("/").append(spelling % 2 == 1 ? dotted(kNames[i]) : kNames[i]);
     if (spelling < 2) {
-      write_file(folder + "/" + name, files[i]);
+      write_file(path, files[i]);
     } else {
-      write_file(folder + "/" + name + ".gz", gzip(files[i]));
+      write_file(path.append(".gz"), gzip(files[i]));
     }
   }
 }
