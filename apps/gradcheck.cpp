@@ -23,6 +23,7 @@
 #include "cks/layers/concat.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/conv_transpose2d.h"
+#include "cks/layers/dropout.h"
 #include "cks/layers/flatten.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
@@ -39,6 +40,8 @@ using cks::Shape;
 using cks::Tensor;
 
 constexpr double kTolerance = 1e-6;
+// Of a whole network: small enough that hardly one of its many ReLUs crosses its kink on the way.
+constexpr double kModelStep = 3e-8;
 
 Tensor random_tensor(const Shape& shape, std::uint64_t seed) {
   Tensor tensor = Tensor::empty(shape, cks::DType::float64);
@@ -70,14 +73,16 @@ GradCheckReport check_module(Module& module, const Tensor& input) {
     }
     return copies;
   }();
+  const cks::NamedTensors training_state = module.training_state();
   return cks::grad_check(
       [&](const std::vector<Tensor>& values) {
+        module.load_training_state(training_state);  // dropout counts its passes
         std::vector<Tensor> leaves{values[0].detach().clone().set_requires_grad()};
         const std::vector<Tensor> parameters = module.parameters();
         for (std::size_t i = 0; i < parameters.size(); ++i) {
-          const cks::NoGradGuard no_grad;
           Tensor parameter = parameters[i];
-          parameter.copy_(values[i + 1]);
+          // Fresh memory: the tape of an earlier call still reads the old one.
+          parameter.set_data(values[i + 1].detach().clone());
           leaves.push_back(parameter);
         }
         cks::NamedTensors now = module.named_buffers();
@@ -157,6 +162,7 @@ std::vector<LayerCase> layer_cases() {
       layer_case<cks::Sigmoid>("Sigmoid", image),
       layer_case<cks::Tanh>("Tanh", image),
       layer_case<cks::Flatten>("Flatten", image),
+      layer_case<cks::Dropout>("Dropout", image, {.probability = 0.4}),
       {"Residual", image, make_residual},
       {"Concat", image, make_concat},
   };
@@ -282,7 +288,7 @@ GradCheckReport check_direction(Module& model, const Tensor& images, const Tenso
             });
       },
       {Tensor::zeros({static_cast<std::int64_t>(parameters.size())}, cks::DType::float64)},
-      {.step = 1e-7, .tolerance = kTolerance});
+      {.step = kModelStep, .tolerance = kTolerance});
 }
 
 void check_model(const std::string& name, Results& results) {

@@ -7,12 +7,12 @@
 #include <optional>
 #include <utility>
 
-#include "cks/core/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/clip_grad_norm.h"
 #include "cks/core/storage.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
+#include "cks/train/step_impl.h"
 
 namespace cks {
 namespace {
@@ -21,48 +21,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-/// One line for each plan, as config.json and the checkpoint keep it.
-std::string plan_key(const ConvRecord& record) {
-  return record.module_path + " " + kernels::name_of(record.pass) + ", " +
-         kernels::to_string(record.problem);
-}
-
-/// Adds sums of the same convolution together.
-void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from) {
-  for (const ConvRecord& record : from) {
-    const auto same = std::find_if(into.begin(), into.end(), [&](const ConvRecord& other) {
-      return other.pass == record.pass && other.module_path == record.module_path &&
-             other.problem == record.problem && other.plan.to_string() == record.plan.to_string();
-    });
-    if (same == into.end()) {
-      into.push_back(record);
-      continue;
-    }
-    same->calls += record.calls;
-    same->executed += record.executed;
-    same->exact += record.exact;
-    same->plain += record.plain;
-    same->seconds += record.seconds;
-  }
-}
-
-Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& batch,
-                 double label_smoothing) {
-  return loss ? loss(output, batch)
-              : cross_entropy(output, batch.labels, {.label_smoothing = label_smoothing});
-}
-
-Device device_of(const Module& model) {
-  const NamedTensors parameters = model.named_parameters();
-  return parameters.empty() ? Device::cpu() : parameters.front().second.device();
-}
-
-Batch on_device(Batch batch, Device device) {
-  batch.images = batch.images.to(device);
-  batch.labels = batch.labels.to(device);
-  return batch;
 }
 
 /// Images [first, last) of a batch; shares memory.
@@ -88,7 +46,7 @@ class Trainer {
         test_loader_(test_loader),
         callbacks_(callbacks),
         parameters_(model.parameters()),
-        device_(device_of(model)) {
+        device_(detail::device_of(model)) {
     check_options();
     state_.identity = identity();
   }
@@ -247,7 +205,7 @@ void Trainer::train_epoch() {
   }
   const auto keep_records = [&] {
     if (recorder) {
-      merge_records(summary_.convolutions, recorder->records());
+      detail::merge_records(summary_.convolutions, recorder->records());
       recorder.reset();
     }
   };
@@ -255,7 +213,7 @@ void Trainer::train_epoch() {
     train_loader_.seek(state_.epoch, state_.batch);
   }
   while (std::optional<Batch> batch = next_batch()) {
-    step(on_device(*std::move(batch), device_));
+    step(detail::on_device(*std::move(batch), device_));
     if (recorder) {
       ++summary_.recorded_steps;
       if (!plans_noted_) {
@@ -292,7 +250,7 @@ void Trainer::step(const Batch& batch) {
     const std::int64_t last = images * (piece + 1) / pieces;
     const Batch part = pieces == 1 ? batch : part_of(batch, first, last);
     const Tensor output = model_(part.images);
-    const Tensor loss = mean_loss(options_.loss, output, part, options_.label_smoothing);
+    const Tensor loss = detail::mean_loss(options_.loss, output, part, options_.label_smoothing);
     const double value = loss.item();
     if (!std::isfinite(value)) {
       throw NonFiniteError(detail::describe_bad_loss({state_.step + 1, state_.learning_rate, value},
@@ -425,7 +383,7 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
   plans_noted_ = true;
   TextFields plans;
   for (const ConvRecord& record : records) {
-    plans[plan_key(record)] = record.plan.to_string();
+    plans[detail::plan_key(record)] = record.plan.to_string();
   }
   for (const auto& [key, plan] : state_.conv_plans) {
     const auto now = plans.find(key);
@@ -449,26 +407,6 @@ TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimize
                  const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
                  const TrainCallbacks& callbacks) {
   return Trainer(options, model, optimizer, lr_factor, train_loader, test_loader, callbacks).run();
-}
-
-Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
-  struct ModeScope {
-    Module& model;
-    bool was_training = model.training();
-    ~ModeScope() { model.train(was_training); }
-  };
-  const ModeScope scope{model};
-  model.eval();
-  const NoGradGuard no_grad;
-  const Device device = device_of(model);
-  RunningMetrics sums;
-  for (const Batch& batch : loader.epoch(0)) {
-    const Batch moved = on_device(batch, device);
-    const Tensor output = model(moved.images);
-    sums.add(mean_loss(loss, output, moved, 0.0).item(),
-             loss ? 0 : count_correct(output, moved.labels), moved.images.size(0));
-  }
-  return {.loss = sums.mean_loss(), .accuracy = sums.accuracy(), .images = sums.images};
 }
 
 }  // namespace cks
