@@ -123,6 +123,7 @@ Tensor stack(const std::vector<Tensor>& inputs, int axis) {
   extents.insert(extents.begin() + along, 1);
   const Shape with_axis(extents);
   std::vector<Tensor> parts;
+  parts.reserve(inputs.size());
   for (const Tensor& input : inputs) {
     parts.push_back(input.reshape(with_axis));
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -90,10 +91,8 @@ Tensor transpose(const Tensor& input, int a, int b) {
                        input.shape().to_string());
     }
   }
-  std::vector<int> order;
-  for (int axis = 0; axis < input.rank(); ++axis) {
-    order.push_back(axis);
-  }
+  std::vector<int> order(static_cast<std::size_t>(input.rank()));
+  std::iota(order.begin(), order.end(), 0);
   std::swap(order[static_cast<std::size_t>(input.shape().index_of(a))],
             order[static_cast<std::size_t>(input.shape().index_of(b))]);
   return permute(input, order);

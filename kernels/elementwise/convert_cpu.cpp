@@ -22,7 +22,8 @@ To convert_element(From value) {
   } else if constexpr (kIsReal<From> && !kIsReal<To>) {
     // The limits as powers of two are exact in From, unlike the greatest integer itself.
     constexpr From kLow = static_cast<From>(std::numeric_limits<To>::min());
-    constexpr From kBeyond = static_cast<From>(std::numeric_limits<To>::max() / 2 + 1) * From(2);
+    constexpr To kHalf = std::numeric_limits<To>::max() / 2 + 1;
+    constexpr From kBeyond = static_cast<From>(kHalf) * From(2);
     if (value != value) {
       return 0;
     }
