@@ -3,6 +3,7 @@
 option(CKS_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(CKS_BUILD_APPS "Build the applications" ${PROJECT_IS_TOP_LEVEL})
 option(CKS_NATIVE "Compile for the instruction set of this machine" ${PROJECT_IS_TOP_LEVEL})
+option(CKS_ENABLE_CUDA "Build the CUDA backend; needs the CUDA toolkit, not a GPU" OFF)
 option(CKS_WERROR "Treat warnings as errors" OFF)
 set(CKS_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
 set(CKS_DEPS_DIR "" CACHE PATH "Folder made by scripts/deps.sh: headers for a machine without a network")

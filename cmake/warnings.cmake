@@ -1,16 +1,18 @@
 # cks_compile_flags: what every target of the project compiles with, and nobody who links to it.
 add_library(cks_compile_flags INTERFACE)
 target_compile_options(cks_compile_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
   # GCC 12 reports "text" + std::string as overlapping memory (GCC bug 105329).
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
-  $<$<BOOL:${CKS_WERROR}>:-Werror>
-  $<$<BOOL:${CKS_NATIVE}>:-march=native>)
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${CKS_WERROR}>>:-Werror>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${CKS_NATIVE}>>:-march=native>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${CKS_WERROR}>>:-Werror=all-warnings>)
 
 # GCC 12 compiles a constant such as std::vector<double>{1, 1, 1, 0} to {1, 1, 1, 1} where the target
 # has AVX-512: it fills a register with the first word if all words but zeros at the end are equal.
 # It does so only if it may move integers straight to vector registers.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(cks_compile_flags INTERFACE
-    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,12>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-mtune-ctrl=^inter_unit_moves_to_vec>)
+    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,12>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-mtune-ctrl=^inter_unit_moves_to_vec>)
 endif()

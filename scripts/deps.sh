@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gathers the headers of all dependencies for a machine without a network: build there with
-# -DCKS_DEPS_DIR=DIR. Takes them from Debian's packages, installing those that are missing.
+# Gathers all dependencies (headers, and zlib's static library) for a machine without a network:
+# build there with -DCKS_DEPS_DIR=DIR. Takes them from Debian's packages, installing those that are missing.
 # usage: scripts/deps.sh DIR
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -15,5 +15,6 @@ cp -rL /usr/include/spdlog /usr/include/fmt "$1/spdlog/"
 cp -rL /usr/include/nlohmann "$1/json/"
 cp -rL /usr/include/CLI "$1/cli11/"
 cp -rL /usr/include/doctest "$1/doctest/"
-cp -L /usr/include/zlib.h /usr/include/zconf.h "$1/zlib/"
+cp -L /usr/include/zlib.h /usr/include/zconf.h "$(dirname "$(gcc -print-file-name=libz.a)")/libz.a" \
+      "$1/zlib/"
 say "headers are in $1 ($(du -sh "$1" | cut -f1)); configure with -DCKS_DEPS_DIR=$1"

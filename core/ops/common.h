@@ -2,6 +2,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "cks/config.h"
 #include "cks/core/autograd.h"
 #include "cks/core/capture.h"
 #include "cks/core/tensor.h"
@@ -9,12 +10,22 @@
 /// What every operation shares: checks with messages, fresh results, and the call of a kernel.
 
 /// Calls an entry point of kernels for a device: CKS_KERNEL(x.device(), relu_forward(args...)).
-#define CKS_KERNEL(device, call) (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
+#if CKS_HAS_CUDA
+#  define CKS_KERNEL(device, call) \
+    (::cks::ops::select_cuda(device) ? ::cks::kernels::cuda::call : ::cks::kernels::cpu::call)
+#else
+#  define CKS_KERNEL(device, call) \
+    (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
+#endif
 
 namespace cks::ops {
 
 /// Throws DeviceError if this build has no kernels for the device.
 void require_compiled(Device device);
+
+/// True, with the device made this thread's current one, for a CUDA device; false for the CPU.
+/// Throws DeviceError, with the reason, if the device cannot be used.
+bool select_cuda(Device device);
 
 /// Throws DeviceError if the device lacks this thread's precision mode: the CPU has fp32 only. For
 /// operations that multiply matrices or convolve.

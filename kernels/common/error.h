@@ -29,6 +29,13 @@ class DeviceError : public Error {
   using Error::Error;
 };
 
+/// A call of the CUDA runtime or a kernel failed; after most of them the device is lost to the
+/// process.
+class CudaError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A forced convolution plan does not exist or does not take the problem.
 class PlanError : public Error {
  public:

@@ -27,3 +27,16 @@ std::int64_t conv2d_backward_filter(const Conv2dProblem& problem, const Conv2dPl
                                     const void* x, const void* dy, void* dw, void* workspace);
 
 }  // namespace cks::kernels::cpu
+
+/// As the functions of cpu, on device memory, queued on current_stream().
+namespace cks::kernels::cuda {
+
+std::int64_t conv2d_forward(const Conv2dProblem& problem, const Conv2dPlan& plan, const void* x,
+                            const void* w, const void* bias, void* y, void* workspace);
+std::int64_t conv2d_backward_data(const Conv2dProblem& problem, const Conv2dPlan& plan,
+                                  const void* dy, const void* w, const void* bias, void* dx,
+                                  void* workspace);
+std::int64_t conv2d_backward_filter(const Conv2dProblem& problem, const Conv2dPlan& plan,
+                                    const void* x, const void* dy, void* dw, void* workspace);
+
+}  // namespace cks::kernels::cuda

@@ -3,9 +3,11 @@
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/cpu_layout.h"
 #include "cks/kernels/conv2d/plan.h"
+#include "cks/kernels/conv2d/select_cuda.h"
+#include "cks/kernels/conv2d/taps.h"
 
 // Plan selection: pure functions of problem and device. On the CPU each pass has one method that
-// takes every float32 and float64 problem, and the reference.
+// takes every float32 and float64 problem, and the reference; select_cuda.cpp holds the GPU's rows.
 namespace cks::kernels {
 namespace {
 
@@ -86,8 +88,7 @@ std::string Conv2dPlan::to_string() const {
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
                                        const DeviceDescription& device) {
   if (device.is_cuda) {
-    throw PlanError(std::string("conv2d ") + name_of(pass) +
-                    ": this library was built without CUDA kernels (" + to_string(problem) + ")");
+    return cuda::possible_plans(pass, problem, device);
   }
   std::vector<Conv2dPlan> plans;
   if (method_takes(problem)) {
@@ -101,7 +102,7 @@ Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDes
   Conv2dPlan plan = possible_plans(pass, problem, device).front();
   if (plan.algorithm == Conv2dAlgorithm::reference) {
     throw DtypeError(std::string("conv2d ") + name_of(pass) +
-                     ": on the CPU X, W and Y must all be float32 or all float64, got " +
+                     ": X, W and Y must all be float32 or all float64, got " +
                      name_of(problem.x_type) + ", " + name_of(problem.w_type) + ", " +
                      name_of(problem.y_type) + " (" + to_string(problem) + ")");
   }

@@ -1,0 +1,22 @@
+# The CUDA backend. Explicit: asked for without a toolkit, configuration fails.
+if(CKS_ENABLE_CUDA)
+  # Volta's successors run the generic kernels from sm_75 code, Ampere and Ada sm_80's, Hopper its
+  # own; newer GPUs compile the PTX when a program starts.
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90a-real 90-virtual)
+  endif()
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  find_package(CUDAToolkit 12 REQUIRED)
+endif()
+
+# cks/config.h: what this build was made with; the only header that differs between builds.
+if(CKS_ENABLE_CUDA)
+  set(CKS_HAS_CUDA 1)
+  set(CKS_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+else()
+  set(CKS_HAS_CUDA 0)
+  set(CKS_CUDA_ARCHITECTURES "")
+endif()
+configure_file(${CMAKE_CURRENT_LIST_DIR}/config.h.in ${CKS_INCLUDE_DIR}/cks/config.h)

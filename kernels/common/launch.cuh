@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/stream.h"
+
+namespace cks::kernels::cuda {
+
+template <class T>
+constexpr __host__ __device__ T ceil_div(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+/// Blocks of `threads` for `count` elements, one element a thread at most 2^31-1 blocks; kernels
+/// loop over what is left (grid-stride).
+inline unsigned grid_for(std::int64_t count, int threads, std::int64_t most = 1 << 20) {
+  const std::int64_t blocks = ceil_div<std::int64_t>(count, threads);
+  return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < most ? blocks : most));
+}
+
+/// After each launch in debug builds: waits, so that an asynchronous error names its operation.
+void finish_launch(const char* operation);
+
+/// The only kernel launch of the project: queues on the current stream, checks the grid's limits,
+/// throws CudaError naming the operation.
+template <class... Parameters, class... Arguments>
+void launch(const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            std::size_t shared_bytes, Arguments&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) {
+    return;
+  }
+  if (grid.y > 65535 || grid.z > 65535) {
+    throw CudaError(std::string(operation) + ": grid " + std::to_string(grid.x) + "x" +
+                    std::to_string(grid.y) + "x" + std::to_string(grid.z) +
+                    " exceeds 65535 in y or z");
+  }
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(current_stream())>>>(
+      static_cast<Parameters>(arguments)...);
+  finish_launch(operation);
+}
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,275 @@
+#include "cks/kernels/conv2d/select_cuda.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "cks/kernels/conv2d/correlation_cuda.h"
+#include "cks/kernels/conv2d/taps.h"
+
+// A cost model orders the plans. Its unit is the time in which one multiprocessor issues one
+// multiply-add with all its lanes; rates and overheads were fitted on an H200 and matter only
+// relative to each other.
+namespace cks::kernels::cuda {
+namespace {
+
+/// A tile that a kernel is compiled for.
+struct TileRate {
+  std::int64_t rows, lanes;
+  double rate;   // of the peak, with the multiprocessor full of such blocks
+  double alone;  // of the peak, one block alone on its multiprocessor
+};
+constexpr TileRate kTiles[] = {
+    {128, 128, 0.72, 0.45}, {128, 64, 0.69, 0.30}, {64, 64, 0.62, 0.22}, {32, 32, 0.47, 0.09}};
+constexpr TileRate kNarrow[] = {{128, 4, 0.10, 0.010},
+                                {128, 8, 0.15, 0.015},
+                                {256, 8, 0.17, 0.025},
+                                {256, 16, 0.20, 0.035},
+                                {256, 32, 0.22, 0.045}};
+constexpr TileRate kGradientTiles[] = {
+    {128, 128, 0.66, 0.42}, {64, 64, 0.58, 0.20}, {32, 32, 0.43, 0.08}};
+constexpr TileRate kMergedTiles[] = {
+    {64, 64, 0.40, 0.15}, {64, 32, 0.33, 0.10}, {32, 32, 0.28, 0.06}};
+constexpr double kDirectRate = 0.02;
+constexpr double kLaunch = 300e3;  // an empty kernel, in multiply-adds of one multiprocessor
+constexpr std::size_t kSharedBytes = 48 * 1024;
+/// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
+constexpr std::int64_t kLongestSum = 16384;
+
+struct Candidate {
+  Conv2dPlan plan;
+  double cost = 0.0;
+};
+
+/// Time of `total` issued multiply-adds in blocks of at most `longest`: the multiprocessors share
+/// the work, and at the end wait for about half of a block that runs alone.
+double cost_of(double total, double longest, const TileRate& tile, int multiprocessors) {
+  const double alone = longest / tile.alone;
+  return kLaunch + std::max(total / (multiprocessors * tile.rate) + 0.5 * alone, alone);
+}
+
+double round_up(double value, double step) { return std::ceil(value / step) * step; }
+
+std::string text(double percent) { return std::to_string(static_cast<int>(percent + 0.5)) + " %"; }
+
+Candidate correlation_candidate(Conv2dPass pass, const Conv2dProblem& p, const TileRate& tile,
+                                bool narrow, int multiprocessors) {
+  const PlannedCorrelation planned =
+      plan_correlation(p, pass, tile.rows, tile.lanes, nullptr, nullptr, nullptr, nullptr);
+  const Correlation& c = planned.correlation;
+  const double lanes = static_cast<double>(c.lane_tiles * tile.lanes);
+  double total = 0.0;
+  double longest = 0.0;
+  for (int i = 0; i < c.pairs; ++i) {
+    const Run& rows = c.rows[c.pair[i].row];
+    const Run& columns = c.columns[c.pair[i].column];
+    const double taps = static_cast<double>(rows.taps) * columns.taps;
+    const double depth =
+        narrow ? taps * c.channels
+        : c.merge_columns != 0
+            ? rows.taps * round_up(static_cast<double>(columns.taps) * c.channels, 16)
+            : taps * round_up(c.channels, 16);
+    const double tiles = c.pair[i + 1].first_tile - c.pair[i].first_tile;
+    total += tiles * static_cast<double>(tile.rows) * lanes * depth;
+    longest = std::max(longest, static_cast<double>(tile.rows * tile.lanes) * depth);
+  }
+  total *= static_cast<double>(p.G);
+  Candidate candidate;
+  candidate.cost = cost_of(total, longest, tile, multiprocessors);
+  candidate.plan.algorithm =
+      pass == Conv2dPass::forward ? Conv2dAlgorithm::convv2 : Conv2dAlgorithm::ks_deconv;
+  const auto executed = static_cast<double>(planned.executed);
+  candidate.plan.reason = std::string(narrow ? "threads own positions" : "tiles of shared memory") +
+                          "; " + text(total > 0 ? 100.0 * executed / total : 100.0) +
+                          " of the issued lanes are used";
+  return candidate;
+}
+
+Candidate gradient_candidate(const Conv2dProblem& p, const TileRate& tile, bool merged,
+                             std::int64_t slices, int multiprocessors) {
+  const std::int64_t m = p.OC / p.G;
+  const std::int64_t n = p.IC / p.G * (merged ? p.FH * p.FW : 1);
+  const double area = static_cast<double>(ceil_div(m, tile.rows) * tile.rows) *
+                      static_cast<double>(ceil_div(n, tile.lanes) * tile.lanes);
+  double depth = 0.0;  // over all taps
+  double deepest = 0.0;
+  for (std::int64_t fh = 0; fh < (merged ? 1 : p.FH); ++fh) {
+    for (std::int64_t fw = 0; fw < (merged ? 1 : p.FW); ++fw) {
+      const auto positions =
+          static_cast<double>(merged ? p.N * p.OH * p.OW
+                                     : p.N * tap_outputs(row_axis(p), fh).size() *
+                                           tap_outputs(column_axis(p), fw).size());
+      depth += positions;
+      deepest = std::max(deepest, positions);
+    }
+  }
+  const double size = static_cast<double>(p.OC * p.FH * p.FW * (p.IC / p.G));
+  const double slice_depth = round_up(deepest / static_cast<double>(slices), 16) + 32;
+  Candidate candidate;
+  candidate.cost =
+      cost_of(area * depth * static_cast<double>(p.G),
+              static_cast<double>(tile.rows * tile.lanes) * slice_depth, tile, multiprocessors);
+  if (slices > 1) {  // partial sums are written, read again and added
+    candidate.cost += kLaunch + 30.0 * size * static_cast<double>(slices + 1) / multiprocessors;
+    candidate.plan.workspace_bytes =
+        static_cast<std::size_t>(size) * static_cast<std::size_t>(slices) * sizeof(float);
+  }
+  candidate.plan.algorithm = Conv2dAlgorithm::sk_dilated;
+  candidate.plan.slices = slices;
+  candidate.plan.granule = merged ? p.N * p.OH * p.OW : 1;
+  candidate.plan.reason = merged ? "taps and input channels merged, zeros of the padding multiplied"
+                                 : "one product a tap, positions trimmed";
+  return candidate;
+}
+
+std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
+                                        int multiprocessors) {
+  std::vector<Candidate> found;
+  const auto add = [&](Candidate candidate, const TileRate& tile) {
+    candidate.plan.tile_rows = tile.rows;
+    candidate.plan.tile_lanes = tile.lanes;
+    found.push_back(std::move(candidate));
+  };
+  if (pass != Conv2dPass::backward_filter) {
+    if (!takes_correlation(p, pass)) {
+      return found;
+    }
+    for (const TileRate& tile : kTiles) {
+      add(correlation_candidate(pass, p, tile, false, multiprocessors), tile);
+    }
+    for (const TileRate& tile : kNarrow) {
+      if (narrow_correlation_shared_bytes(p, pass, tile.lanes) <= kSharedBytes) {
+        add(correlation_candidate(pass, p, tile, true, multiprocessors), tile);
+      }
+    }
+    return found;
+  }
+  const std::int64_t positions = p.N * p.OH * p.OW;
+  const std::int64_t fewest = std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, 256);
+  constexpr std::int64_t kGrid = 65535;
+  for (const bool merged : {false, true}) {
+    if (merged && (p.IC / p.G > 16 || p.G > 1 || positions >= (std::int64_t{1} << 31))) {
+      continue;
+    }
+    for (const TileRate& tile : merged ? std::span<const TileRate>(kMergedTiles)
+                                       : std::span<const TileRate>(kGradientTiles)) {
+      Candidate best;
+      for (std::int64_t slices = fewest; slices <= 256; slices *= 2) {
+        const bool too_fine = slices > fewest && positions / slices < 64;
+        if (too_fine || slices * p.G > kGrid || p.FH * p.FW > kGrid) {
+          break;
+        }
+        Candidate candidate = gradient_candidate(p, tile, merged, slices, multiprocessors);
+        if (best.cost == 0.0 || candidate.cost < best.cost) {
+          best = std::move(candidate);
+        }
+      }
+      if (best.cost > 0.0) {
+        add(std::move(best), tile);
+      }
+    }
+  }
+  return found;
+}
+
+Candidate direct_candidate(Conv2dPass pass, const Conv2dProblem& p, int multiprocessors) {
+  Candidate candidate;
+  candidate.plan.tile_rows = 1;
+  candidate.plan.tile_lanes = 1;
+  candidate.plan.algorithm = pass == Conv2dPass::forward         ? Conv2dAlgorithm::convv2
+                             : pass == Conv2dPass::backward_data ? Conv2dAlgorithm::ks_deconv
+                                                                 : Conv2dAlgorithm::sk_dilated;
+  candidate.plan.reason = "one thread an element";
+  const auto exact = static_cast<double>(exact_multiply_adds(p));
+  double threads = static_cast<double>(pass == Conv2dPass::forward ? p.N * p.OH * p.OW * p.OC
+                                                                   : p.N * p.IH * p.IW * p.IC);
+  if (pass == Conv2dPass::backward_filter) {
+    const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
+    const std::int64_t wanted = ceil_div(std::int64_t{multiprocessors} * 1024, size);
+    const std::int64_t fewest = ceil_div(p.N * p.OH * p.OW, kLongestSum);
+    candidate.plan.slices =
+        std::clamp<std::int64_t>(std::max(wanted, fewest), 1, std::max<std::int64_t>(1, p.N));
+    if (candidate.plan.slices > 1) {
+      candidate.plan.workspace_bytes =
+          static_cast<std::size_t>(size * candidate.plan.slices) * size_of(p.x_type);
+    }
+    threads = static_cast<double>(size * candidate.plan.slices);
+  }
+  const double full = multiprocessors * 1024.0;  // threads that hide each other's waiting
+  const double share = std::min(1.0, threads / full);
+  candidate.cost = 2.0 * kLaunch + exact / (multiprocessors * kDirectRate * share + 1e-9);
+  return candidate;
+}
+
+}  // namespace
+
+ConvKernel kernel_of(const Conv2dPlan& plan) {
+  if (plan.tile_rows == 1) {
+    return ConvKernel::direct;
+  }
+  const auto narrow = [&](const TileRate& tile) {
+    return tile.rows == plan.tile_rows && tile.lanes == plan.tile_lanes;
+  };
+  return plan.pass != Conv2dPass::backward_filter &&
+                 std::any_of(std::begin(kNarrow), std::end(kNarrow), narrow)
+             ? ConvKernel::narrow
+             : ConvKernel::tiled;
+}
+
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  if (plan.algorithm == Conv2dAlgorithm::reference) {
+    return true;
+  }
+  const bool real = p.x_type == p.w_type && p.x_type == p.y_type &&
+                    (p.x_type == DType::float32 || p.x_type == DType::float64);
+  const ConvKernel kernel = kernel_of(plan);
+  if (!real || kernel == ConvKernel::direct) {
+    return real;
+  }
+  const auto among = [&](std::span<const TileRate> tiles) {
+    return std::any_of(tiles.begin(), tiles.end(), [&](const TileRate& tile) {
+      return tile.rows == plan.tile_rows && tile.lanes == plan.tile_lanes;
+    });
+  };
+  if (p.x_type != DType::float32) {
+    return false;
+  }
+  if (plan.pass == Conv2dPass::backward_filter) {
+    return plan.granule == 1 ? among(kGradientTiles) : p.G == 1 && among(kMergedTiles);
+  }
+  if (!takes_correlation(p, plan.pass)) {
+    return false;
+  }
+  return kernel == ConvKernel::tiled
+             ? among(kTiles)
+             : narrow_correlation_shared_bytes(p, plan.pass, plan.tile_lanes) <= kSharedBytes;
+}
+
+std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
+                                       const DeviceDescription& device) {
+  const int multiprocessors = std::max(1, device.multiprocessors);
+  std::vector<Candidate> candidates;
+  const bool one_type = problem.x_type == problem.w_type && problem.x_type == problem.y_type;
+  if (one_type && problem.x_type == DType::float32) {
+    candidates = tiled_candidates(pass, problem, multiprocessors);
+  }
+  if (one_type && (problem.x_type == DType::float32 || problem.x_type == DType::float64)) {
+    candidates.push_back(direct_candidate(pass, problem, multiprocessors));
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.cost < b.cost; });
+  std::vector<Conv2dPlan> plans;
+  for (Candidate& candidate : candidates) {
+    candidate.plan.pass = pass;
+    plans.push_back(std::move(candidate.plan));
+  }
+  Conv2dPlan reference;
+  reference.pass = pass;
+  reference.reason = "one thread an element, sums in float64";
+  plans.push_back(std::move(reference));
+  return plans;
+}
+
+}  // namespace cks::kernels::cuda
