@@ -6,8 +6,8 @@ if(CKS_ENABLE_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90a-real 90-virtual)
   endif()
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  # CMAKE_CUDA_STANDARD 20 would do, but Debian 12's CMake does not know it for nvcc.
+  string(APPEND CMAKE_CUDA_FLAGS " -std=c++20")
   find_package(CUDAToolkit 12 REQUIRED)
 endif()
 

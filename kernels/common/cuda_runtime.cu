@@ -1,34 +1,143 @@
+#include <atomic>
+#include <mutex>
+#include <utility>
+
 #include "cks/kernels/common/launch.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
-thread_local void* stream_of_thread = nullptr;
+
+constexpr int kMaxDevices = 64;
+
+std::atomic<ErrorContext> error_context{nullptr};
+std::atomic<void*> default_streams[kMaxDevices];
+
+struct ThreadState {
+  int device = -1;  // as last set; -1: not asked yet
+  void* streams[kMaxDevices] = {};
+};
+
+ThreadState& this_thread() {
+  thread_local ThreadState state;
+  return state;
 }
+
+__global__ void empty_kernel() {}
+
+void require_index(int device) {
+  if (device < 0 || device >= kMaxDevices) {
+    throw DeviceError("cuda:" + std::to_string(device) + ": device numbers go from 0 to " +
+                      std::to_string(kMaxDevices - 1));
+  }
+}
+
+std::string describe(cudaError_t status) {
+  const ErrorContext context = error_context.load();
+  return std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status) +
+         (context == nullptr ? "" : context());
+}
+
+}  // namespace
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
   if (status != cudaSuccess) {
     cudaGetLastError();  // forgets the error, unless it is one that the device cannot forget
-    throw CudaError(std::string(call) + ": " + cudaGetErrorName(status) + ", " +
-                    cudaGetErrorString(status) + " (" + file + ":" + std::to_string(line) + ")");
+    throw CudaError(std::string(call) + ": " + describe(status) + " (" + file + ":" +
+                    std::to_string(line) + ")");
   }
 }
 
-void* current_stream() { return stream_of_thread; }
-StreamScope::StreamScope(void* stream) : before_(stream_of_thread) { stream_of_thread = stream; }
-StreamScope::~StreamScope() { stream_of_thread = before_; }
+void set_current_device(int index) {
+  ThreadState& state = this_thread();
+  if (state.device != index) {
+    require_index(index);
+    CKS_CUDA_CHECK(cudaSetDevice(index));
+    state.device = index;
+  }
+}
+
+int current_device() {
+  ThreadState& state = this_thread();
+  if (state.device < 0) {
+    CKS_CUDA_CHECK(cudaGetDevice(&state.device));
+    require_index(state.device);
+  }
+  return state.device;
+}
+
+void* default_stream(int device) {
+  require_index(device);
+  void* stream = default_streams[device].load(std::memory_order_acquire);
+  if (stream != nullptr) {
+    return stream;
+  }
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  stream = default_streams[device].load(std::memory_order_acquire);
+  if (stream == nullptr) {
+    const int before = current_device();
+    set_current_device(device);
+    cudaStream_t made = nullptr;
+    const cudaError_t status = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+    set_current_device(before);
+    CKS_CUDA_CHECK(status);
+    stream = made;  // never destroyed: tensors of static storage duration may outlive any object
+    default_streams[device].store(stream, std::memory_order_release);
+  }
+  return stream;
+}
+
+void* current_stream(int device) {
+  require_index(device);
+  void* stream = this_thread().streams[device];
+  return stream != nullptr ? stream : default_stream(device);
+}
+
+void* current_stream() { return current_stream(current_device()); }
+
+void* exchange_stream(int device, void* stream) {
+  require_index(device);
+  return std::exchange(this_thread().streams[device], stream);
+}
+
+StreamScope::StreamScope(void* stream)
+    : device_(current_device()), before_(exchange_stream(device_, stream)) {}
+
+StreamScope::~StreamScope() { this_thread().streams[device_] = before_; }
+
+bool has_code_for(int device) {
+  const int before = current_device();
+  set_current_device(device);
+  cudaFuncAttributes attributes{};
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, empty_kernel);
+  set_current_device(before);
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+      status == cudaErrorInvalidKernelImage || status == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();
+    return false;
+  }
+  CKS_CUDA_CHECK(status);
+  return true;
+}
+
+void set_error_context(ErrorContext context) { error_context.store(context); }
 
 void finish_launch(const char* operation) {
   cudaError_t status = cudaGetLastError();
-#ifndef NDEBUG
+#ifdef NDEBUG
+  // An error of an earlier operation may come up here as well.
+  const char* hint = "; CUDA_LAUNCH_BLOCKING=1 in the environment finds the operation at fault";
+#else
+  const char* hint = "";
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-  cudaStreamIsCapturing(static_cast<cudaStream_t>(current_stream()), &capturing);
-  if (status == cudaSuccess && capturing == cudaStreamCaptureStatusNone) {
-    status = cudaStreamSynchronize(static_cast<cudaStream_t>(current_stream()));
+  const auto stream = static_cast<cudaStream_t>(current_stream());
+  if (status == cudaSuccess && cudaStreamIsCapturing(stream, &capturing) == cudaSuccess &&
+      capturing == cudaStreamCaptureStatusNone) {
+    status = cudaStreamSynchronize(stream);
   }
 #endif
   if (status != cudaSuccess) {
-    throw CudaError(std::string(operation) + ": " + cudaGetErrorName(status) + ", " +
-                    cudaGetErrorString(status));
+    throw CudaError(std::string(operation) + ": " + describe(status) + hint);
   }
 }
 
