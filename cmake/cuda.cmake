@@ -6,8 +6,13 @@ if(CKS_ENABLE_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90a-real 90-virtual)
   endif()
   enable_language(CUDA)
-  # CMAKE_CUDA_STANDARD 20 would do, but Debian 12's CMake does not know it for nvcc.
-  string(APPEND CMAKE_CUDA_FLAGS " -std=c++20")
+  # Debian 12's CMake does not know how nvcc is told.
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit 12 REQUIRED)
 endif()
 
