@@ -1,7 +1,6 @@
 // Your own network, in one file that you can copy: an operation with a gradient written by hand, a
 // layer, a model, and a training loop, on digits that are drawn from a seed. Uses installed headers
 // alone: find_package(cks REQUIRED), target_link_libraries(custom_model PRIVATE cks::cks).
-//
 // Expected: about 97 % of the test digits after three epochs, a few seconds on a laptop.
 #include <cstdio>
 #include <exception>
@@ -59,7 +58,7 @@ struct Net : cks::Module {
   ScaledSwish act1{this, "act1", 12};
   cks::Conv2d conv2{this, "conv2", halve(12, 24)};
   ScaledSwish act2{this, "act2", 24};
-  cks::Linear head{this, "head", {.in_features = 24 * 7 * 7, .out_features = 10}};
+  cks::Linear head{this, "head", {.in_features = std::int64_t{24 * 7 * 7}, .out_features = 10}};
 
   Tensor forward(const Tensor& images) override {
     const Tensor features = act2(conv2(act1(conv1(images))));

@@ -117,7 +117,8 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
     } else if (!parser.given(name)) {
       parser.set(name, text);
     } else if (given.at(name) != text) {
-      differing += "\n  --" + name + " " + text + " then, " + given.at(name) + " now";
+      differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
+      differing.append(given.at(name)).append(" now");
     }
   }
   if (!differing.empty()) {

@@ -126,7 +126,8 @@ std::string differences(const TextFields& saved, const TextFields& now) {
     const std::string before = value(saved, name);
     const std::string after = value(now, name);
     if (before != after) {
-      lines += "\n  " + name + ": " + before + " in the checkpoint, " + after + " now";
+      lines.append("\n  ").append(name).append(": ").append(before);
+      lines.append(" in the checkpoint, ").append(after).append(" now");
     }
   }
   return lines;

@@ -388,8 +388,11 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
   for (const auto& [key, plan] : state_.conv_plans) {
     const auto now = plans.find(key);
     if (now != plans.end() && now->second != plan) {
-      note("convolution " + key + " ran with \"" + plan + "\" before, runs with \"" + now->second +
-           "\" now (another kind of processor?): results may differ in their last bits");
+      std::string text = "convolution ";
+      text.append(key).append(" ran with \"").append(plan).append("\" before, runs with \"");
+      text.append(now->second)
+          .append("\" now (another kind of processor?): results may differ in ");
+      note(text.append("their last bits"));
     }
   }
   state_.conv_plans.merge(plans);
