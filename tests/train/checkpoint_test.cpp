@@ -15,7 +15,6 @@ namespace {
 
 using cks::CheckpointInfo;
 using cks::StateDictError;
-using cks::Tensor;
 using cks::TrainState;
 using cks::testing::ScratchFolder;
 using cks::testing::slurp;

@@ -17,7 +17,6 @@ using cks::TrainCallbacks;
 using cks::TrainOptions;
 using cks::TrainSummary;
 using cks::testing::ScratchFolder;
-using cks::testing::TinyNet;
 using cks::testing::TinyRun;
 
 TrainSummary run_fit(TinyRun& run, const TrainOptions& options,
