@@ -1,10 +1,16 @@
 #include "cks/core/capture.h"
 
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "cks/core/error.h"
+#include "cks/config.h"
+#include "cks/core/capture_impl.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/storage.h"
+
+// The rules of captured steps, the same on every device. The CUDA graph is in capture_cuda.cpp.
 
 namespace cks {
 namespace {
@@ -14,54 +20,107 @@ struct RecordedResults {
     std::string operation;
     Shape shape;
   };
+  Device device;
   std::vector<Result> results;
   std::size_t next = 0;   // result that a repetition comes to next
   bool complete = false;  // the first run has ended: from now on results are compared
+  std::vector<std::weak_ptr<Storage>> written;  // by the run that is under way
 };
 
 thread_local RecordedResults* current_recording = nullptr;
+
+/// One of each, without those that the body has dropped again.
+void keep_living(std::vector<std::weak_ptr<Storage>>& storages) {
+  std::unordered_set<const Storage*> seen;
+  std::erase_if(storages, [&](const std::weak_ptr<Storage>& storage) {
+    return storage.expired() || !seen.insert(storage.lock().get()).second;
+  });
+}
 
 }  // namespace
 
 struct CapturedStep::Recording {
   RecordedResults steps;
+  std::unique_ptr<StepGraph> graph;  // null on the CPU
+
+  explicit Recording(Device device) {
+    steps.device = device;
+#if CKS_HAS_CUDA
+    if (device.is_cuda()) {
+      graph = make_step_graph(device);
+    }
+#endif
+  }
+
+  /// Calls the body, once, under the rules.
+  void call(const std::function<void()>& body) {
+    struct Scope {
+      explicit Scope(RecordedResults* recording) { current_recording = recording; }
+      ~Scope() { current_recording = nullptr; }
+    };
+    steps.next = 0;
+    steps.written.clear();
+    if (!steps.complete) {
+      steps.results.clear();  // of a first run that threw
+    }
+    {
+      const Scope scope(&steps);
+      body();
+    }
+    if (steps.complete && steps.next != steps.results.size()) {
+      throw CaptureError("captured step: made " + std::to_string(steps.next) +
+                         " results, the recorded step made " +
+                         std::to_string(steps.results.size()) + "; the first missing one is " +
+                         steps.results[steps.next].operation + "'s");
+    }
+  }
 };
 
-CapturedStep::CapturedStep(std::function<void()> body)
-    : body_(std::move(body)), recording_(std::make_unique<Recording>()) {
+CapturedStep::CapturedStep(std::function<void()> body, Device device)
+    : body_(std::move(body)), device_(device) {
   if (!body_) {
     throw Error("CapturedStep: body is empty, expected a function");
   }
+  ops::require_compiled(device);
+  recording_ = std::make_unique<Recording>(device);
 }
 
 CapturedStep::~CapturedStep() = default;
 
-void CapturedStep::reset() { *recording_ = {}; }
+void CapturedStep::reset() {
+  recording_.reset();  // its memory is free before the next recording begins
+  recording_ = std::make_unique<Recording>(device_);
+}
+
+bool CapturedStep::recorded() const {
+  return recording_->graph != nullptr && recording_->graph->recorded();
+}
 
 void CapturedStep::run() {
   if (capture::active()) {
     throw CaptureError("CapturedStep::run: called inside another captured step");
   }
-  struct Scope {
-    explicit Scope(RecordedResults* recording) { current_recording = recording; }
-    ~Scope() { current_recording = nullptr; }
-  };
-  RecordedResults& recording = recording_->steps;
-  recording.next = 0;
-  if (!recording.complete) {
-    recording.results.clear();  // of a first run that threw
+  RecordedResults& steps = recording_->steps;
+  StepGraph* graph = recording_->graph.get();
+  if (recorded()) {
+    graph->launch();
+    for (const std::weak_ptr<Storage>& written : steps.written) {
+      if (const auto storage = written.lock()) {
+        storage->bump_version();
+      }
+    }
+    return;
   }
-  {
-    const Scope scope(&recording);
-    body_();
+  const auto call = [&] { recording_->call(body_); };
+  if (graph == nullptr) {
+    call();
+  } else if (!steps.complete) {
+    graph->run_eagerly(call);
+  } else {
+    graph->record(call);
+    keep_living(steps.written);
   }
-  if (recording.complete && recording.next != recording.results.size()) {
-    throw CaptureError("captured step: made " + std::to_string(recording.next) +
-                       " results, the recorded step made " +
-                       std::to_string(recording.results.size()) + "; the first missing one is " +
-                       recording.results[recording.next].operation + "'s");
-  }
-  recording.complete = true;
+  steps.complete = true;
 }
 
 namespace capture {
@@ -76,10 +135,15 @@ void forbid(const char* operation) {
   }
 }
 
-void note_result(const char* operation, const Shape& shape) {
+void note_result(const char* operation, const Shape& shape, Device device) {
   RecordedResults* recording = current_recording;
   if (recording == nullptr) {
     return;
+  }
+  if (!(device == recording->device)) {
+    throw CaptureError(std::string(operation) + ": a result on " + device.to_string() +
+                       " inside a step captured on " + recording->device.to_string() +
+                       "; CapturedStep's constructor takes the device");
   }
   if (!recording->complete) {
     recording->results.push_back({operation, shape});
@@ -98,6 +162,13 @@ void note_result(const char* operation, const Shape& shape) {
                        "; call reset() to record anew");
   }
   ++recording->next;
+}
+
+void note_write(const std::shared_ptr<Storage>& storage) {
+  if (current_recording != nullptr && current_recording->complete &&
+      current_recording->device.is_cuda()) {
+    current_recording->written.emplace_back(storage);
+  }
 }
 
 }  // namespace capture

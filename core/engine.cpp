@@ -50,14 +50,23 @@ class Engine {
       require_matches(gradient, leaf.shape, leaf.dtype, leaf.storage->device(), [] {
         return std::string("backward: a leaf changed since the forward pass; its gradient");
       });
-      if (leaf.gradient != nullptr) {
+      if (leaf.gradient == nullptr) {
+        if (!owns_alone(gradient)) {
+          gradient = copy_of(gradient);
+        }
+      } else if (!capture::active()) {
         add(gradient, Tensor(leaf.gradient));
-      } else if (!owns_alone(gradient)) {
-        gradient = copy_of(gradient);
       }
     }
     for (LeafGradient& entry : leaves_) {
-      entry.leaf->gradient = entry.gradient.impl();
+      if (entry.leaf->gradient == nullptr || !capture::active()) {
+        entry.leaf->gradient = entry.gradient.impl();
+        continue;
+      }
+      // Where a repetition of a captured step finds the sum again.
+      Tensor sum(entry.leaf->gradient);
+      accumulate(entry.gradient, sum);
+      sum.bump_version();
     }
   }
 
@@ -223,6 +232,10 @@ class Engine {
     if (!owns_alone(sum)) {
       sum = copy_of(sum);
     }
+    accumulate(term, sum);
+  }
+
+  static void accumulate(const Tensor& term, Tensor& sum) {
     CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data()));
   }
 

@@ -11,20 +11,23 @@
 namespace cks {
 namespace {
 
-double project(const Tensor& result, const Tensor& projection) {
-  const double* values = result.data_as<double>();
-  const double* weights = projection.data_as<double>();
+double project(const Tensor& result, const std::vector<double>& projection) {
+  const std::vector<double> values = result.to_vector<double>();
   double sum = 0.0;
-  for (std::int64_t i = 0; i < result.numel(); ++i) {
-    sum += values[i] * weights[i];
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    sum += values[i] * projection[i];
   }
   return sum;
 }
 
 bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() &&
-         (a.numel() == 0 || std::memcmp(a.data(), b.data(),
-                                        static_cast<std::size_t>(a.numel()) * sizeof(double)) == 0);
+  if (!(a.shape() == b.shape())) {
+    return false;
+  }
+  const std::vector<double> first = a.to_vector<double>();
+  const std::vector<double> second = b.to_vector<double>();
+  return first.empty() ||
+         std::memcmp(first.data(), second.data(), first.size() * sizeof(double)) == 0;
 }
 
 /// Largest magnitude; NaN if any is.
@@ -43,24 +46,26 @@ double largest(const std::vector<double>& values) {
 
 /// The differences for every element of leaves[input].
 std::vector<double> differentiate(const GradCheckFunction& function, std::vector<Tensor>& leaves,
-                                  std::size_t input, const Tensor& projection, double step) {
+                                  std::size_t input, const std::vector<double>& projection,
+                                  double step) {
   const NoGradGuard no_grad;
-  Tensor& leaf = leaves[input];
-  double* elements = leaf.data_as<double>();
-  std::vector<double> differences(static_cast<std::size_t>(leaf.numel()));
+  const std::vector<double> elements = leaves[input].to_vector<double>();
+  Tensor flat = leaves[input].detach().reshape({leaves[input].numel()});
+  std::vector<double> differences(elements.size());
+  const auto write = [&](std::size_t i, double x) {  // on any device
+    const auto row = static_cast<std::int64_t>(i);
+    flat.slice(row, row + 1).fill_(x);
+  };
   const auto value_at = [&](std::size_t i, double x) {
-    elements[i] = x;
-    leaf.bump_version();
+    write(i, x);
     return project(function(leaves), projection);
   };
   for (std::size_t i = 0; i < differences.size(); ++i) {
-    const double x = elements[i];
     // The distance as it is after rounding.
-    const double above = x + step;
-    const double below = x - step;
+    const double above = elements[i] + step;
+    const double below = elements[i] - step;
     differences[i] = (value_at(i, above) - value_at(i, below)) / (above - below);
-    elements[i] = x;
-    leaf.bump_version();
+    write(i, elements[i]);
   }
   return differences;
 }
@@ -94,12 +99,14 @@ GradCheckReport grad_check(const GradCheckFunction& function, const std::vector<
   if (!same_bits(result, function(leaves))) {
     throw Error("grad_check: the function gives another result when it is called again");
   }
-  Tensor projection = Tensor::empty(result.shape(), DType::float64);
-  fill_uniform(projection, 0.5, 1.5, make_random_key(options.seed, RandomPurpose::data));
-  for (std::int64_t i = 1; i < projection.numel(); i += 2) {  // signs keep sums from hiding errors
-    projection.data_as<double>()[i] *= -1.0;
+  Tensor drawn = Tensor::empty(result.shape(), DType::float64);
+  fill_uniform(drawn, 0.5, 1.5, make_random_key(options.seed, RandomPurpose::data));
+  std::vector<double> projection = drawn.to_vector<double>();
+  for (std::size_t i = 1; i < projection.size(); i += 2) {  // signs keep sums from hiding errors
+    projection[i] *= -1.0;
   }
-  const std::vector<Tensor> analytic = gradients(result, leaves, projection);
+  const std::vector<Tensor> analytic =
+      gradients(result, leaves, Tensor::from_vector(projection, result.shape(), result.device()));
 
   GradCheckReport report;
   report.ok = true;

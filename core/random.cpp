@@ -61,8 +61,11 @@ void fill_host(const char* operation, Tensor& tensor, RandomKey key, std::uint64
   ops::require_real(operation, {"tensor", tensor});
   capture::forbid(operation);
   if (!tensor.device().is_cpu()) {
-    throw DeviceError(std::string(operation) + ": fills on the host, the tensor is on " +
-                      tensor.device().to_string());
+    Tensor host = Tensor::empty(tensor.shape(), tensor.dtype());
+    fill_host(operation, host, key, step, draw);
+    const NoGradGuard no_grad;
+    tensor.copy_(host);
+    return;
   }
   visit_real(operation, tensor.dtype(), [&](auto tag) {
     using T = decltype(tag);

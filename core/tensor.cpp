@@ -1,7 +1,6 @@
 #include "cks/core/tensor.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "cks/core/capture.h"
 #include "cks/core/ops/common.h"
 #include "cks/core/tensor_impl.h"
+#include "cks/core/transfer_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
@@ -122,11 +122,10 @@ Tensor Tensor::from_vector(const std::vector<T>& values, Shape shape, Device dev
     throw ShapeError("from_vector: " + std::to_string(values.size()) + " values, shape " +
                      shape.to_string() + " has " + std::to_string(shape.numel()));
   }
-  Tensor result = empty(shape, dtype_of<T>());
-  if (!values.empty()) {
-    std::memcpy(result.data(), values.data(), values.size() * sizeof(T));
-  }
-  return result.to(device);
+  Tensor result = empty(shape, dtype_of<T>(), device);
+  copy_bytes("from_vector", device, result.data(), Device::cpu(), values.data(),
+             values.size() * sizeof(T));
+  return result;
 }
 
 Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
@@ -172,9 +171,10 @@ template <class T>
 std::vector<T> Tensor::to_vector() const {
   require_type("to_vector", checked(impl_, "to_vector"), dtype_of<T>());
   capture::forbid("to_vector");
-  const Tensor host = detach().to(Device::cpu());
-  const T* elements = host.data_as<T>();
-  return std::vector<T>(elements, elements + numel());
+  std::vector<T> elements(static_cast<std::size_t>(numel()));
+  copy_bytes("to_vector", Device::cpu(), elements.data(), device(), data(),
+             elements.size() * sizeof(T));
+  return elements;
 }
 
 double Tensor::item() const {
@@ -183,9 +183,10 @@ double Tensor::item() const {
     throw ShapeError("item: expected one element, the tensor has shape " + impl.shape.to_string());
   }
   capture::forbid("item");
-  const Tensor host = detach().to(Device::cpu());
+  double element = 0.0;  // room for one of any dtype
+  copy_bytes("item", Device::cpu(), &element, device(), data(), size_of(impl.dtype));
   double value = 0.0;
-  kernels::cpu::convert(impl.dtype, DType::float64, 1, host.data(), &value);
+  kernels::cpu::convert(impl.dtype, DType::float64, 1, &element, &value);
   return value;
 }
 
@@ -206,11 +207,16 @@ Tensor& Tensor::copy_(const Tensor& source) {
                      shape().to_string());
   }
   require_writable("copy_", *this);
-  Tensor local = source.detach().to(device());
-  if (local.storage() == storage()) {
-    local = local.clone();  // the two may overlap
+  if (!(source.device() == device()) && source.dtype() == dtype()) {
+    copy_bytes("copy_", device(), data(), source.device(), source.data(),
+               bytes_of("copy_", shape(), dtype()));
+  } else {
+    Tensor local = source.detach().to(device());
+    if (local.storage() == storage()) {
+      local = local.clone();  // the two may overlap
+    }
+    CKS_KERNEL(device(), convert(local.dtype(), dtype(), numel(), local.data(), data()));
   }
-  CKS_KERNEL(device(), convert(local.dtype(), dtype(), numel(), local.data(), data()));
   bump_version();
   return *this;
 }
@@ -280,7 +286,11 @@ void Tensor::set_data(const Tensor& source) {
 
 std::uint64_t Tensor::version() const { return checked(impl_, "version").storage->version(); }
 
-void Tensor::bump_version() { checked(impl_, "bump_version").storage->bump_version(); }
+void Tensor::bump_version() {
+  const std::shared_ptr<Storage>& written = checked(impl_, "bump_version").storage;
+  written->bump_version();
+  capture::note_write(written);
+}
 
 const std::shared_ptr<Storage>& Tensor::storage() const {
   return checked(impl_, "storage").storage;

@@ -25,12 +25,6 @@ std::string subject(const char* operation, const Argument& argument) {
 
 }  // namespace
 
-void require_compiled(Device device) {
-  if (!device.is_cpu()) {
-    throw DeviceError(device.to_string() + ": this build has no CUDA");
-  }
-}
-
 void require_precision(const char* operation, Device device) {
   if (device.is_cpu() && current_precision() != Precision::fp32) {
     throw DeviceError(std::string(operation) + ": the cpu has no precision mode " +
@@ -99,7 +93,7 @@ void require_shape(const char* operation, const Argument& argument, const Shape&
 }
 
 Tensor make_output(const char* operation, const Shape& shape, DType dtype, Device device) {
-  capture::note_result(operation, shape);
+  capture::note_result(operation, shape, device);
   try {
     return Tensor::empty(shape, dtype, device);
   } catch (const OutOfMemoryError& error) {

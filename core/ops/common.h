@@ -14,13 +14,13 @@
 #  define CKS_KERNEL(device, call) \
     (::cks::ops::select_cuda(device) ? ::cks::kernels::cuda::call : ::cks::kernels::cpu::call)
 #else
-#  define CKS_KERNEL(device, call) \
-    (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
+#  define CKS_KERNEL(device, call) (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
 #endif
 
 namespace cks::ops {
 
-/// Throws DeviceError if this build has no kernels for the device.
+/// Throws DeviceError, with the reason, if the device cannot be used by this build. Defined, as
+/// select_cuda, in core/cuda.cpp.
 void require_compiled(Device device);
 
 /// True, with the device made this thread's current one, for a CUDA device; false for the CPU.

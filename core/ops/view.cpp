@@ -1,4 +1,3 @@
-#include <cstring>
 #include <utility>
 
 #include "cks/core/autograd.h"
@@ -6,6 +5,7 @@
 #include "cks/core/ops/common.h"
 #include "cks/core/tensor.h"
 #include "cks/core/tensor_impl.h"
+#include "cks/core/transfer_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Copies and views of Tensor: reshape, slice, clone, detach, to.
@@ -105,7 +105,7 @@ Tensor Tensor::reshape(const Shape& new_shape) const {
                      " elements, " + new_shape.to_string() + " has " +
                      std::to_string(new_shape.numel()));
   }
-  capture::note_result("reshape", new_shape);
+  capture::note_result("reshape", new_shape, device());
   return record<ReshapeBackward>(make_view(storage(), storage_offset(), new_shape, dtype()),
                                  {*this},
                                  [&](ReshapeBackward& node) { node.input_shape = shape(); });
@@ -123,7 +123,7 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   }
   const Shape result_shape = shape().with(0, end - begin);
   const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
-  capture::note_result("slice", result_shape);
+  capture::note_result("slice", result_shape, device());
   return record<SliceBackward>(
       make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype()), {*this},
       [&](SliceBackward& node) {
@@ -162,7 +162,8 @@ Tensor Tensor::to(Device new_device) const {
     return *this;
   }
   Tensor result = ops::make_output("to", shape(), dtype(), new_device);
-  CKS_KERNEL(new_device, convert(dtype(), dtype(), numel(), data(), result.data()));
+  copy_bytes("to", new_device, result.data(), device(), data(),
+             static_cast<std::size_t>(numel()) * size_of(dtype()));
   return record<ToDeviceBackward>(std::move(result), {*this},
                                   [&](ToDeviceBackward& node) { node.input_device = device(); });
 }

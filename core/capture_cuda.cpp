@@ -1,0 +1,132 @@
+#include <utility>
+
+#include "cks/core/allocator_impl.h"
+#include "cks/core/capture_impl.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/stream.h"
+#include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/stream.h"
+
+// Captured steps as CUDA graphs.
+
+namespace cks {
+namespace {
+
+struct GraphDeleter {
+  void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+};
+using Graph = std::unique_ptr<CUgraph_st, GraphDeleter>;
+
+struct GraphExecDeleter {
+  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+};
+using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
+
+class CudaStepGraph : public StepGraph {
+ public:
+  explicit CudaStepGraph(Device device)
+      : device_(device), allocator_(allocator_of(device)), recorder_(device) {}
+
+  ~CudaStepGraph() override { forget(); }
+  CudaStepGraph(const CudaStepGraph&) = delete;
+  CudaStepGraph& operator=(const CudaStepGraph&) = delete;
+
+  void run_eagerly(const std::function<void()>& body) override {
+    ops::select_cuda(device_);
+    home_ = Stream::current(device_).handle();
+    pool_ = allocator_.open_pool(home_);
+    try {
+      const PoolScope scope(allocator_, pool_);
+      body();
+    } catch (...) {
+      forget();
+      throw;
+    }
+  }
+
+  void record(const std::function<void()>& body) override {
+    const Graph graph = capture(body);
+    ops::select_cuda(device_);
+    cudaGraphExec_t made = nullptr;
+    CKS_CUDA_CHECK(cudaGraphInstantiate(&made, graph.get(), 0));
+    GraphExec executable(made);
+    if (Stream::current(device_).handle() != home_) {
+      // The pool's memory has been used on another stream so far.
+      CKS_CUDA_CHECK(cudaDeviceSynchronize());
+    }
+    executable_ = std::move(executable);
+    try {
+      launch();
+    } catch (...) {
+      executable_.reset();
+      throw;
+    }
+  }
+
+  bool recorded() const override { return executable_ != nullptr; }
+
+  void launch() override {
+    ops::select_cuda(device_);
+    // CUDA itself lets a launch wait for the one before, on whatever stream that was.
+    CKS_CUDA_CHECK(cudaGraphLaunch(executable_.get(),
+                                   static_cast<cudaStream_t>(Stream::current(device_).handle())));
+  }
+
+ private:
+  /// On a stream of its own, so that what other threads queue meanwhile is not recorded.
+  Graph capture(const std::function<void()>& body) {
+    ops::select_cuda(device_);
+    const auto stream = static_cast<cudaStream_t>(recorder_.handle());
+    const PoolScope pool(allocator_, pool_);
+    const StreamGuard guard(recorder_);
+    // Relaxed: new blocks may be allocated meanwhile.
+    CKS_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    cudaGraph_t made = nullptr;
+    try {
+      body();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &made);
+      cudaGetLastError();
+      const Graph part(made);
+      throw;
+    }
+    const cudaError_t status = cudaStreamEndCapture(stream, &made);
+    Graph graph(made);
+    if (status != cudaSuccess) {
+      cudaGetLastError();
+      throw CaptureError(std::string("captured step: CUDA could not record it: ") +
+                         cudaGetErrorName(status) + ", " + cudaGetErrorString(status));
+    }
+    return graph;
+  }
+
+  /// Gives graph and pool back. What fails here has been reported or will be: the device is lost.
+  void forget() {
+    if (pool_ == 0) {
+      return;
+    }
+    try {
+      ops::select_cuda(device_);
+      cudaDeviceSynchronize();
+    } catch (const Error&) {
+    }
+    executable_.reset();
+    cudaGetLastError();
+    allocator_.close_pool(std::exchange(pool_, 0));
+  }
+
+  Device device_;
+  Allocator& allocator_;
+  Stream recorder_;
+  std::uint64_t pool_ = 0;  // 0: none, before the first run
+  void* home_ = nullptr;    // stream of the first run
+  GraphExec executable_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepGraph> make_step_graph(Device device) {
+  return std::make_unique<CudaStepGraph>(device);
+}
+
+}  // namespace cks
