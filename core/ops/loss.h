@@ -14,7 +14,7 @@ struct CrossEntropyOptions {
 /// Shapes       logits [N,C], labels [N] of int64; a rank-0 result.
 /// Dtype        float32 or float64; the mean is summed in float64.
 /// Gradients    for the logits.
-/// Throws       ShapeError, also for an empty batch; DtypeError; Error if a label is outside [0, C),
+/// Throws       ShapeError, also for an empty batch; DtypeError; Error if a label is not in [0, C),
 ///              with its index and value, or label_smoothing outside [0, 1].
 /// On a GPU     labels are not read on the host: one outside makes the loss and the gradient of its
 ///              row NaN.
