@@ -44,8 +44,9 @@ struct Operands {
         dy(random({p.N, p.OH, p.OW, p.OC}, 2)) {}
 
   static Tensor random(const cks::Shape& shape, std::uint64_t stream) {
-    return cks::random_uniform(shape, {.seed = 1, .purpose = cks::RandomPurpose::data}, stream,
-                               -1.0, 1.0);
+    Tensor tensor = Tensor::empty(shape);
+    cks::fill_uniform(tensor, -1.0, 1.0, cks::make_random_key(1, cks::RandomPurpose::data), stream);
+    return tensor;
   }
 };
 

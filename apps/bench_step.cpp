@@ -21,7 +21,11 @@ int run(int argc, char** argv) {
   std::int64_t threads = cks::kernels::num_threads();
   double seconds = 2.0;
   cks::apps::Flags flags("bench_step", "Times one training step of a model on random data.");
-  flags.add_choice("model", name, cks::model_names(), "which model");
+  std::vector<std::string> names;
+  for (const cks::ModelInfo& model : cks::model_list()) {
+    names.push_back(model.name);
+  }
+  flags.add_choice("model", name, names, "which model");
   flags.add("batch-size", batch, "images in a batch", 1, 1 << 20);
   flags.add("threads", threads, "threads", 1, 1024);
   flags.add("seconds", seconds, "time spent on measuring", 0.0, 3600.0);
@@ -30,17 +34,16 @@ int run(int argc, char** argv) {
   }
   cks::kernels::set_num_threads(static_cast<int>(threads));
 
+  const cks::ModelInfo& info = cks::model_info(name);
   const auto model = cks::make_model(name);
-  const cks::Shape image = cks::model_input_shape(name);  // [H,W,C]
-  const cks::Tensor x =
-      cks::random_uniform({batch, image[0], image[1], image[2]},
-                          {.seed = 1, .purpose = cks::RandomPurpose::data}, 0, -1.0, 1.0);
+  cks::Tensor x = cks::Tensor::empty({batch, info.image_size, info.image_size, info.in_channels});
+  cks::fill_uniform(x, -1.0, 1.0, cks::make_random_key(1, cks::RandomPurpose::data));
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < batch; ++i) {
     labels.push_back(i % 10);
   }
   const cks::Tensor y = cks::Tensor::from_vector(labels, {batch});
-  cks::Adam optimizer(model->named_parameters(), {.lr = 1e-3});
+  cks::Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
   const auto step = [&] {
     optimizer.zero_grad();
     cks::cross_entropy((*model)(x), y).backward();
