@@ -62,7 +62,8 @@ const void* data_or_null(const Tensor& tensor) {
 }
 
 std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device device) {
-  return Storage::allocate(kernels::batch_norm_workspace_bytes(problem), device);
+  const std::size_t bytes = CKS_KERNEL(device, batch_norm_workspace_bytes(problem));
+  return Storage::allocate(bytes, device);
 }
 
 struct BatchNorm2dBackward : Node {

@@ -21,7 +21,8 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
                             .transpose_b = transpose_b,
                             .dtype = a.dtype()};
   Tensor result = ops::make_output(operation, {problem.M, problem.N}, a.dtype(), a.device());
-  const auto workspace = Storage::allocate(kernels::gemm_workspace_bytes(problem), a.device());
+  const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
+  const auto workspace = Storage::allocate(bytes, a.device());
   CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), bias.defined() ? bias.data() : nullptr,
                               result.data(), workspace->data()));
   return result;

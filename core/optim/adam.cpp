@@ -33,22 +33,29 @@ Adam::Adam(const char* name, std::vector<ParameterGroup> groups, const Options& 
   add_state("step", StateKind::step_count);
 }
 
-void Adam::update(Slot& slot, const Tensor& grad, const double* grad_scale) {
-  const kernels::StepProblem problem{.dtype = slot.dtype,
-                                     .count = grad.numel(),
+void Adam::update(const std::vector<Due>& due, const double* grad_scale) {
+  std::vector<kernels::StepTensor> tensors;
+  tensors.reserve(due.size());
+  for (const auto& [slot, grad] : due) {
+    tensors.push_back({.dtype = slot->dtype,
+                       .count = grad.numel(),
+                       .grad = grad.data(),
+                       .parameter = slot->parameter.data(),
+                       .first = slot->state[kExpAvg].data(),
+                       .second = slot->state[kExpAvgSq].data(),
+                       .step = slot->state[kStep].data_as<std::int64_t>(),
+                       .learning_rate_scale = slot->learning_rate_scale,
+                       .weight_decay = options_.weight_decay * slot->weight_decay_scale});
+  }
+  const kernels::StepProblem problem{.tensors = tensors.data(),
+                                     .count = static_cast<std::int64_t>(tensors.size()),
                                      .learning_rate = learning_rate_tensor().data_as<double>(),
-                                     .learning_rate_scale = slot.learning_rate_scale,
                                      .grad_scale = grad_scale};
-  const kernels::AdamStepOptions options{
-      .beta1 = options_.beta1,
-      .beta2 = options_.beta2,
-      .eps = options_.eps,
-      .weight_decay = options_.weight_decay * slot.weight_decay_scale,
-      .decoupled = decoupled_};
-  auto* step = slot.state[kStep].data_as<std::int64_t>();
-  ++*step;
-  CKS_KERNEL(slot.device, adam_step(problem, options, step, grad.data(), slot.parameter.data(),
-                                    slot.state[kExpAvg].data(), slot.state[kExpAvgSq].data()));
+  const kernels::AdamStepOptions options{.beta1 = options_.beta1,
+                                         .beta2 = options_.beta2,
+                                         .eps = options_.eps,
+                                         .decoupled = decoupled_};
+  CKS_KERNEL(due.front().slot->device, adam_step(problem, options));
 }
 
 AdamW::AdamW(NamedTensors parameters, const Options& options)

@@ -7,6 +7,7 @@
 
 #include "cks/core/capture.h"
 #include "cks/core/ops/common.h"
+#include "cks/kernels/common/counter.h"
 
 namespace cks {
 namespace {
@@ -114,6 +115,7 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
 
 void Optimizer::add_state(const char* key, StateKind kind) {
   state_keys_.emplace_back(key);
+  state_kinds_.push_back(kind);
   for (Slot& slot : slots_) {
     slot.state.push_back(kind == StateKind::like_parameter
                              ? Tensor::zeros(slot.shape, slot.dtype, slot.device)
@@ -162,15 +164,26 @@ void Optimizer::step(const Tensor& grad_scale) {
   for (const Slot& slot : slots_) {
     check_slot(slot);
   }
+  std::vector<Due> due;
+  std::vector<std::int64_t*> counters{step_.data_as<std::int64_t>()};
   for (Slot& slot : slots_) {
-    const Tensor grad = slot.parameter.grad();
-    if (grad.defined()) {
-      update(slot, grad, scale);
-      slot.parameter.bump_version();
+    if (Tensor grad = slot.parameter.grad(); grad.defined()) {
+      for (std::size_t i = 0; i < slot.state.size(); ++i) {
+        if (state_kinds_[i] == StateKind::step_count) {
+          counters.push_back(slot.state[i].data_as<std::int64_t>());
+        }
+      }
+      due.push_back({&slot, std::move(grad)});
     }
   }
-  ++*step_.data_as<std::int64_t>();
+  CKS_KERNEL(device, count_up(counters.data(), static_cast<std::int64_t>(counters.size())));
   step_.bump_version();
+  if (!due.empty()) {
+    update(due, scale);
+  }
+  for (Due& one : due) {
+    one.slot->parameter.bump_version();
+  }
 }
 
 void Optimizer::zero_grad() {

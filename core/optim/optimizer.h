@@ -81,12 +81,19 @@ class Optimizer {
   /// float64.
   Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate);
 
-  /// Gives every parameter a tensor of zeros like itself, or a single zero of int64.
+  /// Gives every parameter a tensor of zeros like itself, or a single zero of int64, which step()
+  /// counts up for each parameter that has a gradient.
   enum class StateKind : std::uint8_t { like_parameter, step_count };
   void add_state(const char* key, StateKind kind);
 
-  /// Updates one parameter in place. Nothing in it may throw.
-  virtual void update(Slot& slot, const Tensor& grad, const double* grad_scale) = 0;
+  /// A parameter that has a gradient.
+  struct Due {
+    Slot* slot;
+    Tensor grad;
+  };
+  /// Updates all of them in place; their step counts are already those of this step. Once an
+  /// element is written, nothing in it may throw.
+  virtual void update(const std::vector<Due>& due, const double* grad_scale) = 0;
 
  private:
   /// All state tensors themselves, by key.
@@ -97,6 +104,7 @@ class Optimizer {
   std::vector<ParameterGroup> groups_;
   std::vector<Slot> slots_;
   std::vector<std::string> state_keys_;
+  std::vector<StateKind> state_kinds_;
   double initial_learning_rate_;
   Tensor learning_rate_;
   Tensor step_;

@@ -23,18 +23,25 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
   }
 }
 
-void Sgd::update(Slot& slot, const Tensor& grad, const double* grad_scale) {
-  const kernels::StepProblem problem{.dtype = slot.dtype,
-                                     .count = grad.numel(),
+void Sgd::update(const std::vector<Due>& due, const double* grad_scale) {
+  std::vector<kernels::StepTensor> tensors;
+  tensors.reserve(due.size());
+  for (const auto& [slot, grad] : due) {
+    tensors.push_back({.dtype = slot->dtype,
+                       .count = grad.numel(),
+                       .grad = grad.data(),
+                       .parameter = slot->parameter.data(),
+                       .first = slot->state.empty() ? nullptr : slot->state[0].data(),
+                       .learning_rate_scale = slot->learning_rate_scale,
+                       .weight_decay = options_.weight_decay * slot->weight_decay_scale});
+  }
+  const kernels::StepProblem problem{.tensors = tensors.data(),
+                                     .count = static_cast<std::int64_t>(tensors.size()),
                                      .learning_rate = learning_rate_tensor().data_as<double>(),
-                                     .learning_rate_scale = slot.learning_rate_scale,
                                      .grad_scale = grad_scale};
-  const kernels::SgdStepOptions options{
-      .momentum = options_.momentum,
-      .weight_decay = options_.weight_decay * slot.weight_decay_scale,
-      .nesterov = options_.nesterov};
-  void* buffer = slot.state.empty() ? nullptr : slot.state[0].data();
-  CKS_KERNEL(slot.device, sgd_step(problem, options, grad.data(), slot.parameter.data(), buffer));
+  const kernels::SgdStepOptions options{.momentum = options_.momentum,
+                                        .nesterov = options_.nesterov};
+  CKS_KERNEL(due.front().slot->device, sgd_step(problem, options));
 }
 
 }  // namespace cks

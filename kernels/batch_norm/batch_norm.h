@@ -20,10 +20,10 @@ struct BatchNormProblem {
 /// ones, which are constants.
 enum class BatchNormMode : std::uint8_t { batch_statistics, given_statistics };
 
+namespace cpu {
+
 /// Bytes that the functions with a workspace need: two partial sums per channel and block of rows.
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem);
-
-namespace cpu {
 
 /// Of the batch: mean[c], and inv_std[c] = 1 / sqrt(variance[c] + eps) with the biased variance.
 /// Unless null, running_mean and running_var move by `momentum` towards the mean and the unbiased
@@ -45,4 +45,21 @@ void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, co
                          void* dx, void* dweight, void* dbias, void* workspace);
 
 }  // namespace cpu
+
+/// As cpu::, on device memory, queued on current_stream().
+namespace cuda {
+
+std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem);
+void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
+                           const void* x, void* mean, void* inv_std, void* running_mean,
+                           void* running_var, void* workspace);
+void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void* var,
+                        void* inv_std);
+void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
+                        const void* inv_std, const void* weight, const void* bias, void* y);
+void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, const void* x,
+                         const void* dy, const void* mean, const void* inv_std, const void* weight,
+                         void* dx, void* dweight, void* dbias, void* workspace);
+
+}  // namespace cuda
 }  // namespace cks::kernels

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
+#include "cks/kernels/batch_norm/formulas.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks::kernels {
@@ -94,20 +95,17 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
   add_blocks(p, partial);
   const auto n = static_cast<double>(p.rows);
   for (std::int64_t c = 0; c < p.C; ++c) {
-    const double shifted_mean = partial[c] / n;
-    const double squares = partial[p.C + c] - partial[c] * shifted_mean;
-    // Rounding may leave less than nothing; a NaN stays one.
-    const double variance = squares < 0.0 ? 0.0 : squares / n;
-    const double batch_mean = static_cast<double>(x[c]) + shifted_mean;
-    mean[c] = static_cast<T>(batch_mean);
-    inv_std[c] = static_cast<T>(1.0 / std::sqrt(variance + eps));
+    const ChannelStatistics batch =
+        channel_statistics(static_cast<double>(x[c]), partial[c], partial[p.C + c], n);
+    mean[c] = static_cast<T>(batch.mean);
+    inv_std[c] = static_cast<T>(inverse_std(batch.variance, eps));
     if (running_mean != nullptr) {
-      running_mean[c] = static_cast<T>((1.0 - momentum) * static_cast<double>(running_mean[c]) +
-                                       momentum * batch_mean);
+      running_mean[c] =
+          static_cast<T>(moved(static_cast<double>(running_mean[c]), batch.mean, momentum));
     }
     if (running_var != nullptr) {
-      running_var[c] = static_cast<T>((1.0 - momentum) * static_cast<double>(running_var[c]) +
-                                      momentum * variance * n / (n - 1.0));
+      running_var[c] = static_cast<T>(
+          moved_unbiased(static_cast<double>(running_var[c]), batch.variance, n, momentum));
     }
   }
 }
@@ -214,12 +212,12 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
 
 }  // namespace
 
+namespace cpu {
+
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
   return static_cast<std::size_t>(std::max<std::int64_t>(1, block_count(problem)) * 2 * problem.C) *
          sizeof(double);
 }
-
-namespace cpu {
 
 void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
                            const void* x, void* mean, void* inv_std, void* running_mean,
@@ -238,7 +236,7 @@ void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void*
     using T = decltype(zero);
     for (std::int64_t c = 0; c < problem.C; ++c) {
       static_cast<T*>(inv_std)[c] =
-          static_cast<T>(1.0 / std::sqrt(static_cast<double>(static_cast<const T*>(var)[c]) + eps));
+          static_cast<T>(inverse_std(static_cast<double>(static_cast<const T*>(var)[c]), eps));
     }
   });
 }

@@ -1,11 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#  define CKS_HOST_DEVICE __host__ __device__
-#else
-#  define CKS_HOST_DEVICE
-#endif
+#include "cks/kernels/common/host_device.h"
 
 /// Counter-based random numbers: a number is a pure function of (key, step, index), so it does not
 /// depend on the order of drawing, the number of threads or the device.

@@ -21,4 +21,11 @@ namespace cpu {
 void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y);
 
 }  // namespace cpu
+
+/// As cpu::, on device memory, queued on current_stream().
+namespace cuda {
+
+void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y);
+
+}  // namespace cuda
 }  // namespace cks::kernels

@@ -142,6 +142,8 @@ void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b, const T* 
 
 }  // namespace
 
+namespace cpu {
+
 std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
   return visit_real("gemm", problem.dtype, [&](auto zero) -> std::size_t {
     const Cut cut = cut_of(problem);
@@ -150,8 +152,6 @@ std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
                                  sizeof(decltype(zero));
   });
 }
-
-namespace cpu {
 
 void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
           void* workspace) {

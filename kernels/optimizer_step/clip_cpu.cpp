@@ -12,8 +12,7 @@ void clip_factor(const double* squares, std::int64_t count, double max_norm, dou
     sum += squares[i];
   }
   *norm = std::sqrt(sum);
-  const double ratio = max_norm / (*norm + 1e-6);
-  *factor = ratio > 1.0 ? 1.0 : ratio;
+  *factor = clip_ratio(*norm, max_norm);
 }
 
 void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result) {

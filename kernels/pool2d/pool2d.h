@@ -32,3 +32,20 @@ void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels
                                 const void* dy, void* dx);
 
 }  // namespace cks::kernels::cpu
+
+/// As cpu::, on device memory, queued on current_stream().
+namespace cks::kernels::cuda {
+
+void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index);
+void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
+                         void* dx);
+void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
+                        void* y);
+void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
+                         void* dx);
+void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
+                               const void* x, void* y);
+void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
+                                const void* dy, void* dx);
+
+}  // namespace cks::kernels::cuda

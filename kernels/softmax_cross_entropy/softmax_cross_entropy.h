@@ -41,4 +41,20 @@ void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothin
                             const void* grad_loss, void* dx);
 
 }  // namespace cpu
+
+/// As cpu::, on device memory, queued on current_stream().
+namespace cuda {
+
+void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
+void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
+void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
+void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
+void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
+                           const void* log_probabilities, const std::int64_t* labels, void* loss,
+                           void* workspace);
+void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
+                            const void* log_probabilities, const std::int64_t* labels,
+                            const void* grad_loss, void* dx);
+
+}  // namespace cuda
 }  // namespace cks::kernels

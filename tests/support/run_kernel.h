@@ -94,6 +94,14 @@ void write_to(T* target, const std::vector<T>& values) {
   CKS_CUDA_CHECK(cudaDeviceSynchronize());
 }
 
+/// The elements of a buffer that kernels wrote to.
+template <class T>
+std::vector<T> read_from(const TargetBuffer& buffer) {
+  std::vector<T> values(buffer.bytes() / sizeof(T));
+  buffer.download(values.data());
+  return values;
+}
+
 #else
 
 constexpr bool kTestsCuda = false;
@@ -107,6 +115,13 @@ const T* on_device(const std::vector<T>& values) {
 template <class T>
 void write_to(T* target, const std::vector<T>& values) {
   std::copy(values.begin(), values.end(), target);
+}
+
+/// The elements of a buffer that kernels wrote to.
+template <class T>
+std::vector<T> read_from(const TargetBuffer& buffer) {
+  const T* first = buffer.as<T>();
+  return std::vector<T>(first, first + buffer.bytes() / sizeof(T));
 }
 
 /// Runs a kernel that writes `count` elements to where it is told, with 1, 2 and 5 threads, into

@@ -8,17 +8,21 @@
 #include <utility>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::kernels::BatchNormMode;
 using cks::kernels::BatchNormProblem;
 using cks::testing::compare;
-using cks::testing::GuardedBuffer;
+using cks::testing::on_device;
 using cks::testing::random_real;
+using cks::testing::read_from;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
+using cks::testing::write_to;
 
-namespace cpu = cks::kernels::cpu;
+namespace target = cks::kernels::target;
 
 namespace {
 
@@ -96,13 +100,40 @@ Results<double> naive(std::int64_t rows, std::int64_t C, const Inputs& in, Batch
   return out;
 }
 
-/// Runs `call` on a poisoned result of `count` elements.
-template <class T, class Call>
-std::vector<T> poisoned(std::size_t count, Call&& call) {
-  GuardedBuffer buffer(count * sizeof(T));
-  call(buffer.as<T>());
-  CHECK(buffer.intact());
-  return std::vector<T>(buffer.as<T>(), buffer.as<T>() + count);
+template <class T>
+struct Statistics {
+  std::vector<T> mean, inv_std, running_mean, running_var;
+};
+
+/// With running statistics unless they are empty.
+template <class T>
+Statistics<T> run_statistics(const BatchNormProblem& problem, const std::vector<T>& x,
+                             const std::vector<T>& running_mean,
+                             const std::vector<T>& running_var) {
+  Statistics<T> out;
+  out.mean = run_kernel<T>(problem.C, [&](T* mean) {
+    const std::size_t bytes = static_cast<std::size_t>(problem.C) * sizeof(T);
+    TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+    TargetBuffer inv_std(bytes);
+    TargetBuffer moving_mean(bytes);
+    TargetBuffer moving_var(bytes);
+    const bool tracked = !running_mean.empty();
+    if (tracked) {
+      write_to(moving_mean.as<T>(), running_mean);
+      write_to(moving_var.as<T>(), running_var);
+    }
+    target::batch_norm_statistics(problem, kEps, kMomentum, on_device(x), mean, inv_std.data(),
+                                  tracked ? moving_mean.data() : nullptr,
+                                  tracked ? moving_var.data() : nullptr, workspace.data());
+    out.inv_std = read_from<T>(inv_std);
+    out.running_mean = read_from<T>(moving_mean);
+    out.running_var = read_from<T>(moving_var);
+    CHECK(workspace.intact());
+    CHECK(inv_std.intact());
+    CHECK(moving_mean.intact());
+    CHECK(moving_var.intact());
+  });
+  return out;
 }
 
 template <class T>
@@ -116,40 +147,53 @@ Results<T> run(std::int64_t rows, std::int64_t C, const Inputs& in, BatchNormMod
   const std::vector<T> dy = converted(in.dy);
   const std::vector<T> weight = converted(in.weight);
   const std::vector<T> bias = converted(in.bias);
-  const T* scale = affine ? weight.data() : nullptr;
   Results<T> out;
   out.running_mean = converted(in.running_mean);
   out.running_var = converted(in.running_var);
-  const auto channels = static_cast<std::size_t>(C);
-  GuardedBuffer workspace(cks::kernels::batch_norm_workspace_bytes(problem));
   out.mean = out.running_mean;
   if (mode == BatchNormMode::batch_statistics) {
-    out.mean = poisoned<T>(channels, [&](T* mean) {
-      out.inv_std = poisoned<T>(channels, [&](T* inv_std) {
-        cpu::batch_norm_statistics(problem, kEps, kMomentum, x.data(), mean, inv_std,
-                                   out.running_mean.data(), out.running_var.data(),
-                                   workspace.data());
-      });
-    });
+    const Statistics<T> batch = run_statistics(problem, x, out.running_mean, out.running_var);
+    out.mean = batch.mean;
+    out.inv_std = batch.inv_std;
+    out.running_mean = batch.running_mean;
+    out.running_var = batch.running_var;
   } else {
-    out.inv_std = poisoned<T>(channels, [&](T* inv_std) {
-      cpu::batch_norm_inv_std(problem, kEps, out.running_var.data(), inv_std);
+    out.inv_std = run_kernel<T>(C, [&](T* inv_std) {
+      target::batch_norm_inv_std(problem, kEps, on_device(out.running_var), inv_std);
     });
   }
-  out.y = poisoned<T>(x.size(), [&](T* y) {
-    cpu::batch_norm_forward(problem, x.data(), out.mean.data(), out.inv_std.data(), scale,
-                            affine ? bias.data() : nullptr, y);
+  out.y = run_kernel<T>(rows * C, [&](T* y) {
+    const auto forward = [&](const T* weight_or_null, const T* bias_or_null) {
+      target::batch_norm_forward(problem, on_device(x), on_device(out.mean), on_device(out.inv_std),
+                                 weight_or_null, bias_or_null, y);
+    };
+    if (affine) {
+      forward(on_device(weight), on_device(bias));
+    } else {
+      forward(nullptr, nullptr);
+    }
   });
-  workspace.poison();
-  out.dx = poisoned<T>(x.size(), [&](T* dx) {
-    out.dweight = poisoned<T>(channels, [&](T* dweight) {
-      out.dbias = poisoned<T>(channels, [&](T* dbias) {
-        cpu::batch_norm_backward(problem, mode, x.data(), dy.data(), out.mean.data(),
-                                 out.inv_std.data(), scale, dx, dweight, dbias, workspace.data());
-      });
-    });
+  out.dx = run_kernel<T>(rows * C, [&](T* dx) {
+    const std::size_t bytes = static_cast<std::size_t>(C) * sizeof(T);
+    TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+    TargetBuffer dweight(bytes);
+    TargetBuffer dbias(bytes);
+    const auto backward = [&](const T* weight_or_null) {
+      target::batch_norm_backward(problem, mode, on_device(x), on_device(dy), on_device(out.mean),
+                                  on_device(out.inv_std), weight_or_null, dx, dweight.data(),
+                                  dbias.data(), workspace.data());
+    };
+    if (affine) {
+      backward(on_device(weight));
+    } else {
+      backward(nullptr);
+    }
+    out.dweight = read_from<T>(dweight);
+    out.dbias = read_from<T>(dbias);
+    CHECK(workspace.intact());
+    CHECK(dweight.intact());
+    CHECK(dbias.intact());
   });
-  CHECK(workspace.intact());
   return out;
 }
 
@@ -199,22 +243,16 @@ TEST_CASE("batch_norm: a mean far from zero cancels nothing") {
   check<double>(500, 6, 1e6, 1e-14);
   // Exact in float32: 4096 + k/16.
   const std::vector<float> x{4096.0F, 4096.0625F, 4096.125F, 4096.1875F};
-  std::vector<float> mean(1);
-  std::vector<float> inv_std(1);
-  std::vector<double> workspace(2);
-  cpu::batch_norm_statistics({4, 1, cks::DType::float32}, 1e-5, 0.1, x.data(), mean.data(),
-                             inv_std.data(), nullptr, nullptr, workspace.data());
+  const auto [mean, inv_std, running_mean, running_var] =
+      run_statistics<float>({4, 1, cks::DType::float32}, x, {}, {});
   CHECK(mean[0] == 4096.09375F);
   CHECK(inv_std[0] == doctest::Approx(1.0 / std::sqrt(5.0 / 1024.0 + 1e-5)).epsilon(1e-6));
 }
 
 TEST_CASE("batch_norm: equal values give zeros, and no negative variance") {
   const std::vector<double> x(30, 0.1);
-  std::vector<double> mean(3);
-  std::vector<double> inv_std(3);
-  std::vector<double> workspace(6);
-  cpu::batch_norm_statistics({10, 3, cks::DType::float64}, 1e-5, 0.1, x.data(), mean.data(),
-                             inv_std.data(), nullptr, nullptr, workspace.data());
+  const auto [mean, inv_std, running_mean, running_var] =
+      run_statistics<double>({10, 3, cks::DType::float64}, x, {}, {});
   for (std::size_t c = 0; c < 3; ++c) {
     CHECK(mean[c] == 0.1);
     CHECK(inv_std[c] == doctest::Approx(1.0 / std::sqrt(1e-5)));
@@ -237,38 +275,26 @@ TEST_CASE("batch_norm: only the gradients that are asked for, and no rows") {
   const Inputs in = make_inputs(9, 5, 0.0);
   const std::vector<double> mean(5, 0.5);
   const std::vector<double> inv_std(5, 2.0);
-  std::vector<double> workspace(10);
-  std::vector<double> dbias(5);
   const BatchNormProblem problem{9, 5, cks::DType::float64};
-  cpu::batch_norm_backward(problem, BatchNormMode::batch_statistics, in.x.data(), in.dy.data(),
-                           mean.data(), inv_std.data(), nullptr, nullptr, nullptr, dbias.data(),
-                           workspace.data());
+  const auto dbias = run_kernel<double>(5, [&](double* out) {
+    TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+    target::batch_norm_backward(problem, BatchNormMode::batch_statistics, on_device(in.x),
+                                on_device(in.dy), on_device(mean), on_device(inv_std), nullptr,
+                                nullptr, nullptr, out, workspace.data());
+    CHECK(workspace.intact());
+  });
   double sum = 0.0;
   for (std::size_t r = 0; r < 9; ++r) {
     sum += in.dy[r * 5];
   }
   CHECK(dbias[0] == doctest::Approx(sum));
-  std::vector<double> dweight(5, 7.0);
-  cpu::batch_norm_backward({0, 5, cks::DType::float64}, BatchNormMode::given_statistics, nullptr,
-                           nullptr, mean.data(), inv_std.data(), nullptr, nullptr, dweight.data(),
-                           nullptr, workspace.data());
+  const BatchNormProblem empty{0, 5, cks::DType::float64};
+  const auto dweight = run_kernel<double>(5, [&](double* out) {
+    TargetBuffer workspace(target::batch_norm_workspace_bytes(empty));
+    target::batch_norm_backward(empty, BatchNormMode::given_statistics, nullptr, nullptr,
+                                on_device(mean), on_device(inv_std), nullptr, nullptr, out, nullptr,
+                                workspace.data());
+    CHECK(workspace.intact());
+  });
   CHECK(dweight == std::vector<double>(5, 0.0));
-}
-
-TEST_CASE("batch_norm: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  const Inputs in = make_inputs(30000, 7, 0.0);
-  cks::kernels::set_num_threads(1);
-  const auto one = run<float>(30000, 7, in, BatchNormMode::batch_statistics, true);
-  for (const int threads : {2, 5}) {
-    cks::kernels::set_num_threads(threads);
-    const auto many = run<float>(30000, 7, in, BatchNormMode::batch_statistics, true);
-    CHECK(many.mean == one.mean);
-    CHECK(many.inv_std == one.inv_std);
-    CHECK(many.y == one.y);
-    CHECK(many.dx == one.dx);
-    CHECK(many.dweight == one.dweight);
-    CHECK(many.dbias == one.dbias);
-  }
-  cks::kernels::set_num_threads(before);
 }

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/philox.h"
-#include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::kernels::DropoutProblem;
-using cks::testing::GuardedBuffer;
+using cks::testing::on_device;
+using cks::testing::run_kernel;
 
 namespace {
 
@@ -18,11 +18,11 @@ template <class T>
 std::vector<T> run(std::int64_t count, double probability, std::uint64_t key, std::int64_t step,
                    T value) {
   const std::vector<T> x(static_cast<std::size_t>(count), value);
-  GuardedBuffer y(x.size() * sizeof(T));
-  cks::kernels::cpu::dropout({cks::dtype_of<T>(), count, probability, key}, &step, x.data(),
-                             y.data());
-  CHECK(y.intact());
-  return std::vector<T>(y.as<T>(), y.as<T>() + x.size());
+  const std::vector<std::int64_t> steps{step};
+  return run_kernel<T>(count, [&](T* y) {
+    cks::kernels::target::dropout({cks::dtype_of<T>(), count, probability, key}, on_device(steps),
+                                  on_device(x), y);
+  });
 }
 
 }  // namespace
@@ -56,15 +56,4 @@ TEST_CASE("dropout: drops the share it should, another one at another step or ke
 TEST_CASE("dropout: probability 0 keeps all, 1 drops all") {
   CHECK(run<float>(1000, 0.0, 1, 1, 2.0F) == std::vector<float>(1000, 2.0F));
   CHECK(run<float>(1000, 1.0, 1, 1, 2.0F) == std::vector<float>(1000, 0.0F));
-}
-
-TEST_CASE("dropout: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  cks::kernels::set_num_threads(1);
-  const auto one = run<float>(50000, 0.5, 5, 3, 1.5F);
-  for (const int threads : {2, 5}) {
-    cks::kernels::set_num_threads(threads);
-    CHECK(run<float>(50000, 0.5, 5, 3, 1.5F) == one);
-  }
-  cks::kernels::set_num_threads(before);
 }

@@ -6,17 +6,21 @@
 #include <limits>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::dtype_of;
-using cks::kernels::gemm_workspace_bytes;
 using cks::kernels::GemmProblem;
 using cks::testing::compare;
-using cks::testing::GuardedBuffer;
+using cks::testing::kTestsCuda;
+using cks::testing::on_device;
 using cks::testing::random_integer;
 using cks::testing::random_real;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
+
+namespace target = cks::kernels::target;
 
 namespace {
 
@@ -29,6 +33,9 @@ const std::vector<Sizes> kSizes{{1, 1, 1},      {3, 5, 7},       {1, 17, 33},   
                                 {2, 3, 1},      {128, 120, 400}, {128, 10, 84},  {120, 400, 128},
                                 {129, 257, 31}, {130, 515, 70},  {10, 84, 5000}, {7, 9, 12345},
                                 {300, 3, 2048}};
+
+/// Enough tiles for the GPU's larger ones.
+const std::vector<Sizes> kLargeSizes{{769, 705, 37}, {1500, 1410, 7}};
 
 struct Operands {
   std::vector<double> a, b, bias;  // a [M,K], b [K,N]
@@ -98,15 +105,22 @@ std::vector<T> run(const Sizes& s, const Operands& operands, bool ta, bool tb, b
   const std::vector<T> b = stored<T>(operands.b, s.K, s.N, tb, gap);
   const std::vector<T> bias = stored<T>(operands.bias, 1, s.N, false, 0);
   const std::int64_t ldc = s.N + gap;
-  GuardedBuffer c(static_cast<std::size_t>(s.M * ldc) * sizeof(T));
-  GuardedBuffer workspace(gemm_workspace_bytes(problem));
-  cks::kernels::cpu::gemm(problem, a.data(), b.data(), with_bias ? bias.data() : nullptr, c.data(),
-                          workspace.data());
-  CHECK(c.intact());
-  CHECK(workspace.intact());
+  const std::size_t bytes = target::gemm_workspace_bytes(problem);
+  const std::vector<T> c = run_kernel<T>(s.M * ldc, [&](T* out) {
+    TargetBuffer workspace(bytes);
+    const auto product = [&](const T* bias_or_null) {
+      target::gemm(problem, on_device(a), on_device(b), bias_or_null, out, workspace.data());
+    };
+    if (with_bias) {
+      product(on_device(bias));
+    } else {
+      product(nullptr);
+    }
+    CHECK(workspace.intact());
+  });
   std::vector<T> result;
   for (std::int64_t m = 0; m < s.M; ++m) {
-    const T* row = c.as<T>() + m * ldc;
+    const T* row = c.data() + m * ldc;
     result.insert(result.end(), row, row + s.N);
     for (std::int64_t n = s.N; n < ldc; ++n) {
       CHECK(std::isnan(row[n]));  // between the rows nothing is written
@@ -117,13 +131,16 @@ std::vector<T> run(const Sizes& s, const Operands& operands, bool ta, bool tb, b
 
 template <class T>
 void check_all(double epsilon) {
-  for (const Sizes& s : kSizes) {
+  std::vector<Sizes> sizes = kSizes;
+  if (kTestsCuda) {
+    sizes.insert(sizes.end(), kLargeSizes.begin(), kLargeSizes.end());
+  }
+  for (const Sizes& s : sizes) {
     const Operands operands = make_operands(s, false);
     const Operands integers = make_operands(s, true);
     // Each of K additions rounds a partial sum, which grows as sqrt(K).
-    const cks::testing::Tolerance tolerance{
-        .absolute = epsilon * (8.0 + static_cast<double>(s.K)),
-        .relative_l2 = 100.0 * epsilon};
+    const cks::testing::Tolerance tolerance{.absolute = epsilon * (8.0 + static_cast<double>(s.K)),
+                                            .relative_l2 = 100.0 * epsilon};
     for (int form = 0; form < 8; ++form) {
       const bool ta = (form & 1) != 0;
       const bool tb = (form & 2) != 0;
@@ -149,35 +166,26 @@ TEST_CASE("gemm: float64 equals the naive product in every form") { check_all<do
 
 TEST_CASE("gemm: float32 equals the naive product in every form") { check_all<float>(1.2e-7); }
 
-TEST_CASE("gemm: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  for (const Sizes& s : kSizes) {
-    const Operands operands = make_operands(s, false);
-    cks::kernels::set_num_threads(1);
-    const std::vector<float> one = run<float>(s, operands, false, true, true, 0);
-    for (const int threads : {2, 5}) {
-      cks::kernels::set_num_threads(threads);
-      CHECK(run<float>(s, operands, false, true, true, 0) == one);
-    }
-  }
-  cks::kernels::set_num_threads(before);
-}
-
 TEST_CASE("gemm: a long K is cut into slices, and only then a workspace is needed") {
-  CHECK(gemm_workspace_bytes({10, 84, 5000}) > 0);
-  CHECK(gemm_workspace_bytes({128, 120, 400}) == 0);
-  CHECK(gemm_workspace_bytes({0, 10, 5000}) == 0);
+  CHECK(target::gemm_workspace_bytes({10, 84, 5000}) > 0);
+  CHECK(target::gemm_workspace_bytes({128, 120, 400}) == 0);
+  CHECK(target::gemm_workspace_bytes({0, 10, 5000}) == 0);
 }
 
 TEST_CASE("gemm: no depth leaves the bias, no rows write nothing") {
   const std::vector<float> bias{1.0F, 2.0F};
-  std::vector<float> c(6, std::numeric_limits<float>::quiet_NaN());
-  cks::kernels::cpu::gemm({3, 2, 0}, nullptr, nullptr, bias.data(), c.data(), nullptr);
-  CHECK(c == std::vector<float>{1, 2, 1, 2, 1, 2});
-  cks::kernels::cpu::gemm({3, 2, 0}, nullptr, nullptr, nullptr, c.data(), nullptr);
-  CHECK(c == std::vector<float>(6, 0.0F));
+  const auto biased = run_kernel<float>(6, [&](float* c) {
+    target::gemm({3, 2, 0}, nullptr, nullptr, on_device(bias), c, nullptr);
+  });
+  CHECK(biased == std::vector<float>{1, 2, 1, 2, 1, 2});
+  const auto zeros = run_kernel<float>(6, [&](float* c) {
+    target::gemm({3, 2, 0}, nullptr, nullptr, nullptr, c, nullptr);
+  });
+  CHECK(zeros == std::vector<float>(6, 0.0F));
   const std::vector<float> b(8, 1.0F);
-  cks::kernels::cpu::gemm({0, 2, 4}, nullptr, b.data(), bias.data(), nullptr, nullptr);
+  run_kernel<float>(0, [&](float* c) {
+    target::gemm({0, 2, 4}, nullptr, on_device(b), on_device(bias), c, nullptr);
+  });
 }
 
 TEST_CASE("gemm: NaN reaches exactly the row and column it belongs to") {
@@ -193,6 +201,6 @@ TEST_CASE("gemm: NaN reaches exactly the row and column it belongs to") {
 }
 
 TEST_CASE("gemm: integers are refused") {
-  CHECK_THROWS_WITH_AS(gemm_workspace_bytes({1, 1, 1, false, false, cks::DType::int32}),
+  CHECK_THROWS_WITH_AS(target::gemm_workspace_bytes({1, 1, 1, false, false, cks::DType::int32}),
                        "gemm: takes float32 or float64, got int32", cks::DtypeError);
 }

@@ -6,18 +6,24 @@
 #include <limits>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/optimizer_step/clip.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::kernels::AdamStepOptions;
 using cks::kernels::SgdStepOptions;
 using cks::kernels::StepProblem;
+using cks::kernels::StepTensor;
 using cks::testing::compare;
+using cks::testing::on_device;
 using cks::testing::random_real;
+using cks::testing::read_from;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
+using cks::testing::write_to;
 
-namespace cpu = cks::kernels::cpu;
+namespace target = cks::kernels::target;
 
 namespace {
 
@@ -36,53 +42,101 @@ std::vector<T> values(std::uint64_t seed) {
 /// A learning rate that changes from step to step.
 double rate_at(int step) { return 0.1 / step; }
 
-template <class T>
-struct Run {
-  std::vector<T> parameter = values<T>(1);
-  std::vector<T> first = std::vector<T>(kCount, T{0});
-  std::vector<T> second = std::vector<T>(kCount, T{0});
+/// Options of either optimiser, with the weight decay that its tensors carry.
+template <class Options>
+struct Case {
+  Options options;
+  double weight_decay = 0.0;
 };
 
-template <class T, class Step>
-Run<T> run(double rate_scale, const double* grad_scale, Step&& step) {
-  Run<T> state;
-  double rate = 0.0;
-  const StepProblem problem{cks::dtype_of<T>(), kCount, &rate, rate_scale, grad_scale};
-  for (std::int64_t t = 1; t <= kSteps; ++t) {
-    rate = rate_at(static_cast<int>(t));
-    const std::vector<T> grad = values<T>(static_cast<std::uint64_t>(10 + t));
-    step(problem, t, grad, state);
+/// Elements at which the parameters end that the kCount elements are cut into: more parameters than
+/// one launch takes, from empty to long, many of them at odd addresses.
+std::vector<std::int64_t> ends() {
+  std::vector<std::int64_t> result{0, 0, 1, 4, 9, 2000};
+  while (result.back() + 500 < kCount / 2) {
+    result.push_back(result.back() + 300 + static_cast<std::int64_t>(result.size()));
   }
-  return state;
+  result.push_back(kCount);
+  return result;
 }
 
 template <class T>
-Run<T> run_sgd(const SgdStepOptions& options, double rate_scale, const double* grad_scale) {
-  return run<T>(
-      rate_scale, grad_scale,
-      [&](const StepProblem& problem, std::int64_t, const std::vector<T>& grad, Run<T>& state) {
-        cpu::sgd_step(problem, options, grad.data(), state.parameter.data(),
-                      options.momentum == 0.0 ? nullptr : state.first.data());
-      });
+struct Run {
+  std::vector<T> parameter, first, second;
+};
+
+/// kSteps steps of all parameters; `step` calls the kernel.
+template <class T, class Step>
+Run<T> run(double weight_decay, double rate_scale, const double* grad_scale, bool keeps_first,
+           Step&& step) {
+  TargetBuffer parameter(kCount * sizeof(T));
+  TargetBuffer grad(kCount * sizeof(T));
+  TargetBuffer first(kCount * sizeof(T));
+  TargetBuffer second(kCount * sizeof(T));
+  TargetBuffer counter(sizeof(std::int64_t));
+  TargetBuffer rate(sizeof(double));
+  TargetBuffer scale(sizeof(double));
+  write_to(parameter.as<T>(), values<T>(1));
+  write_to(first.as<T>(), std::vector<T>(kCount, T{0}));
+  write_to(second.as<T>(), std::vector<T>(kCount, T{0}));
+  write_to(scale.as<double>(), std::vector<double>{grad_scale == nullptr ? 0.0 : *grad_scale});
+  std::vector<StepTensor> tensors;
+  std::int64_t begin = 0;
+  for (const std::int64_t end : ends()) {
+    tensors.push_back({.dtype = cks::dtype_of<T>(),
+                       .count = end - begin,
+                       .grad = grad.as<T>() + begin,
+                       .parameter = parameter.as<T>() + begin,
+                       .first = keeps_first ? first.as<T>() + begin : nullptr,
+                       .second = second.as<T>() + begin,
+                       .step = counter.as<std::int64_t>(),
+                       .learning_rate_scale = rate_scale,
+                       .weight_decay = weight_decay});
+    begin = end;
+  }
+  for (std::int64_t t = 1; t <= kSteps; ++t) {
+    write_to(rate.as<double>(), std::vector<double>{rate_at(static_cast<int>(t))});
+    write_to(counter.as<std::int64_t>(), std::vector<std::int64_t>{t});
+    write_to(grad.as<T>(), values<T>(static_cast<std::uint64_t>(10 + t)));
+    step(StepProblem{tensors.data(), static_cast<std::int64_t>(tensors.size()), rate.as<double>(),
+                     grad_scale == nullptr ? nullptr : scale.as<double>()});
+  }
+  Run<T> result{read_from<T>(parameter), read_from<T>(first), read_from<T>(second)};
+  for (TargetBuffer* buffer : {&parameter, &grad, &first, &second, &counter, &rate, &scale}) {
+    CHECK(buffer->intact());
+  }
+  return result;
 }
 
 template <class T>
-Run<T> run_adam(const AdamStepOptions& options, double rate_scale, const double* grad_scale) {
-  return run<T>(
-      rate_scale, grad_scale,
-      [&](const StepProblem& problem, std::int64_t t, const std::vector<T>& grad, Run<T>& state) {
-        cpu::adam_step(problem, options, &t, grad.data(), state.parameter.data(),
-                       state.first.data(), state.second.data());
-      });
+Run<T> run_sgd(const Case<SgdStepOptions>& c, double rate_scale, const double* grad_scale) {
+  return run<T>(c.weight_decay, rate_scale, grad_scale, c.options.momentum != 0.0,
+                [&](StepProblem problem) {
+                  std::vector<StepTensor> tensors(problem.tensors, problem.tensors + problem.count);
+                  for (StepTensor& tensor : tensors) {
+                    tensor.second = nullptr;
+                    tensor.step = nullptr;
+                  }
+                  problem.tensors = tensors.data();
+                  target::sgd_step(problem, c.options);
+                });
+}
+
+template <class T>
+Run<T> run_adam(const Case<AdamStepOptions>& c, double rate_scale, const double* grad_scale) {
+  return run<T>(c.weight_decay, rate_scale, grad_scale, true,
+                [&](const StepProblem& problem) { target::adam_step(problem, c.options); });
 }
 
 /// PyTorch's documentation of SGD, line by line, for one element.
-double sgd_by_hand(const SgdStepOptions& o, std::size_t i, double rate_scale, double grad_scale) {
+double sgd_by_hand(const Case<SgdStepOptions>& c, std::size_t i, double rate_scale,
+                   double grad_scale) {
+  const SgdStepOptions& o = c.options;
   double p = random_real(1, i);
   double b = 0.0;
   for (int t = 1; t <= kSteps; ++t) {
     double g = random_real(static_cast<std::uint64_t>(10 + t), i) * grad_scale;
-    g = g + o.weight_decay * p;
+    g = g + c.weight_decay * p;
     if (o.momentum != 0.0) {
       b = t == 1 ? g : o.momentum * b + g;
       g = o.nesterov ? g + o.momentum * b : b;
@@ -93,7 +147,9 @@ double sgd_by_hand(const SgdStepOptions& o, std::size_t i, double rate_scale, do
 }
 
 /// PyTorch's documentation of Adam and AdamW, with the corrected moments written out.
-double adam_by_hand(const AdamStepOptions& o, std::size_t i, double rate_scale, double grad_scale) {
+double adam_by_hand(const Case<AdamStepOptions>& c, std::size_t i, double rate_scale,
+                    double grad_scale) {
+  const AdamStepOptions& o = c.options;
   double p = random_real(1, i);
   double m = 0.0;
   double v = 0.0;
@@ -101,9 +157,9 @@ double adam_by_hand(const AdamStepOptions& o, std::size_t i, double rate_scale, 
     const double rate = rate_at(t) * rate_scale;
     double g = random_real(static_cast<std::uint64_t>(10 + t), i) * grad_scale;
     if (o.decoupled) {
-      p = p - rate * o.weight_decay * p;
+      p = p - rate * c.weight_decay * p;
     } else {
-      g = g + o.weight_decay * p;
+      g = g + c.weight_decay * p;
     }
     m = o.beta1 * m + (1.0 - o.beta1) * g;
     v = o.beta2 * v + (1.0 - o.beta2) * g * g;
@@ -123,17 +179,18 @@ std::vector<double> expected(ByHand&& by_hand) {
   return result;
 }
 
-const std::vector<SgdStepOptions> kSgdOptions{{}, {0.9}, {0.9, 0.01}, {0.9, 0.01, true}, {0, 0.1}};
-const std::vector<AdamStepOptions> kAdamOptions{
-    {}, {0.8, 0.99, 1e-6, 0.05, false}, {0.9, 0.999, 1e-8, 0.01, true}};
+const std::vector<Case<SgdStepOptions>> kSgdCases{
+    {}, {{0.9}}, {{0.9}, 0.01}, {{0.9, true}, 0.01}, {{}, 0.1}};
+const std::vector<Case<AdamStepOptions>> kAdamCases{
+    {}, {{0.8, 0.99, 1e-6, false}, 0.05}, {{0.9, 0.999, 1e-8, true}, 0.01}};
 
 }  // namespace
 
 TEST_CASE("sgd_step: every form equals the formulas written by hand") {
   const double half = 0.5;
-  for (const SgdStepOptions& options : kSgdOptions) {
-    CAPTURE(options.momentum);
-    CAPTURE(options.nesterov);
+  for (const auto& options : kSgdCases) {
+    CAPTURE(options.options.momentum);
+    CAPTURE(options.options.nesterov);
     for (const double* scale : {static_cast<const double*>(nullptr), &half}) {
       const auto wanted = expected([&](std::size_t i) {
         return sgd_by_hand(options, i, 2.0, scale == nullptr ? 1.0 : *scale);
@@ -150,9 +207,9 @@ TEST_CASE("sgd_step: every form equals the formulas written by hand") {
 
 TEST_CASE("adam_step: Adam and AdamW equal the formulas written by hand") {
   const double tenth = 0.1;
-  for (const AdamStepOptions& options : kAdamOptions) {
+  for (const auto& options : kAdamCases) {
     CAPTURE(options.weight_decay);
-    CAPTURE(options.decoupled);
+    CAPTURE(options.options.decoupled);
     for (const double* scale : {static_cast<const double*>(nullptr), &tenth}) {
       const auto wanted = expected([&](std::size_t i) {
         return adam_by_hand(options, i, 0.5, scale == nullptr ? 1.0 : *scale);
@@ -167,45 +224,76 @@ TEST_CASE("adam_step: Adam and AdamW equal the formulas written by hand") {
   }
 }
 
-TEST_CASE("optimizer_step: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  cks::kernels::set_num_threads(1);
-  const auto sgd = run_sgd<float>(kSgdOptions[3], 1.0, nullptr);
-  const auto adam = run_adam<float>(kAdamOptions[2], 1.0, nullptr);
+TEST_CASE("optimizer_step: neither threads nor repetition change the bits") {
+  const cks::testing::ThreadCount restore(1);
+  const auto sgd = run_sgd<float>(kSgdCases[3], 1.0, nullptr);
+  const auto adam = run_adam<float>(kAdamCases[2], 1.0, nullptr);
   for (const int threads : {2, 5}) {
     cks::kernels::set_num_threads(threads);
-    CHECK(run_sgd<float>(kSgdOptions[3], 1.0, nullptr).parameter == sgd.parameter);
-    CHECK(run_adam<float>(kAdamOptions[2], 1.0, nullptr).parameter == adam.parameter);
-    CHECK(run_adam<float>(kAdamOptions[2], 1.0, nullptr).second == adam.second);
+    CHECK(run_sgd<float>(kSgdCases[3], 1.0, nullptr).parameter == sgd.parameter);
+    CHECK(run_adam<float>(kAdamCases[2], 1.0, nullptr).parameter == adam.parameter);
+    CHECK(run_adam<float>(kAdamCases[2], 1.0, nullptr).second == adam.second);
   }
-  cks::kernels::set_num_threads(before);
+}
+
+TEST_CASE("optimizer_step: dtypes mix in one call, others are refused") {
+  TargetBuffer narrow(3 * sizeof(float));
+  TargetBuffer wide(2 * sizeof(double));
+  TargetBuffer rate(sizeof(double));
+  write_to(narrow.as<float>(), std::vector<float>{1, 2, 3});
+  write_to(wide.as<double>(), std::vector<double>{4, 5});
+  write_to(rate.as<double>(), std::vector<double>{0.5});
+  // Each parameter is its own gradient.
+  std::vector<StepTensor> tensors{{cks::DType::float32, 3, narrow.data(), narrow.data()},
+                                  {cks::DType::float64, 2, wide.data(), wide.data()}};
+  const StepProblem problem{tensors.data(), 2, rate.as<double>()};
+  target::sgd_step(problem, {});
+  CHECK(read_from<float>(narrow) == std::vector<float>{0.5F, 1.0F, 1.5F});
+  CHECK(read_from<double>(wide) == std::vector<double>{2.0, 2.5});
+  tensors[1].dtype = cks::DType::int32;
+  CHECK_THROWS_AS(target::adam_step({&tensors[1], 1, rate.as<double>()}, {}), cks::DtypeError);
+}
+
+struct Clipped {
+  double norm, factor;
+};
+
+Clipped clip(const std::vector<double>& squares, double max_norm) {
+  Clipped result{};
+  const auto count = static_cast<std::int64_t>(squares.size());
+  result.norm = run_kernel<double>(1, [&](double* norm) {
+    TargetBuffer factor(sizeof(double));
+    target::clip_factor(on_device(squares), count, max_norm, norm, factor.as<double>());
+    result.factor = read_from<double>(factor)[0];
+  })[0];
+  return result;
 }
 
 TEST_CASE("clip_factor: below the bound 1, above it the ratio, NaN stays") {
-  double norm = 0.0;
-  double factor = 0.0;
-  const std::vector<double> squares{9.0, 16.0};
-  cpu::clip_factor(squares.data(), 2, 10.0, &norm, &factor);
-  CHECK(norm == 5.0);
-  CHECK(factor == 1.0);
-  cpu::clip_factor(squares.data(), 2, 2.0, &norm, &factor);
-  CHECK(factor == 2.0 / (5.0 + 1e-6));
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  cpu::clip_factor(&nan, 1, 2.0, &norm, &factor);
-  CHECK(std::isnan(norm));
-  CHECK(std::isnan(factor));
-  cpu::clip_factor(nullptr, 0, 2.0, &norm, &factor);
-  CHECK(norm == 0.0);
-  CHECK(factor == 1.0);
+  const Clipped loose = clip({9.0, 16.0}, 10.0);
+  CHECK(loose.norm == 5.0);
+  CHECK(loose.factor == 1.0);
+  CHECK(clip({9.0, 16.0}, 2.0).factor == 2.0 / (5.0 + 1e-6));
+  const Clipped bad = clip({std::numeric_limits<double>::quiet_NaN()}, 2.0);
+  CHECK(std::isnan(bad.norm));
+  CHECK(std::isnan(bad.factor));
+  const Clipped none = clip({}, 2.0);
+  CHECK(none.norm == 0.0);
+  CHECK(none.factor == 1.0);
+  CHECK(clip(std::vector<double>(400, 1.0), 30.0).norm == 20.0);
 }
 
 TEST_CASE("all_set: one flag that is not set is enough") {
-  std::uint8_t result = 7;
-  const std::vector<std::uint8_t> flags{1, 1, 0};
-  cpu::all_set(flags.data(), 2, &result);
-  CHECK(result == 1);
-  cpu::all_set(flags.data(), 3, &result);
-  CHECK(result == 0);
-  cpu::all_set(nullptr, 0, &result);
-  CHECK(result == 1);
+  const auto all_set = [](const std::vector<std::uint8_t>& flags) {
+    const auto count = static_cast<std::int64_t>(flags.size());
+    return run_kernel<std::uint8_t>(
+        1, [&](std::uint8_t* result) { target::all_set(on_device(flags), count, result); })[0];
+  };
+  CHECK(all_set({1, 1}) == 1);
+  CHECK(all_set({1, 1, 0}) == 0);
+  CHECK(all_set({}) == 1);
+  std::vector<std::uint8_t> many(100, 1);
+  CHECK(all_set(many) == 1);
+  many[77] = 0;
+  CHECK(all_set(many) == 0);
 }

@@ -7,20 +7,22 @@
 #include <string>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::Padding2d;
 using cks::kernels::make_pool2d_problem;
 using cks::kernels::Pool2dProblem;
 using cks::kernels::Pool2dSizes;
 using cks::testing::compare;
-using cks::testing::GuardedBuffer;
+using cks::testing::on_device;
 using cks::testing::random_integer;
 using cks::testing::random_real;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
 
-namespace cpu = cks::kernels::cpu;
+namespace target = cks::kernels::target;
 
 namespace {
 
@@ -84,14 +86,16 @@ void for_windows(const Pool2dProblem& p, Start&& start, Tap&& tap, End&& end) {
   }
 }
 
-struct MaxResult {
-  std::vector<double> y;
+template <class T>
+struct Maxima {
+  std::vector<T> y;
   std::vector<std::int32_t> index;
 };
 
 template <class T>
-MaxResult naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
-  MaxResult result{std::vector<double>(output_size(p)), std::vector<std::int32_t>(output_size(p))};
+Maxima<double> naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
+  Maxima<double> result{std::vector<double>(output_size(p)),
+                        std::vector<std::int32_t>(output_size(p))};
   double best = 0.0;
   std::int64_t where = -1;
   for_windows(
@@ -124,26 +128,30 @@ std::vector<T> random_values(std::size_t count, std::uint64_t seed, bool few) {
   return values;
 }
 
-/// Runs `call` on a poisoned result of `count` elements.
-template <class T, class Call>
-std::vector<T> poisoned(std::size_t count, Call&& call) {
-  GuardedBuffer buffer(count * sizeof(T));
-  call(buffer.as<T>());
-  CHECK(buffer.intact());
-  return std::vector<T>(buffer.as<T>(), buffer.as<T>() + count);
+std::int64_t elements(std::size_t count) { return static_cast<std::int64_t>(count); }
+
+template <class T>
+Maxima<T> run_max(const Pool2dProblem& p, const std::vector<T>& x) {
+  Maxima<T> result;
+  result.y = run_kernel<T>(elements(output_size(p)), [&](T* y) {
+    TargetBuffer index(output_size(p) * sizeof(std::int32_t));
+    target::max_pool2d_forward(p, on_device(x), y, index.as<std::int32_t>());
+    CHECK(index.intact());
+  });
+  result.index = run_kernel<std::int32_t>(elements(output_size(p)), [&](std::int32_t* index) {
+    TargetBuffer y(output_size(p) * sizeof(T));
+    target::max_pool2d_forward(p, on_device(x), y.data(), index);
+    CHECK(y.intact());
+  });
+  return result;
 }
 
 template <class T>
 void check_max(const Pool2dSizes& sizes, bool few) {
   const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
   const std::vector<T> x = random_values<T>(input_size(p), 1, few);
-  const MaxResult expected = naive_max(p, x);
-  std::vector<std::int32_t> index;
-  const std::vector<T> y = poisoned<T>(output_size(p), [&](T* out) {
-    index = poisoned<std::int32_t>(output_size(p), [&](std::int32_t* where) {
-      cpu::max_pool2d_forward(p, x.data(), out, where);
-    });
-  });
+  const Maxima<double> expected = naive_max(p, x);
+  const auto [y, index] = run_max(p, x);
   CHECK(index == expected.index);
   CHECK(std::vector<double>(y.begin(), y.end()) == expected.y);
 
@@ -158,8 +166,8 @@ void check_max(const Pool2dSizes& sizes, bool few) {
           static_cast<double>(dy[out]);
     }
   }
-  const auto got = poisoned<T>(input_size(p), [&](T* result) {
-    cpu::max_pool2d_backward(p, dy.data(), index.data(), result);
+  const auto got = run_kernel<T>(elements(input_size(p)), [&, &where = index](T* result) {
+    target::max_pool2d_backward(p, on_device(dy), on_device(where), result);
   });
   const auto result = compare(got, dx, {.absolute = few ? 0.0 : 1e-6});
   CHECK_MESSAGE(result.ok, result.message);
@@ -187,13 +195,15 @@ void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
       });
   const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
   const auto forward = compare(
-      poisoned<T>(output_size(p),
-                  [&](T* out) { cpu::avg_pool2d_forward(p, count_include_pad, x.data(), out); }),
+      run_kernel<T>(
+          elements(output_size(p)),
+          [&](T* out) { target::avg_pool2d_forward(p, count_include_pad, on_device(x), out); }),
       y, {.absolute = tolerance});
   CHECK_MESSAGE(forward.ok, forward.message);
   const auto backward = compare(
-      poisoned<T>(input_size(p),
-                  [&](T* out) { cpu::avg_pool2d_backward(p, count_include_pad, dy.data(), out); }),
+      run_kernel<T>(
+          elements(input_size(p)),
+          [&](T* out) { target::avg_pool2d_backward(p, count_include_pad, on_device(dy), out); }),
       dx, {.absolute = tolerance});
   CHECK_MESSAGE(backward.ok, backward.message);
 }
@@ -230,9 +240,7 @@ TEST_CASE("max_pool2d: a NaN wins, the last one, and -infinity has a place") {
   const float low = -std::numeric_limits<float>::infinity();
   const Pool2dProblem p = make_pool2d_problem({1, 2, 4, 1, 2, 2, 2}, "max_pool2d");
   const std::vector<float> x{nan, 5, low, low, 7, nan, low, low};
-  std::vector<float> y(2);
-  std::vector<std::int32_t> index(2);
-  cpu::max_pool2d_forward(p, x.data(), y.data(), index.data());
+  const auto [y, index] = run_max(p, x);
   CHECK(std::isnan(y[0]));
   CHECK(index[0] == 5);
   CHECK(y[1] == low);
@@ -252,38 +260,15 @@ TEST_CASE("global_avg_pool2d: the mean of each channel and its gradient") {
       y[static_cast<std::size_t>(out)] += static_cast<double>(x[static_cast<std::size_t>(i)]) / 35;
       dx[static_cast<std::size_t>(i)] = static_cast<double>(dy[static_cast<std::size_t>(out)]) / 35;
     }
-    const auto got_y = poisoned<float>(y.size(), [&](float* out) {
-      cpu::global_avg_pool2d_forward(cks::DType::float32, N, pixels, C, x.data(), out);
+    const auto got_y = run_kernel<float>(elements(y.size()), [&](float* out) {
+      target::global_avg_pool2d_forward(cks::DType::float32, N, pixels, C, on_device(x), out);
     });
-    const auto got_dx = poisoned<float>(dx.size(), [&](float* out) {
-      cpu::global_avg_pool2d_backward(cks::DType::float32, N, pixels, C, dy.data(), out);
+    const auto got_dx = run_kernel<float>(elements(dx.size()), [&](float* out) {
+      target::global_avg_pool2d_backward(cks::DType::float32, N, pixels, C, on_device(dy), out);
     });
     CHECK_MESSAGE(compare(got_y, y, {.absolute = 1e-7}).ok, "forward, C ", C);
     CHECK_MESSAGE(compare(got_dx, dx, {.absolute = 1e-8}).ok, "backward, C ", C);
   }
-}
-
-TEST_CASE("pool2d: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  const Pool2dProblem p = make_pool2d_problem({5, 17, 19, 6, 3, 3, 2, 1}, "pool");
-  const auto x = random_values<float>(input_size(p), 7, false);
-  const auto dy = random_values<float>(output_size(p), 8, false);
-  std::vector<std::vector<float>> results;
-  for (const int threads : {1, 2, 5}) {
-    cks::kernels::set_num_threads(threads);
-    std::vector<float> all(2 * input_size(p) + 2 * output_size(p));
-    std::vector<std::int32_t> index(output_size(p));
-    float* at = all.data();
-    cpu::max_pool2d_forward(p, x.data(), at, index.data());
-    cpu::avg_pool2d_forward(p, false, x.data(), at + output_size(p));
-    at += 2 * output_size(p);
-    cpu::max_pool2d_backward(p, dy.data(), index.data(), at);
-    cpu::avg_pool2d_backward(p, false, dy.data(), at + input_size(p));
-    results.push_back(all);
-  }
-  cks::kernels::set_num_threads(before);
-  CHECK(results[0] == results[1]);
-  CHECK(results[0] == results[2]);
 }
 
 TEST_CASE("pool2d: impossible sizes are refused with all of them in the message") {

@@ -7,17 +7,20 @@
 #include <string>
 #include <vector>
 
-#include "cks/kernels/common/parallel_for.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
 
 using cks::kernels::SoftmaxProblem;
 using cks::testing::compare;
-using cks::testing::GuardedBuffer;
+using cks::testing::kTestsCuda;
+using cks::testing::on_device;
 using cks::testing::random_integer;
 using cks::testing::random_real;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
 
-namespace cpu = cks::kernels::cpu;
+namespace target = cks::kernels::target;
 
 namespace {
 
@@ -57,12 +60,26 @@ std::vector<double> naive_softmax(const SoftmaxProblem& p, const std::vector<T>&
   return result;
 }
 
-template <class T, class Call>
-std::vector<T> poisoned(std::size_t count, Call&& call) {
-  GuardedBuffer buffer(count * sizeof(T));
-  call(buffer.as<T>());
-  CHECK(buffer.intact());
-  return std::vector<T>(buffer.as<T>(), buffer.as<T>() + count);
+template <class T>
+T loss_of(const SoftmaxProblem& p, double smoothing, const std::vector<T>& log_probabilities,
+          const std::vector<std::int64_t>& labels) {
+  return run_kernel<T>(1, [&](T* loss) {
+    TargetBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
+    target::cross_entropy_forward(p, smoothing, on_device(log_probabilities), on_device(labels),
+                                  loss, workspace.data());
+    CHECK(workspace.intact());
+  })[0];
+}
+
+template <class T>
+std::vector<T> loss_gradient_of(const SoftmaxProblem& p, double smoothing,
+                                const std::vector<T>& log_probabilities,
+                                const std::vector<std::int64_t>& labels, T grad_loss) {
+  const std::vector<T> factor{grad_loss};
+  return run_kernel<T>(p.rows * p.C, [&](T* dx) {
+    target::cross_entropy_backward(p, smoothing, on_device(log_probabilities), on_device(labels),
+                                   on_device(factor), dx);
+  });
 }
 
 template <class T>
@@ -74,9 +91,10 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
   const std::vector<T> dy = values<T>(p, 2, 1.0);
   const std::vector<double> probabilities = naive_softmax(p, x, false);
   const std::vector<double> logarithms = naive_softmax(p, x, true);
-  const auto soft = poisoned<T>(x.size(), [&](T* y) { cpu::softmax_forward(p, x.data(), y); });
+  const auto soft =
+      run_kernel<T>(rows * C, [&](T* y) { target::softmax_forward(p, on_device(x), y); });
   const auto log_soft =
-      poisoned<T>(x.size(), [&](T* y) { cpu::log_softmax_forward(p, x.data(), y); });
+      run_kernel<T>(rows * C, [&](T* y) { target::log_softmax_forward(p, on_device(x), y); });
   const auto equal = [&](const std::string& what, const auto& got, const auto& expected,
                          double bound) {
     const auto result = compare(got, expected, {.absolute = bound});
@@ -103,18 +121,21 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
   }
   const double wide = tolerance * (4.0 + static_cast<double>(C));
   equal("softmax gradient",
-        poisoned<T>(x.size(), [&](T* dx) { cpu::softmax_backward(p, soft.data(), dy.data(), dx); }),
+        run_kernel<T>(
+            rows * C,
+            [&](T* dx) { target::softmax_backward(p, on_device(soft), on_device(dy), dx); }),
         soft_gradient, wide);
   equal("log_softmax gradient",
-        poisoned<T>(x.size(),
-                    [&](T* dx) { cpu::log_softmax_backward(p, log_soft.data(), dy.data(), dx); }),
+        run_kernel<T>(rows * C,
+                      [&](T* dx) {
+                        target::log_softmax_backward(p, on_device(log_soft), on_device(dy), dx);
+                      }),
         log_gradient, wide);
 
   const std::vector<std::int64_t> labels = labels_of(p);
   for (const double smoothing : {0.0, 0.1, 1.0}) {
     long double loss = 0.0L;
     std::vector<double> gradient(x.size());
-    const T grad_loss{3};
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < C; ++c) {
         const auto i = static_cast<std::size_t>(r * C + c);
@@ -124,28 +145,18 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
         gradient[i] = 3.0 * (probabilities[i] - target) / static_cast<double>(rows);
       }
     }
-    GuardedBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
-    const auto got = poisoned<T>(1, [&](T* out) {
-      cpu::cross_entropy_forward(p, smoothing, log_soft.data(), labels.data(), out,
-                                 workspace.data());
-    });
-    CHECK(workspace.intact());
-    equal("loss", got, std::vector<double>{static_cast<double>(loss)},
+    const T got = loss_of(p, smoothing, log_soft, labels);
+    equal("loss", std::vector<T>{got}, std::vector<double>{static_cast<double>(loss)},
           tolerance * (64.0 + static_cast<double>(C)));
-    equal("loss gradient",
-          poisoned<T>(x.size(),
-                      [&](T* dx) {
-                        cpu::cross_entropy_backward(p, smoothing, log_soft.data(), labels.data(),
-                                                    &grad_loss, dx);
-                      }),
-          gradient, 8.0 * tolerance);
+    equal("loss gradient", loss_gradient_of(p, smoothing, log_soft, labels, T{3}), gradient,
+          8.0 * tolerance);
   }
 }
 
 }  // namespace
 
 TEST_CASE("softmax and cross_entropy equal the formulas") {
-  for (const std::int64_t C : {1, 2, 10, 33, 1000}) {
+  for (const std::int64_t C : {1, 2, 10, 33, 1000, 1100}) {
     for (const std::int64_t rows : {1, 3, 130}) {
       check<float>(rows, C, 3e-7);
       check<double>(rows, C, 1e-15);
@@ -153,14 +164,16 @@ TEST_CASE("softmax and cross_entropy equal the formulas") {
   }
 }
 
+TEST_CASE("softmax and cross_entropy: many rows") { check<float>(1030, 7, 3e-7); }
+
 TEST_CASE("softmax: large numbers do not overflow, -infinity excludes a class") {
   const double low = -std::numeric_limits<double>::infinity();
   const std::vector<double> x{1000.0, 999.0, low, -1e308, 0.0, 1e308};
   const SoftmaxProblem p{2, 3, cks::DType::float64};
-  std::vector<double> y(6);
-  std::vector<double> log_y(6);
-  cpu::softmax_forward(p, x.data(), y.data());
-  cpu::log_softmax_forward(p, x.data(), log_y.data());
+  const auto y =
+      run_kernel<double>(6, [&](double* out) { target::softmax_forward(p, on_device(x), out); });
+  const auto log_y = run_kernel<double>(
+      6, [&](double* out) { target::log_softmax_forward(p, on_device(x), out); });
   CHECK(y[0] == doctest::Approx(1.0 / (1.0 + std::exp(-1.0))));
   CHECK(y[2] == 0.0);
   CHECK(y[5] == 1.0);
@@ -168,44 +181,37 @@ TEST_CASE("softmax: large numbers do not overflow, -infinity excludes a class") 
   CHECK(log_y[5] == 0.0);
   // The excluded class does not poison the loss unless smoothing gives it a share.
   const std::vector<std::int64_t> labels{0, 2};
-  std::vector<double> workspace(2);
-  double loss = 0.0;
-  cpu::cross_entropy_forward(p, 0.0, log_y.data(), labels.data(), &loss, workspace.data());
-  CHECK(loss == doctest::Approx(std::log(1.0 + std::exp(-1.0)) / 2.0));
-  cpu::cross_entropy_forward(p, 0.1, log_y.data(), labels.data(), &loss, workspace.data());
-  CHECK(loss == std::numeric_limits<double>::infinity());
+  CHECK(loss_of(p, 0.0, log_y, labels) == doctest::Approx(std::log(1.0 + std::exp(-1.0)) / 2.0));
+  CHECK(loss_of(p, 0.1, log_y, labels) == std::numeric_limits<double>::infinity());
 }
 
 TEST_CASE("softmax: a NaN fills its row and no other") {
-  const SoftmaxProblem p{3, 4, cks::DType::float32};
-  for (const std::size_t at : {std::size_t{4}, std::size_t{6}}) {
-    std::vector<float> x(12, 1.0F);
-    x[at] = std::numeric_limits<float>::quiet_NaN();
-    std::vector<float> y(12);
-    cpu::log_softmax_forward(p, x.data(), y.data());
-    for (std::size_t i = 0; i < 12; ++i) {
-      CHECK(std::isnan(y[i]) == (i / 4 == 1));
+  for (const std::int64_t C : {4, 40, 1500}) {
+    const SoftmaxProblem p{3, C, cks::DType::float32};
+    for (const std::int64_t at : {C, C + 2}) {
+      std::vector<float> x(static_cast<std::size_t>(3 * C), 1.0F);
+      x[static_cast<std::size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
+      const auto y = run_kernel<float>(
+          3 * C, [&](float* out) { target::log_softmax_forward(p, on_device(x), out); });
+      for (std::int64_t i = 0; i < 3 * C; ++i) {
+        REQUIRE(std::isnan(y[static_cast<std::size_t>(i)]) == (i / C == 1));
+      }
     }
   }
 }
 
-TEST_CASE("softmax and cross_entropy: the number of threads leaves the bits alone") {
-  const int before = cks::kernels::num_threads();
-  const SoftmaxProblem p{5000, 10, cks::DType::float32};
-  const auto x = values<float>(p, 1, 3.0);
-  const auto labels = labels_of(p);
-  std::vector<std::vector<float>> results;
-  for (const int threads : {1, 2, 5}) {
-    cks::kernels::set_num_threads(threads);
-    std::vector<float> y(2 * x.size() + 1);
-    std::vector<double> workspace(5000);
-    const float one = 1.0F;
-    cpu::log_softmax_forward(p, x.data(), y.data());
-    cpu::cross_entropy_forward(p, 0.1, y.data(), labels.data(), &y.back(), workspace.data());
-    cpu::cross_entropy_backward(p, 0.1, y.data(), labels.data(), &one, y.data() + x.size());
-    results.push_back(y);
+TEST_CASE("cross_entropy: on a GPU a label that names no class makes loss and its row NaN") {
+  if (!kTestsCuda) {
+    return;  // the CPU's callers check labels before
   }
-  cks::kernels::set_num_threads(before);
-  CHECK(results[0] == results[1]);
-  CHECK(results[0] == results[2]);
+  const SoftmaxProblem p{3, 4, cks::DType::float32};
+  const std::vector<float> log_probabilities(12, -1.0F);
+  for (const std::int64_t wrong : {std::int64_t{4}, std::int64_t{-1}, std::int64_t{1} << 62}) {
+    const std::vector<std::int64_t> labels{0, wrong, 3};
+    CHECK(std::isnan(loss_of(p, 0.1, log_probabilities, labels)));
+    const auto dx = loss_gradient_of(p, 0.0, log_probabilities, labels, 1.0F);
+    for (std::size_t i = 0; i < 12; ++i) {
+      CHECK(std::isnan(dx[i]) == (i / 4 == 1));
+    }
+  }
 }

@@ -1,0 +1,189 @@
+// Batch normalisation on a GPU; row_sums.cuh says how work is cut.
+#include <algorithm>
+
+#include "cks/kernels/batch_norm/batch_norm.h"
+#include "cks/kernels/batch_norm/row_sums.cuh"
+
+namespace cks::kernels::cuda {
+namespace {
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
+                   const T* __restrict__ x, const T* __restrict__ mean,
+                   const T* __restrict__ inv_std, const T* __restrict__ weight,
+                   const T* __restrict__ bias, T* __restrict__ y) {
+  const Work work = work_of(rows, channel_blocks, V);
+  if (work.c >= C) {
+    return;
+  }
+  ForwardChannel<T> channel[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    const std::int64_t c = work.c + v;
+    channel[v] = {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c],
+                  bias == nullptr ? T{0} : bias[c]};
+  }
+#pragma unroll 4
+  for (std::int64_t row = work.begin; row < work.end; row += work.step) {
+    Pack<T, V> value = load_pack<V>(x + row * C + work.c);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      value.lane[v] = channel[v](value.lane[v]);
+    }
+    store_pack<V>(y + row * C + work.c, value);
+  }
+}
+
+/// `sums` is null for given statistics.
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
+                          const T* __restrict__ x, const T* __restrict__ dy,
+                          const T* __restrict__ mean, const T* __restrict__ inv_std,
+                          const T* __restrict__ weight, const double* __restrict__ sums,
+                          T* __restrict__ dx) {
+  const Work work = work_of(rows, channel_blocks, V);
+  if (work.c >= C) {
+    return;
+  }
+  const auto n = static_cast<double>(rows);
+  BackwardChannel<T> channel[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    const std::int64_t c = work.c + v;
+    channel[v] = {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c], T{0}, T{0}};
+    if (sums != nullptr) {
+      channel[v].constant = static_cast<T>(sums[c] / n);
+      channel[v].slope = static_cast<T>(sums[C + c] / n) * inv_std[c];
+    }
+  }
+#pragma unroll 4
+  for (std::int64_t row = work.begin; row < work.end; row += work.step) {
+    const Pack<T, V> value = load_pack<V>(x + row * C + work.c);
+    Pack<T, V> gradient = load_pack<V>(dy + row * C + work.c);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      gradient.lane[v] = channel[v](value.lane[v], gradient.lane[v]);
+    }
+    store_pack<V>(dx + row * C + work.c, gradient);
+  }
+}
+
+template <class T>
+__global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_std) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; c < C;
+       c += stride) {
+    inv_std[c] = static_cast<T>(inverse_std(static_cast<double>(var[c]), eps));
+  }
+}
+
+/// Blocks of the element-wise kernels: about kBatch rows a thread.
+unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
+  const std::int64_t row_blocks = ceil_div<std::int64_t>(p.rows, cut.rows * kBatch);
+  const std::int64_t most = std::max<std::int64_t>(1, kMaxGrid / cut.channel_blocks);
+  return static_cast<unsigned>(std::min(row_blocks, most) * cut.channel_blocks);
+}
+
+template <class T>
+void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
+                T* inv_std, T* running_mean, T* running_var, double* partial) {
+  const StatisticsFinish<T> finish{
+      x, mean, inv_std, running_mean, running_var, static_cast<double>(p.rows), eps, momentum};
+  with_lanes<T>(p.C, aligned_for_packs(x), [&](auto lanes) {
+    sum_rows(p, StatisticsTerms<T, lanes>{x, p.C}, finish, partial);
+  });
+}
+
+template <class T>
+void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
+             const T* weight, const T* bias, T* y) {
+  if (p.rows == 0 || p.C == 0) {
+    return;
+  }
+  with_lanes<T>(p.C, aligned_for_packs(x, y), [&](auto lanes) {
+    const Cut cut = cut_of(p, lanes);
+    launch("batch_norm", forward_kernel<T, lanes>, element_blocks(p, cut),
+           dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
+           p.C, cut.channel_blocks, x, mean, inv_std, weight, bias, y);
+  });
+}
+
+template <class T>
+void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
+              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
+  const bool through_statistics = mode == BatchNormMode::batch_statistics;
+  const bool needs_sums =
+      dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics);
+  if (needs_sums && p.C > 0) {
+    const GradientFinish<T> finish{dweight, dbias, partial, p.C};
+    with_lanes<T>(p.C, aligned_for_packs(x, dy, mean, inv_std), [&](auto lanes) {
+      sum_rows(p, GradientTerms<T, lanes>{x, dy, mean, inv_std, p.C}, finish, partial);
+    });
+  }
+  if (dx == nullptr || p.rows == 0 || p.C == 0) {
+    return;
+  }
+  with_lanes<T>(p.C, aligned_for_packs(x, dy, dx), [&](auto lanes) {
+    const Cut cut = cut_of(p, lanes);
+    launch("batch_norm", input_gradient_kernel<T, lanes>, element_blocks(p, cut),
+           dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
+           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight,
+           through_statistics ? partial : nullptr, dx);
+  });
+}
+
+}  // namespace
+
+std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
+  // Whichever lanes the addresses allow.
+  const std::int64_t row_blocks =
+      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackLanes<float>).row_blocks,
+                cut_of(problem, kPackLanes<double>).row_blocks});
+  return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
+}
+
+void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
+                           const void* x, void* mean, void* inv_std, void* running_mean,
+                           void* running_var, void* workspace) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    statistics(problem, eps, momentum, static_cast<const T*>(x), static_cast<T*>(mean),
+               static_cast<T*>(inv_std), static_cast<T*>(running_mean),
+               static_cast<T*>(running_var), static_cast<double*>(workspace));
+  });
+}
+
+void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void* var,
+                        void* inv_std) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    launch("batch_norm", inv_std_kernel<T>, grid_for(problem.C, kThreads), kThreads, 0, problem.C,
+           eps, static_cast<const T*>(var), static_cast<T*>(inv_std));
+  });
+}
+
+void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
+                        const void* inv_std, const void* weight, const void* bias, void* y) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    forward(problem, static_cast<const T*>(x), static_cast<const T*>(mean),
+            static_cast<const T*>(inv_std), static_cast<const T*>(weight),
+            static_cast<const T*>(bias), static_cast<T*>(y));
+  });
+}
+
+void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, const void* x,
+                         const void* dy, const void* mean, const void* inv_std, const void* weight,
+                         void* dx, void* dweight, void* dbias, void* workspace) {
+  visit_real("batch_norm", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    backward(problem, mode, static_cast<const T*>(x), static_cast<const T*>(dy),
+             static_cast<const T*>(mean), static_cast<const T*>(inv_std),
+             static_cast<const T*>(weight), static_cast<T*>(dx), static_cast<T*>(dweight),
+             static_cast<T*>(dbias), static_cast<double*>(workspace));
+  });
+}
+
+}  // namespace cks::kernels::cuda

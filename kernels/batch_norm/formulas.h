@@ -1,0 +1,57 @@
+#pragma once
+#include <cmath>
+
+#include "cks/kernels/common/host_device.h"
+
+/// The formulas of batch normalisation for one channel or element: the one copy for the CPU and the
+/// GPU.
+namespace cks::kernels {
+
+/// 1 / sqrt(variance + eps).
+CKS_HOST_DEVICE inline double inverse_std(double variance, double eps) {
+  return 1.0 / std::sqrt(variance + eps);
+}
+
+/// A running statistic moved by `momentum` towards a batch's.
+CKS_HOST_DEVICE inline double moved(double running, double batch, double momentum) {
+  return (1.0 - momentum) * running + momentum * batch;
+}
+
+/// The same for a running variance, which takes the batch's unbiased one.
+CKS_HOST_DEVICE inline double moved_unbiased(double running, double variance, double n,
+                                             double momentum) {
+  return (1.0 - momentum) * running + momentum * variance * n / (n - 1.0);
+}
+
+struct ChannelStatistics {
+  double mean, variance;  // biased
+};
+
+/// From sum(x - shift) and sum((x - shift)^2) over n values.
+CKS_HOST_DEVICE inline ChannelStatistics channel_statistics(double shift, double sum,
+                                                            double squares, double n) {
+  const double shifted_mean = sum / n;
+  const double around_mean = squares - sum * shifted_mean;
+  // Rounding may leave less than nothing; a NaN stays one.
+  return {shift + shifted_mean, around_mean < 0.0 ? 0.0 : around_mean / n};
+}
+
+/// What the forward pass needs of a channel: y = (x - center) * scale + shift.
+template <class T>
+struct ForwardChannel {
+  T center, scale, shift;
+  CKS_HOST_DEVICE T operator()(T x) const { return (x - center) * scale + shift; }
+};
+
+/// What the input gradient needs of a channel.
+template <class T>
+struct BackwardChannel {
+  T center, scale;
+  T constant;  // sum(dY) / rows, 0 for given statistics
+  T slope;     // of X - mean: sum(dY * xhat) / rows * inv_std
+  CKS_HOST_DEVICE T operator()(T x, T dy) const {
+    return scale * (dy - constant - (x - center) * slope);
+  }
+};
+
+}  // namespace cks::kernels

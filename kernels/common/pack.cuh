@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+namespace cks::kernels::cuda {
+
+/// V neighbouring elements that move in one access; 16 bytes where V is kPackLanes<T>.
+template <class T, int V>
+struct alignas(sizeof(T) * V) Pack {
+  T lane[V];
+};
+
+template <class T>
+constexpr int kPackLanes = 16 / static_cast<int>(sizeof(T));
+
+template <int V, class T>
+__device__ __forceinline__ Pack<T, V> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, V>*>(from);
+}
+
+template <int V, class T>
+__device__ __forceinline__ void store_pack(T* to, const Pack<T, V>& pack) {
+  *reinterpret_cast<Pack<T, V>*>(to) = pack;
+}
+
+/// Whether all of the addresses are multiples of 16; null is.
+template <class... Pointers>
+bool aligned_for_packs(const Pointers*... pointers) {
+  return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
+/// Calls body(V) with the channels of a thread, as an integral constant: 16 bytes of them if
+/// `packs` says that the addresses allow it and C divides, otherwise one.
+template <class T, class Body>
+void with_lanes(std::int64_t C, bool packs, Body&& body) {
+  constexpr int V = kPackLanes<T>;
+  if (packs && C % V == 0) {
+    body(std::integral_constant<int, V>{});
+  } else {
+    body(std::integral_constant<int, 1>{});
+  }
+}
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,198 @@
+// The optimisers on a GPU: one launch steps up to kMaxTensors parameters, whose addresses travel in
+// the kernel's parameters. Blocks are dealt to the tensors in order; each finds its own, works out
+// the scalars once, and steps its stretch of elements.
+#include <algorithm>
+
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/pack.cuh"
+#include "cks/kernels/optimizer_step/formulas.h"
+
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kMaxTensors = 48;                  // kernel parameters hold 4 KB
+constexpr std::int64_t kStretch = 4 * kThreads;  // stretches are multiples of it
+constexpr std::int64_t kWantedBlocks = 2048;
+
+template <class T>
+struct Tensors {
+  const T* grad[kMaxTensors];
+  T* parameter[kMaxTensors];
+  T* first[kMaxTensors];
+  T* second[kMaxTensors];
+  const std::int64_t* step[kMaxTensors];
+  std::int64_t size[kMaxTensors];
+  double learning_rate_scale[kMaxTensors];
+  double weight_decay[kMaxTensors];
+  std::int64_t stretch;  // elements of a block
+  int first_block[kMaxTensors + 1];
+  int count;
+  const double* learning_rate;
+  const double* grad_scale;
+};
+static_assert(sizeof(Tensors<float>) + sizeof(AdamStepOptions) <= 4000, "fits into 4 KB");
+
+template <class T>
+struct Sgd {
+  using Scalars = SgdScalars<T>;
+  SgdStepOptions options;
+  __device__ Scalars scalars(double weight_decay, const StepNumbers& now,
+                             const std::int64_t*) const {
+    return sgd_scalars<T>(options, weight_decay, now);
+  }
+  __device__ static void step(const Scalars& s, T gradient, T& parameter, T& first, T&) {
+    sgd_element(s, gradient, parameter, first);
+  }
+};
+
+template <class T>
+struct Adam {
+  using Scalars = AdamScalars<T>;
+  AdamStepOptions options;
+  __device__ Scalars scalars(double weight_decay, const StepNumbers& now,
+                             const std::int64_t* step) const {
+    return adam_scalars<T>(options, weight_decay, now, *step);
+  }
+  __device__ static void step(const Scalars& s, T gradient, T& parameter, T& first, T& second) {
+    adam_element(s, gradient, parameter, first, second);
+  }
+};
+
+/// Elements [at, at + V) of one tensor. State that a rule does not keep is null.
+template <int V, class T, class Rule>
+__device__ __forceinline__ void step_elements(const typename Rule::Scalars& s, const T* grad,
+                                              T* parameter, T* first, T* second) {
+  const Pack<T, V> g = load_pack<V>(grad);
+  Pack<T, V> p = load_pack<V>(parameter);
+  Pack<T, V> a{};
+  Pack<T, V> b{};
+  if (first != nullptr) {
+    a = load_pack<V>(first);
+  }
+  if (second != nullptr) {
+    b = load_pack<V>(second);
+  }
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    Rule::step(s, g.lane[v], p.lane[v], a.lane[v], b.lane[v]);
+  }
+  store_pack<V>(parameter, p);
+  if (first != nullptr) {
+    store_pack<V>(first, a);
+  }
+  if (second != nullptr) {
+    store_pack<V>(second, b);
+  }
+}
+
+template <class T, class Rule>
+__global__ void __launch_bounds__(kThreads)
+    step_kernel(const __grid_constant__ Tensors<T> p, const __grid_constant__ Rule rule) {
+  __shared__ int shared_tensor;
+  __shared__ typename Rule::Scalars shared_scalars;
+  const int block = static_cast<int>(blockIdx.x);
+  const int candidate = static_cast<int>(threadIdx.x);
+  if (candidate < p.count && block >= p.first_block[candidate] &&
+      block < p.first_block[candidate + 1]) {
+    const StepNumbers now{*p.learning_rate * p.learning_rate_scale[candidate],
+                          p.grad_scale == nullptr ? 1.0 : *p.grad_scale};
+    shared_tensor = candidate;
+    shared_scalars = rule.scalars(p.weight_decay[candidate], now, p.step[candidate]);
+  }
+  __syncthreads();
+  const int tensor = shared_tensor;
+  const typename Rule::Scalars s = shared_scalars;
+  const T* grad = p.grad[tensor];
+  T* parameter = p.parameter[tensor];
+  T* first = p.first[tensor];
+  T* second = p.second[tensor];
+  const std::int64_t begin = (block - p.first_block[tensor]) * p.stretch;
+  const std::int64_t stop = begin + p.stretch;
+  const std::int64_t end = stop < p.size[tensor] ? stop : p.size[tensor];
+  constexpr int V = kPackLanes<T>;
+  const auto bits =
+      reinterpret_cast<std::uintptr_t>(grad) | reinterpret_cast<std::uintptr_t>(parameter) |
+      reinterpret_cast<std::uintptr_t>(first) | reinterpret_cast<std::uintptr_t>(second);
+  std::int64_t rest = begin;
+  if (bits % 16 == 0) {
+    rest = end - (end - begin) % V;
+    for (std::int64_t i = begin + threadIdx.x * V; i < rest; i += kThreads * V) {
+      step_elements<V, T, Rule>(s, grad + i, parameter + i, first == nullptr ? first : first + i,
+                                second == nullptr ? second : second + i);
+    }
+  }
+  for (std::int64_t i = rest + threadIdx.x; i < end; i += kThreads) {
+    step_elements<1, T, Rule>(s, grad + i, parameter + i, first == nullptr ? first : first + i,
+                              second == nullptr ? second : second + i);
+  }
+}
+
+template <class T, class Rule>
+void launch_step(const char* operation, Tensors<T>& tensors, const Rule& rule) {
+  std::int64_t elements = 0;
+  for (int i = 0; i < tensors.count; ++i) {
+    elements += tensors.size[i];
+  }
+  tensors.stretch =
+      std::max<std::int64_t>(1, ceil_div(elements, kWantedBlocks * kStretch)) * kStretch;
+  int blocks = 0;
+  for (int i = 0; i < tensors.count; ++i) {
+    tensors.first_block[i] = blocks;
+    blocks += static_cast<int>(ceil_div(tensors.size[i], tensors.stretch));
+  }
+  tensors.first_block[tensors.count] = blocks;
+  launch(operation, step_kernel<T, Rule>, static_cast<unsigned>(blocks), kThreads, 0, tensors,
+         rule);
+}
+
+/// Steps the tensors whose elements are T, kMaxTensors a launch.
+template <class T, class Rule>
+void step_tensors(const char* operation, const StepProblem& problem, const Rule& rule) {
+  Tensors<T> chunk{};
+  chunk.learning_rate = problem.learning_rate;
+  chunk.grad_scale = problem.grad_scale;
+  for (std::int64_t i = 0; i < problem.count; ++i) {
+    const StepTensor& t = problem.tensors[i];
+    if (t.dtype != dtype_of<T>() || t.count == 0) {
+      continue;
+    }
+    chunk.grad[chunk.count] = static_cast<const T*>(t.grad);
+    chunk.parameter[chunk.count] = static_cast<T*>(t.parameter);
+    chunk.first[chunk.count] = static_cast<T*>(t.first);
+    chunk.second[chunk.count] = static_cast<T*>(t.second);
+    chunk.step[chunk.count] = t.step;
+    chunk.size[chunk.count] = t.count;
+    chunk.learning_rate_scale[chunk.count] = t.learning_rate_scale;
+    chunk.weight_decay[chunk.count] = t.weight_decay;
+    if (++chunk.count == kMaxTensors) {
+      launch_step(operation, chunk, rule);
+      chunk.count = 0;
+    }
+  }
+  if (chunk.count > 0) {
+    launch_step(operation, chunk, rule);
+  }
+}
+
+void check_dtypes(const char* operation, const StepProblem& problem) {
+  for (std::int64_t i = 0; i < problem.count; ++i) {
+    visit_real(operation, problem.tensors[i].dtype, [](auto) {});
+  }
+}
+
+}  // namespace
+
+void sgd_step(const StepProblem& problem, const SgdStepOptions& options) {
+  check_dtypes("sgd", problem);
+  step_tensors<float>("sgd", problem, Sgd<float>{options});
+  step_tensors<double>("sgd", problem, Sgd<double>{options});
+}
+
+void adam_step(const StepProblem& problem, const AdamStepOptions& options) {
+  check_dtypes("adam", problem);
+  step_tensors<float>("adam", problem, Adam<float>{options});
+  step_tensors<double>("adam", problem, Adam<double>{options});
+}
+
+}  // namespace cks::kernels::cuda

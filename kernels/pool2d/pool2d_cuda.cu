@@ -1,0 +1,357 @@
+// Pooling on a GPU: a thread makes V neighbouring channels of one element of the result, and walks
+// the windows in the CPU's order. Gradients are gathered, so nothing is ever added by two threads.
+#include <cmath>
+
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/pack.cuh"
+#include "cks/kernels/pool2d/pool2d.h"
+
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+/// One axis of a pooling: window o, tap f reads pixel o*stride - pad + f*dilation.
+struct Axis {
+  std::int64_t in, out, filter, stride, pad, dilation;
+};
+
+/// A half-open range; empty if end <= begin.
+struct Range {
+  std::int64_t begin, end;
+  __device__ std::int64_t size() const { return end > begin ? end - begin : 0; }
+};
+
+/// forward_taps of conv2d/taps.h for the device: the taps of window o that fall inside the image.
+__device__ __forceinline__ Range taps_of(const Axis& axis, std::int64_t o) {
+  const std::int64_t low = o * axis.stride - axis.pad;
+  const std::int64_t below = low < 0 ? -low : 0;  // pixels before the image
+  const std::int64_t last = axis.in - 1 - low;    // from the first tap to the last pixel
+  if (below == 0 && (axis.filter - 1) * axis.dilation <= last) {
+    return {0, axis.filter};
+  }
+  const std::int64_t begin = axis.dilation == 1 ? below : ceil_div(below, axis.dilation);
+  const std::int64_t end = last < 0 ? 0 : last / axis.dilation + 1;
+  return {begin, end < axis.filter ? end : axis.filter};
+}
+
+/// The windows that span pixel i. A dilated window also spans pixels that it does not read.
+__device__ __forceinline__ Range windows_of(const Axis& axis, std::int64_t i) {
+  const std::int64_t position = i + axis.pad;
+  const std::int64_t before = position - (axis.filter - 1) * axis.dilation;
+  const std::int64_t begin = before <= 0 ? 0 : ceil_div(before, axis.stride);
+  const std::int64_t end = position / axis.stride + 1;
+  return {begin, end < axis.out ? end : axis.out};
+}
+
+struct Pooling {
+  Axis rows, columns;
+  std::int64_t N, C, packs;  // packs of V channels in a pixel
+};
+
+/// Image, row, column and first channel of a pack of an image of height * width pixels.
+struct Place {
+  std::int64_t n, h, w, c;
+};
+
+template <int V>
+__device__ __forceinline__ Place place_of(std::int64_t i, std::int64_t packs, std::int64_t width,
+                                          std::int64_t height) {
+  Place at{};
+  std::int64_t rest = i / packs;
+  at.c = (i - rest * packs) * V;
+  std::int64_t above = rest / width;
+  at.w = rest - above * width;
+  at.n = above / height;
+  at.h = above - at.n * height;
+  return at;
+}
+
+/// Calls body(i) for this thread's share of [0, count).
+template <class Body>
+__device__ __forceinline__ void for_share(std::int64_t count, Body&& body) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += stride) {
+    body(i);
+  }
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    max_forward_kernel(const __grid_constant__ Pooling p, const T* x, T* y, std::int32_t* index) {
+  const std::int64_t count = p.N * p.rows.out * p.columns.out * p.packs;
+  for_share(count, [&](std::int64_t i) {
+    const Place at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
+    const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
+    const Range fh = taps_of(p.rows, at.h);
+    const Range fw = taps_of(p.columns, at.w);
+    const std::int64_t corner = (at.h * p.rows.stride - p.rows.pad) * p.columns.in +
+                                at.w * p.columns.stride - p.columns.pad;
+    // The first tap's pixel, which keeps a window full of -infinity; none in an empty window.
+    const std::int64_t first =
+        fh.size() * fw.size() == 0
+            ? -1
+            : corner + fh.begin * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
+    const T lowest = -static_cast<T>(INFINITY);
+    Pack<T, V> best;
+    Pack<std::int32_t, V> where;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      best.lane[v] = lowest;
+      where.lane[v] = static_cast<std::int32_t>(first);
+    }
+    for (std::int64_t h = fh.begin; h < fh.end; ++h) {
+      std::int64_t pixel =
+          corner + h * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
+      for (std::int64_t w = fw.begin; w < fw.end; ++w, pixel += p.columns.dilation) {
+        const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          // A larger number replaces, and so does a NaN; nothing but a NaN replaces a NaN.
+          if (value.lane[v] > best.lane[v] || value.lane[v] != value.lane[v]) {
+            best.lane[v] = value.lane[v];
+            where.lane[v] = static_cast<std::int32_t>(pixel);
+          }
+        }
+      }
+    }
+    store_pack<V>(y + i * V, best);
+    store_pack<V>(index + i * V, where);
+  });
+}
+
+/// Adds up, for the pixels of dX, what share(window, oh, ow) gives of each window that spans them.
+template <class T, int V, class Share>
+__device__ __forceinline__ void gather(const Pooling& p, T* dx, Share&& share) {
+  const std::int64_t count = p.N * p.rows.in * p.columns.in * p.packs;
+  for_share(count, [&](std::int64_t i) {
+    const Place at = place_of<V>(i, p.packs, p.columns.in, p.rows.in);
+    const Range oh = windows_of(p.rows, at.h);
+    const Range ow = windows_of(p.columns, at.w);
+    Pack<T, V> sum{};
+    for (std::int64_t h = oh.begin; h < oh.end; ++h) {
+      for (std::int64_t w = ow.begin; w < ow.end; ++w) {
+        const std::int64_t out = ((at.n * p.rows.out + h) * p.columns.out + w) * p.C + at.c;
+        share(sum, out, h, w, at.h * p.columns.in + at.w);
+      }
+    }
+    store_pack<V>(dx + i * V, sum);
+  });
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    max_backward_kernel(const __grid_constant__ Pooling p, const T* dy, const std::int32_t* index,
+                        T* dx) {
+  gather<T, V>(
+      p, dx,
+      [&](Pack<T, V>& sum, std::int64_t out, std::int64_t, std::int64_t, std::int64_t pixel) {
+        const Pack<std::int32_t, V> where = load_pack<V>(index + out);
+        const Pack<T, V> gradient = load_pack<V>(dy + out);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          sum.lane[v] += where.lane[v] == pixel ? gradient.lane[v] : T{0};
+        }
+      });
+}
+
+/// What the sum of a window is divided by.
+__device__ __forceinline__ std::int64_t divisor_of(const Pooling& p, bool count_include_pad,
+                                                   std::int64_t oh, std::int64_t ow) {
+  return count_include_pad ? p.rows.filter * p.columns.filter
+                           : taps_of(p.rows, oh).size() * taps_of(p.columns, ow).size();
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    avg_forward_kernel(const __grid_constant__ Pooling p, bool count_include_pad, const T* x,
+                       T* y) {
+  const std::int64_t count = p.N * p.rows.out * p.columns.out * p.packs;
+  for_share(count, [&](std::int64_t i) {
+    const Place at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
+    const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
+    const Range fh = taps_of(p.rows, at.h);
+    const Range fw = taps_of(p.columns, at.w);
+    Pack<T, V> sum{};
+    for (std::int64_t h = fh.begin; h < fh.end; ++h) {
+      const std::int64_t row = (at.h * p.rows.stride - p.rows.pad + h) * p.columns.in;
+      for (std::int64_t w = fw.begin; w < fw.end; ++w) {
+        const std::int64_t pixel = row + at.w * p.columns.stride - p.columns.pad + w;
+        const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          sum.lane[v] += value.lane[v];
+        }
+      }
+    }
+    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, at.h, at.w));
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      sum.lane[v] /= divisor;
+    }
+    store_pack<V>(y + i * V, sum);
+  });
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    avg_backward_kernel(const __grid_constant__ Pooling p, bool count_include_pad, const T* dy,
+                        T* dx) {
+  gather<T, V>(
+      p, dx,
+      [&](Pack<T, V>& sum, std::int64_t out, std::int64_t oh, std::int64_t ow, std::int64_t) {
+        const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
+        const Pack<T, V> gradient = load_pack<V>(dy + out);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          sum.lane[v] += gradient.lane[v] / divisor;
+        }
+      });
+}
+
+constexpr int kChannels = 32;  // of a block of the global average
+constexpr int kSharers = 8;    // threads that share the pixels of one channel
+
+/// A block averages kChannels channels of one image; its rows of threads take pixels in turn, and
+/// their sums are added in order.
+template <class T>
+__global__ void __launch_bounds__(kChannels* kSharers)
+    global_forward_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const T* x, T* y) {
+  __shared__ double sums[kSharers][kChannels];
+  const std::int64_t chunks = ceil_div<std::int64_t>(C, kChannels);
+  for (std::int64_t block = blockIdx.x; block < N * chunks; block += gridDim.x) {
+    const std::int64_t n = block / chunks;
+    const std::int64_t c = (block - n * chunks) * kChannels + threadIdx.x;
+    double sum = 0.0;
+    if (c < C) {
+      const T* from = x + n * pixels * C + c;
+#pragma unroll 4
+      for (std::int64_t pixel = threadIdx.y; pixel < pixels; pixel += kSharers) {
+        sum += static_cast<double>(from[pixel * C]);
+      }
+    }
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && c < C) {
+      for (int s = 1; s < kSharers; ++s) {
+        sum += sums[s][threadIdx.x];
+      }
+      y[n * C + c] = static_cast<T>(sum / static_cast<double>(pixels));
+    }
+    __syncthreads();
+  }
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads)
+    global_backward_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const T* dy,
+                           T* dx) {
+  const std::int64_t packs = C / V;
+  for_share(N * pixels * packs, [&](std::int64_t i) {
+    const std::int64_t row = i / packs;
+    Pack<T, V> value = load_pack<V>(dy + row / pixels * C + (i - row * packs) * V);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      value.lane[v] /= static_cast<T>(pixels);
+    }
+    store_pack<V>(dx + i * V, value);
+  });
+}
+
+Pooling pooling_of(const Pool2dProblem& p, int lanes) {
+  return {{p.IH, p.OH, p.FH, p.sh, p.pt, p.dh},
+          {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw},
+          p.N,
+          p.C,
+          p.C / lanes};
+}
+
+std::int64_t output_packs(const Pooling& p) { return p.N * p.rows.out * p.columns.out * p.packs; }
+std::int64_t input_packs(const Pooling& p) { return p.N * p.rows.in * p.columns.in * p.packs; }
+
+}  // namespace
+
+void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index) {
+  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_lanes<T>(problem.C, aligned_for_packs(x, y, index), [&](auto lanes) {
+      const Pooling p = pooling_of(problem, lanes);
+      if (output_packs(p) > 0) {
+        launch("max_pool2d", max_forward_kernel<T, lanes>, grid_for(output_packs(p), kThreads),
+               kThreads, 0, p, static_cast<const T*>(x), static_cast<T*>(y), index);
+      }
+    });
+  });
+}
+
+void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
+                         void* dx) {
+  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_lanes<T>(problem.C, aligned_for_packs(dy, index, dx), [&](auto lanes) {
+      const Pooling p = pooling_of(problem, lanes);
+      if (input_packs(p) > 0) {
+        launch("max_pool2d", max_backward_kernel<T, lanes>, grid_for(input_packs(p), kThreads),
+               kThreads, 0, p, static_cast<const T*>(dy), index, static_cast<T*>(dx));
+      }
+    });
+  });
+}
+
+void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
+                        void* y) {
+  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_lanes<T>(problem.C, aligned_for_packs(x, y), [&](auto lanes) {
+      const Pooling p = pooling_of(problem, lanes);
+      if (output_packs(p) > 0) {
+        launch("avg_pool2d", avg_forward_kernel<T, lanes>, grid_for(output_packs(p), kThreads),
+               kThreads, 0, p, count_include_pad, static_cast<const T*>(x), static_cast<T*>(y));
+      }
+    });
+  });
+}
+
+void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
+                         void* dx) {
+  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_lanes<T>(problem.C, aligned_for_packs(dy, dx), [&](auto lanes) {
+      const Pooling p = pooling_of(problem, lanes);
+      if (input_packs(p) > 0) {
+        launch("avg_pool2d", avg_backward_kernel<T, lanes>, grid_for(input_packs(p), kThreads),
+               kThreads, 0, p, count_include_pad, static_cast<const T*>(dy), static_cast<T*>(dx));
+      }
+    });
+  });
+}
+
+void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
+                               const void* x, void* y) {
+  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const std::int64_t blocks = N * ceil_div<std::int64_t>(C, kChannels);
+    if (blocks > 0) {
+      launch("global_avg_pool2d", global_forward_kernel<T>, grid_for(blocks, 1),
+             dim3(kChannels, kSharers), 0, N, pixels, C, static_cast<const T*>(x),
+             static_cast<T*>(y));
+    }
+  });
+}
+
+void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
+                                const void* dy, void* dx) {
+  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_lanes<T>(C, aligned_for_packs(dy, dx), [&](auto lanes) {
+      const std::int64_t count = N * pixels * C / lanes;
+      if (count > 0) {
+        launch("global_avg_pool2d", global_backward_kernel<T, lanes>, grid_for(count, kThreads),
+               kThreads, 0, N, pixels, C, static_cast<const T*>(dy), static_cast<T*>(dx));
+      }
+    });
+  });
+}
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,305 @@
+// Softmax and cross-entropy on a GPU: a row belongs to one warp, or to a whole block if it is long.
+// Sums run over the lanes in turn and are then added in a fixed tree.
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
+constexpr std::int64_t kLongRow = 1024;  // from here on a block takes it
+
+__device__ __forceinline__ float exponential(float x) { return expf(x); }
+__device__ __forceinline__ double exponential(double x) { return exp(x); }
+__device__ __forceinline__ float logarithm(float x) { return logf(x); }
+__device__ __forceinline__ double logarithm(double x) { return log(x); }
+
+struct Add {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a < b ? b : a;
+  }
+};
+
+/// All lanes get the same bits: a butterfly adds the same pairs on both sides.
+template <class T, class Op>
+__device__ __forceinline__ T over_warp(T value, Op op) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    value = op(value, __shfl_xor_sync(0xffffffffU, value, distance));
+  }
+  return value;
+}
+
+/// Over all threads of a block; every thread gets the result. `shared` has kWarps elements.
+template <class T, class Op>
+__device__ __forceinline__ T over_block(T value, Op op, T* shared) {
+  value = over_warp(value, op);
+  __syncthreads();  // an earlier result has been read
+  if (threadIdx.x % kWarp == 0) {
+    shared[threadIdx.x / kWarp] = value;
+  }
+  __syncthreads();
+  value = shared[0];
+  for (int warp = 1; warp < kWarps; ++warp) {
+    value = op(value, shared[warp]);
+  }
+  return value;
+}
+
+/// The threads that share a row: a warp or a block.
+template <class T, bool kBlockPerRow>
+struct Team {
+  T* shared;
+  static constexpr int kSize = kBlockPerRow ? kThreads : kWarp;
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % kSize; }
+  __device__ static std::int64_t first_row() {
+    return kBlockPerRow ? static_cast<std::int64_t>(blockIdx.x)
+                        : static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  }
+  __device__ static std::int64_t row_step() {
+    return static_cast<std::int64_t>(gridDim.x) * (kBlockPerRow ? 1 : kWarps);
+  }
+  template <class Op>
+  __device__ T reduce(T value, Op op) const {
+    if constexpr (kBlockPerRow) {
+      return over_block(value, op, shared);
+    } else {
+      return over_warp(value, op);
+    }
+  }
+};
+
+template <class T, bool kBlockPerRow, bool kLogarithm>
+__global__ void __launch_bounds__(kThreads)
+    softmax_kernel(std::int64_t rows, std::int64_t C, const T* x, T* y) {
+  __shared__ T shared[kWarps];
+  using Threads = Team<T, kBlockPerRow>;
+  const Threads team{shared};
+  for (std::int64_t row = Threads::first_row(); row < rows; row += Threads::row_step()) {
+    const T* from = x + row * C;
+    T* to = y + row * C;
+    T largest = from[0];
+    for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
+      largest = Larger{}(largest, from[c]);
+    }
+    largest = team.reduce(largest, Larger{});
+    T sum{0};
+    for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
+      sum += exponential(from[c] - largest);
+    }
+    sum = team.reduce(sum, Add{});
+    const T log_sum = kLogarithm ? logarithm(sum) : T{0};
+    for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
+      to[c] = kLogarithm ? from[c] - largest - log_sum : exponential(from[c] - largest) / sum;
+    }
+  }
+}
+
+template <class T, bool kBlockPerRow, bool kLogarithm>
+__global__ void __launch_bounds__(kThreads)
+    softmax_backward_kernel(std::int64_t rows, std::int64_t C, const T* y, const T* dy, T* dx) {
+  __shared__ T shared[kWarps];
+  using Threads = Team<T, kBlockPerRow>;
+  const Threads team{shared};
+  for (std::int64_t row = Threads::first_row(); row < rows; row += Threads::row_step()) {
+    const T* result = y + row * C;
+    const T* gradient = dy + row * C;
+    T* to = dx + row * C;
+    T sum{0};
+    for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
+      sum += kLogarithm ? gradient[c] : result[c] * gradient[c];
+    }
+    sum = team.reduce(sum, Add{});
+    for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
+      to[c] =
+          kLogarithm ? gradient[c] - exponential(result[c]) * sum : result[c] * (gradient[c] - sum);
+    }
+  }
+}
+
+/// What is not a number where the label names no class.
+__device__ __forceinline__ double not_a_number() { return __longlong_as_double(-1LL); }
+
+/// Loss of one row, without smoothing's share.
+template <class T>
+__device__ __forceinline__ double chosen_loss(const T* row, std::int64_t label, std::int64_t C) {
+  return label >= 0 && label < C ? -static_cast<double>(row[label]) : not_a_number();
+}
+
+/// Thread t of block b holds the loss of row b * kThreads + t; the block adds them. The only block
+/// writes the mean; several write one sum each to `sums`.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_kernel(std::int64_t rows, std::int64_t C, double smoothing,
+                         const T* log_probabilities, const std::int64_t* labels, double* sums,
+                         T* loss) {
+  __shared__ double shared[kWarps];
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  double mine = 0.0;
+  if (row < rows) {
+    mine = chosen_loss(log_probabilities + row * C, labels[row], C);
+  }
+  if (smoothing != 0.0) {  // 0 * infinity of an excluded class would be NaN
+    double sum = 0.0;
+    if (C <= kWarp) {
+      for (std::int64_t c = 0; c < C && row < rows; ++c) {
+        sum -= static_cast<double>(log_probabilities[row * C + c]);
+      }
+    } else {
+      const int lane = static_cast<int>(threadIdx.x) % kWarp;
+      const std::int64_t first = row - lane;
+      for (int i = 0; i < kWarp && first + i < rows; ++i) {
+        double part = 0.0;
+        for (std::int64_t c = lane; c < C; c += kWarp) {
+          part -= static_cast<double>(log_probabilities[(first + i) * C + c]);
+        }
+        part = over_warp(part, Add{});
+        sum = lane == i ? part : sum;
+      }
+    }
+    mine = (1.0 - smoothing) * mine + smoothing / static_cast<double>(C) * sum;
+  }
+  const double total = over_block(mine, Add{}, shared);
+  if (threadIdx.x == 0) {
+    if (gridDim.x == 1) {
+      *loss = static_cast<T>(total / static_cast<double>(rows));
+    } else {
+      sums[blockIdx.x] = total;
+    }
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    mean_of_sums_kernel(std::int64_t rows, std::int64_t count, const double* sums, T* loss) {
+  __shared__ double shared[kWarps];
+  double sum = 0.0;
+  for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
+    sum += sums[i];
+  }
+  sum = over_block(sum, Add{}, shared);
+  if (threadIdx.x == 0) {
+    *loss = static_cast<T>(sum / static_cast<double>(rows));
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_backward_kernel(std::int64_t rows, std::int64_t C, T other, T chosen,
+                                  const T* log_probabilities, const std::int64_t* labels,
+                                  const T* grad_loss, T* dx) {
+  const T scale = *grad_loss / static_cast<T>(rows);
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+       i < rows * C; i += stride) {
+    const std::int64_t row = i / C;
+    const std::int64_t label = labels[row];
+    const T target = i - row * C == label ? chosen + other : other;
+    const bool known = label >= 0 && label < C;
+    dx[i] = known ? scale * (exponential(log_probabilities[i]) - target)
+                  : static_cast<T>(not_a_number());
+  }
+}
+
+/// Runs body(T{}) for the problem's dtype unless there is nothing to do.
+template <class Body>
+void visit(const char* operation, const SoftmaxProblem& problem, Body&& body) {
+  visit_real(operation, problem.dtype, [&](auto zero) {
+    if (problem.rows > 0 && problem.C > 0) {
+      body(zero);
+    }
+  });
+}
+
+/// Launches the one of two kernels whose teams suit the rows: warps or blocks.
+template <class... Parameters, class... Arguments>
+void launch_rows(const char* operation, const SoftmaxProblem& problem,
+                 void (*by_warps)(std::int64_t, std::int64_t, Parameters...),
+                 void (*by_blocks)(std::int64_t, std::int64_t, Parameters...),
+                 Arguments... arguments) {
+  if (problem.C < kLongRow) {
+    launch(operation, by_warps, grid_for(problem.rows, kWarps), kThreads, 0, problem.rows,
+           problem.C, arguments...);
+  } else {
+    launch(operation, by_blocks, grid_for(problem.rows, 1), kThreads, 0, problem.rows, problem.C,
+           arguments...);
+  }
+}
+
+}  // namespace
+
+void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
+  visit("softmax", problem, [&](auto zero) {
+    using T = decltype(zero);
+    launch_rows("softmax", problem, softmax_kernel<T, false, false>, softmax_kernel<T, true, false>,
+                static_cast<const T*>(x), static_cast<T*>(y));
+  });
+}
+
+void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
+  visit("log_softmax", problem, [&](auto zero) {
+    using T = decltype(zero);
+    launch_rows("log_softmax", problem, softmax_kernel<T, false, true>,
+                softmax_kernel<T, true, true>, static_cast<const T*>(x), static_cast<T*>(y));
+  });
+}
+
+void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
+  visit("softmax", problem, [&](auto zero) {
+    using T = decltype(zero);
+    launch_rows("softmax", problem, softmax_backward_kernel<T, false, false>,
+                softmax_backward_kernel<T, true, false>, static_cast<const T*>(y),
+                static_cast<const T*>(dy), static_cast<T*>(dx));
+  });
+}
+
+void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
+  visit("log_softmax", problem, [&](auto zero) {
+    using T = decltype(zero);
+    launch_rows("log_softmax", problem, softmax_backward_kernel<T, false, true>,
+                softmax_backward_kernel<T, true, true>, static_cast<const T*>(y),
+                static_cast<const T*>(dy), static_cast<T*>(dx));
+  });
+}
+
+void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
+                           const void* log_probabilities, const std::int64_t* labels, void* loss,
+                           void* workspace) {
+  visit("cross_entropy", problem, [&](auto zero) {
+    using T = decltype(zero);
+    // One sum a block, of the one double a row that the workspace has.
+    const std::int64_t blocks = ceil_div<std::int64_t>(problem.rows, kThreads);
+    auto* sums = static_cast<double*>(workspace);
+    launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
+           problem.rows, problem.C, label_smoothing, static_cast<const T*>(log_probabilities),
+           labels, sums, static_cast<T*>(loss));
+    if (blocks > 1) {
+      launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, problem.rows, blocks, sums,
+             static_cast<T*>(loss));
+    }
+  });
+}
+
+void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
+                            const void* log_probabilities, const std::int64_t* labels,
+                            const void* grad_loss, void* dx) {
+  visit("cross_entropy", problem, [&](auto zero) {
+    using T = decltype(zero);
+    launch("cross_entropy", cross_entropy_backward_kernel<T>,
+           grid_for(problem.rows * problem.C, kThreads), kThreads, 0, problem.rows, problem.C,
+           static_cast<T>(label_smoothing / static_cast<double>(problem.C)),
+           static_cast<T>(1.0 - label_smoothing), static_cast<const T*>(log_probabilities), labels,
+           static_cast<const T*>(grad_loss), static_cast<T*>(dx));
+  });
+}
+
+}  // namespace cks::kernels::cuda
