@@ -205,7 +205,7 @@ Tensor sum_pixels(const char* operation, const Tensor& grad_output) {
                                        .inner = channels,
                                        .dtype = grad_output.dtype()};
   Tensor sum = ops::make_output(operation, {channels}, grad_output.dtype(), grad_output.device());
-  const std::size_t bytes = kernels::reduce_workspace_bytes(problem);
+  const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
   const auto workspace = Storage::allocate(bytes, grad_output.device());
   CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
                                           sum.data(), workspace->data()));

@@ -35,8 +35,8 @@ Tensor sum_rows(const char* operation, const Tensor& grad_output) {
                                        .inner = grad_output.size(1),
                                        .dtype = grad_output.dtype()};
   Tensor sum = ops::make_output(operation, {problem.inner}, problem.dtype, grad_output.device());
-  const auto workspace =
-      Storage::allocate(kernels::reduce_workspace_bytes(problem), grad_output.device());
+  const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
+  const auto workspace = Storage::allocate(bytes, grad_output.device());
   CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
                                           sum.data(), workspace->data()));
   return sum;

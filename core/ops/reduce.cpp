@@ -96,10 +96,10 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
     const ReduceProblem problem{before, count, inner, input.dtype()};
     Tensor next = is_last ? ops::make_output(name, result_shape, input.dtype(), input.device())
                           : Tensor::empty({before, inner}, input.dtype(), input.device());
-    const auto bytes = static_cast<std::int64_t>(kernels::reduce_workspace_bytes(problem));
-    Tensor workspace = Tensor::empty({bytes}, DType::uint8, input.device());
+    const std::size_t bytes = CKS_KERNEL(input.device(), reduce_workspace_bytes(problem));
+    const auto workspace = Storage::allocate(bytes, input.device());
     CKS_KERNEL(input.device(), reduce(op, problem, is_last ? scale : 1.0, current.data(),
-                                      next.data(), workspace.data()));
+                                      next.data(), workspace->data()));
     current = next;
   }
   return current;

@@ -49,7 +49,8 @@ ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_nor
   Tensor squares = ops::make_output(operation, {count}, DType::float64, gradients.device);
   std::size_t bytes = 0;
   for (const Tensor& grad : gradients.tensors) {
-    bytes = std::max(bytes, kernels::sum_of_squares_workspace_bytes(grad.numel()));
+    bytes =
+        std::max(bytes, CKS_KERNEL(gradients.device, sum_of_squares_workspace_bytes(grad.numel())));
   }
   const auto workspace = Storage::allocate(bytes, gradients.device);
   auto* square = squares.data_as<double>();

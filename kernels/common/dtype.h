@@ -1,15 +1,15 @@
 #pragma once
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/host_device.h"
 
 namespace cks {
 
-/// Element types of tensors. float64 exists on the CPU only, for gradient checks and references.
+/// Element types of tensors. float64 is for gradient checks and references.
 enum class DType : std::uint8_t { float32, bfloat16, float64, int64, int32, uint8 };
 
 /// How a run multiplies: the mode, not the storage type. Accumulation is always float32 or wider.
@@ -21,15 +21,16 @@ struct bfloat16 {
   std::uint16_t bits = 0;
 
   bfloat16() = default;
-  explicit bfloat16(float value) {
-    const auto raw = std::bit_cast<std::uint32_t>(value);
+  CKS_HOST_DEVICE explicit bfloat16(float value) {
+    // std::bit_cast, which device code cannot call.
+    const auto raw = __builtin_bit_cast(std::uint32_t, value);
     const bool is_nan = (raw & 0x7fffffffU) > 0x7f800000U;
     // A NaN keeps its sign and becomes quiet; rounding could otherwise turn it into infinity.
     bits = is_nan ? static_cast<std::uint16_t>((raw >> 16) | 0x40U)
                   : static_cast<std::uint16_t>((raw + 0x7fffU + ((raw >> 16) & 1U)) >> 16);
   }
-  explicit operator float() const {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  CKS_HOST_DEVICE explicit operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <functional>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/elementwise/elementwise.h"
@@ -180,56 +179,6 @@ void map_ternary(const BroadcastProblem& problem, const A* a, const T* b, const 
                   });
 }
 
-template <class Body>
-void visit_binary(BinaryOp op, Body&& body) {
-  switch (op) {
-    case BinaryOp::add:
-      return body(functors::Add{});
-    case BinaryOp::sub:
-      return body(functors::Sub{});
-    case BinaryOp::mul:
-      return body(functors::Mul{});
-    case BinaryOp::div:
-      return body(functors::Div{});
-    case BinaryOp::maximum:
-      return body(functors::Maximum{});
-    case BinaryOp::minimum:
-      return body(functors::Minimum{});
-  }
-}
-
-template <class Body>
-void visit_compare(CompareOp op, Body&& body) {
-  switch (op) {
-    case CompareOp::equal:
-      return body(std::equal_to<>{});
-    case CompareOp::not_equal:
-      return body(std::not_equal_to<>{});
-    case CompareOp::less:
-      return body(std::less<>{});
-    case CompareOp::less_equal:
-      return body(std::less_equal<>{});
-    case CompareOp::greater:
-      return body(std::greater<>{});
-    case CompareOp::greater_equal:
-      return body(std::greater_equal<>{});
-  }
-}
-
-template <class Body>
-void visit_ternary(TernaryOp op, Body&& body) {
-  switch (op) {
-    case TernaryOp::div_grad:
-      return body(functors::DivGrad{});
-    case TernaryOp::maximum_grad:
-      return body(functors::MaximumGrad{});
-    case TernaryOp::minimum_grad:
-      return body(functors::MinimumGrad{});
-    case TernaryOp::if_equal:
-      return body(functors::IfEqual{});
-  }
-}
-
 }  // namespace
 
 const char* name_of(BinaryOp op) {
@@ -255,7 +204,7 @@ namespace cpu {
 void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
                     const void* b, void* y) {
   visit_real(name_of(op), dtype, [&]<class T>(T) {
-    visit_binary(op, [&](auto function) {
+    functors::visit_binary(op, [&](auto function) {
       map_binary(problem, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(y),
                  function);
     });
@@ -265,15 +214,8 @@ void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, c
 void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
              const void* b, std::uint8_t* y) {
   visit_dtype(dtype, [&]<class T>(T) {
-    visit_compare(op, [&](auto function) {
-      map_binary(problem, static_cast<const T*>(a), static_cast<const T*>(b), y,
-                 [function](T left, T right) -> std::uint8_t {
-                   if constexpr (std::is_same_v<T, bfloat16>) {
-                     return function(static_cast<float>(left), static_cast<float>(right)) ? 1 : 0;
-                   } else {
-                     return function(left, right) ? 1 : 0;
-                   }
-                 });
+    functors::visit_compare(op, [&](auto function) {
+      map_binary(problem, static_cast<const T*>(a), static_cast<const T*>(b), y, function);
     });
   });
 }
@@ -281,7 +223,7 @@ void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const v
 void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
              const void* b, const void* c, void* y) {
   visit_real("ternary", dtype, [&]<class T>(T) {
-    visit_ternary(op, [&](auto function) {
+    functors::visit_ternary(op, [&](auto function) {
       map_ternary(problem, static_cast<const T*>(a), static_cast<const T*>(b),
                   static_cast<const T*>(c), static_cast<T*>(y), function);
     });
@@ -292,8 +234,7 @@ void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* co
             const void* a, const void* b, void* y) {
   visit_dtype(dtype, [&]<class T>(T) {
     map_ternary(problem, condition, static_cast<const T*>(a), static_cast<const T*>(b),
-                static_cast<T*>(y),
-                [](std::uint8_t chosen, T left, T right) { return chosen != 0 ? left : right; });
+                static_cast<T*>(y), functors::Select{});
   });
 }
 

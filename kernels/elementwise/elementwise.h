@@ -85,4 +85,25 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y);
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale = 1.0);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// As cpu::f, on device memory, queued on current_stream().
+void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
+                   UnaryParameters parameters = {});
+void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
+                    void* dx, UnaryParameters parameters = {});
+void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+                    const void* b, void* y);
+void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+             const void* b, std::uint8_t* y);
+void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+             const void* b, const void* c, void* y);
+void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
+            const void* a, const void* b, void* y);
+void fill(DType dtype, std::int64_t count, double value, void* y);
+void convert(DType from, DType to, std::int64_t count, const void* x, void* y);
+void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale = 1.0);
+
+}  // namespace cuda
 }  // namespace cks::kernels

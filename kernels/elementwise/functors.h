@@ -1,55 +1,56 @@
 #pragma once
 #include <cmath>
 
+#include "cks/kernels/common/host_device.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
-/// The formulas of element-wise operations, each once: f(x) is the value, grad(dy, saved) the
-/// gradient of x from that of the result and from what unary_saves names.
+/// The formulas of element-wise operations, each once for the CPU and the GPU: f(x) is the value,
+/// grad(dy, saved) the gradient of x from that of the result and from what unary_saves names.
 /// Private to this room's implementation.
 namespace cks::kernels::functors {
 
 template <class T>
 struct Neg {
-  T operator()(T x) const { return -x; }
-  T grad(T dy, T) const { return -dy; }
+  CKS_HOST_DEVICE T operator()(T x) const { return -x; }
+  CKS_HOST_DEVICE T grad(T dy, T) const { return -dy; }
 };
 
 template <class T>
 struct Abs {
-  T operator()(T x) const { return std::abs(x); }
-  T grad(T dy, T x) const { return x > T(0) ? dy : (x < T(0) ? -dy : T(0)); }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::abs(x); }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return x > T(0) ? dy : (x < T(0) ? -dy : T(0)); }
 };
 
 template <class T>
 struct Square {
-  T operator()(T x) const { return x * x; }
-  T grad(T dy, T x) const { return dy * (x + x); }
+  CKS_HOST_DEVICE T operator()(T x) const { return x * x; }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return dy * (x + x); }
 };
 
 template <class T>
 struct Exp {
-  T operator()(T x) const { return std::exp(x); }
-  T grad(T dy, T y) const { return dy * y; }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::exp(x); }
+  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * y; }
 };
 
 template <class T>
 struct Log {
-  T operator()(T x) const { return std::log(x); }
-  T grad(T dy, T x) const { return dy / x; }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::log(x); }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return dy / x; }
 };
 
 template <class T>
 struct Sqrt {
-  T operator()(T x) const { return std::sqrt(x); }
-  T grad(T dy, T y) const { return dy / (y + y); }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::sqrt(x); }
+  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy / (y + y); }
 };
 
 template <class T>
 struct Pow {
   T exponent;
-  T operator()(T x) const { return std::pow(x, exponent); }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::pow(x, exponent); }
   // x^0 is constant, also at 0, where the general formula would give 0 * infinity.
-  T grad(T dy, T x) const {
+  CKS_HOST_DEVICE T grad(T dy, T x) const {
     return exponent == T(0) ? T(0) : dy * exponent * std::pow(x, exponent - T(1));
   }
 };
@@ -58,68 +59,68 @@ template <class T>
 struct Clamp {
   T low;
   T high;
-  T operator()(T x) const { return x < low ? low : (x > high ? high : x); }
-  T grad(T dy, T x) const { return x >= low && x <= high ? dy : T(0); }
+  CKS_HOST_DEVICE T operator()(T x) const { return x < low ? low : (x > high ? high : x); }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return x >= low && x <= high ? dy : T(0); }
 };
 
 template <class T>
 struct Relu {
-  T operator()(T x) const { return x <= T(0) ? T(0) : x; }
-  T grad(T dy, T y) const { return y <= T(0) ? T(0) : dy; }
+  CKS_HOST_DEVICE T operator()(T x) const { return x <= T(0) ? T(0) : x; }
+  CKS_HOST_DEVICE T grad(T dy, T y) const { return y <= T(0) ? T(0) : dy; }
 };
 
 template <class T>
 struct LeakyRelu {
   T slope;
-  T operator()(T x) const { return x > T(0) ? x : x * slope; }
-  T grad(T dy, T x) const { return x > T(0) ? dy : dy * slope; }
+  CKS_HOST_DEVICE T operator()(T x) const { return x > T(0) ? x : x * slope; }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return x > T(0) ? dy : dy * slope; }
 };
 
 template <class T>
 struct Sigmoid {
-  T operator()(T x) const { return T(1) / (T(1) + std::exp(-x)); }
-  T grad(T dy, T y) const { return dy * (y * (T(1) - y)); }
+  CKS_HOST_DEVICE T operator()(T x) const { return T(1) / (T(1) + std::exp(-x)); }
+  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * (y * (T(1) - y)); }
 };
 
 template <class T>
 struct Tanh {
-  T operator()(T x) const { return std::tanh(x); }
-  T grad(T dy, T y) const { return dy * (T(1) - y * y); }
+  CKS_HOST_DEVICE T operator()(T x) const { return std::tanh(x); }
+  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * (T(1) - y * y); }
 };
 
 template <class T>
 struct AddScalar {
   T a;
-  T operator()(T x) const { return x + a; }
-  T grad(T dy, T) const { return dy; }
+  CKS_HOST_DEVICE T operator()(T x) const { return x + a; }
+  CKS_HOST_DEVICE T grad(T dy, T) const { return dy; }
 };
 
 template <class T>
 struct MulScalar {
   T a;
-  T operator()(T x) const { return x * a; }
-  T grad(T dy, T) const { return dy * a; }
+  CKS_HOST_DEVICE T operator()(T x) const { return x * a; }
+  CKS_HOST_DEVICE T grad(T dy, T) const { return dy * a; }
 };
 
 template <class T>
 struct DivScalar {
   T a;
-  T operator()(T x) const { return x / a; }
-  T grad(T dy, T) const { return dy / a; }
+  CKS_HOST_DEVICE T operator()(T x) const { return x / a; }
+  CKS_HOST_DEVICE T grad(T dy, T) const { return dy / a; }
 };
 
 template <class T>
 struct SubtractFrom {
   T a;
-  T operator()(T x) const { return a - x; }
-  T grad(T dy, T) const { return -dy; }
+  CKS_HOST_DEVICE T operator()(T x) const { return a - x; }
+  CKS_HOST_DEVICE T grad(T dy, T) const { return -dy; }
 };
 
 template <class T>
 struct DivideInto {
   T a;
-  T operator()(T x) const { return a / x; }
-  T grad(T dy, T x) const { return -dy * a / (x * x); }
+  CKS_HOST_DEVICE T operator()(T x) const { return a / x; }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return -dy * a / (x * x); }
 };
 
 /// Calls body with the function of an operation for T.
@@ -167,28 +168,28 @@ void visit_unary(UnaryOp op, UnaryParameters parameters, Body&& body) {
 
 struct Add {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     return a + b;
   }
 };
 
 struct Sub {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     return a - b;
   }
 };
 
 struct Mul {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     return a * b;
   }
 };
 
 struct Div {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     return a / b;
   }
 };
@@ -196,7 +197,7 @@ struct Div {
 // A NaN in `a` compares false and is kept by the first test, one in `b` by the second.
 struct Maximum {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     const T larger = a < b ? b : a;
     return b != b ? b : larger;
   }
@@ -204,22 +205,108 @@ struct Maximum {
 
 struct Minimum {
   template <class T>
-  T operator()(T a, T b) const {
+  CKS_HOST_DEVICE T operator()(T a, T b) const {
     const T smaller = a > b ? b : a;
     return b != b ? b : smaller;
   }
 };
 
+/// Calls body with the function of an operation.
+template <class Body>
+void visit_binary(BinaryOp op, Body&& body) {
+  switch (op) {
+    case BinaryOp::add:
+      return body(Add{});
+    case BinaryOp::sub:
+      return body(Sub{});
+    case BinaryOp::mul:
+      return body(Mul{});
+    case BinaryOp::div:
+      return body(Div{});
+    case BinaryOp::maximum:
+      return body(Maximum{});
+    case BinaryOp::minimum:
+      return body(Minimum{});
+  }
+}
+
+/// What a comparison compares: numbers that have the operators.
+template <class T>
+CKS_HOST_DEVICE T comparable(T value) {
+  return value;
+}
+CKS_HOST_DEVICE inline float comparable(bfloat16 value) { return static_cast<float>(value); }
+
+struct Equal {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) == comparable(b) ? 1 : 0;
+  }
+};
+
+struct NotEqual {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) != comparable(b) ? 1 : 0;
+  }
+};
+
+struct Less {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) < comparable(b) ? 1 : 0;
+  }
+};
+
+struct LessEqual {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) <= comparable(b) ? 1 : 0;
+  }
+};
+
+struct Greater {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) > comparable(b) ? 1 : 0;
+  }
+};
+
+struct GreaterEqual {
+  template <class T>
+  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
+    return comparable(a) >= comparable(b) ? 1 : 0;
+  }
+};
+
+template <class Body>
+CKS_HOST_DEVICE void visit_compare(CompareOp op, Body&& body) {
+  switch (op) {
+    case CompareOp::equal:
+      return body(Equal{});
+    case CompareOp::not_equal:
+      return body(NotEqual{});
+    case CompareOp::less:
+      return body(Less{});
+    case CompareOp::less_equal:
+      return body(LessEqual{});
+    case CompareOp::greater:
+      return body(Greater{});
+    case CompareOp::greater_equal:
+      return body(GreaterEqual{});
+  }
+}
+
 struct DivGrad {
   template <class T>
-  T operator()(T dy, T x, T y) const {
+  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
     return -dy * x / (y * y);
   }
 };
 
 struct MaximumGrad {
   template <class T>
-  T operator()(T dy, T x, T y) const {
+  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
     const T share = x < y ? T(0) : dy;
     return x == y ? dy * T(0.5) : share;
   }
@@ -227,7 +314,7 @@ struct MaximumGrad {
 
 struct MinimumGrad {
   template <class T>
-  T operator()(T dy, T x, T y) const {
+  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
     const T share = x > y ? T(0) : dy;
     return x == y ? dy * T(0.5) : share;
   }
@@ -235,10 +322,38 @@ struct MinimumGrad {
 
 struct IfEqual {
   template <class T>
-  T operator()(T x, T y, T z) const {
+  CKS_HOST_DEVICE T operator()(T x, T y, T z) const {
     const T both_nan = x != x && y != y ? z : T(0);
     return x == y ? z : both_nan;
   }
+};
+
+template <class Body>
+void visit_ternary(TernaryOp op, Body&& body) {
+  switch (op) {
+    case TernaryOp::div_grad:
+      return body(DivGrad{});
+    case TernaryOp::maximum_grad:
+      return body(MaximumGrad{});
+    case TernaryOp::minimum_grad:
+      return body(MinimumGrad{});
+    case TernaryOp::if_equal:
+      return body(IfEqual{});
+  }
+}
+
+struct Select {
+  template <class T>
+  CKS_HOST_DEVICE T operator()(std::uint8_t condition, T a, T b) const {
+    return condition != 0 ? a : b;
+  }
+};
+
+/// A step of accumulate: (x, y) -> y + scale * x.
+template <class T>
+struct Accumulate {
+  T scale;
+  CKS_HOST_DEVICE T operator()(T x, T y) const { return y + scale * x; }
 };
 
 }  // namespace cks::kernels::functors

@@ -22,12 +22,12 @@ enum class ReduceOp : std::uint8_t {
   max,  // NaN if any element is; -infinity where count is 0
 };
 
+namespace cpu {
+
 /// Bytes of workspace, 8-byte aligned, that reduce needs; 0 for small problems.
 std::size_t reduce_workspace_bytes(const ReduceProblem& problem);
 /// Bytes of workspace, 8-byte aligned, that sum_of_squares needs.
 std::size_t sum_of_squares_workspace_bytes(std::int64_t count);
-
-namespace cpu {
 
 /// y = scale * reduction over count; the product is formed in float64. scale < 0 or > 1 is fine.
 void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
@@ -44,4 +44,18 @@ void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* resu
 void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* result);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// As cpu::f, on device memory, queued on current_stream().
+std::size_t reduce_workspace_bytes(const ReduceProblem& problem);
+std::size_t sum_of_squares_workspace_bytes(std::int64_t count);
+void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
+            void* workspace);
+void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y);
+void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
+                    void* workspace);
+void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* result);
+
+}  // namespace cuda
 }  // namespace cks::kernels

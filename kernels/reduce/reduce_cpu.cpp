@@ -1,12 +1,16 @@
 #include <algorithm>
 #include <atomic>
-#include <limits>
 
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/reduce/functors.h"
 #include "cks/kernels/reduce/reduce.h"
 
-namespace cks::kernels {
+namespace cks::kernels::cpu {
 namespace {
+
+using functors::Max;
+using functors::Sum;
+using functors::SumOfSquares;
 
 // Elements that one partial result stands for, and elements of one block of work.
 constexpr std::int64_t kChunk = 65536;
@@ -31,38 +35,6 @@ Cut cut_of(const ReduceProblem& problem) {
   const std::int64_t rows = std::max(shortest, kChunk / width);
   return {rows, std::max<std::int64_t>(1, ceil_div(problem.count, rows))};
 }
-
-// A reduction: partial results of type P start at `start`, take in elements and join each other.
-template <class T>
-struct Sum {
-  using Partial = double;
-  static constexpr Partial kStart = 0.0;
-  static Partial take(Partial partial, T x) { return partial + static_cast<double>(x); }
-  static Partial join(Partial a, Partial b) { return a + b; }
-};
-
-template <class T>
-struct SumOfSquares {
-  using Partial = double;
-  static constexpr Partial kStart = 0.0;
-  static Partial take(Partial partial, T x) {
-    const double wide = static_cast<double>(x);
-    return partial + wide * wide;
-  }
-  static Partial join(Partial a, Partial b) { return a + b; }
-};
-
-template <class T>
-struct Max {
-  using Partial = T;
-  static constexpr Partial kStart = -std::numeric_limits<T>::infinity();
-  // A NaN in x is taken, and a NaN in partial stays because nothing is greater.
-  static Partial take(Partial partial, T x) {
-    const T larger = x > partial ? x : partial;
-    return x != x ? x : larger;
-  }
-  static Partial join(Partial a, Partial b) { return take(a, b); }
-};
 
 // Contiguous elements in `Lanes` accumulators.
 template <class R, std::int64_t Lanes, class T>
@@ -206,8 +178,6 @@ std::size_t sum_of_squares_workspace_bytes(std::int64_t count) {
   return static_cast<std::size_t>(ceil_div(count, kChunk)) * sizeof(double);
 }
 
-namespace cpu {
-
 void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
             void* workspace) {
   visit_real("reduce", problem.dtype, [&]<class T>(T) {
@@ -278,5 +248,4 @@ void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* re
   });
 }
 
-}  // namespace cpu
-}  // namespace cks::kernels
+}  // namespace cks::kernels::cpu

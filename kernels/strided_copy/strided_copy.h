@@ -32,4 +32,12 @@ void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const v
                   void* target);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// As cpu::f, on device memory, queued on current_stream().
+void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const void* source,
+                  void* target);
+
+}  // namespace cuda
 }  // namespace cks::kernels

@@ -15,6 +15,7 @@ namespace {
 
 using testing::compare;
 using testing::Extents;
+using testing::on_device;
 using testing::print_extents;
 using testing::random_values;
 using testing::run_kernel;
@@ -116,7 +117,7 @@ TEST_CASE_TEMPLATE("binary: every way to broadcast", T, float, double) {
                                           b[operand_index(i, s.result, s.b)]));
       }
       const auto y = run_kernel<T>(count_of(s.result), [&](T* out) {
-        cpu::binary_forward(op, dtype_of<T>(), problem, a.data(), b.data(), out);
+        target::binary_forward(op, dtype_of<T>(), problem, on_device(a), on_device(b), out);
       });
       const auto result = compare(y, s.result, expected, s.result);
       CHECK_MESSAGE(result.ok, result.message);
@@ -126,12 +127,13 @@ TEST_CASE_TEMPLATE("binary: every way to broadcast", T, float, double) {
 
 TEST_CASE("binary: NaN wins in maximum and minimum, on either side") {
   const float nan = std::nanf("");
-  const float a[] = {nan, 1.0F, nan, -std::numeric_limits<float>::infinity()};
-  const float b[] = {1.0F, nan, nan, 2.0F};
+  const std::vector<float> a = {nan, 1.0F, nan, -std::numeric_limits<float>::infinity()};
+  const std::vector<float> b = {1.0F, nan, nan, 2.0F};
   const BroadcastProblem problem = problem_of({4}, {{4}, {4}});
   for (const BinaryOp op : {BinaryOp::maximum, BinaryOp::minimum}) {
-    float y[4] = {};
-    cpu::binary_forward(op, DType::float32, problem, a, b, y);
+    const auto y = run_kernel<float>(4, [&](float* out) {
+      target::binary_forward(op, DType::float32, problem, on_device(a), on_device(b), out);
+    });
     CHECK(std::isnan(y[0]));
     CHECK(std::isnan(y[1]));
     CHECK(std::isnan(y[2]));
@@ -159,7 +161,7 @@ TEST_CASE_TEMPLATE("compare: every dtype, with ties", T, float, double, bfloat16
         expected.push_back(expected_of(left, right) ? 1 : 0);
       }
       const auto y = run_kernel<std::uint8_t>(count_of(s.result), [&](std::uint8_t* out) {
-        cpu::compare(op, dtype_of<T>(), problem, a.data(), b.data(), out);
+        target::compare(op, dtype_of<T>(), problem, on_device(a), on_device(b), out);
       });
       const auto result = compare(y, s.result, expected, s.result);
       CHECK_MESSAGE(result.ok, result.message);
@@ -174,17 +176,18 @@ TEST_CASE_TEMPLATE("compare: every dtype, with ties", T, float, double, bfloat16
 }
 
 TEST_CASE("compare: int64 beyond 2^53 and NaN") {
-  const std::int64_t a = (std::int64_t{1} << 53) + 1;
-  const std::int64_t b = std::int64_t{1} << 53;
   const BroadcastProblem problem = problem_of({}, {{}, {}});
-  std::uint8_t y = 9;
-  cpu::compare(CompareOp::equal, DType::int64, problem, &a, &b, &y);
-  CHECK(y == 0);
+  const auto compared = [&]<class T>(CompareOp op, T a, T b) {
+    return run_kernel<std::uint8_t>(1, [&](std::uint8_t* y) {
+      target::compare(op, dtype_of<T>(), problem, on_device(std::vector{a}),
+                      on_device(std::vector{b}), y);
+    })[0];
+  };
+  const std::int64_t power = std::int64_t{1} << 53;
+  CHECK(compared(CompareOp::equal, power + 1, power) == 0);
   const double nan = std::nan("");
-  cpu::compare(CompareOp::equal, DType::float64, problem, &nan, &nan, &y);
-  CHECK(y == 0);
-  cpu::compare(CompareOp::not_equal, DType::float64, problem, &nan, &nan, &y);
-  CHECK(y == 1);
+  CHECK(compared(CompareOp::equal, nan, nan) == 0);
+  CHECK(compared(CompareOp::not_equal, nan, nan) == 1);
 }
 
 TEST_CASE_TEMPLATE("select: every dtype", T, float, double, bfloat16, std::int64_t, std::int32_t,
@@ -211,7 +214,8 @@ TEST_CASE_TEMPLATE("select: every dtype", T, float, double, bfloat16, std::int64
     }
     const BroadcastProblem problem = problem_of(s.result, {s.a, s.b, s.result});
     const auto y = run_kernel<T>(count_of(s.result), [&](T* out) {
-      cpu::select(dtype_of<T>(), problem, condition.data(), left.data(), right.data(), out);
+      target::select(dtype_of<T>(), problem, on_device(condition), on_device(left),
+                     on_device(right), out);
     });
     const auto result = compare(y, s.result, expected, s.result);
     CHECK_MESSAGE(result.ok, result.message);
@@ -221,18 +225,22 @@ TEST_CASE_TEMPLATE("select: every dtype", T, float, double, bfloat16, std::int64
 TEST_CASE("ternary: steps of gradients") {
   const double nan = std::nan("");
   const BroadcastProblem problem = problem_of({5}, {{5}, {5}, {5}});
-  const double dy[] = {2.0, 2.0, 2.0, 2.0, 2.0};
-  const double x[] = {1.0, 3.0, 2.0, nan, nan};
-  const double y[] = {2.0, 2.0, 2.0, 1.0, nan};
-  double out[5] = {};
-  cpu::ternary(TernaryOp::maximum_grad, DType::float64, problem, dy, x, y, out);
-  CHECK(std::vector<double>(out, out + 3) == std::vector<double>{0.0, 2.0, 1.0});
-  cpu::ternary(TernaryOp::minimum_grad, DType::float64, problem, dy, x, y, out);
-  CHECK(std::vector<double>(out, out + 3) == std::vector<double>{2.0, 0.0, 1.0});
-  cpu::ternary(TernaryOp::div_grad, DType::float64, problem, dy, x, y, out);
-  CHECK(std::vector<double>(out, out + 3) == std::vector<double>{-0.5, -1.5, -1.0});
-  cpu::ternary(TernaryOp::if_equal, DType::float64, problem, x, y, dy, out);
-  CHECK(std::vector<double>(out, out + 5) == std::vector<double>{0.0, 0.0, 2.0, 0.0, 2.0});
+  const std::vector<double> dy = {2.0, 2.0, 2.0, 2.0, 2.0};
+  const std::vector<double> x = {1.0, 3.0, 2.0, nan, nan};
+  const std::vector<double> y = {2.0, 2.0, 2.0, 1.0, nan};
+  const auto result = [&](TernaryOp op, const std::vector<double>& a, const std::vector<double>& b,
+                          const std::vector<double>& c, std::size_t count) {
+    auto out = run_kernel<double>(5, [&](double* to) {
+      target::ternary(op, DType::float64, problem, on_device(a), on_device(b), on_device(c), to);
+    });
+    out.resize(count);
+    return out;
+  };
+  using Values = std::vector<double>;
+  CHECK(result(TernaryOp::maximum_grad, dy, x, y, 3) == Values{0.0, 2.0, 1.0});
+  CHECK(result(TernaryOp::minimum_grad, dy, x, y, 3) == Values{2.0, 0.0, 1.0});
+  CHECK(result(TernaryOp::div_grad, dy, x, y, 3) == Values{-0.5, -1.5, -1.0});
+  CHECK(result(TernaryOp::if_equal, x, y, dy, 5) == Values{0.0, 0.0, 2.0, 0.0, 2.0});
 }
 
 TEST_CASE("make_broadcast joins axes and refuses what does not fit") {

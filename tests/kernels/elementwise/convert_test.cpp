@@ -12,13 +12,14 @@ namespace cks::kernels {
 namespace {
 
 using testing::compare;
+using testing::on_device;
 using testing::run_kernel;
 
 template <class To, class From>
 To converted(From value) {
-  To result{};
-  cpu::convert(dtype_of<From>(), dtype_of<To>(), 1, &value, &result);
-  return result;
+  return run_kernel<To>(1, [&](To* out) {
+    target::convert(dtype_of<From>(), dtype_of<To>(), 1, on_device(std::vector{value}), out);
+  })[0];
 }
 
 template <class From, class To>
@@ -32,7 +33,7 @@ void check_pair() {
       x.push_back(static_cast<From>(expected.back()));
     }
     const auto y = run_kernel<To>(count, [&](To* out) {
-      cpu::convert(dtype_of<From>(), dtype_of<To>(), count, x.data(), out);
+      target::convert(dtype_of<From>(), dtype_of<To>(), count, on_device(x), out);
     });
     const auto result = compare(y, expected);
     CHECK_MESSAGE(result.ok, name_of(dtype_of<From>()), " to ", name_of(dtype_of<To>()), ": ",
@@ -83,7 +84,8 @@ TEST_CASE("convert: integers wrap, bfloat16 rounds to nearest even") {
 TEST_CASE_TEMPLATE("fill: every dtype", T, float, bfloat16, double, std::int64_t, std::int32_t,
                    std::uint8_t) {
   for (const std::int64_t count : {0, 1, 33, 40000}) {
-    const auto y = run_kernel<T>(count, [&](T* out) { cpu::fill(dtype_of<T>(), count, 7.0, out); });
+    const auto y =
+        run_kernel<T>(count, [&](T* out) { target::fill(dtype_of<T>(), count, 7.0, out); });
     const auto result = compare(y, std::vector<int>(static_cast<std::size_t>(count), 7));
     CHECK_MESSAGE(result.ok, result.message);
   }
@@ -98,8 +100,8 @@ TEST_CASE_TEMPLATE("accumulate adds to what is there", T, float, double) {
       expected.push_back(static_cast<double>(before[i]) + 0.5 * static_cast<double>(x[i]));
     }
     const auto y = run_kernel<T>(count, [&](T* out) {
-      std::copy(before.begin(), before.end(), out);
-      cpu::accumulate(dtype_of<T>(), count, x.data(), out, 0.5);
+      testing::write_to(out, before);
+      target::accumulate(dtype_of<T>(), count, on_device(x), out, 0.5);
     });
     const auto result =
         compare(y, expected, {static_cast<double>(std::numeric_limits<T>::epsilon())});

@@ -13,6 +13,7 @@ namespace cks::kernels {
 namespace {
 
 using testing::compare;
+using testing::on_device;
 using testing::random_values;
 using testing::run_kernel;
 
@@ -152,16 +153,20 @@ TEST_CASE_TEMPLATE("unary: values and gradients", T, float, double) {
                                 c.derivative(static_cast<double>(x[i])));
       }
       const auto y = run_kernel<T>(count, [&](T* out) {
-        cpu::unary_forward(c.op, dtype_of<T>(), count, x.data(), out, c.parameters);
+        target::unary_forward(c.op, dtype_of<T>(), count, on_device(x), out, c.parameters);
       });
       const auto forward = compare(y, expected, {tolerance<T>()});
       CHECK_MESSAGE(forward.ok, forward.message);
 
-      const T* saved = unary_saves(c.op) == UnarySaves::nothing ? nullptr
-                       : unary_saves(c.op) == UnarySaves::input ? x.data()
-                                                                : y.data();
+      const std::vector<T>& saved = unary_saves(c.op) == UnarySaves::input ? x : y;
       const auto dx = run_kernel<T>(count, [&](T* out) {
-        cpu::unary_backward(c.op, dtype_of<T>(), count, dy.data(), saved, out, c.parameters);
+        if (unary_saves(c.op) == UnarySaves::nothing) {
+          target::unary_backward(c.op, dtype_of<T>(), count, on_device(dy), nullptr, out,
+                                 c.parameters);
+        } else {
+          target::unary_backward(c.op, dtype_of<T>(), count, on_device(dy), on_device(saved), out,
+                                 c.parameters);
+        }
       });
       const auto backward = compare(dx, expected_grad, {tolerance<T>()});
       CHECK_MESSAGE(backward.ok, backward.message);
@@ -170,15 +175,16 @@ TEST_CASE_TEMPLATE("unary: values and gradients", T, float, double) {
 }
 
 double value_at(UnaryOp op, double x, UnaryParameters parameters = {}) {
-  double y = -77.0;
-  cpu::unary_forward(op, DType::float64, 1, &x, &y, parameters);
-  return y;
+  return run_kernel<double>(1, [&](double* y) {
+    target::unary_forward(op, DType::float64, 1, on_device(std::vector{x}), y, parameters);
+  })[0];
 }
 
 double gradient_at(UnaryOp op, double saved, UnaryParameters parameters = {}, double dy = 3.0) {
-  double dx = -77.0;
-  cpu::unary_backward(op, DType::float64, 1, &dy, &saved, &dx, parameters);
-  return dx;
+  return run_kernel<double>(1, [&](double* dx) {
+    target::unary_backward(op, DType::float64, 1, on_device(std::vector{dy}),
+                           on_device(std::vector{saved}), dx, parameters);
+  })[0];
 }
 
 TEST_CASE("unary: gradients at kinks") {
@@ -211,21 +217,24 @@ TEST_CASE("unary: NaN and infinity") {
 }
 
 TEST_CASE("unary: results may be inputs") {
-  auto x = random_values<float>(50000, 1, -1, 1);
+  const auto x = random_values<float>(50000, 1, -1, 1);
   std::vector<float> expected;
   for (const float value : x) {
     expected.push_back(value > 0 ? value : 0);
   }
-  cpu::unary_forward(UnaryOp::relu, DType::float32, 50000, x.data(), x.data());
-  const auto result = compare(x, expected);
+  const auto y = run_kernel<float>(50000, [&](float* in_place) {
+    testing::write_to(in_place, x);
+    target::unary_forward(UnaryOp::relu, DType::float32, 50000, in_place, in_place);
+  });
+  const auto result = compare(y, expected);
   CHECK_MESSAGE(result.ok, result.message);
 }
 
 TEST_CASE("unary: other dtypes are refused with the operation's name") {
   std::int32_t x = 1;
-  CHECK_THROWS_WITH_AS(cpu::unary_forward(UnaryOp::exp, DType::int32, 1, &x, &x),
+  CHECK_THROWS_WITH_AS(target::unary_forward(UnaryOp::exp, DType::int32, 1, &x, &x),
                        "exp: takes float32 or float64, got int32", DtypeError);
-  CHECK_THROWS_AS(cpu::unary_backward(UnaryOp::exp, DType::bfloat16, 1, &x, &x, &x), DtypeError);
+  CHECK_THROWS_AS(target::unary_backward(UnaryOp::exp, DType::bfloat16, 1, &x, &x, &x), DtypeError);
 }
 
 }  // namespace

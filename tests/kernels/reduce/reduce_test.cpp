@@ -15,6 +15,7 @@ namespace cks::kernels {
 namespace {
 
 using testing::compare;
+using testing::on_device;
 using testing::random_integer;
 using testing::random_values;
 using testing::run_kernel;
@@ -29,7 +30,8 @@ const std::vector<Extent>& extents() {
       {1, 1, 1},      {1, 0, 1},      {0, 5, 3},      {3, 0, 5},     {3, 5, 0},     {1, 7, 1},
       {1, 255, 1},    {1, 256, 1},    {1, 300001, 1}, {5, 70001, 1}, {1000, 10, 1}, {77, 1000, 1},
       {1, 40001, 6},  {1, 20011, 16}, {1, 5003, 100}, {3, 20011, 7}, {128, 49, 32}, {1, 600, 1025},
-      {2, 300, 2050}, {2, 3, 70001},  {1, 1, 9},      {9, 1, 1},
+      {2, 300, 2050}, {2, 3, 70001},  {1, 1, 9},      {9, 1, 1},     {1, 128, 10},  {1, 1500, 2048},
+      {1, 73728, 6},  {2000, 300, 2}, {3, 40004, 1},
   };
   return list;
 }
@@ -38,8 +40,8 @@ template <class T>
 std::vector<T> reduced(ReduceOp op, const ReduceProblem& problem, double scale,
                        const std::vector<T>& x) {
   return run_kernel<T>(problem.outer * problem.inner, [&](T* out) {
-    testing::GuardedBuffer workspace(reduce_workspace_bytes(problem));
-    cpu::reduce(op, problem, scale, x.data(), out, workspace.data());
+    testing::TargetBuffer workspace(target::reduce_workspace_bytes(problem));
+    target::reduce(op, problem, scale, on_device(x), out, workspace.data());
     REQUIRE(workspace.intact());
   });
 }
@@ -122,7 +124,7 @@ TEST_CASE_TEMPLATE("reduce: greatest elements and their places", T, float, doubl
     const auto greatest = compare(reduced(ReduceOp::max, problem, 1.0, x), expected);
     CHECK_MESSAGE(greatest.ok, greatest.message);
     const auto indices = run_kernel<std::int64_t>(
-        e.outer * e.inner, [&](std::int64_t* out) { cpu::argmax(problem, x.data(), out); });
+        e.outer * e.inner, [&](std::int64_t* out) { target::argmax(problem, on_device(x), out); });
     const auto result = compare(indices, places);
     CHECK_MESSAGE(result.ok, result.message);
   }
@@ -138,8 +140,8 @@ TEST_CASE("reduce: NaN and infinity") {
       x[static_cast<std::size_t>((count - 1) * inner)] = inf;
       CHECK(std::isnan(reduced(ReduceOp::max, problem, 1.0, x)[0]));
       CHECK(std::isnan(reduced(ReduceOp::sum, problem, 1.0, x)[0]));
-      std::vector<std::int64_t> place(static_cast<std::size_t>(inner));
-      cpu::argmax(problem, x.data(), place.data());
+      const auto place = run_kernel<std::int64_t>(
+          inner, [&](std::int64_t* out) { target::argmax(problem, on_device(x), out); });
       CHECK(place[0] == count - 2);
       x[static_cast<std::size_t>((count - 2) * inner)] = 0.0F;
       CHECK(reduced(ReduceOp::max, problem, 1.0, x)[0] == inf);
@@ -153,6 +155,41 @@ TEST_CASE("reduce: NaN and infinity") {
   CHECK(reduced(ReduceOp::max, lowest, 1.0, std::vector<float>{-inf, -inf, -inf})[0] == -inf);
 }
 
+TEST_CASE("reduce: an address that is a multiple of the element's size only") {
+  for (const Extent& e : {Extent{1, 1000, 8}, Extent{1, 70000, 16}, Extent{64, 128, 1},
+                          Extent{1, 100001, 1}, Extent{7, 40000, 1}}) {
+    CAPTURE(e.count);
+    CAPTURE(e.inner);
+    const ReduceProblem problem{e.outer, e.count, e.inner, DType::float32};
+    std::vector<float> x;
+    std::vector<std::int64_t> expected(static_cast<std::size_t>(e.outer * e.inner), 0);
+    x.push_back(1e9F);  // belongs to nobody
+    for (std::int64_t i = 0; i < e.outer * e.count * e.inner; ++i) {
+      const std::int64_t value = random_integer(1, static_cast<std::uint64_t>(i), -8, 8);
+      x.push_back(static_cast<float>(value));
+      expected[static_cast<std::size_t>(i / e.inner / e.count * e.inner + i % e.inner)] += value;
+    }
+    const auto y = run_kernel<float>(e.outer * e.inner, [&](float* out) {
+      testing::TargetBuffer workspace(target::reduce_workspace_bytes(problem));
+      target::reduce(ReduceOp::sum, problem, 1.0, on_device(x) + 1, out, workspace.data());
+      REQUIRE(workspace.intact());
+    });
+    const auto result = compare(y, expected);
+    CHECK_MESSAGE(result.ok, result.message);
+  }
+}
+
+TEST_CASE("reduce: twenty runs, the same bits") {
+  for (const Extent& e : {Extent{1, 73728, 6}, Extent{1, 300001, 1}, Extent{1, 20000, 64}}) {
+    const ReduceProblem problem{e.outer, e.count, e.inner, DType::float64};
+    const auto x = random_values<double>(e.count * e.inner, 1, 0.0, 1e9);
+    const auto first = reduced(ReduceOp::sum, problem, 1.0, x);
+    for (int run = 1; run < 7; ++run) {  // of three each
+      CHECK(reduced(ReduceOp::sum, problem, 1.0, x) == first);
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("sum_of_squares", T, float, double) {
   for (const std::int64_t count : {0, 1, 63, 64, 1000, 300001}) {
     const auto x = random_values<T>(count, 1);
@@ -162,8 +199,8 @@ TEST_CASE_TEMPLATE("sum_of_squares", T, float, double) {
     }
     const auto expected = static_cast<double>(exact);
     const auto y = run_kernel<double>(1, [&](double* out) {
-      testing::GuardedBuffer workspace(sum_of_squares_workspace_bytes(count));
-      cpu::sum_of_squares(dtype_of<T>(), count, x.data(), out, workspace.data());
+      testing::TargetBuffer workspace(target::sum_of_squares_workspace_bytes(count));
+      target::sum_of_squares(dtype_of<T>(), count, on_device(x), out, workspace.data());
       REQUIRE(workspace.intact());
     });
     const auto result = compare(y, std::vector<double>{expected}, {1e-14 * (expected + 1.0)});
@@ -175,8 +212,9 @@ TEST_CASE_TEMPLATE("all_finite finds one bad element anywhere", T, float, double
   for (const std::int64_t count : {0, 1, 63, 65536, 200001}) {
     auto x = random_values<T>(count, 1);
     const auto finite = [&] {
-      return run_kernel<std::uint8_t>(
-          1, [&](std::uint8_t* out) { cpu::all_finite(dtype_of<T>(), count, x.data(), out); })[0];
+      return run_kernel<std::uint8_t>(1, [&](std::uint8_t* out) {
+        target::all_finite(dtype_of<T>(), count, on_device(x), out);
+      })[0];
     };
     CHECK(finite() == 1);
     for (const std::int64_t at : {std::int64_t{0}, count / 2, count - 1}) {

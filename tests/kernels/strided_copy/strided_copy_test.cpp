@@ -41,6 +41,12 @@ const std::vector<StridedCase>& cases() {
       {"NHWC to NCHW", {2, 6, 143}, {858, 1, 6}, {858, 143, 1}},
       {"NCHW to NHWC", {2, 143, 6}, {858, 1, 143}, {858, 6, 1}},
       {"whole tiles", {3, 64, 96}, {6144, 1, 64}, {6144, 96, 1}},
+      {"even, to be copied by pairs", {6, 4, 10}, {80, 20, 1}, {60, 14, 1}},
+      {"by sixteens, repeated", {3, 2, 48}, {64, 0, 1}, {160, 64, 1}},
+      {"three channels to planes", {2, 3, 5000}, {15000, 1, 3}, {15000, 5000, 1}},
+      {"three planes to channels", {2, 5000, 3}, {15000, 1, 5000}, {15000, 3, 1}},
+      {"two planes to channels", {3001, 2}, {1, 3001}, {2, 1}},
+      {"batches of transpositions", {3, 2, 40, 33}, {7920, 1320, 1, 40}, {2640, 1320, 33, 1}},
       {"part tiles", {3, 71, 101}, {7171, 1, 71}, {7171, 101, 1}},
       {"long and thin", {3, 40001}, {1, 3}, {40001, 1}},
       {"whole order reversed", {5, 4, 3, 2}, {1, 5, 20, 60}, {24, 6, 2, 1}},
@@ -91,8 +97,9 @@ void check_case(const StridedCase& c) {
     expected[static_cast<std::size_t>(to)] = source[static_cast<std::size_t>(from)];
   }
   const CopyProblem problem = make_copy(c.extents, c.source, c.target);
-  const auto target = testing::run_kernel<T>(
-      target_count, [&](T* out) { cpu::strided_copy(problem, sizeof(T), source.data(), out); });
+  const auto target = testing::run_kernel<T>(target_count, [&](T* out) {
+    target::strided_copy(problem, sizeof(T), testing::on_device(source), out);
+  });
   CHECK(target == expected);
 }
 
@@ -114,7 +121,7 @@ TEST_CASE("make_copy joins axes and refuses what does not fit") {
   CHECK_THROWS_AS(make_copy(Extents{2}, Extents{1, 1}, Extents{1}), ShapeError);
   CHECK_THROWS_AS(make_copy(Extents(9, 1), Extents(9, 1), Extents(9, 1)), ShapeError);
   char byte = 0;
-  CHECK_THROWS_AS(cpu::strided_copy(dense, 3, &byte, &byte), Error);
+  CHECK_THROWS_AS(target::strided_copy(dense, 3, &byte, &byte), Error);
 }
 
 }  // namespace

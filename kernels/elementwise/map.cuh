@@ -1,0 +1,225 @@
+#pragma once
+#include <algorithm>
+
+#include "cks/kernels/common/divider.cuh"
+#include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/pack.cuh"
+#include "cks/kernels/elementwise/broadcast.h"
+
+/// One launch for y = f(x...) of any element-wise operation. Private to this room's implementation.
+namespace cks::kernels::cuda {
+
+constexpr int kMapThreads = 256;
+
+/// A BroadcastProblem in device code. 32-bit indices serve results below 2^31 elements; flat
+/// problems, where nothing is divided, take 64-bit ones.
+template <class Index, int Operands>
+struct MapWalk {
+  int rank = 0;
+  bool runs[Operands + 1] = {};  // along the last axis; else the operand repeats there
+  Divider<Index> extents[BroadcastProblem::kMaxRank];
+  Index strides[Operands + 1][BroadcastProblem::kMaxRank] = {};
+
+  MapWalk() = default;
+  explicit MapWalk(const BroadcastProblem& problem) : rank(problem.rank) {
+    for (int axis = 0; axis < rank; ++axis) {
+      // The first axis takes what is left over by the others: nothing divides by its extent.
+      extents[axis] = Divider<Index>(axis == 0 ? 1 : problem.extents[axis]);
+      for (int k = 0; k < Operands; ++k) {
+        strides[k][axis] = static_cast<Index>(problem.strides[k][axis]);
+      }
+    }
+    for (int k = 0; k < Operands; ++k) {
+      runs[k] = rank > 0 && problem.strides[k][rank - 1] == 1;
+    }
+  }
+};
+
+/// V neighbouring elements of every operand.
+template <int V, class... X>
+struct Packs {};
+template <int V, class First, class... Rest>
+struct Packs<V, First, Rest...> {
+  Pack<First, V> first;
+  Packs<V, Rest...> rest;
+};
+
+template <int K, int V, class Walk, class Index>
+__device__ __forceinline__ void load_operands(Packs<V>&, const Walk&, const Index*) {}
+
+template <int K, int V, class Walk, class Index, class First, class... Rest>
+__device__ __forceinline__ void load_operands(Packs<V, First, Rest...>& packs, const Walk& walk,
+                                              const Index* offsets, const First* x,
+                                              const Rest*... rest) {
+  const First* from = x + offsets[K];
+  if (walk.runs[K]) {
+    packs.first = load_pack<V>(from);
+  } else {
+    const First value = *from;
+#pragma unroll
+    for (int j = 0; j < V; ++j) {
+      packs.first.lane[j] = value;
+    }
+  }
+  load_operands<K + 1>(packs.rest, walk, offsets, rest...);
+}
+
+/// Operands of result elements [at, at + V).
+template <int V, class Index, int Operands, class... X>
+__device__ __forceinline__ void load_at(Packs<V, X...>& packs, const MapWalk<Index, Operands>& walk,
+                                        Index at, const X*... x) {
+  Index offsets[Operands + 1] = {};
+  for (int axis = walk.rank - 1; axis > 0; --axis) {
+    const Index row = walk.extents[axis].divide(at);
+    const Index index = at - row * walk.extents[axis].divisor;
+#pragma unroll
+    for (int k = 0; k < Operands; ++k) {
+      offsets[k] += index * walk.strides[k][axis];
+    }
+    at = row;
+  }
+#pragma unroll
+  for (int k = 0; k < Operands; ++k) {
+    offsets[k] += at * walk.strides[k][0];
+  }
+  load_operands<0>(packs, walk, offsets, x...);
+}
+
+template <int V, class F, class... Values>
+__device__ __forceinline__ auto call_lane(const F& function, const Packs<V>&, int,
+                                          Values... values) {
+  return function(values...);
+}
+
+template <int V, class F, class First, class... Rest, class... Values>
+__device__ __forceinline__ auto call_lane(const F& function, const Packs<V, First, Rest...>& packs,
+                                          int lane, Values... values) {
+  return call_lane(function, packs.rest, lane, values..., packs.first.lane[lane]);
+}
+
+/// A block takes Steps packs of every thread at a time and loads all of them before it stores one:
+/// results may be inputs, so the compiler could not move the loads by itself.
+template <int V, int Steps, class Index, class F, class Y, class... X>
+__global__ void __launch_bounds__(kMapThreads)
+    map_kernel(F function, MapWalk<Index, sizeof...(X)> walk, std::int64_t count, Y* y,
+               const X*... x) {
+  const std::int64_t packs = count / V;
+  const std::int64_t tile = kMapThreads * Steps;
+  for (std::int64_t base = blockIdx.x * tile + threadIdx.x; base < packs;
+       base += gridDim.x * tile) {
+    Packs<V, X...> in[Steps];
+#pragma unroll
+    for (int step = 0; step < Steps; ++step) {
+      const std::int64_t at = base + step * kMapThreads;
+      if (at < packs) {
+        load_at(in[step], walk, static_cast<Index>(at * V), x...);
+      }
+    }
+#pragma unroll
+    for (int step = 0; step < Steps; ++step) {
+      const std::int64_t at = base + step * kMapThreads;
+      if (at < packs) {
+        Pack<Y, V> out;
+#pragma unroll
+        for (int j = 0; j < V; ++j) {
+          out.lane[j] = call_lane(function, in[step], j);
+        }
+        store_pack(y + at * V, out);
+      }
+    }
+  }
+  // What no pack holds: fewer than V elements at the end of a flat problem.
+  const std::int64_t last = packs * V + threadIdx.x;
+  if (V > 1 && blockIdx.x == 0 && last < count) {
+    Packs<1, X...> in;
+    load_at(in, walk, static_cast<Index>(last), x...);
+    y[last] = call_lane(function, in, 0);
+  }
+}
+
+/// Elements of a pack: 16 bytes of the widest type.
+template <class... T>
+constexpr int kMapLanes = 16 / static_cast<int>(std::max({sizeof(T)...}));
+
+template <int V, class Index, class F, class Y, class... X>
+void launch_map(const char* operation, const F& function, const BroadcastProblem& problem, Y* y,
+                const X*... x) {
+  constexpr int kSteps = V == 1 ? 4 : 2;
+  launch(operation, map_kernel<V, kSteps, Index, F, Y, X...>,
+         grid_for(problem.count / V, kMapThreads * kSteps), kMapThreads, 0, function,
+         MapWalk<Index, sizeof...(X)>(problem), problem.count, y, x...);
+}
+
+/// Whether rows of packs start at multiples of 16 bytes, in every operand that runs.
+template <int V, class Y, class... X>
+bool takes_packs(const BroadcastProblem& problem, const Y* y, const X*... x) {
+  int k = 0;
+  const auto fits = [&](const auto* pointer) {
+    const bool repeats = problem.rank == 0 || problem.strides[k][problem.rank - 1] == 0;
+    ++k;
+    return repeats || aligned_for_packs(pointer);
+  };
+  const bool whole_rows = problem.rank < 2 || problem.extents[problem.rank - 1] % V == 0;
+  return whole_rows && aligned_for_packs(y) && (true && ... && fits(x));
+}
+
+/// y = function(x...), the operands broadcast as the problem says.
+template <class F, class Y, class... X>
+void map(const char* operation, const F& function, const BroadcastProblem& problem, Y* y,
+         const X*... x) {
+  constexpr int kLanes = kMapLanes<Y, X...>;
+  if (problem.count == 0) {
+    return;
+  }
+  const bool packs = takes_packs<kLanes>(problem, y, x...);
+  const bool narrow = problem.rank > 1 && problem.count < std::int64_t{1} << 31;
+  if (packs && narrow) {
+    launch_map<kLanes, std::uint32_t>(operation, function, problem, y, x...);
+  } else if (packs) {
+    launch_map<kLanes, std::int64_t>(operation, function, problem, y, x...);
+  } else if (narrow) {
+    launch_map<1, std::uint32_t>(operation, function, problem, y, x...);
+  } else {
+    launch_map<1, std::int64_t>(operation, function, problem, y, x...);
+  }
+}
+
+/// The same for `count` elements of dense operands.
+template <class F, class Y, class... X>
+void map_dense(const char* operation, const F& function, std::int64_t count, Y* y, const X*... x) {
+  constexpr int kLanes = kMapLanes<Y, X...>;
+  if (count == 0) {
+    return;
+  }
+  BroadcastProblem problem;
+  problem.rank = 1;
+  problem.operands = sizeof...(X);
+  problem.count = count;
+  problem.extents[0] = count;
+  for (auto& strides : problem.strides) {
+    strides[0] = 1;
+  }
+  if (aligned_for_packs(y, x...)) {
+    launch_map<kLanes, std::int64_t>(operation, function, problem, y, x...);
+  } else {
+    launch_map<1, std::int64_t>(operation, function, problem, y, x...);
+  }
+}
+
+/// Calls body with a value of an unsigned type of the dtype's size: for what only moves elements.
+template <class Body>
+void visit_bits(DType dtype, Body&& body) {
+  switch (size_of(dtype)) {
+    case 1:
+      return body(std::uint8_t{});
+    case 2:
+      return body(std::uint16_t{});
+    case 4:
+      return body(std::uint32_t{});
+    default:
+      return body(std::uint64_t{});
+  }
+}
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,41 @@
+#include "cks/kernels/elementwise/elementwise.h"
+#include "cks/kernels/elementwise/functors.h"
+#include "cks/kernels/elementwise/map.cuh"
+
+namespace cks::kernels::cuda {
+namespace {
+
+template <class F>
+struct Gradient {
+  F function;
+
+  template <class T>
+  __device__ T operator()(T dy, T saved) const {
+    return function.grad(dy, saved);
+  }
+};
+
+}  // namespace
+
+void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
+                   UnaryParameters parameters) {
+  visit_real(name_of(op), dtype, [&]<class T>(T) {
+    functors::visit_unary<T>(op, parameters, [&](auto function) {
+      map_dense(name_of(op), function, count, static_cast<T*>(y), static_cast<const T*>(x));
+    });
+  });
+}
+
+void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
+                    void* dx, UnaryParameters parameters) {
+  // Functions that save nothing ignore the second operand, and the compiler drops its load.
+  const void* kept = unary_saves(op) == UnarySaves::nothing ? dy : saved;
+  visit_real(name_of(op), dtype, [&]<class T>(T) {
+    functors::visit_unary<T>(op, parameters, [&](auto function) {
+      map_dense(name_of(op), Gradient<decltype(function)>{function}, count, static_cast<T*>(dx),
+                static_cast<const T*>(dy), static_cast<const T*>(kept));
+    });
+  });
+}
+
+}  // namespace cks::kernels::cuda
