@@ -1,8 +1,11 @@
 #include "cks/core/conv_plan.h"
 
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <string_view>
 
+#include "cks/core/cuda.h"
 #include "cks/core/error.h"
 #include "cks/core/ops/common.h"
 
@@ -63,6 +66,26 @@ ConvPlanNames& names_of_thread() {
   return names;
 }
 
+/// What the selectors may know of a device; asked once for each.
+kernels::DeviceDescription describe(Device device) {
+  static const kernels::DeviceDescription cpu = kernels::describe_cpu();
+  if (device.is_cpu()) {
+    return cpu;
+  }
+  ops::require_compiled(device);
+  static std::mutex mutex;
+  static std::map<int, kernels::DeviceDescription> known;
+  const std::lock_guard lock(mutex);
+  const auto [entry, is_new] = known.try_emplace(device.index);
+  if (is_new) {
+    const CudaDeviceInfo info = cuda_device_info(device);
+    entry->second.is_cuda = true;
+    entry->second.compute_capability = info.compute_capability;
+    entry->second.multiprocessors = info.multiprocessors;
+  }
+  return entry->second;
+}
+
 }  // namespace
 
 ConvPlanNames parse_conv_plan_names(const std::string& text) {
@@ -100,12 +123,11 @@ ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
 
 kernels::Conv2dPlan choose_conv_plan(Conv2dPass pass, const kernels::Conv2dProblem& problem,
                                      Device device) {
-  ops::require_compiled(device);
-  static const kernels::DeviceDescription cpu = kernels::describe_cpu();
+  const kernels::DeviceDescription description = describe(device);
   const std::string& inner = names_of_thread()[pass];
   const std::string& forced = inner.empty() ? names_of_environment()[pass] : inner;
-  return forced.empty() ? kernels::select(pass, problem, cpu)
-                        : kernels::force_plan(forced, pass, problem, cpu);
+  return forced.empty() ? kernels::select(pass, problem, description)
+                        : kernels::force_plan(forced, pass, problem, description);
 }
 
 }  // namespace cks

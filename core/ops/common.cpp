@@ -26,9 +26,9 @@ std::string subject(const char* operation, const Argument& argument) {
 }  // namespace
 
 void require_precision(const char* operation, Device device) {
-  if (device.is_cpu() && current_precision() != Precision::fp32) {
-    throw DeviceError(std::string(operation) + ": the cpu has no precision mode " +
-                      name_of(current_precision()) + ", expected fp32");
+  if (current_precision() != Precision::fp32) {
+    throw DeviceError(std::string(operation) + ": " + device.to_string() +
+                      " has no precision mode " + name_of(current_precision()) + ", expected fp32");
   }
 }
 

@@ -27,8 +27,8 @@ void require_compiled(Device device);
 /// Throws DeviceError, with the reason, if the device cannot be used.
 bool select_cuda(Device device);
 
-/// Throws DeviceError if the device lacks this thread's precision mode: the CPU has fp32 only. For
-/// operations that multiply matrices or convolve.
+/// Throws DeviceError if the device lacks this thread's precision mode: all have fp32 only so far.
+/// For operations that multiply matrices or convolve.
 void require_precision(const char* operation, Device device);
 
 /// A named argument, for messages.

@@ -5,8 +5,11 @@
 #include <array>
 
 #include "cks/core/module_path.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "tests/core/test_ops.h"
+#include "tests/support/devices.h"
 
 // What users see: recording, gradients of leaves, scopes, errors. engine_test.cpp has the rest.
 
@@ -44,6 +47,39 @@ TEST_CASE("backward: a diamond sums what comes from both sides") {
   const Tensor b = plus(a, multiply(a, x));  // x^2 + x^3
   b.backward();
   CHECK(grad_of(x) == Values{4 + 12});
+}
+
+TEST_CASE("backward: sums of gradients, on every device") {
+  for (const Device device : testing::test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = Tensor::from_vector<float>({1, 2, 3}, {3}, device).set_requires_grad();
+    const Tensor a = square(x);
+    sum(a * x + a + x.reshape({3, 1}).reshape({3})).backward();  // x^3 + x^2 + x
+    CHECK(x.grad().device() == device);
+    CHECK(grad_of(x) == Values{6, 17, 34});
+    sum(x).backward();
+    CHECK(grad_of(x) == Values{7, 18, 35});
+    const std::vector<Tensor> asked{x};
+    CHECK(gradients(sum(square(x)), asked)[0].to_vector<float>() == Values{2, 4, 6});
+    const Tensor half = x.slice(1, 3);
+    half.backward(Tensor::ones({2}, DType::float32, device));
+    CHECK(grad_of(x) == Values{7, 19, 36});
+  }
+}
+
+TEST_CASE("backward: a gradient on another device is refused") {
+  if (!testing::has_gpu()) {
+    return;
+  }
+  const Tensor x = leaf({1, 2});
+  const Tensor gpu = Tensor::ones({2}, DType::float32, Device::cuda());
+  CHECK_THROWS_AS(multiply(x, x).backward(gpu), DeviceError);
+  const Tensor y = custom(
+      {x}, [&](const Tensor&, const std::vector<bool>&) { return std::vector<Tensor>{gpu}; });
+  const std::string message = message_of<DeviceError>([&] { y.backward(Tensor::ones({2})); });
+  CHECK(contains(message, "custom"));
+  CHECK(contains(message, "cuda:0"));
+  CHECK_FALSE(x.grad().defined());
 }
 
 TEST_CASE("backward: gradients accumulate over calls and zero_grad forgets them") {

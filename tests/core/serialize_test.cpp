@@ -7,6 +7,7 @@
 
 #include "cks/core/file.h"
 #include "tests/core/test_ops.h"
+#include "tests/support/devices.h"
 #include "tests/support/fill.h"
 #include "tests/support/scratch_folder.h"
 
@@ -43,6 +44,25 @@ bool equal(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
          std::memcmp(a.data(), b.data(),
                      static_cast<std::size_t>(a.numel()) * size_of(a.dtype())) == 0;
+}
+
+TEST_CASE("safetensors: a file is the same from every device") {
+  const ScratchFolder folder;
+  save_safetensors(folder / "cpu.safetensors", example());
+  const std::string bytes = read_file(folder / "cpu.safetensors");
+  for (const Device device : testing::test_devices()) {
+    CAPTURE(device.to_string());
+    NamedTensors moved;
+    for (const auto& [name, tensor] : example()) {
+      moved.emplace_back(name, tensor.to(device));
+    }
+    const std::string path = folder / "moved.safetensors";
+    save_safetensors(path, moved);
+    CHECK(read_file(path) == bytes);
+    for (const auto& [name, tensor] : load_safetensors(path).tensors) {
+      CHECK(tensor.device() == Device::cpu());
+    }
+  }
 }
 
 TEST_CASE("safetensors: every dtype, shapes, metadata come back as they were") {

@@ -6,21 +6,29 @@
 #include <thread>
 #include <vector>
 
+#include "cks/core/cuda.h"
 #include "cks/core/module_path.h"
 #include "tests/core/test_ops.h"
+#include "tests/support/devices.h"
 
 namespace cks {
 namespace {
 
 using testing::contains;
 using testing::message_of;
+using testing::test_devices;
 
 constexpr std::size_t kMegabyte = 1 << 20;
 
 /// Sets the limit back when a test ends.
 struct LimitScope {
-  explicit LimitScope(std::int64_t bytes) { set_memory_limit(bytes); }
-  ~LimitScope() { set_memory_limit(0); }
+  Device device;
+  LimitScope(std::int64_t bytes, Device limited) : device(limited) {
+    set_memory_limit(bytes, device);
+  }
+  ~LimitScope() { set_memory_limit(0, device); }
+  LimitScope(const LimitScope&) = delete;
+  LimitScope& operator=(const LimitScope&) = delete;
 };
 
 TEST_CASE("storage: blocks are aligned to 256 bytes, empty ones have an address, too") {
@@ -35,67 +43,89 @@ TEST_CASE("storage: blocks are aligned to 256 bytes, empty ones have an address,
 }
 
 TEST_CASE("storage: counters follow what is held, its peak, and what is kept") {
-  trim_memory();
-  const MemoryStats before = memory_stats();
-  reset_peak_memory();
-  {
-    const auto first = Storage::allocate(kMegabyte, {});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    trim_memory(device);
+    const MemoryStats before = memory_stats(device);
+    reset_peak_memory(device);
     {
-      const auto second = Storage::allocate(kMegabyte, {});
-      CHECK(memory_stats().in_use >= before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
+      const auto first = Storage::allocate(kMegabyte, device);
+      {
+        const auto second = Storage::allocate(kMegabyte, device);
+        CHECK(memory_stats(device).in_use >=
+              before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
+        CHECK(memory_stats(device).requested ==
+              before.requested + 2 * static_cast<std::int64_t>(kMegabyte));
+      }
+      CHECK(memory_stats(device).in_use < before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
     }
-    CHECK(memory_stats().in_use < before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
+    const MemoryStats after = memory_stats(device);
+    CHECK(after.in_use == before.in_use);
+    CHECK(after.requested == before.requested);
+    CHECK(after.peak >= before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
+    CHECK(after.allocations == before.allocations + 2);
+    CHECK(after.reserved >= after.in_use);
+    if (after.reserved > after.in_use) {
+      CHECK(after.largest_free == static_cast<std::int64_t>(kMegabyte));
+      CHECK(after.fragmentation() > before.fragmentation());
+    }
+    trim_memory(device);
+    CHECK(memory_stats(device).reserved == memory_stats(device).in_use);
+    CHECK(memory_stats(device).largest_free == 0);
+    reset_peak_memory(device);
+    CHECK(memory_stats(device).peak == memory_stats(device).in_use);
   }
-  const MemoryStats after = memory_stats();
-  CHECK(after.in_use == before.in_use);
-  CHECK(after.peak >= before.in_use + 2 * static_cast<std::int64_t>(kMegabyte));
-  CHECK(after.allocations == before.allocations + 2);
-  CHECK(after.reserved >= after.in_use);
-  trim_memory();
-  CHECK(memory_stats().reserved == memory_stats().in_use);
-  reset_peak_memory();
-  CHECK(memory_stats().peak == memory_stats().in_use);
+  CHECK(MemoryStats{}.fragmentation() == 0.0);
+  CHECK(MemoryStats{.reserved = 4, .requested = 3}.fragmentation() == 0.25);
 }
 
 TEST_CASE("storage: repeating the same requests reserves nothing more") {
-  const auto round = [] {
-    std::vector<std::shared_ptr<Storage>> blocks;
-    for (std::size_t i = 1; i < 50; ++i) {
-      blocks.push_back(Storage::allocate(i * 1000, {}));
-    }
-  };
-  round();
-  const std::int64_t reserved = memory_stats().reserved;
-  for (int i = 0; i < 20; ++i) {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto round = [&] {
+      std::vector<std::shared_ptr<Storage>> blocks;
+      for (std::size_t i = 1; i < 50; ++i) {
+        blocks.push_back(Storage::allocate(i * 1000, device));
+      }
+    };
     round();
+    const std::int64_t reserved = memory_stats(device).reserved;
+    for (int i = 0; i < 20; ++i) {
+      round();
+    }
+    CHECK(memory_stats(device).reserved == reserved);
   }
-  CHECK(memory_stats().reserved == reserved);
 }
 
 TEST_CASE("storage: out of memory names bytes and module path, and nothing is lost") {
-  const MemoryStats before = memory_stats();
-  const ModulePathScope path("layer1.conv1");
-  std::string message =
-      message_of<OutOfMemoryError>([] { Storage::allocate(std::size_t{1} << 62, {}); });
-  CHECK(contains(message, "4611686018427387904 bytes"));
-  CHECK(contains(message, std::to_string(before.in_use) + " in use"));
-  CHECK(contains(message, "layer1.conv1"));
-  CHECK_THROWS_AS(Storage::allocate(~std::size_t{0}, {}), OutOfMemoryError);
-  {
-    const LimitScope limit(before.in_use + static_cast<std::int64_t>(kMegabyte));
-    message = message_of<OutOfMemoryError>([] { Storage::allocate(2 * kMegabyte, {}); });
-    CHECK(contains(message, "2097152 bytes"));
-    CHECK_NOTHROW(Storage::allocate(kMegabyte / 2, {}));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const MemoryStats before = memory_stats(device);
+    const ModulePathScope path("layer1.conv1");
+    std::string message =
+        message_of<OutOfMemoryError>([&] { Storage::allocate(std::size_t{1} << 62, device); });
+    CHECK(contains(message, "out of memory on " + device.to_string()));
+    CHECK(contains(message, "4611686018427387904 bytes"));
+    CHECK(contains(message, std::to_string(before.in_use) + " in use"));
+    CHECK(contains(message, "layer1.conv1"));
+    CHECK_THROWS_AS(Storage::allocate(~std::size_t{0}, device), OutOfMemoryError);
+    {
+      const LimitScope limit(before.in_use + static_cast<std::int64_t>(kMegabyte), device);
+      message = message_of<OutOfMemoryError>([&] { Storage::allocate(2 * kMegabyte, device); });
+      CHECK(contains(message, "2097152 bytes"));
+      CHECK_NOTHROW(Storage::allocate(kMegabyte / 2, device));
+    }
+    CHECK(memory_stats(device).in_use == before.in_use);
+    CHECK_NOTHROW(Storage::allocate(2 * kMegabyte, device));
+    CHECK_THROWS_AS(set_memory_limit(-1, device), Error);
   }
-  CHECK(memory_stats().in_use == before.in_use);
-  CHECK_NOTHROW(Storage::allocate(2 * kMegabyte, {}));
-  CHECK_THROWS_AS(set_memory_limit(-1), Error);
 }
 
-TEST_CASE("storage: a CUDA device is refused by a build without CUDA") {
-  CHECK(contains(message_of<DeviceError>([] { Storage::allocate(8, Device::cuda(1)); }),
-                 "cuda:1: this build has no CUDA"));
-  CHECK_THROWS_AS(memory_stats(Device::cuda()), DeviceError);
+TEST_CASE("storage: a CUDA device that cannot be used is refused with the reason") {
+  const Device none = Device::cuda(63);
+  CHECK(message_of<DeviceError>([&] { Storage::allocate(8, none); }) ==
+        "cuda:63: " + why_not_usable(none));
+  CHECK_THROWS_AS(memory_stats(none), DeviceError);
 }
 
 TEST_CASE("storage: lent memory goes back through its deleter, once") {

@@ -10,6 +10,7 @@
 #include "cks/core/module_path.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/compare.h"
+#include "tests/support/devices.h"
 
 namespace cks {
 namespace {
@@ -17,35 +18,45 @@ namespace {
 using testing::compare;
 using testing::contains;
 using testing::message_of;
+using testing::test_devices;
 
 TEST_CASE("tensor: values go in and come out, for every dtype") {
-  CHECK(Tensor::from_vector<float>({1, 2, 3}, {3}).to_vector<float>() ==
-        std::vector<float>{1, 2, 3});
-  CHECK(Tensor::from_vector<double>({1, 2}, {1, 2}).to_vector<double>() ==
-        std::vector<double>{1, 2});
-  CHECK(Tensor::from_vector<std::int64_t>({-5}, {}).to_vector<std::int64_t>() ==
-        std::vector<std::int64_t>{-5});
-  CHECK(Tensor::from_vector<std::int32_t>({7}, {1}).to_vector<std::int32_t>() ==
-        std::vector<std::int32_t>{7});
-  CHECK(Tensor::from_vector<std::uint8_t>({}, {0, 3}).to_vector<std::uint8_t>().empty());
-  const auto halves = Tensor::from_vector<bfloat16>({bfloat16(1.5F)}, {1});
-  CHECK(static_cast<float>(halves.to_vector<bfloat16>()[0]) == 1.5F);
-  CHECK_THROWS_AS(Tensor::from_vector<float>({1, 2, 3}, {2, 2}), ShapeError);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    CHECK(Tensor::from_vector<float>({1, 2, 3}, {3}, device).to_vector<float>() ==
+          std::vector<float>{1, 2, 3});
+    CHECK(Tensor::from_vector<double>({1, 2}, {1, 2}, device).to_vector<double>() ==
+          std::vector<double>{1, 2});
+    CHECK(Tensor::from_vector<std::int64_t>({-5}, {}, device).to_vector<std::int64_t>() ==
+          std::vector<std::int64_t>{-5});
+    CHECK(Tensor::from_vector<std::int32_t>({7}, {1}, device).to_vector<std::int32_t>() ==
+          std::vector<std::int32_t>{7});
+    CHECK(Tensor::from_vector<std::uint8_t>({}, {0, 3}, device).to_vector<std::uint8_t>().empty());
+    const auto halves = Tensor::from_vector<bfloat16>({bfloat16(1.5F)}, {1}, device);
+    CHECK(static_cast<float>(halves.to_vector<bfloat16>()[0]) == 1.5F);
+    CHECK_THROWS_AS(Tensor::from_vector<float>({1, 2, 3}, {2, 2}, device), ShapeError);
+  }
 }
 
 TEST_CASE("tensor: zeros, ones, full, scalar, arange") {
-  CHECK(compare(Tensor::zeros({5}).to_vector<float>(), std::vector<float>(5, 0.0F)));
-  CHECK(
-      compare(Tensor::ones({5}, DType::float64).to_vector<double>(), std::vector<double>(5, 1.0)));
-  CHECK(Tensor::full({2}, -3, DType::int32).to_vector<std::int32_t>() ==
-        std::vector<std::int32_t>{-3, -3});
-  CHECK(Tensor::scalar(2.5).item() == 2.5);
-  CHECK(Tensor::scalar(2.5).rank() == 0);
-  CHECK(Tensor::arange(4).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 1, 2, 3});
-  CHECK(Tensor::arange(3, DType::float32).to_vector<float>() == std::vector<float>{0, 1, 2});
-  CHECK(Tensor::arange(256, DType::uint8).numel() == 256);
-  CHECK_THROWS_AS(Tensor::arange(257, DType::uint8), DtypeError);
-  CHECK_THROWS_AS(Tensor::arange(-1), ShapeError);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    CHECK(compare(Tensor::zeros({5}, DType::float32, device).to_vector<float>(),
+                  std::vector<float>(5, 0.0F)));
+    CHECK(compare(Tensor::ones({5}, DType::float64, device).to_vector<double>(),
+                  std::vector<double>(5, 1.0)));
+    CHECK(Tensor::full({2}, -3, DType::int32, device).to_vector<std::int32_t>() ==
+          std::vector<std::int32_t>{-3, -3});
+    CHECK(Tensor::scalar(2.5, DType::float32, device).item() == 2.5);
+    CHECK(Tensor::scalar(2.5, DType::float32, device).rank() == 0);
+    CHECK(Tensor::arange(4, DType::int64, device).to_vector<std::int64_t>() ==
+          std::vector<std::int64_t>{0, 1, 2, 3});
+    CHECK(Tensor::arange(3, DType::float32, device).to_vector<float>() ==
+          std::vector<float>{0, 1, 2});
+    CHECK(Tensor::arange(256, DType::uint8, device).numel() == 256);
+    CHECK_THROWS_AS(Tensor::arange(257, DType::uint8, device), DtypeError);
+    CHECK_THROWS_AS(Tensor::arange(-1), ShapeError);
+  }
 }
 
 TEST_CASE("tensor: a value that the integer type lacks is refused") {
@@ -78,7 +89,7 @@ TEST_CASE("tensor: from_blob shares the caller's memory and calls the deleter at
   auto* odd = reinterpret_cast<char*>(memory.data()) + 1;
   CHECK(contains(message_of<Error>([&] { Tensor::from_blob(odd, {1}, DType::float32); }),
                  "not aligned"));
-  CHECK_THROWS_AS(Tensor::from_blob(memory.data(), {1}, DType::float32, Device::cuda()),
+  CHECK_THROWS_AS(Tensor::from_blob(memory.data(), {1}, DType::float32, Device::cuda(63)),
                   DeviceError);
 }
 
@@ -98,11 +109,14 @@ TEST_CASE("tensor: an undefined tensor answers nothing but defined()") {
 }
 
 TEST_CASE("tensor: element access checks the type, item checks the count") {
-  Tensor tensor = Tensor::zeros({2});
-  CHECK(contains(message_of<DtypeError>([&] { tensor.data_as<double>(); }), "float64"));
-  CHECK_THROWS_AS(tensor.to_vector<std::int32_t>(), DtypeError);
-  CHECK_THROWS_AS(tensor.item(), ShapeError);
-  CHECK(Tensor::from_vector<std::int64_t>({1LL << 53}, {1, 1}).item() == 0x1p53);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor tensor = Tensor::zeros({2}, DType::float32, device);
+    CHECK(contains(message_of<DtypeError>([&] { tensor.data_as<double>(); }), "float64"));
+    CHECK_THROWS_AS(tensor.to_vector<std::int32_t>(), DtypeError);
+    CHECK_THROWS_AS(tensor.item(), ShapeError);
+    CHECK(Tensor::from_vector<std::int64_t>({1LL << 53}, {1, 1}, device).item() == 0x1p53);
+  }
 }
 
 TEST_CASE("tensor: copies of a handle share, clone and to() do not") {
@@ -117,71 +131,85 @@ TEST_CASE("tensor: copies of a handle share, clone and to() do not") {
   CHECK(is_same(a.to(Device::cpu()), a));
   CHECK_FALSE(is_same(a.detach(), a));
   CHECK(a.detach().storage() == a.storage());
-  CHECK_THROWS_AS(a.to(Device::cuda()), DeviceError);
+  CHECK_THROWS_AS(a.to(Device::cuda(63)), DeviceError);
 }
 
 TEST_CASE("tensor: reshape and slice are views, with an inferred extent") {
-  Tensor tensor = Tensor::arange(12, DType::float32);
-  const Tensor matrix = tensor.reshape({3, -1});
-  CHECK(matrix.shape() == Shape{3, 4});
-  const Tensor rows = matrix.slice(1, 3);
-  CHECK(rows.shape() == Shape{2, 4});
-  CHECK(rows.storage_offset() == 4);
-  CHECK(rows.to_vector<float>() == std::vector<float>{4, 5, 6, 7, 8, 9, 10, 11});
-  tensor.fill_(5);
-  CHECK(rows.to_vector<float>()[7] == 5);
-  CHECK(rows.version() == tensor.version());
-  CHECK(matrix.slice(2, 2).shape() == Shape{0, 4});
-  CHECK(rows.slice(1, 2).storage_offset() == 8);
-  CHECK(tensor.reshape(Shape{2, 6}).shape() == Shape{2, 6});
-  CHECK(Tensor::scalar(1).reshape({1, 1}).shape() == Shape{1, 1});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor tensor = Tensor::arange(12, DType::float32, device);
+    const Tensor matrix = tensor.reshape({3, -1});
+    CHECK(matrix.shape() == Shape{3, 4});
+    const Tensor rows = matrix.slice(1, 3);
+    CHECK(rows.shape() == Shape{2, 4});
+    CHECK(rows.storage_offset() == 4);
+    CHECK(rows.to_vector<float>() == std::vector<float>{4, 5, 6, 7, 8, 9, 10, 11});
+    tensor.fill_(5);
+    CHECK(rows.to_vector<float>()[7] == 5);
+    CHECK(rows.version() == tensor.version());
+    CHECK(matrix.slice(2, 2).shape() == Shape{0, 4});
+    CHECK(rows.slice(1, 2).storage_offset() == 8);
+    CHECK(tensor.reshape(Shape{2, 6}).shape() == Shape{2, 6});
+    CHECK(Tensor::scalar(1).reshape({1, 1}).shape() == Shape{1, 1});
 
-  CHECK_THROWS_AS(tensor.reshape({5, -1}), ShapeError);
-  CHECK_THROWS_AS(tensor.reshape({-1, -1}), ShapeError);
-  CHECK_THROWS_AS(tensor.reshape({-2, 6}), ShapeError);
-  CHECK_THROWS_AS(tensor.reshape({0, -1}), ShapeError);
-  CHECK(contains(message_of<ShapeError>([&] { tensor.reshape({5, 2}); }), "[12] has 12"));
-  CHECK_THROWS_AS(matrix.slice(-1, 1), ShapeError);
-  CHECK_THROWS_AS(matrix.slice(2, 1), ShapeError);
-  CHECK_THROWS_AS(matrix.slice(0, 4), ShapeError);
-  CHECK_THROWS_AS(Tensor::scalar(1).slice(0, 1), ShapeError);
+    CHECK_THROWS_AS(tensor.reshape({5, -1}), ShapeError);
+    CHECK_THROWS_AS(tensor.reshape({-1, -1}), ShapeError);
+    CHECK_THROWS_AS(tensor.reshape({-2, 6}), ShapeError);
+    CHECK_THROWS_AS(tensor.reshape({0, -1}), ShapeError);
+    CHECK(contains(message_of<ShapeError>([&] { tensor.reshape({5, 2}); }), "[12] has 12"));
+    CHECK_THROWS_AS(matrix.slice(-1, 1), ShapeError);
+    CHECK_THROWS_AS(matrix.slice(2, 1), ShapeError);
+    CHECK_THROWS_AS(matrix.slice(0, 4), ShapeError);
+    CHECK_THROWS_AS(Tensor::scalar(1).slice(0, 1), ShapeError);
+  }
 }
 
 TEST_CASE("tensor: conversion rounds, cuts off, and stays within integer ranges") {
-  const Tensor reals = Tensor::from_vector<float>({-1.9F, 300.0F, std::nanf(""), 1e30F, 2.5F}, {5});
-  CHECK(reals.to(DType::uint8).to_vector<std::uint8_t>() ==
-        std::vector<std::uint8_t>{0, 255, 0, 255, 2});
-  CHECK(reals.to(DType::int32).to_vector<std::int32_t>() ==
-        std::vector<std::int32_t>{-1, 300, 0, std::numeric_limits<std::int32_t>::max(), 2});
-  CHECK(Tensor::from_vector<double>({1.0 + 0x1p-40}, {1}).to(DType::float32).item() == 1.0);
-  CHECK(Tensor::from_vector<float>({1.00390625F}, {1}).to(DType::bfloat16).item() == 1.0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor reals =
+        Tensor::from_vector<float>({-1.9F, 300.0F, std::nanf(""), 1e30F, 2.5F}, {5}, device);
+    CHECK(reals.to(DType::uint8).to_vector<std::uint8_t>() ==
+          std::vector<std::uint8_t>{0, 255, 0, 255, 2});
+    CHECK(reals.to(DType::int32).to_vector<std::int32_t>() ==
+          std::vector<std::int32_t>{-1, 300, 0, std::numeric_limits<std::int32_t>::max(), 2});
+    CHECK(Tensor::from_vector<double>({1.0 + 0x1p-40}, {1}, device).to(DType::float32).item() ==
+          1.0);
+    CHECK(Tensor::from_vector<float>({1.00390625F}, {1}, device).to(DType::bfloat16).item() == 1.0);
+  }
 }
 
 TEST_CASE("tensor: fill_ and copy_ raise the version, convert, and check shapes") {
-  Tensor tensor = Tensor::zeros({2, 2});
-  const std::uint64_t version = tensor.version();
-  tensor.fill_(1).copy_(Tensor::arange(4).reshape({2, 2}));
-  CHECK(tensor.version() == version + 2);
-  CHECK(tensor.to_vector<float>() == std::vector<float>{0, 1, 2, 3});
-  CHECK_THROWS_AS(tensor.copy_(Tensor::zeros({4})), ShapeError);
-  // Overlapping rows of one tensor.
-  tensor = Tensor::arange(6, DType::float32);
-  tensor.slice(1, 6).copy_(tensor.slice(0, 5));
-  CHECK(tensor.to_vector<float>() == std::vector<float>{0, 0, 1, 2, 3, 4});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor tensor = Tensor::zeros({2, 2}, DType::float32, device);
+    const std::uint64_t version = tensor.version();
+    tensor.fill_(1).copy_(Tensor::arange(4).reshape({2, 2}));
+    CHECK(tensor.version() == version + 2);
+    CHECK(tensor.to_vector<float>() == std::vector<float>{0, 1, 2, 3});
+    CHECK_THROWS_AS(tensor.copy_(Tensor::zeros({4})), ShapeError);
+    // Overlapping rows of one tensor.
+    tensor = Tensor::arange(6, DType::float32, device);
+    tensor.slice(1, 6).copy_(tensor.slice(0, 5));
+    CHECK(tensor.to_vector<float>() == std::vector<float>{0, 0, 1, 2, 3, 4});
+  }
 }
 
 TEST_CASE("tensor: set_data changes every handle and forgets the gradient") {
-  Tensor parameter = Tensor::zeros({2}).set_requires_grad();
-  const Tensor handle = parameter;
-  parameter.set_grad(Tensor::ones({2}));
-  parameter.set_data(Tensor::ones({3}, DType::float64));
-  CHECK(handle.shape() == Shape{3});
-  CHECK(handle.dtype() == DType::float64);
-  CHECK_FALSE(handle.grad().defined());
-  CHECK(handle.requires_grad());
-  CHECK_THROWS_AS(parameter.set_data(Tensor::zeros({1}, DType::int64)), DtypeError);
-  Tensor result = testing::total(parameter);
-  CHECK_THROWS_AS(result.set_data(Tensor::zeros({1})), AutogradError);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor parameter = Tensor::zeros({2}, DType::float32, device).set_requires_grad();
+    const Tensor handle = parameter;
+    parameter.set_grad(Tensor::ones({2}, DType::float32, device));
+    parameter.set_data(Tensor::ones({3}, DType::float64, device));
+    CHECK(handle.shape() == Shape{3});
+    CHECK(handle.dtype() == DType::float64);
+    CHECK_FALSE(handle.grad().defined());
+    CHECK(handle.requires_grad());
+    CHECK_THROWS_AS(parameter.set_data(Tensor::zeros({1}, DType::int64)), DtypeError);
+    Tensor result = testing::total(parameter);
+    CHECK_THROWS_AS(result.set_data(Tensor::zeros({1})), AutogradError);
+  }
 }
 
 TEST_CASE("tensor: printing shows shape, dtype, device, and stops at the limit") {
@@ -194,6 +222,10 @@ TEST_CASE("tensor: printing shows shape, dtype, device, and stops at the limit")
   CHECK(Tensor::arange(10).to_string(3) == "Tensor([10] int64 cpu) [0, 1, 2, ...]");
   CHECK(Tensor::arange(6).reshape({3, 2}).to_string(3) ==
         "Tensor([3,2] int64 cpu) [[0, 1], [2, ...], ...]");
+  for (const Device device : test_devices()) {
+    CHECK(Tensor::arange(4, DType::float32, device).slice(1, 3).to_string() ==
+          "Tensor([2] float32 " + device.to_string() + ") [1, 2]");
+  }
   CHECK(Tensor::ones({1}).to_string(0) == "Tensor([1] float32 cpu)");
 }
 

@@ -82,7 +82,8 @@ struct SumBackward : Node {
 
   const char* name() const override { return "total"; }
   std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {Tensor::full(input_shape, grad_output.item(), grad_output.dtype())};
+    return {
+        Tensor::full(input_shape, grad_output.item(), grad_output.dtype(), grad_output.device())};
   }
 };
 
@@ -90,11 +91,11 @@ struct SumBackward : Node {
 inline Tensor total(const Tensor& x) {
   double sum = 0.0;
   visit_real("total", x.dtype(), [&](auto tag) {
-    for (std::int64_t i = 0; i < x.numel(); ++i) {
-      sum += static_cast<double>(x.data_as<decltype(tag)>()[i]);
+    for (const auto value : x.to_vector<decltype(tag)>()) {
+      sum += static_cast<double>(value);
     }
   });
-  return record<SumBackward>(Tensor::scalar(sum, x.dtype()), {x},
+  return record<SumBackward>(Tensor::scalar(sum, x.dtype(), x.device()), {x},
                              [&](SumBackward& node) { node.input_shape = x.shape(); });
 }
 
