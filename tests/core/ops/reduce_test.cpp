@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 // Values against naive loops, ties, empty tensors and messages. Gradients in general are the
@@ -18,6 +19,7 @@ using testing::compare;
 using testing::doubles;
 using testing::message_of;
 using testing::random_tensor;
+using testing::test_devices;
 using Values = std::vector<double>;
 
 bool contains(const std::vector<int>& axes, int axis, int rank) {
@@ -68,101 +70,123 @@ Naive reduce_naively(const Tensor& x, const std::vector<int>& axes, bool keepdim
 }
 
 TEST_CASE("sum, mean and max over every set of axes") {
-  const Tensor x = random_tensor({3, 2, 5, 4}, 1);
-  for (unsigned set = 0; set < 16; ++set) {
-    std::vector<int> axes;
-    for (int axis = 0; axis < 4; ++axis) {
-      if (((set >> axis) & 1U) != 0) {
-        axes.insert(axes.begin(), axis % 2 == 0 ? axis : axis - 4);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = random_tensor({3, 2, 5, 4}, 1).to(device);
+    for (unsigned set = 0; set < 16; ++set) {
+      std::vector<int> axes;
+      for (int axis = 0; axis < 4; ++axis) {
+        if (((set >> axis) & 1U) != 0) {
+          axes.insert(axes.begin(), axis % 2 == 0 ? axis : axis - 4);
+        }
+      }
+      for (const bool keepdim : {false, true}) {
+        CAPTURE(set);
+        CAPTURE(keepdim);
+        const Naive naive = reduce_naively(x, axes, keepdim);
+        const auto extents = naive.shape.to_vector();
+        const auto check = [&](const Tensor& got, const Values& expected) {
+          const auto result =
+              compare(doubles(got), got.shape().to_vector(), expected, extents, {1e-13});
+          CHECK_MESSAGE(result.ok, result.message);
+        };
+        check(sum(x, axes, keepdim), naive.sums);
+        check(max(x, axes, keepdim), naive.greatest);
+        Values means = naive.sums;
+        for (double& value : means) {
+          value *= static_cast<double>(naive.shape.numel()) / static_cast<double>(x.numel());
+        }
+        check(mean(x, axes, keepdim), means);
       }
     }
-    for (const bool keepdim : {false, true}) {
-      CAPTURE(set);
-      CAPTURE(keepdim);
-      const Naive naive = reduce_naively(x, axes, keepdim);
-      const auto extents = naive.shape.to_vector();
-      const auto check = [&](const Tensor& got, const Values& expected) {
-        const auto result =
-            compare(doubles(got), got.shape().to_vector(), expected, extents, {1e-13});
-        CHECK_MESSAGE(result.ok, result.message);
-      };
-      check(sum(x, axes, keepdim), naive.sums);
-      check(max(x, axes, keepdim), naive.greatest);
-      Values means = naive.sums;
-      for (double& value : means) {
-        value *= static_cast<double>(naive.shape.numel()) / static_cast<double>(x.numel());
-      }
-      check(mean(x, axes, keepdim), means);
-    }
+    CHECK(sum(x).shape() == Shape{});
+    CHECK(sum(x).item() == doctest::Approx(sum(x, {0, 1, 2, 3}).item()));
+    CHECK(mean(x).item() == doctest::Approx(sum(x).item() / 120.0));
+    CHECK(max(x).item() == max(x, {0, 1, 2, 3}).item());
   }
-  CHECK(sum(x).shape() == Shape{});
-  CHECK(sum(x).item() == doctest::Approx(sum(x, {0, 1, 2, 3}).item()));
-  CHECK(mean(x).item() == doctest::Approx(sum(x).item() / 120.0));
-  CHECK(max(x).item() == max(x, {0, 1, 2, 3}).item());
 }
 
 TEST_CASE("rank 0 and empty tensors") {
-  CHECK(sum(Tensor::scalar(3.0)).item() == 3.0);
-  CHECK(mean(Tensor::scalar(3.0)).item() == 3.0);
-  CHECK(max(Tensor::scalar(3.0)).item() == 3.0);
-  const Tensor empty = Tensor::zeros({0, 3});
-  CHECK(sum(empty).item() == 0.0);
-  CHECK(std::isnan(mean(empty).item()));
-  CHECK(sum(empty, {0}).to_vector<float>() == std::vector<float>{0, 0, 0});
-  CHECK(sum(empty, {1}).shape() == Shape{0});
-  CHECK(max(empty, {1}).shape() == Shape{0});
-  CHECK(argmax(empty, 1).shape() == Shape{0});
-  CHECK_THROWS_AS(max(empty), ShapeError);
-  CHECK_THROWS_AS(max(empty, {0}), ShapeError);
-  CHECK_THROWS_AS(argmax(empty, 0), ShapeError);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    CHECK(sum(Tensor::full({}, 3.0, DType::float32, device)).item() == 3.0);
+    CHECK(mean(Tensor::full({}, 3.0, DType::float32, device)).item() == 3.0);
+    CHECK(max(Tensor::full({}, 3.0, DType::float32, device)).item() == 3.0);
+    const Tensor empty = Tensor::zeros({0, 3}, DType::float32, device);
+    CHECK(sum(empty).item() == 0.0);
+    CHECK(std::isnan(mean(empty).item()));
+    CHECK(sum(empty, {0}).to_vector<float>() == std::vector<float>{0, 0, 0});
+    CHECK(sum(empty, {1}).shape() == Shape{0});
+    CHECK(max(empty, {1}).shape() == Shape{0});
+    CHECK(argmax(empty, 1).shape() == Shape{0});
+    CHECK_THROWS_AS(max(empty), ShapeError);
+    CHECK_THROWS_AS(max(empty, {0}), ShapeError);
+    CHECK_THROWS_AS(argmax(empty, 0), ShapeError);
+  }
 }
 
 TEST_CASE("equal greatest elements share the gradient") {
-  Tensor x = Tensor::from_vector<double>({1, 3, 3, 3, 5, 2}, {2, 3});
-  x.set_requires_grad();
-  max(x, {1}).backward(Tensor::from_vector<double>({6, 7}, {2}));
-  CHECK(x.grad().to_vector<double>() == Values{0, 3, 3, 0, 7, 0});
-  // All ties count, whichever axes they lie on.
-  Tensor flat = Tensor::ones({2, 3, 2}, DType::float64).set_requires_grad();
-  max(flat, {0, 2}).backward(Tensor::full({3}, 8.0, DType::float64));
-  CHECK(flat.grad().to_vector<double>() == Values(12, 2.0));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = Tensor::from_vector<double>({1, 3, 3, 3, 5, 2}, {2, 3}, device);
+    x.set_requires_grad();
+    max(x, {1}).backward(Tensor::from_vector<double>({6, 7}, {2}, device));
+    CHECK(x.grad().to_vector<double>() == Values{0, 3, 3, 0, 7, 0});
+    // All ties count, whichever axes they lie on.
+    Tensor flat = Tensor::ones({2, 3, 2}, DType::float64, device).set_requires_grad();
+    max(flat, {0, 2}).backward(Tensor::full({3}, 8.0, DType::float64, device));
+    CHECK(flat.grad().to_vector<double>() == Values(12, 2.0));
+  }
 }
 
 TEST_CASE("NaN is the greatest and takes the gradient") {
-  Tensor x = Tensor::from_vector<double>({1, std::nan(""), 3}, {3});
-  x.set_requires_grad();
-  const Tensor y = max(x);
-  CHECK(std::isnan(y.item()));
-  y.backward();
-  CHECK(x.grad().to_vector<double>() == Values{0, 1, 0});
-  CHECK(argmax(x).item() == 1);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = Tensor::from_vector<double>({1, std::nan(""), 3}, {3}, device);
+    x.set_requires_grad();
+    const Tensor y = max(x);
+    CHECK(std::isnan(y.item()));
+    y.backward();
+    CHECK(x.grad().to_vector<double>() == Values{0, 1, 0});
+    CHECK(argmax(x).item() == 1);
+  }
 }
 
 TEST_CASE("argmax is the first greatest") {
-  const Tensor x = Tensor::from_vector<float>({1, 7, 7, 9, 2, 9}, {2, 3});
-  using Indices = std::vector<std::int64_t>;
-  CHECK(argmax(x).to_vector<std::int64_t>() == Indices{1, 0});
-  CHECK(argmax(x, 0).to_vector<std::int64_t>() == Indices{1, 0, 1});
-  CHECK(argmax(x, 0, true).shape() == Shape{1, 3});
-  CHECK(argmax(x, -2).shape() == Shape{3});
-  CHECK(!argmax(random_tensor({2, 3}, 1).set_requires_grad()).requires_grad());
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = Tensor::from_vector<float>({1, 7, 7, 9, 2, 9}, {2, 3}, device);
+    using Indices = std::vector<std::int64_t>;
+    CHECK(argmax(x).to_vector<std::int64_t>() == Indices{1, 0});
+    CHECK(argmax(x, 0).to_vector<std::int64_t>() == Indices{1, 0, 1});
+    CHECK(argmax(x, 0, true).shape() == Shape{1, 3});
+    CHECK(argmax(x, -2).shape() == Shape{3});
+    CHECK(!argmax(random_tensor({2, 3}, 1).to(device).set_requires_grad()).requires_grad());
+  }
 }
 
 TEST_CASE("sum_to undoes broadcasting") {
-  const Tensor x = random_tensor({2, 3, 4}, 1);
-  CHECK(is_same(ops::sum_to(x, x.shape()), x));
-  CHECK(compare(ops::sum_to(x, {4}), sum(x, {0, 1}), {1e-14}).ok);
-  CHECK(compare(ops::sum_to(x, {3, 1}), sum(x, {0, 2}).reshape({3, 1}), {1e-14}).ok);
-  CHECK(compare(ops::sum_to(x, {1, 3, 1}), sum(x, {0, 2}, true), {1e-14}).ok);
-  CHECK(compare(ops::sum_to(x, {}), sum(x), {1e-14}).ok);
-  CHECK(ops::sum_to(Tensor::ones({1, 3}), {3}).shape() == Shape{3});
-  CHECK(ops::sum_to(Tensor::ones({0, 3}), {1, 3}).to_vector<float>() ==
-        std::vector<float>{0, 0, 0});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = random_tensor({2, 3, 4}, 1).to(device);
+    CHECK(is_same(ops::sum_to(x, x.shape()), x));
+    CHECK(compare(ops::sum_to(x, {4}), sum(x, {0, 1}), {1e-14}).ok);
+    CHECK(compare(ops::sum_to(x, {3, 1}), sum(x, {0, 2}).reshape({3, 1}), {1e-14}).ok);
+    CHECK(compare(ops::sum_to(x, {1, 3, 1}), sum(x, {0, 2}, true), {1e-14}).ok);
+    CHECK(compare(ops::sum_to(x, {}), sum(x), {1e-14}).ok);
+    CHECK(ops::sum_to(Tensor::ones({1, 3}, DType::float32, device), {3}).shape() == Shape{3});
+    CHECK(ops::sum_to(Tensor::ones({0, 3}, DType::float32, device), {1, 3}).to_vector<float>() ==
+          std::vector<float>{0, 0, 0});
+  }
 }
 
 TEST_CASE("float32 sums are accumulated in float64") {
-  const Tensor x = Tensor::full({1000000}, 0.1);
-  CHECK(sum(x).item() == static_cast<double>(static_cast<float>(1e6 * static_cast<double>(0.1F))));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = Tensor::full({1000000}, 0.1, DType::float32, device);
+    CHECK(sum(x).item() ==
+          static_cast<double>(static_cast<float>(1e6 * static_cast<double>(0.1F))));
+  }
 }
 
 TEST_CASE("messages name the operation, the axis and the shape") {

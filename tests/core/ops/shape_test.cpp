@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 // Values, dtypes, empty tensors and messages. Gradients in general are the table's
@@ -14,6 +15,7 @@ namespace cks {
 namespace {
 
 using testing::message_of;
+using testing::test_devices;
 using Values = std::vector<double>;
 
 /// 0, 1, 2, ... in a shape.
@@ -22,91 +24,122 @@ Tensor counting(const Shape& shape, DType dtype = DType::float64) {
 }
 
 TEST_CASE("permute moves each element to its permuted index, in every dtype") {
-  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64, DType::int64,
-                            DType::int32, DType::uint8}) {
-    const Tensor x = counting({2, 3, 4, 5}, dtype);
-    const Tensor y = permute(x, {2, 0, -1, 1});
-    CHECK(y.shape() == Shape{4, 2, 5, 3});
-    CHECK(y.dtype() == dtype);
-    const Values from = testing::doubles(x);
-    const Values to = testing::doubles(y);
-    for (std::size_t a = 0; a < 2; ++a) {
-      for (std::size_t b = 0; b < 3; ++b) {
-        for (std::size_t c = 0; c < 4; ++c) {
-          for (std::size_t d = 0; d < 5; ++d) {
-            CHECK(to[((c * 2 + a) * 5 + d) * 3 + b] == from[((a * 3 + b) * 4 + c) * 5 + d]);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64, DType::int64,
+                              DType::int32, DType::uint8}) {
+      const Tensor x = counting({2, 3, 4, 5}, dtype).to(device);
+      const Tensor y = permute(x, {2, 0, -1, 1});
+      CHECK(y.shape() == Shape{4, 2, 5, 3});
+      CHECK(y.dtype() == dtype);
+      const Values from = testing::doubles(x);
+      const Values to = testing::doubles(y);
+      for (std::size_t a = 0; a < 2; ++a) {
+        for (std::size_t b = 0; b < 3; ++b) {
+          for (std::size_t c = 0; c < 4; ++c) {
+            for (std::size_t d = 0; d < 5; ++d) {
+              CHECK(to[((c * 2 + a) * 5 + d) * 3 + b] == from[((a * 3 + b) * 4 + c) * 5 + d]);
+            }
           }
         }
       }
     }
+    CHECK(permute(Tensor::full({}, 3, DType::float32, device), {}).item() == 3.0);
+    CHECK(permute(Tensor::zeros({0, 3, 2}, DType::float32, device), {2, 0, 1}).shape() ==
+          Shape{2, 0, 3});
   }
-  CHECK(permute(Tensor::scalar(3), {}).item() == 3.0);
-  CHECK(permute(Tensor::zeros({0, 3, 2}), {2, 0, 1}).shape() == Shape{2, 0, 3});
 }
 
 TEST_CASE("transpose swaps two axes, the last two by default") {
-  CHECK(transpose(counting({2, 3})).to_vector<double>() == Values{0, 3, 1, 4, 2, 5});
-  CHECK(transpose(Tensor::zeros({2, 3, 4}), 0, -1).shape() == Shape{4, 3, 2});
-  CHECK(transpose(counting({2, 3}), 1, 1).to_vector<double>() == Values{0, 1, 2, 3, 4, 5});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    CHECK(transpose(counting({2, 3}).to(device)).to_vector<double>() == Values{0, 3, 1, 4, 2, 5});
+    CHECK(transpose(Tensor::zeros({2, 3, 4}, DType::float32, device), 0, -1).shape() ==
+          Shape{4, 3, 2});
+    CHECK(transpose(counting({2, 3}).to(device), 1, 1).to_vector<double>() ==
+          Values{0, 1, 2, 3, 4, 5});
+  }
 }
 
 TEST_CASE("flatten_chw orders channels first") {
-  // Two pixels of three channels: pixel p, channel c holds 3p + c.
-  CHECK(flatten_chw(counting({1, 1, 2, 3})).to_vector<double>() == Values{0, 3, 1, 4, 2, 5});
-  CHECK(flatten_chw(Tensor::zeros({0, 4, 4, 2})).shape() == Shape{0, 32});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    // Two pixels of three channels: pixel p, channel c holds 3p + c.
+    CHECK(flatten_chw(counting({1, 1, 2, 3}).to(device)).to_vector<double>() ==
+          Values{0, 3, 1, 4, 2, 5});
+    CHECK(flatten_chw(Tensor::zeros({0, 4, 4, 2}, DType::float32, device)).shape() == Shape{0, 32});
+  }
 }
 
 TEST_CASE("upsample_nearest repeats rows and columns") {
-  const Tensor y = upsample_nearest(counting({1, 2, 2, 1}), 2);
-  CHECK(y.shape() == Shape{1, 4, 4, 1});
-  CHECK(y.to_vector<double>() == Values{0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3});
-  CHECK(upsample_nearest(counting({1, 1, 2, 2}, DType::uint8), 2).to_vector<std::uint8_t>() ==
-        std::vector<std::uint8_t>{0, 1, 0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 2, 3});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor y = upsample_nearest(counting({1, 2, 2, 1}).to(device), 2);
+    CHECK(y.shape() == Shape{1, 4, 4, 1});
+    CHECK(y.to_vector<double>() == Values{0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3});
+    CHECK(upsample_nearest(counting({1, 1, 2, 2}, DType::uint8).to(device), 2)
+              .to_vector<std::uint8_t>() ==
+          std::vector<std::uint8_t>{0, 1, 0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 2, 3});
+  }
 }
 
 TEST_CASE("concat and stack") {
-  const Tensor a = counting({2, 2});
-  const Tensor b = Tensor::from_vector<double>({10, 11}, {2, 1});
-  CHECK(concat({a, b}, 1).to_vector<double>() == Values{0, 1, 10, 2, 3, 11});
-  CHECK(concat({a, a}, 0).to_vector<double>() == Values{0, 1, 2, 3, 0, 1, 2, 3});
-  CHECK(concat({a}, -1).to_vector<double>() == Values{0, 1, 2, 3});
-  CHECK(concat({a, Tensor::zeros({2, 0}, DType::float64)}, 1).to_vector<double>() ==
-        Values{0, 1, 2, 3});
-  CHECK(stack({a, a}, 0).shape() == Shape{2, 2, 2});
-  CHECK(stack({a, a}, -1).to_vector<double>() == Values{0, 0, 1, 1, 2, 2, 3, 3});
-  CHECK(stack({Tensor::scalar(1), Tensor::scalar(2)}).to_vector<float>() ==
-        std::vector<float>{1, 2});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor a = counting({2, 2}).to(device);
+    const Tensor b = Tensor::from_vector<double>({10, 11}, {2, 1}, device);
+    CHECK(concat({a, b}, 1).to_vector<double>() == Values{0, 1, 10, 2, 3, 11});
+    CHECK(concat({a, a}, 0).to_vector<double>() == Values{0, 1, 2, 3, 0, 1, 2, 3});
+    CHECK(concat({a}, -1).to_vector<double>() == Values{0, 1, 2, 3});
+    CHECK(concat({a, Tensor::zeros({2, 0}, DType::float64, device)}, 1).to_vector<double>() ==
+          Values{0, 1, 2, 3});
+    CHECK(stack({a, a}, 0).shape() == Shape{2, 2, 2});
+    CHECK(stack({a, a}, -1).to_vector<double>() == Values{0, 0, 1, 1, 2, 2, 3, 3});
+    CHECK(stack({Tensor::full({}, 1, DType::float32, device),
+                 Tensor::full({}, 2, DType::float32, device)})
+              .to_vector<float>() == std::vector<float>{1, 2});
+  }
 }
 
 TEST_CASE("concat sends each input its part of the gradient") {
-  Tensor a = counting({2, 1}).set_requires_grad();
-  Tensor b = counting({2, 2}).set_requires_grad();
-  concat({a, b, a}, 1).backward(counting({2, 4}));
-  CHECK(a.grad().to_vector<double>() == Values{3, 11});
-  CHECK(b.grad().to_vector<double>() == Values{1, 2, 5, 6});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor a = counting({2, 1}).to(device).set_requires_grad();
+    Tensor b = counting({2, 2}).to(device).set_requires_grad();
+    concat({a, b, a}, 1).backward(counting({2, 4}).to(device));
+    CHECK(a.grad().to_vector<double>() == Values{3, 11});
+    CHECK(b.grad().to_vector<double>() == Values{1, 2, 5, 6});
+  }
 }
 
 TEST_CASE("slice of any axis, with a step") {
-  const Tensor x = counting({3, 4});
-  CHECK(slice(x, 1, 1, 3).to_vector<double>() == Values{1, 2, 5, 6, 9, 10});
-  CHECK(slice(x, 0, 0, 3, 2).to_vector<double>() == Values{0, 1, 2, 3, 8, 9, 10, 11});
-  CHECK(slice(x, -1, 1, 4, 2).to_vector<double>() == Values{1, 3, 5, 7, 9, 11});
-  CHECK(slice(x, 1, 3, 4, std::numeric_limits<std::int64_t>::max()).to_vector<double>() ==
-        Values{3, 7, 11});
-  CHECK(slice(x, 1, 4, 4).shape() == Shape{3, 0});
-  // A copy: writing to it leaves the source.
-  Tensor part = slice(x, 0, 0, 1);
-  part.fill_(-1.0);
-  CHECK(x.to_vector<double>()[0] == 0.0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = counting({3, 4}).to(device);
+    CHECK(slice(x, 1, 1, 3).to_vector<double>() == Values{1, 2, 5, 6, 9, 10});
+    CHECK(slice(x, 0, 0, 3, 2).to_vector<double>() == Values{0, 1, 2, 3, 8, 9, 10, 11});
+    CHECK(slice(x, -1, 1, 4, 2).to_vector<double>() == Values{1, 3, 5, 7, 9, 11});
+    CHECK(slice(x, 1, 3, 4, std::numeric_limits<std::int64_t>::max()).to_vector<double>() ==
+          Values{3, 7, 11});
+    CHECK(slice(x, 1, 4, 4).shape() == Shape{3, 0});
+    // A copy: writing to it leaves the source.
+    Tensor part = slice(x, 0, 0, 1);
+    part.fill_(-1.0);
+    CHECK(x.to_vector<double>()[0] == 0.0);
+  }
 }
 
 TEST_CASE("pad surrounds with a constant") {
-  CHECK(pad(counting({1, 2}), {{1, 0}, {1, 2}}, 9).to_vector<double>() ==
-        Values{9, 9, 9, 9, 9, 9, 0, 1, 9, 9});
-  CHECK(pad(counting({2}, DType::uint8), {{0, 1}}, 255).to_vector<std::uint8_t>() ==
-        std::vector<std::uint8_t>{0, 1, 255});
-  CHECK(pad(Tensor::zeros({0}, DType::float64), {{1, 1}}, 4).to_vector<double>() == Values{4, 4});
-  CHECK(pad(Tensor::scalar(3), {}).item() == 3.0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    CHECK(pad(counting({1, 2}).to(device), {{1, 0}, {1, 2}}, 9).to_vector<double>() ==
+          Values{9, 9, 9, 9, 9, 9, 0, 1, 9, 9});
+    CHECK(pad(counting({2}, DType::uint8).to(device), {{0, 1}}, 255).to_vector<std::uint8_t>() ==
+          std::vector<std::uint8_t>{0, 1, 255});
+    CHECK(pad(Tensor::zeros({0}, DType::float64, device), {{1, 1}}, 4).to_vector<double>() ==
+          Values{4, 4});
+    CHECK(pad(Tensor::full({}, 3, DType::float32, device), {}).item() == 3.0);
+  }
 }
 
 TEST_CASE("messages name the operation, what came and the shapes") {
