@@ -37,6 +37,7 @@ class DeviceBuffer {
 
   /// Sets every byte of the payload to 0xff.
   void poison() {
+    CKS_CUDA_CHECK(cudaDeviceSynchronize());
     CKS_CUDA_CHECK(cudaMemset(data(), kFill, bytes_));
     CKS_CUDA_CHECK(cudaDeviceSynchronize());
   }

@@ -89,6 +89,7 @@ std::vector<T> run_kernel(std::int64_t count, Kernel&& kernel) {
 /// Overwrites what a kernel is about to change in place.
 template <class T>
 void write_to(T* target, const std::vector<T>& values) {
+  CKS_CUDA_CHECK(cudaDeviceSynchronize());  // kernels that still read it; their stream is another
   CKS_CUDA_CHECK(
       cudaMemcpy(target, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
   CKS_CUDA_CHECK(cudaDeviceSynchronize());

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cks/core/autograd.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
@@ -13,12 +14,16 @@ namespace {
 using testing::compare;
 using testing::message_of;
 using testing::random_tensor;
+using testing::test_devices;
 
 struct Layer {
-  Tensor weight = Tensor::from_vector<double>({2, 1}, {2});
-  Tensor bias = Tensor::from_vector<double>({0, 5}, {2});
-  Tensor running_mean = Tensor::zeros({2}, DType::float64);
-  Tensor running_var = Tensor::ones({2}, DType::float64);
+  Tensor weight, bias, running_mean, running_var;
+
+  explicit Layer(Device device = {})
+      : weight(Tensor::from_vector<double>({2, 1}, {2}, device)),
+        bias(Tensor::from_vector<double>({0, 5}, {2}, device)),
+        running_mean(Tensor::zeros({2}, DType::float64, device)),
+        running_var(Tensor::ones({2}, DType::float64, device)) {}
 
   Tensor operator()(const Tensor& input, const BatchNormOptions& options = {}) {
     return batch_norm2d(input, weight, bias, running_mean, running_var, options);
@@ -29,54 +34,94 @@ struct Layer {
 const Tensor kInput = Tensor::from_vector<double>({1, 0, 3, 0, 5, 0, 7, 4}, {2, 1, 2, 2});
 
 TEST_CASE("batch_norm2d: training by hand") {
-  Layer layer;
-  const Tensor y = layer(kInput, {.eps = 1e-12});
-  const double a = std::sqrt(5.0);
-  const double b = std::sqrt(3.0);
-  const Tensor expected = Tensor::from_vector<double>(
-      {-6 / a, 5 - 1 / b, -2 / a, 5 - 1 / b, 2 / a, 5 - 1 / b, 6 / a, 5 + 3 / b}, {2, 1, 2, 2});
-  CHECK(compare(y, expected, {1e-11}).ok);
-  const Tensor mean = Tensor::from_vector<double>({0.4, 0.1}, {2});
-  const Tensor var = Tensor::from_vector<double>({0.9 + 2.0 / 3.0, 0.9 + 0.4}, {2});
-  CHECK(compare(layer.running_mean, mean, {1e-14}).ok);
-  CHECK(compare(layer.running_var, var, {1e-14}).ok);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Layer layer(device);
+    const Tensor y = layer(kInput.to(device), {.eps = 1e-12});
+    const double a = std::sqrt(5.0);
+    const double b = std::sqrt(3.0);
+    const Tensor expected = Tensor::from_vector<double>(
+        {-6 / a, 5 - 1 / b, -2 / a, 5 - 1 / b, 2 / a, 5 - 1 / b, 6 / a, 5 + 3 / b}, {2, 1, 2, 2});
+    CHECK(compare(y, expected, {1e-11}).ok);
+    const Tensor mean = Tensor::from_vector<double>({0.4, 0.1}, {2});
+    const Tensor var = Tensor::from_vector<double>({0.9 + 2.0 / 3.0, 0.9 + 0.4}, {2});
+    CHECK(compare(layer.running_mean, mean, {1e-14}).ok);
+    CHECK(compare(layer.running_var, var, {1e-14}).ok);
+  }
 }
 
 TEST_CASE("batch_norm2d: evaluation uses the running statistics and leaves them alone") {
-  Layer layer;
-  layer.running_mean.fill_(1.0);
-  layer.running_var.fill_(4.0);
-  const Tensor y = layer(kInput, {.eps = 1e-12, .training = false});
-  const Tensor expected =
-      Tensor::from_vector<double>({0, 4.5, 2, 4.5, 4, 4.5, 6, 6.5}, {2, 1, 2, 2});
-  CHECK(compare(y, expected, {1e-11}).ok);
-  CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{1, 1});
-  CHECK(layer.running_var.to_vector<double>() == std::vector<double>{4, 4});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Layer layer(device);
+    layer.running_mean.fill_(1.0);
+    layer.running_var.fill_(4.0);
+    const Tensor y = layer(kInput.to(device), {.eps = 1e-12, .training = false});
+    const Tensor expected =
+        Tensor::from_vector<double>({0, 4.5, 2, 4.5, 4, 4.5, 6, 6.5}, {2, 1, 2, 2});
+    CHECK(compare(y, expected, {1e-11}).ok);
+    CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{1, 1});
+    CHECK(layer.running_var.to_vector<double>() == std::vector<double>{4, 4});
+  }
 }
 
 TEST_CASE("batch_norm2d: the backward pass survives a later update of the running statistics") {
-  Layer layer;
-  Tensor x = kInput.clone().set_requires_grad();
-  const Tensor y = layer(x, {.training = false});
-  layer(kInput);  // as another batch in training would
-  const std::uint64_t version = layer.running_mean.version();
-  y.backward(Tensor::ones(y.shape(), DType::float64));
-  const Tensor expected = Tensor::from_vector<double>({2, 1, 2, 1, 2, 1, 2, 1}, {2, 1, 2, 2});
-  CHECK(compare(x.grad(), expected, {1e-4}).ok);
-  CHECK(layer.running_mean.version() == version);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Layer layer(device);
+    Tensor x = kInput.to(device).clone().set_requires_grad();
+    const Tensor y = layer(x, {.training = false});
+    layer(kInput.to(device));  // as another batch in training would
+    const std::uint64_t version = layer.running_mean.version();
+    y.backward(Tensor::ones(y.shape(), DType::float64, device));
+    const Tensor expected = Tensor::from_vector<double>({2, 1, 2, 1, 2, 1, 2, 1}, {2, 1, 2, 2});
+    CHECK(compare(x.grad(), expected, {1e-4}).ok);
+    CHECK(layer.running_mean.version() == version);
+  }
 }
 
 TEST_CASE("batch_norm2d: works without parameters and without statistics, for rows of features") {
-  Tensor none;
-  const Tensor y = batch_norm2d(random_tensor({50, 3}, 1), none, none, none, none);
-  double sum = 0.0;
-  double squares = 0.0;
-  for (const double value : y.to_vector<double>()) {
-    sum += value;
-    squares += value * value;
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor none;
+    const Tensor y = batch_norm2d(random_tensor({50, 3}, 1).to(device), none, none, none, none);
+    double sum = 0.0;
+    double squares = 0.0;
+    for (const double value : y.to_vector<double>()) {
+      sum += value;
+      squares += value * value;
+    }
+    CHECK(std::abs(sum) < 1e-12);
+    CHECK(squares == doctest::Approx(150.0).epsilon(1e-3));
   }
-  CHECK(std::abs(sum) < 1e-12);
-  CHECK(squares == doctest::Approx(150.0).epsilon(1e-3));
+}
+
+TEST_CASE("batch_norm2d: every device agrees with the CPU in float64") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const std::int64_t C : {1, 3, 16, 130}) {
+      const Shape shape{8, 9, 7, C};
+      const auto run = [&](DType dtype, Device where) {
+        const auto make = [&](const Shape& s, std::uint64_t seed) {
+          return random_tensor(s, seed, DType::float32).to(dtype).to(where).clone();
+        };
+        Tensor x = make(shape, 1).set_requires_grad();
+        Tensor weight = make({C}, 2).set_requires_grad();
+        Tensor bias = make({C}, 3).set_requires_grad();
+        Tensor mean = make({C}, 4);
+        Tensor var = Tensor::ones({C}, dtype, where);
+        const Tensor y = batch_norm2d(x, weight, bias, mean, var);
+        y.backward(make(shape, 5));
+        return std::vector<Tensor>{y, x.grad(), weight.grad(), bias.grad(), mean, var};
+      };
+      const auto expected = run(DType::float64, Device::cpu());
+      const auto got = run(DType::float32, device);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        const auto result = compare(got[i], expected[i], {1e-4, 1e-5});
+        CHECK_MESSAGE(result.ok, "C ", C, ", tensor ", i, ": ", result.message);
+      }
+    }
+  }
 }
 
 TEST_CASE("batch_norm2d: a refused call leaves the running statistics as they are") {

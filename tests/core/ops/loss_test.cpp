@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cks/core/ops/softmax.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
@@ -12,21 +13,26 @@ namespace {
 
 using testing::compare;
 using testing::message_of;
+using testing::test_devices;
 
 const Tensor kLogits = Tensor::from_vector<double>({1, 2, 3, 1, 1, 1}, {2, 3});
 
-Tensor labels(std::vector<std::int64_t> values) {
+Tensor labels(std::vector<std::int64_t> values, Device device = {}) {
   const auto count = static_cast<std::int64_t>(values.size());
-  return Tensor::from_vector(values, {count});
+  return Tensor::from_vector(values, {count}, device);
 }
 
 TEST_CASE("cross_entropy: PyTorch's values, smoothed or not") {
-  // torch.nn.functional.cross_entropy(logits, tensor([2, 0]), label_smoothing=s)
-  CHECK(cross_entropy(kLogits, labels({2, 0})).item() ==
-        doctest::Approx(0.7531091265562452).epsilon(1e-14));
-  CHECK(cross_entropy(kLogits, labels({2, 0}), {.label_smoothing = 0.1}).item() ==
-        doctest::Approx(0.8031091265562452).epsilon(1e-14));
-  CHECK(cross_entropy(kLogits, labels({2, 0})).rank() == 0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor logits = kLogits.to(device);
+    // torch.nn.functional.cross_entropy(logits, tensor([2, 0]), label_smoothing=s)
+    CHECK(cross_entropy(logits, labels({2, 0}, device)).item() ==
+          doctest::Approx(0.7531091265562452).epsilon(1e-14));
+    CHECK(cross_entropy(logits, labels({2, 0}, device), {.label_smoothing = 0.1}).item() ==
+          doctest::Approx(0.8031091265562452).epsilon(1e-14));
+    CHECK(cross_entropy(logits, labels({2, 0}, device)).rank() == 0);
+  }
 }
 
 TEST_CASE("cross_entropy: a label out of range is named with its index and value") {
@@ -36,6 +42,23 @@ TEST_CASE("cross_entropy: a label out of range is named with its index and value
   CHECK(message_of<Error>([] {
           cross_entropy(kLogits, labels({-1, 0}));
         }) == "cross_entropy: label 0 is -1, expected 0 to 2 (logits [2,3])");
+}
+
+TEST_CASE(
+    "cross_entropy: on a GPU a label out of range makes the loss and its row's gradient NaN") {
+  for (const Device device : test_devices()) {
+    if (device.is_cpu()) {
+      continue;
+    }
+    Tensor logits = kLogits.to(device).clone().set_requires_grad();
+    const Tensor loss = cross_entropy(logits, labels({2, 3}, device));
+    CHECK(std::isnan(loss.item()));
+    loss.backward();
+    const auto grad = logits.grad().to_vector<double>();
+    for (std::size_t i = 0; i < 6; ++i) {
+      CHECK(std::isnan(grad[i]) == (i >= 3));
+    }
+  }
 }
 
 TEST_CASE("cross_entropy, mse_loss: what does not fit is named") {
@@ -53,25 +76,33 @@ TEST_CASE("cross_entropy, mse_loss: what does not fit is named") {
 }
 
 TEST_CASE("mse_loss: the mean of the squares") {
-  const Tensor target = Tensor::from_vector<double>({1, 1, 1, 1, 1, 3}, {2, 3});
-  CHECK(mse_loss(kLogits, target).item() == doctest::Approx(9.0 / 6.0));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor logits = kLogits.to(device);
+    const Tensor target = Tensor::from_vector<double>({1, 1, 1, 1, 1, 3}, {2, 3}, device);
+    CHECK(mse_loss(logits, target).item() == doctest::Approx(9.0 / 6.0));
+  }
 }
 
 TEST_CASE("softmax: rows add up to 1, the logarithm fits") {
-  const Tensor y = softmax(kLogits);
-  const std::vector<double> values = y.to_vector<double>();
-  CHECK(values[0] + values[1] + values[2] == doctest::Approx(1.0));
-  CHECK(values[5] == doctest::Approx(1.0 / 3.0));
-  std::vector<double> logarithms;
-  for (const double value : values) {
-    logarithms.push_back(std::log(value));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor logits = kLogits.to(device);
+    const Tensor y = softmax(logits);
+    const std::vector<double> values = y.to_vector<double>();
+    CHECK(values[0] + values[1] + values[2] == doctest::Approx(1.0));
+    CHECK(values[5] == doctest::Approx(1.0 / 3.0));
+    std::vector<double> logarithms;
+    for (const double value : values) {
+      logarithms.push_back(std::log(value));
+    }
+    const Tensor expected = Tensor::from_vector(logarithms, {2, 3}, device);
+    CHECK(compare(log_softmax(logits), expected, {4e-15}).ok);
+    CHECK(message_of<ShapeError>([] {
+            softmax(Tensor::empty({3, 0}));
+          }) == "softmax: the last axis of the input is empty (input [3,0])");
+    CHECK_THROWS_AS(log_softmax(Tensor::scalar(1.0)), ShapeError);
   }
-  const Tensor expected = Tensor::from_vector(logarithms, {2, 3});
-  CHECK(compare(log_softmax(kLogits), expected, {1e-15}).ok);
-  CHECK(message_of<ShapeError>([] {
-          softmax(Tensor::empty({3, 0}));
-        }) == "softmax: the last axis of the input is empty (input [3,0])");
-  CHECK_THROWS_AS(log_softmax(Tensor::scalar(1.0)), ShapeError);
 }
 
 }  // namespace

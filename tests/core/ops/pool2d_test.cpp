@@ -2,50 +2,65 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
 namespace {
 
 using testing::message_of;
+using testing::test_devices;
 
 /// 0, 1, 2, ... as one image of one channel.
-Tensor ramp(std::int64_t H, std::int64_t W) {
-  return Tensor::arange(H * W, DType::float64).reshape(Shape{1, H, W, 1});
+Tensor ramp(std::int64_t H, std::int64_t W, Device device) {
+  return Tensor::arange(H * W, DType::float64, device).reshape(Shape{1, H, W, 1});
 }
 
 TEST_CASE("max_pool2d: the stride is the window unless given") {
-  const Tensor y = max_pool2d(ramp(4, 5));
-  CHECK(y.shape() == Shape{1, 2, 2, 1});
-  CHECK(y.to_vector<double>() == std::vector<double>{6, 8, 16, 18});
-  const Tensor z = max_pool2d(ramp(4, 5), {.window = {2, 3}, .stride = 1});
-  CHECK(z.shape() == Shape{1, 3, 3, 1});
-  CHECK(z.to_vector<double>() == std::vector<double>{7, 8, 9, 12, 13, 14, 17, 18, 19});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor y = max_pool2d(ramp(4, 5, device));
+    CHECK(y.shape() == Shape{1, 2, 2, 1});
+    CHECK(y.to_vector<double>() == std::vector<double>{6, 8, 16, 18});
+    const Tensor z = max_pool2d(ramp(4, 5, device), {.window = {2, 3}, .stride = 1});
+    CHECK(z.shape() == Shape{1, 3, 3, 1});
+    CHECK(z.to_vector<double>() == std::vector<double>{7, 8, 9, 12, 13, 14, 17, 18, 19});
+  }
 }
 
 TEST_CASE("max_pool2d: padding never wins, and the first of equals gets the gradient") {
-  Tensor x = Tensor::full({1, 2, 2, 1}, -3.0, DType::float64).set_requires_grad();
-  const Tensor y = max_pool2d(x, {.window = 3, .stride = 1, .padding = 1});
-  CHECK(y.to_vector<double>() == std::vector<double>(4, -3.0));
-  y.backward(Tensor::from_vector<double>({1, 2, 3, 4}, {1, 2, 2, 1}));
-  CHECK(x.grad().to_vector<double>() == std::vector<double>{10, 0, 0, 0});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = Tensor::full({1, 2, 2, 1}, -3.0, DType::float64, device).set_requires_grad();
+    const Tensor y = max_pool2d(x, {.window = 3, .stride = 1, .padding = 1});
+    CHECK(y.to_vector<double>() == std::vector<double>(4, -3.0));
+    y.backward(Tensor::from_vector<double>({1, 2, 3, 4}, {1, 2, 2, 1}, device));
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{10, 0, 0, 0});
+  }
 }
 
 TEST_CASE("avg_pool2d: padding counts or does not") {
-  // Values of torch.nn.functional.avg_pool2d.
-  const AvgPoolOptions counted{.window = 2, .stride = 1, .padding = {1, 0, 1, 0}};
-  CHECK(avg_pool2d(ramp(2, 2), counted).to_vector<double>() ==
-        std::vector<double>{0, 0.25, 0.5, 1.5});
-  AvgPoolOptions inside = counted;
-  inside.count_include_pad = false;
-  CHECK(avg_pool2d(ramp(2, 2), inside).to_vector<double>() == std::vector<double>{0, 0.5, 1, 1.5});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    // Values of torch.nn.functional.avg_pool2d.
+    const AvgPoolOptions counted{.window = 2, .stride = 1, .padding = {1, 0, 1, 0}};
+    CHECK(avg_pool2d(ramp(2, 2, device), counted).to_vector<double>() ==
+          std::vector<double>{0, 0.25, 0.5, 1.5});
+    AvgPoolOptions inside = counted;
+    inside.count_include_pad = false;
+    CHECK(avg_pool2d(ramp(2, 2, device), inside).to_vector<double>() ==
+          std::vector<double>{0, 0.5, 1, 1.5});
+  }
 }
 
 TEST_CASE("global_avg_pool2d: one pixel a channel") {
-  const Tensor x = Tensor::arange(12, DType::float64).reshape(Shape{1, 2, 3, 2});
-  const Tensor y = global_avg_pool2d(x);
-  CHECK(y.shape() == Shape{1, 1, 1, 2});
-  CHECK(y.to_vector<double>() == std::vector<double>{5, 6});
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = Tensor::arange(12, DType::float64, device).reshape(Shape{1, 2, 3, 2});
+    const Tensor y = global_avg_pool2d(x);
+    CHECK(y.shape() == Shape{1, 1, 1, 2});
+    CHECK(y.to_vector<double>() == std::vector<double>{5, 6});
+  }
 }
 
 TEST_CASE("pool2d: what does not fit is named") {

@@ -5,43 +5,57 @@
 #include <limits>
 
 #include "cks/core/optim/sgd.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
 namespace {
 
-Tensor parameter(std::vector<double> gradient, DType dtype = DType::float64) {
+using testing::test_devices;
+
+Tensor parameter(std::vector<double> gradient, DType dtype = DType::float64, Device device = {}) {
   const auto count = static_cast<std::int64_t>(gradient.size());
-  Tensor p = Tensor::zeros({count}, dtype).set_requires_grad();
-  p.set_grad(Tensor::from_vector(gradient, {count}).to(dtype));
+  Tensor p = Tensor::zeros({count}, dtype, device).set_requires_grad();
+  p.set_grad(Tensor::from_vector(gradient, {count}, device).to(dtype));
   return p;
 }
 
 TEST_CASE("clip_grad_norm: one norm over all gradients, missing ones skipped") {
-  const Tensor without = Tensor::zeros({3}).set_requires_grad();
-  const std::vector<Tensor> parameters{parameter({3, 0}), without, parameter({-4}, DType::float32)};
-  const ClippedNorm loose = clip_grad_norm(parameters, 10.0);
-  CHECK(loose.norm.item() == 5.0);
-  CHECK(loose.factor.item() == 1.0);
-  const ClippedNorm tight = clip_grad_norm(parameters, 1.0);
-  CHECK(tight.factor.item() == 1.0 / (5.0 + 1e-6));
-  CHECK(parameters[0].grad().to_vector<double>() == std::vector<double>{3, 0});
-  CHECK(clip_grad_norm({without}, 1.0).norm.item() == 0.0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor without = Tensor::zeros({3}, DType::float32, device).set_requires_grad();
+    const std::vector<Tensor> parameters{parameter({3, 0}, DType::float64, device), without,
+                                         parameter({-4}, DType::float32, device)};
+    const ClippedNorm loose = clip_grad_norm(parameters, 10.0);
+    CHECK(loose.norm.item() == 5.0);
+    CHECK(loose.factor.item() == 1.0);
+    const ClippedNorm tight = clip_grad_norm(parameters, 1.0);
+    CHECK(tight.factor.item() == 1.0 / (5.0 + 1e-6));
+    CHECK(parameters[0].grad().to_vector<double>() == std::vector<double>{3, 0});
+    CHECK(clip_grad_norm({without}, 1.0).norm.item() == 0.0);
+  }
 }
 
 TEST_CASE("clip_grad_norm: small float32 gradients neither vanish nor overflow") {
-  const std::vector<Tensor> tiny{parameter(std::vector<double>(4, 1e-30), DType::float32)};
-  CHECK(clip_grad_norm(tiny, 1.0).norm.item() == doctest::Approx(2e-30).epsilon(1e-6));
-  const std::vector<Tensor> huge{parameter(std::vector<double>(4, 1e30), DType::float32)};
-  CHECK(clip_grad_norm(huge, 1.0).norm.item() == doctest::Approx(2e30).epsilon(1e-6));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const std::vector<Tensor> tiny{
+        parameter(std::vector<double>(4, 1e-30), DType::float32, device)};
+    CHECK(clip_grad_norm(tiny, 1.0).norm.item() == doctest::Approx(2e-30).epsilon(1e-6));
+    const std::vector<Tensor> huge{parameter(std::vector<double>(4, 1e30), DType::float32, device)};
+    CHECK(clip_grad_norm(huge, 1.0).norm.item() == doctest::Approx(2e30).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("clip_grad_norm: the optimiser moves by at most max_norm") {
-  Tensor p = parameter({30, 40});
-  Sgd optimizer({{"p", p}}, {.learning_rate = 1.0});
-  optimizer.step(clip_grad_norm({p}, 0.5).factor);
-  CHECK(p.to_vector<double>()[0] == doctest::Approx(-0.3));
-  CHECK(p.to_vector<double>()[1] == doctest::Approx(-0.4));
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor p = parameter({30, 40}, DType::float64, device);
+    Sgd optimizer({{"p", p}}, {.learning_rate = 1.0});
+    optimizer.step(clip_grad_norm({p}, 0.5).factor);
+    CHECK(p.to_vector<double>()[0] == doctest::Approx(-0.3));
+    CHECK(p.to_vector<double>()[1] == doctest::Approx(-0.4));
+  }
 }
 
 TEST_CASE("clip_grad_norm: a bad bound is refused") {
@@ -50,13 +64,17 @@ TEST_CASE("clip_grad_norm: a bad bound is refused") {
 }
 
 TEST_CASE("all_finite_gradients: one bad number in any gradient is enough") {
-  const double infinity = std::numeric_limits<double>::infinity();
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const Tensor good = parameter({1, -2, 1e30}, DType::float32);
-  CHECK(all_finite_gradients({good, Tensor::zeros({2})}).item() == 1.0);
-  CHECK(all_finite_gradients({good, parameter({0, infinity})}).item() == 0.0);
-  CHECK(all_finite_gradients({parameter({nan}), good}).item() == 0.0);
-  CHECK(all_finite_gradients({}).item() == 1.0);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const double infinity = std::numeric_limits<double>::infinity();
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const Tensor good = parameter({1, -2, 1e30}, DType::float32, device);
+    CHECK(all_finite_gradients({good, Tensor::zeros({2}, DType::float32, device)}).item() == 1.0);
+    CHECK(all_finite_gradients({good, parameter({0, infinity}, DType::float64, device)}).item() ==
+          0.0);
+    CHECK(all_finite_gradients({parameter({nan}, DType::float64, device), good}).item() == 0.0);
+    CHECK(all_finite_gradients({}).item() == 1.0);
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "cks/core/ops/reduce.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
@@ -21,6 +22,7 @@ using testing::doubles;
 using testing::message_of;
 using testing::random_real;
 using testing::random_tensor;
+using testing::test_devices;
 
 constexpr int kSteps = 5;
 
@@ -29,20 +31,20 @@ struct Problem {
   Tensor weight;
   Tensor bias;
 
-  explicit Problem(DType dtype) {
-    weight = random_tensor({3, 4}, 1, dtype).set_requires_grad();
-    bias = random_tensor({4}, 2, dtype).set_requires_grad();
+  explicit Problem(DType dtype, Device device = {}) {
+    weight = random_tensor({3, 4}, 1, dtype).to(device).set_requires_grad();
+    bias = random_tensor({4}, 2, dtype).to(device).set_requires_grad();
   }
   NamedTensors parameters() const { return {{"weight", weight}, {"bias", bias}}; }
 
   /// Gradients of step t: random numbers; none for the bias in step 2.
   void set_gradients(int t) {
     const auto seed = static_cast<std::uint64_t>(10 * t);
-    weight.set_grad(random_tensor({3, 4}, seed, weight.dtype()));
+    weight.set_grad(random_tensor({3, 4}, seed, weight.dtype()).to(weight.device()));
     if (t == 2) {
       bias.zero_grad();
     } else {
-      bias.set_grad(random_tensor({4}, seed + 1, bias.dtype()));
+      bias.set_grad(random_tensor({4}, seed + 1, bias.dtype()).to(bias.device()));
     }
   }
 };
@@ -71,22 +73,25 @@ Tensor by_hand(const Shape& shape, std::uint64_t seed, std::uint64_t grad_offset
 /// Runs kSteps with an optimiser and compares with the formulas, in both dtypes.
 template <class MakeOptimizer, class MakeUpdate>
 void check(MakeOptimizer&& make_optimizer, MakeUpdate&& make_update) {
-  for (const DType dtype : {DType::float64, DType::float32}) {
-    Problem problem(dtype);
-    const auto optimizer = make_optimizer(problem.parameters());
-    for (int t = 1; t <= kSteps; ++t) {
-      optimizer->zero_grad();
-      problem.set_gradients(t);
-      optimizer->step();
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const DType dtype : {DType::float64, DType::float32}) {
+      Problem problem(dtype, device);
+      const auto optimizer = make_optimizer(problem.parameters());
+      for (int t = 1; t <= kSteps; ++t) {
+        optimizer->zero_grad();
+        problem.set_gradients(t);
+        optimizer->step();
+      }
+      CHECK(optimizer->step_count() == kSteps);
+      const double tolerance = dtype == DType::float64 ? 1e-14 : 5e-6;
+      const auto weight = compare(problem.weight.to(DType::float64),
+                                  by_hand({3, 4}, 1, 0, false, make_update), {tolerance});
+      CHECK_MESSAGE(weight.ok, weight.message);
+      const auto bias = compare(problem.bias.to(DType::float64),
+                                by_hand({4}, 2, 1, true, make_update), {tolerance});
+      CHECK_MESSAGE(bias.ok, bias.message);
     }
-    CHECK(optimizer->step_count() == kSteps);
-    const double tolerance = dtype == DType::float64 ? 1e-14 : 5e-6;
-    const auto weight = compare(problem.weight.to(DType::float64),
-                                by_hand({3, 4}, 1, 0, false, make_update), {tolerance});
-    CHECK_MESSAGE(weight.ok, weight.message);
-    const auto bias = compare(problem.bias.to(DType::float64),
-                              by_hand({4}, 2, 1, true, make_update), {tolerance});
-    CHECK_MESSAGE(bias.ok, bias.message);
   }
 }
 
@@ -135,75 +140,112 @@ TEST_CASE("Adam, AdamW: each parameter counts its own steps") {
 }
 
 TEST_CASE("Optimizer: groups scale the learning rate and the weight decay") {
-  Tensor a = Tensor::full({1}, 1.0, DType::float64).set_requires_grad();
-  Tensor b = Tensor::full({1}, 1.0, DType::float64).set_requires_grad();
-  const std::vector<ParameterGroup> groups{{{{"a", a}}, 0.5, 1.0}, {{{"b", b}}, 1.0, 0.0}};
-  Sgd optimizer(groups, {.learning_rate = 0.1, .weight_decay = 0.2});
-  a.set_grad(Tensor::full({1}, 3.0, DType::float64));
-  b.set_grad(Tensor::full({1}, 3.0, DType::float64));
-  optimizer.step();
-  CHECK(a.item() == doctest::Approx(1.0 - 0.05 * 3.2));
-  CHECK(b.item() == doctest::Approx(1.0 - 0.1 * 3.0));
-  CHECK(optimizer.parameters().size() == 2);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor a = Tensor::full({1}, 1.0, DType::float64, device).set_requires_grad();
+    Tensor b = Tensor::full({1}, 1.0, DType::float64, device).set_requires_grad();
+    const std::vector<ParameterGroup> groups{{{{"a", a}}, 0.5, 1.0}, {{{"b", b}}, 1.0, 0.0}};
+    Sgd optimizer(groups, {.learning_rate = 0.1, .weight_decay = 0.2});
+    a.set_grad(Tensor::full({1}, 3.0, DType::float64, device));
+    b.set_grad(Tensor::full({1}, 3.0, DType::float64, device));
+    optimizer.step();
+    CHECK(a.item() == doctest::Approx(1.0 - 0.05 * 3.2));
+    CHECK(b.item() == doctest::Approx(1.0 - 0.1 * 3.0));
+    CHECK(optimizer.parameters().size() == 2);
+  }
 }
 
 TEST_CASE("Optimizer: a factor scales the gradients on the way and leaves them alone") {
-  Tensor p = Tensor::full({1}, 1.0, DType::float64).set_requires_grad();
-  Sgd optimizer({{"p", p}}, {.learning_rate = 0.1});
-  p.set_grad(Tensor::full({1}, 4.0, DType::float64));
-  const std::uint64_t version = p.version();
-  optimizer.step(Tensor::scalar(0.25, DType::float64));
-  CHECK(p.item() == doctest::Approx(0.9));
-  CHECK(p.grad().item() == 4.0);
-  CHECK(p.version() > version);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor p = Tensor::full({1}, 1.0, DType::float64, device).set_requires_grad();
+    Sgd optimizer({{"p", p}}, {.learning_rate = 0.1});
+    p.set_grad(Tensor::full({1}, 4.0, DType::float64, device));
+    const std::uint64_t version = p.version();
+    optimizer.step(Tensor::scalar(0.25, DType::float64, device));
+    CHECK(p.item() == doctest::Approx(0.9));
+    CHECK(p.grad().item() == 4.0);
+    CHECK(p.version() > version);
+  }
 }
 
 TEST_CASE("Optimizer: the learning rate is read from its tensor at each step") {
-  Tensor p = Tensor::full({1}, 1.0, DType::float64).set_requires_grad();
-  Sgd optimizer({{"p", p}}, {.learning_rate = 0.1});
-  CapturedStep step([&] {
-    optimizer.zero_grad();
-    sum(p * 2.0).backward();
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor p = Tensor::full({1}, 1.0, DType::float64, device).set_requires_grad();
+    Sgd optimizer({{"p", p}}, {.learning_rate = 0.1});
+    CapturedStep step([&] {
+      optimizer.zero_grad();
+      sum(p * 2.0).backward();
+      optimizer.step();
+    });
+    step.run();
+    CHECK(p.item() == doctest::Approx(0.8));
+    optimizer.set_learning_rate(0.2);
+    step.run();
+    CHECK(p.item() == doctest::Approx(0.4));
+    CHECK(optimizer.learning_rate() == 0.2);
+    CHECK(optimizer.initial_learning_rate() == 0.1);
+    CHECK(optimizer.step_count() == 2);
+    CHECK_THROWS_AS(optimizer.set_learning_rate(-1.0), Error);
+    CHECK_THROWS_AS(optimizer.set_learning_rate(std::numeric_limits<double>::quiet_NaN()), Error);
+  }
+}
+
+TEST_CASE("Optimizer: more parameters than one launch takes, of both dtypes") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    NamedTensors parameters;
+    for (std::int64_t i = 0; i < 60; ++i) {
+      const DType dtype = i % 7 == 0 ? DType::float64 : DType::float32;
+      const Tensor p = Tensor::full({i % 11 + 1}, 2.0, dtype, device).set_requires_grad();
+      parameters.emplace_back("p" + std::to_string(i), p);
+      if (i % 5 != 0) {  // the others have no gradient and stay
+        parameters.back().second.set_grad(Tensor::full({i % 11 + 1}, 4.0, dtype, device));
+      }
+    }
+    Adam optimizer(parameters, {.learning_rate = 0.5});
     optimizer.step();
-  });
-  step.run();
-  CHECK(p.item() == doctest::Approx(0.8));
-  optimizer.set_learning_rate(0.2);
-  step.run();
-  CHECK(p.item() == doctest::Approx(0.4));
-  CHECK(optimizer.learning_rate() == 0.2);
-  CHECK(optimizer.initial_learning_rate() == 0.1);
-  CHECK(optimizer.step_count() == 2);
-  CHECK_THROWS_AS(optimizer.set_learning_rate(-1.0), Error);
-  CHECK_THROWS_AS(optimizer.set_learning_rate(std::numeric_limits<double>::quiet_NaN()), Error);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      for (const double value : doubles(parameters[i].second)) {
+        CHECK(value == doctest::Approx(i % 5 != 0 ? 1.5 : 2.0).epsilon(1e-6));
+      }
+      const Tensor step = optimizer.state()[2 + 2 * parameters.size() + i].second;
+      CHECK(step.item() == (i % 5 != 0 ? 1.0 : 0.0));
+    }
+    CHECK(optimizer.step_count() == 1);
+  }
 }
 
 TEST_CASE("Optimizer: state goes out and in, and the run continues bit for bit") {
-  const auto steps = [](Problem& problem, Optimizer& optimizer, int from, int to) {
-    for (int t = from; t <= to; ++t) {
-      problem.set_gradients(t);
-      optimizer.step();
-    }
-  };
-  Problem whole(DType::float32);
-  Adam uninterrupted(whole.parameters());
-  steps(whole, uninterrupted, 1, 2);
-  NamedTensors saved = uninterrupted.state();
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto steps = [](Problem& problem, Optimizer& optimizer, int from, int to) {
+      for (int t = from; t <= to; ++t) {
+        problem.set_gradients(t);
+        optimizer.step();
+      }
+    };
+    Problem whole(DType::float32, device);
+    Adam uninterrupted(whole.parameters());
+    steps(whole, uninterrupted, 1, 2);
+    NamedTensors saved = uninterrupted.state();
 
-  Problem resumed(DType::float32);
-  resumed.weight.set_data(whole.weight.clone());
-  resumed.bias.set_data(whole.bias.clone());
-  Adam other(resumed.parameters(), {.learning_rate = 0.5});
-  std::swap(saved.front(), saved.back());  // the order does not matter
-  other.load_state(saved);
-  CHECK(other.learning_rate() == 1e-3);
-  CHECK(other.step_count() == 2);
+    Problem resumed(DType::float32, device);
+    resumed.weight.set_data(whole.weight.clone());
+    resumed.bias.set_data(whole.bias.clone());
+    Adam other(resumed.parameters(), {.learning_rate = 0.5});
+    std::swap(saved.front(), saved.back());  // the order does not matter
+    other.load_state(saved);
+    CHECK(other.learning_rate() == 1e-3);
+    CHECK(other.step_count() == 2);
 
-  steps(whole, uninterrupted, 3, kSteps);
-  steps(resumed, other, 3, kSteps);
-  CHECK(resumed.weight.to_vector<float>() == whole.weight.to_vector<float>());
-  CHECK(resumed.bias.to_vector<float>() == whole.bias.to_vector<float>());
-  CHECK(doubles(saved[2].second) != doubles(uninterrupted.state()[2].second));  // copies
+    steps(whole, uninterrupted, 3, kSteps);
+    steps(resumed, other, 3, kSteps);
+    CHECK(resumed.weight.to_vector<float>() == whole.weight.to_vector<float>());
+    CHECK(resumed.bias.to_vector<float>() == whole.bias.to_vector<float>());
+    CHECK(doubles(saved[2].second) != doubles(uninterrupted.state()[2].second));  // copies
+  }
 }
 
 TEST_CASE("Optimizer: a state that does not fit changes nothing and is listed whole") {
