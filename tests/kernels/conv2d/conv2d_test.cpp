@@ -20,6 +20,12 @@ using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is 
 
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 struct Statistics {
   std::int64_t problems = 0;
   std::int64_t runs = 0;
@@ -155,7 +161,11 @@ void check_list(Conv2dPass pass) {
     Failures failures;
     std::uint64_t seed = 0;
     for (const ListedProblem& listed : conv2d_problems()) {
-      check_problem(listed, pass, seed++, failures, statistics);
+      // Sanitizers slow this down tenfold: there every eighth problem stands for the others.
+      if (!kSanitized || seed % 8 == 0) {
+        check_problem(listed, pass, seed, failures, statistics);
+      }
+      ++seed;
     }
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -1,0 +1,227 @@
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <sstream>
+
+#include "cks/kernels/conv2d/conv2d.h"
+#include "tests/kernels/conv2d/conv2d_harness.h"
+#include "tests/support/device_buffer.h"
+
+// The CUDA kernels on the whole problem list: every pass, every plan that takes the problem,
+// against the CPU's float64 reference, in poisoned device memory between guard bands.
+
+using cks::DType;
+using cks::kernels::Conv2dAlgorithm;
+using cks::kernels::Conv2dPass;
+using cks::kernels::Conv2dPlan;
+using cks::kernels::Conv2dProblem;
+using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
+
+namespace {
+
+constexpr cks::kernels::DeviceDescription kGpu{
+    .is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+
+/// Where the pixels of a tensor lie: `channels` values every `pitch` elements.
+struct Layout {
+  std::int64_t pixels, channels, pitch;
+  std::int64_t elements() const { return pixels * pitch; }
+};
+
+Layout x_layout(const Conv2dProblem& p) { return {p.N * p.IH * p.IW, p.IC, p.x_pitch}; }
+Layout y_layout(const Conv2dProblem& p) { return {p.N * p.OH * p.OW, p.OC, p.y_pitch}; }
+Layout w_layout(const Conv2dProblem& p) {
+  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
+  return {1, size, size};
+}
+Layout result_layout(Conv2dPass pass, const Conv2dProblem& p) {
+  return pass == Conv2dPass::forward         ? y_layout(p)
+         : pass == Conv2dPass::backward_data ? x_layout(p)
+                                             : w_layout(p);
+}
+
+/// One tensor on the device, its pixels pitched, the gaps NaN.
+template <class T>
+class DeviceImage {
+ public:
+  DeviceImage(const Layout& layout, std::size_t offset)
+      : layout_(layout), buffer_(static_cast<std::size_t>(layout.elements()) * sizeof(T), offset) {}
+
+  void upload(const std::vector<double>& dense) {
+    std::vector<T> host(static_cast<std::size_t>(layout_.elements()));
+    std::memset(host.data(), 0xff, host.size() * sizeof(T));
+    for (std::int64_t i = 0; i < layout_.pixels * layout_.channels; ++i) {
+      host[index(i)] = static_cast<T>(dense[static_cast<std::size_t>(i)]);
+    }
+    buffer_.upload(host.data());
+  }
+  std::vector<unsigned char> bytes() const {
+    std::vector<unsigned char> raw(buffer_.bytes());
+    buffer_.download(raw.data());
+    return raw;
+  }
+  std::vector<double> dense() const {
+    const std::vector<unsigned char> raw = bytes();
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < layout_.pixels * layout_.channels; ++i) {
+      T value{};
+      std::memcpy(&value, raw.data() + index(i) * sizeof(T), sizeof(T));
+      values.push_back(static_cast<double>(value));
+    }
+    return values;
+  }
+  void* data() { return buffer_.data(); }
+  void poison() { buffer_.poison(); }
+  bool intact() const { return buffer_.intact(); }
+
+ private:
+  std::size_t index(std::int64_t i) const {
+    return static_cast<std::size_t>(i / layout_.channels * layout_.pitch + i % layout_.channels);
+  }
+  Layout layout_;
+  DeviceBuffer buffer_;
+};
+
+/// The operands of one pass on the device, and its result.
+template <class T>
+struct DeviceCase {
+  Conv2dPass pass;
+  const Conv2dProblem& problem;
+  DeviceImage<T> first, second, bias, result;
+
+  DeviceCase(Conv2dPass which, const Conv2dProblem& p, const Conv2dValues& values,
+             std::size_t offset)
+      : pass(which),
+        problem(p),
+        first(which == Conv2dPass::backward_data ? y_layout(p) : x_layout(p), offset),
+        second(which == Conv2dPass::backward_filter ? y_layout(p) : w_layout(p), offset),
+        bias({1, bias_size(), bias_size()}, offset),
+        result(result_layout(which, p), offset) {
+    first.upload(which == Conv2dPass::backward_data ? values.y : values.x);
+    second.upload(which == Conv2dPass::backward_filter ? values.y : values.w);
+    bias.upload(which == Conv2dPass::backward_data ? values.x_bias : values.y_bias);
+  }
+  std::int64_t bias_size() const {
+    return pass == Conv2dPass::backward_data ? problem.IC : problem.OC;
+  }
+
+  std::int64_t run(const Conv2dPlan& plan) {
+    namespace cuda = cks::kernels::cuda;
+    result.poison();
+    DeviceBuffer workspace(plan.workspace_bytes);
+    std::int64_t executed = 0;
+    if (pass == Conv2dPass::forward) {
+      executed = cuda::conv2d_forward(problem, plan, first.data(), second.data(), bias.data(),
+                                      result.data(), workspace.data());
+    } else if (pass == Conv2dPass::backward_data) {
+      executed = cuda::conv2d_backward_data(problem, plan, first.data(), second.data(), bias.data(),
+                                            result.data(), workspace.data());
+    } else {
+      executed = cuda::conv2d_backward_filter(problem, plan, first.data(), second.data(),
+                                              result.data(), workspace.data());
+    }
+    REQUIRE(workspace.intact());
+    return executed;
+  }
+};
+
+struct Statistics {
+  std::int64_t runs = 0;
+  double largest_error = 0.0;  // in error units
+  std::string largest_at;
+};
+
+template <class T>
+void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t seed, Fill fill,
+                 Failures& failures, Statistics& statistics) {
+  const Conv2dProblem p = listed.at(cks::dtype_of<T>());
+  const Conv2dValues values = make_values(p, fill, seed);
+  Conv2dMemory reference(pass, listed.at(DType::float64), values,
+                         pass != Conv2dPass::backward_filter);
+  reference.run_reference();
+  const std::vector<double> expected = reference.result();
+  const Extents shape = result_shape(pass, p);
+  const std::int64_t counted = counted_multiply_adds(p);
+  DeviceCase<T> on_device(pass, p, values, listed.odd_bases ? sizeof(T) : 0);
+  for (const Conv2dPlan& plan : possible_plans(pass, p, kGpu)) {
+    const std::string where = listed.name + ", " + plan.to_string();
+    const std::int64_t executed = on_device.run(plan);
+    ++statistics.runs;
+    if (plan.granule == 1 ? executed != counted : executed < counted) {
+      failures.add(where,
+                   "executed " + std::to_string(executed) + ", V is " + std::to_string(counted));
+    }
+    if (!on_device.result.intact()) {
+      failures.add(where, "wrote into a guard band");
+    }
+    const std::vector<double> got = on_device.result.dense();
+    if (fill == Fill::small_integers) {
+      if (const Comparison same = compare(got, shape, expected, shape); !same) {
+        failures.add(where, "integers: " + same.message);
+      }
+      continue;
+    }
+    const double unit = error_unit(pass, p);
+    const Comparison close = compare(got, shape, expected, shape, {.absolute = kErrorUnits * unit});
+    if (!close) {
+      failures.add(where, close.message);
+    }
+    double largest = 0.0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      largest = std::max(largest, std::abs(got[i] - expected[i]));
+    }
+    if (unit > 0 && largest / unit > statistics.largest_error) {
+      statistics.largest_error = largest / unit;
+      statistics.largest_at = where;
+    }
+    if (seed % 16 == 0) {  // the same bits, run after run
+      const std::vector<unsigned char> once = on_device.result.bytes();
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        on_device.run(plan);
+        if (on_device.result.bytes() != once) {
+          failures.add(where, "run " + std::to_string(repeat) + " gave other bits");
+          break;
+        }
+      }
+    }
+  }
+}
+
+void check_list(Conv2dPass pass) {
+  Statistics statistics;
+  {
+    Failures failures;
+    std::uint64_t seed = 0;
+    for (const ListedProblem& listed : conv2d_problems()) {
+      try {
+        check_plans<float>(listed, pass, seed, Fill::small_integers, failures, statistics);
+        check_plans<float>(listed, pass, seed, Fill::reals, failures, statistics);
+        if (seed % 4 == 0) {
+          check_plans<double>(listed, pass, seed, Fill::reals, failures, statistics);
+        }
+      } catch (const std::exception& error) {
+        failures.add(listed.name, std::string("threw: ") + error.what());
+      }
+      ++seed;
+    }
+  }
+  std::ostringstream text;
+  text << name_of(pass) << ": " << statistics.runs << " runs, largest error "
+       << statistics.largest_error << " (bound " << kErrorUnits << ") eps*sqrt(L)*max|a|*max|b| at "
+       << statistics.largest_at;
+  MESSAGE(text.str());
+}
+
+}  // namespace
+
+TEST_CASE("cuda conv2d forward: every plan on the whole problem list") {
+  check_list(Conv2dPass::forward);
+}
+
+TEST_CASE("cuda conv2d backward_data: every plan on the whole problem list") {
+  check_list(Conv2dPass::backward_data);
+}
+
+TEST_CASE("cuda conv2d backward_filter: every plan on the whole problem list") {
+  check_list(Conv2dPass::backward_filter);
+}
