@@ -46,7 +46,8 @@ void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, co
 
 }  // namespace cpu
 
-/// As cpu::, on device memory, queued on current_stream().
+/// As cpu::, on device memory, queued on current_stream(). The order of sums depends on the problem
+/// and on whether x and dy are 16-byte aligned; row_sums.cuh says how they accumulate.
 namespace cuda {
 
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem);

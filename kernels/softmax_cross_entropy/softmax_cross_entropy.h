@@ -42,7 +42,8 @@ void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothin
 
 }  // namespace cpu
 
-/// As cpu::, on device memory, queued on current_stream().
+/// As cpu::, on device memory, queued on current_stream(). Nobody on the host can read the labels
+/// of a recorded step: one outside [0, C) is not followed, it makes the loss and its row of dX NaN.
 namespace cuda {
 
 void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
