@@ -88,6 +88,7 @@ CapturedStep::CapturedStep(std::function<void()> body, Device device)
 CapturedStep::~CapturedStep() = default;
 
 void CapturedStep::reset() {
+  capture::forbid("CapturedStep::reset");
   recording_.reset();  // its memory is free before the next recording begins
   recording_ = std::make_unique<Recording>(device_);
 }

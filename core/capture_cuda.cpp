@@ -33,7 +33,7 @@ class CudaStepGraph : public StepGraph {
 
   void run_eagerly(const std::function<void()>& body) override {
     ops::select_cuda(device_);
-    home_ = Stream::current(device_).handle();
+    home_ = current_stream();
     pool_ = allocator_.open_pool(home_);
     try {
       const PoolScope scope(allocator_, pool_);
@@ -50,7 +50,7 @@ class CudaStepGraph : public StepGraph {
     cudaGraphExec_t made = nullptr;
     CKS_CUDA_CHECK(cudaGraphInstantiate(&made, graph.get(), 0));
     GraphExec executable(made);
-    if (Stream::current(device_).handle() != home_) {
+    if (current_stream() != home_) {
       // The pool's memory has been used on another stream so far.
       CKS_CUDA_CHECK(cudaDeviceSynchronize());
     }
@@ -68,11 +68,12 @@ class CudaStepGraph : public StepGraph {
   void launch() override {
     ops::select_cuda(device_);
     // CUDA itself lets a launch wait for the one before, on whatever stream that was.
-    CKS_CUDA_CHECK(cudaGraphLaunch(executable_.get(),
-                                   static_cast<cudaStream_t>(Stream::current(device_).handle())));
+    CKS_CUDA_CHECK(cudaGraphLaunch(executable_.get(), static_cast<cudaStream_t>(current_stream())));
   }
 
  private:
+  void* current_stream() const { return kernels::cuda::current_stream(device_.index); }
+
   /// On a stream of its own, so that what other threads queue meanwhile is not recorded.
   Graph capture(const std::function<void()>& body) {
     ops::select_cuda(device_);

@@ -63,7 +63,7 @@ const void* data_or_null(const Tensor& tensor) {
 
 std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device device) {
   const std::size_t bytes = CKS_KERNEL(device, batch_norm_workspace_bytes(problem));
-  return Storage::allocate(bytes, device);
+  return ops::make_workspace(kName, bytes, device);
 }
 
 struct BatchNorm2dBackward : Node {

@@ -102,4 +102,12 @@ Tensor make_output(const char* operation, const Shape& shape, DType dtype, Devic
   }
 }
 
+std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes, Device device) {
+  try {
+    return Storage::allocate(bytes, device);
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(std::string(operation) + ": " + error.what() + ", for workspace");
+  }
+}
+
 }  // namespace cks::ops

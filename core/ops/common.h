@@ -49,5 +49,8 @@ void require_shape(const char* operation, const Argument& argument, const Shape&
 
 /// A fresh result of an operation; a captured step checks that its shapes never change.
 Tensor make_output(const char* operation, const Shape& shape, DType dtype, Device device);
+/// Scratch memory of an operation's kernel, for as long as the handle lives: on a CUDA device it
+/// may go when the kernel is queued.
+std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes, Device device);
 
 }  // namespace cks::ops

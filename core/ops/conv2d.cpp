@@ -5,6 +5,7 @@
 
 #include "cks/core/conv_plan.h"
 #include "cks/core/conv_report.h"
+#include "cks/core/cuda.h"
 #include "cks/core/module_path.h"
 #include "cks/core/ops/common.h"
 #include "cks/kernels/conv2d/conv2d.h"
@@ -133,20 +134,29 @@ struct Operands {
 /// Runs one pass of a problem. `launch(problem, plan, workspace)` calls the kernel and returns the
 /// multiply-adds that it executed.
 template <class Launch>
-void run_pass(Conv2dPass pass, Conv2dProblem problem, const Operands& operands, Launch&& launch) {
+void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem,
+              const Operands& operands, Launch&& launch) {
   problem.x_align = alignment_of(operands.x.data());
   problem.w_align = alignment_of(operands.w.data());
   problem.y_align = alignment_of(operands.y.data());
   const Device device = operands.w.device();
   const Conv2dPlan plan = choose_conv_plan(pass, problem, device);
-  const auto workspace = Storage::allocate(plan.workspace_bytes, device);
+  const auto workspace = ops::make_workspace(operation, plan.workspace_bytes, device);
   void* scratch = workspace->data();
   if (!convolutions_are_recorded()) {
     launch(problem, plan, scratch);
     return;
   }
+  // A CUDA device works on its own; while a step is being recorded it does not work at all.
+  const bool timed = device.is_cpu() || !capture::active();
+  if (timed) {
+    synchronize(device);
+  }
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t executed = launch(problem, plan, scratch);
+  if (timed) {
+    synchronize(device);
+  }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   report_convolution({.module_path = current_module_path(),
                       .pass = pass,
@@ -156,7 +166,7 @@ void run_pass(Conv2dPass pass, Conv2dProblem problem, const Operands& operands, 
                       .executed = executed,
                       .exact = kernels::exact_multiply_adds(problem),
                       .plain = kernels::plain_multiply_adds(pass, problem),
-                      .seconds = elapsed.count()});
+                      .seconds = timed ? elapsed.count() : 0.0});
 }
 
 const void* data_or_null(const Tensor& tensor) {
@@ -166,7 +176,7 @@ const void* data_or_null(const Tensor& tensor) {
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
-  run_pass(Conv2dPass::forward, p, {x, w, y},
+  run_pass(operation, Conv2dPass::forward, p, {x, w, y},
            [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
              return CKS_KERNEL(x.device(), conv2d_forward(problem, plan, x.data(), w.data(),
                                                           data_or_null(bias), y.data(), workspace));
@@ -177,7 +187,7 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const Tensor& bias) {
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
-  run_pass(Conv2dPass::backward_data, p, {dx, w, dy},
+  run_pass(operation, Conv2dPass::backward_data, p, {dx, w, dy},
            [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
              return CKS_KERNEL(dy.device(),
                                conv2d_backward_data(problem, plan, dy.data(), w.data(),
@@ -189,7 +199,7 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
 Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const Tensor& x,
                            const Tensor& dy) {
   Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, x.dtype(), x.device());
-  run_pass(Conv2dPass::backward_filter, p, {x, dw, dy},
+  run_pass(operation, Conv2dPass::backward_filter, p, {x, dw, dy},
            [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
              return CKS_KERNEL(x.device(), conv2d_backward_filter(problem, plan, x.data(),
                                                                   dy.data(), dw.data(), workspace));
@@ -206,7 +216,7 @@ Tensor sum_pixels(const char* operation, const Tensor& grad_output) {
                                        .dtype = grad_output.dtype()};
   Tensor sum = ops::make_output(operation, {channels}, grad_output.dtype(), grad_output.device());
   const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
-  const auto workspace = Storage::allocate(bytes, grad_output.device());
+  const auto workspace = ops::make_workspace(operation, bytes, grad_output.device());
   CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
                                           sum.data(), workspace->data()));
   return sum;

@@ -70,7 +70,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
   const SoftmaxProblem problem{logits.size(0), logits.size(1), logits.dtype()};
   Tensor log_probabilities = ops::make_output(kName, logits.shape(), logits.dtype(), device);
   Tensor loss = ops::make_output(kName, {}, logits.dtype(), device);
-  const auto workspace = Storage::allocate(kernels::cross_entropy_workspace_bytes(problem), device);
+  const auto workspace =
+      ops::make_workspace(kName, kernels::cross_entropy_workspace_bytes(problem), device);
   CKS_KERNEL(device, log_softmax_forward(problem, logits.data(), log_probabilities.data()));
   CKS_KERNEL(device,
              cross_entropy_forward(problem, options.label_smoothing, log_probabilities.data(),

@@ -22,7 +22,7 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
                             .dtype = a.dtype()};
   Tensor result = ops::make_output(operation, {problem.M, problem.N}, a.dtype(), a.device());
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
-  const auto workspace = Storage::allocate(bytes, a.device());
+  const auto workspace = ops::make_workspace(operation, bytes, a.device());
   CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), bias.defined() ? bias.data() : nullptr,
                               result.data(), workspace->data()));
   return result;
@@ -36,7 +36,7 @@ Tensor sum_rows(const char* operation, const Tensor& grad_output) {
                                        .dtype = grad_output.dtype()};
   Tensor sum = ops::make_output(operation, {problem.inner}, problem.dtype, grad_output.device());
   const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
-  const auto workspace = Storage::allocate(bytes, grad_output.device());
+  const auto workspace = ops::make_workspace(operation, bytes, grad_output.device());
   CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
                                           sum.data(), workspace->data()));
   return sum;

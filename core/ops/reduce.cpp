@@ -97,7 +97,7 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
     Tensor next = is_last ? ops::make_output(name, result_shape, input.dtype(), input.device())
                           : Tensor::empty({before, inner}, input.dtype(), input.device());
     const std::size_t bytes = CKS_KERNEL(input.device(), reduce_workspace_bytes(problem));
-    const auto workspace = Storage::allocate(bytes, input.device());
+    const auto workspace = ops::make_workspace(name, bytes, input.device());
     CKS_KERNEL(input.device(), reduce(op, problem, is_last ? scale : 1.0, current.data(),
                                       next.data(), workspace->data()));
     current = next;

@@ -18,6 +18,9 @@ struct Gradients {
 
 Gradients gradients_of(const char* operation, const std::vector<Tensor>& parameters) {
   Gradients all;
+  if (!parameters.empty() && parameters.front().defined()) {
+    all.device = parameters.front().device();
+  }
   for (const Tensor& parameter : parameters) {
     ops::require_defined(operation, {{"parameter", parameter}});
     const Tensor grad = parameter.grad();
@@ -52,7 +55,7 @@ ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_nor
     bytes =
         std::max(bytes, CKS_KERNEL(gradients.device, sum_of_squares_workspace_bytes(grad.numel())));
   }
-  const auto workspace = Storage::allocate(bytes, gradients.device);
+  const auto workspace = ops::make_workspace(operation, bytes, gradients.device);
   auto* square = squares.data_as<double>();
   for (const Tensor& grad : gradients.tensors) {
     CKS_KERNEL(gradients.device, sum_of_squares(grad.dtype(), grad.numel(), grad.data(), square++,
