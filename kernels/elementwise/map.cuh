@@ -12,17 +12,42 @@ namespace cks::kernels::cuda {
 
 constexpr int kMapThreads = 256;
 
-/// A BroadcastProblem in device code. 32-bit indices serve results below 2^31 elements; flat
-/// problems, where nothing is divided, take 64-bit ones.
-template <class Index, int Operands>
-struct MapWalk {
+/// Which operands run along the last axis; the others repeat there.
+template <int Operands>
+struct MapRuns {
+  bool runs[Operands + 1] = {};
+
+  explicit MapRuns(const BroadcastProblem& problem) {
+    for (int k = 0; k < Operands; ++k) {
+      runs[k] = problem.rank > 0 && problem.strides[k][problem.rank - 1] == 1;
+    }
+  }
+};
+
+/// A problem of one axis or none in device code: nothing is divided.
+template <int Operands>
+struct FlatWalk : MapRuns<Operands> {
+  using Index = std::int64_t;
+  using MapRuns<Operands>::MapRuns;
+
+  __device__ __forceinline__ void locate(Index at, Index (&offsets)[Operands + 1]) const {
+#pragma unroll
+    for (int k = 0; k < Operands; ++k) {
+      offsets[k] = this->runs[k] ? at : 0;
+    }
+  }
+};
+
+/// A problem of several axes; 32-bit indices serve results below 2^31 elements.
+template <class IndexType, int Operands>
+struct AxesWalk : MapRuns<Operands> {
+  using Index = IndexType;
   int rank = 0;
-  bool runs[Operands + 1] = {};  // along the last axis; else the operand repeats there
   Divider<Index> extents[BroadcastProblem::kMaxRank];
   Index strides[Operands + 1][BroadcastProblem::kMaxRank] = {};
 
-  MapWalk() = default;
-  explicit MapWalk(const BroadcastProblem& problem) : rank(problem.rank) {
+  explicit AxesWalk(const BroadcastProblem& problem)
+      : MapRuns<Operands>(problem), rank(problem.rank) {
     for (int axis = 0; axis < rank; ++axis) {
       // The first axis takes what is left over by the others: nothing divides by its extent.
       extents[axis] = Divider<Index>(axis == 0 ? 1 : problem.extents[axis]);
@@ -30,8 +55,25 @@ struct MapWalk {
         strides[k][axis] = static_cast<Index>(problem.strides[k][axis]);
       }
     }
+  }
+
+  __device__ __forceinline__ void locate(Index at, Index (&offsets)[Operands + 1]) const {
+#pragma unroll
     for (int k = 0; k < Operands; ++k) {
-      runs[k] = rank > 0 && problem.strides[k][rank - 1] == 1;
+      offsets[k] = 0;
+    }
+    for (int axis = rank - 1; axis > 0; --axis) {
+      const Index row = extents[axis].divide(at);
+      const Index index = at - row * extents[axis].divisor;
+#pragma unroll
+      for (int k = 0; k < Operands; ++k) {
+        offsets[k] += index * strides[k][axis];
+      }
+      at = row;
+    }
+#pragma unroll
+    for (int k = 0; k < Operands; ++k) {
+      offsets[k] += at * strides[k][0];
     }
   }
 };
@@ -66,23 +108,11 @@ __device__ __forceinline__ void load_operands(Packs<V, First, Rest...>& packs, c
 }
 
 /// Operands of result elements [at, at + V).
-template <int V, class Index, int Operands, class... X>
-__device__ __forceinline__ void load_at(Packs<V, X...>& packs, const MapWalk<Index, Operands>& walk,
-                                        Index at, const X*... x) {
-  Index offsets[Operands + 1] = {};
-  for (int axis = walk.rank - 1; axis > 0; --axis) {
-    const Index row = walk.extents[axis].divide(at);
-    const Index index = at - row * walk.extents[axis].divisor;
-#pragma unroll
-    for (int k = 0; k < Operands; ++k) {
-      offsets[k] += index * walk.strides[k][axis];
-    }
-    at = row;
-  }
-#pragma unroll
-  for (int k = 0; k < Operands; ++k) {
-    offsets[k] += at * walk.strides[k][0];
-  }
+template <int V, class Walk, class... X>
+__device__ __forceinline__ void load_at(Packs<V, X...>& packs, const Walk& walk, std::int64_t at,
+                                        const X*... x) {
+  typename Walk::Index offsets[sizeof...(X) + 1];
+  walk.locate(static_cast<typename Walk::Index>(at), offsets);
   load_operands<0>(packs, walk, offsets, x...);
 }
 
@@ -100,10 +130,9 @@ __device__ __forceinline__ auto call_lane(const F& function, const Packs<V, Firs
 
 /// A block takes Steps packs of every thread at a time and loads all of them before it stores one:
 /// results may be inputs, so the compiler could not move the loads by itself.
-template <int V, int Steps, class Index, class F, class Y, class... X>
+template <int V, int Steps, class Walk, class F, class Y, class... X>
 __global__ void __launch_bounds__(kMapThreads)
-    map_kernel(F function, MapWalk<Index, sizeof...(X)> walk, std::int64_t count, Y* y,
-               const X*... x) {
+    map_kernel(F function, Walk walk, std::int64_t count, Y* y, const X*... x) {
   const std::int64_t packs = count / V;
   const std::int64_t tile = kMapThreads * Steps;
   for (std::int64_t base = blockIdx.x * tile + threadIdx.x; base < packs;
@@ -113,7 +142,7 @@ __global__ void __launch_bounds__(kMapThreads)
     for (int step = 0; step < Steps; ++step) {
       const std::int64_t at = base + step * kMapThreads;
       if (at < packs) {
-        load_at(in[step], walk, static_cast<Index>(at * V), x...);
+        load_at(in[step], walk, at * V, x...);
       }
     }
 #pragma unroll
@@ -133,7 +162,7 @@ __global__ void __launch_bounds__(kMapThreads)
   const std::int64_t last = packs * V + threadIdx.x;
   if (V > 1 && blockIdx.x == 0 && last < count) {
     Packs<1, X...> in;
-    load_at(in, walk, static_cast<Index>(last), x...);
+    load_at(in, walk, last, x...);
     y[last] = call_lane(function, in, 0);
   }
 }
@@ -142,13 +171,13 @@ __global__ void __launch_bounds__(kMapThreads)
 template <class... T>
 constexpr int kMapLanes = 16 / static_cast<int>(std::max({sizeof(T)...}));
 
-template <int V, class Index, class F, class Y, class... X>
+template <int V, class Walk, class F, class Y, class... X>
 void launch_map(const char* operation, const F& function, const BroadcastProblem& problem, Y* y,
                 const X*... x) {
   constexpr int kSteps = V == 1 ? 4 : 2;
-  launch(operation, map_kernel<V, kSteps, Index, F, Y, X...>,
-         grid_for(problem.count / V, kMapThreads * kSteps), kMapThreads, 0, function,
-         MapWalk<Index, sizeof...(X)>(problem), problem.count, y, x...);
+  launch(operation, map_kernel<V, kSteps, Walk, F, Y, X...>,
+         grid_for(problem.count / V, kMapThreads * kSteps), kMapThreads, 0, function, Walk(problem),
+         problem.count, y, x...);
 }
 
 /// Whether rows of packs start at multiples of 16 bytes, in every operand that runs.
@@ -172,16 +201,19 @@ void map(const char* operation, const F& function, const BroadcastProblem& probl
   if (problem.count == 0) {
     return;
   }
+  constexpr int kOperands = sizeof...(X);
+  using Flat = FlatWalk<kOperands>;
+  using Narrow = AxesWalk<std::uint32_t, kOperands>;
+  using Wide = AxesWalk<std::int64_t, kOperands>;
   const bool packs = takes_packs<kLanes>(problem, y, x...);
-  const bool narrow = problem.rank > 1 && problem.count < std::int64_t{1} << 31;
-  if (packs && narrow) {
-    launch_map<kLanes, std::uint32_t>(operation, function, problem, y, x...);
-  } else if (packs) {
-    launch_map<kLanes, std::int64_t>(operation, function, problem, y, x...);
-  } else if (narrow) {
-    launch_map<1, std::uint32_t>(operation, function, problem, y, x...);
+  if (problem.rank < 2) {
+    packs ? launch_map<kLanes, Flat>(operation, function, problem, y, x...)
+          : launch_map<1, Flat>(operation, function, problem, y, x...);
+  } else if (problem.count >= std::int64_t{1} << 31) {
+    launch_map<1, Wide>(operation, function, problem, y, x...);
   } else {
-    launch_map<1, std::int64_t>(operation, function, problem, y, x...);
+    packs ? launch_map<kLanes, Narrow>(operation, function, problem, y, x...)
+          : launch_map<1, Narrow>(operation, function, problem, y, x...);
   }
 }
 
@@ -201,9 +233,9 @@ void map_dense(const char* operation, const F& function, std::int64_t count, Y* 
     strides[0] = 1;
   }
   if (aligned_for_packs(y, x...)) {
-    launch_map<kLanes, std::int64_t>(operation, function, problem, y, x...);
+    launch_map<kLanes, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
   } else {
-    launch_map<1, std::int64_t>(operation, function, problem, y, x...);
+    launch_map<1, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
   }
 }
 

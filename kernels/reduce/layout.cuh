@@ -19,6 +19,7 @@ struct ReduceCut {
 
 /// A block takes `outputs` results (packs of them) of one chunk, each with `lanes` threads.
 struct ReduceLayout {
+  std::int64_t outer;
   std::int64_t count;
   std::int64_t inner;
   std::int64_t chunk;
@@ -50,6 +51,11 @@ __device__ __forceinline__ ReducePlace place_of(const ReduceLayout& layout) {
   place.is_active =
       within < layout.outputs && place.lane < layout.lanes && place.output < layout.all_outputs;
   return place;
+}
+
+/// The outer index of a result; 64-bit divisions are slow, and bias gradients need none.
+__device__ __forceinline__ std::int64_t outer_of(const ReduceLayout& layout, std::int64_t output) {
+  return layout.outer == 1 ? 0 : output / layout.inner;
 }
 
 /// Elements that one load may take, as the extents say: along inner, or along count if that is 1.
@@ -107,6 +113,7 @@ inline ReduceCut cut_of(const ReduceProblem& problem, std::size_t element_bytes)
 inline ReduceLayout make_layout(const ReduceProblem& problem, const ReduceCut& cut,
                                 int pack_outputs, int pack) {
   ReduceLayout layout{};
+  layout.outer = problem.outer;
   layout.count = problem.count;
   layout.inner = problem.inner;
   layout.chunk = cut.chunk;

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kReduceThreads)
   const std::int64_t first = blockIdx.y * layout.chunk;
   const std::int64_t n = min(layout.chunk, layout.count - first);
   const std::int64_t output = place.output * kResults;
-  const std::int64_t outer = Rows ? output : output / layout.inner;
+  const std::int64_t outer = Rows ? output : outer_of(layout, output);
   const std::int64_t column = output - outer * layout.inner;  // 0 for rows
 
   Partial partials[V];

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kReduceThreads)
   const int thread = static_cast<int>(threadIdx.x);
   Candidate<T> best{T(0), -1};
   if (place.is_active) {
-    const std::int64_t outer = place.output / layout.inner;
+    const std::int64_t outer = Rows ? place.output : outer_of(layout, place.output);
     const std::int64_t column = place.output - outer * layout.inner;
     const T* from = x + outer * layout.count * layout.inner + column;
 #pragma unroll 4
