@@ -51,7 +51,7 @@ class StreamGuard {
 
  private:
   Stream stream_;
-  void* before_ = nullptr;
+  [[maybe_unused]] void* before_ = nullptr;
 };
 
 }  // namespace cks

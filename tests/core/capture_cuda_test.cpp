@@ -240,6 +240,7 @@ TEST_CASE("CapturedStep: nobody else gets its memory while it lives, all of it c
     const std::int64_t held = memory_stats(kGpu).reserved;
     for (int t = 0; t < 10; ++t) {
       std::vector<Tensor> others;
+      others.reserve(20);
       for (int i = 0; i < 20; ++i) {  // of the sizes inside
         others.push_back(Tensor::full({1000}, -7, DType::float32, kGpu));
       }

@@ -196,9 +196,11 @@ TEST_CASE("copies: many small ones in a row, from several threads") {
     return;
   }
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([thread] {
       std::vector<Tensor> held;
+      held.reserve(100);
       for (int i = 0; i < 100; ++i) {
         held.push_back(
             Tensor::from_vector(numbers(500, static_cast<float>(1000 * thread + i)), {500}, kGpu));
