@@ -58,7 +58,7 @@ struct Net : cks::Module {
   ScaledSwish act1{this, "act1", 12};
   cks::Conv2d conv2{this, "conv2", halve(12, 24)};
   ScaledSwish act2{this, "act2", 24};
-  cks::Linear head{this, "head", {.in_features = std::int64_t{24 * 7 * 7}, .out_features = 10}};
+  cks::Linear head{this, "head", {.in_features = 1176, .out_features = 10}};
 
   Tensor forward(const Tensor& images) override {
     const Tensor features = act2(conv2(act1(conv1(images))));

@@ -140,6 +140,9 @@ Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
     throw Error(std::string("from_blob: data is not aligned for ") + name_of(dtype) +
                 ", expected a multiple of " + std::to_string(size_of(dtype)) + " bytes");
   }
+  if (device.is_cuda() && bytes > 0) {
+    require_memory_of("from_blob", device, data);
+  }
   return make_view(Storage::adopt(data, bytes, device, std::move(deleter)), 0, shape, dtype);
 }
 

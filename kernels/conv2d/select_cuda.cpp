@@ -34,7 +34,7 @@ constexpr TileRate kMergedTiles[] = {
     {64, 64, 0.40, 0.15}, {64, 32, 0.33, 0.10}, {32, 32, 0.28, 0.06}};
 constexpr double kDirectRate = 0.02;
 constexpr double kLaunch = 300e3;  // an empty kernel, in multiply-adds of one multiprocessor
-constexpr std::size_t kSharedBytes = 48 * 1024;
+constexpr std::size_t kSharedBytes = 47 * 1024U;  // of 48; some is the kernel's own
 /// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
 constexpr std::int64_t kLongestSum = 16384;
 
@@ -52,14 +52,14 @@ double cost_of(double total, double longest, const TileRate& tile, int multiproc
 
 double round_up(double value, double step) { return std::ceil(value / step) * step; }
 
-std::string text(double percent) { return std::to_string(static_cast<int>(percent + 0.5)) + " %"; }
+std::string text(double percent) { return std::to_string(std::lround(percent)) + " %"; }
 
 Candidate correlation_candidate(Conv2dPass pass, const Conv2dProblem& p, const TileRate& tile,
                                 bool narrow, int multiprocessors) {
   const PlannedCorrelation planned =
       plan_correlation(p, pass, tile.rows, tile.lanes, nullptr, nullptr, nullptr, nullptr);
   const Correlation& c = planned.correlation;
-  const double lanes = static_cast<double>(c.lane_tiles * tile.lanes);
+  const auto lanes = static_cast<double>(c.lane_tiles * tile.lanes);
   double total = 0.0;
   double longest = 0.0;
   for (int i = 0; i < c.pairs; ++i) {
@@ -105,7 +105,8 @@ Candidate gradient_candidate(const Conv2dProblem& p, const TileRate& tile, bool 
       deepest = std::max(deepest, positions);
     }
   }
-  const double size = static_cast<double>(p.OC * p.FH * p.FW * (p.IC / p.G));
+  const std::int64_t filter_size = p.OC * p.FH * p.FW * (p.IC / p.G);
+  const auto size = static_cast<double>(filter_size);
   const double slice_depth = round_up(deepest / static_cast<double>(slices), 16) + 32;
   Candidate candidate;
   candidate.cost =
@@ -150,7 +151,8 @@ std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
   const std::int64_t fewest = std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, 256);
   constexpr std::int64_t kGrid = 65535;
   for (const bool merged : {false, true}) {
-    if (merged && (p.IC / p.G > 16 || p.G > 1 || positions >= (std::int64_t{1} << 31))) {
+    if (merged &&
+        (positions < 2 || p.IC / p.G > 16 || p.G > 1 || positions >= (std::int64_t{1} << 31))) {
       continue;
     }
     for (const TileRate& tile : merged ? std::span<const TileRate>(kMergedTiles)

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/philox.h"
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int kLanes = 16;                // random blocks drawn side by side, in vector registers
 constexpr int kStretch = 4 * kLanes;      // elements that they decide on
-constexpr std::int64_t kGrain = 64 * 64;  // elements of a block of work: whole stretches
+constexpr std::int64_t kGrain = 4096;  // elements of a block of work: whole stretches
 
 /// Words 4 * block ... of kLanes neighbouring random blocks, in order: random_block() lane by lane.
 void random_words(std::uint64_t key, std::uint64_t step, std::uint64_t block,
@@ -19,7 +20,7 @@ void random_words(std::uint64_t key, std::uint64_t step, std::uint64_t block,
     blocks[lane] = random_block(key, step, block + static_cast<std::uint64_t>(lane));
   }
   for (int lane = 0; lane < kLanes; ++lane) {
-    std::copy(blocks[lane].word, blocks[lane].word + 4, words + 4 * lane);
+    std::copy(blocks[lane].word, blocks[lane].word + 4, words + std::ptrdiff_t{4} * lane);
   }
 }
 

@@ -174,11 +174,13 @@ TEST_CASE("Optimizer: the learning rate is read from its tensor at each step") {
     CAPTURE(device.to_string());
     Tensor p = Tensor::full({1}, 1.0, DType::float64, device).set_requires_grad();
     Sgd optimizer({{"p", p}}, {.learning_rate = 0.1});
-    CapturedStep step([&] {
-      optimizer.zero_grad();
-      sum(p * 2.0).backward();
-      optimizer.step();
-    });
+    CapturedStep step(
+        [&] {
+          optimizer.zero_grad();
+          sum(p * 2.0).backward();
+          optimizer.step();
+        },
+        device);
     step.run();
     CHECK(p.item() == doctest::Approx(0.8));
     optimizer.set_learning_rate(0.2);
