@@ -91,7 +91,7 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
   }
 }
 
-/// One thread for an element of dW and a slice of the images; neighbouring threads are
+/// One thread for an element of dW and a slice of the rows of all images; neighbouring threads are
 /// neighbouring output channels, which for depthwise filters are neighbours in memory.
 template <class T, class Sum, class Out>
 __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const T* dy, Out* out,
@@ -106,20 +106,22 @@ __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const
     const std::int64_t fw = tap % p.FW, fh = tap / p.FW;
     const Range rows = outputs_of_tap(p.IH, p.OH, p.sh, p.pt - fh * p.dh);
     const Range columns = outputs_of_tap(p.IW, p.OW, p.sw, p.pl - fw * p.dw);
-    const std::int64_t begin = p.N * slice / slices, end = p.N * (slice + 1) / slices;
+    const std::int64_t height = rows.end - rows.begin;
+    const std::int64_t begin = p.N * height * slice / slices;
+    const std::int64_t end = p.N * height * (slice + 1) / slices;
     Sum sum{0};
-    for (std::int64_t n = begin; n < end; ++n) {
-      for (std::int64_t oh = rows.begin; oh < rows.end; ++oh) {
-        const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
-        const T* from =
-            x + ((n * p.IH + ih) * p.IW + columns.begin * p.sw - p.pl + fw * p.dw) * p.x_pitch +
-            oc / group_out * group_in + ic;
-        const T* gradient = dy + ((n * p.OH + oh) * p.OW + columns.begin) * p.y_pitch + oc;
-        for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-          sum += static_cast<Sum>(*from) * static_cast<Sum>(*gradient);
-          from += p.sw * p.x_pitch;
-          gradient += p.y_pitch;
-        }
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t n = row / height;
+      const std::int64_t oh = rows.begin + row - n * height;
+      const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+      const T* from =
+          x + ((n * p.IH + ih) * p.IW + columns.begin * p.sw - p.pl + fw * p.dw) * p.x_pitch +
+          oc / group_out * group_in + ic;
+      const T* gradient = dy + ((n * p.OH + oh) * p.OW + columns.begin) * p.y_pitch + oc;
+      for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
+        sum += static_cast<Sum>(*from) * static_cast<Sum>(*gradient);
+        from += p.sw * p.x_pitch;
+        gradient += p.y_pitch;
       }
     }
     out[slice * size + ((oc * p.FH + fh) * p.FW + fw) * group_in + ic] = static_cast<Out>(sum);

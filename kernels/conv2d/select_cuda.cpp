@@ -191,8 +191,8 @@ Candidate direct_candidate(Conv2dPass pass, const Conv2dProblem& p, int multipro
     const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
     const std::int64_t wanted = ceil_div(std::int64_t{multiprocessors} * 1024, size);
     const std::int64_t fewest = ceil_div(p.N * p.OH * p.OW, kLongestSum);
-    candidate.plan.slices =
-        std::clamp<std::int64_t>(std::max(wanted, fewest), 1, std::max<std::int64_t>(1, p.N));
+    candidate.plan.slices = std::clamp<std::int64_t>(std::max(wanted, fewest), 1,
+                                                     std::max<std::int64_t>(1, p.N * p.OH));
     if (candidate.plan.slices > 1) {
       candidate.plan.workspace_bytes =
           static_cast<std::size_t>(size * candidate.plan.slices) * size_of(p.x_type);
