@@ -18,7 +18,7 @@ scratch=$(mktemp -d)
 
 cleanup() {
   for system in "$scratch"/*/; do
-    umount "$system"/{proc,dev,data} 2>/dev/null || true
+    umount -R "$system"/{proc,dev,data} 2>/dev/null || true
   done
   rm -rf --one-file-system "$scratch"
 }
