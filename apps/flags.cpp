@@ -101,14 +101,33 @@ Flags::~Flags() = default;
 
 void Flags::group(const std::string& title) { implementation_->current_group = title; }
 
-void Flags::add(const std::string& name, std::string& value, const std::string& help) {
+void Flags::add(const std::string& name, std::string& value, const std::string& help,
+                const std::function<void(const std::string&)>& check) {
   auto* option = implementation_->app.add_option("--" + name, value, help);
   if (!value.empty()) {
     option->default_str(value);
   }
+  const auto why_wrong = [check](const std::string& text) -> std::string {
+    try {
+      if (check) {
+        check(text);
+      }
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  if (check) {
+    option->check(why_wrong);
+  }
   implementation_->enter(name, option,
                          {nullptr, [&value] { return std::optional(value); },
-                          [&value](const std::string& text) { value = text; }});
+                          [&value, name, why_wrong](const std::string& text) {
+                            if (const std::string message = why_wrong(text); !message.empty()) {
+                              throw Error("flag --" + name + ": " + message);
+                            }
+                            value = text;
+                          }});
 }
 
 void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,

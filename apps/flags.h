@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -22,7 +23,9 @@ class Flags {
   /// Title of the flags that follow, in --help.
   void group(const std::string& title);
 
-  void add(const std::string& name, std::string& value, const std::string& help);
+  /// `check`, unless empty, throws Error for a text that is no lawful value.
+  void add(const std::string& name, std::string& value, const std::string& help,
+           const std::function<void(const std::string&)>& check = {});
   /// Numbers are checked against [low, high].
   void add(const std::string& name, std::int64_t& value, const std::string& help,
            std::int64_t low = 0, std::int64_t high = std::numeric_limits<std::int64_t>::max());

@@ -72,6 +72,7 @@ ModelTable trace_model(Module& model, const Shape& input) {
   std::unordered_map<std::string, bool> transposed;
   const NamedTensors parameters = model.named_parameters();
   const DType dtype = parameters.empty() ? DType::float32 : parameters.front().second.dtype();
+  const Device device = parameters.empty() ? Device::cpu() : parameters.front().second.device();
   bool is_first = true;
   const Tracing tracing(model, [&](Module& module, const Tensor& in, const Tensor& out) {
     if (!module.children().empty()) {
@@ -97,8 +98,8 @@ ModelTable trace_model(Module& model, const Shape& input) {
   });
   {
     ConvRecorder recorder;
-    const Tensor output = model(Tensor::zeros(input, dtype));
-    output.backward(Tensor::zeros(output.shape(), output.dtype()));
+    const Tensor output = model(Tensor::zeros(input, dtype, device));
+    output.backward(Tensor::zeros(output.shape(), output.dtype(), device));
     for (const ConvRecord& record : recorder.records()) {
       const auto found = row_of_path.find(record.module_path);
       if (found == row_of_path.end()) {

@@ -4,6 +4,7 @@
 #include <sstream>
 #include <vector>
 
+#include "apps/device_choice.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/models/registry.h"
@@ -49,6 +50,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
             0.99);
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
+  add_device_flag(flags, values.device);
   flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
             4096);
 
@@ -75,9 +77,9 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
 
 const std::set<std::string>& flags_free_on_resume() {
   static const std::set<std::string> kFree{
-      "resume",     "output-dir",   "threads",     "save-every",     "save-every-steps",
-      "target-acc", "log-interval", "no-progress", "quiet",          "conv-report",
-      "data-dir",   "show-digits",  "epochs",      "eval-batch-size"};
+      "resume",           "output-dir", "device",       "threads",     "save-every",
+      "save-every-steps", "target-acc", "log-interval", "no-progress", "quiet",
+      "conv-report",      "data-dir",   "show-digits",  "epochs",      "eval-batch-size"};
   return kFree;
 }
 

@@ -34,6 +34,7 @@ struct TrainFlags {
   double clip_grad_norm = 0.0;
 
   std::int64_t seed = 1;
+  std::string device = "auto";
   std::int64_t threads = 0;      // 0: all usable cores
   std::int64_t limit_train = 0;  // 0: all
   std::int64_t limit_test = 0;

@@ -1,5 +1,5 @@
-// Trains a network on MNIST, a dataset in its format, or the drawn digits, on the CPU through
-// C-K-S.
+// Trains a network on MNIST, a dataset in its format, or the drawn digits, on the CPU or a GPU,
+// through C-K-S.
 //
 //   train_mnist --data-dir DIR                  LeNet-5, Adam 1e-3, batch 128, 10 epochs
 //   train_mnist --dataset drawn --show-digits 5 needs no file
@@ -55,7 +55,8 @@ void show_digits(cks::Module& model, const cks::ImageDataset& test, std::int64_t
   const cks::DataLoader loader(shown,
                                {.batch_size = shown.size(), .shuffle = false, .prefetch = 0});
   const cks::Batch batch = loader.make_batch(0, 0);
-  const std::vector<std::int64_t> predicted = cks::predicted_classes(model(batch.images));
+  const std::vector<std::int64_t> predicted =
+      cks::predicted_classes(model(batch.images.to(model.parameters().front().device())));
   const std::vector<std::int64_t> truth = batch.labels.to_vector<std::int64_t>();
   const auto name = [&](std::int64_t label) {
     return shown.class_names[static_cast<std::size_t>(label)];

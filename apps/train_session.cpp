@@ -10,6 +10,7 @@
 
 #include "apps/app.h"
 #include "apps/conv_table.h"
+#include "apps/device_choice.h"
 #include "apps/model_table.h"
 #include "apps/progress.h"
 #include "apps/text_table.h"
@@ -143,15 +144,19 @@ struct Header {
 };
 
 Header describe_run(const TrainProgram& program, const TrainFlags& flags, const Flags& parser,
-                    const TrainTest& data, Module& model, std::int64_t steps_per_epoch,
-                    const RunFolder* folder) {
+                    const TrainTest& data, const ChosenDevice& chosen, Module& model,
+                    std::int64_t steps_per_epoch, const RunFolder* folder) {
   Header header;
   const ImageDataset& train = data.train;
   const ModelTable table =
       trace_model(model, Shape{1, train.height(), train.width(), train.channels()});
   const std::string threads = std::to_string(kernels::num_threads());
   header.lines.push_back("cks " + version() + "   " + build_type() + " build, " +
-                         instruction_set() + ", " + threads + " threads, device cpu");
+                         instruction_set() + ", " + threads + " threads, device " +
+                         chosen.device.to_string());
+  if (!chosen.why.empty()) {
+    header.lines.push_back("device    " + chosen.why);
+  }
   if (build_type() == "Debug") {
     header.lines.push_back("          this Debug build computes many times slower than Release");
   }
@@ -177,7 +182,8 @@ Header describe_run(const TrainProgram& program, const TrainFlags& flags, const 
                             {"version", version()},
                             {"build_type", build_type()},
                             {"instruction_set", instruction_set()}};
-  header.config["machine"] = {{"device", "cpu"}, {"threads", threads}};
+  header.config["machine"] = chosen.fields;
+  header.config["machine"]["threads"] = threads;
   header.config["data"] = {{"source", source},
                            {"train_images", std::to_string(train.size())},
                            {"test_images", std::to_string(data.test.size())}};
@@ -250,8 +256,12 @@ void print_result(const TrainSummary& summary, const RunFolder* folder) {
                       100.0 * summary.best_test_accuracy,
                       static_cast<long long>(summary.best_epoch), summary.seconds)
             << format_count(summary.images_per_second) << " img/s, peak "
-            << format("%.0f MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte)
-            << "\n";
+            << format("%.0f MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte);
+  if (summary.device != Device::cpu().to_string()) {
+    std::cout << format(" and on the GPU %.0f MiB",
+                        static_cast<double>(summary.peak_tensor_bytes) / kMebibyte);
+  }
+  std::cout << "\n";
   if (folder != nullptr) {
     std::cout << "saved     "
               << (summary.best_epoch > 0 ? folder->best_file() : folder->last_file()) << "\n";
@@ -272,6 +282,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }
+  const ChosenDevice chosen = take_device(flags.device);
   TrainTest data = program.load_data();
   if (flags.limit_train > 0) {
     data.train = data.train.limit(flags.limit_train);
@@ -287,6 +298,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
                                               .in_channels = data.train.channels(),
                                               .image_size = image_size(data.train)});
   model->initialize(static_cast<std::uint64_t>(flags.seed));
+  model->to(chosen.device);  // before the optimiser, whose state lives where the parameters do
   const auto optimizer = make_optimizer(flags, *model);
   DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
                                        .shuffle = true,
@@ -307,7 +319,8 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
       flags.quiet,
       {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
   speaker.write_to(place);
-  const Header header = describe_run(program, flags, parser, data, *model, steps_per_epoch, place);
+  const Header header =
+      describe_run(program, flags, parser, data, chosen, *model, steps_per_epoch, place);
   for (const std::string& line : header.lines) {
     speaker.say(line);
   }

@@ -168,7 +168,7 @@ def main():
         if args.only != "convs":
             for name in NETS:
                 cks = run_cks(args.build, "bench_step", "--model", name, "--batch-size", "128",
-                              "--threads", threads)[0]["median_ms"] * 1e-3
+                              "--device", "cpu", "--threads", threads)[0]["median_ms"] * 1e-3
                 samples.setdefault((name + " step", ""), []).append(
                     (cks, torch_step(torch, name, 128)))
         if args.only != "steps":

@@ -95,14 +95,15 @@ struct TrainSummary {
   double images_per_second = 0.0;  // of training steps
   std::string device;
   std::int64_t peak_resident_bytes = 0;  // of the process
-  std::int64_t peak_tensor_bytes = 0;    // of the allocator
+  std::int64_t peak_tensor_bytes = 0;    // of the device's allocator
   bool interrupted = false;              // should_stop() ended it before its last epoch
   std::vector<ConvRecord> convolutions;  // sums over the steps that were recorded
   std::int64_t recorded_steps = 0;
 };
 
 /// Trains a classifier (or anything that `options.loss` can judge) and evaluates it after each
-/// epoch.
+/// epoch. It runs where the model's parameters are: move the model before its optimiser is made;
+/// each batch is copied there. A run may be resumed on another device.
 ///
 /// The learning rate of step s (from 0) is the optimiser's initial one times lr_factor(s). A step
 /// whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps the last
