@@ -4,6 +4,8 @@
 #include <map>
 #include <mutex>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include "cks/core/cuda.h"
 #include "cks/core/error.h"
@@ -66,8 +68,44 @@ ConvPlanNames& names_of_thread() {
   return names;
 }
 
-/// What the selectors may know of a device; asked once for each.
-kernels::DeviceDescription describe(Device device) {
+/// A question that select() has answered before.
+struct Question {
+  Conv2dPass pass;
+  Device device;
+  kernels::Conv2dProblem problem;
+  friend bool operator==(const Question&, const Question&) = default;
+};
+
+struct QuestionHash {
+  std::size_t operator()(const Question& q) const {
+    const kernels::Conv2dProblem& p = q.problem;
+    std::size_t hash = static_cast<std::size_t>(q.pass);
+    for (const std::int64_t value : {p.N, p.IH, p.IW, p.IC, p.OC, p.FH, p.FW, p.OH, p.OW, p.G}) {
+      hash = hash * 1099511628211U + static_cast<std::size_t>(value);
+    }
+    return hash;
+  }
+};
+
+/// Weighing the plans of a GPU takes longer than some of its convolutions: a training step asks the
+/// same questions again and again.
+const kernels::Conv2dPlan& selected_plan(const Question& question,
+                                         const kernels::DeviceDescription& description) {
+  constexpr std::size_t kMostAnswers = 4096;
+  thread_local std::unordered_map<Question, kernels::Conv2dPlan, QuestionHash> answers;
+  if (const auto found = answers.find(question); found != answers.end()) {
+    return found->second;
+  }
+  if (answers.size() >= kMostAnswers) {
+    answers.clear();
+  }
+  kernels::Conv2dPlan plan = kernels::select(question.pass, question.problem, description);
+  return answers.emplace(question, std::move(plan)).first->second;
+}
+
+}  // namespace
+
+kernels::DeviceDescription describe_for_plans(Device device) {
   static const kernels::DeviceDescription cpu = kernels::describe_cpu();
   if (device.is_cpu()) {
     return cpu;
@@ -85,8 +123,6 @@ kernels::DeviceDescription describe(Device device) {
   }
   return entry->second;
 }
-
-}  // namespace
 
 ConvPlanNames parse_conv_plan_names(const std::string& text) {
   ConvPlanNames names;
@@ -123,10 +159,10 @@ ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
 
 kernels::Conv2dPlan choose_conv_plan(Conv2dPass pass, const kernels::Conv2dProblem& problem,
                                      Device device) {
-  const kernels::DeviceDescription description = describe(device);
+  const kernels::DeviceDescription description = describe_for_plans(device);
   const std::string& inner = names_of_thread()[pass];
   const std::string& forced = inner.empty() ? names_of_environment()[pass] : inner;
-  return forced.empty() ? kernels::select(pass, problem, description)
+  return forced.empty() ? selected_plan({pass, device, problem}, description)
                         : kernels::force_plan(forced, pass, problem, description);
 }
 

@@ -43,6 +43,10 @@ class ConvPlanScope {
   ConvPlanNames before_;
 };
 
+/// What the selectors may know of a device; asked once for each. Throws DeviceError if it cannot be
+/// used.
+kernels::DeviceDescription describe_for_plans(Device device);
+
 /// The plan for a pass of a problem on a device: the forced one, or else the selected one.
 kernels::Conv2dPlan choose_conv_plan(kernels::Conv2dPass pass,
                                      const kernels::Conv2dProblem& problem, Device device);
