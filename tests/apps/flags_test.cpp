@@ -16,6 +16,7 @@ struct Values {
   std::string choice = "x";
   std::optional<std::string> maybe;
   std::string file;
+  std::string checked = "good";
 };
 
 void add_all(Flags& flags, Values& values) {
@@ -26,6 +27,11 @@ void add_all(Flags& flags, Values& values) {
   flags.add_choice("choice", values.choice, {"x", "y"}, "one of two");
   flags.add_optional("maybe", values.maybe, "a flag that may stand alone");
   flags.add_positional("file", values.file, "a file", false);
+  flags.add("checked", values.checked, "a text that is checked", [](const std::string& text) {
+    if (text.find("bad") != std::string::npos) {
+      throw cks::Error("it is bad");
+    }
+  });
 }
 
 std::optional<int> parse(Values& values, std::vector<const char*> arguments) {
@@ -73,6 +79,7 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
                                              {"--rate", "1x"},
                                              {"--choice", "z"},
                                              {"--count"},
+                                             {"--checked", "too bad"},
                                              {"f.txt", "g.txt"}}) {
     Values values;
     CAPTURE(arguments.front());
@@ -104,6 +111,9 @@ TEST_CASE("values as text set another parser to the same") {
   CHECK(copy.count == 10);
   CHECK_THROWS_AS(other.set("count", "1000"), cks::Error);
   CHECK_THROWS_AS(other.set("choice", "z"), cks::Error);
+  CHECK_THROWS_WITH_AS(other.set("checked", "bad"), "flag --checked: it is bad", cks::Error);
+  other.set("checked", "better");
+  CHECK(copy.checked == "better");
   CHECK_THROWS_WITH_AS(other.set("nonsense", "1"), doctest::Contains("--nonsense"), cks::Error);
 }
 

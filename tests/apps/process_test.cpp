@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "cks/config.h"
+#include "cks/core/cuda.h"
 #include "cks/core/serialize.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/scratch_folder.h"
@@ -172,6 +174,46 @@ TEST_CASE("errors exit with 1 before anything is trained") {
   CHECK(contains(err, "holds no run"));
 }
 
+TEST_CASE("auto takes a usable GPU, or else the CPU; a GPU that cannot be used is an error") {
+  const ScratchFolder scratch;
+  const std::string reason = cks::why_not_usable(cks::Device::cuda());
+  const std::string taken = cks::choose_device("auto").to_string();
+  const Arguments once{"--epochs", "1"};
+  const auto with_device = [&](const char* name) {
+    return Arguments{"--epochs", "1", "--device", name};
+  };
+  std::string err;
+  std::string out;
+  const std::string folder = scratch / "auto";
+  REQUIRE(run(scratch, quick(folder, once), &err, &out) == 0);
+  CHECK(contains(err, "threads, device " + taken + "\n"));
+  CHECK(contains(err, "device    cpu (auto: " + reason + ")") ==
+        (CKS_HAS_CUDA != 0 && taken == "cpu"));
+  CHECK(contains(err, "compute capability") == (taken != "cpu"));
+  CHECK(contains(out, "on the GPU") == (taken != "cpu"));
+  CHECK(RunFolder::open(folder).read_config().at("machine").at("device") == taken);
+  CHECK(contains(slurp(folder + "/summary.json"), "\"device\": \"" + taken + "\""));
+
+  if (reason.empty()) {
+    CHECK(run(scratch, quick(scratch / "cuda", with_device("cuda")), &err) == 0);
+    CHECK(contains(err, "device    cuda:0, "));
+  } else {
+    CHECK(run(scratch, quick(scratch / "cuda", with_device("cuda")), &err) == 1);
+    CHECK(contains(err, "error: cuda:0: " + reason));
+    CHECK_FALSE(std::filesystem::exists(scratch / "cuda"));
+  }
+  CHECK(run(scratch, quick(scratch / "no", with_device("cuda:999")), &err) == 1);
+  CHECK(contains(err, "error: cuda:999: "));
+  CHECK(run(scratch, quick(scratch / "no", with_device("gpu")), &err) == 2);
+  CHECK(contains(err, "'gpu' is not auto, cpu, cuda or cuda:N"));
+
+  // The device is free on a resume.
+  REQUIRE(run(scratch, quick(scratch / "cpu", with_device("cpu")), &err) == 0);
+  CHECK_FALSE(contains(err, "device    "));
+  CHECK(run(scratch, {"--resume", scratch / "cpu", "--device", "auto", "--epochs", "2"}) == 0);
+  CHECK(RunFolder::open(scratch / "cpu").read_config().at("machine").at("device") == taken);
+}
+
 TEST_CASE("a dry run writes nothing") {
   const ScratchFolder scratch;
   CHECK(run(scratch, quick(scratch / "run", {"--dry-run"})) == 0);
@@ -223,7 +265,8 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
 TEST_CASE("kill -9 at 20 random moments leaves a checkpoint that loads and resumes") {
   const ScratchFolder scratch;
   constexpr int kKills = 20;
-  const Arguments flags{"--epochs", "40", "--save-every-steps", "3", "--threads", "1", "--quiet"};
+  const Arguments flags{
+      "--epochs", "40", "--save-every-steps", "3", "--device", "cpu", "--threads", "1", "--quiet"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)) == 0);
   const std::string folder = scratch / "run";
   std::mt19937 random(7);  // NOLINT(bugprone-random-generator-seed): the same moments each time

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cks/core/serialize.h"
+#include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/train/tiny.h"
 
@@ -64,32 +65,64 @@ void check_same_state(const std::string& a, const std::string& b) {
   }
 }
 
-TEST_CASE("a resumed run equals an uninterrupted one bit for bit") {
+void check_resume_equals_whole(const std::string& optimizer, cks::Device device) {
   const ScratchFolder scratch;
-  for (const std::string optimizer : {"adam", "sgd"}) {
-    const TinyRun::Settings settings{.optimizer = optimizer};
-    const std::string whole = scratch / ("whole-" + optimizer);
-    const TrainSummary expected = train(whole, settings, 0, false);
-    CHECK(expected.epochs == kEpochs);
-    // In the first epoch, at its end, in the middle of the second, after its last batch.
-    for (const std::int64_t stop_at : {2, 5, 8, 10, 14}) {
+  const TinyRun::Settings settings{.optimizer = optimizer, .device = device};
+  const std::string whole = scratch / "whole";
+  const TrainSummary expected = train(whole, settings, 0, false);
+  CHECK(expected.epochs == kEpochs);
+  CHECK(expected.device == device.to_string());
+  // In the first epoch, at its end, in the middle of the second, after its last batch.
+  for (const std::int64_t stop_at : {2, 5, 8, 10, 14}) {
+    CAPTURE(stop_at);
+    const std::string cut = scratch / ("cut-" + std::to_string(stop_at));
+    const TrainSummary first = train(cut, settings, stop_at, false);
+    CHECK(first.interrupted);
+    CHECK(first.steps == stop_at);
+    const TrainSummary second = train(cut, settings, 0, true);
+    CHECK_FALSE(second.interrupted);
+    CHECK(second.steps == expected.steps);
+    CHECK(second.test_accuracy == expected.test_accuracy);
+    CHECK(second.test_loss == expected.test_loss);
+    CHECK(second.best_epoch == expected.best_epoch);
+    CHECK(timeless(cut) == timeless(whole));
+    check_same_state(cut, whole);
+    CHECK(slurp(cut + "/last.safetensors") == slurp(whole + "/last.safetensors"));
+    CHECK(slurp(cut + "/best.safetensors") == slurp(whole + "/best.safetensors"));
+  }
+}
+
+TEST_CASE("a resumed run equals an uninterrupted one bit for bit") {
+  for (const cks::Device device : cks::testing::test_devices()) {
+    for (const std::string optimizer : {"adam", "sgd"}) {
+      CAPTURE(device.to_string());
       CAPTURE(optimizer);
-      CAPTURE(stop_at);
-      const std::string cut = scratch / ("cut-" + optimizer + std::to_string(stop_at));
-      const TrainSummary first = train(cut, settings, stop_at, false);
-      CHECK(first.interrupted);
-      CHECK(first.steps == stop_at);
-      const TrainSummary second = train(cut, settings, 0, true);
-      CHECK_FALSE(second.interrupted);
-      CHECK(second.steps == expected.steps);
-      CHECK(second.test_accuracy == expected.test_accuracy);
-      CHECK(second.test_loss == expected.test_loss);
-      CHECK(second.best_epoch == expected.best_epoch);
-      CHECK(timeless(cut) == timeless(whole));
-      check_same_state(cut, whole);
-      CHECK(slurp(cut + "/last.safetensors") == slurp(whole + "/last.safetensors"));
-      CHECK(slurp(cut + "/best.safetensors") == slurp(whole + "/best.safetensors"));
+      check_resume_equals_whole(optimizer, device);
     }
+  }
+}
+
+TEST_CASE("a run continues on another device") {
+  if (!cks::testing::has_gpu()) {
+    return;
+  }
+  const ScratchFolder scratch;
+  // Adam would make steps of the rounding errors that are all there is of conv.bias's gradient.
+  const auto settings = [](cks::Device device) {
+    return TinyRun::Settings{.optimizer = "sgd", .device = device};
+  };
+  const TrainSummary whole = train(scratch / "whole", settings({}), 0, false);
+  constexpr auto kCpu = cks::Device::cpu();
+  constexpr auto kGpu = cks::Device::cuda();
+  for (const auto& [first, second] : {std::pair(kCpu, kGpu), std::pair(kGpu, kCpu)}) {
+    CAPTURE(first.to_string());
+    const std::string path = scratch / ("from-" + first.to_string());
+    CHECK(train(path, settings(first), 8, false).device == first.to_string());
+    const TrainSummary summary = train(path, settings(second), 0, true);
+    CHECK(summary.device == second.to_string());
+    CHECK(summary.steps == whole.steps);
+    // 15 steps from the same numbers; sums are taken in another order.
+    CHECK(summary.test_loss == doctest::Approx(whole.test_loss).epsilon(1e-3));
   }
 }
 

@@ -45,6 +45,7 @@ struct TinyRun {
     std::int64_t batch_size = 50;
     std::string optimizer = "adam";
     std::uint64_t seed = 5;
+    Device device{};
   };
   TinyRun() : TinyRun(Settings{}) {}
   explicit TinyRun(const Settings& settings)
@@ -52,6 +53,7 @@ struct TinyRun {
         train_loader(data.train, {.batch_size = settings.batch_size, .seed = settings.seed}),
         test_loader(data.test, {.batch_size = 60, .shuffle = false}) {
     model.initialize(settings.seed);
+    model.to(settings.device);
     if (settings.optimizer == "adam") {
       optimizer =
           std::make_unique<Adam>(model.named_parameters(), Adam::Options{.learning_rate = 3e-3});

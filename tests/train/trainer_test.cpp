@@ -6,17 +6,20 @@
 #include <limits>
 
 #include "cks/core/autograd.h"
+#include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/train/tiny.h"
 
 namespace {
 
+using cks::Device;
 using cks::RunFolder;
 using cks::Tensor;
 using cks::TrainCallbacks;
 using cks::TrainOptions;
 using cks::TrainSummary;
 using cks::testing::ScratchFolder;
+using cks::testing::test_devices;
 using cks::testing::TinyRun;
 
 TrainSummary run_fit(TinyRun& run, const TrainOptions& options,
@@ -25,8 +28,9 @@ TrainSummary run_fit(TinyRun& run, const TrainOptions& options,
                   run.test_loader, callbacks);
 }
 
-TEST_CASE("fit learns drawn digits and reports what it did") {
-  TinyRun run({.images = 3000, .batch_size = 64});
+void check_learns(Device device) {
+  CAPTURE(device.to_string());
+  TinyRun run({.images = 3000, .batch_size = 64, .device = device});
   std::vector<double> losses;
   std::int64_t steps = 0;
   TrainCallbacks callbacks;
@@ -48,11 +52,18 @@ TEST_CASE("fit learns drawn digits and reports what it did") {
   CHECK(summary.best_test_accuracy >= summary.test_accuracy);
   CHECK(summary.best_epoch >= 1);
   CHECK(summary.images_per_second > 0.0);
-  CHECK(summary.device == "cpu");
+  CHECK(summary.device == device.to_string());
+  CHECK(summary.peak_tensor_bytes > 0);
   CHECK(summary.peak_resident_bytes > 0);
   CHECK_FALSE(summary.interrupted);
   CHECK(summary.recorded_steps == 1);
   CHECK(summary.convolutions.size() == 2);  // no input gradient in the first layer
+}
+
+TEST_CASE("fit learns drawn digits and reports what it did") {
+  for (const Device device : test_devices()) {
+    check_learns(device);
+  }
 }
 
 TEST_CASE("fit overfits one batch") {
@@ -69,8 +80,9 @@ TEST_CASE("fit overfits one batch") {
   CHECK(loss < 0.1);
 }
 
-TEST_CASE("evaluation weights the last, smaller batch by its images") {
-  TinyRun run;
+void check_evaluation(Device device) {
+  CAPTURE(device.to_string());
+  TinyRun run({.device = device});
   cks::DataLoader whole(run.data.test, {.batch_size = 130, .shuffle = false});
   cks::DataLoader cut(run.data.test, {.batch_size = 60, .shuffle = false});  // 60 + 60 + 10
   run.model.train();
@@ -82,6 +94,12 @@ TEST_CASE("evaluation weights the last, smaller batch by its images") {
   CHECK(run.model.training());
 }
 
+TEST_CASE("evaluation weights the last, smaller batch by its images") {
+  for (const Device device : test_devices()) {
+    check_evaluation(device);
+  }
+}
+
 /// Without batch normalisation and dropout, which depend on how a batch is cut.
 struct LinearNet : cks::Module {
   cks::Linear head{this, "head", {.in_features = 784, .out_features = 10}};
@@ -90,12 +108,13 @@ struct LinearNet : cks::Module {
   }
 };
 
-std::vector<float> train_linear(const TrainOptions& options) {
+std::vector<float> train_linear(const TrainOptions& options, Device device) {
   const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 110, .test_count = 10});
   cks::DataLoader train(data.train, {.batch_size = 50});
   cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
   LinearNet net;
   net.initialize(1);
+  net.to(device);
   cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.1});
   cks::fit(options, net, optimizer, cks::constant_lr(), train, test);
   return net.head.weight.to_vector<float>();
@@ -110,17 +129,28 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
 }
 
 TEST_CASE("accumulation in unequal pieces is the same step") {
-  const auto whole = train_linear({.epochs = 2});
-  const auto cut = train_linear({.epochs = 2, .accumulation = 3});
-  CHECK(largest_difference(whole, cut) < 1e-5);
-  CHECK(largest_difference(whole, train_linear({.epochs = 1})) > 1e-3);
+  const auto on_cpu = train_linear({.epochs = 2}, Device::cpu());
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto whole = train_linear({.epochs = 2}, device);
+    const auto cut = train_linear({.epochs = 2, .accumulation = 3}, device);
+    CHECK(largest_difference(whole, on_cpu) < 1e-5);
+    CHECK(largest_difference(whole, cut) < 1e-5);
+    CHECK(largest_difference(whole, train_linear({.epochs = 1}, device)) > 1e-3);
+  }
 }
 
 TEST_CASE("clipping and label smoothing reach the step") {
-  const auto plain = train_linear({.epochs = 1});
-  CHECK(largest_difference(plain, train_linear({.epochs = 1, .clip_grad_norm = 0.01})) > 1e-4);
-  CHECK(largest_difference(plain, train_linear({.epochs = 1, .clip_grad_norm = 1e9})) == 0.0);
-  CHECK(largest_difference(plain, train_linear({.epochs = 1, .label_smoothing = 0.2})) > 1e-4);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto plain = train_linear({.epochs = 1}, device);
+    const auto difference = [&](const TrainOptions& options) {
+      return largest_difference(plain, train_linear(options, device));
+    };
+    CHECK(difference({.epochs = 1, .clip_grad_norm = 0.01}) > 1e-4);
+    CHECK(difference({.epochs = 1, .clip_grad_norm = 1e9}) == 0.0);
+    CHECK(difference({.epochs = 1, .label_smoothing = 0.2}) > 1e-4);
+  }
 }
 
 TEST_CASE("a loss of one's own is trained, and its lowest value is best") {
@@ -152,7 +182,8 @@ struct PoisonedNet : cks::Module {
   }
 };
 
-TEST_CASE("a loss that is not finite stops the run and names step, rate, norm and layer") {
+void check_bad_loss(Device device) {
+  CAPTURE(device.to_string());
   const ScratchFolder scratch;
   const RunFolder folder = RunFolder::create(scratch / "run");
   const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
@@ -160,6 +191,7 @@ TEST_CASE("a loss that is not finite stops the run and names step, rate, norm an
   cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
   PoisonedNet net;
   net.poison.calls_left = 3;
+  net.to(device);
   cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
   std::vector<float> before;
   TrainCallbacks callbacks;
@@ -181,6 +213,12 @@ TEST_CASE("a loss that is not finite stops the run and names step, rate, norm an
   cks::load_weights(folder.last_file(), restored);  // the checkpoint of the start is whole
 }
 
+TEST_CASE("a loss that is not finite stops the run and names step, rate, norm and layer") {
+  for (const Device device : test_devices()) {
+    check_bad_loss(device);
+  }
+}
+
 /// Its gradient is infinite, its value is not.
 struct SpikeBackward : cks::Node {
   const char* name() const override { return "spike"; }
@@ -197,16 +235,24 @@ struct SpikyNet : cks::Module {
   }
 };
 
-TEST_CASE("a gradient that is not finite stops the run before the step") {
+void check_bad_gradient(Device device) {
+  CAPTURE(device.to_string());
   const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
   cks::DataLoader train(data.train, {.batch_size = 20});
   cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
   SpikyNet net;
+  net.to(device);
   cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
   const auto before = net.first.weight.to_vector<float>();
   CHECK_THROWS_WITH_AS(cks::fit({.epochs = 1}, net, optimizer, cks::constant_lr(), train, test),
                        doctest::Contains("first bad gradient: first."), cks::NonFiniteError);
   CHECK(net.first.weight.to_vector<float>() == before);
+}
+
+TEST_CASE("a gradient that is not finite stops the run before the step") {
+  for (const Device device : test_devices()) {
+    check_bad_gradient(device);
+  }
 }
 
 TEST_CASE("fit refuses options that make no sense") {
@@ -225,26 +271,33 @@ TEST_CASE("a step limit ends the run with an evaluation") {
   CHECK(summary.test_loss > 0.0);
 }
 
-TEST_CASE("memory does not grow over 2,000 steps") {
-  TinyRun run({.images = 200, .batch_size = 10});
+void check_memory(Device device) {
+  CAPTURE(device.to_string());
+  TinyRun run({.images = 200, .batch_size = 10, .device = device});
   std::int64_t resident_early = 0;
   std::int64_t tensors_early = 0;
   TrainCallbacks callbacks;
   callbacks.on_epoch = [&](const cks::EpochEvent& event) {
     if (event.metrics.epoch == 10) {
       resident_early = cks::peak_resident_bytes();
-      tensors_early = cks::memory_stats().peak;
+      tensors_early = cks::memory_stats(device).peak;
     }
   };
   const TrainSummary summary = run_fit(run, {.epochs = 100}, callbacks);
   REQUIRE(summary.steps == 2000);
-  CHECK(cks::memory_stats().peak == tensors_early);
+  CHECK(cks::memory_stats(device).peak == tensors_early);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   constexpr std::int64_t kSlack = 2 << 20;  // a leak of 1.2 KB a step would show
   CHECK(summary.peak_resident_bytes <= resident_early + kSlack);
 #else
   CHECK(resident_early > 0);  // sanitizers keep freed memory
 #endif
+}
+
+TEST_CASE("memory does not grow over 2,000 steps") {
+  for (const Device device : test_devices()) {
+    check_memory(device);
+  }
 }
 
 }  // namespace
