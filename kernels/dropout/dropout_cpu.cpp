@@ -8,8 +8,8 @@
 namespace cks::kernels::cpu {
 namespace {
 
-constexpr int kLanes = 16;                // random blocks drawn side by side, in vector registers
-constexpr int kStretch = 4 * kLanes;      // elements that they decide on
+constexpr int kLanes = 16;             // random blocks drawn side by side, in vector registers
+constexpr int kStretch = 4 * kLanes;   // elements that they decide on
 constexpr std::int64_t kGrain = 4096;  // elements of a block of work: whole stretches
 
 /// Words 4 * block ... of kLanes neighbouring random blocks, in order: random_block() lane by lane.

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -267,10 +268,14 @@ TEST_CASE("kill -9 at 20 random moments leaves a checkpoint that loads and resum
   constexpr int kKills = 20;
   const Arguments flags{
       "--epochs", "40", "--save-every-steps", "3", "--device", "cpu", "--threads", "1", "--quiet"};
+  const auto start = std::chrono::steady_clock::now();
   REQUIRE(run(scratch, quick(scratch / "whole", flags)) == 0);
+  const auto whole =
+      std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
   const std::string folder = scratch / "run";
   std::mt19937 random(7);  // NOLINT(bugprone-random-generator-seed): the same moments each time
-  std::uniform_int_distribution<int> delay(20, 400);
+  // 20 of them make up less than the whole run, on a fast machine and on a slow one.
+  std::uniform_int_distribution<int> delay(5, std::max(10, static_cast<int>(whole.count() / 14)));
   int killed = 0;
   int with_checkpoint = 0;
   for (int i = 0; i < kKills; ++i) {
