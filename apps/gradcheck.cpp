@@ -1,10 +1,12 @@
 // Compares the gradients of every operation and layer with finite differences, in float64.
 //
 //   gradcheck                     every operation of the table that the tests use, every layer
-//   gradcheck --only conv         those whose name holds "conv"
+//   gradcheck --only conv         those whose name holds "conv", in capitals or not
 //   gradcheck --model resnet20    a whole network on a small batch
 //
 // Exit code 1 if one of them is wrong.
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -185,6 +187,7 @@ class Results {
       messages_ += kind + " " + name + ": " + report.message + "\n";
     }
   }
+  bool empty() const { return count_ == 0; }
   int print() const {
     std::cout << table_.to_string() << messages_ << count_ << " checked, " << failed_
               << " failed; relative error of gradients against central differences in float64, "
@@ -200,9 +203,17 @@ class Results {
   std::int64_t failed_ = 0;
 };
 
+/// True if the name has the part in it, capitals aside.
+bool holds(const std::string& name, const std::string& part) {
+  const auto same = [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  };
+  return std::search(name.begin(), name.end(), part.begin(), part.end(), same) != name.end();
+}
+
 void check_operations(const std::string& only, Results& results) {
   for (const cks::testing::OpRow& row : cks::testing::op_table()) {
-    if (row.name.find(only) == std::string::npos) {
+    if (!holds(row.name, only)) {
       continue;
     }
     // Integers (labels, conditions) are kept; real inputs are varied.
@@ -237,7 +248,7 @@ void check_operations(const std::string& only, Results& results) {
 void check_layers(const std::string& only, Results& results) {
   std::uint64_t seed = 1;
   for (const LayerCase& layer : layer_cases()) {
-    if (layer.name.find(only) == std::string::npos) {
+    if (!holds(layer.name, only)) {
       continue;
     }
     const auto module = layer.make();
@@ -325,6 +336,9 @@ int run(int argc, char** argv) {
   } else {
     check_operations(only, results);
     check_layers(only, results);
+    if (results.empty()) {
+      throw cks::Error("--only " + only + ": no operation and no layer has this in its name");
+    }
   }
   return results.print();
 }

@@ -100,6 +100,19 @@ std::string newest_run(const std::string& program, const TrainFlags& flags) {
   return newest;
 }
 
+/// A folder of its own for a run that was given none; runs begun in the same second get a number.
+RunFolder create_named_by_time(const std::string& name) {
+  const std::string path = (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string();
+  constexpr int kTries = 1000;
+  for (int number = 1; number < kTries; ++number) {
+    const std::string candidate = number == 1 ? path : path + "-" + std::to_string(number);
+    if (std::optional<RunFolder> folder = RunFolder::try_create(candidate)) {
+      return *folder;
+    }
+  }
+  return RunFolder::create(path);
+}
+
 /// Takes the flags of the run from its folder. Flags on the command line must be the same, unless
 /// they are free.
 void restore_flags(const RunFolder& folder, Flags& parser) {
@@ -276,6 +289,12 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
     const std::string path =
         flags.resume->empty() ? newest_run(program.name, flags) : *flags.resume;
     folder = RunFolder::open(path);
+    if (!folder->has_state() && fs::exists(folder->last_file())) {
+      throw IoError("--resume: " + folder->state_file() + " is missing, but " +
+                    folder->last_file() +
+                    " is there: the run cannot go on where it stopped, and beginning anew would "
+                    "overwrite its results; begin a new run");
+    }
     restore_flags(*folder, parser);
     flags.output_dir = path;
   }
@@ -305,14 +324,12 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
                                        .seed = static_cast<std::uint64_t>(flags.seed)});
   DataLoader test_loader(data.test, {.batch_size = flags.eval_batch_size, .shuffle = false});
   const std::int64_t steps_per_epoch = train_loader.batches_per_epoch();
+  const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
 
-  if (!folder && !flags.dry_run) {
-    if (flags.output_dir.empty()) {
-      flags.output_dir =
-          (fs::path(kRunsFolder) / (program.name + "-" + flags.model + "-" + time_stamp()))
-              .string();
-    }
-    folder = RunFolder::create(flags.output_dir);
+  if (!folder && !flags.dry_run) {  // after all checks, so that a refused run leaves no folder
+    folder = flags.output_dir.empty() ? create_named_by_time(program.name + "-" + flags.model)
+                                      : RunFolder::create(flags.output_dir);
+    flags.output_dir = folder->path();
   }
   const RunFolder* const place = folder ? &*folder : nullptr;
   Speaker speaker(
@@ -327,16 +344,26 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   if (!data.train.source.warning.empty()) {
     speaker.warn(data.train.source.warning);
   }
-  if (place != nullptr) {
+  TrainCallbacks callbacks = make_callbacks(speaker);
+  if (place != nullptr && !flags.resume) {
     place->write_config(header.config);
+  } else if (place != nullptr) {
+    // Only once the state has been taken up: a refused resume leaves the run as it was.
+    callbacks.on_step = [report = callbacks.on_step, place, config = header.config,
+                         written = false](const StepEvent& event) mutable {
+      if (!written) {
+        place->write_config(config);
+        written = true;
+      }
+      report(event);
+    };
   }
 
   install_interrupt_handler();
   const TrainOptions options = make_options(flags, data, steps_per_epoch, place);
   TrainSummary summary;
   try {
-    summary = fit(options, *model, *optimizer, make_lr_factor(flags, steps_per_epoch), train_loader,
-                  test_loader, make_callbacks(speaker));
+    summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
   } catch (const Error& error) {
     speaker.progress().clear();
     if (place != nullptr) {

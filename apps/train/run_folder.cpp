@@ -1,6 +1,9 @@
 #include "cks/train/run_folder.h"
 
 #include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -74,9 +77,16 @@ bool RunFolder::holds_run(const std::string& path) {
 }
 
 RunFolder RunFolder::create(const std::string& path) {
+  if (std::optional<RunFolder> folder = try_create(path)) {
+    return *folder;
+  }
+  throw IoError("output folder " + path + " already holds a run (absolute: " + absolute(path) +
+                "); give another --output-dir, or continue it with --resume " + path);
+}
+
+std::optional<RunFolder> RunFolder::try_create(const std::string& path) {
   if (holds_run(path)) {
-    throw IoError("output folder " + path + " already holds a run (absolute: " + absolute(path) +
-                  "); give another --output-dir, or continue it with --resume " + path);
+    return std::nullopt;
   }
   std::error_code failure;
   fs::create_directories(path, failure);
@@ -85,7 +95,17 @@ RunFolder RunFolder::create(const std::string& path) {
                   "): " + (failure ? failure.message() : "it is not a folder"));
   }
   RunFolder folder(path);
-  folder.append("run.log", "");  // finds out now, not after an hour of training
+  // Made exclusively: of two runs begun at the same time in one folder the second is refused. Also
+  // finds out now, not after an hour of training, whether the folder can be written.
+  std::FILE* log = std::fopen(folder.file("run.log").c_str(), "wx");
+  if (log == nullptr && errno == EEXIST) {
+    return std::nullopt;
+  }
+  if (log == nullptr) {
+    throw IoError("cannot write " + folder.file("run.log") +
+                  " (absolute: " + absolute(folder.file("run.log")) + "): " + std::strerror(errno));
+  }
+  std::fclose(log);
   return folder;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,8 @@ class RunFolder {
   /// Makes the folder for a new run. Throws IoError, saying how to go on, if it already holds a
   /// run, or if it cannot be made or written to.
   static RunFolder create(const std::string& path);
+  /// The same, but nothing if it already holds a run.
+  static std::optional<RunFolder> try_create(const std::string& path);
   /// Opens the folder of a run that was begun. Throws IoError if it holds none.
   static RunFolder open(const std::string& path);
   /// True if the folder holds files of a run.

@@ -34,7 +34,7 @@ constexpr TileRate kMergedTiles[] = {
     {64, 64, 0.40, 0.15}, {64, 32, 0.33, 0.10}, {32, 32, 0.28, 0.06}};
 constexpr double kDirectRate = 0.02;
 constexpr double kLaunch = 300e3;  // an empty kernel, in multiply-adds of one multiprocessor
-constexpr std::size_t kSharedBytes = 47 * 1024U;  // of 48; some is the kernel's own
+constexpr std::size_t kSharedBytes = 48128;  // of 48; some is the kernel's own
 /// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
 constexpr std::int64_t kLongestSum = 16384;
 

@@ -263,6 +263,37 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
   }
 }
 
+TEST_CASE("a refused resume leaves the run as it was") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  const Arguments flags{"--epochs", "2", "--lr-scheduler", "cosine"};
+  REQUIRE(run(scratch, quick(folder, flags)) == 0);
+  const std::string config = slurp(folder + "/config.json");
+  CHECK(run(scratch, {"--resume", folder, "--epochs", "4"}) == 1);  // another schedule
+  CHECK(slurp(folder + "/config.json") == config);
+  CHECK(run(scratch, {"--resume", folder}) == 0);
+  // Without its state it would begin anew over its own results.
+  std::filesystem::remove(folder + "/last.state.safetensors");
+  const std::string weights = slurp(folder + "/last.safetensors");
+  std::string err;
+  CHECK(run(scratch, {"--resume", folder}, &err) == 1);
+  CHECK(contains(err, "last.state.safetensors is missing"));
+  CHECK(slurp(folder + "/last.safetensors") == weights);
+}
+
+TEST_CASE("flags that do not fit together leave no folder; one folder takes one run") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  CHECK(run(scratch, quick(folder, {"--epochs", "1", "--lr-scheduler", "onecycle",
+                                    "--lr-warmup-epochs", "1"})) != 0);
+  CHECK(!std::filesystem::exists(folder));
+  Process first(scratch, quick(folder, {"--epochs", "3"}));
+  Process second(scratch, quick(folder, {"--epochs", "3"}));
+  const int codes[] = {first.wait(), second.wait()};
+  CHECK(std::min(codes[0], codes[1]) == 0);
+  CHECK(std::max(codes[0], codes[1]) == 1);
+}
+
 TEST_CASE("kill -9 at 20 random moments leaves a checkpoint that loads and resumes") {
   const ScratchFolder scratch;
   constexpr int kKills = 20;

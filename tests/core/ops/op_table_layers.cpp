@@ -1,4 +1,5 @@
 #include "cks/core/ops/batch_norm2d.h"
+#include "cks/core/ops/conv2d.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/core/ops/loss.h"
 #include "cks/core/ops/matmul.h"
@@ -32,6 +33,30 @@ Tensor batch_norm(const Inputs& in, bool training) {
   Tensor running_mean = Tensor::full(channels, 0.25, in[0].dtype(), in[0].device());
   Tensor running_var = Tensor::full(channels, 1.5, in[0].dtype(), in[0].device());
   return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, {.training = training});
+}
+
+/// Convolutions in which every option is at work.
+std::vector<OpRow> convolutions() {
+  const OpInput image = x({2, 5, 6, 4});
+  return {
+      {"conv2d",
+       {image, parameter({3, 3, 2, 4}, 2), optional_parameter({3}, 3)},
+       [](const Inputs& in) { return conv2d(in[0], in[1], in[2]); }},
+      {"conv2d, stride, asymmetric padding, dilation, groups",
+       {image, parameter({6, 3, 2, 2}, 2), optional_parameter({6}, 3)},
+       [](const Inputs& in) {
+         return conv2d(
+             in[0], in[1], in[2],
+             {.stride = {2, 3}, .padding = Padding2d(2, 1, 0, 3), .dilation = {1, 2}, .groups = 2});
+       }},
+      {"conv_transpose2d, stride, padding, output padding, groups",
+       {image, parameter({4, 3, 2, 3}, 2), optional_parameter({6}, 3)},
+       [](const Inputs& in) {
+         return conv_transpose2d(
+             in[0], in[1], in[2],
+             {.stride = {2, 3}, .padding = 1, .groups = 2, .output_padding = {1, 2}});
+       }},
+  };
 }
 
 std::vector<OpRow> products_and_pools() {
@@ -84,6 +109,8 @@ std::vector<OpRow> products_and_pools() {
 std::vector<OpRow> layer_rows() {
   constexpr bool kNoEmptyBatch = false;
   std::vector<OpRow> rows = products_and_pools();
+  const std::vector<OpRow> convolution_rows = convolutions();
+  rows.insert(rows.end(), convolution_rows.begin(), convolution_rows.end());
   const std::vector<OpRow> others{
       {"batch_norm2d, training",
        {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3)},
