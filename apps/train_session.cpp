@@ -264,11 +264,14 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
 
 void print_result(const TrainSummary& summary, const RunFolder* folder) {
   std::cout << (summary.interrupted ? "stopped   " : "done      ")
-            << format("test accuracy %.2f %% after epoch %lld, best %.2f %% (epoch %lld), %.1f s, ",
-                      100.0 * summary.test_accuracy, static_cast<long long>(summary.epochs),
-                      100.0 * summary.best_test_accuracy,
-                      static_cast<long long>(summary.best_epoch), summary.seconds)
-            << format_count(summary.images_per_second) << " img/s, peak "
+            << (summary.epochs == 0
+                    ? std::string("not evaluated yet, ")
+                    : format("test accuracy %.2f %% after epoch %lld, best %.2f %% (epoch %lld), ",
+                             100.0 * summary.test_accuracy, static_cast<long long>(summary.epochs),
+                             100.0 * summary.best_test_accuracy,
+                             static_cast<long long>(summary.best_epoch)))
+            << format("%.1f s, ", summary.seconds) << format_count(summary.images_per_second)
+            << " img/s, peak "
             << format("%.0f MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte);
   if (summary.device != Device::cpu().to_string()) {
     std::cout << format(" and on the GPU %.0f MiB",

@@ -7,9 +7,13 @@ namespace cks {
 
 void write_summary(const std::string& path, const TrainSummary& summary, const TextFields& extra) {
   nlohmann::ordered_json json;
-  json["test_accuracy"] = summary.test_accuracy;
-  json["test_loss"] = summary.test_loss;
-  json["best_test_accuracy"] = summary.best_test_accuracy;
+  // A run that was stopped before its first evaluation has no results: null, never 0.
+  const auto result = [&](double value) {
+    return summary.epochs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  };
+  json["test_accuracy"] = result(summary.test_accuracy);
+  json["test_loss"] = result(summary.test_loss);
+  json["best_test_accuracy"] = result(summary.best_test_accuracy);
   json["best_epoch"] = summary.best_epoch;
   json["epochs"] = summary.epochs;
   json["steps"] = summary.steps;
