@@ -24,7 +24,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t kEvery = 8;
 #elif defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kEvery = 40;
+constexpr std::uint64_t kEvery = 200;
 #else
 constexpr std::uint64_t kEvery = 1;
 #endif
