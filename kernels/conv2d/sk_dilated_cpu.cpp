@@ -104,8 +104,8 @@ std::int64_t add_window(const FilterGradient<T>& f, const PositionList& position
       using S = decltype(simd);
       constexpr int kMostRows = kGradientRows<S, vectors()>;
       for_each_row_tile<kMostRows>(outputs.size(), [&](std::int64_t begin, std::int64_t count) {
-        std::int64_t offsets[kMostRows];
-        std::int64_t sums[kMostRows];
+        std::int64_t offsets[kMostRows] = {};
+        std::int64_t sums[kMostRows] = {};
         for (std::int64_t r = 0; r < count; ++r) {
           offsets[r] = outputs.begin + begin + r;
           sums[r] = offsets[r] * depth + element + lane;
@@ -186,8 +186,8 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positi
   constexpr int kMostRows = kGradientRows<S, NV>;
   for_each_row_tile<kMostRows>(
       row_run.taps * column_run.taps * inner, [&](std::int64_t, std::int64_t count) {
-        std::int64_t offsets[kMostRows];
-        std::int64_t sums[kMostRows];
+        std::int64_t offsets[kMostRows] = {};
+        std::int64_t sums[kMostRows] = {};
         for (std::int64_t r = 0; r < count; ++r) {
           offsets[r] = i * p.dh * f.x_row() + j * p.dw * p.x_pitch + c;
           sums[r] = (((row_run.slot + i) * p.FW + column_run.slot + j) * inner + c) * p.OC;
