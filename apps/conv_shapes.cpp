@@ -37,6 +37,9 @@ NamedShape parse_shape(const std::string& text) {
                 "\": expected NxIHxIWxIC,OC,k<filter>,s<stride>,p<padding>, such as "
                 "128x32x32x16,32,k3,s2,p1");
   }
+  if (n[0] < 1) {
+    throw Error("shape \"" + text + "\": N must be at least 1, since no images take no time");
+  }
   std::array<std::int64_t, 8> sizes{};
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     sizes[i] = n[i];
@@ -99,6 +102,13 @@ std::vector<NamedShape> parse_shapes(const std::string& text) {
     throw Error("no shapes given");
   }
   return shapes;
+}
+
+std::string text_of(const Conv2dProblem& problem) {
+  const auto number = [](std::int64_t n) { return std::to_string(n); };
+  return number(problem.N) + "x" + number(problem.IH) + "x" + number(problem.IW) + "x" +
+         number(problem.IC) + "," + number(problem.OC) + ",k" + number(problem.FH) + ",s" +
+         number(problem.sh) + ",p" + number(problem.pt);
 }
 
 std::vector<std::string> shape_lists() {
