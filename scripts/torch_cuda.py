@@ -1,0 +1,120 @@
+"""PyTorch's side of a comparison on a GPU: convolution passes and training steps in CUDA graphs, timed
+with events. Needs torch with CUDA."""
+import statistics
+
+import torch
+
+from torch_twins import MODELS
+
+LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+ROUND_MS = 2.0  # of one graph launch: long beside the launch itself
+MOST_CALLS = 1000
+
+
+def set_precision(mode):
+    """fp32 is strict: no TF32. cuDNN searches for its fastest algorithm."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = mode != "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = mode != "fp32"
+
+
+def milliseconds(launch):
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    launch()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end)
+
+
+class Timed:
+    """A call recorded as a CUDA graph that repeats it for milliseconds."""
+
+    def __init__(self, call, warm_up=3):
+        side = torch.cuda.Stream()  # what a capture needs: the call's first runs on another stream
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(warm_up):
+                call()
+        torch.cuda.current_stream().wait_stream(side)
+        self.calls = 1
+        self.record(call)
+        once = min(milliseconds(self.graph.replay) for _ in range(3))
+        self.calls = max(1, min(MOST_CALLS, int(ROUND_MS / once)))
+        self.record(call)
+        self.graph.replay()
+        torch.cuda.synchronize()
+
+    def record(self, call):
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            for _ in range(self.calls):
+                call()
+
+    def microseconds(self, launches=5):
+        """Median of one call's time."""
+        return 1e3 / self.calls * statistics.median(
+            milliseconds(self.graph.replay) for _ in range(launches))
+
+
+def first_that_work(candidates):
+    """name -> Timed, without those that PyTorch cannot run, which are printed."""
+    timed = {}
+    for name, make in candidates.items():
+        try:
+            timed[name] = make()
+        except RuntimeError as error:
+            torch.cuda.synchronize()
+            print(f"PyTorch, {name}: {str(error).splitlines()[0]}")
+    if not timed:
+        raise RuntimeError("PyTorch ran in no memory format")
+    return timed
+
+
+def conv_passes(shape, passes):
+    """pass -> {layout: Timed} for shape = (N, IH, IW, IC, OC, filter, stride, padding)."""
+    n, ih, iw, ic, oc, k, s, p = shape
+    oh, ow = (ih + 2 * p - k) // s + 1, (iw + 2 * p - k) // s + 1
+
+    def body(name, layout):
+        def random(*sizes):
+            return torch.randn(*sizes, device="cuda").contiguous(memory_format=LAYOUTS[layout])
+
+        x, w, dy = random(n, ic, ih, iw), random(oc, ic, k, k), random(n, oc, oh, ow)
+        if name == "forward":
+            return lambda: torch.ops.aten.convolution(
+                x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], 1)
+        wanted = [name == "backward_data", name == "backward_filter", False]
+        return lambda: torch.ops.aten.convolution_backward(
+            dy, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], 1, wanted)
+
+    return {name: first_that_work({layout: lambda name=name, layout=layout: Timed(body(name, layout))
+                                   for layout in LAYOUTS}) for name in passes}
+
+
+def training_step(model, batch, layout, compiled=False):
+    """One step of a model with Adam, data on the GPU."""
+    torch.manual_seed(0)
+    net = MODELS[model]().cuda().to(memory_format=LAYOUTS[layout]).train()
+    height, width, channels = net.image
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=True, capturable=True)
+    x = torch.randn(batch, channels, height, width, device="cuda")
+    x = x.contiguous(memory_format=LAYOUTS[layout])
+    y = torch.randint(0, 10, (batch,), device="cuda")
+    run = torch.compile(net) if compiled else net
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(run(x), y).backward()
+        optimizer.step()
+
+    return Timed(step, warm_up=5)
+
+
+def training_steps(model, batch, compiled):
+    """{layout: Timed}; compiled adds torch.compile, channels last."""
+    candidates = {layout: lambda layout=layout: training_step(model, batch, layout)
+                  for layout in LAYOUTS}
+    if compiled:
+        candidates["compiled"] = lambda: training_step(model, batch, "nhwc", compiled=True)
+    return first_that_work(candidates)
