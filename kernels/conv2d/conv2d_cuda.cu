@@ -44,15 +44,25 @@ const T* as(const void* pointer) {
   return static_cast<const T*>(pointer);
 }
 
+auto correlation_of(const Conv2dPlan& plan) {
+  switch (kernel_of(plan)) {
+    case ConvKernel::narrow:
+      return narrow_correlation;
+    case ConvKernel::image:
+      return image_correlation;
+    default:
+      return trimmed_correlation;
+  }
+}
+
 }  // namespace
 
 std::int64_t conv2d_forward(const Conv2dProblem& problem, const Conv2dPlan& plan, const void* x,
                             const void* w, const void* bias, void* y, void* workspace) {
   check_plan(Conv2dPass::forward, problem, plan, workspace);
   if (plan.algorithm != Conv2dAlgorithm::reference && kernel_of(plan) != ConvKernel::direct) {
-    const auto run =
-        kernel_of(plan) == ConvKernel::narrow ? narrow_correlation : trimmed_correlation;
-    return run(problem, plan, as<float>(x), as<float>(w), as<float>(bias), static_cast<float*>(y));
+    return correlation_of(plan)(problem, plan, as<float>(x), as<float>(w), as<float>(bias),
+                                static_cast<float*>(y));
   }
   visit_sums(problem, plan, [&]<class T, class Sum>(T, Sum) {
     direct_forward<T, Sum>(problem, as<T>(x), as<T>(w), as<T>(bias), static_cast<T*>(y));
@@ -65,10 +75,8 @@ std::int64_t conv2d_backward_data(const Conv2dProblem& problem, const Conv2dPlan
                                   void* workspace) {
   check_plan(Conv2dPass::backward_data, problem, plan, workspace);
   if (plan.algorithm != Conv2dAlgorithm::reference && kernel_of(plan) != ConvKernel::direct) {
-    const auto run =
-        kernel_of(plan) == ConvKernel::narrow ? narrow_correlation : trimmed_correlation;
-    return run(problem, plan, as<float>(dy), as<float>(w), as<float>(bias),
-               static_cast<float*>(dx));
+    return correlation_of(plan)(problem, plan, as<float>(dy), as<float>(w), as<float>(bias),
+                                static_cast<float*>(dx));
   }
   visit_sums(problem, plan, [&]<class T, class Sum>(T, Sum) {
     direct_backward_data<T, Sum>(problem, as<T>(dy), as<T>(w), as<T>(bias), static_cast<T*>(dx));
@@ -80,8 +88,9 @@ std::int64_t conv2d_backward_filter(const Conv2dProblem& problem, const Conv2dPl
                                     const void* x, const void* dy, void* dw, void* workspace) {
   check_plan(Conv2dPass::backward_filter, problem, plan, workspace);
   if (plan.algorithm != Conv2dAlgorithm::reference && kernel_of(plan) != ConvKernel::direct) {
-    return sk_dilated_tiled(problem, plan, as<float>(x), as<float>(dy), static_cast<float*>(dw),
-                            static_cast<float*>(workspace));
+    const auto run = kernel_of(plan) == ConvKernel::image ? image_gradient : sk_dilated_tiled;
+    return run(problem, plan, as<float>(x), as<float>(dy), static_cast<float*>(dw),
+               static_cast<float*>(workspace));
   }
   visit_sums(problem, plan, [&]<class T, class Sum>(T, Sum) {
     direct_backward_filter<T, Sum>(problem, as<T>(x), as<T>(dy), static_cast<T*>(dw),

@@ -41,13 +41,16 @@ std::vector<Run> axis_runs(const TapAxis& axis, Conv2dPass pass) {
 
 }  // namespace
 
-bool takes_correlation(const Conv2dProblem& p, Conv2dPass pass) {
+bool has_narrow_extents(const Conv2dProblem& p) {
   constexpr auto kNarrow = std::int64_t{1} << 24;  // extents that 32-bit runs hold with room
   const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC,
                                   p.pt, p.pl, p.sh, p.sw, p.dh, p.dw};
-  if (std::any_of(std::begin(extents), std::end(extents),
-                  [](std::int64_t extent) { return extent > kNarrow; }) ||
-      p.G > 65535) {
+  return p.G <= 65535 && std::none_of(std::begin(extents), std::end(extents),
+                                      [](std::int64_t extent) { return extent > kNarrow; });
+}
+
+bool takes_correlation(const Conv2dProblem& p, Conv2dPass pass) {
+  if (!has_narrow_extents(p)) {
     return false;
   }
   const std::size_t rows = axis_runs(row_axis(p), pass).size();
@@ -89,6 +92,8 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
   std::copy(rows.begin(), rows.end(), p.rows);
   std::copy(columns.begin(), columns.end(), p.columns);
 
+  p.row_runs = static_cast<int>(rows.size());
+  p.column_runs = static_cast<int>(columns.size());
   // Pairs with most taps first.
   std::vector<std::array<int, 3>> order;  // taps, row run, column run
   for (int r = 0; r < static_cast<int>(rows.size()); ++r) {

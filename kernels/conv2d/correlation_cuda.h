@@ -31,7 +31,7 @@ struct Correlation {
   std::int64_t source_image, source_row, source_pixel;  // elements from one to the next
   std::int64_t target_image, target_row, target_pixel;
   std::int64_t filter_lane, filter_channel, filter_row, filter_column, filter_group;
-  int images, channels, lanes, lane_tiles, pairs;
+  int images, channels, lanes, lane_tiles, pairs, row_runs, column_runs;
   // X and W hold the taps of a row side by side: a product may run over taps and channels at once.
   int merge_columns;
   Run rows[kMaxRuns];
@@ -40,7 +40,9 @@ struct Correlation {
 };
 static_assert(sizeof(Correlation) <= 4096, "kernel parameters of compute capability below 9");
 
-/// True if the positions fall into few enough rectangles for the kernel's parameters.
+/// True if 32-bit runs hold every extent.
+bool has_narrow_extents(const Conv2dProblem& problem);
+/// True if, beyond that, the positions fall into few enough rectangles for the kernel's parameters.
 bool takes_correlation(const Conv2dProblem& problem, Conv2dPass pass);
 
 /// A correlation, its tiles of tile_rows positions and tile_lanes lanes, and the multiply-adds of

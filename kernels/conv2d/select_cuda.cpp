@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cks/kernels/conv2d/correlation_cuda.h"
+#include "cks/kernels/conv2d/image_cuda.h"
 #include "cks/kernels/conv2d/taps.h"
 
 // A cost model orders the plans. Its unit is the time in which one multiprocessor issues one
@@ -32,9 +33,13 @@ constexpr TileRate kGradientTiles[] = {
     {128, 128, 0.66, 0.42}, {64, 64, 0.58, 0.20}, {32, 32, 0.43, 0.08}};
 constexpr TileRate kMergedTiles[] = {
     {64, 64, 0.40, 0.15}, {64, 32, 0.33, 0.10}, {32, 32, 0.28, 0.06}};
+constexpr TileRate kImages[] = {{512, 4, 0.20, 0.06},  {512, 8, 0.30, 0.08},
+                                {512, 16, 0.38, 0.10}, {1024, 4, 0.30, 0.08},
+                                {1024, 8, 0.42, 0.10}, {1024, 16, 0.50, 0.12}};
+constexpr TileRate kImageGradients[] = {{512, 8, 0.25, 0.08}, {1024, 8, 0.35, 0.10}};
 constexpr double kDirectRate = 0.02;
-constexpr double kLaunch = 300e3;  // an empty kernel, in multiply-adds of one multiprocessor
-constexpr std::size_t kSharedBytes = 48128;  // of 48; some is the kernel's own
+constexpr int kBlocksOfGradients = 2;  // a multiprocessor, of image_gradient_cuda.cu
+constexpr double kLaunch = 300e3;      // an empty kernel, in multiply-adds of one multiprocessor
 /// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
 constexpr std::int64_t kLongestSum = 16384;
 
@@ -87,6 +92,17 @@ Candidate correlation_candidate(Conv2dPass pass, const Conv2dProblem& p, const T
   return candidate;
 }
 
+/// Of several slices the partial sums are written, read again and added.
+void add_slices_to(Candidate& candidate, std::int64_t filter_size, int multiprocessors) {
+  const std::int64_t slices = candidate.plan.slices;
+  if (slices > 1) {
+    candidate.cost += kLaunch + 30.0 * static_cast<double>(filter_size) *
+                                    static_cast<double>(slices + 1) / multiprocessors;
+    candidate.plan.workspace_bytes =
+        static_cast<std::size_t>(filter_size) * static_cast<std::size_t>(slices) * sizeof(float);
+  }
+}
+
 Candidate gradient_candidate(const Conv2dProblem& p, const TileRate& tile, bool merged,
                              std::int64_t slices, int multiprocessors) {
   const std::int64_t m = p.OC / p.G;
@@ -106,22 +122,56 @@ Candidate gradient_candidate(const Conv2dProblem& p, const TileRate& tile, bool 
     }
   }
   const std::int64_t filter_size = p.OC * p.FH * p.FW * (p.IC / p.G);
-  const auto size = static_cast<double>(filter_size);
   const double slice_depth = round_up(deepest / static_cast<double>(slices), 16) + 32;
   Candidate candidate;
   candidate.cost =
       cost_of(area * depth * static_cast<double>(p.G),
               static_cast<double>(tile.rows * tile.lanes) * slice_depth, tile, multiprocessors);
-  if (slices > 1) {  // partial sums are written, read again and added
-    candidate.cost += kLaunch + 30.0 * size * static_cast<double>(slices + 1) / multiprocessors;
-    candidate.plan.workspace_bytes =
-        static_cast<std::size_t>(size) * static_cast<std::size_t>(slices) * sizeof(float);
-  }
   candidate.plan.algorithm = Conv2dAlgorithm::sk_dilated;
   candidate.plan.slices = slices;
+  add_slices_to(candidate, filter_size, multiprocessors);
   candidate.plan.granule = merged ? p.N * p.OH * p.OW : 1;
   candidate.plan.reason = merged ? "taps and input channels merged, zeros of the padding multiplied"
                                  : "one product a tap, positions trimmed";
+  return candidate;
+}
+
+Candidate image_correlation_candidate(Conv2dPass pass, const Conv2dProblem& p, const TileRate& tile,
+                                      int multiprocessors) {
+  const ImageCorrelationShape shape = image_correlation_shape(p, pass, tile.rows, tile.lanes);
+  const bool forward = pass == Conv2dPass::forward;
+  const auto blocks = static_cast<double>(ceil_div(p.N, shape.images));
+  const auto lanes = static_cast<double>(forward ? p.OC : p.IC);
+  const double issued = static_cast<double>(exact_multiply_adds(p)) / lanes * shape.lane_groups *
+                        shape.lanes * blocks * shape.images / static_cast<double>(p.N);
+  const double parts = std::max(1.0, std::min(4.0 * multiprocessors / blocks,
+                                              static_cast<double>(shape.items) / kImageThreads));
+  Candidate candidate;
+  candidate.cost = cost_of(issued, issued / (blocks * parts), tile, multiprocessors);
+  candidate.plan.algorithm = forward ? Conv2dAlgorithm::convv2 : Conv2dAlgorithm::ks_deconv;
+  candidate.plan.reason = "whole images in shared memory";
+  return candidate;
+}
+
+Candidate image_gradient_candidate(const Conv2dProblem& p, const TileRate& tile,
+                                   int multiprocessors) {
+  const ImageGradientShape shape = image_gradient_shape(p, tile.rows, tile.lanes);
+  const std::int64_t tiles = p.N * shape.bands;
+  const std::int64_t tile_positions = std::int64_t{shape.band_rows} * p.OW;
+  const std::int64_t most = std::max<std::int64_t>(
+      1, kLongestSum * shape.sharers / std::max<std::int64_t>(1, tile_positions));
+  const std::int64_t each =
+      std::min(most, ceil_div(tiles, std::int64_t{kBlocksOfGradients} * multiprocessors));
+  const std::int64_t slices = ceil_div(tiles, each);
+  const std::int64_t size = p.OC * p.FH * p.FW * p.IC;
+  const double issued = static_cast<double>(p.N * p.OH * p.OW) * shape.tap_groups * shape.taps *
+                        shape.lane_groups * shape.lanes;
+  Candidate candidate;
+  candidate.cost = cost_of(issued, issued / static_cast<double>(slices), tile, multiprocessors);
+  candidate.plan.algorithm = Conv2dAlgorithm::sk_dilated;
+  candidate.plan.slices = slices;
+  candidate.plan.reason = "bands of images in shared memory";
+  add_slices_to(candidate, size, multiprocessors);
   return candidate;
 }
 
@@ -141,11 +191,21 @@ std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
       add(correlation_candidate(pass, p, tile, false, multiprocessors), tile);
     }
     for (const TileRate& tile : kNarrow) {
-      if (narrow_correlation_shared_bytes(p, pass, tile.lanes) <= kSharedBytes) {
+      if (narrow_correlation_shared_bytes(p, pass, tile.lanes) <= kImageSharedBytes) {
         add(correlation_candidate(pass, p, tile, true, multiprocessors), tile);
       }
     }
+    for (const TileRate& tile : kImages) {
+      if (takes_images(p, pass, tile.rows, tile.lanes)) {
+        add(image_correlation_candidate(pass, p, tile, multiprocessors), tile);
+      }
+    }
     return found;
+  }
+  for (const TileRate& tile : kImageGradients) {
+    if (takes_images(p, pass, tile.rows, tile.lanes)) {
+      add(image_gradient_candidate(p, tile, multiprocessors), tile);
+    }
   }
   const std::int64_t positions = p.N * p.OH * p.OW;
   const std::int64_t fewest = std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, 256);
@@ -211,6 +271,9 @@ ConvKernel kernel_of(const Conv2dPlan& plan) {
   if (plan.tile_rows == 1) {
     return ConvKernel::direct;
   }
+  if (plan.tile_rows >= kImageThreads) {
+    return ConvKernel::image;
+  }
   const auto narrow = [&](const TileRate& tile) {
     return tile.rows == plan.tile_rows && tile.lanes == plan.tile_lanes;
   };
@@ -238,6 +301,9 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   if (p.x_type != DType::float32) {
     return false;
   }
+  if (kernel == ConvKernel::image) {
+    return takes_images(p, plan.pass, plan.tile_rows, plan.tile_lanes);
+  }
   if (plan.pass == Conv2dPass::backward_filter) {
     return plan.granule == 1 ? among(kGradientTiles) : p.G == 1 && among(kMergedTiles);
   }
@@ -246,7 +312,7 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   }
   return kernel == ConvKernel::tiled
              ? among(kTiles)
-             : narrow_correlation_shared_bytes(p, plan.pass, plan.tile_lanes) <= kSharedBytes;
+             : narrow_correlation_shared_bytes(p, plan.pass, plan.tile_lanes) <= kImageSharedBytes;
 }
 
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,

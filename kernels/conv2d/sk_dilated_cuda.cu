@@ -249,20 +249,6 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
 }
 
 template <class T>
-__global__ void add_slices_kernel(const T* partial, T* out, std::int64_t size,
-                                  std::int64_t slices) {
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;
-       i += stride) {
-    T sum{0};
-    for (std::int64_t s = 0; s < slices; ++s) {
-      sum += partial[s * size + i];
-    }
-    out[i] = sum;
-  }
-}
-
-template <class T>
 void launch_tile(const FilterGradient& p, int groups, bool vectors, bool merged) {
   const dim3 grid(static_cast<unsigned>(ceil_div(p.m, T::BM) * p.n_tiles),
                   static_cast<unsigned>(merged ? 1 : p.FH * p.FW),
@@ -277,16 +263,6 @@ void launch_tile(const FilterGradient& p, int groups, bool vectors, bool merged)
 }
 
 }  // namespace
-
-void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t slices) {
-  launch("sk_dilated", add_slices_kernel<float>, grid_for(size, 256), 256, 0, partial, out, size,
-         slices);
-}
-
-void add_slices(const double* partial, double* out, std::int64_t size, std::int64_t slices) {
-  launch("sk_dilated", add_slices_kernel<double>, grid_for(size, 256), 256, 0, partial, out, size,
-         slices);
-}
 
 std::int64_t sk_dilated_tiled(const Conv2dProblem& q, const Conv2dPlan& plan, const float* x,
                               const float* dy, float* dw, float* workspace) {

@@ -1,6 +1,7 @@
 // Pooling on a GPU: a thread makes V neighbouring channels of one element of the result, and walks
 // the windows in the CPU's order. Gradients are gathered, so nothing is ever added by two threads.
 #include <cmath>
+#include <initializer_list>
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
@@ -12,55 +13,60 @@ namespace {
 constexpr int kThreads = 256;
 
 /// One axis of a pooling: window o, tap f reads pixel o*stride - pad + f*dilation.
+template <class Index>
 struct Axis {
-  std::int64_t in, out, filter, stride, pad, dilation;
+  Index in, out, filter, stride, pad, dilation;
 };
 
 /// A half-open range; empty if end <= begin.
+template <class Index>
 struct Range {
-  std::int64_t begin, end;
-  __device__ std::int64_t size() const { return end > begin ? end - begin : 0; }
+  Index begin, end;
+  __device__ Index size() const { return end > begin ? end - begin : 0; }
 };
 
 /// forward_taps of conv2d/taps.h for the device: the taps of window o that fall inside the image.
-__device__ __forceinline__ Range taps_of(const Axis& axis, std::int64_t o) {
-  const std::int64_t low = o * axis.stride - axis.pad;
-  const std::int64_t below = low < 0 ? -low : 0;  // pixels before the image
-  const std::int64_t last = axis.in - 1 - low;    // from the first tap to the last pixel
+template <class Index>
+__device__ __forceinline__ Range<Index> taps_of(const Axis<Index>& axis, Index o) {
+  const Index low = o * axis.stride - axis.pad;
+  const Index below = low < 0 ? -low : 0;  // pixels before the image
+  const Index last = axis.in - 1 - low;    // from the first tap to the last pixel
   if (below == 0 && (axis.filter - 1) * axis.dilation <= last) {
     return {0, axis.filter};
   }
-  const std::int64_t begin = axis.dilation == 1 ? below : ceil_div(below, axis.dilation);
-  const std::int64_t end = last < 0 ? 0 : last / axis.dilation + 1;
+  const Index begin = axis.dilation == 1 ? below : ceil_div(below, axis.dilation);
+  const Index end = last < 0 ? 0 : last / axis.dilation + 1;
   return {begin, end < axis.filter ? end : axis.filter};
 }
 
 /// The windows that span pixel i. A dilated window also spans pixels that it does not read.
-__device__ __forceinline__ Range windows_of(const Axis& axis, std::int64_t i) {
-  const std::int64_t position = i + axis.pad;
-  const std::int64_t before = position - (axis.filter - 1) * axis.dilation;
-  const std::int64_t begin = before <= 0 ? 0 : ceil_div(before, axis.stride);
-  const std::int64_t end = position / axis.stride + 1;
+template <class Index>
+__device__ __forceinline__ Range<Index> windows_of(const Axis<Index>& axis, Index i) {
+  const Index position = i + axis.pad;
+  const Index before = position - (axis.filter - 1) * axis.dilation;
+  const Index begin = before <= 0 ? 0 : ceil_div(before, axis.stride);
+  const Index end = position / axis.stride + 1;
   return {begin, end < axis.out ? end : axis.out};
 }
 
+template <class Index>
 struct Pooling {
-  Axis rows, columns;
-  std::int64_t N, C, packs;  // packs of V channels in a pixel
+  Axis<Index> rows, columns;
+  Index N, C, packs;  // packs of V channels in a pixel
 };
 
 /// Image, row, column and first channel of a pack of an image of height * width pixels.
+template <class Index>
 struct Place {
-  std::int64_t n, h, w, c;
+  Index n, h, w, c;
 };
 
-template <int V>
-__device__ __forceinline__ Place place_of(std::int64_t i, std::int64_t packs, std::int64_t width,
-                                          std::int64_t height) {
-  Place at{};
-  std::int64_t rest = i / packs;
+template <int V, class Index>
+__device__ __forceinline__ Place<Index> place_of(Index i, Index packs, Index width, Index height) {
+  Place<Index> at{};
+  Index rest = i / packs;
   at.c = (i - rest * packs) * V;
-  std::int64_t above = rest / width;
+  Index above = rest / width;
   at.w = rest - above * width;
   at.n = above / height;
   at.h = above - at.n * height;
@@ -68,28 +74,30 @@ __device__ __forceinline__ Place place_of(std::int64_t i, std::int64_t packs, st
 }
 
 /// Calls body(i) for this thread's share of [0, count).
-template <class Body>
-__device__ __forceinline__ void for_share(std::int64_t count, Body&& body) {
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
-       i += stride) {
+template <class Index, class Body>
+__device__ __forceinline__ void for_share(Index count, Body&& body) {
+  const Index stride = static_cast<Index>(gridDim.x) * static_cast<Index>(blockDim.x);
+  for (Index i = static_cast<Index>(blockIdx.x) * static_cast<Index>(blockDim.x) +
+                 static_cast<Index>(threadIdx.x);
+       i < count; i += stride) {
     body(i);
   }
 }
 
-template <class T, int V>
+template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
-    max_forward_kernel(const __grid_constant__ Pooling p, const T* x, T* y, std::int32_t* index) {
-  const std::int64_t count = p.N * p.rows.out * p.columns.out * p.packs;
-  for_share(count, [&](std::int64_t i) {
-    const Place at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
+    max_forward_kernel(const __grid_constant__ Pooling<Index> p, const T* x, T* y,
+                       std::int32_t* index) {
+  const Index count = p.N * p.rows.out * p.columns.out * p.packs;
+  for_share(count, [&](Index i) {
+    const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
     const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const Range fh = taps_of(p.rows, at.h);
-    const Range fw = taps_of(p.columns, at.w);
-    const std::int64_t corner = (at.h * p.rows.stride - p.rows.pad) * p.columns.in +
-                                at.w * p.columns.stride - p.columns.pad;
+    const Range<Index> fh = taps_of(p.rows, at.h);
+    const Range<Index> fw = taps_of(p.columns, at.w);
+    const Index corner = (at.h * p.rows.stride - p.rows.pad) * p.columns.in +
+                         at.w * p.columns.stride - p.columns.pad;
     // The first tap's pixel, which keeps a window full of -infinity; none in an empty window.
-    const std::int64_t first =
+    const Index first =
         fh.size() * fw.size() == 0
             ? -1
             : corner + fh.begin * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
@@ -101,10 +109,9 @@ __global__ void __launch_bounds__(kThreads)
       best.lane[v] = lowest;
       where.lane[v] = static_cast<std::int32_t>(first);
     }
-    for (std::int64_t h = fh.begin; h < fh.end; ++h) {
-      std::int64_t pixel =
-          corner + h * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
-      for (std::int64_t w = fw.begin; w < fw.end; ++w, pixel += p.columns.dilation) {
+    for (Index h = fh.begin; h < fh.end; ++h) {
+      Index pixel = corner + h * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
+      for (Index w = fw.begin; w < fw.end; ++w, pixel += p.columns.dilation) {
         const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
 #pragma unroll
         for (int v = 0; v < V; ++v) {
@@ -122,17 +129,17 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// Adds up, for the pixels of dX, what share(window, oh, ow) gives of each window that spans them.
-template <class T, int V, class Share>
-__device__ __forceinline__ void gather(const Pooling& p, T* dx, Share&& share) {
-  const std::int64_t count = p.N * p.rows.in * p.columns.in * p.packs;
-  for_share(count, [&](std::int64_t i) {
-    const Place at = place_of<V>(i, p.packs, p.columns.in, p.rows.in);
-    const Range oh = windows_of(p.rows, at.h);
-    const Range ow = windows_of(p.columns, at.w);
+template <class T, int V, class Index, class Share>
+__device__ __forceinline__ void gather(const Pooling<Index>& p, T* dx, Share&& share) {
+  const Index count = p.N * p.rows.in * p.columns.in * p.packs;
+  for_share(count, [&](Index i) {
+    const Place<Index> at = place_of<V>(i, p.packs, p.columns.in, p.rows.in);
+    const Range<Index> oh = windows_of(p.rows, at.h);
+    const Range<Index> ow = windows_of(p.columns, at.w);
     Pack<T, V> sum{};
-    for (std::int64_t h = oh.begin; h < oh.end; ++h) {
-      for (std::int64_t w = ow.begin; w < ow.end; ++w) {
-        const std::int64_t out = ((at.n * p.rows.out + h) * p.columns.out + w) * p.C + at.c;
+    for (Index h = oh.begin; h < oh.end; ++h) {
+      for (Index w = ow.begin; w < ow.end; ++w) {
+        const Index out = ((at.n * p.rows.out + h) * p.columns.out + w) * p.C + at.c;
         share(sum, out, h, w, at.h * p.columns.in + at.w);
       }
     }
@@ -140,44 +147,43 @@ __device__ __forceinline__ void gather(const Pooling& p, T* dx, Share&& share) {
   });
 }
 
-template <class T, int V>
+template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
-    max_backward_kernel(const __grid_constant__ Pooling p, const T* dy, const std::int32_t* index,
-                        T* dx) {
-  gather<T, V>(
-      p, dx,
-      [&](Pack<T, V>& sum, std::int64_t out, std::int64_t, std::int64_t, std::int64_t pixel) {
-        const Pack<std::int32_t, V> where = load_pack<V>(index + out);
-        const Pack<T, V> gradient = load_pack<V>(dy + out);
+    max_backward_kernel(const __grid_constant__ Pooling<Index> p, const T* dy,
+                        const std::int32_t* index, T* dx) {
+  gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index, Index, Index pixel) {
+    const Pack<std::int32_t, V> where = load_pack<V>(index + out);
+    const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
-        for (int v = 0; v < V; ++v) {
-          sum.lane[v] += where.lane[v] == pixel ? gradient.lane[v] : T{0};
-        }
-      });
+    for (int v = 0; v < V; ++v) {
+      sum.lane[v] += where.lane[v] == pixel ? gradient.lane[v] : T{0};
+    }
+  });
 }
 
 /// What the sum of a window is divided by.
-__device__ __forceinline__ std::int64_t divisor_of(const Pooling& p, bool count_include_pad,
-                                                   std::int64_t oh, std::int64_t ow) {
+template <class Index>
+__device__ __forceinline__ Index divisor_of(const Pooling<Index>& p, bool count_include_pad,
+                                            Index oh, Index ow) {
   return count_include_pad ? p.rows.filter * p.columns.filter
                            : taps_of(p.rows, oh).size() * taps_of(p.columns, ow).size();
 }
 
-template <class T, int V>
+template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
-    avg_forward_kernel(const __grid_constant__ Pooling p, bool count_include_pad, const T* x,
+    avg_forward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad, const T* x,
                        T* y) {
-  const std::int64_t count = p.N * p.rows.out * p.columns.out * p.packs;
-  for_share(count, [&](std::int64_t i) {
-    const Place at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
+  const Index count = p.N * p.rows.out * p.columns.out * p.packs;
+  for_share(count, [&](Index i) {
+    const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
     const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const Range fh = taps_of(p.rows, at.h);
-    const Range fw = taps_of(p.columns, at.w);
+    const Range<Index> fh = taps_of(p.rows, at.h);
+    const Range<Index> fw = taps_of(p.columns, at.w);
     Pack<T, V> sum{};
-    for (std::int64_t h = fh.begin; h < fh.end; ++h) {
-      const std::int64_t row = (at.h * p.rows.stride - p.rows.pad + h) * p.columns.in;
-      for (std::int64_t w = fw.begin; w < fw.end; ++w) {
-        const std::int64_t pixel = row + at.w * p.columns.stride - p.columns.pad + w;
+    for (Index h = fh.begin; h < fh.end; ++h) {
+      const Index row = (at.h * p.rows.stride - p.rows.pad + h) * p.columns.in;
+      for (Index w = fw.begin; w < fw.end; ++w) {
+        const Index pixel = row + at.w * p.columns.stride - p.columns.pad + w;
         const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
 #pragma unroll
         for (int v = 0; v < V; ++v) {
@@ -194,20 +200,18 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-template <class T, int V>
+template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
-    avg_backward_kernel(const __grid_constant__ Pooling p, bool count_include_pad, const T* dy,
-                        T* dx) {
-  gather<T, V>(
-      p, dx,
-      [&](Pack<T, V>& sum, std::int64_t out, std::int64_t oh, std::int64_t ow, std::int64_t) {
-        const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
-        const Pack<T, V> gradient = load_pack<V>(dy + out);
+    avg_backward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad,
+                        const T* dy, T* dx) {
+  gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index oh, Index ow, Index) {
+    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
+    const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
-        for (int v = 0; v < V; ++v) {
-          sum.lane[v] += gradient.lane[v] / divisor;
-        }
-      });
+    for (int v = 0; v < V; ++v) {
+      sum.lane[v] += gradient.lane[v] / divisor;
+    }
+  });
 }
 
 constexpr int kChannels = 32;  // of a block of the global average
@@ -259,27 +263,72 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-Pooling pooling_of(const Pool2dProblem& p, int lanes) {
-  return {{p.IH, p.OH, p.FH, p.sh, p.pt, p.dh},
-          {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw},
-          p.N,
-          p.C,
-          p.C / lanes};
+template <class Index>
+Pooling<Index> pooling_of(const Pool2dProblem& p, int lanes) {
+  const auto index = [](std::int64_t value) { return static_cast<Index>(value); };
+  return {{index(p.IH), index(p.OH), index(p.FH), index(p.sh), index(p.pt), index(p.dh)},
+          {index(p.IW), index(p.OW), index(p.FW), index(p.sw), index(p.pl), index(p.dw)},
+          index(p.N),
+          index(p.C),
+          index(p.C / lanes)};
 }
 
-std::int64_t output_packs(const Pooling& p) { return p.N * p.rows.out * p.columns.out * p.packs; }
-std::int64_t input_packs(const Pooling& p) { return p.N * p.rows.in * p.columns.in * p.packs; }
+/// Whether 32-bit numbers hold every place in the padded images, which saves slow divisions.
+bool is_narrow(const Pool2dProblem& p) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;
+  const auto product_fits = [](std::initializer_list<std::int64_t> extents) {
+    std::int64_t product = 1;
+    for (const std::int64_t given : extents) {
+      const std::int64_t extent = given < 1 ? 1 : given;
+      if (extent > kMost / product) {
+        return false;
+      }
+      product *= extent;
+    }
+    return true;
+  };
+  return p.sh <= kMost && p.sw <= kMost && product_fits({p.N, p.OH, p.OW, p.C}) &&
+         product_fits({p.N, p.IH + p.pt + p.FH * p.dh, p.IW + p.pl + p.FW * p.dw, p.C});
+}
+
+/// Calls body(V, pooling) with the channels of a thread and 32-bit or 64-bit indices.
+template <class T, class Body>
+void with_pooling(const Pool2dProblem& problem, bool aligned, Body&& body) {
+  const auto with_index = [&](auto lanes) {
+    if (is_narrow(problem)) {
+      body(lanes, pooling_of<std::int32_t>(problem, lanes));
+    } else {
+      body(lanes, pooling_of<std::int64_t>(problem, lanes));
+    }
+  };
+  constexpr int kHalf = kPackLanes<T> / 2;
+  if (kHalf > 1 && aligned && problem.C % kPackLanes<T> != 0 && problem.C % kHalf == 0) {
+    with_index(std::integral_constant<int, kHalf>{});
+  } else {
+    with_lanes<T>(problem.C, aligned, with_index);
+  }
+}
+
+template <class Index>
+std::int64_t output_packs(const Pooling<Index>& p) {
+  return std::int64_t{p.N} * p.rows.out * p.columns.out * p.packs;
+}
+template <class Index>
+std::int64_t input_packs(const Pooling<Index>& p) {
+  return std::int64_t{p.N} * p.rows.in * p.columns.in * p.packs;
+}
 
 }  // namespace
 
 void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index) {
   visit_real("max_pool2d", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
-    with_lanes<T>(problem.C, aligned_for_packs(x, y, index), [&](auto lanes) {
-      const Pooling p = pooling_of(problem, lanes);
+    const bool aligned = aligned_for_packs(x, y, index);
+    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
       if (output_packs(p) > 0) {
-        launch("max_pool2d", max_forward_kernel<T, lanes>, grid_for(output_packs(p), kThreads),
-               kThreads, 0, p, static_cast<const T*>(x), static_cast<T*>(y), index);
+        launch("max_pool2d", max_forward_kernel<T, lanes, Index>,
+               grid_for(output_packs(p), kThreads), kThreads, 0, p, static_cast<const T*>(x),
+               static_cast<T*>(y), index);
       }
     });
   });
@@ -289,11 +338,12 @@ void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std
                          void* dx) {
   visit_real("max_pool2d", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
-    with_lanes<T>(problem.C, aligned_for_packs(dy, index, dx), [&](auto lanes) {
-      const Pooling p = pooling_of(problem, lanes);
+    const bool aligned = aligned_for_packs(dy, index, dx);
+    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
       if (input_packs(p) > 0) {
-        launch("max_pool2d", max_backward_kernel<T, lanes>, grid_for(input_packs(p), kThreads),
-               kThreads, 0, p, static_cast<const T*>(dy), index, static_cast<T*>(dx));
+        launch("max_pool2d", max_backward_kernel<T, lanes, Index>,
+               grid_for(input_packs(p), kThreads), kThreads, 0, p, static_cast<const T*>(dy), index,
+               static_cast<T*>(dx));
       }
     });
   });
@@ -303,11 +353,12 @@ void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, co
                         void* y) {
   visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
-    with_lanes<T>(problem.C, aligned_for_packs(x, y), [&](auto lanes) {
-      const Pooling p = pooling_of(problem, lanes);
+    const bool aligned = aligned_for_packs(x, y);
+    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
       if (output_packs(p) > 0) {
-        launch("avg_pool2d", avg_forward_kernel<T, lanes>, grid_for(output_packs(p), kThreads),
-               kThreads, 0, p, count_include_pad, static_cast<const T*>(x), static_cast<T*>(y));
+        launch("avg_pool2d", avg_forward_kernel<T, lanes, Index>,
+               grid_for(output_packs(p), kThreads), kThreads, 0, p, count_include_pad,
+               static_cast<const T*>(x), static_cast<T*>(y));
       }
     });
   });
@@ -317,11 +368,12 @@ void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, c
                          void* dx) {
   visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
-    with_lanes<T>(problem.C, aligned_for_packs(dy, dx), [&](auto lanes) {
-      const Pooling p = pooling_of(problem, lanes);
+    const bool aligned = aligned_for_packs(dy, dx);
+    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
       if (input_packs(p) > 0) {
-        launch("avg_pool2d", avg_backward_kernel<T, lanes>, grid_for(input_packs(p), kThreads),
-               kThreads, 0, p, count_include_pad, static_cast<const T*>(dy), static_cast<T*>(dx));
+        launch("avg_pool2d", avg_backward_kernel<T, lanes, Index>,
+               grid_for(input_packs(p), kThreads), kThreads, 0, p, count_include_pad,
+               static_cast<const T*>(dy), static_cast<T*>(dx));
       }
     });
   });
