@@ -76,8 +76,8 @@ PoolScope::Current& PoolScope::current() {
   return scope;
 }
 
-PoolScope::PoolScope(Allocator& allocator, std::uint64_t pool)
-    : before_(std::exchange(current(), {&allocator, pool})) {}
+PoolScope::PoolScope(Allocator& allocator, std::uint64_t pool, int branch)
+    : before_(std::exchange(current(), {&allocator, pool, branch})) {}
 
 PoolScope::~PoolScope() { current() = before_; }
 
@@ -123,7 +123,8 @@ void Allocator::retire_stream(void* stream, void* heir) {
 
 std::size_t Allocator::KeyHash::operator()(const Key& key) const {
   const auto stream = reinterpret_cast<std::uintptr_t>(key.stream);
-  return (key.size ^ stream ^ key.pool * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL >> 16;
+  const std::size_t owner = key.pool * 4 + static_cast<std::size_t>(key.branch);
+  return (key.size ^ stream ^ owner * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL >> 16;
 }
 
 Allocator::Allocator(Device device, std::size_t device_bytes)
@@ -142,8 +143,9 @@ MemoryBlock Allocator::allocate(std::size_t bytes) {
   Key key{0, block.stream, size};
   if (const PoolScope::Current& scope = PoolScope::current(); scope.allocator == this) {
     block.pool = scope.pool;
+    block.branch = scope.branch;
     block.stream = pools_.at(scope.pool);
-    key = {block.pool, nullptr, size};
+    key = {block.pool, nullptr, size, block.branch};
   }
   block.data = take(bytes, key, block.stream);
   requested_ += bytes;
@@ -183,7 +185,8 @@ void Allocator::release(const MemoryBlock& block) {
   requested_ -= block.bytes;
   in_use_ -= size;
   const bool in_pool = block.pool != 0 && pools_.contains(block.pool);
-  keep_or_free(block.data, in_pool ? Key{block.pool, nullptr, size} : Key{0, block.stream, size});
+  keep_or_free(block.data,
+               in_pool ? Key{block.pool, nullptr, size, block.branch} : Key{0, block.stream, size});
 }
 
 void Allocator::keep_or_free(std::byte* block, const Key& key) {

@@ -18,7 +18,8 @@ struct MemoryBlock {
   std::byte* data = nullptr;
   std::size_t bytes = 0;   // as asked for
   std::uint64_t pool = 0;  // of a captured step; 0: nobody's
-  void* stream = nullptr;  // on which it may be reused without waiting
+  int branch = 0;          // of the captured step, within which it may be reused without waiting
+  void* stream = nullptr;  // on which it may be reused without waiting, outside of pools
 };
 
 /// The blocks of one device. Freed blocks wait in a list of their size: a training step asks for
@@ -62,6 +63,7 @@ class Allocator {
     std::uint64_t pool = 0;
     void* stream = nullptr;  // null in a pool
     std::size_t size = 0;
+    int branch = 0;  // 0 outside of pools
     friend bool operator==(const Key&, const Key&) = default;
   };
   struct KeyHash {
@@ -104,10 +106,11 @@ Allocator& allocator_of(Device device);
 /// That of a CUDA device; only in builds with CUDA.
 Allocator* make_cuda_allocator(Device device);
 
-/// Lets this thread allocate from a pool until the end of the scope.
+/// Lets this thread allocate from a pool until the end of the scope. What a captured step queues on
+/// branches of its own, side by side with its main line (branch 0), must not share freed blocks.
 class PoolScope {
  public:
-  PoolScope(Allocator& allocator, std::uint64_t pool);
+  PoolScope(Allocator& allocator, std::uint64_t pool, int branch = 0);
   ~PoolScope();
   PoolScope(const PoolScope&) = delete;
   PoolScope& operator=(const PoolScope&) = delete;
@@ -117,6 +120,7 @@ class PoolScope {
   struct Current {
     Allocator* allocator = nullptr;
     std::uint64_t pool = 0;
+    int branch = 0;
   };
   static Current& current();
 

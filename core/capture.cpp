@@ -28,6 +28,7 @@ struct RecordedResults {
 };
 
 thread_local RecordedResults* current_recording = nullptr;
+thread_local SideStreams* current_side_streams = nullptr;
 
 /// One of each, without those that the body has dropped again.
 void keep_living(std::vector<std::weak_ptr<Storage>>& storages) {
@@ -123,6 +124,17 @@ void CapturedStep::run() {
   }
   steps.complete = true;
 }
+
+Branches::Branches() : side_(current_side_streams) {}
+
+Branches::~Branches() {
+  if (used_ > 0) {
+    side_->join();
+  }
+}
+
+SideStreamsScope::SideStreamsScope(SideStreams* side) { current_side_streams = side; }
+SideStreamsScope::~SideStreamsScope() { current_side_streams = nullptr; }
 
 namespace capture {
 

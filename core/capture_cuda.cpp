@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "cks/core/allocator_impl.h"
 #include "cks/core/capture_impl.h"
@@ -21,6 +24,44 @@ struct GraphExecDeleter {
   void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
 };
 using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
+
+/// The branches of one recording: each a stream that forks off the recorder and joins it again.
+class CudaSideStreams : public SideStreams {
+ public:
+  CudaSideStreams(Allocator& allocator, std::uint64_t pool, const Stream& main)
+      : allocator_(allocator), pool_(pool), main_(main) {}
+
+  void enter(int branch) override {
+    const auto index = static_cast<std::size_t>(branch) - 1;
+    if (streams_.size() == index) {
+      streams_.emplace_back(main_.device());
+    }
+    Stream& stream = streams_.at(index);
+    stream.wait_for(main_);
+    running_ = std::max(running_, index + 1);
+    pool_scope_.emplace(allocator_, pool_, branch);
+    stream_guard_.emplace(stream);
+  }
+  void leave() override {
+    stream_guard_.reset();
+    pool_scope_.reset();
+  }
+  void join() override {
+    for (std::size_t i = 0; i < running_; ++i) {
+      main_.wait_for(streams_[i]);
+    }
+    running_ = 0;
+  }
+
+ private:
+  Allocator& allocator_;
+  std::uint64_t pool_;
+  const Stream& main_;
+  std::vector<Stream> streams_;
+  std::size_t running_ = 0;
+  std::optional<PoolScope> pool_scope_;
+  std::optional<StreamGuard> stream_guard_;
+};
 
 class CudaStepGraph : public StepGraph {
  public:
@@ -83,7 +124,9 @@ class CudaStepGraph : public StepGraph {
     // Relaxed: new blocks may be allocated meanwhile.
     CKS_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
     cudaGraph_t made = nullptr;
+    CudaSideStreams side(allocator_, pool_, recorder_);
     try {
+      const SideStreamsScope branches(&side);
       body();
     } catch (...) {
       cudaStreamEndCapture(stream, &made);

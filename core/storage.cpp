@@ -26,6 +26,7 @@ std::shared_ptr<Storage> Storage::allocate(std::size_t bytes, Device device) {
   storage->device_ = device;
   storage->version_ = first_version();
   storage->pool_ = block.pool;
+  storage->branch_ = block.branch;
   storage->stream_ = block.stream;
   return storage;
 }
@@ -45,7 +46,7 @@ std::shared_ptr<Storage> Storage::adopt(void* data, std::size_t bytes, Device de
 Storage::~Storage() {
   if (!adopted_) {
     if (data_ != nullptr) {  // null if its allocation threw
-      allocator_of(device_).release({data_, bytes_, pool_, stream_});
+      allocator_of(device_).release({data_, bytes_, pool_, branch_, stream_});
     }
   } else if (deleter_) {
     deleter_(data_);

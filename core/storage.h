@@ -45,6 +45,7 @@ class Storage {
   Device device_;
   std::uint64_t version_ = 0;
   std::uint64_t pool_ = 0;  // where the allocator took the block from
+  int branch_ = 0;
   void* stream_ = nullptr;  // on which the block may be reused
   bool adopted_ = false;    // not the allocator's own block
   std::function<void(void*)> deleter_;

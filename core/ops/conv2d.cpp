@@ -8,6 +8,7 @@
 #include "cks/core/cuda.h"
 #include "cks/core/module_path.h"
 #include "cks/core/ops/common.h"
+#include "cks/core/ops/run_gradients.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -224,8 +225,6 @@ Tensor sum_pixels(const char* operation, const Tensor& grad_output) {
 
 // --- Nodes --------------------------------------------------------------------------------------
 
-enum : std::size_t { kInput, kWeight, kBias };  // order of record()'s inputs
-
 struct Conv2dBackward : Node {
   Conv2dProblem problem{};
   SavedTensor input{this};   // if weight's gradient is needed
@@ -233,17 +232,10 @@ struct Conv2dBackward : Node {
   const char* name() const override { return "conv2d"; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    std::vector<Tensor> grads(3);
-    if (needed[kInput]) {
-      grads[kInput] = run_backward_data(name(), problem, grad_output, weight.get(), {});
-    }
-    if (needed[kWeight]) {
-      grads[kWeight] = run_backward_filter(name(), problem, input.get(), grad_output);
-    }
-    if (needed[kBias]) {
-      grads[kBias] = sum_pixels(name(), grad_output);
-    }
-    return grads;
+    return ops::run_gradients(
+        needed, [&] { return run_backward_data(name(), problem, grad_output, weight.get(), {}); },
+        [&] { return run_backward_filter(name(), problem, input.get(), grad_output); },
+        [&] { return sum_pixels(name(), grad_output); });
   }
 };
 
@@ -255,17 +247,10 @@ struct ConvTranspose2dBackward : Node {
   const char* name() const override { return "conv_transpose2d"; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    std::vector<Tensor> grads(3);
-    if (needed[kInput]) {
-      grads[kInput] = run_forward(name(), problem, grad_output, weight.get(), {});
-    }
-    if (needed[kWeight]) {
-      grads[kWeight] = run_backward_filter(name(), problem, grad_output, input.get());
-    }
-    if (needed[kBias]) {
-      grads[kBias] = sum_pixels(name(), grad_output);
-    }
-    return grads;
+    return ops::run_gradients(
+        needed, [&] { return run_forward(name(), problem, grad_output, weight.get(), {}); },
+        [&] { return run_backward_filter(name(), problem, grad_output, input.get()); },
+        [&] { return sum_pixels(name(), grad_output); });
   }
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cks/core/ops/common.h"
+#include "cks/core/ops/run_gradients.h"
 #include "cks/kernels/gemm/gemm.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -56,17 +57,10 @@ struct LinearBackward : Node {
   const char* name() const override { return "linear"; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    std::vector<Tensor> grads(3);
-    if (needed[0]) {
-      grads[0] = product(name(), grad_output, false, weight.get(), false);
-    }
-    if (needed[1]) {
-      grads[1] = product(name(), grad_output, true, input.get(), false);
-    }
-    if (needed[2]) {
-      grads[2] = sum_rows(name(), grad_output);
-    }
-    return grads;
+    return ops::run_gradients(
+        needed, [&] { return product(name(), grad_output, false, weight.get(), false); },
+        [&] { return product(name(), grad_output, true, input.get(), false); },
+        [&] { return sum_rows(name(), grad_output); });
   }
 };
 
