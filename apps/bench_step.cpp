@@ -24,11 +24,7 @@ int run(int argc, char** argv) {
   double seconds = 2.0;
   std::string device_text = "auto";
   cks::apps::Flags flags("bench_step", "Times one training step of a model on random data.");
-  std::vector<std::string> names;
-  for (const cks::ModelInfo& model : cks::model_list()) {
-    names.push_back(model.name);
-  }
-  flags.add_choice("model", name, names, "which model");
+  flags.add_choice("model", name, cks::classifier_names(), "which model");
   flags.add("batch-size", batch, "images in a batch", 1, 1 << 20);
   cks::apps::add_device_flag(flags, device_text);
   flags.add("threads", threads, "threads", 1, 1024);

@@ -260,7 +260,8 @@ void check_layers(const std::string& only, Results& results) {
 
 /// A whole network: the directional derivative along a random direction for each parameter, since
 /// one difference for each of its many elements would take hours.
-GradCheckReport check_direction(Module& model, const Tensor& images, const Tensor& labels) {
+GradCheckReport check_direction(Module& model, const Tensor& images,
+                                const std::function<Tensor(const Tensor&)>& loss_of) {
   std::vector<Tensor> parameters = model.parameters();
   std::vector<Tensor> origins;
   std::vector<Tensor> directions;
@@ -287,7 +288,7 @@ GradCheckReport check_direction(Module& model, const Tensor& images, const Tenso
         at(values[0]);
         const cks::GradMode grad(true);
         model.zero_grad();
-        const Tensor loss = cks::cross_entropy(model(images), labels);
+        const Tensor loss = loss_of(model(images));
         loss.backward();
         std::vector<double> slopes;
         for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -308,10 +309,13 @@ void check_model(const std::string& name, Results& results) {
   model->initialize(1);
   model->to(cks::DType::float64);
   model->eval();  // batch statistics of two images are no smooth function
-  results.add("model", name,
-              check_direction(
-                  *model, random_tensor({2, info.image_size, info.image_size, info.in_channels}, 7),
-                  Tensor::from_vector<std::int64_t>({3, 8}, {2})));
+  const Tensor images = random_tensor({2, info.image_size, info.image_size, info.in_channels}, 7);
+  const Tensor labels = Tensor::from_vector<std::int64_t>({3, 8}, {2});
+  results.add("model", name, check_direction(*model, images, [&](const Tensor& output) {
+                return info.task == cks::ModelTask::reconstruct
+                           ? cks::mse_loss(output, images)
+                           : cks::cross_entropy(output, labels);
+              }));
 }
 
 int run(int argc, char** argv) {

@@ -19,11 +19,10 @@ std::int64_t warmup_steps(const TrainFlags& flags, std::int64_t steps_per_epoch)
 }  // namespace
 
 void add_train_flags(Flags& flags, TrainFlags& values) {
-  std::vector<std::string> models;
+  const std::vector<std::string> models = classifier_names();
   std::string list = "Models:";
-  for (const ModelInfo& info : model_list()) {
-    models.push_back(info.name);
-    list += "\n  " + info.name + ": " + info.summary;
+  for (const std::string& name : models) {
+    list += "\n  " + name + ": " + model_info(name).summary;
   }
   flags.footer(list +
                "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "

@@ -1,8 +1,13 @@
 #include "cks/models/registry.h"
 
+#include "cks/models/alexnet.h"
+#include "cks/models/autoencoder.h"
+#include "cks/models/googlenet.h"
 #include "cks/models/lenet.h"
 #include "cks/models/mlp.h"
+#include "cks/models/resnet.h"
 #include "cks/models/resnet_cifar.h"
+#include "cks/models/vgg.h"
 
 namespace cks {
 namespace {
@@ -18,9 +23,38 @@ std::unique_ptr<Module> make_mlp(const ModelOptions& o) {
 }
 
 template <int kDepth>
-std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
+std::unique_ptr<Module> make_resnet_cifar(const ModelOptions& o) {
   return std::make_unique<ResNetCifar>(
       ResNetCifar::Options{.depth = kDepth, .classes = o.classes, .in_channels = o.in_channels});
+}
+
+template <int kDepth, ResNet::Stem kStem>
+std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
+  return std::make_unique<ResNet>(ResNet::Options{
+      .depth = kDepth, .classes = o.classes, .in_channels = o.in_channels, .stem = kStem});
+}
+
+std::unique_ptr<Module> make_alexnet(const ModelOptions& o) {
+  return std::make_unique<AlexNet>(AlexNet::Options{
+      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
+}
+
+template <int kDepth>
+std::unique_ptr<Module> make_vgg(const ModelOptions& o) {
+  return std::make_unique<Vgg>(Vgg::Options{.depth = kDepth,
+                                            .classes = o.classes,
+                                            .in_channels = o.in_channels,
+                                            .image_size = o.image_size});
+}
+
+std::unique_ptr<Module> make_googlenet(const ModelOptions& o) {
+  return std::make_unique<GoogLeNet>(GoogLeNet::Options{
+      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
+}
+
+std::unique_ptr<Module> make_autoencoder(const ModelOptions& o) {
+  return std::make_unique<Autoencoder>(
+      Autoencoder::Options{.in_channels = o.in_channels, .image_size = o.image_size});
 }
 
 using Make = std::unique_ptr<Module> (*)(const ModelOptions&);
@@ -34,9 +68,24 @@ const std::vector<Row>& rows() {
   static const std::vector<Row> all = {
       {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, make_lenet5},
       {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make_mlp},
-      {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32}, make_resnet<20>},
-      {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32}, make_resnet<32>},
-      {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32}, make_resnet<56>},
+      {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32}, make_resnet_cifar<20>},
+      {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32}, make_resnet_cifar<32>},
+      {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32}, make_resnet_cifar<56>},
+      {{"resnet18", "ResNet-18 of the C-K-S paper, 12.6 M parameters", 3, 32},
+       make_resnet<18, ResNet::Stem::conv7x7>},
+      {{"resnet34", "ResNet-34 of the C-K-S paper, 22.7 M parameters", 3, 32},
+       make_resnet<34, ResNet::Stem::conv7x7>},
+      {{"resnet18_3x3stem", "ResNet-18 with the usual CIFAR stem, 12.6 M parameters", 3, 32},
+       make_resnet<18, ResNet::Stem::conv3x3>},
+      {{"resnet34_3x3stem", "ResNet-34 with the usual CIFAR stem, 22.7 M parameters", 3, 32},
+       make_resnet<34, ResNet::Stem::conv3x3>},
+      {{"alexnet", "AlexNet of the C-K-S paper, 4.4 M parameters", 3, 32}, make_alexnet},
+      {{"vgg16", "VGG-16 of the C-K-S paper, 14.9 M parameters", 3, 32}, make_vgg<16>},
+      {{"vgg19", "VGG-19 of the C-K-S paper, 20.2 M parameters", 3, 32}, make_vgg<19>},
+      {{"googlenet", "GoogLeNet of the C-K-S paper, 6.2 M parameters", 3, 32}, make_googlenet},
+      {{"autoencoder", "draws its input again from a small code, 19,301 parameters", 1, 28,
+        ModelTask::reconstruct},
+       make_autoencoder},
   };
   return all;
 }
@@ -63,6 +112,16 @@ const std::vector<ModelInfo>& model_list() {
     return infos;
   }();
   return list;
+}
+
+std::vector<std::string> classifier_names() {
+  std::vector<std::string> names;
+  for (const ModelInfo& info : model_list()) {
+    if (info.task == ModelTask::classify) {
+      names.push_back(info.name);
+    }
+  }
+  return names;
 }
 
 const ModelInfo& model_info(const std::string& name) { return row_of(name).info; }

@@ -3,37 +3,9 @@
 #include "cks/layers/conv2d.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/sequential.h"
+#include "cks/models/basic_block.h"
 
 namespace cks {
-
-/// Two 3x3 convolutions and a shortcut around them: relu(bn2(conv2(relu(bn1(conv1(x))))) + S(x)).
-///
-/// Where the map shrinks or channels are added, S is the paper's option A, which has no parameters:
-/// every stride-th pixel, and the new channels zero, half of them before and half after the old.
-class BasicBlock : public Module {
- public:
-  struct Options {
-    std::int64_t in_channels = 0;
-    std::int64_t out_channels = 0;  // at least in_channels
-    std::int64_t stride = 1;
-  };
-
-  explicit BasicBlock(const Options& options) : BasicBlock(nullptr, {}, options) {}
-  BasicBlock(Module* parent, std::string name, const Options& options);
-
-  Tensor forward(const Tensor& input) override;
-  std::string description() const override;
-
- private:
-  Tensor shortcut(const Tensor& input) const;
-  Options options_;
-
- public:
-  Conv2d conv1;
-  BatchNorm2d bn1;
-  Conv2d conv2;
-  BatchNorm2d bn2;
-};
 
 /// The residual networks for CIFAR of He, Zhang, Ren and Sun, "Deep Residual Learning for Image
 /// Recognition" (CVPR 2016), section 4.2: 6n+2 layers with weights, n blocks in each of three
@@ -72,8 +44,6 @@ class ResNetCifar : public Module {
   std::string description() const override;
 
  private:
-  void add_blocks(Sequential& stage, std::int64_t in_channels, std::int64_t out_channels,
-                  std::int64_t stride) const;
   Options options_;
 
  public:

@@ -1,0 +1,64 @@
+#include "cks/models/alexnet.h"
+
+#include "cks/core/ops/shape.h"
+#include "cks/layers/activation.h"
+#include "cks/layers/batch_norm2d.h"
+#include "cks/layers/conv2d.h"
+#include "cks/layers/dropout.h"
+#include "cks/layers/linear.h"
+#include "cks/layers/pool2d.h"
+
+namespace cks {
+namespace {
+
+/// Rows and columns behind the last pooling.
+std::int64_t last_map(std::int64_t image_size) {
+  if (image_size < 2) {
+    throw ShapeError("AlexNet: image_size must be at least 2, got " + std::to_string(image_size));
+  }
+  const auto halved_up = [](std::int64_t size) { return (size + 1) / 2; };
+  return halved_up(halved_up(halved_up(image_size / 2)));
+}
+
+constexpr MaxPool2d::Options kHalve{.kernel_size = 3, .stride = 2, .padding = 1};
+
+}  // namespace
+
+AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
+    : Module(parent, std::move(name)) {
+  features.add<Conv2d>({.in_channels = options.in_channels,
+                        .out_channels = 96,
+                        .kernel_size = 6,
+                        .stride = 2,
+                        .padding = 2});
+  features.add<LeakyReLU>();
+  features.add<BatchNorm2d>({.num_features = 96});
+  features.add<MaxPool2d>(kHalve);
+
+  features.add<Conv2d>({.in_channels = 96, .out_channels = 256, .kernel_size = 5, .padding = 2});
+  features.add<LeakyReLU>();
+  features.add<BatchNorm2d>({.num_features = 256});
+  features.add<MaxPool2d>(kHalve);
+
+  features.add<Conv2d>({.in_channels = 256, .out_channels = 384, .kernel_size = 3, .padding = 1});
+  features.add<LeakyReLU>();
+  features.add<Conv2d>({.in_channels = 384, .out_channels = 384, .kernel_size = 3, .padding = 1});
+  features.add<LeakyReLU>();
+  features.add<Conv2d>({.in_channels = 384, .out_channels = 256, .kernel_size = 3, .padding = 1});
+  features.add<BatchNorm2d>({.num_features = 256});
+  features.add<LeakyReLU>();
+  features.add<MaxPool2d>(kHalve);
+
+  const std::int64_t last = last_map(options.image_size);
+  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Linear>({.in_features = 256 * last * last, .out_features = 512});
+  classifier.add<LeakyReLU>();
+  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Linear>({.in_features = 512, .out_features = 256});
+  classifier.add<LeakyReLU>();
+  classifier.add<Linear>({.in_features = 256, .out_features = options.classes});
+}
+
+Tensor AlexNet::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }
+
+}  // namespace cks

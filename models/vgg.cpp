@@ -1,0 +1,75 @@
+#include "cks/models/vgg.h"
+
+#include "cks/core/ops/shape.h"
+#include "cks/layers/activation.h"
+#include "cks/layers/batch_norm2d.h"
+#include "cks/layers/conv2d.h"
+#include "cks/layers/dropout.h"
+#include "cks/layers/linear.h"
+#include "cks/layers/pool2d.h"
+
+namespace cks {
+namespace {
+
+/// Convolutions in each of the last three groups.
+std::int64_t late_group_size(std::int64_t depth) {
+  switch (depth) {
+    case 16:
+      return 3;
+    case 19:
+      return 4;
+    default:
+      throw ShapeError("Vgg: depth must be 16 or 19, got " + std::to_string(depth));
+  }
+}
+
+/// Rows and columns behind five poolings.
+std::int64_t last_map(std::int64_t image_size) {
+  if (image_size < 32) {
+    throw ShapeError("Vgg: image_size must be at least 32, got " + std::to_string(image_size));
+  }
+  return image_size / 32;
+}
+
+}  // namespace
+
+Vgg::Vgg(Module* parent, std::string name, const Options& options)
+    : Module(parent, std::move(name)), options_(options) {
+  const std::int64_t late = late_group_size(options.depth);
+  struct Group {
+    std::int64_t convolutions, channels;
+    bool norm;
+  };
+  std::int64_t channels = options.in_channels;
+  for (const Group& group : {Group{2, 64, true}, Group{2, 128, true}, Group{late, 256, true},
+                             Group{late, 512, true}, Group{late, 512, false}}) {
+    for (std::int64_t i = 0; i < group.convolutions; ++i) {
+      features.add<Conv2d>({.in_channels = channels,
+                            .out_channels = group.channels,
+                            .kernel_size = 3,
+                            .padding = 1,
+                            .bias = false});
+      features.add<LeakyReLU>();
+      channels = group.channels;
+    }
+    if (group.norm) {
+      features.add<BatchNorm2d>({.num_features = channels});
+    }
+    features.add<MaxPool2d>({.kernel_size = 2});
+  }
+
+  const std::int64_t last = last_map(options.image_size);
+  classifier.add<Linear>({.in_features = 512 * last * last, .out_features = 256, .bias = false});
+  classifier.add<LeakyReLU>();
+  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Linear>({.in_features = 256, .out_features = 128, .bias = false});
+  classifier.add<LeakyReLU>();
+  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Linear>({.in_features = 128, .out_features = options.classes});
+}
+
+Tensor Vgg::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }
+
+std::string Vgg::description() const { return "depth " + std::to_string(options_.depth); }
+
+}  // namespace cks
