@@ -1,8 +1,9 @@
 // One side of scripts/check_torch_exchange.py: moves a model's state between CKS and PyTorch as a
-// safetensors file, with the logits for images that both sides compute from their index.
+// safetensors file, with the output for images that both sides compute from their index.
 //
-//   state_exchange write MODEL FILE     a model after a few training passes, and its logits
-//   state_exchange compare MODEL FILE   loads what PyTorch wrote, strictly, and compares logits
+//   state_exchange list                 the names of all models
+//   state_exchange write MODEL FILE     a model after a few training passes, and its output
+//   state_exchange compare MODEL FILE   loads what PyTorch wrote, strictly, and compares outputs
 //
 // Exit status 0 if everything fits, 1 if not, 2 for wrong arguments.
 
@@ -19,8 +20,8 @@ namespace cks {
 namespace {
 
 constexpr std::int64_t kBatch = 8;
-constexpr double kTolerance = 1e-5;
-const char* const kLogits = "exchange.logits";
+constexpr double kTolerance = 1e-4;
+const char* const kOutput = "exchange.output";
 
 Tensor images_of(const std::string& name, std::uint64_t seed) {
   const ModelInfo& info = model_info(name);
@@ -36,13 +37,13 @@ Tensor evaluate(Module& model, const std::string& name) {
 
 int write(const std::string& name, const std::string& path) {
   const auto model = make_model(name);
-  model->initialize(11);
-  for (std::uint64_t seed = 2; seed < 5; ++seed) {
+  golden::load_formula_state(*model, 11);  // of a variance at which no signal fades
+  for (std::uint64_t seed = 2; seed < 12; ++seed) {
     const NoGradGuard no_grad;
     (*model)(images_of(name, seed));  // running statistics that are not the first ones
   }
   NamedTensors tensors = model->state_dict();
-  tensors.emplace_back(kLogits, evaluate(*model, name));
+  tensors.emplace_back(kOutput, evaluate(*model, name));
   save_safetensors(path, tensors);
   return 0;
 }
@@ -51,7 +52,7 @@ int compare(const std::string& name, const std::string& path) {
   NamedTensors state;
   Tensor expected;
   for (auto& [key, tensor] : load_safetensors(path).tensors) {
-    if (key == kLogits) {
+    if (key == kOutput) {
       expected = tensor;
     } else {
       state.emplace_back(key, tensor);
@@ -60,8 +61,8 @@ int compare(const std::string& name, const std::string& path) {
   const auto model = make_model(name);
   model->load_state_dict(state);
   const auto result = testing::compare(evaluate(*model, name), expected, {.absolute = kTolerance});
-  std::cout << name << ": from PyTorch to CKS, " << state.size()
-            << " tensors, greatest difference of a logit " << result.max_error << '\n';
+  std::cout << name << ": from PyTorch to CKS, " << state.size() << " tensors, outputs up to "
+            << golden::largest(expected) << ", greatest difference " << result.max_error << '\n';
   if (!result.ok) {
     std::cerr << "state_exchange: " << result.message << '\n';
   }
@@ -72,9 +73,15 @@ int compare(const std::string& name, const std::string& path) {
 }  // namespace cks
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "list") {
+    for (const cks::ModelInfo& info : cks::model_list()) {
+      std::cout << info.name << '\n';
+    }
+    return 0;
+  }
   const std::string command = argc == 4 ? argv[1] : "";
   if (command != "write" && command != "compare") {
-    std::cerr << "usage: state_exchange write|compare MODEL FILE\n";
+    std::cerr << "usage: state_exchange list | write|compare MODEL FILE\n";
     return 2;
   }
   try {
