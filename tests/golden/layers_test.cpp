@@ -17,7 +17,7 @@
 #include "cks/layers/loss.h"
 #include "cks/layers/pool2d.h"
 #include "cks/layers/residual.h"
-#include "cks/models/resnet_cifar.h"
+#include "cks/models/basic_block.h"
 #include "tests/golden/golden.h"
 
 // Every layer and loss of layers.safetensors with all gradients, in float64 and float32.
@@ -201,6 +201,13 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   golden.check("basic_block",
                *with_state<BasicBlock>(150, {.in_channels = 4, .out_channels = 8, .stride = 2}),
                image);
+  golden.check("basic_block_project",
+               *with_state<BasicBlock>(190, {.in_channels = 4,
+                                             .out_channels = 8,
+                                             .stride = 2,
+                                             .shortcut = BasicBlock::Shortcut::project,
+                                             .slope = 0.01}),
+               image);
   Concat concat;
   Sequential& first = concat.add_branch();
   first.add<Conv2d>({.in_channels = 4, .out_channels = 3, .kernel_size = 1});
@@ -235,7 +242,7 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   golden.check_loss("mse", formula_tensor({4, 6}, 15),
                     [&](const Tensor& x) { return MSELoss()(x, target.to(x.dtype())); });
 
-  CHECK(golden.count() == 25);
+  CHECK(golden.count() == 26);
   MESSAGE(golden.count() << " layers and losses; greatest relative error in float64 "
                          << golden.errors().float64 << ", in float32 " << golden.errors().float32
                          << " of the tolerance");

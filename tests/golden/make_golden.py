@@ -3,7 +3,8 @@
 
   convolutions.safetensors  random convolutions and transposed convolutions with all gradients
   layers.safetensors        every layer and loss with all gradients
-  training.safetensors      ten training steps of LeNet-5 and ResNet-20 per optimiser
+  training.safetensors      ten training steps of LeNet-5 and ResNet-20 per optimiser, three of one
+                            network of each other family
 
 Inputs and weights come from random_real() on both sides, so only results are stored. Images are
 stored as CKS has them: [N,H,W,C], filters [OC,FH,FW,IC/G].
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "scripts"))
-from torch_twins import (BasicBlock, LeNet5, ResNetCifar, formula_images, formula_state,  # noqa: E402
+from torch_twins import (MODELS, BasicBlock, formula_images, formula_state,  # noqa: E402
                          random_real, write_safetensors)
 
 torch.set_default_dtype(torch.float64)
@@ -169,6 +170,8 @@ def layers():
     one("flatten", nn.Flatten(), image)
     one("dropout_eval", nn.Dropout(0.4).eval(), image)
     one("basic_block", formula_state(BasicBlock(4, 8, 2), 150), image)
+    one("basic_block_project",
+        formula_state(BasicBlock(4, 8, 2, project=True, slope=0.01), 190), image)
 
     class Join(nn.Module):
         def __init__(self):
@@ -205,7 +208,7 @@ def layers():
     return tensors
 
 
-# --- Ten training steps -----------------------------------------------------------------------------
+# --- Training steps ---------------------------------------------------------------------------------
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=5e-4),
@@ -216,20 +219,30 @@ OPTIMIZERS = {
 }
 
 
+# Model, steps, optimisers.
+RUNS = (("lenet5", 10, list(OPTIMIZERS)), ("resnet20", 10, ["nesterov", "adam", "adamw"]),
+        ("resnet18", 3, ["nesterov"]), ("alexnet", 3, ["nesterov"]), ("vgg16", 3, ["adam"]),
+        ("googlenet", 3, ["nesterov"]), ("autoencoder", 3, ["nesterov", "adam"]))
+
+
 def training():
     tensors = {}
-    for name, build, used in (("lenet5", LeNet5, list(OPTIMIZERS)),
-                              ("resnet20", ResNetCifar, ["nesterov", "adam", "adamw"])):
+    for name, steps, used in RUNS:
         for optimizer_name in used:
-            model = formula_state(build(), 5000)
+            model = formula_state(MODELS[name](), 5000)
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.eval()  # its numbers are nobody else's
             optimizer = OPTIMIZERS[optimizer_name](model.parameters())
             losses, sums, firsts = [], [], []
-            for step in range(10):
-                height, width, channels = build.image
+            for step in range(steps):
+                height, width, channels = model.image
                 images = formula_images(7000 + step, 4, height, width, channels)
                 labels = torch.tensor([(7 * (4 * step + i) + 3) % 10 for i in range(4)])
                 optimizer.zero_grad()
-                loss = F.cross_entropy(model(images), labels)
+                output = model(images)
+                loss = (F.mse_loss(output, images) if output.shape == images.shape else
+                        F.cross_entropy(output, labels))
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.item())
