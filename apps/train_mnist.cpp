@@ -11,40 +11,17 @@
 #include <vector>
 
 #include "apps/app.h"
+#include "apps/digit_data.h"
 #include "apps/train_session.h"
 #include "cks/core/autograd.h"
 #include "cks/datasets/ascii_art.h"
 #include "cks/datasets/data_loader.h"
-#include "cks/datasets/drawn_digits.h"
-#include "cks/datasets/mnist.h"
 #include "cks/train/metrics.h"
 
 namespace {
 
 using cks::apps::Flags;
 using cks::apps::TrainFlags;
-
-cks::TrainTest load_data(const std::string& dataset, const TrainFlags& flags) {
-  if (dataset == "drawn") {
-    cks::DrawnDigitsOptions options;
-    if (flags.limit_train > 0) {  // what is not used need not be drawn
-      options.train_count = std::min(options.train_count, flags.limit_train);
-    }
-    if (flags.limit_test > 0) {
-      options.test_count = std::min(options.test_count, flags.limit_test);
-    }
-    return cks::drawn_digits(options);
-  }
-  try {
-    return cks::load_mnist(flags.data_dir);
-  } catch (const cks::IoError& error) {
-    if (dataset == "auto" && !cks::find_mnist(flags.data_dir)) {
-      throw cks::IoError(std::string(error.what()) +
-                         "\n  or: train on digits that need no file, with --dataset drawn");
-    }
-    throw;
-  }
-}
 
 /// Test images in ASCII, with what the model takes them for and what they are.
 void show_digits(cks::Module& model, const cks::ImageDataset& test, std::int64_t count) {
@@ -95,15 +72,20 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  return cks::apps::run_training({.name = "train_mnist",
-                                  .load_data = [&] { return load_data(dataset, flags); },
-                                  .show =
-                                      [&](cks::Module& model, const cks::ImageDataset& test) {
-                                        if (digits > 0) {
-                                          show_digits(model, test, digits);
-                                        }
-                                      }},
-                                 parser, flags);
+  return cks::apps::run_training(
+      {.name = "train_mnist",
+       .load_data =
+           [&] {
+             return cks::apps::load_digits(
+                 {dataset, flags.data_dir, flags.limit_train, flags.limit_test});
+           },
+       .show =
+           [&](cks::Module& model, const cks::ImageDataset& test) {
+             if (digits > 0) {
+               show_digits(model, test, digits);
+             }
+           }},
+      parser, flags);
 }
 
 }  // namespace
