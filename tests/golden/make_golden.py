@@ -232,7 +232,7 @@ def training():
             model = formula_state(MODELS[name](), 5000)
             for module in model.modules():
                 if isinstance(module, nn.Dropout):
-                    module.eval()  # its numbers are nobody else's
+                    module.eval()  # its random numbers are PyTorch's own
             optimizer = OPTIMIZERS[optimizer_name](model.parameters())
             losses, sums, firsts = [], [], []
             for step in range(steps):
