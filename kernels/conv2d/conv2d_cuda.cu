@@ -48,8 +48,8 @@ auto correlation_of(const Conv2dPlan& plan) {
   switch (kernel_of(plan)) {
     case ConvKernel::narrow:
       return narrow_correlation;
-    case ConvKernel::image:
-      return image_correlation;
+    case ConvKernel::window:
+      return window_correlation;
     default:
       return trimmed_correlation;
   }
@@ -88,7 +88,7 @@ std::int64_t conv2d_backward_filter(const Conv2dProblem& problem, const Conv2dPl
                                     const void* x, const void* dy, void* dw, void* workspace) {
   check_plan(Conv2dPass::backward_filter, problem, plan, workspace);
   if (plan.algorithm != Conv2dAlgorithm::reference && kernel_of(plan) != ConvKernel::direct) {
-    const auto run = kernel_of(plan) == ConvKernel::image ? image_gradient : sk_dilated_tiled;
+    const auto run = kernel_of(plan) == ConvKernel::window ? window_gradient : sk_dilated_tiled;
     return run(problem, plan, as<float>(x), as<float>(dy), static_cast<float*>(dw),
                static_cast<float*>(workspace));
   }

@@ -17,19 +17,19 @@ std::int64_t narrow_correlation(const Conv2dProblem& problem, const Conv2dPlan& 
                                 const float* source, const float* filter, const float* bias,
                                 float* target);
 
-/// The same for small maps; problems that takes_images() (image_cuda.h) accepts.
-std::int64_t image_correlation(const Conv2dProblem& problem, const Conv2dPlan& plan,
-                               const float* source, const float* filter, const float* bias,
-                               float* target);
+/// The same for few channels at stride 1; problems that takes_windows() (window_cuda.h) accepts.
+std::int64_t window_correlation(const Conv2dProblem& problem, const Conv2dPlan& plan,
+                                const float* source, const float* filter, const float* bias,
+                                float* target);
 
 /// Sk-dilated by tiles; the slices' partial sums lie in workspace and are added in order. A granule
 /// other than 1 merges taps and input channels.
 std::int64_t sk_dilated_tiled(const Conv2dProblem& problem, const Conv2dPlan& plan, const float* x,
                               const float* dy, float* dw, float* workspace);
 
-/// Sk-dilated with bands of images in shared memory, for problems that takes_images() accepts.
-std::int64_t image_gradient(const Conv2dProblem& problem, const Conv2dPlan& plan, const float* x,
-                            const float* dy, float* dw, float* workspace);
+/// Sk-dilated with bands of images in shared memory, for problems that takes_windows() accepts.
+std::int64_t window_gradient(const Conv2dProblem& problem, const Conv2dPlan& plan, const float* x,
+                             const float* dy, float* dw, float* workspace);
 
 /// out[i] = partial[0][i] + partial[1][i] + ..., in this order.
 void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t slices);

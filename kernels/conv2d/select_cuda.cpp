@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "cks/kernels/conv2d/correlation_cuda.h"
-#include "cks/kernels/conv2d/image_cuda.h"
 #include "cks/kernels/conv2d/taps.h"
+#include "cks/kernels/conv2d/window_cuda.h"
 
 // A cost model orders the plans. Its unit is the time in which one multiprocessor issues one
 // multiply-add with all its lanes; rates and overheads were fitted on an H200 and matter only
@@ -33,12 +33,18 @@ constexpr TileRate kGradientTiles[] = {
     {128, 128, 0.66, 0.42}, {64, 64, 0.58, 0.20}, {32, 32, 0.43, 0.08}};
 constexpr TileRate kMergedTiles[] = {
     {64, 64, 0.40, 0.15}, {64, 32, 0.33, 0.10}, {32, 32, 0.28, 0.06}};
-constexpr TileRate kImages[] = {{512, 4, 0.20, 0.06},  {512, 8, 0.30, 0.08},
-                                {512, 16, 0.38, 0.10}, {1024, 4, 0.30, 0.08},
-                                {1024, 8, 0.42, 0.10}, {1024, 16, 0.50, 0.12}};
-constexpr TileRate kImageGradients[] = {{512, 8, 0.25, 0.08}, {1024, 8, 0.35, 0.10}};
+constexpr TileRate kWindows[] = {{2, 4, 0.26, 0.13},  {2, 6, 0.25, 0.09}, {2, 8, 0.30, 0.135},
+                                 {4, 4, 0.33, 0.175}, {4, 6, 0.29, 0.15}, {4, 8, 0.27, 0.17}};
+constexpr TileRate kWindowGradients[] = {{3, 4, 0.26, 0.12},
+                                         {3, 8, 0.25, 0.12},
+                                         {5, 4, 0.28, 0.15},
+                                         {5, 6, 0.25, 0.12},
+                                         {5, 8, 0.28, 0.15}};
+/// Of a window kernel's rate, where many groups of lanes read the same staged values.
+constexpr double kManyLanes = 0.65;
+constexpr std::int64_t kFewLanes = 32;
 constexpr double kDirectRate = 0.02;
-constexpr int kBlocksOfGradients = 2;  // a multiprocessor, of image_gradient_cuda.cu
+constexpr int kBlocksOfGradients = 2;  // a multiprocessor, of window_gradient_cuda.cu
 constexpr double kLaunch = 300e3;      // an empty kernel, in multiply-adds of one multiprocessor
 /// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
 constexpr std::int64_t kLongestSum = 16384;
@@ -136,42 +142,56 @@ Candidate gradient_candidate(const Conv2dProblem& p, const TileRate& tile, bool 
   return candidate;
 }
 
-Candidate image_correlation_candidate(Conv2dPass pass, const Conv2dProblem& p, const TileRate& tile,
-                                      int multiprocessors) {
-  const ImageCorrelationShape shape = image_correlation_shape(p, pass, tile.rows, tile.lanes);
-  const bool forward = pass == Conv2dPass::forward;
-  const auto blocks = static_cast<double>(ceil_div(p.N, shape.images));
-  const auto lanes = static_cast<double>(forward ? p.OC : p.IC);
-  const double issued = static_cast<double>(exact_multiply_adds(p)) / lanes * shape.lane_groups *
-                        shape.lanes * blocks * shape.images / static_cast<double>(p.N);
-  const double parts = std::max(1.0, std::min(4.0 * multiprocessors / blocks,
-                                              static_cast<double>(shape.items) / kImageThreads));
+/// How many positions share a filter row with its zeros: 1 where none are multiplied.
+std::int64_t window_granule(const Conv2dProblem& p, Conv2dPass pass) {
+  return window_multiply_adds(p, pass) == exact_multiply_adds(p) ? 1
+                                                                 : std::max<std::int64_t>(2, p.OW);
+}
+
+TileRate window_rate(const TileRate& tile, int threads, std::int64_t lanes) {
+  const double share = std::min(1.0, threads / static_cast<double>(kWindowThreads));
+  return {tile.rows, tile.lanes, tile.rate * (lanes > kFewLanes ? kManyLanes : 1.0),
+          tile.alone * share};
+}
+
+Candidate window_candidate(Conv2dPass pass, const Conv2dProblem& p, const TileRate& tile,
+                           int multiprocessors) {
+  const WindowCorrelation shape = window_correlation_shape(p, pass, tile.rows, tile.lanes);
+  const auto blocks = static_cast<double>(p.N * shape.bands);
+  const double issued = static_cast<double>(window_multiply_adds(p, pass)) / shape.target_w /
+                        shape.lanes * shape.column_groups * shape.positions * shape.lane_groups *
+                        shape.lanes_each;
   Candidate candidate;
-  candidate.cost = cost_of(issued, issued / (blocks * parts), tile, multiprocessors);
-  candidate.plan.algorithm = forward ? Conv2dAlgorithm::convv2 : Conv2dAlgorithm::ks_deconv;
-  candidate.plan.reason = "whole images in shared memory";
+  candidate.cost = cost_of(issued, issued / blocks, window_rate(tile, shape.threads, shape.lanes),
+                           multiprocessors);
+  candidate.plan.algorithm =
+      pass == Conv2dPass::forward ? Conv2dAlgorithm::convv2 : Conv2dAlgorithm::ks_deconv;
+  candidate.plan.granule = window_granule(p, pass);
+  candidate.plan.reason = "threads slide along rows of images in shared memory";
   return candidate;
 }
 
-Candidate image_gradient_candidate(const Conv2dProblem& p, const TileRate& tile,
-                                   int multiprocessors) {
-  const ImageGradientShape shape = image_gradient_shape(p, tile.rows, tile.lanes);
+Candidate window_gradient_candidate(const Conv2dProblem& p, const TileRate& tile,
+                                    int multiprocessors) {
+  const WindowGradient shape = window_gradient_shape(p, tile.lanes);
   const std::int64_t tiles = p.N * shape.bands;
-  const std::int64_t tile_positions = std::int64_t{shape.band_rows} * p.OW;
-  const std::int64_t most = std::max<std::int64_t>(
-      1, kLongestSum * shape.sharers / std::max<std::int64_t>(1, tile_positions));
+  const std::int64_t longest_tile =
+      ceil_div(shape.band_rows, shape.shares) * std::int64_t{shape.y_columns};
   const std::int64_t each =
-      std::min(most, ceil_div(tiles, std::int64_t{kBlocksOfGradients} * multiprocessors));
+      std::min(std::max<std::int64_t>(1, kLongestSum / longest_tile),
+               ceil_div(tiles, std::int64_t{kBlocksOfGradients} * multiprocessors));
   const std::int64_t slices = ceil_div(tiles, each);
-  const std::int64_t size = p.OC * p.FH * p.FW * p.IC;
-  const double issued = static_cast<double>(p.N * p.OH * p.OW) * shape.tap_groups * shape.taps *
-                        shape.lane_groups * shape.lanes;
+  const double issued = static_cast<double>(window_multiply_adds(p, Conv2dPass::backward_filter)) /
+                        shape.out_w * shape.y_columns / shape.out_channels * shape.lane_groups *
+                        shape.lanes_each;
   Candidate candidate;
-  candidate.cost = cost_of(issued, issued / static_cast<double>(slices), tile, multiprocessors);
+  candidate.cost = cost_of(issued, issued / static_cast<double>(slices),
+                           window_rate(tile, shape.threads, p.OC), multiprocessors);
   candidate.plan.algorithm = Conv2dAlgorithm::sk_dilated;
   candidate.plan.slices = slices;
-  candidate.plan.reason = "bands of images in shared memory";
-  add_slices_to(candidate, size, multiprocessors);
+  candidate.plan.granule = window_granule(p, Conv2dPass::backward_filter);
+  candidate.plan.reason = "threads slide along rows of images in shared memory";
+  add_slices_to(candidate, p.OC * p.FH * p.FW * p.IC, multiprocessors);
   return candidate;
 }
 
@@ -184,6 +204,11 @@ std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
     found.push_back(std::move(candidate));
   };
   if (pass != Conv2dPass::backward_filter) {
+    for (const TileRate& tile : kWindows) {
+      if (takes_windows(p, pass, tile.rows, tile.lanes)) {
+        add(window_candidate(pass, p, tile, multiprocessors), tile);
+      }
+    }
     if (!takes_correlation(p, pass)) {
       return found;
     }
@@ -191,20 +216,15 @@ std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
       add(correlation_candidate(pass, p, tile, false, multiprocessors), tile);
     }
     for (const TileRate& tile : kNarrow) {
-      if (narrow_correlation_shared_bytes(p, pass, tile.lanes) <= kImageSharedBytes) {
+      if (narrow_correlation_shared_bytes(p, pass, tile.lanes) <= kWindowSharedBytes) {
         add(correlation_candidate(pass, p, tile, true, multiprocessors), tile);
-      }
-    }
-    for (const TileRate& tile : kImages) {
-      if (takes_images(p, pass, tile.rows, tile.lanes)) {
-        add(image_correlation_candidate(pass, p, tile, multiprocessors), tile);
       }
     }
     return found;
   }
-  for (const TileRate& tile : kImageGradients) {
-    if (takes_images(p, pass, tile.rows, tile.lanes)) {
-      add(image_gradient_candidate(p, tile, multiprocessors), tile);
+  for (const TileRate& tile : kWindowGradients) {
+    if (takes_windows(p, pass, tile.rows, tile.lanes)) {
+      add(window_gradient_candidate(p, tile, multiprocessors), tile);
     }
   }
   const std::int64_t positions = p.N * p.OH * p.OW;
@@ -271,8 +291,8 @@ ConvKernel kernel_of(const Conv2dPlan& plan) {
   if (plan.tile_rows == 1) {
     return ConvKernel::direct;
   }
-  if (plan.tile_rows >= kImageThreads) {
-    return ConvKernel::image;
+  if (plan.tile_rows < kTiles[std::size(kTiles) - 1].rows) {
+    return ConvKernel::window;
   }
   const auto narrow = [&](const TileRate& tile) {
     return tile.rows == plan.tile_rows && tile.lanes == plan.tile_lanes;
@@ -301,8 +321,8 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   if (p.x_type != DType::float32) {
     return false;
   }
-  if (kernel == ConvKernel::image) {
-    return takes_images(p, plan.pass, plan.tile_rows, plan.tile_lanes);
+  if (kernel == ConvKernel::window) {
+    return takes_windows(p, plan.pass, plan.tile_rows, plan.tile_lanes);
   }
   if (plan.pass == Conv2dPass::backward_filter) {
     return plan.granule == 1 ? among(kGradientTiles) : p.G == 1 && among(kMergedTiles);
@@ -312,7 +332,7 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   }
   return kernel == ConvKernel::tiled
              ? among(kTiles)
-             : narrow_correlation_shared_bytes(p, plan.pass, plan.tile_lanes) <= kImageSharedBytes;
+             : narrow_correlation_shared_bytes(p, plan.pass, plan.tile_lanes) <= kWindowSharedBytes;
 }
 
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,

@@ -10,7 +10,7 @@ namespace cks::kernels::cuda {
 enum class ConvKernel : std::uint8_t {
   tiled,   // trimmed_correlation_cuda.cu, sk_dilated_cuda.cu
   narrow,  // narrow_correlation_cuda.cu
-  image,   // image_correlation_cuda.cu, image_gradient_cuda.cu
+  window,  // window_correlation_cuda.cu, window_gradient_cuda.cu
   direct,  // direct_cuda.cu
 };
 ConvKernel kernel_of(const Conv2dPlan& plan);
