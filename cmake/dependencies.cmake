@@ -19,6 +19,7 @@ if(CKS_DEPS_DIR)
   cks_header_library(nlohmann_json::nlohmann_json json)
   cks_header_library(CLI11::CLI11 cli11)
   cks_header_library(doctest::doctest doctest)
+  cks_header_library(stb::stb stb)
   # fmt, which Debian's spdlog headers ask for, header-only as well.
   target_compile_definitions(spdlog_spdlog INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)
   set(ZLIB_ROOT ${CKS_DEPS_DIR}/zlib)
@@ -46,6 +47,20 @@ FetchContent_Declare(nlohmann_json SYSTEM
   FIND_PACKAGE_ARGS 3.11)
 FetchContent_MakeAvailable(spdlog nlohmann_json)
 find_package(ZLIB REQUIRED)
+
+# stb has neither versions nor a package file: this is the state that Debian 12 has.
+find_path(CKS_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb)
+mark_as_advanced(CKS_STB_INCLUDE_DIR)
+if(NOT CKS_STB_INCLUDE_DIR)
+  FetchContent_Declare(stb SYSTEM
+    GIT_REPOSITORY https://github.com/nothings/stb.git
+    GIT_TAG 8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55)
+  FetchContent_MakeAvailable(stb)
+  set(CKS_STB_INCLUDE_DIR ${stb_SOURCE_DIR})
+endif()
+add_library(stb_stb INTERFACE IMPORTED GLOBAL)
+target_include_directories(stb_stb INTERFACE ${CKS_STB_INCLUDE_DIR})
+add_library(stb::stb ALIAS stb_stb)
 
 if(CKS_BUILD_APPS)
   FetchContent_Declare(CLI11 SYSTEM

@@ -17,6 +17,7 @@ namespace cks {
 namespace {
 
 constexpr std::size_t kBufferBytes = 1U << 16;
+constexpr std::size_t kFirstChunk = 1U << 20;
 constexpr int kGzipWindow = 15 + 16;  // the largest window; + 16: with gzip's header and CRC
 
 struct CloseFile {
@@ -133,6 +134,35 @@ std::size_t ByteSource::read(void* out, std::size_t bytes) {
     s.content_sum.update(next + done, got);
     done += got;
     offset_ += got;
+  }
+  return done;
+}
+
+std::vector<std::uint8_t> ByteSource::read_bytes(std::size_t most) {
+  std::vector<std::uint8_t> bytes;
+  std::size_t filled = 0;
+  while (filled < most) {
+    bytes.resize(std::min(most, std::max(kFirstChunk, 2 * bytes.size())));
+    filled += read(bytes.data() + filled, bytes.size() - filled);
+    if (filled < bytes.size()) {
+      bytes.resize(filled);
+      break;
+    }
+  }
+  return bytes;
+}
+
+std::uint64_t ByteSource::skip(std::uint64_t bytes) {
+  std::vector<std::uint8_t> passed(kBufferBytes);
+  std::uint64_t done = 0;
+  while (done < bytes) {
+    const auto asked =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kBufferBytes, bytes - done));
+    const std::size_t got = read(passed.data(), asked);
+    done += got;
+    if (got < asked) {
+      break;
+    }
   }
   return done;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace cks {
 
@@ -21,6 +22,11 @@ class ByteSource {
   /// Fills `out` with up to `bytes` bytes; fewer only where the file ends. Throws IoError if the
   /// disk fails or the compressed stream is damaged, cut short or followed by other bytes.
   std::size_t read(void* out, std::size_t bytes);
+  /// Up to `most` bytes; fewer only where the file ends. Memory grows with the bytes that come, not
+  /// with `most`. Throws as read().
+  std::vector<std::uint8_t> read_bytes(std::size_t most);
+  /// Reads over up to `bytes` bytes and returns how many there were. Throws as read().
+  std::uint64_t skip(std::uint64_t bytes);
 
   const std::string& path() const { return path_; }
   std::uint64_t offset() const { return offset_; }

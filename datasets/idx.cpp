@@ -1,6 +1,5 @@
 #include "cks/datasets/idx.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -17,7 +16,6 @@ constexpr std::uint32_t kImagesMagic = 0x803;
 constexpr std::uint32_t kLabelsMagic = 0x801;
 constexpr std::int64_t kMaxCount = 0x7fffffff;
 constexpr std::int64_t kMaxSide = 65535;
-constexpr std::size_t kFirstChunk = 1U << 20;
 
 std::string hex(std::uint32_t value) {
   std::array<char, 16> text{};
@@ -74,16 +72,11 @@ class IdxReader {
   std::vector<std::uint8_t> body(std::int64_t bytes, const std::string& meaning) {
     const std::uint64_t at = source_.offset();
     const auto expected = static_cast<std::size_t>(bytes);
-    std::vector<std::uint8_t> data;
-    std::size_t filled = 0;
-    while (filled < expected) {
-      data.resize(std::min(expected, std::max(kFirstChunk, 2 * data.size())));
-      filled += source_.read(data.data() + filled, data.size() - filled);
-      if (filled < data.size()) {
-        fail(at + filled, "the file ends after " + std::to_string(at + filled) +
-                              " bytes, expected " + std::to_string(at + expected) + " (" + meaning +
-                              ")");
-      }
+    std::vector<std::uint8_t> data = source_.read_bytes(expected);
+    if (data.size() < expected) {
+      const std::uint64_t end = at + data.size();
+      fail(end, "the file ends after " + std::to_string(end) + " bytes, expected " +
+                    std::to_string(at + expected) + " (" + meaning + ")");
     }
     std::uint8_t extra = 0;
     if (source_.read(&extra, 1) != 0) {

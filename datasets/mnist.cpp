@@ -1,11 +1,11 @@
 #include "cks/datasets/mnist.h"
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/datasets/data_roots_impl.h"
 #include "cks/datasets/idx.h"
 
 namespace cks {
@@ -49,22 +49,11 @@ std::vector<std::string> spellings(const std::string& name) {
 }
 
 std::vector<fs::path> folders_of(const std::string& dir) {
-  std::vector<fs::path> roots;
-  if (!dir.empty()) {
-    roots.emplace_back(dir);
-  } else {
-    const char* variable = std::getenv("CKS_DATA_DIR");
-    if (variable != nullptr && *variable != '\0') {
-      roots.emplace_back(variable);
-    }
-    roots.emplace_back("data");
-  }
   std::vector<fs::path> folders;
-  for (const fs::path& root : roots) {
-    const fs::path absolute = fs::absolute(root).lexically_normal();
-    folders.push_back(absolute);
-    folders.push_back(absolute / "mnist");
-    folders.push_back(absolute / "MNIST" / "raw");
+  for (const fs::path& root : data_roots(dir)) {
+    folders.push_back(root);
+    folders.push_back(root / "mnist");
+    folders.push_back(root / "MNIST" / "raw");
   }
   return folders;
 }
@@ -97,11 +86,7 @@ std::string find_file(const fs::path& folder, const std::string& name) {
     text += name == kNames[0] ? "\n  for        " : "\n             ";
     text += name + std::string("[.gz] or ") + spellings(name)[1] + "[.gz]";
   }
-  if (dir.empty() && std::getenv("CKS_DATA_DIR") == nullptr) {
-    text += "\n  note       CKS_DATA_DIR is not set, so only ./data was searched";
-  }
-  text += "\n  fix        scripts/get_data.sh mnist --dir " + (dir.empty() ? "data" : dir);
-  throw IoError(text);
+  throw IoError(text + how_to_fetch("mnist", dir));
 }
 
 bool is_known(const PublishedSet& set, std::size_t i, const IdxFile& file) {

@@ -1,0 +1,395 @@
+#include "cks/datasets/cifar.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "cks/core/error.h"
+#include "cks/datasets/byte_source.h"
+#include "cks/datasets/cifar_names_impl.h"
+#include "cks/datasets/data_roots_impl.h"
+#include "cks/datasets/tar.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kSide = 32;
+constexpr std::int64_t kPlane = kSide * kSide;
+constexpr std::int64_t kChannels = 3;
+constexpr std::int64_t kImageBytes = kPlane * kChannels;
+constexpr std::int64_t kImagesPerBlock = 512;
+constexpr std::uint64_t kMaxFile = std::uint64_t{1} << 32;  // of a set of one's own
+
+/// What distinguishes the two datasets on the disk.
+struct Layout {
+  const char* op;
+  const char* name;
+  const char* folder;
+  const char* archive;
+  const char* archive_md5;
+  std::vector<std::string> train_files;
+  std::string test_file;
+  std::int64_t label_bytes;
+  std::int64_t train_images;  // of each training file
+  std::int64_t test_images;
+};
+
+const Layout& layout_of(CifarKind kind) {
+  static const Layout kCifar10{"load_cifar10",
+                               "cifar10",
+                               "cifar-10-batches-bin",
+                               "cifar-10-binary.tar",
+                               "c32a1d4ab5d03f1284b67883e8d87530",
+                               {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                "data_batch_4.bin", "data_batch_5.bin"},
+                               "test_batch.bin",
+                               1,
+                               10000,
+                               10000};
+  static const Layout kCifar100{"load_cifar100",
+                                "cifar100",
+                                "cifar-100-binary",
+                                "cifar-100-binary.tar",
+                                "03b5dce01913d631647c71ecec9e9cb8",
+                                {"train.bin"},
+                                "test.bin",
+                                2,
+                                50000,
+                                10000};
+  return kind == CifarKind::cifar10 ? kCifar10 : kCifar100;
+}
+
+/// Which of a record's labels is used, and its classes.
+struct Labels {
+  std::int64_t place = 0;
+  std::string names_file;
+  std::vector<std::string> names;
+};
+
+Labels labels_of(CifarKind kind, bool coarse) {
+  if (kind == CifarKind::cifar10) {
+    return {0, "batches.meta.txt", cifar10_names()};
+  }
+  return coarse ? Labels{0, "coarse_label_names.txt", cifar100_coarse_names()}
+                : Labels{1, "fine_label_names.txt", cifar100_fine_names()};
+}
+
+/// The bytes of one file, and how errors name it.
+struct Member {
+  std::string path;
+  std::vector<std::uint8_t> bytes;
+};
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;  // what cannot be read counts as missing
+  return fs::is_regular_file(path, ignored);
+}
+
+std::vector<std::string> bin_files(const Layout& layout) {
+  std::vector<std::string> names = layout.train_files;
+  names.push_back(layout.test_file);
+  return names;
+}
+
+std::vector<fs::path> folders_of(const Layout& layout, const fs::path& root) {
+  return {root, root / layout.folder, root / layout.name, root / layout.name / layout.folder};
+}
+
+std::vector<fs::path> archives_of(const Layout& layout, const fs::path& root) {
+  const std::string plain = layout.archive;
+  return {root / (plain + ".gz"), root / plain, root / layout.name / (plain + ".gz"),
+          root / layout.name / plain};
+}
+
+[[noreturn]] void fail_not_found(const Layout& layout, const std::string& dir) {
+  const std::vector<std::string> names = bin_files(layout);
+  std::string text = std::string(layout.op) + ": no folder holds the files of " + layout.name;
+  for (const fs::path& root : data_roots(dir)) {
+    for (const fs::path& folder : folders_of(layout, root)) {
+      std::string found;
+      std::string missing;
+      for (const std::string& name : names) {
+        (is_file(folder / name) ? found : missing).append(" ").append(name);
+      }
+      text += "\n  looked in  " + folder.string();
+      if (!found.empty()) {
+        text.append(": has").append(found).append(", lacks").append(missing);
+      }
+    }
+  }
+  text += "\n  for        ";
+  for (const std::string& name : names) {
+    text.append(name).append(" ");
+  }
+  text += std::string("\n             or ") + layout.archive + "[.gz]";
+  throw IoError(text + how_to_fetch(layout.name, dir));
+}
+
+/// The dataset's files by name, those that are there.
+class Members {
+ public:
+  Members(const CifarFiles& files, const Layout& layout, const Labels& labels,
+          std::uint64_t largest)
+      : op_(layout.op) {
+    std::vector<std::string> names = bin_files(layout);
+    names.push_back(labels.names_file);
+    if (!files.archive.empty()) {
+      where_ = files.archive;
+      read_archive(names, largest);
+    } else {
+      where_ = files.folder;
+      read_folder(names, largest);
+    }
+  }
+
+  const Member& required(const std::string& name) const {
+    const auto found = members_.find(name);
+    if (found == members_.end()) {
+      throw IoError(op_ + ": '" + where_ + "' lacks " + name);
+    }
+    return found->second;
+  }
+  const Member* optional(const std::string& name) const {
+    const auto found = members_.find(name);
+    return found == members_.end() ? nullptr : &found->second;
+  }
+  const std::string& where() const { return where_; }
+  /// Empty for a folder.
+  const std::string& archive_md5() const { return archive_md5_; }
+
+ private:
+  void read_archive(const std::vector<std::string>& names, std::uint64_t largest) {
+    TarReader tar(where_);
+    while (const std::optional<TarEntry> entry = tar.next()) {
+      const std::string name = fs::path(entry->name).filename().string();
+      if (!entry->is_file || std::find(names.begin(), names.end(), name) == names.end()) {
+        continue;
+      }
+      std::string path = where_;
+      path.append("' in '").append(entry->name);
+      if (members_.contains(name)) {
+        throw IoError(op_ + ": '" + path + "' at byte " + std::to_string(entry->offset) +
+                      ": a second " + name + ", expected one");
+      }
+      members_[name] = {path, tar.content(largest)};
+    }
+    archive_md5_ = tar.file_md5();
+  }
+
+  void read_folder(const std::vector<std::string>& names, std::uint64_t largest) {
+    for (const std::string& name : names) {
+      const fs::path path = fs::path(where_) / name;
+      if (is_file(path)) {
+        ByteSource source(path.string());
+        members_[name] = {path.string(), source.read_bytes(static_cast<std::size_t>(largest))};
+      }
+    }
+  }
+
+  std::string op_;
+  std::string where_;
+  std::string archive_md5_;
+  std::map<std::string, Member> members_;
+};
+
+/// Number of images of a file, whose size must be that of whole records.
+std::int64_t count_images(const Layout& layout, const Member& member, std::int64_t published,
+                          bool any_count) {
+  const std::int64_t record = layout.label_bytes + kImageBytes;
+  const auto bytes = static_cast<std::int64_t>(member.bytes.size());
+  const std::string meaning = " records of " + std::to_string(layout.label_bytes) +
+                              " label bytes and " + std::to_string(kImageBytes) + " of pixels";
+  if (!any_count && bytes != published * record) {
+    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                  std::to_string(std::min(bytes, published * record)) +
+                  (bytes < published * record ? ": ends after " : ": goes on, to ") +
+                  std::to_string(bytes) + " bytes, expected " + std::to_string(published * record) +
+                  " (" + std::to_string(published) + meaning + ")");
+  }
+  if (bytes == 0 || bytes % record != 0) {
+    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                  std::to_string(bytes - bytes % record) + ": ends after " + std::to_string(bytes) +
+                  " bytes, expected whole" + meaning + ", at least one");
+  }
+  return bytes / record;
+}
+
+/// Writes a file's images, channel beside channel, and its labels.
+void unpack(const Layout& layout, const Labels& labels, const Member& member, std::int64_t count,
+            std::uint8_t* pixels, std::int64_t* targets) {
+  const std::int64_t record = layout.label_bytes + kImageBytes;
+  const auto classes = static_cast<std::int64_t>(labels.names.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t at = i * record + labels.place;
+    targets[i] = member.bytes[static_cast<std::size_t>(at)];
+    if (targets[i] >= classes) {
+      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                    std::to_string(at) + ": label of image " + std::to_string(i) + " is " +
+                    std::to_string(targets[i]) + ", expected 0 to " + std::to_string(classes - 1));
+    }
+  }
+  kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::uint8_t* planes = member.bytes.data() + i * record + layout.label_bytes;
+      std::uint8_t* image = pixels + i * kImageBytes;
+      for (std::int64_t p = 0; p < kPlane; ++p) {
+        for (std::int64_t c = 0; c < kChannels; ++c) {
+          image[p * kChannels + c] = planes[c * kPlane + p];
+        }
+      }
+    }
+  });
+}
+
+void read_images(const Layout& layout, const Labels& labels, const Members& members,
+                 const std::vector<std::string>& names, std::int64_t published, bool any_count,
+                 ImageDataset& dataset) {
+  std::vector<std::int64_t> counts;
+  std::int64_t total = 0;
+  for (const std::string& name : names) {
+    counts.push_back(count_images(layout, members.required(name), published, any_count));
+    total += counts.back();
+  }
+  dataset.images = Tensor::empty({total, kSide, kSide, kChannels}, DType::uint8);
+  dataset.labels = Tensor::empty({total}, DType::int64);
+  auto* pixels = dataset.images.data_as<std::uint8_t>();
+  auto* targets = dataset.labels.data_as<std::int64_t>();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    unpack(layout, labels, members.required(names[i]), counts[i], pixels, targets);
+    pixels += counts[i] * kImageBytes;
+    targets += counts[i];
+  }
+}
+
+/// The lines of a file of class names, which must be as many as there are classes.
+std::vector<std::string> parse_names(const Layout& layout, const Member& member,
+                                     std::size_t expected) {
+  std::vector<std::string> names;
+  std::string line;
+  const auto end_line = [&] {
+    if (!line.empty()) {
+      names.push_back(line);
+    }
+    line.clear();
+  };
+  for (std::size_t at = 0; at < member.bytes.size(); ++at) {
+    const std::uint8_t byte = member.bytes[at];
+    if (byte == '\n') {
+      end_line();
+    } else if (byte < ' ' && byte != '\r') {
+      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                    std::to_string(at) + ": control character " + std::to_string(byte) +
+                    ", expected a class name in each line");
+    } else if (byte != '\r') {
+      line += static_cast<char>(byte);
+    }
+  }
+  end_line();
+  if (names.size() != expected) {
+    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                  std::to_string(member.bytes.size()) + ": ends after " +
+                  std::to_string(names.size()) + " class names, expected " +
+                  std::to_string(expected));
+  }
+  return names;
+}
+
+/// What the checksums say.
+DataSource identify(const Layout& layout, const Members& members) {
+  DataSource source;
+  source.path = members.where();
+  if (members.archive_md5() == layout.archive_md5) {
+    source.checksums = DataSource::Checksums::verified;
+    return source;
+  }
+  source.checksums = DataSource::Checksums::unknown;
+  source.warning = members.archive_md5().empty()
+                       ? "no checksums are published of the single files in " + source.path +
+                             "; sizes and labels are right; give the archive " + layout.archive +
+                             ".gz to have it verified"
+                       : "MD5 of " + source.path + " is " + members.archive_md5() +
+                             ", published is " + layout.archive_md5 +
+                             "; the archive is whole and is used as it is";
+  return source;
+}
+
+TrainTest load_found(CifarKind kind, const std::string& dir, CifarOptions options) {
+  const std::optional<CifarFiles> files = find_cifar(kind, dir);
+  if (!files) {
+    fail_not_found(layout_of(kind), dir);
+  }
+  return load_cifar(*files, options);
+}
+
+}  // namespace
+
+std::optional<CifarFiles> find_cifar(CifarKind kind, const std::string& dir) {
+  const Layout& layout = layout_of(kind);
+  for (const fs::path& root : data_roots(dir)) {
+    if (is_file(root)) {
+      return CifarFiles{kind, "", root.string()};
+    }
+    for (const fs::path& folder : folders_of(layout, root)) {
+      const std::vector<std::string> names = bin_files(layout);
+      if (std::all_of(names.begin(), names.end(),
+                      [&](const std::string& name) { return is_file(folder / name); })) {
+        return CifarFiles{kind, folder.string(), ""};
+      }
+    }
+    for (const fs::path& archive : archives_of(layout, root)) {
+      if (is_file(archive)) {
+        return CifarFiles{kind, "", archive.string()};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+TrainTest load_cifar10(const std::string& dir, CifarOptions options) {
+  return load_found(CifarKind::cifar10, dir, options);
+}
+
+TrainTest load_cifar100(const std::string& dir, CifarOptions options) {
+  return load_found(CifarKind::cifar100, dir, options);
+}
+
+TrainTest load_cifar(const CifarFiles& files, CifarOptions options) {
+  const Layout& layout = layout_of(files.kind);
+  if (files.folder.empty() == files.archive.empty()) {
+    throw Error(std::string(layout.op) + ": folder is '" + files.folder + "' and archive '" +
+                files.archive + "', expected one of the two");
+  }
+  if (options.coarse && files.kind == CifarKind::cifar10) {
+    throw Error(std::string(layout.op) + ": CIFAR-10 has no coarse labels");
+  }
+  Labels labels = labels_of(files.kind, options.coarse);
+  // One byte more than the largest file shows that a file is too long.
+  const std::int64_t record = layout.label_bytes + kImageBytes;
+  const std::uint64_t largest =
+      options.any_count ? kMaxFile : static_cast<std::uint64_t>(layout.train_images * record) + 1;
+  const Members members(files, layout, labels, largest);
+  if (const Member* names = members.optional(labels.names_file)) {
+    labels.names = parse_names(layout, *names, labels.names.size());
+  }
+
+  ImageDataset train;
+  train.name = layout.name;
+  train.class_names = labels.names;
+  train.source = identify(layout, members);
+  ImageDataset test = train;
+  read_images(layout, labels, members, layout.train_files, layout.train_images, options.any_count,
+              train);
+  read_images(layout, labels, members, {layout.test_file}, layout.test_images, options.any_count,
+              test);
+  ChannelStatistics statistics = channel_statistics(train.images);
+  train.mean = test.mean = std::move(statistics.mean);
+  train.std = test.std = std::move(statistics.std);
+  return {std::move(train), std::move(test)};
+}
+
+}  // namespace cks
