@@ -1,0 +1,155 @@
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "cks/core/error.h"
+#include "cks/datasets/image_container_impl.h"
+
+namespace cks {
+
+namespace {
+
+using Bytes = std::span<const std::uint8_t>;
+
+constexpr std::array<std::uint8_t, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+constexpr std::array<std::uint8_t, 3> kJpegSignature{0xff, 0xd8, 0xff};
+constexpr std::size_t kChunkFrame = 12;  // length, kind and CRC of a PNG chunk
+
+// Second bytes of JPEG markers; the first is 0xff.
+constexpr std::uint8_t kTemporary = 0x01;
+constexpr std::uint8_t kHuffmanTables = 0xc4;
+constexpr std::uint8_t kFirstRestart = 0xd0;
+constexpr std::uint8_t kLastRestart = 0xd7;
+constexpr std::uint8_t kEndOfImage = 0xd9;
+constexpr std::uint8_t kStartOfScan = 0xda;
+constexpr std::size_t kTableHead = 17;   // a Huffman table's class and its 16 counts of codes
+constexpr std::size_t kMostCodes = 255;  // no JPEG of 8 bits uses more than 176
+
+[[noreturn]] void fail(const std::string& path, std::size_t at, const std::string& what) {
+  throw IoError("read_image: '" + path + "' at byte " + std::to_string(at) + ": " + what);
+}
+
+template <std::size_t kCount>
+bool starts_with(Bytes file, const std::array<std::uint8_t, kCount>& signature) {
+  return file.size() >= kCount && std::equal(signature.begin(), signature.end(), file.begin());
+}
+
+std::uint32_t big_endian(Bytes bytes) {
+  std::uint32_t value = 0;
+  for (const std::uint8_t byte : bytes) {
+    value = value << 8 | byte;
+  }
+  return value;
+}
+
+void check_png(Bytes file, const std::string& path) {
+  std::size_t at = kPngSignature.size();
+  while (true) {
+    if (file.size() - at < kChunkFrame) {
+      fail(path, file.size(), "the PNG is cut short: expected its next chunk");
+    }
+    const std::size_t length = big_endian(file.subspan(at, 4));
+    if (length > file.size() - at - kChunkFrame) {
+      fail(path, file.size(),
+           "the PNG is cut short: expected a chunk of " + std::to_string(length) +
+               " bytes from byte " + std::to_string(at));
+    }
+    const Bytes sealed = file.subspan(at + 4, 4 + length);  // the kind and the data
+    const std::uint32_t stored = big_endian(file.subspan(at + 8 + length, 4));
+    const auto actual =
+        static_cast<std::uint32_t>(crc32(0, sealed.data(), static_cast<uInt>(sealed.size())));
+    if (stored != actual) {
+      fail(path, at + 8 + length,
+           "the PNG is damaged: the CRC of a chunk is " + std::to_string(stored) + ", expected " +
+               std::to_string(actual));
+    }
+    if (std::equal(sealed.begin(), sealed.begin() + 4, "IEND")) {
+      return;
+    }
+    at += kChunkFrame + length;
+  }
+}
+
+bool stands_alone(std::uint8_t marker) {
+  return marker == kTemporary || (marker >= kFirstRestart && marker <= kLastRestart);
+}
+
+/// stb_image before 2.28 writes beyond its tables for more than 256 codes, and takes number 255 for
+/// a mark of its own.
+void check_huffman_tables(Bytes segment, std::size_t begin, const std::string& path) {
+  std::size_t at = 0;
+  while (at < segment.size()) {
+    if (segment.size() - at < kTableHead) {
+      fail(path, begin + at, "the JPEG is damaged: its Huffman tables are cut short");
+    }
+    const Bytes counts = segment.subspan(at + 1, kTableHead - 1);
+    const std::size_t codes = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+    if (codes > kMostCodes || codes > segment.size() - at - kTableHead) {
+      fail(path, begin + at,
+           "the JPEG is damaged: a Huffman table has " + std::to_string(codes) +
+               " codes, expected at most " + std::to_string(kMostCodes) + ", within its segment");
+    }
+    at += kTableHead + codes;
+  }
+}
+
+void check_jpeg(Bytes file, const std::string& path) {
+  const auto byte_at = [&](std::size_t at) {
+    if (at >= file.size()) {
+      fail(path, file.size(), "the JPEG is cut short: expected its end mark");
+    }
+    return file[at];
+  };
+  std::size_t at = 2;
+  while (true) {
+    if (byte_at(at) != 0xff) {
+      fail(path, at,
+           "the JPEG is damaged: byte is " + std::to_string(file[at]) +
+               ", expected 255 of a marker");
+    }
+    while (byte_at(at) == 0xff) {  // any number of them may stand before a marker
+      ++at;
+    }
+    const std::uint8_t marker = file[at++];
+    if (marker == kEndOfImage) {
+      return;
+    }
+    if (stands_alone(marker)) {
+      continue;
+    }
+    const std::size_t length = std::size_t{byte_at(at)} << 8 | byte_at(at + 1);
+    if (length < 2) {
+      fail(path, at,
+           "the JPEG is damaged: a segment has " + std::to_string(length) +
+               " bytes, expected at least 2");
+    }
+    if (marker == kHuffmanTables && length <= file.size() - at) {
+      check_huffman_tables(file.subspan(at + 2, length - 2), at + 2, path);
+    }
+    at += length;
+    if (marker == kStartOfScan) {
+      // Coded pixels, in which a zero byte or a restart mark follows each 0xff.
+      while (byte_at(at) != 0xff || byte_at(at + 1) == 0 || stands_alone(file[at + 1])) {
+        ++at;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void check_image_container(Bytes file, const std::string& path) {
+  if (starts_with(file, kPngSignature)) {
+    check_png(file, path);
+  } else if (starts_with(file, kJpegSignature)) {
+    check_jpeg(file, path);
+  } else {
+    fail(path, 0,
+         file.empty() ? "the file is empty, expected a PNG or a JPEG"
+                      : "neither a PNG nor a JPEG begins like this");
+  }
+}
+
+}  // namespace cks

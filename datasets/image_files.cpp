@@ -1,0 +1,112 @@
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+
+#include "cks/core/error.h"
+#include "cks/datasets/image_files_impl.h"
+
+namespace cks {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 3> kRead{".png", ".jpg", ".jpeg"};
+constexpr std::array<std::string_view, 9> kNotRead{".avif", ".bmp", ".gif",  ".heic", ".jp2",
+                                                   ".jxl",  ".tif", ".tiff", ".webp"};
+
+std::string lower_extension(const fs::path& path) {
+  std::string extension = path.extension().string();
+  for (char& letter : extension) {
+    if (letter >= 'A' && letter <= 'Z') {
+      letter = static_cast<char>(letter - 'A' + 'a');
+    }
+  }
+  return extension;
+}
+
+template <std::size_t kCount>
+bool has(const std::array<std::string_view, kCount>& list, const std::string& extension) {
+  return std::find(list.begin(), list.end(), extension) != list.end();
+}
+
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+[[noreturn]] void fail(const std::string& dir, const std::string& what) {
+  throw IoError("load_image_folder: '" + dir + "' " + what);
+}
+
+/// Paths of the folders in `dir`, or of the images in and below it, in byte order.
+template <class Iterator, class Wanted>
+std::vector<std::string> list(const std::string& dir, Wanted&& wanted) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  Iterator entries(dir, error);
+  while (!error && entries != Iterator()) {
+    if (wanted(*entries)) {
+      paths.push_back(entries->path().string());
+    }
+    entries.increment(error);
+  }
+  if (error) {
+    fail(dir, "cannot be listed: " + error.message());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+bool is_image(const fs::directory_entry& entry) {
+  std::error_code ignored;  // a link to nothing is no file
+  const std::string extension = lower_extension(entry.path());
+  return !is_hidden(entry.path()) && (has(kRead, extension) || has(kNotRead, extension)) &&
+         entry.is_regular_file(ignored);
+}
+
+bool is_class(const fs::directory_entry& entry) {
+  std::error_code ignored;
+  return !is_hidden(entry.path()) && entry.is_directory(ignored);
+}
+
+}  // namespace
+
+bool is_readable_format(const std::string& path) { return has(kRead, lower_extension(path)); }
+
+ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known) {
+  std::error_code ignored;
+  if (!fs::is_directory(dir, ignored)) {
+    fail(dir, "is no folder");
+  }
+  ImageClasses classes{dir, known, {}};
+  const std::vector<std::string> folders = list<fs::directory_iterator>(dir, is_class);
+  if (folders.empty()) {
+    fail(dir, "has no folder, expected one for each class with its images in it");
+  }
+  for (const std::string& folder : folders) {
+    const std::string name = fs::path(folder).filename().string();
+    if (known.empty()) {
+      classes.names.push_back(name);
+    }
+    const auto place = std::find(classes.names.begin(), classes.names.end(), name);
+    if (place == classes.names.end()) {
+      std::string names;
+      for (const std::string& each : known) {
+        names.append(names.empty() ? "" : ", ").append(each);
+      }
+      fail(dir, "has a folder '" + name + "', expected only the classes " + names);
+    }
+    const auto label = static_cast<std::int64_t>(place - classes.names.begin());
+    const std::vector<std::string> paths = list<fs::recursive_directory_iterator>(folder, is_image);
+    if (paths.empty()) {
+      fail(folder, "has no image (.png, .jpg or .jpeg)");
+    }
+    for (const std::string& path : paths) {
+      classes.files.push_back({path, label});
+    }
+  }
+  std::stable_sort(classes.files.begin(), classes.files.end(),
+                   [](const ImageFile& a, const ImageFile& b) { return a.label < b.label; });
+  return classes;
+}
+
+}  // namespace cks

@@ -1,0 +1,28 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cks {
+
+struct ImageFile {
+  std::string path;
+  std::int64_t label = 0;
+};
+
+/// The image files of a folder with one folder a class: in order of class, then of path.
+struct ImageClasses {
+  std::string dir;
+  std::vector<std::string> names;
+  std::vector<ImageFile> files;
+};
+
+/// Lists DIR/CLASS/...; see image_folder.h. With `known` these are the classes, of which some may
+/// be missing. Throws IoError: no such folder, no class folder, one that is not known, a class
+/// without an image, a folder that cannot be listed.
+ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known);
+
+/// Whether the name ends as PNG and JPEG files do.
+bool is_readable_format(const std::string& path);
+
+}  // namespace cks

@@ -1,0 +1,283 @@
+#include "cks/datasets/image_folder.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <tuple>
+#include <utility>
+
+#include "cks/core/error.h"
+#include "cks/core/random.h"
+#include "cks/datasets/image_files_impl.h"
+#include "cks/datasets/image_io.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kOp = "load_image_folder";
+
+void check_options(const ImageFolderOptions& options) {
+  const std::string size = std::to_string(options.height) + " x " + std::to_string(options.width);
+  const bool own_size = options.height == 0 && options.width == 0;
+  if (!own_size && (std::min(options.height, options.width) < 1 ||
+                    std::max(options.height, options.width) > kMaxImageSide)) {
+    throw Error(std::string(kOp) + ": size is " + size + ", expected sides of 1 to " +
+                std::to_string(kMaxImageSide) + ", or 0 x 0 for the images' own");
+  }
+  if (options.channels != 1 && options.channels != 3) {
+    throw Error(std::string(kOp) + ": channels is " + std::to_string(options.channels) +
+                ", expected 1 or 3");
+  }
+  if (!(options.test_share > 0.0 && options.test_share < 1.0)) {
+    throw Error(std::string(kOp) + ": test_share is " + std::to_string(options.test_share) +
+                ", expected a number between 0 and 1");
+  }
+  if (options.max_bytes < 1) {
+    throw Error(std::string(kOp) + ": max_bytes is " + std::to_string(options.max_bytes) +
+                ", expected at least 1");
+  }
+}
+
+/// Images that decode, in order, and the others.
+struct Decoded {
+  Tensor images;
+  Tensor labels;
+  std::vector<std::string> skipped;
+};
+
+/// Decodes a list of files into one tensor.
+class FolderDecoder {
+ public:
+  explicit FolderDecoder(const ImageFolderOptions& options)
+      : options_(options), height_(options.height), width_(options.width) {}
+
+  /// Images of later calls have the size of the first one's.
+  Decoded decode(const std::vector<ImageFile>& files) {
+    const auto count = static_cast<std::int64_t>(files.size());
+    find_size(files);
+    const std::int64_t image_bytes = height_ * width_ * options_.channels;
+    bytes_ += count * image_bytes;
+    if (bytes_ > options_.max_bytes) {
+      throw ShapeError(std::string(kOp) + ": images of " + std::to_string(height_) + " x " +
+                       std::to_string(width_) + " x " + std::to_string(options_.channels) +
+                       " need " + std::to_string(bytes_) + " bytes or more, expected at most " +
+                       std::to_string(options_.max_bytes) + "; choose a smaller size");
+    }
+    Tensor images = Tensor::empty({count, height_, width_, options_.channels}, DType::uint8);
+    auto* pixels = images.data_as<std::uint8_t>();
+    std::vector<std::string> reasons(files.size());
+    std::vector<std::exception_ptr> errors(files.size());
+    // Files after the first error need not be read; those before it must be, as one of them may
+    // have the first error.
+    std::atomic<std::int64_t> first_error{count};
+    kernels::parallel_for(count, [&](std::int64_t i) {
+      if (i > first_error.load()) {
+        return;
+      }
+      const auto place = static_cast<std::size_t>(i);
+      try {
+        const Tensor image = read(files[place].path);
+        std::memcpy(pixels + i * image_bytes, image.data(), static_cast<std::size_t>(image_bytes));
+        return;
+      } catch (const IoError& error) {
+        reasons[place] = error.what();
+        if (options_.skip_broken) {
+          return;
+        }
+        errors[place] = std::current_exception();
+      } catch (...) {
+        errors[place] = std::current_exception();
+      }
+      std::int64_t before = first_error.load();
+      while (i < before && !first_error.compare_exchange_weak(before, i)) {
+      }
+    });
+    if (first_error.load() < count) {
+      std::rethrow_exception(errors[static_cast<std::size_t>(first_error.load())]);
+    }
+    return keep_whole(files, std::move(reasons), std::move(images), image_bytes);
+  }
+
+ private:
+  Tensor read(const std::string& path) const {
+    if (!is_readable_format(path)) {
+      throw IoError("read_image: '" + path +
+                    "' is of a format that is not read, expected PNG or "
+                    "JPEG");
+    }
+    Tensor image = load_image(path, {.channels = options_.channels});
+    if (height_ == 0 || (image.size(0) == height_ && image.size(1) == width_)) {
+      return image;
+    }
+    if (options_.height == 0) {
+      throw ShapeError(std::string(kOp) + ": '" + path + "' has " + std::to_string(image.size(0)) +
+                       " x " + std::to_string(image.size(1)) + " pixels, but '" + size_from_ +
+                       "' has " + std::to_string(height_) + " x " + std::to_string(width_) +
+                       "; give a height and a width to resize all images to");
+    }
+    return resize_image(image, height_, width_);
+  }
+
+  /// Takes the size of the first image that can be read, where none is given.
+  void find_size(const std::vector<ImageFile>& files) {
+    for (std::size_t i = 0; i < files.size() && height_ == 0; ++i) {
+      try {
+        const Tensor image = read(files[i].path);
+        height_ = image.size(0);
+        width_ = image.size(1);
+        size_from_ = files[i].path;
+      } catch (const IoError&) {
+        if (!options_.skip_broken) {
+          throw;
+        }
+      }
+    }
+    if (height_ == 0) {
+      throw IoError(std::string(kOp) + ": none of " + std::to_string(files.size()) +
+                    " images can be read, '" + files.front().path + "' the first");
+    }
+  }
+
+  /// Moves the images that were read together.
+  static Decoded keep_whole(const std::vector<ImageFile>& files, std::vector<std::string> reasons,
+                            Tensor images, std::int64_t image_bytes) {
+    Decoded decoded;
+    std::vector<std::int64_t> labels;
+    auto* pixels = images.data_as<std::uint8_t>();
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      if (!reasons[i].empty()) {
+        decoded.skipped.push_back(std::move(reasons[i]));
+        continue;
+      }
+      const auto place = static_cast<std::int64_t>(labels.size());
+      if (place != static_cast<std::int64_t>(i)) {
+        std::memcpy(pixels + place * image_bytes,
+                    pixels + static_cast<std::int64_t>(i) * image_bytes,
+                    static_cast<std::size_t>(image_bytes));
+      }
+      labels.push_back(files[i].label);
+    }
+    if (labels.empty()) {
+      throw IoError(std::string(kOp) + ": none of " + std::to_string(files.size()) +
+                    " images can be read; the first: " + decoded.skipped.front());
+    }
+    const auto kept = static_cast<std::int64_t>(labels.size());
+    decoded.images = images.slice(0, kept);
+    decoded.labels = Tensor::empty({kept}, DType::int64);
+    std::memcpy(decoded.labels.data(), labels.data(), labels.size() * sizeof(std::int64_t));
+    return decoded;
+  }
+
+  ImageFolderOptions options_;
+  std::int64_t height_;
+  std::int64_t width_;
+  std::string size_from_;
+  std::int64_t bytes_ = 0;
+};
+
+ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>& class_names,
+                          Decoded decoded) {
+  ImageDataset dataset;
+  dataset.name = "image folder";
+  dataset.images = std::move(decoded.images);
+  dataset.labels = std::move(decoded.labels);
+  dataset.class_names = class_names;
+  dataset.source.path = dir;
+  dataset.source.skipped = std::move(decoded.skipped);
+  return dataset;
+}
+
+void set_statistics(ImageDataset& dataset, const ChannelStatistics& statistics) {
+  dataset.mean = statistics.mean;
+  dataset.std = statistics.std;
+}
+
+/// Cuts each class by a random order of its own.
+std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
+    const ImageClasses& classes, const ImageFolderOptions& options) {
+  std::pair<std::vector<ImageFile>, std::vector<ImageFile>> halves;
+  std::size_t begin = 0;
+  while (begin < classes.files.size()) {
+    const std::int64_t label = classes.files[begin].label;
+    std::size_t end = begin;
+    while (end < classes.files.size() && classes.files[end].label == label) {
+      ++end;
+    }
+    const auto count = static_cast<std::int64_t>(end - begin);
+    const std::int64_t tests = std::min(
+        std::max<std::int64_t>(1, std::llround(options.test_share * static_cast<double>(count))),
+        count - 1);
+    const RandomKey key =
+        make_random_key(options.seed, RandomPurpose::data,
+                        "image_folder." + classes.names[static_cast<std::size_t>(label)]);
+    const std::vector<std::int64_t> order = random_permutation(count, key);
+    std::vector<bool> in_test(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < tests; ++i) {
+      in_test[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = true;
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      (in_test[i - begin] ? halves.second : halves.first).push_back(classes.files[i]);
+    }
+    begin = end;
+  }
+  if (halves.second.empty()) {
+    throw IoError(std::string(kOp) + ": '" + classes.dir +
+                  "' has one image a class, expected at least two in one class, as one goes to the "
+                  "test half");
+  }
+  return halves;
+}
+
+}  // namespace
+
+TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) {
+  check_options(options);
+  const fs::path root = fs::absolute(dir).lexically_normal();
+  std::error_code ignored;
+  const bool has_halves = fs::is_directory(root / "train", ignored);
+  if (has_halves && !fs::is_directory(root / "test", ignored)) {
+    throw IoError(std::string(kOp) + ": '" + root.string() +
+                  "' has a folder train, but no folder test beside it");
+  }
+  std::vector<std::string> names;
+  std::vector<ImageFile> train_files;
+  std::vector<ImageFile> test_files;
+  if (has_halves) {
+    ImageClasses train = list_image_classes((root / "train").string(), {});
+    test_files = list_image_classes((root / "test").string(), train.names).files;
+    train_files = std::move(train.files);
+    names = std::move(train.names);
+  } else {
+    ImageClasses classes = list_image_classes(root.string(), {});
+    std::tie(train_files, test_files) = split_classes(classes, options);
+    names = std::move(classes.names);
+  }
+  FolderDecoder decoder(options);
+  TrainTest data;
+  data.train = make_dataset(root.string(), names, decoder.decode(train_files));
+  data.test = make_dataset(root.string(), names, decoder.decode(test_files));
+  const ChannelStatistics statistics = channel_statistics(data.train.images);
+  set_statistics(data.train, statistics);
+  set_statistics(data.test, statistics);
+  return data;
+}
+
+ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions options,
+                                const std::vector<std::string>& class_names) {
+  check_options(options);
+  const ImageClasses classes =
+      list_image_classes(fs::absolute(dir).lexically_normal().string(), class_names);
+  FolderDecoder decoder(options);
+  ImageDataset dataset = make_dataset(classes.dir, classes.names, decoder.decode(classes.files));
+  set_statistics(dataset, channel_statistics(dataset.images));
+  return dataset;
+}
+
+}  // namespace cks

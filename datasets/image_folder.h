@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cks/datasets/dataset.h"
+
+namespace cks {
+
+struct ImageFolderOptions {
+  /// Size that every image is resized to; both 0: the images' own, which must then be one and the
+  /// same.
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::int64_t channels = 3;  // 1: grey, 3: red, green, blue
+  /// Leaves out files that cannot be read instead of throwing; DataSource::skipped names them.
+  bool skip_broken = false;
+  /// Of each class, where the folder has no halves of its own: goes to the test half.
+  double test_share = 0.2;
+  std::uint64_t seed = 1;  // of the choice
+  /// Bytes of all decoded images together.
+  std::int64_t max_bytes = std::int64_t{16} << 30;
+};
+
+/// Reads a folder of PNG and JPEG images, one folder a class, as two halves.
+///
+/// Layout      DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/... cut by seed: of each
+///             class round(test_share * count) images, at least one and not all, go to the test
+///             half (a class of one image stays in the training half). Which ones depends on the
+///             seed and on that class alone. Every class of the test half must be one of the
+///             training half.
+/// Classes     the folders' names in byte order; images in byte order of their paths within the
+///             class, folders inside included. So neither the file system nor the number of threads
+///             changes the result.
+/// Files       .png, .jpg and .jpeg, also in capitals. Names that begin with a dot, and files of
+///             other kinds, are no images and are passed over; images of other formats (.gif,
+///             .webp,
+///             ...) count as broken. See load_image() for what is checked and how pixels are
+///             converted, resize_image() for the resizing, which may change the aspect ratio.
+/// Cost        each file is decoded once, on all threads.
+/// Throws      IoError     no such folder, no class, a class without an image, a broken image (the
+///                         first in order, unless skip_broken), or none left.
+///             ShapeError  images of different sizes without a size to make of them, or more than
+///                         max_bytes.
+///             Error       options outside of their ranges.
+TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options = {});
+
+/// Reads DIR/CLASS/... as one dataset, normalised by its own statistics, to evaluate a model on.
+/// With `class_names` these are the classes, and another folder is an IoError. test_share and seed
+/// are not used. Throws as above.
+ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions options = {},
+                                const std::vector<std::string>& class_names = {});
+
+}  // namespace cks

@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "cks/core/tensor.h"
+
+namespace cks {
+
+constexpr std::int64_t kMaxImageSide = 16384;
+
+struct ImageReadOptions {
+  std::int64_t channels = 3;                        // 1: grey, 3: red, green, blue
+  std::int64_t max_pixels = std::int64_t{1} << 26;  // height * width
+};
+
+/// Reads a PNG or JPEG file of any size as uint8 [H,W,C].
+///
+/// Pixels  as stored, 16 bits rounded down to 8. Grey becomes colour by repeating it, colour
+/// becomes
+///         grey as 0.299 R + 0.587 G + 0.114 B, rounded. What is transparent shows white through.
+///         Rotations that a camera noted in the file (EXIF) are not applied.
+/// Checks  which of the two it is, is told by its first bytes. A PNG's checksums and a JPEG's end
+///         mark must be there and right, height and width in [1, kMaxImageSide], height * width at
+///         most max_pixels. A JPEG has no checksums: one whose coded pixels were changed may show
+///         other pixels.
+/// Throws  IoError, naming the file and, where one is known, the byte; Error for channels other
+/// than
+///         1 or 3 or max_pixels below 1.
+Tensor load_image(const std::string& path, ImageReadOptions options = {});
+
+/// As above from the bytes of a file; errors name it as `path`.
+Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
+                    ImageReadOptions options = {});
+
+/// Resizes uint8 [H,W,C] to [height,width,C].
+///
+/// What        bilinear interpolation; where it shrinks, each new pixel is the mean of all the
+///             pixels under a triangle twice as wide as itself (as torchvision's antialias=True).
+///             First along rows, then along columns, each rounded to the nearest: 1/256 of a step
+///             in between.
+/// Determinism integers alone: the same bytes on every machine.
+/// Throws      ShapeError, DtypeError, DeviceError; Error for a side outside [1, kMaxImageSide].
+Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width);
+
+}  // namespace cks
