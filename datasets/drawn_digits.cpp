@@ -12,8 +12,8 @@
 #include "cks/core/error.h"
 #include "cks/core/random.h"
 #include "cks/datasets/digit_strokes.h"
+#include "cks/datasets/draws_impl.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/philox.h"
 
 namespace cks {
 
@@ -22,36 +22,6 @@ namespace {
 constexpr int kSide = static_cast<int>(kDrawnDigitSide);
 constexpr int kStepsPerSpan = 6;  // straight pieces between two points of a curve
 constexpr std::int64_t kImagesPerBlock = 256;
-
-/// The random numbers of one stream, one after the other.
-class Draws {
- public:
-  Draws(RandomKey key, std::int64_t step) : key_(key), step_(static_cast<std::uint64_t>(step)) {}
-
-  std::uint32_t bits() {
-    if (used_ == 4) {
-      block_ = kernels::random_block(key_.value, step_, next_block_++);
-      used_ = 0;
-    }
-    return block_.word[used_++];
-  }
-  /// In [0, 1), with 24 bits.
-  float uniform() { return kernels::to_unit_interval(bits()); }
-  float between(float low, float high) { return low + (high - low) * uniform(); }
-  /// Bell-shaped around 0, standard deviation 1, at most 3 away from 0.
-  float bell() { return (uniform() + uniform() + uniform() - 1.5F) * 2.0F; }
-  /// In [0, count), for small counts.
-  std::uint32_t below(std::uint32_t count) {
-    return static_cast<std::uint32_t>(std::uint64_t{bits()} * count >> 32);
-  }
-
- private:
-  RandomKey key_;
-  std::uint64_t step_;
-  std::uint64_t next_block_ = 0;
-  kernels::PhiloxBlock block_{};
-  std::size_t used_ = 4;
-};
 
 RandomKey key_of(std::uint64_t seed, DrawnDigitsSplit split, const char* what) {
   const char* half = split == DrawnDigitsSplit::train ? "train" : "test";
@@ -197,16 +167,6 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
   }
 }
 
-/// Each ten labels are an order of the ten digits of their own.
-std::int64_t label_of(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t index) {
-  Draws draws(key_of(seed, split, ".labels"), index / 10);
-  std::array<std::int64_t, 10> digits{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-  for (std::uint32_t left = 10; left > 1; --left) {
-    std::swap(digits[left - 1], digits[draws.below(left)]);
-  }
-  return digits[static_cast<std::size_t>(index % 10)];
-}
-
 ImageDataset draw_split(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t count) {
   if (count < 1) {
     throw Error("drawn_digits: a count is " + std::to_string(count) + ", expected at least 1");
@@ -234,7 +194,7 @@ std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t
   if (index < 0) {
     throw Error("draw_digit: index is " + std::to_string(index) + ", expected at least 0");
   }
-  const std::int64_t label = label_of(seed, split, index);
+  const std::int64_t label = balanced_label(key_of(seed, split, ".labels"), index);
   Draws draws(key_of(seed, split, ".shapes"), index);
   std::vector<Path> paths = write_digit(label, draws);
   place(paths, draws);
