@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Downloads a dataset, checks it and puts it where the applications look for it.
 #
-#   scripts/get_data.sh mnist   [--dir DIR]     into DIR/mnist
-#   scripts/get_data.sh fashion [--dir DIR]     into DIR/fashion (then: --data-dir DIR/fashion)
+#   scripts/get_data.sh mnist    [--dir DIR]    into DIR/mnist
+#   scripts/get_data.sh fashion  [--dir DIR]    into DIR/fashion (then: --data-dir DIR/fashion)
+#   scripts/get_data.sh cifar10  [--dir DIR]    into DIR/cifar10, one archive of 162 MB
+#   scripts/get_data.sh cifar100 [--dir DIR]    into DIR/cifar100, one archive of 161 MB
 #
 # DIR is CKS_DATA_DIR if that is set, otherwise ./data. CKS_MIRRORS, a list of base addresses with spaces
 # between them, replaces the built-in mirrors. Files that are there and whole are left alone; a
@@ -11,7 +13,7 @@
 set -u -o pipefail
 
 usage() {
-  echo "usage: scripts/get_data.sh mnist|fashion [--dir DIR]" >&2
+  echo "usage: scripts/get_data.sh mnist|fashion|cifar10|cifar100 [--dir DIR]" >&2
   exit 2
 }
 fail() {
@@ -23,7 +25,7 @@ dataset=
 dir=${CKS_DATA_DIR:-data}
 while [ $# -gt 0 ]; do
   case $1 in
-    mnist | fashion)
+    mnist | fashion | cifar10 | cifar100)
       [ -z "$dataset" ] || usage
       dataset=$1
       ;;
@@ -61,6 +63,14 @@ t10k-labels-idx1-ubyte 27ae3e4e09519cfbb04c329615203637 ec29112dd5afa0611ce80d1b
 train-labels-idx1-ubyte 9018921c3c673c538a1fc5bad174d6f9 25c81989df183df01b3e8a0aad5dffbe
 t10k-images-idx3-ubyte - bef4ecab320f06d8554ea6380940ec79
 t10k-labels-idx1-ubyte 15d484375f8d13e6eb1aabb0c3f46965 bb300cfdad3c16e7a12a480ee83cd310"
+    ;;
+  cifar10)
+    mirrors="https://www.cs.toronto.edu/~kriz"
+    files="cifar-10-binary.tar - c32a1d4ab5d03f1284b67883e8d87530"
+    ;;
+  cifar100)
+    mirrors="https://www.cs.toronto.edu/~kriz"
+    files="cifar-100-binary.tar - 03b5dce01913d631647c71ecec9e9cb8"
     ;;
 esac
 mirrors=${CKS_MIRRORS:-$mirrors}

@@ -202,6 +202,25 @@ class GetData(unittest.TestCase):
             (self.target / spelled).write_bytes(CONTENT[name])
         self.assertEqual(self.run_script(["http://127.0.0.1:1"]).returncode, 0)
 
+    def test_cifar_archives(self):
+        for dataset, name in (("cifar10", "cifar-10-binary.tar"), ("cifar100", "cifar-100-binary.tar")):
+            archive = gzip.compress(bytes(range(256)) * 100, 6, mtime=1)
+            self.table.write_text(f"{name} - {md5(archive)}\n")
+            mirror = self.mirror({name + ".gz": archive})
+            arguments = (dataset, "--dir", str(self.root / "data"))
+            for _ in range(2):
+                result = self.run_script([mirror.url], *arguments)
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            self.assertEqual(mirror.requests, [(f"/{name}.gz", None)])
+            self.assertEqual((self.root / "data" / dataset / (name + ".gz")).read_bytes(), archive)
+
+    def test_sums_of_cifar_are_the_readers(self):
+        script = SCRIPT.read_text()
+        reader = (SCRIPT.parents[1] / "datasets" / "cifar.cpp").read_text()
+        for name in ("cifar-10-binary.tar", "cifar-100-binary.tar"):
+            line = next(line for line in script.splitlines() if f'"{name} - ' in line)
+            self.assertIn('"' + line.strip().rstrip('"').split()[-1] + '"', reader)
+
     def test_wrong_arguments(self):
         for arguments in (("imagenet",), ("mnist", "fashion"), ("mnist", "--dir"), ("--force",)):
             result = self.run_script([], *arguments)
