@@ -191,6 +191,12 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   dataset.class_names = class_names;
   dataset.source.path = dir;
   dataset.source.skipped = std::move(decoded.skipped);
+  if (const std::vector<std::string>& skipped = dataset.source.skipped; !skipped.empty()) {
+    dataset.source.warning =
+        std::to_string(skipped.size()) + " of " +
+        std::to_string(skipped.size() + static_cast<std::size_t>(dataset.size())) +
+        " images are broken and were left out; the first: " + skipped.front();
+  }
   return dataset;
 }
 

@@ -265,3 +265,29 @@ TEST_CASE("cifar: 10,000 flipped bits: an error, or exactly what the files say")
   CHECK(errors > 4000);
   CHECK(reads > 4000);
 }
+
+TEST_CASE("cifar: damaged class names: an error, or as many names as classes") {
+  const TemporaryFolder folder;
+  Files files = cifar10_files(2);
+  const Bytes names = text("plane\ncar\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n");
+  write_folder(folder.path(), files);
+  const std::string path = folder.file("batches.meta.txt");
+  std::int64_t errors = 0;
+  const auto check = [&](const Bytes& bytes) {
+    write_file(path, bytes);
+    try {
+      const cks::TrainTest data = load_cifar10(folder.path(), kAnyCount);
+      CHECK(data.train.classes() == 10);
+    } catch (const cks::IoError& error) {
+      CHECK(contains(error.what(), path));
+      ++errors;
+    }
+  };
+  for (std::uint64_t bit = 0; bit < names.size() * 8; ++bit) {
+    check(flipped(names, bit));
+  }
+  for (std::size_t length = 0; length < names.size(); ++length) {
+    check(cut(names, length));
+  }
+  CHECK(errors > 50);
+}

@@ -168,6 +168,8 @@ TEST_CASE("image folder: the first broken image is an error, or all are left out
   const ImageDataset data = load_image_classes(folder.path(), {.skip_broken = true});
   CHECK(data.size() == 14);
   REQUIRE(data.source.skipped.size() == 3);
+  CHECK(contains(data.source.warning, "3 of 17 images are broken and were left out; the first: "));
+  CHECK(contains(data.source.warning, folder.file("a/0.png")));
   CHECK(contains(data.source.skipped[0], folder.file("a/0.png")));
   CHECK(contains(data.source.skipped[1], folder.file("a/4.png") + "' at byte 60"));
   CHECK(contains(data.source.skipped[2], folder.file("b/x.webp") + "' is of a format"));
