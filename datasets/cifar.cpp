@@ -173,12 +173,17 @@ class Members {
       std::string path = where_;
       path.append("' in '").append(entry->name);
       if (members_.contains(name)) {
-        throw IoError(op_ + ": '" + path + "' at byte " + std::to_string(entry->offset) +
-                      ": a second " + name + ", expected one");
+        fail_twice(path, entry->offset, name);
       }
       members_[name] = {path, tar.content(largest)};
     }
     archive_md5_ = tar.file_md5();
+  }
+
+  [[noreturn]] void fail_twice(const std::string& path, std::uint64_t offset,
+                               const std::string& name) const {
+    throw IoError(op_ + ": '" + path + "' at byte " + std::to_string(offset) + ": a second " +
+                  name + ", expected one");
   }
 
   void read_folder(const std::vector<std::string>& names, std::uint64_t largest) {

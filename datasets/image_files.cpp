@@ -68,6 +68,18 @@ bool is_class(const fs::directory_entry& entry) {
   return !is_hidden(entry.path()) && entry.is_directory(ignored);
 }
 
+std::int64_t label_of(const ImageClasses& classes, const std::string& name) {
+  const auto place = std::find(classes.names.begin(), classes.names.end(), name);
+  if (place == classes.names.end()) {
+    std::string names;
+    for (const std::string& each : classes.names) {
+      names.append(names.empty() ? "" : ", ").append(each);
+    }
+    fail(classes.dir, "has a folder '" + name + "', expected only the classes " + names);
+  }
+  return place - classes.names.begin();
+}
+
 }  // namespace
 
 bool is_readable_format(const std::string& path) { return has(kRead, lower_extension(path)); }
@@ -87,15 +99,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
     if (known.empty()) {
       classes.names.push_back(name);
     }
-    const auto place = std::find(classes.names.begin(), classes.names.end(), name);
-    if (place == classes.names.end()) {
-      std::string names;
-      for (const std::string& each : known) {
-        names.append(names.empty() ? "" : ", ").append(each);
-      }
-      fail(dir, "has a folder '" + name + "', expected only the classes " + names);
-    }
-    const auto label = static_cast<std::int64_t>(place - classes.names.begin());
+    const std::int64_t label = label_of(classes, name);
     const std::vector<std::string> paths = list<fs::recursive_directory_iterator>(folder, is_image);
     if (paths.empty()) {
       fail(folder, "has no image (.png, .jpg or .jpeg)");
