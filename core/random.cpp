@@ -10,6 +10,7 @@
 #include "cks/core/ops/common.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/philox.h"
+#include "cks/kernels/common/random_order.h"
 
 namespace cks {
 namespace {
@@ -124,16 +125,15 @@ std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
     throw Error("random_permutation: count must not be negative, got " + std::to_string(count));
   }
   capture::forbid("random_permutation");
-  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) {
-    order[static_cast<std::size_t>(i)] = i;
+  std::vector<std::int64_t> numbers;
+  if (count > 0) {
+    const kernels::RandomOrder order = kernels::make_random_order(count, key.value, step);
+    numbers.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t position = 0; position < count; ++position) {
+      numbers.push_back(kernels::order_at(order, position));
+    }
   }
-  RandomStream stream(key, step);
-  for (std::int64_t i = count - 1; i > 0; --i) {
-    const std::int64_t j = stream.below(i + 1);
-    std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
-  }
-  return order;
+  return numbers;
 }
 
 std::uint64_t RandomStream::bits() {
