@@ -1,0 +1,129 @@
+#include "cks/core/ops/image_batch.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "cks/core/ops/common.h"
+#include "cks/kernels/image_batch/image_batch.h"
+#include "cks/kernels/image_batch/place.h"
+
+namespace cks {
+namespace {
+
+constexpr const char* kMake = "make_image_batch_";
+
+void require_position(const char* operation, const Tensor& position) {
+  ops::require_dtype(operation, {"position", position}, DType::int64);
+  ops::require_shape(operation, {"position", position}, {2});
+}
+
+/// The kernel's view of a position tensor; both are two numbers of int64.
+static_assert(sizeof(kernels::BatchPosition) == 2 * sizeof(std::int64_t));
+
+void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
+           const Tensor& position, const ImageBatchOptions& options) {
+  ops::require_dtype(kMake, {"pixels", bank.pixels}, DType::uint8);
+  ops::require_rank(kMake, {"pixels", bank.pixels}, 4, "[N,H,W,C]");
+  const Shape& shape = bank.pixels.shape();
+  if (shape.numel() == 0 || shape.numel() / shape[0] > std::numeric_limits<std::int32_t>::max()) {
+    throw ShapeError(std::string(kMake) + ": pixels have shape " + shape.to_string() +
+                     ", expected at least one image of 1 to 2^31-1 elements");
+  }
+  ops::require_dtype(kMake, {"bank's labels", bank.labels}, DType::int64);
+  ops::require_shape(kMake, {"bank's labels", bank.labels}, {shape[0]});
+  ops::require_dtype(kMake, {"tables", bank.tables}, DType::float32);
+  ops::require_shape(kMake, {"tables", bank.tables}, {shape[3], 256});
+  ops::require_dtype(kMake, {"images", images}, DType::float32);
+  ops::require_rank(kMake, {"images", images}, 4, "[B,H,W,C]");
+  ops::require_shape(kMake, {"images", images}, shape.with(0, images.size(0)));
+  ops::require_dtype(kMake, {"labels", labels}, DType::int64);
+  ops::require_shape(kMake, {"labels", labels}, {images.size(0)});
+  require_position(kMake, position);
+  for (const ops::Argument& argument :
+       {ops::Argument{"bank's labels", bank.labels}, ops::Argument{"tables", bank.tables},
+        ops::Argument{"images", images}, ops::Argument{"labels", labels},
+        ops::Argument{"position", position}}) {
+    if (!(argument.tensor.device() == bank.pixels.device())) {
+      throw DeviceError(std::string(kMake) + ": " + argument.name + " on " +
+                        argument.tensor.device().to_string() + ", pixels on " +
+                        bank.pixels.device().to_string());
+    }
+  }
+  const std::int64_t padding = options.augment.crop_padding;
+  if (padding < 0 || padding >= std::min(shape[1], shape[2])) {
+    throw Error(std::string(kMake) + ": crop_padding is " + std::to_string(padding) +
+                ", expected at least 0 and less than height and width of images " +
+                shape.to_string());
+  }
+}
+
+kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
+                                        const ImageBatchOptions& options) {
+  return {.images = pixels[0],
+          .H = pixels[1],
+          .W = pixels[2],
+          .C = pixels[3],
+          .batch = batch,
+          .shuffle = options.shuffle,
+          .order_key = options.order_key.value,
+          .crop_padding = options.augment.crop_padding,
+          .flip = options.augment.flip,
+          .augment_key = options.augment_key.value};
+}
+
+}  // namespace
+
+Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device) {
+  if (epoch < 0 || first < 0) {
+    throw Error("make_batch_position: epoch " + std::to_string(epoch) + ", first image " +
+                std::to_string(first) + ", expected at least 0");
+  }
+  return Tensor::from_vector(std::vector<std::int64_t>{epoch, first}, {2}, device);
+}
+
+void make_image_batch_(Tensor& images, Tensor& labels, const ImageBank& bank,
+                       const Tensor& position, const ImageBatchOptions& options) {
+  check(images, labels, bank, position, options);
+  const kernels::ImageBatchProblem problem =
+      make_problem(bank.pixels.shape(), images.size(0), options);
+  const auto* at = static_cast<const kernels::BatchPosition*>(position.data());
+  CKS_KERNEL(images.device(),
+             image_batch(problem, at, bank.pixels.data_as<std::uint8_t>(),
+                         bank.labels.data_as<std::int64_t>(), bank.tables.data_as<float>(),
+                         images.data_as<float>(), labels.data_as<std::int64_t>()));
+  images.bump_version();
+  labels.bump_version();
+}
+
+std::vector<std::int64_t> image_batch_indices(std::int64_t images, std::int64_t epoch,
+                                              std::int64_t first, std::int64_t count,
+                                              const ImageBatchOptions& options) {
+  if (images < 1 || epoch < 0 || first < 0 || count < 0) {
+    throw Error("image_batch_indices: " + std::to_string(count) + " of " + std::to_string(images) +
+                " images from place " + std::to_string(first) + " of epoch " +
+                std::to_string(epoch) + " on, expected at least 1 image and no negative number");
+  }
+  const kernels::ImageBatchProblem problem = make_problem({images, 1, 1, 1}, count, options);
+  const kernels::RandomOrder order = kernels::order_of(problem, epoch);
+  std::vector<std::int64_t> indices;
+  indices.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    indices.push_back(kernels::place_image(problem, order, {epoch, first}, i).image);
+  }
+  return indices;
+}
+
+void advance_batch_position_(Tensor& position, std::int64_t count, std::int64_t end) {
+  require_position("advance_batch_position_", position);
+  if (count < 0 || end < 1) {
+    throw Error("advance_batch_position_: count is " + std::to_string(count) + " and end " +
+                std::to_string(end) + ", expected at least 0 and 1");
+  }
+  auto* at = static_cast<kernels::BatchPosition*>(position.data());
+  CKS_KERNEL(position.device(), advance_position(at, count, end));
+  position.bump_version();
+}
+
+}  // namespace cks

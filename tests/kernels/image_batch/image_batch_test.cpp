@@ -1,0 +1,230 @@
+#include "cks/kernels/image_batch/image_batch.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "cks/kernels/common/random_order.h"
+#include "cks/kernels/image_batch/place.h"
+#include "tests/support/run_kernel.h"
+
+using cks::kernels::BatchPosition;
+using cks::kernels::ImageBatchProblem;
+using cks::kernels::ImagePlace;
+using cks::testing::on_device;
+using cks::testing::random_bits;
+using cks::testing::random_values;
+using cks::testing::read_from;
+using cks::testing::run_kernel;
+using cks::testing::TargetBuffer;
+using cks::testing::write_to;
+
+namespace target = cks::kernels::target;
+
+namespace {
+
+struct Source {
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int64_t> labels;
+  std::vector<float> tables;
+
+  explicit Source(const ImageBatchProblem& problem)
+      : tables(random_values<float>(problem.C * 256, 2)) {
+    const auto elements =
+        static_cast<std::size_t>(problem.images * problem.H * problem.W * problem.C);
+    for (std::size_t i = 0; i < elements; ++i) {
+      pixels.push_back(static_cast<std::uint8_t>(random_bits(1, i) >> 56));
+    }
+    for (std::int64_t i = 0; i < problem.images; ++i) {
+      labels.push_back(1000 + i);  // names the image
+    }
+  }
+};
+
+struct Batch {
+  std::vector<float> images;
+  std::vector<std::int64_t> labels;
+};
+
+Batch run(const ImageBatchProblem& problem, const Source& source, BatchPosition at) {
+  const std::vector<std::int64_t> position{at.epoch, at.first};
+  TargetBuffer where(sizeof(BatchPosition));
+  write_to(where.as<std::int64_t>(), position);
+  Batch batch;
+  const std::int64_t elements = problem.batch * problem.H * problem.W * problem.C;
+  batch.images = run_kernel<float>(elements, [&](float* images) {
+    TargetBuffer labels(static_cast<std::size_t>(problem.batch) * sizeof(std::int64_t));
+    target::image_batch(problem, where.as<BatchPosition>(), on_device(source.pixels),
+                        on_device(source.labels), on_device(source.tables), images,
+                        labels.as<std::int64_t>());
+    batch.labels = read_from<std::int64_t>(labels);
+    REQUIRE(labels.intact());
+  });
+  CHECK(read_from<std::int64_t>(where) == position);
+  return batch;
+}
+
+/// The definition: normalise, frame with zeros, cut out, mirror.
+std::vector<float> moved(const ImageBatchProblem& problem, const Source& source,
+                         const ImagePlace& place) {
+  const std::int64_t P = problem.crop_padding;
+  const std::int64_t width = problem.W + 2 * P;
+  std::vector<float> framed(static_cast<std::size_t>((problem.H + 2 * P) * width * problem.C));
+  const std::int64_t elements = problem.H * problem.W * problem.C;
+  for (std::int64_t e = 0; e < elements; ++e) {
+    const std::int64_t c = e % problem.C;
+    const std::int64_t w = e / problem.C % problem.W + P;
+    const std::int64_t h = e / problem.C / problem.W + P;
+    const auto byte = source.pixels[static_cast<std::size_t>(place.image * elements + e)];
+    framed[static_cast<std::size_t>((h * width + w) * problem.C + c)] =
+        source.tables[static_cast<std::size_t>(c * 256 + byte)];
+  }
+  std::vector<float> image;
+  for (std::int64_t e = 0; e < elements; ++e) {
+    const std::int64_t c = e % problem.C;
+    const std::int64_t ow = e / problem.C % problem.W;
+    const std::int64_t w = (place.mirrored ? problem.W - 1 - ow : ow) + P + place.right;
+    const std::int64_t h = e / problem.C / problem.W + P + place.down;
+    image.push_back(framed[static_cast<std::size_t>((h * width + w) * problem.C + c)]);
+  }
+  return image;
+}
+
+void check(const ImageBatchProblem& problem, BatchPosition at) {
+  const Source source(problem);
+  const Batch batch = run(problem, source, at);
+  const auto order = cks::kernels::order_of(problem, at.epoch);
+  const std::size_t elements = static_cast<std::size_t>(problem.H * problem.W * problem.C);
+  for (std::int64_t i = 0; i < problem.batch; ++i) {
+    CAPTURE(i);
+    const ImagePlace place = cks::kernels::place_image(problem, order, at, i);
+    const std::int64_t expected_image =
+        problem.shuffle ? cks::kernels::order_at(order, (at.first + i) % problem.images)
+                        : (at.first + i) % problem.images;
+    REQUIRE(place.image == expected_image);
+    REQUIRE(batch.labels[static_cast<std::size_t>(i)] == 1000 + place.image);
+    const std::vector<float> expected = moved(problem, source, place);
+    REQUIRE(std::equal(expected.begin(), expected.end(),
+                       batch.images.begin() + i * static_cast<std::int64_t>(elements)));
+  }
+}
+
+const ImageBatchProblem kPlain{.images = 37,
+                               .H = 6,
+                               .W = 5,
+                               .C = 3,
+                               .batch = 9,
+                               .shuffle = true,
+                               .order_key = 3,
+                               .crop_padding = 0,
+                               .flip = false,
+                               .augment_key = 4};
+
+}  // namespace
+
+TEST_CASE("image batch: the images of the order, normalised, moved by the definition") {
+  for (const bool augments : {false, true}) {
+    CAPTURE(augments);
+    ImageBatchProblem problem = kPlain;
+    problem.crop_padding = augments ? 2 : 0;
+    problem.flip = augments;
+    check(problem, {0, 0});
+    check(problem, {5, 28});
+    problem.shuffle = false;
+    check(problem, {1, 10});
+    // Whole packs of four, one channel, and images of more than a block's share.
+    problem = {.images = 5,
+               .H = 28,
+               .W = 28,
+               .C = 1,
+               .batch = 5,
+               .shuffle = true,
+               .order_key = 1,
+               .crop_padding = augments ? 4 : 0,
+               .flip = augments,
+               .augment_key = 9};
+    check(problem, {2, 0});
+    problem.H = 41;
+    problem.W = 40;
+    problem.C = 3;
+    check(problem, {3, 0});
+    problem.W = 43;
+    check(problem, {3, 0});
+    problem = {.images = 3,
+               .H = 1,
+               .W = 1,
+               .C = 1,
+               .batch = 2,
+               .shuffle = true,
+               .order_key = 1,
+               .crop_padding = 0,
+               .flip = augments,
+               .augment_key = 9};
+    check(problem, {0, 1});
+  }
+}
+
+TEST_CASE("image batch: places past the last image count from the start again") {
+  check(kPlain, {1, 33});
+  ImageBatchProblem problem = kPlain;
+  problem.batch = 80;  // more than there are images
+  check(problem, {1, 36});
+  problem.batch = 0;
+  CHECK(run(problem, Source(problem), {0, 0}).labels.empty());
+}
+
+TEST_CASE("image batch: an image is moved alike in every batch, and anew in each epoch") {
+  ImageBatchProblem problem = kPlain;
+  problem.crop_padding = 3;
+  problem.flip = true;
+  problem.batch = problem.images;
+  const Source source(problem);
+  const Batch whole = run(problem, source, {4, 0});
+  const std::int64_t elements = problem.H * problem.W * problem.C;
+  problem.batch = 10;
+  const Batch part = run(problem, source, {4, 20});
+  CHECK(std::equal(part.images.begin(), part.images.end(), whole.images.begin() + 20 * elements));
+  CHECK(std::equal(part.labels.begin(), part.labels.end(), whole.labels.begin() + 20));
+  problem.shuffle = false;
+  CHECK(run(problem, source, {4, 0}).images != run(problem, source, {5, 0}).images);
+}
+
+TEST_CASE("image batch: every shift is as likely, and half of the images are mirrored") {
+  ImageBatchProblem problem = kPlain;
+  problem.shuffle = false;
+  problem.crop_padding = 2;
+  problem.flip = true;
+  const auto order = cks::kernels::order_of(problem, 0);
+  constexpr std::int64_t kEpochs = 1000;
+  std::vector<std::int64_t> counts(50, 0);  // [down][right][mirrored]
+  for (std::int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    for (std::int64_t i = 0; i < problem.images; ++i) {
+      const ImagePlace place = cks::kernels::place_image(problem, order, {epoch, 0}, i);
+      REQUIRE(std::max(std::abs(place.down), std::abs(place.right)) <= 2);
+      ++counts[static_cast<std::size_t>((place.down + 2) * 10 + (place.right + 2) * 2 +
+                                        (place.mirrored ? 1 : 0))];
+    }
+  }
+  const double expected = static_cast<double>(kEpochs * problem.images) / 50.0;
+  for (const std::int64_t count : counts) {
+    // Five standard deviations of a binomial distribution.
+    CHECK(std::abs(static_cast<double>(count) - expected) < 5.0 * std::sqrt(expected));
+  }
+}
+
+TEST_CASE("advance_position: on by a batch, to the next epoch behind the last") {
+  TargetBuffer where(sizeof(BatchPosition));
+  const auto after = [&](BatchPosition at, std::int64_t count, std::int64_t end) {
+    write_to(where.as<std::int64_t>(), std::vector<std::int64_t>{at.epoch, at.first});
+    target::advance_position(where.as<BatchPosition>(), count, end);
+    return read_from<std::int64_t>(where);
+  };
+  CHECK(after({3, 0}, 4, 10) == std::vector<std::int64_t>{3, 4});
+  CHECK(after({3, 4}, 4, 10) == std::vector<std::int64_t>{3, 8});
+  CHECK(after({3, 8}, 2, 10) == std::vector<std::int64_t>{4, 0});
+  CHECK(after({3, 8}, 4, 10) == std::vector<std::int64_t>{4, 0});
+  CHECK(where.intact());
+}
