@@ -158,7 +158,8 @@ struct Header {
 
 Header describe_run(const TrainProgram& program, const TrainFlags& flags, const Flags& parser,
                     const TrainTest& data, const ChosenDevice& chosen, Module& model,
-                    std::int64_t steps_per_epoch, const RunFolder* folder) {
+                    std::int64_t steps_per_epoch, std::int64_t device_bytes,
+                    const RunFolder* folder) {
   Header header;
   const ImageDataset& train = data.train;
   const ModelTable table =
@@ -174,11 +175,14 @@ Header describe_run(const TrainProgram& program, const TrainFlags& flags, const 
     header.lines.push_back("          this Debug build computes many times slower than Release");
   }
   const std::string source = describe(train.name, train.source);
-  header.lines.push_back("data      " + source + ": " + with_commas(train.size()) + " train, " +
-                         with_commas(data.test.size()) + " test, " +
-                         format("%lldx%lldx%lld", static_cast<long long>(train.height()),
-                                static_cast<long long>(train.width()),
-                                static_cast<long long>(train.channels())));
+  header.lines.push_back(
+      "data      " + source + ": " + with_commas(train.size()) + " train, " +
+      with_commas(data.test.size()) + " test, " +
+      format("%lldx%lldx%lld", static_cast<long long>(train.height()),
+             static_cast<long long>(train.width()), static_cast<long long>(train.channels())) +
+      (device_bytes == 0
+           ? std::string()
+           : format(", %.1f MiB on the GPU", static_cast<double>(device_bytes) / kMebibyte)));
   header.lines.push_back("model     " + flags.model + ": " + with_commas(table.parameters) +
                          " parameters; multiply-adds of one image: forward " +
                          with_commas(table.forward.plain) + ", whole step " +
@@ -324,8 +328,10 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   const auto optimizer = make_optimizer(flags, *model);
   DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
                                        .shuffle = true,
-                                       .seed = static_cast<std::uint64_t>(flags.seed)});
-  DataLoader test_loader(data.test, {.batch_size = flags.eval_batch_size, .shuffle = false});
+                                       .seed = static_cast<std::uint64_t>(flags.seed),
+                                       .device = chosen.device});
+  DataLoader test_loader(
+      data.test, {.batch_size = flags.eval_batch_size, .shuffle = false, .device = chosen.device});
   const std::int64_t steps_per_epoch = train_loader.batches_per_epoch();
   const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
 
@@ -340,7 +346,8 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
       {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
   speaker.write_to(place);
   const Header header =
-      describe_run(program, flags, parser, data, chosen, *model, steps_per_epoch, place);
+      describe_run(program, flags, parser, data, chosen, *model, steps_per_epoch,
+                   train_loader.device_bytes() + test_loader.device_bytes(), place);
   for (const std::string& line : header.lines) {
     speaker.say(line);
   }

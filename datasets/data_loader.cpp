@@ -1,7 +1,6 @@
 #include "cks/datasets/data_loader.h"
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -24,24 +23,22 @@ struct Position {
   friend bool operator==(const Position&, const Position&) = default;
 };
 
-/// Each value of a byte, normalised, for each channel.
-std::vector<std::array<float, 256>> normalised_bytes(const ImageDataset& dataset) {
-  std::vector<std::array<float, 256>> tables(dataset.mean.size());
-  for (std::size_t c = 0; c < tables.size(); ++c) {
-    for (std::size_t value = 0; value < 256; ++value) {
+/// Each value of a byte, normalised, for each channel: [C,256].
+Tensor normalised_bytes(const ImageDataset& dataset) {
+  std::vector<float> table;
+  for (std::size_t c = 0; c < dataset.mean.size(); ++c) {
+    for (int value = 0; value < 256; ++value) {
       const double unit = static_cast<double>(value) / 255.0;
-      tables[c][value] = static_cast<float>((unit - static_cast<double>(dataset.mean[c])) /
-                                            static_cast<double>(dataset.std[c]));
+      table.push_back(static_cast<float>((unit - static_cast<double>(dataset.mean[c])) /
+                                         static_cast<double>(dataset.std[c])));
     }
   }
-  return tables;
+  return Tensor::from_vector(table, {dataset.channels(), 256});
 }
 
-/// The order of the epoch asked for last. Each thread that makes batches has its own.
-struct OrderCache {
-  std::int64_t epoch = -1;
-  std::vector<std::int64_t> order;
-};
+std::int64_t bytes_of(const Tensor& tensor) {
+  return tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
+}
 
 }  // namespace
 
@@ -64,7 +61,39 @@ struct DataLoader::Maker {
       throw Error(op + "drop_last leaves nothing of " + std::to_string(dataset.size()) +
                   " images in batches of " + std::to_string(options.batch_size));
     }
-    tables = normalised_bytes(dataset);
+    if (const std::int64_t padding = options.augment.crop_padding;
+        padding < 0 || padding >= std::min(dataset.height(), dataset.width())) {
+      throw Error(op + "crop_padding is " + std::to_string(padding) +
+                  ", expected at least 0 and less than height and width of images " +
+                  dataset.images.shape().to_string());
+    }
+    batch_options = {.shuffle = options.shuffle,
+                     .order_key = make_random_key(options.seed, RandomPurpose::shuffle),
+                     .augment = options.augment,
+                     .augment_key = make_random_key(options.seed, RandomPurpose::augment)};
+    bank = {dataset.images, dataset.labels, normalised_bytes(dataset)};
+    if (!made_on().is_cpu()) {
+      move_bank(op);
+    }
+  }
+
+  /// Where batches are made.
+  Device made_on() const { return options.transform ? Device::cpu() : options.device; }
+
+  std::int64_t bank_bytes() const {
+    return bytes_of(bank.pixels) + bytes_of(bank.labels) + bytes_of(bank.tables);
+  }
+
+  void move_bank(const std::string& op) {
+    try {
+      bank = {bank.pixels.to(options.device), bank.labels.to(options.device),
+              bank.tables.to(options.device)};
+    } catch (const OutOfMemoryError& error) {
+      throw OutOfMemoryError(op + "its " + std::to_string(dataset.size()) + " images, " +
+                             std::to_string(bank_bytes()) + " bytes, do not fit on " +
+                             options.device.to_string() + " (" + error.what() +
+                             "); with the loader's device left at cpu, each batch is copied there");
+    }
   }
 
   void check(const char* what, Position at, std::int64_t last) const {
@@ -75,44 +104,29 @@ struct DataLoader::Maker {
     }
   }
 
-  // Serial on purpose: the pool of threads belongs to the training step that runs meanwhile.
-  Batch make(Position at, OrderCache& cache) const {
-    if (options.shuffle && cache.epoch != at.epoch) {
-      cache.order =
-          random_permutation(dataset.size(), make_random_key(options.seed, RandomPurpose::shuffle),
-                             static_cast<std::uint64_t>(at.epoch));
-      cache.epoch = at.epoch;
-    }
-    const std::int64_t begin = at.batch * options.batch_size;
+  Batch make(Position at) const {
+    const std::int64_t first = at.batch * options.batch_size;
     Batch batch;
     batch.epoch = at.epoch;
     batch.index = at.batch;
-    batch.count = std::min(options.batch_size, dataset.size() - begin);
-    batch.images = Tensor::empty(dataset.images.shape().with(0, batch.count));
-    batch.labels = Tensor::empty({batch.count}, DType::int64);
-    const std::int64_t channels = dataset.channels();
-    const std::int64_t image_elements = dataset.images.numel() / dataset.size();
-    const std::uint8_t* bytes = std::as_const(dataset.images).data_as<std::uint8_t>();
-    const std::int64_t* labels = std::as_const(dataset.labels).data_as<std::int64_t>();
-    float* out = batch.images.data_as<float>();
-    std::int64_t* out_labels = batch.labels.data_as<std::int64_t>();
-    for (std::int64_t i = 0; i < batch.count; ++i) {
-      const std::int64_t source =
-          options.shuffle ? cache.order[static_cast<std::size_t>(begin + i)] : begin + i;
-      batch.indices.push_back(source);
-      out_labels[i] = labels[source];
-      const std::uint8_t* from = bytes + source * image_elements;
-      float* to = out + i * image_elements;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const std::array<float, 256>& table = tables[static_cast<std::size_t>(c)];
-        for (std::int64_t e = c; e < image_elements; e += channels) {
-          to[e] = table[from[e]];
-        }
-      }
-    }
+    batch.count = std::min(options.batch_size, dataset.size() - first);
+    batch.indices =
+        image_batch_indices(dataset.size(), at.epoch, first, batch.count, batch_options);
+    batch.images =
+        Tensor::empty(dataset.images.shape().with(0, batch.count), DType::float32, made_on());
+    batch.labels = Tensor::empty({batch.count}, DType::int64, made_on());
+    make_image_batch_(batch.images, batch.labels, bank,
+                      make_batch_position(at.epoch, first, made_on()), batch_options);
     if (options.transform) {
       options.transform(batch);
     }
+    return batch;
+  }
+
+  /// A batch as made, where it is asked for. On the consumer's thread, whose stream it is for.
+  Batch delivered(Batch batch) const {
+    batch.images = batch.images.to(options.device);
+    batch.labels = batch.labels.to(options.device);
     return batch;
   }
 
@@ -123,8 +137,8 @@ struct DataLoader::Maker {
   ImageDataset dataset;
   DataLoaderOptions options;
   std::int64_t batches = 0;
-  std::vector<std::array<float, 256>> tables;
-  OrderCache own_order;  // of the thread that calls next() without a worker
+  ImageBank bank;  // on made_on()
+  ImageBatchOptions batch_options;
 };
 
 /// Makes batches ahead of the consumer, on into the following epoch, up to options.prefetch of
@@ -183,7 +197,6 @@ class DataLoader::Worker {
   };
 
   void run() {
-    OrderCache order;
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       changed_.wait(lock, [&] {
@@ -198,7 +211,7 @@ class DataLoader::Worker {
       const std::uint64_t made_for = generation_;
       lock.unlock();
       try {
-        item.batch = maker_.make(item.position, order);
+        item.batch = maker_.make(item.position);
       } catch (...) {
         item.error = std::current_exception();
       }
@@ -226,7 +239,7 @@ class DataLoader::Worker {
 
 DataLoader::DataLoader(ImageDataset dataset, DataLoaderOptions options)
     : maker_(std::make_unique<Maker>(std::move(dataset), std::move(options))) {
-  if (maker_->options.prefetch > 0) {
+  if (maker_->options.prefetch > 0 && maker_->made_on().is_cpu()) {
     worker_ = std::make_unique<Worker>(*maker_);
   }
 }
@@ -238,6 +251,9 @@ const DataLoaderOptions& DataLoader::options() const { return maker_->options; }
 std::int64_t DataLoader::batches_per_epoch() const { return maker_->batches; }
 std::int64_t DataLoader::images_per_epoch() const {
   return std::min(maker_->dataset.size(), maker_->batches * maker_->options.batch_size);
+}
+std::int64_t DataLoader::device_bytes() const {
+  return maker_->made_on().is_cpu() ? 0 : maker_->bank_bytes();
 }
 std::int64_t DataLoader::next_epoch() const { return epoch_; }
 std::int64_t DataLoader::next_batch() const { return batch_; }
@@ -255,15 +271,29 @@ std::optional<Batch> DataLoader::next() {
     return std::nullopt;
   }
   const Position wanted{epoch_, batch_};
-  Batch batch = worker_ ? worker_->take(wanted) : maker_->make(wanted, maker_->own_order);
+  Batch batch = worker_ ? worker_->take(wanted) : maker_->make(wanted);
+  batch = maker_->delivered(std::move(batch));
   ++batch_;
   return batch;
 }
 
 Batch DataLoader::make_batch(std::int64_t epoch, std::int64_t batch) const {
   maker_->check("DataLoader::make_batch", {epoch, batch}, maker_->batches - 1);
-  OrderCache order;
-  return maker_->make({epoch, batch}, order);
+  return maker_->delivered(maker_->make({epoch, batch}));
+}
+
+Tensor DataLoader::position(std::int64_t epoch, std::int64_t batch) const {
+  maker_->check("DataLoader::position", {epoch, batch}, maker_->batches - 1);
+  return make_batch_position(epoch, batch * maker_->options.batch_size, maker_->options.device);
+}
+
+void DataLoader::fill_batch(Tensor& images, Tensor& labels, Tensor& position) const {
+  if (maker_->options.transform) {
+    throw Error("DataLoader::fill_batch of '" + maker_->dataset.name +
+                "': the loader has a transform, a function of the host; take batches with next()");
+  }
+  make_image_batch_(images, labels, maker_->bank, position, maker_->batch_options);
+  advance_batch_position_(position, images.size(0), images_per_epoch());
 }
 
 DataLoader::Epoch DataLoader::epoch(std::int64_t epoch, std::int64_t first_batch) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "cks/core/ops/image_batch.h"
 #include "cks/datasets/dataset.h"
 
 namespace cks {
@@ -25,12 +26,20 @@ struct Batch {
 struct DataLoaderOptions {
   std::int64_t batch_size = 128;
   bool shuffle = true;
-  std::uint64_t seed = 1;  // of the shuffle
+  std::uint64_t seed = 1;  // of the shuffle and the augmentation
   bool drop_last = false;  // leave out a last batch that is not full
+  /// Where batches are made and lie. A CUDA device gets a copy of the whole dataset, as bytes, when
+  /// the loader is made, and its kernels make each batch from that; the batches have the same bits
+  /// as the CPU's.
+  Device device{};
+  ImageAugmentation augment{};
   /// Batches that a thread of the loader's own keeps ready; 0 makes each where it is asked for.
+  /// Only for batches made on the CPU.
   std::int64_t prefetch = 2;
-  /// Changes each batch after it is made, on the thread that makes it: augmentation, for instance.
-  /// Must depend on the batch alone, so that a resumed run sees the same. May throw.
+  /// Changes each batch after it is made, on the thread that makes it: an augmentation of one's
+  /// own, for instance. Must depend on the batch alone, so that a resumed run sees the same. May
+  /// throw. A function of the host: with a CUDA device, too, batches are then made on the CPU, and
+  /// each is copied over.
   std::function<void(Batch&)> transform = {};
 };
 
@@ -47,7 +56,9 @@ struct DataLoaderOptions {
 class DataLoader {
  public:
   /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a prefetch below
-  /// 0, or a dataset without a full batch where drop_last is set.
+  /// 0, a crop_padding not in [0, min(height, width)), or a dataset without a full batch where
+  /// drop_last is set; DeviceError, or OutOfMemoryError naming the dataset's bytes if they do not
+  /// fit on the device.
   explicit DataLoader(ImageDataset dataset, DataLoaderOptions options = {});
   /// Ends the thread, whatever it is doing, and waits for it.
   ~DataLoader();
@@ -59,6 +70,8 @@ class DataLoader {
   std::int64_t batches_per_epoch() const;
   /// Images that an epoch visits: all, unless drop_last leaves some out.
   std::int64_t images_per_epoch() const;
+  /// Bytes of the dataset's copy on options().device; 0 if there is none.
+  std::int64_t device_bytes() const;
 
   /// The next batch of the epoch; nothing once after its last batch, then the following epoch's
   /// first. Rethrows what making the batch threw; asking again tries that batch again.
@@ -72,6 +85,19 @@ class DataLoader {
 
   /// One batch, made here and now; touches neither the position nor the thread.
   Batch make_batch(std::int64_t epoch, std::int64_t batch) const;
+
+  /// For captured steps, in which each repetition takes the next batch:
+  ///
+  ///   Tensor position = loader.position(epoch);
+  ///   CapturedStep step([&] { loader.fill_batch(images, labels, position); ... }, device);
+  ///
+  /// Where a batch of an epoch starts, on options().device (see make_batch_position). Throws Error
+  /// for a position that does not exist.
+  Tensor position(std::int64_t epoch, std::int64_t batch = 0) const;
+  /// Writes the batch at `position` into tensors of this device, images.size(0) of its images, and
+  /// moves the position behind it: from the last image of an epoch to the first of the next one.
+  /// Throws as make_image_batch_; Error with a transform, which no captured step can call.
+  void fill_batch(Tensor& images, Tensor& labels, Tensor& position) const;
 
   class Iterator;
   /// The rest of an epoch, for a range-based for loop.
@@ -93,7 +119,7 @@ class DataLoader {
   class Worker;  // the thread and its queue
 
   std::unique_ptr<Maker> maker_;
-  std::unique_ptr<Worker> worker_;  // empty where nothing is prefetched
+  std::unique_ptr<Worker> worker_;  // null where nothing is prefetched
   std::int64_t epoch_ = 0;
   std::int64_t batch_ = 0;
 };

@@ -125,6 +125,9 @@ TextFields Trainer::identity() const {
   TextFields fields = options_.identity;
   fields["batch size"] = std::to_string(train_loader_.options().batch_size);
   fields["training images"] = std::to_string(train_loader_.dataset().size());
+  const ImageAugmentation& augment = train_loader_.options().augment;
+  fields["crop padding"] = std::to_string(augment.crop_padding);
+  fields["random flip"] = augment.flip ? "true" : "false";
   fields["shuffle seed"] = std::to_string(train_loader_.options().seed);
   fields["learning rate"] = detail::number_text(optimizer_.initial_learning_rate());
   fields["label smoothing"] = detail::number_text(options_.label_smoothing);

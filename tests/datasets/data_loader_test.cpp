@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "cks/core/capture.h"
 #include "cks/core/error.h"
+#include "tests/support/devices.h"
 #include "tests/support/fill.h"
 
 using cks::Batch;
@@ -278,6 +281,145 @@ TEST_CASE("data loader: batches that were let go of are used again") {
   CHECK(cks::memory_stats().reserved < reserved + 10 * batch_bytes);
 }
 
+TEST_CASE("data loader: a GPU makes the same batches, with any augmentation") {
+  const ImageDataset dataset = numbered_dataset(50);
+  for (const cks::Device device : cks::testing::test_devices()) {
+    for (const std::int64_t padding : {0, 1}) {
+      CAPTURE(device.to_string());
+      const cks::ImageAugmentation augment{.crop_padding = padding, .flip = padding == 1};
+      DataLoader expected(dataset, {.batch_size = 8, .augment = augment, .prefetch = 0});
+      DataLoader loader(dataset, {.batch_size = 8, .device = device, .augment = augment});
+      CHECK(loader.device_bytes() ==
+            (device.is_cpu() ? 0 : std::int64_t{50} * (12 + 8) + std::int64_t{2} * 256 * 4));
+      for (std::int64_t epoch = 0; epoch < 2; ++epoch) {
+        const std::vector<Batch> batches = batches_of(loader, epoch);
+        REQUIRE(batches.size() == 7);
+        for (std::size_t b = 0; b < batches.size(); ++b) {
+          CHECK(batches[b].images.device() == device);
+          CHECK(batches[b].labels.device() == device);
+          CHECK(same(batches[b], expected.make_batch(epoch, static_cast<std::int64_t>(b))));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("data loader: with a transform a GPU gets batches made on the CPU") {
+  for (const cks::Device device : cks::testing::test_devices()) {
+    DataLoader loader(numbered_dataset(20),
+                      {.batch_size = 8, .device = device, .transform = [](Batch& batch) {
+                         REQUIRE(batch.images.device().is_cpu());
+                         batch.images.fill_(static_cast<double>(batch.index));
+                       }});
+    CHECK(loader.device_bytes() == 0);
+    for (const Batch& batch : loader.epoch(0)) {
+      CHECK(batch.images.device() == device);
+      CHECK(batch.labels.device() == device);
+      CHECK(batch.images.to_vector<float>()[0] == static_cast<float>(batch.index));
+    }
+    CHECK(loader.make_batch(0, 2).images.device() == device);
+    Tensor images = Tensor::empty({8, 2, 3, 2}, cks::DType::float32, device);
+    Tensor labels = Tensor::empty({8}, cks::DType::int64, device);
+    Tensor position = loader.position(0);
+    CHECK_THROWS_WITH_AS(loader.fill_batch(images, labels, position),
+                         doctest::Contains("has a transform"), cks::Error);
+  }
+}
+
+TEST_CASE("data loader: augmentation varies images from epoch to epoch, and leaves labels alone") {
+  const ImageDataset dataset = numbered_dataset(100);
+  DataLoader plain(dataset, {.batch_size = 100, .shuffle = false});
+  DataLoader loader(dataset, {.batch_size = 100, .shuffle = false, .augment = {.crop_padding = 1}});
+  DataLoader other(
+      dataset, {.batch_size = 100, .shuffle = false, .seed = 2, .augment = {.crop_padding = 1}});
+  const Batch first = loader.make_batch(0, 0);
+  CHECK(same(first, loader.make_batch(0, 0)));
+  CHECK(first.labels.to_vector<std::int64_t>() ==
+        plain.make_batch(0, 0).labels.to_vector<std::int64_t>());
+  for (const Batch& varied :
+       {plain.make_batch(0, 0), loader.make_batch(1, 0), other.make_batch(0, 0)}) {
+    CHECK(first.images.to_vector<float>() != varied.images.to_vector<float>());
+  }
+}
+
+/// The batches of two epochs, each made by a repetition of a captured step: one for whole batches,
+/// one for the last.
+std::vector<Batch> filled_batches(const DataLoader& loader, std::int64_t first_batch) {
+  const cks::Device device = loader.options().device;
+  Tensor position = loader.position(0, first_batch);
+  struct Step {
+    Tensor images;
+    Tensor labels;
+    std::unique_ptr<cks::CapturedStep> captured;
+  };
+  const auto make_step = [&](std::int64_t count) {
+    auto step = std::make_unique<Step>();
+    step->images = Tensor::empty({count, 2, 3, 2}, cks::DType::float32, device);
+    step->labels = Tensor::empty({count}, cks::DType::int64, device);
+    Step* const self = step.get();
+    step->captured = std::make_unique<cks::CapturedStep>(
+        [self, &loader, &position] { loader.fill_batch(self->images, self->labels, position); },
+        device);
+    return step;
+  };
+  const auto whole = make_step(8);
+  const auto tail = make_step(loader.options().drop_last ? 8 : 2);
+  std::vector<Batch> batches;
+  for (std::int64_t i = first_batch; i < 2 * loader.batches_per_epoch(); ++i) {
+    const std::int64_t index = i % loader.batches_per_epoch();
+    const Step& step = *(index + 1 < loader.batches_per_epoch() ? whole : tail);
+    step.captured->run();
+    batches.push_back({.images = step.images.clone(), .labels = step.labels.clone()});
+  }
+  CHECK(position.to_vector<std::int64_t>() == std::vector<std::int64_t>{2, 0});
+  return batches;
+}
+
+TEST_CASE("data loader: fill_batch makes the batches of next(), in captured steps, too") {
+  const ImageDataset dataset = numbered_dataset(50);
+  for (const cks::Device device : cks::testing::test_devices()) {
+    for (const bool drop_last : {false, true}) {
+      for (const std::int64_t first : {0, 3}) {
+        CAPTURE(device.to_string());
+        CAPTURE(drop_last);
+        const DataLoader loader(dataset, {.batch_size = 8,
+                                          .seed = 4,
+                                          .drop_last = drop_last,
+                                          .device = device,
+                                          .augment = {.crop_padding = 1, .flip = true}});
+        const std::vector<Batch> filled = filled_batches(loader, first);
+        for (std::size_t i = 0; i < filled.size(); ++i) {
+          const std::int64_t at = static_cast<std::int64_t>(i) + first;
+          const Batch made =
+              loader.make_batch(at / loader.batches_per_epoch(), at % loader.batches_per_epoch());
+          CHECK(filled[i].images.to_vector<float>() == made.images.to_vector<float>());
+          CHECK(filled[i].labels.to_vector<std::int64_t>() ==
+                made.labels.to_vector<std::int64_t>());
+        }
+      }
+    }
+  }
+  const DataLoader loader(dataset, {.batch_size = 8});
+  CHECK_THROWS_AS(loader.position(0, 7), cks::Error);
+  CHECK_THROWS_AS(loader.position(-1), cks::Error);
+}
+
+TEST_CASE("data loader: a dataset that does not fit on the GPU says how large it is") {
+  if (!cks::testing::has_gpu()) {
+    return;
+  }
+  const cks::Device gpu = cks::Device::cuda();
+  cks::set_memory_limit(cks::memory_stats(gpu).in_use + 4096, gpu);
+  std::string message;
+  try {
+    const DataLoader loader(numbered_dataset(1000), {.device = gpu});
+  } catch (const cks::OutOfMemoryError& error) {
+    message = error.what();
+  }
+  cks::set_memory_limit(0, gpu);
+  CHECK(message.find("1000 images, 22048 bytes, do not fit on cuda:0") != std::string::npos);
+}
+
 TEST_CASE("data loader: wrong options and datasets") {
   CHECK_THROWS_WITH_AS(DataLoader(numbered_dataset(4), {.batch_size = 0}),
                        doctest::Contains("batch_size is 0"), cks::Error);
@@ -285,6 +427,10 @@ TEST_CASE("data loader: wrong options and datasets") {
                        doctest::Contains("prefetch is -1"), cks::Error);
   CHECK_THROWS_WITH_AS(DataLoader(numbered_dataset(4), {.batch_size = 5, .drop_last = true}),
                        doctest::Contains("drop_last leaves nothing of 4"), cks::Error);
+  for (const std::int64_t padding : {-1, 2}) {
+    CHECK_THROWS_WITH_AS(DataLoader(numbered_dataset(4), {.augment = {.crop_padding = padding}}),
+                         doctest::Contains("crop_padding is "), cks::Error);
+  }
   ImageDataset broken = numbered_dataset(4);
   broken.std[0] = 0.0F;
   CHECK_THROWS_WITH_AS(DataLoader(broken, {}), doctest::Contains("'numbered'"), cks::Error);
