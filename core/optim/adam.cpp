@@ -33,7 +33,7 @@ Adam::Adam(const char* name, std::vector<ParameterGroup> groups, const Options& 
   add_state("step", StateKind::step_count);
 }
 
-void Adam::update(const std::vector<Due>& due, const double* grad_scale) {
+void Adam::update(const std::vector<Due>& due, const StepScalars& scalars) {
   std::vector<kernels::StepTensor> tensors;
   tensors.reserve(due.size());
   for (const auto& [slot, grad] : due) {
@@ -50,7 +50,8 @@ void Adam::update(const std::vector<Due>& due, const double* grad_scale) {
   const kernels::StepProblem problem{.tensors = tensors.data(),
                                      .count = static_cast<std::int64_t>(tensors.size()),
                                      .learning_rate = learning_rate_tensor().data_as<double>(),
-                                     .grad_scale = grad_scale};
+                                     .grad_scale = scalars.grad_scale,
+                                     .skip = scalars.skip};
   const kernels::AdamStepOptions options{.beta1 = options_.beta1,
                                          .beta2 = options_.beta2,
                                          .eps = options_.eps,

@@ -29,7 +29,7 @@ class Adam : public Optimizer {
  protected:
   Adam(const char* name, std::vector<ParameterGroup> groups, const Options& options,
        bool decoupled);
-  void update(const std::vector<Due>& due, const double* grad_scale) override;
+  void update(const std::vector<Due>& due, const StepScalars& scalars) override;
 
  private:
   Options options_;

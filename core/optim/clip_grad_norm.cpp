@@ -1,6 +1,5 @@
 #include "cks/core/optim/clip_grad_norm.h"
 
-#include <algorithm>
 #include <string>
 
 #include "cks/core/ops/common.h"
@@ -48,24 +47,20 @@ ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_nor
                 std::to_string(max_norm));
   }
   const Gradients gradients = gradients_of(operation, parameters);
-  const auto count = static_cast<std::int64_t>(gradients.tensors.size());
-  Tensor squares = ops::make_output(operation, {count}, DType::float64, gradients.device);
-  std::size_t bytes = 0;
+  std::vector<kernels::NormTensor> list;
+  list.reserve(gradients.tensors.size());
   for (const Tensor& grad : gradients.tensors) {
-    bytes =
-        std::max(bytes, CKS_KERNEL(gradients.device, sum_of_squares_workspace_bytes(grad.numel())));
+    list.push_back({grad.dtype(), grad.numel(), grad.data()});
   }
+  const auto count = static_cast<std::int64_t>(list.size());
+  const std::size_t bytes =
+      CKS_KERNEL(gradients.device, gradient_norm_workspace_bytes(list.data(), count));
   const auto workspace = ops::make_workspace(operation, bytes, gradients.device);
-  auto* square = squares.data_as<double>();
-  for (const Tensor& grad : gradients.tensors) {
-    CKS_KERNEL(gradients.device, sum_of_squares(grad.dtype(), grad.numel(), grad.data(), square++,
-                                                workspace->data()));
-  }
   ClippedNorm result{ops::make_output(operation, {}, DType::float64, gradients.device),
                      ops::make_output(operation, {}, DType::float64, gradients.device)};
   CKS_KERNEL(gradients.device,
-             clip_factor(squares.data_as<double>(), count, max_norm, result.norm.data_as<double>(),
-                         result.factor.data_as<double>()));
+             gradient_norm(list.data(), count, max_norm, result.norm.data_as<double>(),
+                           result.factor.data_as<double>(), workspace->data()));
   return result;
 }
 

@@ -144,22 +144,30 @@ void Optimizer::check_slot(const Slot& slot) const {
   }
 }
 
-void Optimizer::step(const Tensor& grad_scale) {
+void Optimizer::check_scalar(const char* argument, const Tensor& tensor, DType dtype) const {
+  ops::require_dtype(name_, {argument, tensor}, dtype);
+  if (tensor.numel() != 1) {
+    throw ShapeError(std::string(name_) + ": " + argument + " has shape " +
+                     tensor.shape().to_string() + ", expected one element");
+  }
+  if (!(tensor.device() == step_.device())) {
+    throw DeviceError(std::string(name_) + ": " + argument + " is on " +
+                      tensor.device().to_string() + ", the parameters on " +
+                      step_.device().to_string());
+  }
+}
+
+void Optimizer::step(const Tensor& grad_scale, const Tensor& skip) {
   const Device device = step_.device();
   ops::require_compiled(device);
-  const double* scale = nullptr;
+  StepScalars scalars;
   if (grad_scale.defined()) {
-    ops::require_dtype(name_, {"grad_scale", grad_scale}, DType::float64);
-    if (grad_scale.numel() != 1) {
-      throw ShapeError(std::string(name_) + ": grad_scale has shape " +
-                       grad_scale.shape().to_string() + ", expected one element");
-    }
-    if (!(grad_scale.device() == device)) {
-      throw DeviceError(std::string(name_) + ": grad_scale is on " +
-                        grad_scale.device().to_string() + ", the parameters on " +
-                        device.to_string());
-    }
-    scale = grad_scale.data_as<double>();
+    check_scalar("grad_scale", grad_scale, DType::float64);
+    scalars.grad_scale = grad_scale.data_as<double>();
+  }
+  if (skip.defined()) {
+    check_scalar("skip", skip, DType::uint8);
+    scalars.skip = skip.data_as<std::uint8_t>();
   }
   for (const Slot& slot : slots_) {
     check_slot(slot);
@@ -176,10 +184,11 @@ void Optimizer::step(const Tensor& grad_scale) {
       due.push_back({&slot, std::move(grad)});
     }
   }
-  CKS_KERNEL(device, count_up(counters.data(), static_cast<std::int64_t>(counters.size())));
+  CKS_KERNEL(device,
+             count_up(counters.data(), static_cast<std::int64_t>(counters.size()), scalars.skip));
   step_.bump_version();
   if (!due.empty()) {
-    update(due, scale);
+    update(due, scalars);
   }
   for (Due& one : due) {
     one.slot->parameter.bump_version();

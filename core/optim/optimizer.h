@@ -32,10 +32,12 @@ class Optimizer {
 
   /// Updates every parameter that has a gradient; the others stay, with their state.
   /// `grad_scale`, if defined, is a float64 tensor of one element by which all gradients are
-  /// multiplied on the way (see clip_grad_norm); the gradients themselves stay.
+  /// multiplied on the way (see clip_grad_norm); the gradients themselves stay. `skip`, if defined,
+  /// is a uint8 tensor of one element: where it is not 0 when the step runs, the parameters, their
+  /// state and the step counts stay as they are, without the host having to look.
   /// Throws DtypeError, ShapeError or DeviceError, naming the parameter, if a gradient does not fit
   /// it, or if the parameter has changed its dtype, shape or device since the optimiser was made.
-  void step(const Tensor& grad_scale = {});
+  void step(const Tensor& grad_scale = {}, const Tensor& skip = {});
 
   /// Forgets the gradients of all parameters.
   void zero_grad();
@@ -91,14 +93,20 @@ class Optimizer {
     Slot* slot;
     Tensor grad;
   };
-  /// Updates all of them in place; their step counts are already those of this step. Once an
-  /// element is written, nothing in it may throw.
-  virtual void update(const std::vector<Due>& due, const double* grad_scale) = 0;
+  /// What step() was given: addresses of one element each on the parameters' device, or null.
+  struct StepScalars {
+    const double* grad_scale = nullptr;
+    const std::uint8_t* skip = nullptr;
+  };
+  /// Updates all of them in place, unless `skip` says not to; their step counts are already those
+  /// of this step. Once an element is written, nothing in it may throw.
+  virtual void update(const std::vector<Due>& due, const StepScalars& scalars) = 0;
 
  private:
   /// All state tensors themselves, by key.
   NamedTensors handles() const;
   void check_slot(const Slot& slot) const;
+  void check_scalar(const char* argument, const Tensor& tensor, DType dtype) const;
 
   const char* name_;
   std::vector<ParameterGroup> groups_;

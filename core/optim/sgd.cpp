@@ -23,7 +23,7 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
   }
 }
 
-void Sgd::update(const std::vector<Due>& due, const double* grad_scale) {
+void Sgd::update(const std::vector<Due>& due, const StepScalars& scalars) {
   std::vector<kernels::StepTensor> tensors;
   tensors.reserve(due.size());
   for (const auto& [slot, grad] : due) {
@@ -38,7 +38,8 @@ void Sgd::update(const std::vector<Due>& due, const double* grad_scale) {
   const kernels::StepProblem problem{.tensors = tensors.data(),
                                      .count = static_cast<std::int64_t>(tensors.size()),
                                      .learning_rate = learning_rate_tensor().data_as<double>(),
-                                     .grad_scale = grad_scale};
+                                     .grad_scale = scalars.grad_scale,
+                                     .skip = scalars.skip};
   const kernels::SgdStepOptions options{.momentum = options_.momentum,
                                         .nesterov = options_.nesterov};
   CKS_KERNEL(due.front().slot->device, sgd_step(problem, options));

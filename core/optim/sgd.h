@@ -23,7 +23,7 @@ class Sgd : public Optimizer {
   Sgd(std::vector<ParameterGroup> groups, const Options& options);
 
  protected:
-  void update(const std::vector<Due>& due, const double* grad_scale) override;
+  void update(const std::vector<Due>& due, const StepScalars& scalars) override;
 
  private:
   Options options_;

@@ -1,11 +1,19 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
+#include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"
 
-/// The last stages of looking at all gradients together; the first are sum_of_squares and
-/// all_finite of reduce/reduce.h, one number a tensor.
+/// Looking at all gradients together.
 namespace cks::kernels {
+
+/// One gradient: a dense array of `count` elements, float32 or float64.
+struct NormTensor {
+  DType dtype;
+  std::int64_t count;
+  const void* x;
+};
 
 /// min(1, max_norm / (norm + 1e-6)): PyTorch's clipping. A NaN stays one.
 CKS_HOST_DEVICE inline double clip_ratio(double norm, double max_norm) {
@@ -15,20 +23,28 @@ CKS_HOST_DEVICE inline double clip_ratio(double norm, double max_norm) {
 
 namespace cpu {
 
-/// *norm = sqrt(sum of `squares`), *factor = clip_ratio(*norm, max_norm).
-void clip_factor(const double* squares, std::int64_t count, double max_norm, double* norm,
-                 double* factor);
+/// Bytes of workspace, 8-byte aligned, that gradient_norm needs.
+std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count);
 
-/// *result = 1 if all flags are set, else 0.
+/// *norm = the root of the sum of the squares of all elements, added in float64 in an order of the
+/// sizes alone; *factor = clip_ratio(*norm, max_norm). The list lies in host memory and is read
+/// before the call returns.
+void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
+                   double* factor, void* workspace);
+
+/// The last stage of all_finite() of reduce/reduce.h, one flag a tensor: *result = 1 if all are
+/// set, else 0.
 void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result);
 
 }  // namespace cpu
 
-/// As cpu::, on device memory, queued on current_stream().
+/// As cpu::, on device memory, queued on current_stream(): one launch for up to 160 gradients of a
+/// dtype and one for the rest of the sum.
 namespace cuda {
 
-void clip_factor(const double* squares, std::int64_t count, double max_norm, double* norm,
-                 double* factor);
+std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count);
+void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
+                   double* factor, void* workspace);
 void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result);
 
 }  // namespace cuda

@@ -1,25 +1,111 @@
-#include "cks/kernels/common/launch.cuh"
+// The norm of all gradients on a GPU: each block adds up a stretch of one of them, one more block
+// adds the blocks' sums, both in a fixed order.
+#include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/optimizer_step/clip.h"
+#include "cks/kernels/optimizer_step/tensor_list.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
 
 constexpr int kWarp = 32;
+constexpr int kThreads = kListThreads;
+constexpr int kMaxTensors = 160;  // kernel parameters hold 4 KB
 
-/// One warp: its lanes add in turn, and then in a fixed tree.
-__global__ void clip_factor_kernel(const double* squares, std::int64_t count, double max_norm,
-                                   double* norm, double* factor) {
-  double sum = 0.0;
-  for (std::int64_t i = threadIdx.x; i < count; i += kWarp) {
-    sum += squares[i];
-  }
+template <class T>
+struct Gradients {
+  const T* x[kMaxTensors];
+  std::int64_t size[kMaxTensors];
+  std::int64_t stretch;
+  int first_block[kMaxTensors + 1];
+  int count;
+};
+static_assert(sizeof(Gradients<float>) <= 4000, "fits into 4 KB");
+
+/// The sum of what each thread brings, for thread 0: a tree of fixed shape.
+__device__ double sum_of_block(double value) {
+  __shared__ double shared[kThreads];
+  const int thread = static_cast<int>(threadIdx.x);
+  shared[thread] = value;
+  __syncthreads();
 #pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
-    sum += __shfl_xor_sync(0xffffffffU, sum, distance);
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    if (thread < half) {
+      shared[thread] += shared[thread + half];
+    }
+    __syncthreads();
   }
+  return shared[0];
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    square_sums_kernel(const __grid_constant__ Gradients<T> p, double* sums) {
+  __shared__ int shared_tensor;
+  const int block = static_cast<int>(blockIdx.x);
+  if (is_dealt(p, static_cast<int>(threadIdx.x), block)) {
+    shared_tensor = static_cast<int>(threadIdx.x);
+  }
+  __syncthreads();
+  const int tensor = shared_tensor;
+  const T* x = p.x[tensor];
+  const auto [begin, end] = stretch_of(p, tensor, block);
+  constexpr int V = kPackLanes<T>;
+  const bool packs = reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
+  double sum = 0.0;
+  // A thread takes the same elements whether it reads them together or one by one.
+  for (std::int64_t i = begin + threadIdx.x * V; i < end; i += kThreads * V) {
+    Pack<T, V> pack{};
+    if (packs && i + V <= end) {
+      pack = load_pack<V>(x + i);
+    } else {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        if (i + v < end) {
+          pack.lane[v] = x[i + v];
+        }
+      }
+    }
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      const auto value = static_cast<double>(pack.lane[v]);
+      sum += value * value;
+    }
+  }
+  sum = sum_of_block(sum);
+  if (threadIdx.x == 0) {
+    sums[block] = sum;
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    clip_factor_kernel(const double* sums, std::int64_t count, double max_norm, double* norm,
+                       double* factor) {
+  double sum = 0.0;
+  for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
+    sum += sums[i];
+  }
+  sum = sum_of_block(sum);
   if (threadIdx.x == 0) {
     *norm = sqrt(sum);
     *factor = clip_ratio(*norm, max_norm);
+  }
+}
+
+/// Calls body(list, blocks) for every kMaxTensors gradients of elements T.
+template <class T, class Body>
+void for_lists(const NormTensor* tensors, std::int64_t count, Body&& body) {
+  Gradients<T> list{};
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (tensors[i].dtype == dtype_of<T>() && tensors[i].count > 0) {
+      list.x[list.count] = static_cast<const T*>(tensors[i].x);
+      list.size[list.count] = tensors[i].count;
+      ++list.count;
+    }
+    if (list.count == kMaxTensors || (i + 1 == count && list.count > 0)) {
+      const int blocks = deal_blocks(list);
+      body(list, blocks);
+      list.count = 0;
+    }
   }
 }
 
@@ -37,9 +123,29 @@ __global__ void all_set_kernel(const std::uint8_t* flags, std::int64_t count,
 
 }  // namespace
 
-void clip_factor(const double* squares, std::int64_t count, double max_norm, double* norm,
-                 double* factor) {
-  launch("clip_factor", clip_factor_kernel, 1, kWarp, 0, squares, count, max_norm, norm, factor);
+std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count) {
+  std::size_t sums = 0;
+  const auto add = [&](const auto&, int blocks) { sums += static_cast<std::size_t>(blocks); };
+  for_lists<float>(tensors, count, add);
+  for_lists<double>(tensors, count, add);
+  return sums * sizeof(double);
+}
+
+void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
+                   double* factor, void* workspace) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    visit_real("gradient_norm", tensors[i].dtype, [](auto) {});
+  }
+  auto* sums = static_cast<double*>(workspace);
+  std::int64_t done = 0;
+  const auto add = [&]<class T>(const Gradients<T>& list, int blocks) {
+    launch("gradient_norm", square_sums_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0, list,
+           sums + done);
+    done += blocks;
+  };
+  for_lists<float>(tensors, count, add);
+  for_lists<double>(tensors, count, add);
+  launch("gradient_norm", clip_factor_kernel, 1, kThreads, 0, sums, done, max_norm, norm, factor);
 }
 
 void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result) {

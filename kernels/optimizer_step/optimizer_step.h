@@ -25,6 +25,7 @@ struct StepProblem {
   std::int64_t count;
   const double* learning_rate;         // one number
   const double* grad_scale = nullptr;  // one number, by which gradients are multiplied; null: 1
+  const std::uint8_t* skip = nullptr;  // one number; where it is not 0, nothing is written
 };
 
 struct SgdStepOptions {

@@ -33,6 +33,9 @@ void adam_elements(const AdamScalars<T> s, std::int64_t count, const T* gradient
 /// Calls body(tensor, numbers, T{}) for each parameter, T being the type of its elements.
 template <class Body>
 void for_tensors(const char* operation, const StepProblem& problem, Body&& body) {
+  if (problem.skip != nullptr && *problem.skip != 0) {
+    return;
+  }
   for (std::int64_t i = 0; i < problem.count; ++i) {
     const StepTensor& tensor = problem.tensors[i];
     const StepNumbers numbers{*problem.learning_rate * tensor.learning_rate_scale,

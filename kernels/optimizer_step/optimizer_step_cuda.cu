@@ -1,19 +1,14 @@
-// The optimisers on a GPU: one launch steps up to kMaxTensors parameters, whose addresses travel in
-// the kernel's parameters. Blocks are dealt to the tensors in order; each finds its own, works out
-// the scalars once, and steps its stretch of elements.
-#include <algorithm>
-
-#include "cks/kernels/common/launch.cuh"
+// The optimisers on a GPU: one launch steps up to kMaxTensors parameters. Each block finds its own,
+// works out the scalars once, and steps its stretch of elements.
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/optimizer_step/formulas.h"
+#include "cks/kernels/optimizer_step/tensor_list.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kMaxTensors = 48;                  // kernel parameters hold 4 KB
-constexpr std::int64_t kStretch = 4 * kThreads;  // stretches are multiples of it
-constexpr std::int64_t kWantedBlocks = 2048;
+constexpr int kThreads = kListThreads;
+constexpr int kMaxTensors = 48;  // kernel parameters hold 4 KB
 
 template <class T>
 struct Tensors {
@@ -30,6 +25,7 @@ struct Tensors {
   int count;
   const double* learning_rate;
   const double* grad_scale;
+  const std::uint8_t* skip;
 };
 static_assert(sizeof(Tensors<float>) + sizeof(AdamStepOptions) <= 4000, "fits into 4 KB");
 
@@ -89,12 +85,14 @@ __device__ __forceinline__ void step_elements(const typename Rule::Scalars& s, c
 template <class T, class Rule>
 __global__ void __launch_bounds__(kThreads)
     step_kernel(const __grid_constant__ Tensors<T> p, const __grid_constant__ Rule rule) {
+  if (p.skip != nullptr && *p.skip != 0) {
+    return;  // all threads of all blocks
+  }
   __shared__ int shared_tensor;
   __shared__ typename Rule::Scalars shared_scalars;
   const int block = static_cast<int>(blockIdx.x);
   const int candidate = static_cast<int>(threadIdx.x);
-  if (candidate < p.count && block >= p.first_block[candidate] &&
-      block < p.first_block[candidate + 1]) {
+  if (is_dealt(p, candidate, block)) {
     const StepNumbers now{*p.learning_rate * p.learning_rate_scale[candidate],
                           p.grad_scale == nullptr ? 1.0 : *p.grad_scale};
     shared_tensor = candidate;
@@ -107,9 +105,7 @@ __global__ void __launch_bounds__(kThreads)
   T* parameter = p.parameter[tensor];
   T* first = p.first[tensor];
   T* second = p.second[tensor];
-  const std::int64_t begin = (block - p.first_block[tensor]) * p.stretch;
-  const std::int64_t stop = begin + p.stretch;
-  const std::int64_t end = stop < p.size[tensor] ? stop : p.size[tensor];
+  const auto [begin, end] = stretch_of(p, tensor, block);
   constexpr int V = kPackLanes<T>;
   const auto bits =
       reinterpret_cast<std::uintptr_t>(grad) | reinterpret_cast<std::uintptr_t>(parameter) |
@@ -130,18 +126,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, class Rule>
 void launch_step(const char* operation, Tensors<T>& tensors, const Rule& rule) {
-  std::int64_t elements = 0;
-  for (int i = 0; i < tensors.count; ++i) {
-    elements += tensors.size[i];
-  }
-  tensors.stretch =
-      std::max<std::int64_t>(1, ceil_div(elements, kWantedBlocks * kStretch)) * kStretch;
-  int blocks = 0;
-  for (int i = 0; i < tensors.count; ++i) {
-    tensors.first_block[i] = blocks;
-    blocks += static_cast<int>(ceil_div(tensors.size[i], tensors.stretch));
-  }
-  tensors.first_block[tensors.count] = blocks;
+  const int blocks = deal_blocks(tensors);
   launch(operation, step_kernel<T, Rule>, static_cast<unsigned>(blocks), kThreads, 0, tensors,
          rule);
 }
@@ -152,6 +137,7 @@ void step_tensors(const char* operation, const StepProblem& problem, const Rule&
   Tensors<T> chunk{};
   chunk.learning_rate = problem.learning_rate;
   chunk.grad_scale = problem.grad_scale;
+  chunk.skip = problem.skip;
   for (std::int64_t i = 0; i < problem.count; ++i) {
     const StepTensor& t = problem.tensors[i];
     if (t.dtype != dtype_of<T>() || t.count == 0) {

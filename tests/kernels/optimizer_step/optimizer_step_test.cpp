@@ -6,12 +6,14 @@
 #include <limits>
 #include <vector>
 
+#include "cks/kernels/common/counter.h"
 #include "cks/kernels/optimizer_step/clip.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 #include "tests/support/run_kernel.h"
 
 using cks::kernels::AdamStepOptions;
+using cks::kernels::NormTensor;
 using cks::kernels::SgdStepOptions;
 using cks::kernels::StepProblem;
 using cks::kernels::StepTensor;
@@ -258,29 +260,118 @@ struct Clipped {
   double norm, factor;
 };
 
-Clipped clip(const std::vector<double>& squares, double max_norm) {
+/// Of gradients that lie one behind the other in `values`, each up to one of `ends`.
+template <class T>
+Clipped clip(const std::vector<T>& values, const std::vector<std::int64_t>& ends, double max_norm) {
+  TargetBuffer gradients(values.size() * sizeof(T));
+  write_to(gradients.as<T>(), values);
+  std::vector<NormTensor> tensors;
+  std::int64_t begin = 0;
+  for (const std::int64_t end : ends) {
+    tensors.push_back({cks::dtype_of<T>(), end - begin, gradients.as<T>() + begin});
+    begin = end;
+  }
+  const auto count = static_cast<std::int64_t>(tensors.size());
+  TargetBuffer workspace(target::gradient_norm_workspace_bytes(tensors.data(), count));
   Clipped result{};
-  const auto count = static_cast<std::int64_t>(squares.size());
   result.norm = run_kernel<double>(1, [&](double* norm) {
     TargetBuffer factor(sizeof(double));
-    target::clip_factor(on_device(squares), count, max_norm, norm, factor.as<double>());
+    target::gradient_norm(tensors.data(), count, max_norm, norm, factor.as<double>(),
+                          workspace.data());
     result.factor = read_from<double>(factor)[0];
   })[0];
+  CHECK(workspace.intact());
   return result;
 }
 
-TEST_CASE("clip_factor: below the bound 1, above it the ratio, NaN stays") {
-  const Clipped loose = clip({9.0, 16.0}, 10.0);
+TEST_CASE("gradient_norm: below the bound 1, above it the ratio, NaN stays") {
+  const Clipped loose = clip<double>({3.0, 0.0, -4.0}, {2, 3}, 10.0);
   CHECK(loose.norm == 5.0);
   CHECK(loose.factor == 1.0);
-  CHECK(clip({9.0, 16.0}, 2.0).factor == 2.0 / (5.0 + 1e-6));
-  const Clipped bad = clip({std::numeric_limits<double>::quiet_NaN()}, 2.0);
+  CHECK(clip<float>({3.0F, 0.0F, -4.0F}, {2, 3}, 2.0).factor == 2.0 / (5.0 + 1e-6));
+  const Clipped bad = clip<float>({1.0F, std::numeric_limits<float>::quiet_NaN()}, {1, 2}, 2.0);
   CHECK(std::isnan(bad.norm));
   CHECK(std::isnan(bad.factor));
-  const Clipped none = clip({}, 2.0);
+  const Clipped none = clip<float>({}, {}, 2.0);
   CHECK(none.norm == 0.0);
   CHECK(none.factor == 1.0);
-  CHECK(clip(std::vector<double>(400, 1.0), 30.0).norm == 20.0);
+  CHECK(clip<float>(std::vector<float>(400, 1.0F), {0, 0, 400, 400}, 30.0).norm == 20.0);
+}
+
+TEST_CASE("gradient_norm: more gradients than a launch takes, at odd addresses, long and empty") {
+  std::vector<std::int64_t> ends{0, 1, 4, 9, 3000, 3000};
+  while (ends.size() < 400) {
+    ends.push_back(ends.back() + static_cast<std::int64_t>(ends.size() % 37));
+  }
+  ends.push_back(ends.back() + 3'000'000);  // stretches of more than one turn of a block
+  const auto check = [&]<class T>(T) {
+    std::vector<T> values(static_cast<std::size_t>(ends.back()));
+    double exact = 0.0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<T>(static_cast<double>(i % 9) - 4.0);  // sums of squares are exact
+      exact += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    }
+    CHECK(clip(values, ends, 1.0).norm == std::sqrt(exact));
+    values[values.size() - 1] = std::numeric_limits<T>::infinity();
+    CHECK(std::isinf(clip(values, ends, 1.0).norm));
+  };
+  check(float{});
+  check(double{});
+}
+
+TEST_CASE("gradient_norm: dtypes mix in one call, others are refused") {
+  TargetBuffer narrow(sizeof(float));
+  TargetBuffer wide(sizeof(double));
+  TargetBuffer results(2 * sizeof(double));
+  write_to(narrow.as<float>(), std::vector<float>{3.0F});
+  write_to(wide.as<double>(), std::vector<double>{4.0});
+  std::vector<NormTensor> tensors{{cks::DType::float64, 1, wide.data()},
+                                  {cks::DType::float32, 1, narrow.data()}};
+  TargetBuffer workspace(target::gradient_norm_workspace_bytes(tensors.data(), 2));
+  double* norm = results.as<double>();
+  target::gradient_norm(tensors.data(), 2, 10.0, norm, norm + 1, workspace.data());
+  CHECK(read_from<double>(results) == std::vector<double>{5.0, 1.0});
+  tensors[0].dtype = cks::DType::int32;
+  CHECK_THROWS_AS(target::gradient_norm(tensors.data(), 2, 10.0, norm, norm + 1, workspace.data()),
+                  cks::DtypeError);
+}
+
+TEST_CASE("optimizer_step: a flag in memory leaves everything as it is") {
+  for (const std::uint8_t skips : {0, 1}) {
+    TargetBuffer flag(1);
+    TargetBuffer parameter(5 * sizeof(float));
+    TargetBuffer first(5 * sizeof(float));
+    TargetBuffer second(5 * sizeof(float));
+    TargetBuffer rate(sizeof(double));
+    TargetBuffer counter(sizeof(std::int64_t));
+    const std::vector<float> start{1, 2, 3, 4, 5};
+    write_to(flag.as<std::uint8_t>(), std::vector<std::uint8_t>{skips});
+    write_to(rate.as<double>(), std::vector<double>{0.5});
+    write_to(counter.as<std::int64_t>(), std::vector<std::int64_t>{3});
+    for (TargetBuffer* buffer : {&parameter, &first, &second}) {
+      write_to(buffer->as<float>(), start);
+    }
+    const StepTensor tensor{.dtype = cks::DType::float32,
+                            .count = 5,
+                            .grad = parameter.data(),
+                            .parameter = parameter.data(),
+                            .first = first.data(),
+                            .second = second.data(),
+                            .step = counter.as<std::int64_t>()};
+    const StepProblem problem{.tensors = &tensor,
+                              .count = 1,
+                              .learning_rate = rate.as<double>(),
+                              .grad_scale = nullptr,
+                              .skip = flag.as<std::uint8_t>()};
+    target::sgd_step(problem, {.momentum = 0.5});
+    CHECK((read_from<float>(parameter) == start) == (skips != 0));
+    CHECK((read_from<float>(first) == start) == (skips != 0));
+    target::adam_step(problem, {});
+    CHECK((read_from<float>(second) == start) == (skips != 0));
+    std::int64_t* const counters[] = {counter.as<std::int64_t>()};
+    target::count_up(counters, 1, flag.as<std::uint8_t>());
+    CHECK(read_from<std::int64_t>(counter)[0] == (skips != 0 ? 3 : 4));
+  }
 }
 
 TEST_CASE("all_set: one flag that is not set is enough") {

@@ -1,0 +1,53 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "cks/kernels/common/launch.cuh"
+
+/// Many tensors in one launch: their addresses travel in the kernel's parameters, and blocks are
+/// dealt to the tensors in order, a stretch of elements each.
+namespace cks::kernels::cuda {
+
+constexpr int kListThreads = 256;
+constexpr std::int64_t kListStretch = 4 * kListThreads;  // stretches are multiples of it
+constexpr std::int64_t kWantedBlocks = 2048;
+
+/// Cuts the tensors of a list (members count, size[], stretch, first_block[count + 1]) into
+/// stretches; returns the number of blocks.
+template <class List>
+int deal_blocks(List& list) {
+  std::int64_t elements = 0;
+  for (int i = 0; i < list.count; ++i) {
+    elements += list.size[i];
+  }
+  list.stretch =
+      std::max<std::int64_t>(1, ceil_div(elements, kWantedBlocks * kListStretch)) * kListStretch;
+  int blocks = 0;
+  for (int i = 0; i < list.count; ++i) {
+    list.first_block[i] = blocks;
+    blocks += static_cast<int>(ceil_div(list.size[i], list.stretch));
+  }
+  list.first_block[list.count] = blocks;
+  return blocks;
+}
+
+/// Whether the block was dealt to the tensor; `tensor` may be any thread's index.
+template <class List>
+__device__ __forceinline__ bool is_dealt(const List& list, int tensor, int block) {
+  return tensor < list.count && block >= list.first_block[tensor] &&
+         block < list.first_block[tensor + 1];
+}
+
+/// Elements [begin, end) of the tensor that are the block's.
+struct Stretch {
+  std::int64_t begin, end;
+};
+
+template <class List>
+__device__ __forceinline__ Stretch stretch_of(const List& list, int tensor, int block) {
+  const std::int64_t begin = (block - list.first_block[tensor]) * list.stretch;
+  const std::int64_t stop = begin + list.stretch;
+  return {begin, stop < list.size[tensor] ? stop : list.size[tensor]};
+}
+
+}  // namespace cks::kernels::cuda
