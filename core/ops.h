@@ -16,3 +16,4 @@
 #include "cks/core/ops/reduce.h"        // IWYU pragma: export
 #include "cks/core/ops/shape.h"         // IWYU pragma: export
 #include "cks/core/ops/softmax.h"       // IWYU pragma: export
+#include "cks/core/ops/step_results.h"  // IWYU pragma: export
