@@ -83,7 +83,16 @@ void Progress::update(const ProgressState& state) {
     const std::string line = format_progress(state, true, colour_);
     std::fprintf(out_, "\r\x1b[K%s", line.c_str());
     std::fflush(out_);
-  } else if (options_.interval > 0 && state.step % options_.interval == 0) {
+    return;
+  }
+  // A GPU reports some of its steps: the first at or behind each multiple of the interval.
+  std::int64_t before = state.epoch == last_epoch_ ? last_step_ : 0;
+  if (last_epoch_ == 0) {
+    before = state.step - 1;  // a resumed run begins anywhere
+  }
+  last_epoch_ = state.epoch;
+  last_step_ = state.step;
+  if (options_.interval > 0 && state.step / options_.interval != before / options_.interval) {
     std::fprintf(out_, "%s\n", format_progress(state, false, false).c_str());
   }
 }

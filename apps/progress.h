@@ -29,7 +29,8 @@ std::string format_duration(double seconds);
 std::string format_count(double count);
 
 /// Shows a running epoch: a bar that redraws itself on a terminal (in colour unless NO_COLOR is
-/// set), one plain line every `interval` steps otherwise, nothing when switched off.
+/// set), one plain line every `interval` steps otherwise (at the first step reported from there
+/// on), nothing when switched off.
 class Progress {
  public:
   struct Options {
@@ -49,6 +50,8 @@ class Progress {
   bool terminal_;
   bool colour_;
   bool drawn_ = false;
+  std::int64_t last_epoch_ = 0;  // of the last update
+  std::int64_t last_step_ = 0;
   std::chrono::steady_clock::time_point last_draw_;
 };
 

@@ -53,6 +53,9 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
             4096);
 
+  flags.add_switch("no-graph", values.no_graph,
+                   "on a GPU, queue each kernel of a step anew in place of a CUDA graph");
+
   flags.group("Run");
   flags.add("output-dir", values.output_dir,
             "folder for everything that is written; default: runs/<program>-<model>-<time>");
@@ -76,9 +79,10 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
 
 const std::set<std::string>& flags_free_on_resume() {
   static const std::set<std::string> kFree{
-      "resume",           "output-dir", "device",       "threads",     "save-every",
-      "save-every-steps", "target-acc", "log-interval", "no-progress", "quiet",
-      "conv-report",      "data-dir",   "show-digits",  "epochs",      "eval-batch-size"};
+      "resume",           "output-dir",  "device",       "threads",     "save-every",
+      "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
+      "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
+      "eval-batch-size"};
   return kFree;
 }
 

@@ -38,6 +38,7 @@ struct TrainFlags {
   std::int64_t threads = 0;      // 0: all usable cores
   std::int64_t limit_train = 0;  // 0: all
   std::int64_t limit_test = 0;
+  bool no_graph = false;
   bool dry_run = false;
   bool overfit_batch = false;
 

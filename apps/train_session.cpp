@@ -249,6 +249,7 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.save_every_steps = flags.save_every_steps;
   options.resume = flags.resume.has_value();
   options.record_convolutions = flags.conv_report;
+  options.capture = !flags.no_graph;
   options.info = {.model = flags.model,
                   .dataset = data.train.name,
                   .class_names = data.train.class_names,

@@ -32,52 +32,53 @@ std::string describe(const StepFacts& facts, const std::string& norm) {
          ", learning rate " + number_text(facts.learning_rate) + ", gradient norm " + norm;
 }
 
+/// Which module's output is the first bad one; empty if none is.
+std::string find_bad_output(Module& model, const Tensor& images) {
+  if (!all_finite(images)) {
+    return "the batch of images itself holds it";
+  }
+  struct HookScope {
+    Module& model;
+    ~HookScope() { model.set_forward_hook({}); }
+  };
+  std::string culprit;
+  const HookScope scope{model};
+  const NoGradGuard no_grad;
+  model.set_forward_hook([&](Module& module, const Tensor&, const Tensor& output) {
+    if (culprit.empty() && !all_finite(output)) {
+      culprit = "first bad output: layer " + (module.path().empty() ? "(model)" : module.path()) +
+                " (" + module.type_name() + "), " + output.shape().to_string();
+    }
+  });
+  model(images);
+  return culprit;
+}
+
 constexpr const char* kAdvice =
     "\n  the step was not taken; try a lower --lr, --lr-warmup-epochs or --clip-grad-norm";
 
 }  // namespace
 
-std::string describe_bad_loss(const StepFacts& facts, Module& model, const Tensor& images,
-                              const std::vector<Tensor>& parameters) {
-  double square_sum = 0.0;
-  bool has_gradient = false;
-  for (const Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) {
-      has_gradient = true;
-      for (const double value : parameter.grad().to(DType::float64).to_vector<double>()) {
-        square_sum += value * value;
-      }
+std::string describe_bad_loss(const StepFacts& facts, Module& model,
+                              const std::vector<Batch>& pieces) {
+  const std::string norm = facts.gradient_norm >= 0.0
+                               ? number_text(facts.gradient_norm) + " (of the step before)"
+                               : "not known yet";
+  std::string culprit;
+  for (const Batch& piece : pieces) {
+    if (culprit.empty()) {
+      culprit = find_bad_output(model, piece.images);
     }
   }
-  const std::string norm =
-      has_gradient ? number_text(std::sqrt(square_sum)) + " (of the step before)" : "not known yet";
-
-  std::string culprit;
-  if (!all_finite(images)) {
-    culprit = "the batch of images itself holds it";
-  } else {
-    const NoGradGuard no_grad;
-    model.set_forward_hook([&](Module& module, const Tensor&, const Tensor& output) {
-      if (culprit.empty() && !all_finite(output)) {
-        culprit = "first bad output: layer " + (module.path().empty() ? "(model)" : module.path()) +
-                  " (" + module.type_name() + "), " + output.shape().to_string();
-      }
-    });
-    try {
-      model(images);
-    } catch (...) {
-      model.set_forward_hook({});
-      throw;
-    }
-    model.set_forward_hook({});
-    if (culprit.empty()) {
-      culprit = "every layer's output is finite: the loss itself overflowed";
-    }
+  if (culprit.empty()) {
+    culprit =
+        "every layer's output is finite when the step is run again: the loss itself overflowed, or "
+        "what the model counts and draws has moved on";
   }
   return "the loss is not finite at " + describe(facts, norm) + "\n  " + culprit + kAdvice;
 }
 
-std::string describe_bad_gradient(const StepFacts& facts, Module& model, double norm) {
+std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
   std::string culprit = "every gradient is finite: their norm overflowed";
   const NamedTensors parameters = model.named_parameters();
   for (auto entry = parameters.rbegin(); entry != parameters.rend(); ++entry) {
@@ -87,8 +88,8 @@ std::string describe_bad_gradient(const StepFacts& facts, Module& model, double 
       break;
     }
   }
-  return "a gradient is not finite at " + describe(facts, number_text(norm)) + "\n  " + culprit +
-         kAdvice;
+  return "a gradient is not finite at " + describe(facts, number_text(facts.gradient_norm)) +
+         "\n  " + culprit + kAdvice;
 }
 
 void require_finite(const Module& model, std::int64_t step) {

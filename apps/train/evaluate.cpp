@@ -36,14 +36,23 @@ Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss)
   model.eval();
   const NoGradGuard no_grad;
   const Device device = detail::device_of(model);
-  RunningMetrics sums;
+  StepResults results(device);
   for (const Batch& batch : loader.epoch(0)) {
     const Batch moved = detail::on_device(batch, device);
     const Tensor output = model(moved.images);
-    sums.add(detail::mean_loss(loss, output, moved, 0.0).item(),
-             loss ? 0 : count_correct(output, moved.labels), moved.images.size(0));
+    const Tensor value = detail::mean_loss(loss, output, moved, 0.0);
+    if (loss) {
+      results.add(value, moved.images.size(0));
+    } else {
+      results.add(value, moved.images.size(0), output, moved.labels);
+    }
   }
-  return {.loss = sums.mean_loss(), .accuracy = sums.accuracy(), .images = sums.images};
+  const StepSummary sums = results.read_pending();
+  return {.loss = sums.loss,
+          .accuracy = sums.images == 0
+                          ? 0.0
+                          : static_cast<double>(sums.correct) / static_cast<double>(sums.images),
+          .images = sums.images};
 }
 
 }  // namespace cks

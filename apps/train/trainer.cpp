@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <utility>
 
-#include "cks/core/ops.h"
-#include "cks/core/optim/clip_grad_norm.h"
 #include "cks/core/storage.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
+#include "cks/train/train_step_impl.h"
 
 namespace cks {
 namespace {
@@ -21,16 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-/// Images [first, last) of a batch; shares memory.
-Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
-  return {.images = batch.images.slice(first, last),
-          .labels = batch.labels.slice(first, last),
-          .count = last - first,
-          .epoch = batch.epoch,
-          .index = batch.index,
-          .indices = {batch.indices.begin() + first, batch.indices.begin() + last}};
 }
 
 class Trainer {
@@ -45,9 +33,9 @@ class Trainer {
         train_loader_(train_loader),
         test_loader_(test_loader),
         callbacks_(callbacks),
-        parameters_(model.parameters()),
         device_(detail::device_of(model)) {
     check_options();
+    step_.emplace(options, model, optimizer, train_loader);
     state_.identity = identity();
   }
 
@@ -58,12 +46,16 @@ class Trainer {
   TextFields identity() const;
   void resume();
   void train_epoch();
-  std::optional<Batch> next_batch();
-  void step(const Batch& batch);
+  Batch next_batch();
+  void queue_step();
+  std::string describe_fitting_batch(std::int64_t images);
+  bool should_look() const;
+  void look();
+  [[noreturn]] void stop_at_bad_step(const StepSummary& results);
   void finish_epoch();
   void save();
   void note_plans(const std::vector<ConvRecord>& records);
-  void report_step(double loss, double norm, std::int64_t images);
+  void report_step(const StepSummary& results);
   bool should_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
   bool at_step_limit() const { return options_.max_steps > 0 && state_.step >= options_.max_steps; }
   void note(const std::string& text) const {
@@ -80,8 +72,8 @@ class Trainer {
   DataLoader& train_loader_;
   DataLoader& test_loader_;
   const TrainCallbacks& callbacks_;
-  const std::vector<Tensor> parameters_;
   const Device device_;
+  std::optional<detail::TrainStep> step_;  // once the options are known to be good
 
   TrainState state_;
   TrainSummary summary_;
@@ -90,6 +82,14 @@ class Trainer {
   double seconds_before_ = 0.0;
   bool stopped_ = false;
   bool plans_noted_ = false;
+  // Steps that are queued and not looked at.
+  std::int64_t queued_ = 0;
+  std::int64_t queued_images_ = 0;
+  std::int64_t last_images_ = 0;           // of the last of them
+  Clock::time_point mark_ = Clock::now();  // since then the time is theirs
+  // Where the epoch, or what is left of it, began.
+  std::int64_t first_step_ = 0;
+  std::int64_t first_batch_ = 0;
   // Of this process, for rates.
   double step_seconds_ = 0.0;
   double epoch_step_seconds_ = 0.0;
@@ -116,7 +116,9 @@ void Trainer::check_options() const {
           "at least 0");
   require(options_.save_every_steps >= 0, "save_every_steps", text(options_.save_every_steps),
           "at least 0");
-  if (parameters_.empty()) {
+  require(options_.report_seconds >= 0.0, "report_seconds", text(options_.report_seconds),
+          "at least 0");
+  if (model_.parameters().empty()) {
     throw Error("fit: the model has no parameters to train");
   }
 }
@@ -187,15 +189,19 @@ TrainSummary Trainer::run() {
   return summary_;
 }
 
-std::optional<Batch> Trainer::next_batch() {
-  if (!options_.overfit_batch) {
-    return train_loader_.next();
+Batch Trainer::next_batch() {
+  if (options_.overfit_batch) {
+    if (!only_batch_.images.defined()) {
+      only_batch_ = detail::on_device(train_loader_.make_batch(0, 0), device_);
+    }
+    return only_batch_;
   }
-  if (!only_batch_.images.defined()) {
-    only_batch_ = train_loader_.make_batch(0, 0);
+  std::optional<Batch> batch = train_loader_.next();
+  if (!batch) {
+    throw Error("fit: the loader has no batch " + std::to_string(state_.batch) + " of epoch " +
+                std::to_string(state_.epoch));
   }
-  return state_.batch < train_loader_.batches_per_epoch() ? std::optional(only_batch_)
-                                                          : std::nullopt;
+  return *std::move(batch);
 }
 
 void Trainer::train_epoch() {
@@ -212,11 +218,18 @@ void Trainer::train_epoch() {
       recorder.reset();
     }
   };
-  if (!options_.overfit_batch) {
+  if (!options_.overfit_batch && !step_->makes_batches()) {
     train_loader_.seek(state_.epoch, state_.batch);
   }
-  while (std::optional<Batch> batch = next_batch()) {
-    step(detail::on_device(*std::move(batch), device_));
+  first_step_ = state_.step;
+  first_batch_ = state_.batch;
+  step_->start(state_.epoch, state_.batch, state_.running);
+  mark_ = Clock::now();
+  while (state_.batch < train_loader_.batches_per_epoch()) {
+    queue_step();
+    if (should_look()) {
+      look();
+    }
     if (recorder) {
       ++summary_.recorded_steps;
       if (!plans_noted_) {
@@ -235,62 +248,102 @@ void Trainer::train_epoch() {
     }
     if (options_.folder != nullptr && options_.save_every_steps > 0 &&
         state_.step % options_.save_every_steps == 0) {
+      look();
       save();
+      mark_ = Clock::now();
     }
   }
+  look();
   keep_records();
 }
 
-void Trainer::step(const Batch& batch) {
-  const Clock::time_point begin = Clock::now();
-  const std::int64_t images = batch.images.size(0);
-  const std::int64_t pieces = std::min(options_.accumulation, images);
-  state_.learning_rate = optimizer_.learning_rate();
-
-  RunningMetrics sums;
-  for (std::int64_t piece = 0; piece < pieces; ++piece) {
-    const std::int64_t first = images * piece / pieces;
-    const std::int64_t last = images * (piece + 1) / pieces;
-    const Batch part = pieces == 1 ? batch : part_of(batch, first, last);
-    const Tensor output = model_(part.images);
-    const Tensor loss = detail::mean_loss(options_.loss, output, part, options_.label_smoothing);
-    const double value = loss.item();
-    if (!std::isfinite(value)) {
-      throw NonFiniteError(detail::describe_bad_loss({state_.step + 1, state_.learning_rate, value},
-                                                     model_, part.images, parameters_));
+void Trainer::queue_step() {
+  state_.learning_rate = schedule_.learning_rate();
+  const std::int64_t batch_size = train_loader_.options().batch_size;
+  std::int64_t images =
+      std::min(batch_size, train_loader_.images_per_epoch() - state_.batch * batch_size);
+  try {
+    if (step_->makes_batches()) {
+      step_->run_next(images);
+    } else {
+      const Batch batch = next_batch();
+      images = batch.images.size(0);
+      step_->run(batch);
     }
-    if (piece == 0) {
-      optimizer_.zero_grad();
-    }
-    const double share = static_cast<double>(last - first) / static_cast<double>(images);
-    (pieces == 1 ? loss : loss * share).backward();
-    sums.add(value, options_.loss ? 0 : count_correct(output, part.labels), last - first);
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(error.what() + describe_fitting_batch(images));
   }
-  const bool clips = options_.clip_grad_norm > 0.0;
-  const ClippedNorm gradient = clip_grad_norm(
-      parameters_, clips ? options_.clip_grad_norm : std::numeric_limits<double>::max());
-  const double norm = gradient.norm.item();
-  if (!std::isfinite(norm)) {
-    throw NonFiniteError(detail::describe_bad_gradient(
-        {state_.step + 1, state_.learning_rate, sums.mean_loss()}, model_, norm));
-  }
-  optimizer_.step(clips ? gradient.factor : Tensor());
   schedule_.step();
-
-  const double seconds = seconds_since(begin);
-  state_.running.add(sums.mean_loss(), sums.correct, images);
   ++state_.step;
   ++state_.batch;
-  state_.images += images;
-  state_.train_seconds += seconds;
-  ++steps_here_;
-  step_seconds_ += seconds;
-  epoch_step_seconds_ += seconds;
-  epoch_images_ += images;
-  report_step(sums.mean_loss(), norm, images);
+  ++queued_;
+  queued_images_ += images;
+  last_images_ = images;
 }
 
-void Trainer::report_step(double loss, double norm, std::int64_t images) {
+std::string Trainer::describe_fitting_batch(std::int64_t images) {
+  std::int64_t fits = 0;
+  try {
+    fits = step_->largest_fitting_batch(images);
+  } catch (const Error&) {
+    return {};  // of the model or the loss: the first error is the one to show
+  }
+  return "\n  a batch of " + std::to_string(images) + " images" +
+         (options_.accumulation > 1 ? " in " + std::to_string(options_.accumulation) + " pieces"
+                                    : std::string()) +
+         " does not fit; " +
+         (fits == 0 ? "not even one image does"
+                    : "the largest batch that would is about " + std::to_string(fits) +
+                          " (--batch-size), or cut it into more pieces (--accum)");
+}
+
+bool Trainer::should_look() const {
+  return device_.is_cpu() || steps_here_ == 0 || at_step_limit() ||
+         seconds_since(mark_) >= options_.report_seconds;
+}
+
+void Trainer::look() {
+  if (queued_ == 0) {
+    return;
+  }
+  const StepSummary results = step_->read();
+  const double seconds = seconds_since(mark_);
+  if (results.is_bad) {
+    stop_at_bad_step(results);
+  }
+  state_.running = {
+      .loss_sum = results.loss_sum, .correct = results.correct, .images = results.images};
+  state_.images += queued_images_;
+  state_.train_seconds += seconds;
+  steps_here_ += queued_;
+  step_seconds_ += seconds;
+  epoch_step_seconds_ += seconds;
+  epoch_images_ += queued_images_;
+  queued_ = 0;
+  queued_images_ = 0;
+  report_step(results);
+  mark_ = Clock::now();
+}
+
+void Trainer::stop_at_bad_step(const StepSummary& results) {
+  const std::int64_t bad_step = first_step_ + results.steps;
+  schedule_.set_step(bad_step);
+  const detail::StepFacts facts{bad_step + 1, schedule_.learning_rate(), results.loss,
+                                results.gradient_norm};
+  step_->release();
+  const Batch batch = options_.overfit_batch
+                          ? only_batch_
+                          : train_loader_.make_batch(state_.epoch, first_batch_ + results.steps);
+  if (!std::isfinite(results.loss)) {
+    throw NonFiniteError(detail::describe_bad_loss(facts, model_, step_->pieces_of(batch)));
+  }
+  if (step_->is_captured()) {
+    step_->compute_gradients(batch);
+  }
+  throw NonFiniteError(detail::describe_bad_gradient(facts, model_));
+}
+
+void Trainer::report_step(const StepSummary& results) {
   if (!callbacks_.on_step) {
     return;
   }
@@ -303,12 +356,12 @@ void Trainer::report_step(double loss, double norm, std::int64_t images) {
                       .step = state_.batch,
                       .steps_per_epoch = per_epoch,
                       .global_step = state_.step,
-                      .images = images,
-                      .batch_loss = loss,
+                      .images = last_images_,
+                      .batch_loss = results.loss,
                       .loss = state_.running.mean_loss(),
                       .accuracy = state_.running.accuracy(),
                       .learning_rate = state_.learning_rate,
-                      .gradient_norm = norm,
+                      .gradient_norm = results.gradient_norm,
                       .images_per_second = static_cast<double>(epoch_images_) / epoch_step_seconds_,
                       .seconds_left = static_cast<double>(steps_left) * mean_seconds +
                                       static_cast<double>(epochs_left) * last_test_seconds_});

@@ -22,7 +22,9 @@ class NonFiniteError : public Error {
   using Error::Error;
 };
 
-/// The mean loss of a batch; a tensor of one element on the tape.
+/// The mean loss of a batch; a tensor of one element on the tape. In a step that is a CUDA graph
+/// the batch has images, labels and count alone: the rest would be that of the step that was
+/// recorded.
 using LossFunction = std::function<Tensor(const Tensor& output, const Batch& batch)>;
 
 struct TrainOptions {
@@ -48,11 +50,21 @@ struct TrainOptions {
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;
 
-  /// Record every convolution of the run; otherwise only those of the first step.
+  /// Record every convolution of the run, in steps that are no graphs; otherwise only those of the
+  /// first step.
   bool record_convolutions = false;
+
+  /// On a GPU, run each step as a CUDA graph (see CapturedStep): a model or loss that reads values
+  /// on the host, changes shapes or branches from step to step needs false. The numbers are the
+  /// same. On the CPU it says nothing.
+  bool capture = true;
+  /// On a GPU, seconds that may pass before the host waits for the steps it has queued, looks at
+  /// their results and reports the last; 0: after each step. On the CPU each step is reported.
+  double report_seconds = 0.05;
 };
 
-/// After a step. Loss and accuracy are those of the epoch so far.
+/// After a step, or on a GPU after several (TrainOptions::report_seconds): what is said of a step
+/// is then said of the last of them. Loss and accuracy are those of the epoch so far.
 struct StepEvent {
   std::int64_t epoch = 0;  // from 1
   std::int64_t epochs = 0;
@@ -80,7 +92,7 @@ struct TrainCallbacks {
   std::function<void(const EpochEvent&)> on_epoch{};
   /// What people should know: a resume, plans that changed.
   std::function<void(const std::string&)> on_note{};
-  /// Asked after every step and epoch; true: save and end the run.
+  /// Asked after every step that was queued and every epoch; true: save and end the run.
   std::function<bool()> should_stop{};
 };
 
@@ -103,16 +115,18 @@ struct TrainSummary {
 
 /// Trains a classifier (or anything that `options.loss` can judge) and evaluates it after each
 /// epoch. It runs where the model's parameters are: move the model before its optimiser is made;
-/// each batch is copied there. A run may be resumed on another device.
+/// batches that the loader does not make there are copied there. A run may be resumed on another
+/// device.
 ///
 /// The learning rate of step s (from 0) is the optimiser's initial one times lr_factor(s). A step
 /// whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps the last
-/// good checkpoint. After any exception parameters and optimiser are as before the step. A resumed
-/// run ends with the same bits as an uninterrupted one.
+/// good checkpoint. After any exception parameters and optimiser are as before the step; a GPU,
+/// where the host sees a bad step late, leaves out the steps behind it as well. A resumed run ends
+/// with the same bits as an uninterrupted one.
 ///
-/// Throws  NonFiniteError; IoError if a file cannot be written; Error if the checkpoint to resume
-/// is
-///         of another run; what the model throws.
+/// Throws  NonFiniteError; OutOfMemoryError with the batch size that would fit; CaptureError if a
+///         GPU cannot repeat the step as a graph; IoError if a file cannot be written; Error if the
+///         checkpoint to resume is of another run; what the model throws.
 TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimizer,
                  const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
                  const TrainCallbacks& callbacks = {});

@@ -122,11 +122,20 @@ LrSchedule::LrSchedule(Optimizer& optimizer, LrFactor factor)
   set_step(0);
 }
 
-void LrSchedule::step() { set_step(step_ + 1); }
+void LrSchedule::step() {
+  // On a GPU a rate that stays is a launch less.
+  if (optimizer_.initial_learning_rate() * factor_(step_ + 1) != learning_rate_) {
+    set_step(step_ + 1);
+  } else {
+    ++step_;
+  }
+}
 
 void LrSchedule::set_step(std::int64_t step) {
   require_steps("LrSchedule", "step", step, 0);
-  optimizer_.set_learning_rate(optimizer_.initial_learning_rate() * factor_(step));
+  const double learning_rate = optimizer_.initial_learning_rate() * factor_(step);
+  optimizer_.set_learning_rate(learning_rate);
+  learning_rate_ = learning_rate;
   step_ = step;
 }
 

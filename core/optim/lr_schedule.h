@@ -42,7 +42,7 @@ LrFactor one_cycle_lr(const OneCycleOptions& options);
 /// then `after` from its beginning. Throws Error unless steps >= 0 and start_factor is in [0, 1].
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor = 0.0);
 
-/// Writes an optimiser's learning rate, once when it is made and after each step().
+/// Writes an optimiser's learning rate, when it is made and after each step() that changes it.
 ///
 ///   LrSchedule schedule(optimizer, with_warmup(500, cosine_lr(10000)));
 ///   for (...) { ...; optimizer.step(); schedule.step(); }
@@ -52,8 +52,10 @@ class LrSchedule {
   LrSchedule(Optimizer& optimizer, LrFactor factor);
 
   void step();
+  /// The rate of the step to come, as written last.
+  double learning_rate() const { return learning_rate_; }
   std::int64_t step_count() const { return step_; }
-  /// Moves to a step, as a resumed run does. Throws Error if it is negative.
+  /// Moves to a step, as a resumed run does, and writes its rate. Throws Error if it is negative.
   void set_step(std::int64_t step);
 
   /// {"schedule_step": int64, one element}, and back. load_state throws Error, changing nothing,
@@ -65,6 +67,7 @@ class LrSchedule {
   Optimizer& optimizer_;
   LrFactor factor_;
   std::int64_t step_ = 0;
+  double learning_rate_ = 0.0;
 };
 
 }  // namespace cks

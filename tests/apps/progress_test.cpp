@@ -49,11 +49,11 @@ TEST_CASE("a progress line shows epoch, loss, rate and time left") {
         std::string::npos);
 }
 
-std::string shown(Progress::Options options) {
+std::string shown(Progress::Options options, std::int64_t stride = 1) {
   std::FILE* file = std::tmpfile();
   REQUIRE(file != nullptr);
   Progress progress(options, file);
-  for (std::int64_t step = 1; step <= 100; ++step) {
+  for (std::int64_t step = 1; step <= 100; step += stride) {
     ProgressState state = some_state();
     state.step = step;
     progress.update(state);
@@ -69,6 +69,11 @@ std::string shown(Progress::Options options) {
 TEST_CASE("a file gets plain lines at intervals, or nothing") {
   const std::string text = shown({.interval = 50});
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+  // Of the steps 1, 8, 15 ... the first at or behind 50 and 100; the latter is not reached.
+  const std::string some = shown({.interval = 50}, 7);
+  CHECK(std::count(some.begin(), some.end(), '\n') == 1);
+  CHECK(some.find(" 50/100") != std::string::npos);
+  CHECK(shown({.interval = 50}, 9).find(" 55/100") != std::string::npos);
   CHECK(text.find('\r') == std::string::npos);
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(shown({.enabled = false}).empty());

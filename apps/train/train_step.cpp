@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "cks/core/autograd.h"
+#include "cks/core/ops.h"
+#include "cks/core/optim/clip_grad_norm.h"
+#include "cks/train/step_impl.h"
+#include "cks/train/train_step_impl.h"
+
+namespace cks::detail {
+namespace {
+
+/// Images [first, last) of a batch; shares memory.
+Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
+  Batch part{.images = batch.images.slice(first, last),
+             .labels = batch.labels.slice(first, last),
+             .count = last - first,
+             .epoch = batch.epoch,
+             .index = batch.index,
+             .indices = {}};
+  if (!batch.indices.empty()) {
+    part.indices.assign(batch.indices.begin() + first, batch.indices.begin() + last);
+  }
+  return part;
+}
+
+/// Puts the buffers and the training state of a model back at the end of the scope.
+class StateScope {
+ public:
+  explicit StateScope(Module& model)
+      : model_(model), buffers_(model.named_buffers()), training_(model.training_state()) {
+    for (const auto& [name, buffer] : buffers_) {
+      values_.push_back(buffer.to(Device::cpu()).clone());
+    }
+  }
+  ~StateScope() {
+    try {
+      const NoGradGuard no_grad;
+      for (std::size_t i = 0; i < buffers_.size(); ++i) {
+        buffers_[i].second.copy_(values_[i]);
+      }
+      model_.load_training_state(training_);
+    } catch (const Error&) {  // the device is lost, which is being reported
+    }
+  }
+  StateScope(const StateScope&) = delete;
+  StateScope& operator=(const StateScope&) = delete;
+
+ private:
+  Module& model_;
+  NamedTensors buffers_;
+  const NamedTensors training_;
+  std::vector<Tensor> values_;
+};
+
+/// Says how to do without a graph where one cannot be made.
+template <class Run>
+void with_way_out(Run&& run) {
+  try {
+    run();
+  } catch (const CaptureError& error) {
+    throw CaptureError(std::string("fit: the training step cannot be recorded as a CUDA graph: ") +
+                       error.what() +
+                       "\n  with TrainOptions::capture = false (--no-graph) it runs without one");
+  }
+}
+
+}  // namespace
+
+TrainStep::TrainStep(const TrainOptions& options, Module& model, Optimizer& optimizer,
+                     const DataLoader& loader)
+    : options_(options),
+      model_(model),
+      optimizer_(optimizer),
+      loader_(loader),
+      parameters_(model.parameters()),
+      device_(device_of(model)),
+      // A graph's convolutions are neither counted nor timed.
+      is_captured_(device_.is_cuda() && options.capture && !options.record_convolutions),
+      makes_batches_(is_captured_ && !options.overfit_batch && !loader.options().transform &&
+                     loader.options().device == device_),
+      results_(device_) {
+  if (makes_batches_) {
+    position_ = loader.position(0);
+  }
+}
+
+void TrainStep::start(std::int64_t epoch, std::int64_t batch, const RunningMetrics& sums) {
+  results_.reset({.loss_sum = sums.loss_sum,
+                  .correct = sums.correct,
+                  .images = sums.images,
+                  .gradient_norm = results_.read().gradient_norm});
+  if (makes_batches_ && batch < loader_.batches_per_epoch()) {
+    position_.copy_(loader_.position(epoch, batch));
+  }
+}
+
+std::vector<Batch> TrainStep::pieces_of(const Batch& batch) const {
+  const Batch here = on_device(batch, device_);
+  const std::int64_t images = here.images.size(0);
+  const std::int64_t pieces = std::min(options_.accumulation, images);
+  if (pieces <= 1) {
+    return {here};
+  }
+  std::vector<Batch> all;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    all.push_back(part_of(here, images * piece / pieces, images * (piece + 1) / pieces));
+  }
+  return all;
+}
+
+void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first) {
+  const std::int64_t count = piece.images.size(0);
+  const Tensor output = model_(piece.images);
+  const Tensor loss = mean_loss(options_.loss, output, piece, options_.label_smoothing);
+  if (is_first) {
+    optimizer_.zero_grad();
+  }
+  const double share = static_cast<double>(count) / static_cast<double>(images);
+  (count == images ? loss : loss * share).backward();
+  if (options_.loss) {
+    results_.add(loss, count);
+  } else {
+    results_.add(loss, count, output, piece.labels);
+  }
+}
+
+void TrainStep::body(const Batch& batch) {
+  bool is_first = true;
+  for (const Batch& piece : pieces_of(batch)) {
+    run_piece(piece, batch.images.size(0), is_first);
+    is_first = false;
+  }
+  const bool clips = options_.clip_grad_norm > 0.0;
+  const ClippedNorm gradient = clip_grad_norm(
+      parameters_, clips ? options_.clip_grad_norm : std::numeric_limits<double>::max());
+  optimizer_.step(clips ? gradient.factor : Tensor(), results_.judge(gradient.norm));
+}
+
+TrainStep::Recorded& TrainStep::recorded(const Shape& images, DType images_dtype,
+                                         const Shape& labels, DType labels_dtype) {
+  Recorded& entry = recorded_[images[0]];
+  if (entry.step == nullptr) {
+    entry.batch = {.images = Tensor::empty(images, images_dtype, device_),
+                   .labels = Tensor::empty(labels, labels_dtype, device_),
+                   .count = images[0],
+                   .indices = {}};
+    entry.step = std::make_unique<CapturedStep>(
+        [this, &entry] {
+          if (makes_batches_) {
+            loader_.fill_batch(entry.batch.images, entry.batch.labels, position_);
+          }
+          body(entry.batch);
+        },
+        device_);
+  }
+  if (!(entry.batch.images.shape() == images) || !(entry.batch.labels.shape() == labels)) {
+    throw CaptureError("a batch has images " + images.to_string() + " and labels " +
+                       labels.to_string() + ", recorded were " +
+                       entry.batch.images.shape().to_string() + " and " +
+                       entry.batch.labels.shape().to_string());
+  }
+  return entry;
+}
+
+void TrainStep::run(const Batch& batch) {
+  if (!is_captured_) {
+    body(on_device(batch, device_));
+    return;
+  }
+  with_way_out([&] {
+    Recorded& entry = recorded(batch.images.shape(), batch.images.dtype(), batch.labels.shape(),
+                               batch.labels.dtype());
+    entry.batch.images.copy_(batch.images);
+    entry.batch.labels.copy_(batch.labels);
+    entry.step->run();
+  });
+}
+
+void TrainStep::run_next(std::int64_t images) {
+  with_way_out([&] {
+    recorded(loader_.dataset().images.shape().with(0, images), DType::float32, {images},
+             DType::int64)
+        .step->run();
+  });
+}
+
+void TrainStep::compute_gradients(const Batch& batch) {
+  bool is_first = true;
+  for (const Batch& piece : pieces_of(batch)) {
+    run_piece(piece, batch.images.size(0), is_first);
+    is_first = false;
+  }
+}
+
+bool TrainStep::try_batch(std::int64_t images) {
+  try {
+    const Batch batch{.images = Tensor::zeros(loader_.dataset().images.shape().with(0, images),
+                                              DType::float32, device_),
+                      .labels = Tensor::zeros({images}, DType::int64, device_),
+                      .count = images,
+                      .indices = std::vector<std::int64_t>(static_cast<std::size_t>(images), 0)};
+    compute_gradients(batch);
+  } catch (const OutOfMemoryError&) {
+    optimizer_.zero_grad();
+    return false;
+  }
+  optimizer_.zero_grad();
+  return true;
+}
+
+std::int64_t TrainStep::largest_fitting_batch(std::int64_t images) {
+  release();
+  optimizer_.zero_grad();
+  const StateScope scope(model_);
+  std::int64_t fits = 0;
+  std::int64_t fails = images;
+  while (fits == 0 && fails > 1) {
+    const std::int64_t half = fails / 2;
+    (try_batch(half) ? fits : fails) = half;
+  }
+  constexpr int kRefinements = 3;
+  for (int i = 0; i < kRefinements && fits > 0 && fails - fits > 1; ++i) {
+    const std::int64_t middle = fits + (fails - fits) / 2;
+    (try_batch(middle) ? fits : fails) = middle;
+  }
+  return fits;
+}
+
+}  // namespace cks::detail
