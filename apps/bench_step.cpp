@@ -1,84 +1,177 @@
 // bench_step: time of one training step (forward, loss, backward, Adam) of a registered model on
-// random data.   bench_step --model resnet20 --batch-size 128 --device cuda
+// random data, queued kernel by kernel or as a CUDA graph, and of an epoch of such steps in fit().
+//   bench_step --model resnet20 --batch-size 128 --device cuda --mode both --epoch
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "apps/device_choice.h"
 #include "apps/flags.h"
+#include "cks/core/capture.h"
 #include "cks/core/cuda.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/random.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
+#include "cks/train/trainer.h"
 
 namespace {
 
-int run(int argc, char** argv) {
-  std::string name = "lenet5";
+struct Settings {
+  std::string model = "lenet5";
   std::int64_t batch = 128;
   std::int64_t threads = cks::kernels::num_threads();
   double seconds = 2.0;
   std::string device_text = "auto";
-  cks::apps::Flags flags("bench_step", "Times one training step of a model on random data.");
-  flags.add_choice("model", name, cks::classifier_names(), "which model");
-  flags.add("batch-size", batch, "images in a batch", 1, 1 << 20);
-  cks::apps::add_device_flag(flags, device_text);
-  flags.add("threads", threads, "threads", 1, 1024);
-  flags.add("seconds", seconds, "time spent on measuring", 0.0, 3600.0);
-  if (const auto code = flags.parse(argc, argv)) {
-    return *code;
-  }
-  cks::kernels::set_num_threads(static_cast<int>(threads));
+  std::string mode = "eager";
+  bool epoch = false;
+  std::int64_t epoch_images = 60000;
+  cks::Device device{};
+};
 
-  const cks::apps::ChosenDevice chosen = cks::apps::take_device(device_text);
-  if (!chosen.why.empty()) {
-    std::fprintf(stderr, "device    %s\n", chosen.why.c_str());
-  }
+/// What each line begins with.
+std::string heading(const Settings& settings, const std::string& mode) {
+  return "\"model\": \"" + settings.model + "\", \"device\": \"" + settings.device.to_string() +
+         "\", \"mode\": \"" + mode + "\", \"batch\": " + std::to_string(settings.batch) +
+         ", \"threads\": " + std::to_string(settings.threads);
+}
 
-  const cks::ModelInfo& info = cks::model_info(name);
-  const auto model = cks::make_model(name);
-  model->to(chosen.device);
-  cks::Tensor x = cks::Tensor::empty({batch, info.image_size, info.image_size, info.in_channels});
+/// Milliseconds of each of many calls, sorted; at least 7.
+std::vector<double> time_calls(const Settings& settings, const std::function<void()>& call) {
+  using Clock = std::chrono::steady_clock;
+  for (int i = 0; i < 3; ++i) {
+    call();
+  }
+  std::vector<double> times;
+  const auto begin = Clock::now();
+  while (times.size() < 7 ||
+         std::chrono::duration<double>(Clock::now() - begin).count() < settings.seconds) {
+    const auto start = Clock::now();
+    call();
+    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
+/// Times the step alone and prints a line; returns the median in milliseconds.
+double measure_step(const Settings& settings, const std::string& mode) {
+  const cks::ModelInfo& info = cks::model_info(settings.model);
+  const auto model = cks::make_model(settings.model);
+  model->to(settings.device);
+  cks::Tensor x =
+      cks::Tensor::empty({settings.batch, info.image_size, info.image_size, info.in_channels});
   cks::fill_uniform(x, -1.0, 1.0, cks::make_random_key(1, cks::RandomPurpose::data));
-  x = x.to(chosen.device);
+  x = x.to(settings.device);
   std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < batch; ++i) {
+  for (std::int64_t i = 0; i < settings.batch; ++i) {
     labels.push_back(i % 10);
   }
-  const cks::Tensor y = cks::Tensor::from_vector(labels, {batch}, chosen.device);
+  const cks::Tensor y = cks::Tensor::from_vector(labels, {settings.batch}, settings.device);
   cks::Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
   const auto step = [&] {
     optimizer.zero_grad();
     cks::cross_entropy((*model)(x), y).backward();
     optimizer.step();
-    cks::synchronize(chosen.device);
   };
-
-  using Clock = std::chrono::steady_clock;
-  for (int i = 0; i < 3; ++i) {
-    step();
-  }
-  std::vector<double> times;
-  const auto begin = Clock::now();
-  while (times.size() < 7 ||
-         std::chrono::duration<double>(Clock::now() - begin).count() < seconds) {
-    const auto start = Clock::now();
-    step();
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-  }
-  std::sort(times.begin(), times.end());
+  cks::CapturedStep captured(step, settings.device);
+  const std::vector<double> times = time_calls(settings, [&] {
+    if (mode == "graph") {
+      captured.run();
+    } else {
+      step();
+    }
+    cks::synchronize(settings.device);
+  });
+  const double median = times[times.size() / 2];
   std::printf(
-      "{\"model\": \"%s\", \"device\": \"%s\", \"batch\": %lld, \"threads\": %lld, \"steps\": %zu, "
-      "\"median_ms\": "
-      "%.4f, "
-      "\"min_ms\": %.4f, \"max_ms\": %.4f, \"images_per_second\": %.0f}\n",
-      name.c_str(), chosen.device.to_string().c_str(), static_cast<long long>(batch),
-      static_cast<long long>(threads), times.size(), times[times.size() / 2], times.front(),
-      times.back(), 1e3 * static_cast<double>(batch) / times[times.size() / 2]);
+      "{%s, \"steps\": %zu, \"median_ms\": %.4f, \"min_ms\": %.4f, \"max_ms\": %.4f, "
+      "\"images_per_second\": %.0f}\n",
+      heading(settings, mode).c_str(), times.size(), median, times.front(), times.back(),
+      1e3 * static_cast<double>(settings.batch) / median);
+  return median;
+}
+
+cks::ImageDataset random_images(const Settings& settings) {
+  const cks::ModelInfo& info = cks::model_info(settings.model);
+  const std::int64_t count = settings.epoch_images;
+  cks::Tensor numbers =
+      cks::Tensor::empty({count, info.image_size, info.image_size, info.in_channels});
+  cks::fill_uniform(numbers, 0.0, 256.0, cks::make_random_key(1, cks::RandomPurpose::data));
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < count; ++i) {
+    labels.push_back(i % 10);
+  }
+  const auto channels = static_cast<std::size_t>(info.in_channels);
+  return {.name = "random",
+          .images = numbers.to(cks::DType::uint8),
+          .labels = cks::Tensor::from_vector(labels, {count}),
+          .class_names = cks::numbered_classes(10),
+          .mean = std::vector<float>(channels, 0.5F),
+          .std = std::vector<float>(channels, 0.25F),
+          .source = {}};
+}
+
+/// Trains two epochs, the first of which warms up and records, and prints a line about the second.
+void measure_epoch(const Settings& settings, const std::string& mode, double step_ms) {
+  const cks::ImageDataset images = random_images(settings);
+  const auto model = cks::make_model(settings.model);
+  model->to(settings.device);
+  cks::Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
+  cks::DataLoader train(images, {.batch_size = settings.batch, .device = settings.device});
+  cks::DataLoader test(images.limit(settings.batch),
+                       {.batch_size = settings.batch, .shuffle = false, .device = settings.device});
+  double images_per_second = 0.0;
+  cks::TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+    images_per_second = event.metrics.images_per_second;
+  };
+  cks::fit({.epochs = 2, .capture = mode == "graph"}, *model, optimizer, cks::constant_lr(), train,
+           test, callbacks);
+  const double seconds = static_cast<double>(train.images_per_epoch()) / images_per_second;
+  const std::int64_t steps = train.batches_per_epoch();
+  std::printf(
+      "{%s, \"epoch_images\": %lld, \"epoch_steps\": %lld, \"epoch_seconds\": %.4f, "
+      "\"epoch_over_steps\": %.3f, \"images_per_second\": %.0f}\n",
+      heading(settings, mode).c_str(), static_cast<long long>(train.images_per_epoch()),
+      static_cast<long long>(steps), seconds,
+      seconds / (static_cast<double>(steps) * step_ms * 1e-3), images_per_second);
+}
+
+int run(int argc, char** argv) {
+  Settings settings;
+  cks::apps::Flags flags("bench_step", "Times one training step of a model on random data.");
+  flags.add_choice("model", settings.model, cks::classifier_names(), "which model");
+  flags.add("batch-size", settings.batch, "images in a batch", 1, 1 << 20);
+  cks::apps::add_device_flag(flags, settings.device_text);
+  flags.add("threads", settings.threads, "threads", 1, 1024);
+  flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
+  flags.add_choice("mode", settings.mode, {"eager", "graph", "both"},
+                   "queue each kernel anew, or the whole step as a CUDA graph");
+  flags.add_switch("epoch", settings.epoch,
+                   "also time an epoch of fit(), and how much longer it takes than its steps");
+  flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);
+  if (const auto code = flags.parse(argc, argv)) {
+    return *code;
+  }
+  cks::kernels::set_num_threads(static_cast<int>(settings.threads));
+  const cks::apps::ChosenDevice chosen = cks::apps::take_device(settings.device_text);
+  if (!chosen.why.empty()) {
+    std::fprintf(stderr, "device    %s\n", chosen.why.c_str());
+  }
+  settings.device = chosen.device;
+  for (const std::string mode : {"eager", "graph"}) {
+    if (settings.mode == mode || settings.mode == "both") {
+      const double step_ms = measure_step(settings, mode);
+      if (settings.epoch) {
+        measure_epoch(settings, mode, step_ms);
+      }
+    }
+  }
   return 0;
 }
 

@@ -42,7 +42,7 @@ class TrainStep {
   void compute_gradients(const Batch& batch);
   /// The greatest batch smaller than `images` for which a forward and backward pass was seen to
   /// find memory, up to an eighth; 0 if there is none. Leaves the model as it is, without
-  /// gradients.
+  /// gradients. Batches that the loader prefetches are not reckoned with.
   std::int64_t largest_fitting_batch(std::int64_t images);
 
  private:

@@ -32,6 +32,7 @@ TrainSummary train(const std::string& path, const TinyRun::Settings& settings, s
   options.clip_grad_norm = 1.0;
   options.label_smoothing = 0.1;
   options.info.model = "tiny";
+  options.report_seconds = 0.0;  // so that the run ends at that very step
   std::int64_t steps = 0;
   cks::TrainCallbacks callbacks;
   callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
@@ -67,7 +68,9 @@ void check_same_state(const std::string& a, const std::string& b) {
 
 void check_resume_equals_whole(const std::string& optimizer, cks::Device device) {
   const ScratchFolder scratch;
-  const TinyRun::Settings settings{.optimizer = optimizer, .device = device};
+  const TinyRun::Settings settings{.optimizer = optimizer,
+                                   .device = device,
+                                   .augment = {.crop_padding = 2, .flip = optimizer == "sgd"}};
   const std::string whole = scratch / "whole";
   const TrainSummary expected = train(whole, settings, 0, false);
   CHECK(expected.epochs == kEpochs);
@@ -99,6 +102,49 @@ TEST_CASE("a resumed run equals an uninterrupted one bit for bit") {
       CAPTURE(optimizer);
       check_resume_equals_whole(optimizer, device);
     }
+  }
+}
+
+TEST_CASE(
+    "a step as a graph gives the bits of one that is none, and when it is looked at is all one") {
+  if (!cks::testing::has_gpu()) {
+    return;
+  }
+  const ScratchFolder scratch;
+  const TinyRun::Settings settings{.device = cks::Device::cuda()};
+  train(scratch / "graph", settings, 0, false);
+  train(scratch / "eager", settings, 0, false, {.capture = false});
+  train(scratch / "pieces", settings, 0, false, {.accumulation = 3});
+  train(scratch / "eager-pieces", settings, 0, false, {.accumulation = 3, .capture = false});
+  train(scratch / "recorded", settings, 0, false, {.record_convolutions = true});
+  check_same_state(scratch / "graph", scratch / "eager");
+  check_same_state(scratch / "graph", scratch / "recorded");
+  check_same_state(scratch / "pieces", scratch / "eager-pieces");
+  CHECK(timeless(scratch / "graph") == timeless(scratch / "eager"));
+
+  // Batches that the loader makes on the CPU, and those of a run that is seldom looked at.
+  for (const bool on_cpu : {false, true}) {
+    TinyRun run(settings);
+    cks::DataLoader loader(run.data.train, {.batch_size = 50, .seed = settings.seed});
+    const RunFolder folder = RunFolder::create(scratch / (on_cpu ? "host" : "seldom"));
+    std::int64_t events = 0;
+    std::int64_t last = 0;
+    cks::TrainCallbacks callbacks;
+    callbacks.on_step = [&](const cks::StepEvent& event) {
+      ++events;
+      last = event.global_step;
+    };
+    TrainOptions options{.epochs = kEpochs,
+                         .label_smoothing = 0.1,
+                         .clip_grad_norm = 1.0,
+                         .folder = &folder,
+                         .report_seconds = 1e9};
+    options.info.model = "tiny";
+    cks::fit(options, run.model, *run.optimizer, schedule(), on_cpu ? loader : run.train_loader,
+             run.test_loader, callbacks);
+    check_same_state(folder.path(), scratch / "graph");
+    CHECK(events == 1 + kEpochs);  // the first step, and the last of each epoch
+    CHECK(last == kEpochs * kStepsPerEpoch);
   }
 }
 

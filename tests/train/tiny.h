@@ -46,12 +46,18 @@ struct TinyRun {
     std::string optimizer = "adam";
     std::uint64_t seed = 5;
     Device device{};
+    ImageAugmentation augment{};
+    std::int64_t prefetch = 2;
   };
   TinyRun() : TinyRun(Settings{}) {}
   explicit TinyRun(const Settings& settings)
       : data(drawn_digits({.seed = 3, .train_count = settings.images, .test_count = 130})),
-        train_loader(data.train, {.batch_size = settings.batch_size, .seed = settings.seed}),
-        test_loader(data.test, {.batch_size = 60, .shuffle = false}) {
+        train_loader(data.train, {.batch_size = settings.batch_size,
+                                  .seed = settings.seed,
+                                  .device = settings.device,
+                                  .augment = settings.augment,
+                                  .prefetch = settings.prefetch}),
+        test_loader(data.test, {.batch_size = 60, .shuffle = false, .device = settings.device}) {
     model.initialize(settings.seed);
     model.to(settings.device);
     if (settings.optimizer == "adam") {

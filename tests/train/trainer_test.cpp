@@ -8,6 +8,7 @@
 #include "cks/core/autograd.h"
 #include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/tensors.h"
 #include "tests/train/tiny.h"
 
 namespace {
@@ -42,7 +43,7 @@ void check_learns(Device device) {
     CHECK(event.global_step == steps);
     CHECK(event.gradient_norm > 0.0);
   };
-  const TrainSummary summary = run_fit(run, {.epochs = 4}, callbacks);
+  const TrainSummary summary = run_fit(run, {.epochs = 4, .report_seconds = 0.0}, callbacks);
   CHECK(summary.epochs == 4);
   CHECK(summary.steps == 4 * 47);
   CHECK(steps == summary.steps);
@@ -198,8 +199,9 @@ void check_bad_loss(Device device) {
   callbacks.on_step = [&](const cks::StepEvent&) { before = net.first.weight.to_vector<float>(); };
   std::string message;
   try {
-    cks::fit({.epochs = 1, .folder = &folder}, net, optimizer, cks::constant_lr(), train, test,
-             callbacks);
+    // Without a graph, which would repeat the branch that was recorded.
+    cks::fit({.epochs = 1, .folder = &folder, .capture = false, .report_seconds = 0.0}, net,
+             optimizer, cks::constant_lr(), train, test, callbacks);
   } catch (const cks::NonFiniteError& error) {
     message = error.what();
   }
@@ -255,12 +257,143 @@ TEST_CASE("a gradient that is not finite stops the run before the step") {
   }
 }
 
+/// Divides by what is left of a count that its calls in training take down: by 0 in one of them.
+struct CountDown : cks::Module {
+  Tensor left;
+  CountDown(cks::Module* parent, std::string name, std::int64_t calls)
+      : Module(parent, std::move(name)), calls_(calls) {
+    register_buffer("count", left, Tensor::zeros({}, cks::DType::int64));
+  }
+  Tensor forward(const Tensor& input) override {
+    if (!training()) {
+      return input;
+    }
+    cks::count_up_(left);
+    return input / (left.to(cks::DType::float32) - static_cast<double>(calls_));
+  }
+
+ private:
+  std::int64_t calls_;
+};
+struct CountDownNet : cks::Module {
+  cks::Linear first{this, "first", {.in_features = 784, .out_features = 16}};
+  CountDown down;
+  explicit CountDownNet(std::int64_t calls) : down(this, "down", calls) {}
+  Tensor forward(const Tensor& images) override {
+    return down(first(images.reshape({images.size(0), -1})));
+  }
+};
+
+/// Parameters and optimiser state of a run of at most `steps` steps, and what it threw.
+struct Outcome {
+  std::vector<std::vector<double>> values;
+  std::string message;
+};
+Outcome train_count_down(Device device, std::int64_t calls, std::int64_t steps) {
+  const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 190, .test_count = 10});
+  cks::DataLoader train(data.train, {.batch_size = 20, .device = device});
+  cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false, .device = device});
+  CountDownNet net(calls);
+  net.to(device);
+  cks::Adam optimizer(net.named_parameters(), {.learning_rate = 0.01});
+  Outcome outcome;
+  try {
+    cks::fit({.epochs = 2, .max_steps = steps, .report_seconds = 1e9}, net, optimizer,
+             cks::cosine_lr(40), train, test);
+  } catch (const cks::NonFiniteError& error) {
+    outcome.message = error.what();
+  }
+  for (const auto& [name, tensor] : net.named_parameters()) {
+    outcome.values.push_back(cks::testing::doubles(tensor));
+  }
+  for (const auto& [name, tensor] : optimizer.state()) {
+    outcome.values.push_back(cks::testing::doubles(tensor));
+  }
+  return outcome;
+}
+
+TEST_CASE(
+    "a bad loss leaves parameters and optimiser of the step before, however late it is seen") {
+  for (const Device device : test_devices()) {
+    for (const std::int64_t bad : {1, 2, 3, 6, 10, 13}) {  // the tenth step is of a smaller batch
+      CAPTURE(device.to_string());
+      CAPTURE(bad);
+      const Outcome stopped = train_count_down(device, bad, 0);
+      CHECK(stopped.message.find("at step " + std::to_string(bad) + ":") != std::string::npos);
+      if (bad > 1) {
+        const Outcome before = train_count_down(device, bad, bad - 1);
+        CHECK(before.message.empty());
+        CHECK(stopped.values == before.values);
+      }
+    }
+  }
+}
+
+TEST_CASE("a step that cannot be a graph says how to do without one") {
+  if (!cks::testing::has_gpu()) {
+    return;
+  }
+  TrainOptions options{.epochs = 1};
+  options.loss = [](const Tensor& output, const cks::Batch& batch) {
+    const Tensor loss = cks::cross_entropy(output, batch.labels);
+    CHECK(loss.item() > 0.0);
+    return loss;
+  };
+  TinyRun run({.device = Device::cuda()});
+  CHECK_THROWS_WITH_AS(run_fit(run, options), doctest::Contains("--no-graph"), cks::CaptureError);
+  options.capture = false;
+  CHECK(run_fit(run, options).steps == 5);
+}
+
+void check_out_of_memory(Device device) {
+  CAPTURE(device.to_string());
+  // Batches that wait in the loader would take memory as well.
+  TinyRun run({.images = 2000, .batch_size = 2000, .device = device, .prefetch = 0});
+  std::vector<std::vector<double>> before;
+  for (const auto& [name, tensor] : run.model.state_dict()) {
+    before.push_back(cks::testing::doubles(tensor));
+  }
+  const std::int64_t room = std::int64_t{12} << 20;
+  cks::set_memory_limit(cks::memory_stats(device).in_use + room, device);
+  std::string message;
+  try {
+    run_fit(run, {.epochs = 1});
+  } catch (const cks::OutOfMemoryError& error) {
+    message = error.what();
+  }
+  cks::set_memory_limit(0, device);
+  CAPTURE(message);
+  const std::string phrase = "the largest batch that would is about ";
+  REQUIRE(message.find(phrase) != std::string::npos);
+  const std::int64_t fits = std::stoll(message.substr(message.find(phrase) + phrase.size()));
+  CHECK(fits >= 20);
+  CHECK(fits < 2000);
+  std::vector<std::vector<double>> after;
+  for (const auto& [name, tensor] : run.model.state_dict()) {
+    after.push_back(cks::testing::doubles(tensor));
+  }
+  CHECK(after.front() == before.front());
+  CHECK(run.optimizer->step_count() == 0);
+
+  TinyRun smaller({.images = 2000, .batch_size = fits * 3 / 4, .device = device, .prefetch = 0});
+  cks::set_memory_limit(cks::memory_stats(device).in_use + room, device);
+  CHECK_NOTHROW(run_fit(smaller, {.epochs = 1, .max_steps = 2}));
+  cks::set_memory_limit(0, device);
+}
+
+TEST_CASE("where memory runs out fit says how large a batch would fit") {
+  for (const Device device : test_devices()) {
+    check_out_of_memory(device);
+  }
+}
+
 TEST_CASE("fit refuses options that make no sense") {
   TinyRun run;
   CHECK_THROWS_WITH_AS(run_fit(run, {.epochs = 0}), doctest::Contains("epochs is 0"), cks::Error);
   CHECK_THROWS_AS(run_fit(run, {.label_smoothing = 1.0}), cks::Error);
   CHECK_THROWS_AS(run_fit(run, {.clip_grad_norm = -1.0}), cks::Error);
   CHECK_THROWS_AS(run_fit(run, {.accumulation = 0}), cks::Error);
+  CHECK_THROWS_AS(run_fit(run, {.report_seconds = -1.0}), cks::Error);
 }
 
 TEST_CASE("a step limit ends the run with an evaluation") {
