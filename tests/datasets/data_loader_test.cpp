@@ -369,7 +369,8 @@ std::vector<Batch> filled_batches(const DataLoader& loader, std::int64_t first_b
     const std::int64_t index = i % loader.batches_per_epoch();
     const Step& step = *(index + 1 < loader.batches_per_epoch() ? whole : tail);
     step.captured->run();
-    batches.push_back({.images = step.images.clone(), .labels = step.labels.clone()});
+    batches.push_back(
+        {.images = step.images.clone(), .labels = step.labels.clone(), .indices = {}});
   }
   CHECK(position.to_vector<std::int64_t>() == std::vector<std::int64_t>{2, 0});
   return batches;
