@@ -128,9 +128,10 @@ int run(int argc, char** argv) {
   model->initialize(static_cast<std::uint64_t>(flags.seed));
   model->to(chosen.device);
   cks::Adam optimizer(model->named_parameters(), {.learning_rate = flags.lr});
-  cks::DataLoader train_loader(
-      train, {.batch_size = flags.batch_size, .seed = static_cast<std::uint64_t>(flags.seed)});
-  cks::DataLoader test_loader(test, {.batch_size = 500, .shuffle = false});
+  cks::DataLoader train_loader(train, {.batch_size = flags.batch_size,
+                                       .seed = static_cast<std::uint64_t>(flags.seed),
+                                       .device = chosen.device});
+  cks::DataLoader test_loader(test, {.batch_size = 500, .shuffle = false, .device = chosen.device});
   std::cout << "model     " << kModel << ": " << cks::apps::with_commas(model->num_parameters())
             << " parameters\ndata      " << cks::describe(train.name, train.source) << ", "
             << cks::apps::with_commas(train.size()) << " images\ndevice    "

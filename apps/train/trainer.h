@@ -54,9 +54,10 @@ struct TrainOptions {
   /// first step.
   bool record_convolutions = false;
 
-  /// On a GPU, run each step as a CUDA graph (see CapturedStep): a model or loss that reads values
-  /// on the host, changes shapes or branches from step to step needs false. The numbers are the
-  /// same. On the CPU it says nothing.
+  /// On a GPU, run each step as a CUDA graph (see CapturedStep), with the same numbers. Needs false
+  /// where a model or loss reads values on the host, changes shapes, or branches or computes with
+  /// numbers of the host that change from step to step: a graph repeats those it was recorded with.
+  /// On the CPU it says nothing.
   bool capture = true;
   /// On a GPU, seconds that may pass before the host waits for the steps it has queued, looks at
   /// their results and reports the last; 0: after each step. On the CPU each step is reported.
