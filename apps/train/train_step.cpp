@@ -127,12 +127,16 @@ void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first
   }
 }
 
-void TrainStep::body(const Batch& batch) {
+void TrainStep::compute_gradients(const Batch& batch) {
   bool is_first = true;
   for (const Batch& piece : pieces_of(batch)) {
     run_piece(piece, batch.images.size(0), is_first);
     is_first = false;
   }
+}
+
+void TrainStep::body(const Batch& batch) {
+  compute_gradients(batch);
   const bool clips = options_.clip_grad_norm > 0.0;
   const ClippedNorm gradient = clip_grad_norm(
       parameters_, clips ? options_.clip_grad_norm : std::numeric_limits<double>::max());
@@ -185,14 +189,6 @@ void TrainStep::run_next(std::int64_t images) {
              DType::int64)
         .step->run();
   });
-}
-
-void TrainStep::compute_gradients(const Batch& batch) {
-  bool is_first = true;
-  for (const Batch& piece : pieces_of(batch)) {
-    run_piece(piece, batch.images.size(0), is_first);
-    is_first = false;
-  }
 }
 
 bool TrainStep::try_batch(std::int64_t images) {

@@ -38,7 +38,7 @@ class TrainStep {
   void release() { recorded_.clear(); }
   /// The pieces that a batch is cut into, on this step's device.
   std::vector<Batch> pieces_of(const Batch& batch) const;
-  /// Forward, loss and backward once more, to look at the gradients.
+  /// Forward, loss and backward: the step without judgement and optimiser.
   void compute_gradients(const Batch& batch);
   /// The greatest batch smaller than `images` for which a forward and backward pass was seen to
   /// find memory, up to an eighth; 0 if there is none. Leaves the model as it is, without

@@ -87,6 +87,23 @@ TEST_CASE("LrSchedule: writes the rate when made and after each step, and resume
   CHECK(resumed.step_count() == 3);
 }
 
+TEST_CASE("LrSchedule: knows its rate without asking the device, and writes it where it changes") {
+  Tensor p = Tensor::ones({1}).set_requires_grad();
+  Sgd optimizer({{"p", p}}, {.learning_rate = 0.4});
+  LrSchedule schedule(optimizer, step_lr(2, 0.5));
+  const std::uint64_t written = optimizer.learning_rate_tensor().version();
+  for (const double rate : {0.4, 0.4, 0.2, 0.2, 0.1}) {
+    CHECK(schedule.learning_rate() == doctest::Approx(rate));
+    CHECK(schedule.learning_rate() == optimizer.learning_rate());
+    schedule.step();
+  }
+  CHECK(schedule.step_count() == 5);
+  CHECK(optimizer.learning_rate_tensor().version() == written + 2);
+  optimizer.set_learning_rate(1.0);  // as a state that was loaded
+  schedule.set_step(2);
+  CHECK(optimizer.learning_rate() == doctest::Approx(0.2));
+}
+
 TEST_CASE("schedules refuse options that make no sense") {
   CHECK(message_of<Error>([] { step_lr(0); }) == "step_lr: step_size must be at least 1, got 0");
   CHECK(message_of<Error>([] {
