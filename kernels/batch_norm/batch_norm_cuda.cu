@@ -13,6 +13,7 @@ __global__ void __launch_bounds__(kThreads)
                    const T* __restrict__ x, const T* __restrict__ mean,
                    const T* __restrict__ inv_std, const T* __restrict__ weight,
                    const T* __restrict__ bias, T* __restrict__ y) {
+  begin_kernel();
   const Work work = work_of(rows, channel_blocks, V);
   if (work.c >= C) {
     return;
@@ -43,6 +44,7 @@ __global__ void __launch_bounds__(kThreads)
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
                           const T* __restrict__ weight, const double* __restrict__ sums,
                           T* __restrict__ dx) {
+  begin_kernel();
   const Work work = work_of(rows, channel_blocks, V);
   if (work.c >= C) {
     return;
@@ -72,6 +74,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_std) {
+  begin_kernel();
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; c < C;
        c += stride) {

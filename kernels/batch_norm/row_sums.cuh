@@ -209,6 +209,7 @@ __global__ void __launch_bounds__(kThreads)
     sum_rows_kernel(const __grid_constant__ Terms terms, const __grid_constant__ Finish finish,
                     std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                     double* partial) {
+  begin_kernel();
   constexpr int V = Terms::kLanes;
   __shared__ double shared[2][kThreads * V];
   const Work work = work_of(rows, channel_blocks, V);
@@ -255,6 +256,7 @@ template <class Finish>
 __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
     add_row_blocks_kernel(const __grid_constant__ Finish finish, std::int64_t C,
                           std::int64_t row_blocks, const double* partial) {
+  begin_kernel();
   __shared__ double shared[2][kFinishRows][kFinishChannels];
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kFinishChannels + threadIdx.x;
   double sum = 0.0;

@@ -13,6 +13,7 @@ struct Counters {
 };
 
 __global__ void count_up_kernel(const __grid_constant__ Counters p, const std::uint8_t* skip) {
+  begin_kernel();
   if (skip == nullptr || *skip == 0) {
     ++*p.counter[threadIdx.x];
   }

@@ -120,6 +120,19 @@ bool has_code_for(int device) {
   return true;
 }
 
+bool kernels_overlap() {
+  // 0: not asked yet, 1: no, 2: yes
+  static std::atomic<int> answers[kMaxDevices];
+  std::atomic<int>& answer = answers[current_device()];
+  if (answer.load(std::memory_order_relaxed) == 0) {
+    // Code translated from older PTX lacks the wait.
+    cudaFuncAttributes attributes{};
+    CKS_CUDA_CHECK(cudaFuncGetAttributes(&attributes, empty_kernel));
+    answer.store(attributes.ptxVersion >= 90 ? 2 : 1, std::memory_order_relaxed);
+  }
+  return answer.load(std::memory_order_relaxed) == 2;
+}
+
 void set_error_context(ErrorContext context) { error_context.store(context); }
 
 void finish_launch(const char* operation) {

@@ -19,11 +19,25 @@ inline unsigned grid_for(std::int64_t count, int threads, std::int64_t most = 1 
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < most ? blocks : most));
 }
 
+/// The first statement of every kernel. Where the GPU can (compute capability 9.0 on), a kernel's
+/// blocks are already placed while the kernel before it drains, and wait here until all of that
+/// one's results are in memory: the gap between small kernels shrinks.
+__device__ __forceinline__ void begin_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Whether kernels may be launched before the one ahead has ended: their code waits by itself.
+bool kernels_overlap();
+
 /// After each launch in debug builds: waits, so that an asynchronous error names its operation.
 void finish_launch(const char* operation);
 
 /// The only kernel launch of the project: queues on the current stream, checks the grid's limits,
 /// throws CudaError naming the operation.
+/// The kernel begins with begin_kernel().
 template <class... Parameters, class... Arguments>
 void launch(const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             std::size_t shared_bytes, Arguments&&... arguments) {
@@ -35,8 +49,17 @@ void launch(const char* operation, void (*kernel)(Parameters...), dim3 grid, dim
                     std::to_string(grid.y) + "x" + std::to_string(grid.z) +
                     " exceeds 65535 in y or z");
   }
-  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(current_stream())>>>(
-      static_cast<Parameters>(arguments)...);
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = static_cast<cudaStream_t>(current_stream());
+  config.attrs = &overlap;
+  config.numAttrs = kernels_overlap() ? 1 : 0;
+  cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   finish_launch(operation);
 }
 

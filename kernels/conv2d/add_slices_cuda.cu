@@ -13,6 +13,7 @@ constexpr int kSharers = 16;   // threads that share the slices of an element
 template <class T>
 __global__ void __launch_bounds__(kElements* kSharers)
     add_slices_kernel(const T* partial, T* out, std::int64_t size, std::int64_t slices) {
+  begin_kernel();
   __shared__ T sums[kSharers][kElements];
   for (std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kElements; first < size;
        first += static_cast<std::int64_t>(gridDim.x) * kElements) {
@@ -41,6 +42,7 @@ __global__ void __launch_bounds__(kElements* kSharers)
 template <class T>
 __global__ void add_few_slices_kernel(const T* partial, T* out, std::int64_t size,
                                       std::int64_t slices) {
+  begin_kernel();
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;
        i += stride) {

@@ -29,6 +29,7 @@ __device__ Range outputs_of_tap(std::int64_t in, std::int64_t out, std::int64_t 
 template <class T, class Sum>
 __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, const T* bias, T* y,
                                       std::int64_t count) {
+  begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
@@ -60,6 +61,7 @@ __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, c
 template <class T, class Sum>
 __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const T* w, const T* bias,
                                             T* dx, std::int64_t count) {
+  begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
@@ -96,6 +98,7 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
 template <class T, class Sum, class Out>
 __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const T* dy, Out* out,
                                               std::int64_t size, std::int64_t slices) {
+  begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -19,6 +19,7 @@ constexpr int kThreads = 128;
 template <int P, int L>
 __global__ void __launch_bounds__(kThreads)
     narrow_correlation_kernel(const __grid_constant__ Correlation p) {
+  begin_kernel();
   extern __shared__ __align__(16) float filter_tile[];
   __shared__ int my_pair;
   const int t = static_cast<int>(threadIdx.x);

@@ -49,6 +49,7 @@ __device__ int2 outputs_of_tap(int in, int out, int stride, int pad, int shift) 
 template <class T, int VEC, bool kMergedTaps>
 __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
     sk_dilated_kernel(const __grid_constant__ FilterGradient p) {
+  begin_kernel();
   constexpr int BM = T::BM, BN = T::BN, BK = T::BK, TM = T::TM, TN = T::TN;
   constexpr int kThreads = T::kThreads;
   constexpr int kColumnsOfThreads = BN / TN;

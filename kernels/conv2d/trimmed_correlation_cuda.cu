@@ -30,6 +30,7 @@ __device__ __forceinline__ int swizzle(int k, int row) { return row ^ (((k >> 2)
 template <class T, bool kLaneContiguous, int VEC>
 __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
     trimmed_correlation_kernel(const __grid_constant__ Correlation p) {
+  begin_kernel();
   constexpr int BM = T::BM, BN = T::BN, BK = T::BK, TM = T::TM, TN = T::TN;
   constexpr int kThreads = T::kThreads;
   constexpr int kColumnsOfThreads = BN / TN;

@@ -32,6 +32,7 @@ struct WindowTask {
 template <int P, int L, int FW>
 __global__ void __launch_bounds__(2 * kWindowThreads)
     window_correlation_kernel(const __grid_constant__ WindowTask p) {
+  begin_kernel();
   extern __shared__ __align__(16) float shared[];
   const WindowCorrelation& s = p.shape;
   float* filter = shared;

@@ -61,6 +61,7 @@ __device__ __forceinline__ void stage_gradient(const GradientTask& p, int n, int
 template <int L, int FW>
 __global__ void __launch_bounds__(2 * kWindowThreads)
     window_gradient_kernel(const __grid_constant__ GradientTask p) {
+  begin_kernel();
   extern __shared__ __align__(16) float shared[];
   const WindowGradient& s = p.shape;
   float* y_tile = shared;

@@ -22,6 +22,7 @@ struct KeepOrDrop {
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, const T* x, T* y) {
+  begin_kernel();
   constexpr int V = kPackLanes<T>;
   const auto now = static_cast<std::uint64_t>(*step);
   const std::int64_t blocks = ceil_div<std::int64_t>(p.count, kWords);

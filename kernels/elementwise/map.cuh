@@ -133,6 +133,7 @@ __device__ __forceinline__ auto call_lane(const F& function, const Packs<V, Firs
 template <int V, int Steps, class Walk, class F, class Y, class... X>
 __global__ void __launch_bounds__(kMapThreads)
     map_kernel(F function, Walk walk, std::int64_t count, Y* y, const X*... x) {
+  begin_kernel();
   const std::int64_t packs = count / V;
   const std::int64_t tile = kMapThreads * Steps;
   for (std::int64_t base = blockIdx.x * tile + threadIdx.x; base < packs;

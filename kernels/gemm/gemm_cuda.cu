@@ -39,6 +39,7 @@ template <class T, class Shape, bool kAAlongK, bool kBAlongK>
 __global__ void __launch_bounds__(Shape::kThreads,
                                   Shape::kThreads <= 256 ? 512 / Shape::kThreads : 1)
     gemm_kernel(const __grid_constant__ Product<T> p) {
+  begin_kernel();
   constexpr int BM = Shape::BM, BN = Shape::BN, BK = Shape::BK, TM = Shape::TM, TN = Shape::TN;
   constexpr int kDepth = static_cast<int>(kGroupDepth);
   constexpr int kBuffers = Shape::BUFFERS;
@@ -186,6 +187,7 @@ __global__ void __launch_bounds__(Shape::kThreads,
 template <class T>
 __global__ void add_gemm_slices_kernel(const T* partial, const T* bias, T* c, std::int64_t M,
                                        std::int64_t N, std::int64_t ldc, std::int64_t slices) {
+  begin_kernel();
   const std::int64_t size = M * N;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;

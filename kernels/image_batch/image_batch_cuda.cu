@@ -28,6 +28,7 @@ struct ImageBatch {
 template <int V>
 __global__ void __launch_bounds__(kThreads)
     image_batch_kernel(const __grid_constant__ ImageBatch p, const BatchPosition* position) {
+  begin_kernel();
   __shared__ ImagePlace shared_place;
   const int C = static_cast<int>(p.problem.C);
   const int W = static_cast<int>(p.problem.W);
@@ -74,6 +75,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void advance_position_kernel(BatchPosition* position, std::int64_t count,
                                         std::int64_t end) {
+  begin_kernel();
   *position = next_position(*position, count, end);
 }
 

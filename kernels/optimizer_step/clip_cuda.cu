@@ -40,6 +40,7 @@ __device__ double sum_of_block(double value) {
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     square_sums_kernel(const __grid_constant__ Gradients<T> p, double* sums) {
+  begin_kernel();
   __shared__ int shared_tensor;
   const int block = static_cast<int>(blockIdx.x);
   if (is_dealt(p, static_cast<int>(threadIdx.x), block)) {
@@ -80,6 +81,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     clip_factor_kernel(const double* sums, std::int64_t count, double max_norm, double* norm,
                        double* factor) {
+  begin_kernel();
   double sum = 0.0;
   for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
     sum += sums[i];
@@ -111,6 +113,7 @@ void for_lists(const NormTensor* tensors, std::int64_t count, Body&& body) {
 
 __global__ void all_set_kernel(const std::uint8_t* flags, std::int64_t count,
                                std::uint8_t* result) {
+  begin_kernel();
   bool all = true;
   for (std::int64_t i = threadIdx.x; i < count; i += kWarp) {
     all = all && flags[i] != 0;

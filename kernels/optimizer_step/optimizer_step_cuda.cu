@@ -85,6 +85,7 @@ __device__ __forceinline__ void step_elements(const typename Rule::Scalars& s, c
 template <class T, class Rule>
 __global__ void __launch_bounds__(kThreads)
     step_kernel(const __grid_constant__ Tensors<T> p, const __grid_constant__ Rule rule) {
+  begin_kernel();
   if (p.skip != nullptr && *p.skip != 0) {
     return;  // all threads of all blocks
   }

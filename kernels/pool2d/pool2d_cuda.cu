@@ -88,6 +88,7 @@ template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
     max_forward_kernel(const __grid_constant__ Pooling<Index> p, const T* x, T* y,
                        std::int32_t* index) {
+  begin_kernel();
   const Index count = p.N * p.rows.out * p.columns.out * p.packs;
   for_share(count, [&](Index i) {
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
@@ -151,6 +152,7 @@ template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
     max_backward_kernel(const __grid_constant__ Pooling<Index> p, const T* dy,
                         const std::int32_t* index, T* dx) {
+  begin_kernel();
   gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index, Index, Index pixel) {
     const Pack<std::int32_t, V> where = load_pack<V>(index + out);
     const Pack<T, V> gradient = load_pack<V>(dy + out);
@@ -173,6 +175,7 @@ template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
     avg_forward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad, const T* x,
                        T* y) {
+  begin_kernel();
   const Index count = p.N * p.rows.out * p.columns.out * p.packs;
   for_share(count, [&](Index i) {
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
@@ -204,6 +207,7 @@ template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
     avg_backward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad,
                         const T* dy, T* dx) {
+  begin_kernel();
   gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index oh, Index ow, Index) {
     const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
     const Pack<T, V> gradient = load_pack<V>(dy + out);
@@ -222,6 +226,7 @@ constexpr int kSharers = 8;    // threads that share the pixels of one channel
 template <class T>
 __global__ void __launch_bounds__(kChannels* kSharers)
     global_forward_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const T* x, T* y) {
+  begin_kernel();
   __shared__ double sums[kSharers][kChannels];
   const std::int64_t chunks = ceil_div<std::int64_t>(C, kChannels);
   for (std::int64_t block = blockIdx.x; block < N * chunks; block += gridDim.x) {
@@ -251,6 +256,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     global_backward_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const T* dy,
                            T* dx) {
+  begin_kernel();
   const std::int64_t packs = C / V;
   for_share(N * pixels * packs, [&](std::int64_t i) {
     const std::int64_t row = i / packs;

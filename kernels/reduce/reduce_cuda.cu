@@ -50,6 +50,7 @@ __device__ __forceinline__ std::int64_t share_of(std::int64_t n, int lane, int l
 template <class R, int V, bool Rows, class In, class Out>
 __global__ void __launch_bounds__(kReduceThreads)
     reduce_kernel(ReduceLayout layout, double scale, const In* x, Out* y) {
+  begin_kernel();
   using Partial = typename R::Partial;
   constexpr int kResults = Rows ? 1 : V;
   __shared__ Partial shared[kResults][kReduceThreads];

@@ -37,6 +37,7 @@ __device__ __forceinline__ bool goes_before(const Candidate<T>& b, const Candida
 template <bool Rows, class T>
 __global__ void __launch_bounds__(kReduceThreads)
     argmax_kernel(ReduceLayout layout, const T* x, std::int64_t* y) {
+  begin_kernel();
   __shared__ T values[kReduceThreads];
   __shared__ std::int64_t indices[kReduceThreads];
   const ReducePlace place = place_of<Rows>(layout);
@@ -74,7 +75,10 @@ __global__ void __launch_bounds__(kReduceThreads)
   }
 }
 
-__global__ void set_flag_kernel(std::uint8_t* flag) { *flag = 1; }
+__global__ void set_flag_kernel(std::uint8_t* flag) {
+  begin_kernel();
+  *flag = 1;
+}
 
 /// x - x is 0 for a finite x and NaN otherwise.
 template <int V, class T>
@@ -91,6 +95,7 @@ __device__ __forceinline__ bool is_finite(const Pack<T, V>& pack) {
 template <int V, class T>
 __global__ void __launch_bounds__(kReduceThreads)
     all_finite_kernel(std::int64_t count, const T* x, std::uint8_t* result) {
+  begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t packs = count / V;

@@ -81,6 +81,7 @@ struct Team {
 template <class T, bool kBlockPerRow, bool kLogarithm>
 __global__ void __launch_bounds__(kThreads)
     softmax_kernel(std::int64_t rows, std::int64_t C, const T* x, T* y) {
+  begin_kernel();
   __shared__ T shared[kWarps];
   using Threads = Team<T, kBlockPerRow>;
   const Threads team{shared};
@@ -107,6 +108,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T, bool kBlockPerRow, bool kLogarithm>
 __global__ void __launch_bounds__(kThreads)
     softmax_backward_kernel(std::int64_t rows, std::int64_t C, const T* y, const T* dy, T* dx) {
+  begin_kernel();
   __shared__ T shared[kWarps];
   using Threads = Team<T, kBlockPerRow>;
   const Threads team{shared};
@@ -142,6 +144,7 @@ __global__ void __launch_bounds__(kThreads)
     cross_entropy_kernel(std::int64_t rows, std::int64_t C, double smoothing,
                          const T* log_probabilities, const std::int64_t* labels, double* sums,
                          T* loss) {
+  begin_kernel();
   __shared__ double shared[kWarps];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   double mine = 0.0;
@@ -181,6 +184,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     mean_of_sums_kernel(std::int64_t rows, std::int64_t count, const double* sums, T* loss) {
+  begin_kernel();
   __shared__ double shared[kWarps];
   double sum = 0.0;
   for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
@@ -197,6 +201,7 @@ __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_kernel(std::int64_t rows, std::int64_t C, T other, T chosen,
                                   const T* log_probabilities, const std::int64_t* labels,
                                   const T* grad_loss, T* dx) {
+  begin_kernel();
   const T scale = *grad_loss / static_cast<T>(rows);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;

@@ -11,6 +11,7 @@ constexpr int kWarp = 32;
 template <class Logit, class Loss>
 __global__ void __launch_bounds__(kThreads)
     add_batch_kernel(BatchOutputs p, const Logit* logits, const Loss* loss, StepResults* results) {
+  begin_kernel();
   __shared__ int shared[kThreads / kWarp];
   const int thread = static_cast<int>(threadIdx.x);
   int correct = 0;  // a thread's share of fewer than 2^31 images
@@ -39,6 +40,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void judge_step_kernel(const double* gradient_norm, StepResults* results,
                                   std::uint8_t* skip) {
+  begin_kernel();
   *skip = judge(*results, *gradient_norm) ? 1 : 0;
 }
 

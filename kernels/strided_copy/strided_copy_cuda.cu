@@ -52,6 +52,7 @@ template <class Index, class T>
 __global__ void __launch_bounds__(kThreads)
     strided_copy_kernel(CopyWalk<Index> walk, std::int64_t count, const T* __restrict__ source,
                         T* __restrict__ target) {
+  begin_kernel();
   const std::int64_t tile = kThreads * kSteps;
   for (std::int64_t base = blockIdx.x * tile + threadIdx.x; base < count;
        base += gridDim.x * tile) {
@@ -88,6 +89,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     transpose_kernel(TileLayout layout, CopyWalk<std::int64_t> batch, const T* __restrict__ source,
                      T* __restrict__ target) {
+  begin_kernel();
   // An odd pitch keeps both directions free of bank conflicts; it costs at most half a tile, where
   // a tile is two columns wide.
   __shared__ T tile[kTileElements + kTileElements / 2];

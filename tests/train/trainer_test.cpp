@@ -336,8 +336,8 @@ TEST_CASE("a step that cannot be a graph says how to do without one") {
   TrainOptions options{.epochs = 1};
   options.loss = [](const Tensor& output, const cks::Batch& batch) {
     const Tensor loss = cks::cross_entropy(output, batch.labels);
-    CHECK(loss.item() > 0.0);
-    return loss;
+    const double value = loss.item();
+    return value >= 0.0 ? loss : Tensor();
   };
   TinyRun run({.device = Device::cuda()});
   CHECK_THROWS_WITH_AS(run_fit(run, options), doctest::Contains("--no-graph"), cks::CaptureError);

@@ -139,12 +139,12 @@ TEST_CASE("ALGORITHMS.md: the ConvV2 example") {
   // Where everything is 1, a result is the number of its products.
   check_block(Conv2dPass::forward, p, ones(p), false, "live taps");
   CHECK(sum(numbers("live taps")) == static_cast<double>(executed));
-  const Numbers& counts = numbers("multiply-adds, ConvV2 and plain");
+  const Numbers counts = numbers("multiply-adds, ConvV2 and plain");
   CHECK(counts.at(0, 0) == static_cast<double>(executed));
   CHECK(counts.at(0, 1) == static_cast<double>(plain_multiply_adds(Conv2dPass::forward, p)));
 
-  const Numbers& taps = numbers("trimmed filter");
-  const Numbers& pixels = numbers("pixels");
+  const Numbers taps = numbers("trimmed filter");
+  const Numbers pixels = numbers("pixels");
   double corner = 0.0;
   for (std::int64_t r = 0; r < 2; ++r) {
     for (std::int64_t c = 0; c < 2; ++c) {
@@ -172,8 +172,8 @@ TEST_CASE("ALGORITHMS.md: the KS-deconv example") {
     for (std::int64_t b = 0; b < 2; ++b) {
       const std::string name = "(" + std::to_string(a) + "," + std::to_string(b) + ")";
       CAPTURE(name);
-      const Numbers& filter = numbers("filter of class " + name);
-      const Numbers& result = numbers("dX of class " + name);
+      const Numbers filter = numbers("filter of class " + name);
+      const Numbers result = numbers("dX of class " + name);
       const std::int64_t rows[2][2] = {{1, 1}, {2, 0}};  // T_0 and T_1 in the order of outputs
       CHECK(filter.rows == a + 1);
       CHECK(filter.columns == b + 1);
@@ -199,7 +199,7 @@ TEST_CASE("ALGORITHMS.md: the KS-deconv example") {
       }
     }
   }
-  const Numbers& counts = numbers("multiply-adds, KS-deconv, untrimmed, and plain");
+  const Numbers counts = numbers("multiply-adds, KS-deconv, untrimmed, and plain");
   CHECK(counts.at(0, 0) == static_cast<double>(executed));
   CHECK(counts.at(0, 1) == untrimmed);
   CHECK(counts.at(0, 2) == static_cast<double>(plain_multiply_adds(Conv2dPass::backward_data, p)));
@@ -213,7 +213,7 @@ TEST_CASE("ALGORITHMS.md: the Sk-dilated example") {
   const std::int64_t executed = check_block(Conv2dPass::backward_filter, p, values, false, "dW");
   check_block(Conv2dPass::backward_filter, p, ones(p), false, "pairs of each tap");
   CHECK(sum(numbers("pairs of each tap")) == static_cast<double>(executed));
-  const Numbers& counts = numbers("multiply-adds, Sk-dilated, with padding, with inserted zeros");
+  const Numbers counts = numbers("multiply-adds, Sk-dilated, with padding, with inserted zeros");
   CHECK(counts.at(0, 0) == static_cast<double>(executed));
   CHECK(counts.at(0, 1) ==
         static_cast<double>(plain_multiply_adds(Conv2dPass::backward_filter, p)));
