@@ -31,6 +31,7 @@ class Timed:
     """A call recorded as a CUDA graph that repeats it for milliseconds."""
 
     def __init__(self, call, warm_up=3):
+        self.call = call  # keeps the tensors, of which the graph knows only the addresses
         side = torch.cuda.Stream()  # what a capture needs: the call's first runs on another stream
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
