@@ -1,11 +1,9 @@
 #include "apps/conv_bench.h"
 
-#include <algorithm>
-#include <cmath>
-#include <iostream>
 #include <utility>
 
 #include "cks/core/conv_plan.h"
+#include "cks/core/conv_report.h"
 #include "cks/core/error.h"
 #include "cks/core/ops/common.h"
 #include "cks/core/random.h"
@@ -35,20 +33,6 @@ std::vector<Conv2dPlan> plans_of(const ConvBenchOptions& options, Conv2dPass pas
     return kernels::possible_plans(pass, problem, device);
   }
   return {kernels::force_plan(options.algorithm, pass, problem, device)};
-}
-
-/// Greatest difference, relative to the greatest magnitude expected.
-double relative_error(const Tensor& result, const Tensor& expected) {
-  const std::vector<float> a = result.to_vector<float>();
-  const std::vector<float> b = expected.to_vector<float>();
-  double greatest = 0.0;
-  double difference = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    greatest = std::max(greatest, std::fabs(static_cast<double>(b[i])));
-    const double gap = std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-    difference = !(gap <= difference) ? gap : difference;  // keeps a NaN
-  }
-  return difference / greatest;
 }
 
 }  // namespace

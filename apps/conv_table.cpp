@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <optional>
 
 #include "apps/app.h"
 #include "apps/text_table.h"
@@ -30,19 +31,28 @@ std::vector<ConvRecord> by_module_and_pass(const std::vector<ConvRecord>& record
       same->plan = record.plan;
       same->problem = record.problem;
     }
-    same->calls += record.calls;
-    same->executed += record.executed;
-    same->exact += record.exact;
-    same->plain += record.plain;
-    same->seconds += record.seconds;
+    same->add(record);
   }
   return sums;
 }
 
-std::string fixed(double value, int digits) {
+std::string formatted(const char* pattern, double value) {
   std::array<char, 48> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
+  std::snprintf(buffer.data(), buffer.size(), pattern, value);
   return buffer.data();
+}
+
+std::string error_text(const std::optional<double>& error) {
+  return error ? formatted("%.1e", *error) : "-";
+}
+
+/// A cell of a CSV file that may hold commas and quotes.
+std::string quoted(const std::string& text) {
+  std::string cell = "\"";
+  for (const char c : text) {
+    cell += c == '"' ? "\"\"" : std::string(1, c);
+  }
+  return cell + "\"";
 }
 
 double ratio(std::int64_t a, std::int64_t b) {
@@ -56,25 +66,43 @@ std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t step
     return "no convolution ran\n";
   }
   TextTable table({"convolution", "pass", "multiply-adds", "executed", "skipped", "executed/V",
-                   "ms/step", "plan"},
-                  {false, false, true, true, true, true, true, false});
+                   "ms/step", "error", "plan"},
+                  {false, false, true, true, true, true, true, true, false});
   ConvRecord total;
   for (const ConvRecord& sum : by_module_and_pass(records)) {
     table.add({sum.module_path, kernels::name_of(sum.pass), with_commas(sum.plain / steps),
                with_commas(sum.executed / steps), percent(1.0 - ratio(sum.executed, sum.plain)),
-               fixed(ratio(sum.executed, sum.exact), 4),
-               fixed(1e3 * sum.seconds / static_cast<double>(steps), 3), sum.plan.to_string()});
-    total.plain += sum.plain;
-    total.executed += sum.executed;
-    total.exact += sum.exact;
-    total.seconds += sum.seconds;
+               formatted("%.4f", ratio(sum.executed, sum.exact)),
+               formatted("%.3f", 1e3 * sum.seconds / static_cast<double>(steps)),
+               error_text(sum.error), sum.plan.to_string()});
+    total.add(sum);
   }
   table.rule();
   table.add({"total", "", with_commas(total.plain / steps), with_commas(total.executed / steps),
              percent(1.0 - ratio(total.executed, total.plain)),
-             fixed(ratio(total.executed, total.exact), 4),
-             fixed(1e3 * total.seconds / static_cast<double>(steps), 3)});
+             formatted("%.4f", ratio(total.executed, total.exact)),
+             formatted("%.3f", 1e3 * total.seconds / static_cast<double>(steps)),
+             error_text(total.error)});
   return table.to_string();
+}
+
+std::string conv_csv(const std::vector<ConvRecord>& records) {
+  std::string csv =
+      "module,pass,problem,plan,calls,multiply_adds,executed,v,executed_over_v,seconds,error\n";
+  for (const ConvRecord& record : records) {
+    csv += record.module_path;
+    csv.append(",").append(kernels::name_of(record.pass));
+    csv.append(",").append(quoted(kernels::to_string(record.problem)));
+    csv.append(",").append(quoted(record.plan.to_string()));
+    for (const std::int64_t count : {record.calls, record.plain, record.executed, record.exact}) {
+      csv.append(",").append(std::to_string(count));
+    }
+    csv += formatted(",%.6f", ratio(record.executed, record.exact));
+    csv += formatted(",%.9g,", record.seconds);
+    csv += record.error ? formatted("%.3e", *record.error) : "";
+    csv += "\n";
+  }
+  return csv;
 }
 
 }  // namespace cks::apps

@@ -74,7 +74,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add_switch("no-progress", values.no_progress, "lines in place of the bar");
   flags.add_switch("quiet", values.quiet, "the result only");
   flags.add_switch("conv-report", values.conv_report,
-                   "what each convolution multiplied and skipped, its plan and its time");
+                   "what each convolution multiplied and skipped, its plan, time and error");
 }
 
 const std::set<std::string>& flags_free_on_resume() {

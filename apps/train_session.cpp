@@ -14,6 +14,7 @@
 #include "apps/model_table.h"
 #include "apps/progress.h"
 #include "apps/text_table.h"
+#include "cks/core/file.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
@@ -391,6 +392,9 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
                   {{"model", flags.model}, {"dataset", data.train.name}, {"version", version()}});
   }
   if (flags.conv_report) {
+    if (place != nullptr) {
+      write_file_atomically(place->convolutions_file(), conv_csv(summary.convolutions));
+    }
     std::cout << conv_table(summary.convolutions, summary.recorded_steps);
   }
   print_result(summary, place);

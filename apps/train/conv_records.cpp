@@ -19,11 +19,7 @@ void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>&
       into.push_back(record);
       continue;
     }
-    same->calls += record.calls;
-    same->executed += record.executed;
-    same->exact += record.exact;
-    same->plain += record.plain;
-    same->seconds += record.seconds;
+    same->add(record);
   }
 }
 

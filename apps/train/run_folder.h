@@ -39,6 +39,7 @@ using ConfigSections = std::map<std::string, TextFields>;
 ///   best.safetensors, last.safetensors    weights, for PyTorch and predictions
 ///   last.state.safetensors                everything that a resume needs
 ///   summary.json    the result, once the run has ended
+///   convolutions.csv    what each convolution did, if a report was asked for
 ///
 /// Files are written to a temporary name and renamed, except run.log and metrics.csv, which grow.
 class RunFolder {
@@ -59,6 +60,7 @@ class RunFolder {
   std::string config_file() const { return file("config.json"); }
   std::string metrics_file() const { return file("metrics.csv"); }
   std::string summary_file() const { return file("summary.json"); }
+  std::string convolutions_file() const { return file("convolutions.csv"); }
   std::string log_file() const { return file("run.log"); }
   std::string best_file() const { return file("best.safetensors"); }
   std::string last_file() const { return file("last.safetensors"); }

@@ -210,7 +210,8 @@ void Trainer::train_epoch() {
   epoch_images_ = 0;
   std::optional<ConvRecorder> recorder;
   if (options_.record_convolutions || !plans_noted_) {
-    recorder.emplace();
+    recorder.emplace(ConvRecorderOptions{.check = options_.record_convolutions &&
+                                                  summary_.convolutions.empty()});
   }
   const auto keep_records = [&] {
     if (recorder) {

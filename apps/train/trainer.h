@@ -50,8 +50,8 @@ struct TrainOptions {
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;
 
-  /// Record every convolution of the run, in steps that are no graphs; otherwise only those of the
-  /// first step.
+  /// Record every convolution of the run, in steps that are no graphs, with its error against the
+  /// reference in the first epoch; otherwise only those of the first step, without errors.
   bool record_convolutions = false;
 
   /// On a GPU, run each step as a CUDA graph (see CapturedStep), with the same numbers. Needs false

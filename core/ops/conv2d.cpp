@@ -1,11 +1,10 @@
 #include "cks/core/ops/conv2d.h"
 
-#include <chrono>
 #include <string>
 
 #include "cks/core/conv_plan.h"
 #include "cks/core/conv_report.h"
-#include "cks/core/cuda.h"
+#include "cks/core/device_timer.h"
 #include "cks/core/module_path.h"
 #include "cks/core/ops/common.h"
 #include "cks/core/ops/run_gradients.h"
@@ -132,6 +131,25 @@ struct Operands {
   const Tensor& y;
 };
 
+const Tensor& result_of(Conv2dPass pass, const Operands& operands) {
+  return pass == Conv2dPass::forward         ? operands.y
+         : pass == Conv2dPass::backward_data ? operands.x
+                                             : operands.w;
+}
+
+/// The error of a plan's result, which is the reference's afterwards.
+template <class Launch>
+double measure_error(const char* operation, const Conv2dProblem& problem, const Conv2dPlan& plan,
+                     void* workspace, const Tensor& result, Launch&& launch) {
+  launch(problem, plan, workspace);
+  const Tensor computed = result.clone();
+  const Conv2dPlan reference =
+      kernels::force_plan("reference", plan.pass, problem, describe_for_plans(result.device()));
+  const auto scratch = ops::make_workspace(operation, reference.workspace_bytes, result.device());
+  launch(problem, reference, scratch->data());
+  return relative_error(computed, result);
+}
+
 /// Runs one pass of a problem. `launch(problem, plan, workspace)` calls the kernel and returns the
 /// multiply-adds that it executed.
 template <class Launch>
@@ -148,26 +166,30 @@ void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem,
     launch(problem, plan, scratch);
     return;
   }
-  // A CUDA device works on its own; while a step is being recorded it does not work at all.
-  const bool timed = device.is_cpu() || !capture::active();
-  if (timed) {
-    synchronize(device);
+  ConvRecord call{.module_path = current_module_path(),
+                  .pass = pass,
+                  .problem = problem,
+                  .plan = plan,
+                  .calls = 1,
+                  .exact = kernels::exact_multiply_adds(problem),
+                  .plain = kernels::plain_multiply_adds(pass, problem)};
+  if (!capture::active() && convolution_needs_check(call)) {
+    call.error =
+        measure_error(operation, problem, plan, scratch, result_of(pass, operands), launch);
   }
-  const auto start = std::chrono::steady_clock::now();
-  const std::int64_t executed = launch(problem, plan, scratch);
-  if (timed) {
-    synchronize(device);
+  if (device.is_cpu() || !capture::active()) {
+    if (!device.is_cpu()) {
+      launch(problem, plan, scratch);  // keeps the device busy until the timed one is queued
+    }
+    DeviceTimer timer(device);
+    timer.start();
+    call.executed = launch(problem, plan, scratch);
+    timer.stop();
+    call.seconds = timer.seconds();
+  } else {
+    call.executed = launch(problem, plan, scratch);  // recorded, not run yet
   }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  report_convolution({.module_path = current_module_path(),
-                      .pass = pass,
-                      .problem = problem,
-                      .plan = plan,
-                      .calls = 1,
-                      .executed = executed,
-                      .exact = kernels::exact_multiply_adds(problem),
-                      .plain = kernels::plain_multiply_adds(pass, problem),
-                      .seconds = timed ? elapsed.count() : 0.0});
+  report_convolution(call);
 }
 
 const void* data_or_null(const Tensor& tensor) {

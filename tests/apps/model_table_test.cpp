@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <sstream>
+#include <string>
+
 #include "apps/conv_table.h"
 #include "cks/models/registry.h"
 
@@ -61,13 +64,42 @@ TEST_CASE("a report of convolutions divides by the steps") {
   record.executed = 3000;
   record.exact = 3000;
   record.seconds = 0.02;
+  CHECK(cks::apps::conv_table({record}, 4).find(" - ") != std::string::npos);
+  record.error = 1.25e-7;
   const std::string text = cks::apps::conv_table({record}, 4);
   CHECK(text.find("1,000") != std::string::npos);
   CHECK(text.find("750") != std::string::npos);
   CHECK(text.find("25.00 %") != std::string::npos);
   CHECK(text.find("5.000") != std::string::npos);
   CHECK(text.find("convv2") != std::string::npos);
+  CHECK(text.find("1.2e-07") != std::string::npos);
   CHECK(cks::apps::conv_table({}, 1) == "no convolution ran\n");
+}
+
+TEST_CASE("records as CSV: a row each, text with commas and quotes kept in one cell") {
+  cks::ConvRecord record;
+  record.module_path = "layer1.0.conv1";
+  record.plan.reason = "a \"reason\", with a comma";
+  record.calls = 2;
+  record.plain = 4000;
+  record.executed = 3000;
+  record.exact = 2000;
+  record.seconds = 0.5;
+  cks::ConvRecord checked = record;
+  checked.error = 1e-7;
+  std::istringstream csv(cks::apps::conv_csv({record, checked}));
+  std::string header, first, second, rest;
+  std::getline(csv, header);
+  std::getline(csv, first);
+  std::getline(csv, second);
+  CHECK_FALSE(std::getline(csv, rest));
+  CHECK(header ==
+        "module,pass,problem,plan,calls,multiply_adds,executed,v,executed_over_v,seconds,error");
+  CHECK(first.starts_with("layer1.0.conv1,forward,\"N0 "));
+  CHECK(first.find("(a \"\"reason\"\", with a comma)\",2,4000,3000,2000,1.500000,0.5,") !=
+        std::string::npos);
+  CHECK(first.ends_with("0.5,"));
+  CHECK(second.ends_with("0.5,1.000e-07"));
 }
 
 }  // namespace

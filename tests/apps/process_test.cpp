@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <functional>
 #include <random>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -213,6 +215,26 @@ TEST_CASE("auto takes a usable GPU, or else the CPU; a GPU that cannot be used i
   CHECK_FALSE(contains(err, "device    "));
   CHECK(run(scratch, {"--resume", scratch / "cpu", "--device", "auto", "--epochs", "2"}) == 0);
   CHECK(RunFolder::open(scratch / "cpu").read_config().at("machine").at("device") == taken);
+}
+
+TEST_CASE("a report of convolutions is printed and kept in the run's folder") {
+  const ScratchFolder scratch;
+  std::string out;
+  REQUIRE(run(scratch, quick(scratch / "run", {"--epochs", "1", "--conv-report"}), nullptr, &out) ==
+          0);
+  CHECK(contains(out, "executed/V"));
+  std::istringstream csv(slurp(RunFolder::open(scratch / "run").convolutions_file()));
+  std::string line;
+  std::getline(csv, line);
+  CHECK(line.starts_with("module,pass,problem,plan,"));
+  int rows = 0;
+  while (std::getline(csv, line)) {
+    ++rows;
+    const double error = std::stod(line.substr(line.rfind(',') + 1));
+    CHECK(error >= 0.0);
+    CHECK(error < 1e-4);
+  }
+  CHECK(rows >= 5);  // LeNet-5 has two convolutions; the first needs no input gradient
 }
 
 TEST_CASE("a dry run writes nothing") {

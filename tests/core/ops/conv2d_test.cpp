@@ -273,36 +273,5 @@ TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
   CHECK_THROWS_AS(parse_conv_plan_names(",forward=convv2"), PlanError);
 }
 
-TEST_CASE("ConvRecorder: counts the multiply-adds of each call") {
-  // 3x3 on a 4x4 map with padding 1: 100 of 144 products per channel pair are inside.
-  const Tensor x = random_tensor({2, 4, 4, 3}, 1);
-  Tensor w = random_tensor({5, 3, 3, 3}, 2).set_requires_grad();
-  ConvRecorder recorder;
-  {
-    const ConvRecorder nested;
-    for (int i = 0; i < 2; ++i) {
-      const ModulePathScope scope("stem");
-      const Tensor y = conv2d(x, w, {}, {.padding = 1});
-      y.backward(Tensor::ones(y.shape(), DType::float64));
-    }
-    CHECK(nested.records().size() == 2);
-  }
-  REQUIRE(recorder.records().size() == 2);
-  const ConvRecord& forward = recorder.records()[0];
-  CHECK(forward.pass == Conv2dPass::forward);
-  CHECK(forward.module_path == "stem");
-  CHECK(forward.calls == 2);
-  CHECK(forward.exact == 2 * 2 * 100 * 3 * 5);
-  CHECK(forward.plain == 2 * 2 * 144 * 3 * 5);
-  CHECK(forward.executed == forward.exact);
-  CHECK(forward.seconds > 0.0);
-  const ConvRecord& filter = recorder.records()[1];
-  CHECK(filter.pass == Conv2dPass::backward_filter);
-  CHECK(filter.module_path == "stem");
-  CHECK(filter.executed == filter.exact);
-  recorder.clear();
-  CHECK(recorder.records().empty());
-}
-
 }  // namespace
 }  // namespace cks
