@@ -110,6 +110,7 @@ class CudaStepGraph : public StepGraph {
     ops::select_cuda(device_);
     // CUDA itself lets a launch wait for the one before, on whatever stream that was.
     CKS_CUDA_CHECK(cudaGraphLaunch(executable_.get(), static_cast<cudaStream_t>(current_stream())));
+    kernels::cuda::finish_launch("captured step");
   }
 
  private:

@@ -1,5 +1,7 @@
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "cks/kernels/common/launch.cuh"
@@ -35,6 +37,33 @@ std::string describe(cudaError_t status) {
   const ErrorContext context = error_context.load();
   return std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status) +
          (context == nullptr ? "" : context());
+}
+
+/// Whether each launch waits for its end.
+bool checks_synchronously() {
+#ifdef NDEBUG
+  constexpr bool kByDefault = false;
+#else
+  constexpr bool kByDefault = true;
+#endif
+  static const bool answer = [] {
+    const char* variable = std::getenv("CKS_SYNC_CHECK");
+    const std::string_view value = variable == nullptr ? "" : variable;
+    if (value.empty()) {
+      return kByDefault;
+    }
+    if (value != "0" && value != "1") {
+      throw Error("CKS_SYNC_CHECK: expected 0 or 1, got \"" + std::string(value) + "\"");
+    }
+    return value == "1";
+  }();
+  return answer;
+}
+
+bool is_being_recorded(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  CKS_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
+  return status != cudaStreamCaptureStatusNone;
 }
 
 }  // namespace
@@ -137,20 +166,18 @@ void set_error_context(ErrorContext context) { error_context.store(context); }
 
 void finish_launch(const char* operation) {
   cudaError_t status = cudaGetLastError();
-#ifdef NDEBUG
-  // An error of an earlier operation may come up here as well.
-  const char* hint = "; CUDA_LAUNCH_BLOCKING=1 in the environment finds the operation at fault";
-#else
-  const char* hint = "";
-  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-  const auto stream = static_cast<cudaStream_t>(current_stream());
-  if (status == cudaSuccess && cudaStreamIsCapturing(stream, &capturing) == cudaSuccess &&
-      capturing == cudaStreamCaptureStatusNone) {
-    status = cudaStreamSynchronize(stream);
+  const bool waits = checks_synchronously();
+  if (status == cudaSuccess && waits) {
+    const auto stream = static_cast<cudaStream_t>(current_stream());
+    if (!is_being_recorded(stream)) {
+      status = cudaStreamSynchronize(stream);
+    }
   }
-#endif
   if (status != cudaSuccess) {
-    throw CudaError(std::string(operation) + ": " + describe(status) + hint);
+    // An error of an earlier operation may come up here as well, unless each was waited for.
+    throw CudaError(
+        std::string(operation) + ": " + describe(status) +
+        (waits ? "" : "; CKS_SYNC_CHECK=1 in the environment finds the operation at fault"));
   }
 }
 

@@ -32,9 +32,6 @@ __device__ __forceinline__ void begin_kernel() {
 /// Whether kernels may be launched before the one ahead has ended: their code waits by itself.
 bool kernels_overlap();
 
-/// After each launch in debug builds: waits, so that an asynchronous error names its operation.
-void finish_launch(const char* operation);
-
 /// The only kernel launch of the project: queues on the current stream, checks the grid's limits,
 /// throws CudaError naming the operation.
 /// The kernel begins with begin_kernel().
