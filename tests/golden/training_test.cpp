@@ -8,6 +8,7 @@
 #include "cks/core/optim/sgd.h"
 #include "cks/models/registry.h"
 #include "tests/golden/golden.h"
+#include "tests/support/nudge.h"
 
 // The training steps of training.safetensors: losses, and after each step a weighted sum and the
 // first element of every parameter and running statistic.
@@ -65,13 +66,7 @@ Run train(const std::string& model_name, const std::string& optimizer_name, std:
   load_formula_state(*model, 5000);
   model->to(dtype);
   if (start == Start::one_ulp_off) {
-    for (Tensor& parameter : model->parameters()) {
-      auto* elements = static_cast<float*>(parameter.data());
-      for (std::int64_t i = 0; i < parameter.numel(); ++i) {
-        elements[i] = std::nextafter(elements[i], i % 2 == 0 ? 9.0F : -9.0F);
-      }
-      parameter.bump_version();
-    }
+    testing::nudge(model->parameters());
   }
   const auto optimizer = make_optimizer(optimizer_name, model->named_parameters());
   Run run;
