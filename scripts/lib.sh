@@ -30,12 +30,13 @@ install_packages() {
     fail "apt-get could not install ${missing[*]}"
 }
 
-# build_in DIR [cmake options]: configures and builds; keeps an earlier build's objects.
+# build_in DIR [cmake options]: configures and builds build_targets, or all if that is not set; keeps
+# an earlier build's objects.
 build_in() {
   local dir=$1
   shift
   mkdir -p "$dir"
   cmake -S "$root" -B "$dir" -G Ninja "$@" >"$dir/configure.log" 2>&1 ||
     { cat "$dir/configure.log" >&2; fail "configuration failed"; }
-  cmake --build "$dir"
+  cmake --build "$dir" ${build_targets:+--target $build_targets}
 }

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <sstream>
 
@@ -212,7 +214,30 @@ void check_list(Conv2dPass pass) {
   MESSAGE(text.str());
 }
 
+/// For compute-sanitizer: each kernel on a few problems whose pixels have no gaps.
+constexpr std::array kSmallProblems = {
+    "one product",     "linear layer as 1x1",     "even map, s2",      "empty classes, 2x2 s3",
+    "LeNet-5 layer 2", "ResNet-20 stage 3 entry", "ResNet-20 stage 3", "groups 4, 64 to 32, s1"};
+
 }  // namespace
+
+TEST_CASE("small: conv2d, every plan of a few problems") {
+  Statistics statistics;
+  Failures failures;
+  std::size_t found = 0;
+  for (const ListedProblem& listed : conv2d_problems()) {
+    if (std::find(kSmallProblems.begin(), kSmallProblems.end(), listed.name) ==
+        kSmallProblems.end()) {
+      continue;
+    }
+    ++found;
+    for (const Conv2dPass pass : kPasses) {
+      check_plans<float>(listed, pass, 1, Fill::reals, failures, statistics);
+      check_plans<double>(listed, pass, 1, Fill::reals, failures, statistics);
+    }
+  }
+  CHECK(found == kSmallProblems.size());
+}
 
 TEST_CASE("cuda conv2d forward: every plan on the whole problem list") {
   check_list(Conv2dPass::forward);

@@ -130,11 +130,7 @@ std::vector<T> run(const Sizes& s, const Operands& operands, bool ta, bool tb, b
 }
 
 template <class T>
-void check_all(double epsilon) {
-  std::vector<Sizes> sizes = kSizes;
-  if (kTestsCuda) {
-    sizes.insert(sizes.end(), kLargeSizes.begin(), kLargeSizes.end());
-  }
+void check_sizes(const std::vector<Sizes>& sizes, double epsilon) {
   for (const Sizes& s : sizes) {
     const Operands operands = make_operands(s, false);
     const Operands integers = make_operands(s, true);
@@ -160,7 +156,20 @@ void check_all(double epsilon) {
   }
 }
 
+template <class T>
+void check_all(double epsilon) {
+  check_sizes<T>(kSizes, epsilon);
+  if (kTestsCuda) {
+    check_sizes<T>(kLargeSizes, epsilon);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("small: gemm in every form, one with a long K") {
+  check_sizes<float>({{33, 70, 40}, {10, 12, 5000}}, 1.2e-7);
+  check_sizes<double>({{33, 70, 40}}, 2.3e-16);
+}
 
 TEST_CASE("gemm: float64 equals the naive product in every form") { check_all<double>(2.3e-16); }
 
