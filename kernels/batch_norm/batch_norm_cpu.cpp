@@ -4,6 +4,7 @@
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/batch_norm/formulas.h"
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/visit_elements.h"
 
 namespace cks::kernels {
 namespace {
@@ -222,12 +223,9 @@ std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
 void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
                            const void* x, void* mean, void* inv_std, void* running_mean,
                            void* running_var, void* workspace) {
-  visit_real("batch_norm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    statistics(problem, eps, momentum, static_cast<const T*>(x), static_cast<T*>(mean),
-               static_cast<T*>(inv_std), static_cast<T*>(running_mean),
-               static_cast<T*>(running_var), static_cast<double*>(workspace));
-  });
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { statistics(typed...); }, problem, eps,
+      momentum, x, mean, inv_std, running_mean, running_var, static_cast<double*>(workspace));
 }
 
 void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void* var,
@@ -243,24 +241,17 @@ void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void*
 
 void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
                         const void* inv_std, const void* weight, const void* bias, void* y) {
-  visit_real("batch_norm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    forward(problem, static_cast<const T*>(x), static_cast<const T*>(mean),
-            static_cast<const T*>(inv_std), static_cast<const T*>(weight),
-            static_cast<const T*>(bias), static_cast<T*>(y));
-  });
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { forward(typed...); }, problem, x,
+      mean, inv_std, weight, bias, y);
 }
 
 void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, const void* x,
                          const void* dy, const void* mean, const void* inv_std, const void* weight,
                          void* dx, void* dweight, void* dbias, void* workspace) {
-  visit_real("batch_norm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    backward(problem, mode, static_cast<const T*>(x), static_cast<const T*>(dy),
-             static_cast<const T*>(mean), static_cast<const T*>(inv_std),
-             static_cast<const T*>(weight), static_cast<T*>(dx), static_cast<T*>(dweight),
-             static_cast<T*>(dbias), static_cast<double*>(workspace));
-  });
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { backward(typed...); }, problem, mode,
+      x, dy, mean, inv_std, weight, dx, dweight, dbias, static_cast<double*>(workspace));
 }
 
 }  // namespace cpu

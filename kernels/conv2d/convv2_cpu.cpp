@@ -49,37 +49,8 @@ std::int64_t convv2(const Conv2dProblem& p, const T* x, const T* w, const T* bia
                     void* workspace) {
   const CorrelationLayout layout(Conv2dPass::forward, p, kSimdBytes);
   auto* const bytes = static_cast<std::byte*>(workspace);
-  auto* const panels = reinterpret_cast<T*>(bytes);
-  auto* const row_runs = reinterpret_cast<TapRun*>(bytes + layout.panel_bytes);
-  auto* const column_runs = row_runs + p.OH;
-  pack_filter(w, layout, p.FH * p.FW * layout.inner_channels, panels);
-
-  const LaneBlocks lanes(layout.lane_channels, kSimdBytes, dtype_of<T>());
-  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * lanes.count(), p.OH,
-                                 p.OH * p.OW);
-  const TrimmedCorrelation<T> correlation{
-      .source = x,
-      .target = y,
-      .panels = panels,
-      .bias = bias,
-      .images = p.N,
-      .source_rows = p.IH,
-      .source_columns = p.IW,
-      .source_pitch = p.x_pitch,
-      .target_rows = p.OH,
-      .target_columns = p.OW,
-      .target_pitch = p.y_pitch,
-      .groups = layout.groups,
-      .inner_channels = layout.inner_channels,
-      .lane_channels = layout.lane_channels,
-      .filter_rows = p.FH,
-      .filter_columns = p.FW,
-      .depthwise = is_depthwise(p),
-      .row_runs = row_runs,
-      .row_run_count = forward_runs(row_axis(p), blocks.row_positions, row_runs),
-      .column_runs = column_runs,
-      .column_run_count = forward_runs(column_axis(p), p.OW, column_runs)};
-  return correlate(correlation, blocks);
+  pack_filter(w, layout, p.FH * p.FW * layout.inner_channels, reinterpret_cast<T*>(bytes));
+  return correlate_pass(Conv2dPass::forward, p, layout, x, bias, y, bytes);
 }
 
 template std::int64_t convv2(const Conv2dProblem&, const float*, const float*, const float*, float*,

@@ -67,42 +67,13 @@ std::int64_t ks_deconv(const Conv2dProblem& p, const T* dy, const T* w, const T*
                        void* workspace) {
   const CorrelationLayout layout(Conv2dPass::backward_data, p, kSimdBytes);
   auto* const bytes = static_cast<std::byte*>(workspace);
-  auto* const panels = reinterpret_cast<T*>(bytes);
-  auto* const row_runs = reinterpret_cast<TapRun*>(bytes + layout.panel_bytes);
-  auto* const column_runs = row_runs + p.IH;
   auto* const row_slots =
       reinterpret_cast<std::int64_t*>(bytes + layout.panel_bytes + layout.run_bytes);
   auto* const column_slots = row_slots + p.FH;
   deconv_slots(row_axis(p), row_slots);
   deconv_slots(column_axis(p), column_slots);
-  pack_filter(p, w, layout, row_slots, column_slots, panels);
-
-  const LaneBlocks lanes(layout.lane_channels, kSimdBytes, dtype_of<T>());
-  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * lanes.count(), p.IH,
-                                 p.IH * p.IW);
-  const TrimmedCorrelation<T> correlation{
-      .source = dy,
-      .target = dx,
-      .panels = panels,
-      .bias = bias,
-      .images = p.N,
-      .source_rows = p.OH,
-      .source_columns = p.OW,
-      .source_pitch = p.y_pitch,
-      .target_rows = p.IH,
-      .target_columns = p.IW,
-      .target_pitch = p.x_pitch,
-      .groups = layout.groups,
-      .inner_channels = layout.inner_channels,
-      .lane_channels = layout.lane_channels,
-      .filter_rows = p.FH,
-      .filter_columns = p.FW,
-      .depthwise = is_depthwise(p),
-      .row_runs = row_runs,
-      .row_run_count = deconv_runs(row_axis(p), blocks.row_positions, row_runs),
-      .column_runs = column_runs,
-      .column_run_count = deconv_runs(column_axis(p), p.IW, column_runs)};
-  return correlate(correlation, blocks);
+  pack_filter(p, w, layout, row_slots, column_slots, reinterpret_cast<T*>(bytes));
+  return correlate_pass(Conv2dPass::backward_data, p, layout, dy, bias, dx, bytes);
 }
 
 template std::int64_t ks_deconv(const Conv2dProblem&, const float*, const float*, const float*,

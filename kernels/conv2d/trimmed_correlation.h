@@ -246,4 +246,44 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
   return executed;
 }
 
+/// The forward pass or backward_data of a problem as a correlation. The workspace is laid out as
+/// CorrelationLayout says: the filter is packed in it already, the runs of both axes come in here.
+template <class T>
+std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
+                            const CorrelationLayout& layout, const T* source, const T* bias,
+                            T* target, std::byte* workspace) {
+  const bool forward = pass == Conv2dPass::forward;
+  const auto cut_axis = forward ? forward_runs : deconv_runs;
+  const std::int64_t rows = forward ? p.OH : p.IH;
+  const std::int64_t columns = forward ? p.OW : p.IW;
+  auto* const row_runs = reinterpret_cast<TapRun*>(workspace + layout.panel_bytes);
+  auto* const column_runs = row_runs + rows;
+  const LaneBlocks lanes(layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * lanes.count(), rows,
+                                 rows * columns);
+  const TrimmedCorrelation<T> correlation{
+      .source = source,
+      .target = target,
+      .panels = reinterpret_cast<const T*>(workspace),
+      .bias = bias,
+      .images = p.N,
+      .source_rows = forward ? p.IH : p.OH,
+      .source_columns = forward ? p.IW : p.OW,
+      .source_pitch = forward ? p.x_pitch : p.y_pitch,
+      .target_rows = rows,
+      .target_columns = columns,
+      .target_pitch = forward ? p.y_pitch : p.x_pitch,
+      .groups = layout.groups,
+      .inner_channels = layout.inner_channels,
+      .lane_channels = layout.lane_channels,
+      .filter_rows = p.FH,
+      .filter_columns = p.FW,
+      .depthwise = is_depthwise(p),
+      .row_runs = row_runs,
+      .row_run_count = cut_axis(row_axis(p), blocks.row_positions, row_runs),
+      .column_runs = column_runs,
+      .column_run_count = cut_axis(column_axis(p), columns, column_runs)};
+  return correlate(correlation, blocks);
+}
+
 }  // namespace cks::kernels::cpu
