@@ -38,7 +38,7 @@ struct Run {
           std::make_unique<Adam>(model->named_parameters(), Adam::Options{.learning_rate = 1e-3});
     } else {
       optimizer = std::make_unique<Sgd>(model->named_parameters(),
-                                        Sgd::Options{.learning_rate = 0.05, .momentum = 0.9});
+                                        Sgd::Options{.learning_rate = 0.01, .momentum = 0.9});
     }
   }
   void step(const Tensor& images, const Tensor& labels) {
