@@ -120,8 +120,8 @@ if wants startup; then
 fi
 if wants bench; then
   check bench_conv "$build/apps/bench_conv" --device cuda --shapes anchors --seconds 0.05
-  check bench_lenet5 "$build/apps/bench_step" --device cuda --model lenet5
-  check bench_resnet20 "$build/apps/bench_step" --device cuda --model resnet20
+  check bench_lenet5 "$build/apps/bench_step" --device cuda --model lenet5 --mode both --epoch
+  check bench_resnet20 "$build/apps/bench_step" --device cuda --model resnet20 --mode both
   cat "$logs"/bench_{conv,lenet5,resnet20}.log
 fi
 printf '%s passed, %s failed\n' "$passed" "$failed"
