@@ -58,7 +58,10 @@ std::string json_of(const ConvBenchRow& row, const ConvBenchOptions& options) {
   text +=
       format(R"("min_us": %.2f, "max_us": %.2f, "plain_tflops": %.4f, "skipped_percent": %.2f, )",
              row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
-  text += format(R"("executed_over_exact": %.4f)", rates.executed_over_exact);
+  text +=
+      format(R"("executed_over_exact": %.4f, "tile": "%lldx%lld", "slices": %lld)",
+             rates.executed_over_exact, static_cast<long long>(row.plan.tile_rows),
+             static_cast<long long>(row.plan.tile_lanes), static_cast<long long>(row.plan.slices));
   if (row.error) {
     text += format(R"(, "max_error": %.3g)", *row.error);
   }

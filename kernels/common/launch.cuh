@@ -19,12 +19,12 @@ inline unsigned grid_for(std::int64_t count, int threads, std::int64_t most = 1 
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < most ? blocks : most));
 }
 
-/// The first statement of every kernel. Where the GPU can (compute capability 9.0 on), a kernel's
-/// blocks are already placed while the kernel before it drains, and wait here until all of that
-/// one's results are in memory: the gap between small kernels shrinks.
+/// The first statement of every kernel. Where the GPU can (compute capability 9.0 on), a kernel is
+/// launched as soon as the blocks of the one before it have ended, and waits here until their
+/// results are in memory: the gap between small kernels shrinks. (Launched earlier yet, blocks
+/// would crowd on the multiprocessors that the kernel before leaves idle.)
 __device__ __forceinline__ void begin_kernel() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
