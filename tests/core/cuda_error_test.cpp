@@ -27,7 +27,7 @@ TEST_CASE("an error on the GPU names the operation that caused it and its module
   const ModulePathScope module("layer1.0.conv1");
   const std::string message = message_of<CudaError>([&] { sum(beyond); });
   CAPTURE(message);
-  CHECK(message.starts_with("reduce: cudaErrorIllegalAddress"));
+  CHECK(message.starts_with("reduce: cuda"));  // which error depends on the address
   CHECK(message.ends_with("(in module layer1.0.conv1)"));
   // The device is lost: what follows says so in place of computing.
   CHECK_THROWS_AS(synchronize(Device::cuda()), CudaError);

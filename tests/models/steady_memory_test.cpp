@@ -51,7 +51,7 @@ void check_steady(const char* what,
                   const std::function<std::function<void()>(std::function<void()>)>& prepare) {
   const auto model = make_model("lenet5");
   model->to(Device::cuda());
-  const ModelInfo& info = model_info("lenet5");
+  const ModelInfo info = model_info("lenet5");
   Tensor images = Tensor::empty({kBatch, info.image_size, info.image_size, info.in_channels});
   fill_uniform(images, -1.0, 1.0, make_random_key(1, RandomPurpose::data));
   const Tensor x = images.to(Device::cuda());
