@@ -58,6 +58,7 @@ with_shared_memory+=',global_avg_pool2d*,reduce: NaN*,reduce: an address*,sum_of
 without_gaps='gemm: N*,small: conv2d*,batch_norm: *,softmax*,cross_entropy*,dropout: element*'
 without_gaps+=',max_pool2d: *,avg_pool2d*,global_avg_pool2d*,reduce: NaN*,sum_of_squares*,sgd_step*'
 without_gaps+=',adam_step*,clip_factor*,count_up*,unary: gradients*,binary: NaN*,accumulate*,fill*'
+without_gaps+=',image batch: the*,step results: *'
 small="small:*,$without_gaps,strided_copy: *,convert: *"
 
 declare -A sanitizer_pid

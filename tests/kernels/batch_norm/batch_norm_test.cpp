@@ -126,8 +126,10 @@ Statistics<T> run_statistics(const BatchNormProblem& problem, const std::vector<
                                   tracked ? moving_mean.data() : nullptr,
                                   tracked ? moving_var.data() : nullptr, workspace.data());
     out.inv_std = read_from<T>(inv_std);
-    out.running_mean = read_from<T>(moving_mean);
-    out.running_var = read_from<T>(moving_var);
+    if (tracked) {
+      out.running_mean = read_from<T>(moving_mean);
+      out.running_var = read_from<T>(moving_var);
+    }
     CHECK(workspace.intact());
     CHECK(inv_std.intact());
     CHECK(moving_mean.intact());
