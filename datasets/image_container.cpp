@@ -6,6 +6,7 @@
 
 #include "cks/core/error.h"
 #include "cks/datasets/image_container_impl.h"
+#include "cks/datasets/image_io.h"
 
 namespace cks {
 
@@ -19,7 +20,11 @@ constexpr std::size_t kChunkFrame = 12;  // length, kind and CRC of a PNG chunk
 
 // Second bytes of JPEG markers; the first is 0xff.
 constexpr std::uint8_t kTemporary = 0x01;
+constexpr std::uint8_t kFirstFrame = 0xc0;  // of 16, three of which are no frames
 constexpr std::uint8_t kHuffmanTables = 0xc4;
+constexpr std::uint8_t kReserved = 0xc8;
+constexpr std::uint8_t kArithmeticTables = 0xcc;
+constexpr std::uint8_t kLastFrame = 0xcf;
 constexpr std::uint8_t kFirstRestart = 0xd0;
 constexpr std::uint8_t kLastRestart = 0xd7;
 constexpr std::uint8_t kEndOfImage = 0xd9;
@@ -44,6 +49,15 @@ std::uint32_t big_endian(Bytes bytes) {
   return value;
 }
 
+void check_sides(std::size_t height, std::size_t width, std::size_t at, const std::string& path) {
+  if (std::min(height, width) < 1 ||
+      std::max(height, width) > static_cast<std::size_t>(kMaxImageSide)) {
+    fail(path, at,
+         "has " + std::to_string(height) + " x " + std::to_string(width) +
+             " pixels, expected sides of 1 to " + std::to_string(kMaxImageSide));
+  }
+}
+
 void check_png(Bytes file, const std::string& path) {
   std::size_t at = kPngSignature.size();
   while (true) {
@@ -65,6 +79,9 @@ void check_png(Bytes file, const std::string& path) {
            "the PNG is damaged: the CRC of a chunk is " + std::to_string(stored) + ", expected " +
                std::to_string(actual));
     }
+    if (std::equal(sealed.begin(), sealed.begin() + 4, "IHDR") && length >= 8) {
+      check_sides(big_endian(sealed.subspan(8, 4)), big_endian(sealed.subspan(4, 4)), at + 8, path);
+    }
     if (std::equal(sealed.begin(), sealed.begin() + 4, "IEND")) {
       return;
     }
@@ -74,6 +91,12 @@ void check_png(Bytes file, const std::string& path) {
 
 bool stands_alone(std::uint8_t marker) {
   return marker == kTemporary || (marker >= kFirstRestart && marker <= kLastRestart);
+}
+
+/// Whether a segment tells the size of the image.
+bool is_frame(std::uint8_t marker) {
+  return marker >= kFirstFrame && marker <= kLastFrame && marker != kHuffmanTables &&
+         marker != kReserved && marker != kArithmeticTables;
 }
 
 /// stb_image before 2.28 writes beyond its tables for more than 256 codes, and takes number 255 for
@@ -124,6 +147,10 @@ void check_jpeg(Bytes file, const std::string& path) {
       fail(path, at,
            "the JPEG is damaged: a segment has " + std::to_string(length) +
                " bytes, expected at least 2");
+    }
+    if (is_frame(marker) && length >= 7 && length <= file.size() - at) {
+      check_sides(big_endian(file.subspan(at + 3, 2)), big_endian(file.subspan(at + 5, 2)), at + 3,
+                  path);
     }
     if (marker == kHuffmanTables && length <= file.size() - at) {
       check_huffman_tables(file.subspan(at + 2, length - 2), at + 2, path);

@@ -145,8 +145,15 @@ TEST_CASE("image: a file by its path, whatever its name") {
 TEST_CASE("image: errors name the file and say what is wrong") {
   CHECK(contains(error_of({}), "'picture' at byte 0: the file is empty"));
   CHECK(contains(error_of({'G', 'I', 'F', '8', '9', 'a'}), "neither a PNG nor a JPEG"));
-  CHECK(contains(error_of(png_claiming(0, 5)), "picture"));
-  CHECK(contains(error_of(png_claiming(20000, 5)), "picture"));
+  CHECK(contains(error_of(png_claiming(0, 5)),
+                 "'picture' at byte 16: has 0 x 5 pixels, expected sides of 1 to 16384"));
+  CHECK(contains(error_of(png_claiming(20000, 5)), "has 20000 x 5 pixels"));
+  Bytes wide = jpeg(smooth_image(16, 24, 3));
+  const std::size_t frame = place_of(wide, {0xff, 0xc0});
+  REQUIRE(frame < wide.size());
+  wide[frame + 7] = 0xff;
+  CHECK(contains(error_of(wide),
+                 "'picture' at byte " + std::to_string(frame + 5) + ": has 16 x 65304 pixels"));
   CHECK(
       contains(error_of(png_claiming(16000, 16000)), "has 16000 x 16000 pixels, expected at most"));
   CHECK(contains(error_of(png_claiming(8, 8)), "cannot be decoded"));
