@@ -1,8 +1,7 @@
 // train_mnist as a user meets it: exit codes, interrupts, kill -9, resuming.
+#include "tests/support/process.h"
+
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,63 +18,19 @@
 #include "cks/core/cuda.h"
 #include "cks/core/serialize.h"
 #include "cks/train/run_folder.h"
-#include "tests/support/scratch_folder.h"
 
 namespace {
 
 using cks::RunFolder;
+using cks::testing::Arguments;
 using cks::testing::ScratchFolder;
 using cks::testing::slurp;
 using std::chrono::milliseconds;
-using Arguments = std::vector<std::string>;
 
-/// A running train_mnist whose output goes into files of the scratch folder.
-class Process {
- public:
+/// A running train_mnist.
+struct Process : cks::testing::Process {
   Process(const ScratchFolder& scratch, const Arguments& arguments)
-      : out_(scratch / "stdout"), err_(scratch / "stderr") {
-    Arguments all{CKS_TRAIN_MNIST};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    std::vector<char*> argv;
-    for (std::string& argument : all) {
-      argv.push_back(argument.data());
-    }
-    argv.push_back(nullptr);
-    child_ = fork();
-    if (child_ == 0) {
-      constexpr int kMode = 0600;
-      dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDOUT_FILENO);
-      dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDERR_FILENO);
-      unsetenv("CKS_DATA_DIR");
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
-    REQUIRE(child_ > 0);
-  }
-  ~Process() {
-    if (child_ > 0) {
-      kill(child_, SIGKILL);
-      waitpid(child_, nullptr, 0);
-    }
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  void signal(int number) const { kill(child_, number); }
-  /// Exit code; minus the signal that ended it.
-  int wait() {
-    int status = 0;
-    waitpid(child_, &status, 0);
-    child_ = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  std::string out() const { return slurp(out_); }
-  std::string err() const { return slurp(err_); }
-
- private:
-  std::string out_;
-  std::string err_;
-  pid_t child_ = 0;
+      : cks::testing::Process(CKS_TRAIN_MNIST, scratch, arguments) {}
 };
 
 int run(const ScratchFolder& scratch, const Arguments& arguments, std::string* err = nullptr,

@@ -1,0 +1,83 @@
+#pragma once
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/scratch_folder.h"
+
+namespace cks::testing {
+
+using Arguments = std::vector<std::string>;
+
+/// A running program whose output goes into files of a scratch folder. It sees no CKS_DATA_DIR.
+class Process {
+ public:
+  Process(const std::string& program, const ScratchFolder& scratch, const Arguments& arguments)
+      : out_(scratch / "stdout"), err_(scratch / "stderr") {
+    Arguments all{program};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& argument : all) {
+      argv.push_back(argument.data());
+    }
+    argv.push_back(nullptr);
+    child_ = fork();
+    if (child_ == 0) {
+      constexpr int kMode = 0600;
+      dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDOUT_FILENO);
+      dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDERR_FILENO);
+      unsetenv("CKS_DATA_DIR");
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    if (child_ < 0) {
+      throw std::runtime_error("cannot start " + program);
+    }
+  }
+  ~Process() {
+    if (child_ > 0) {
+      kill(child_, SIGKILL);
+      waitpid(child_, nullptr, 0);
+    }
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void signal(int number) const { kill(child_, number); }
+  /// Exit code; minus the signal that ended it.
+  int wait() {
+    int status = 0;
+    waitpid(child_, &status, 0);
+    child_ = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  std::string out() const { return slurp(out_); }
+  std::string err() const { return slurp(err_); }
+
+ private:
+  std::string out_;
+  std::string err_;
+  pid_t child_ = 0;
+};
+
+/// What a program did.
+struct Outcome {
+  int code = 0;
+  std::string out{};
+  std::string err{};
+};
+
+/// Runs a program to its end.
+inline Outcome run_process(const std::string& program, const ScratchFolder& scratch,
+                           const Arguments& arguments) {
+  Process process(program, scratch, arguments);
+  const int code = process.wait();
+  return {code, process.out(), process.err()};
+}
+
+}  // namespace cks::testing
