@@ -3,14 +3,18 @@
 //   inspect --model lenet5
 //   inspect --model resnet20 --input 32x32x3 --batch 8
 //   inspect runs/demo/best.safetensors
+//   inspect runs/demo/best.safetensors --filters filters.png
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <vector>
 
 #include "apps/app.h"
+#include "apps/filter_picture.h"
 #include "apps/flags.h"
+#include "apps/image_size.h"
 #include "apps/model_table.h"
+#include "apps/picture.h"
 #include "apps/text_table.h"
 #include "cks/core/serialize.h"
 #include "cks/models/registry.h"
@@ -18,48 +22,34 @@
 
 namespace {
 
+using cks::apps::ImageSize;
+using cks::apps::ModelTable;
 using cks::apps::with_commas;
-
-/// "28x28x1" -> {28, 28, 1}.
-std::vector<std::int64_t> parse_input(const std::string& text) {
-  std::vector<std::int64_t> extents;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find('x', begin), text.size());
-    const std::string part = text.substr(begin, end - begin);
-    const bool is_number =
-        !part.empty() && part.size() < 7 &&
-        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-    extents.push_back(is_number ? std::stoll(part) : 0);
-    begin = end + 1;
-  }
-  if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
-    throw cks::Error("--input is '" + text + "', expected HEIGHTxWIDTHxCHANNELS such as 28x28x1");
-  }
-  if (extents[0] != extents[1]) {
-    throw cks::Error("--input is '" + text + "': the registered models take square images");
-  }
-  return extents;
-}
 
 void show_model(const std::string& name, const std::string& input, std::int64_t batch) {
   const cks::ModelInfo& info = cks::model_info(name);
-  std::vector<std::int64_t> image{info.image_size, info.image_size, info.in_channels};
-  if (!input.empty()) {
-    image = parse_input(input);
-  }
-  const auto model = cks::make_model(name, {.in_channels = image[2], .image_size = image[0]});
-  std::cout << name << ": " << info.summary << "\ninput [" << batch << "," << image[0] << ","
-            << image[1] << "," << image[2]
-            << "]; multiply-adds are those of the forward pass with every zero of padding and "
+  const ImageSize image = input.empty()
+                              ? ImageSize{info.image_size, info.image_size, info.in_channels}
+                              : cks::apps::parse_image_size(input);
+  const auto model =
+      cks::make_model(name, {.in_channels = image.channels, .image_size = image.height});
+  const cks::Shape shape{batch, image.height, image.width, image.channels};
+  std::cout << name << ": " << info.summary << "\ninput " << shape.to_string()
+            << "; multiply-adds are those of the forward pass with every zero of padding and "
                "stride;\n'skips' is the share of each pass (forward, input gradient dX, filter "
                "gradient dW) that C-K-S leaves out\n\n"
-            << cks::apps::to_string(
-                   cks::apps::trace_model(*model, cks::Shape{batch, image[0], image[1], image[2]}));
+            << cks::apps::to_string(cks::apps::trace_model(*model, shape));
 }
 
-void show_checkpoint(const std::string& path) {
-  const cks::SafetensorsFile file = cks::load_safetensors(path);
+/// Whether a file of weights says all that is needed to build its model.
+bool names_model(const cks::CheckpointInfo& info) {
+  const std::vector<cks::ModelInfo>& all = cks::model_list();
+  return info.height > 0 && std::any_of(all.begin(), all.end(), [&](const cks::ModelInfo& model) {
+           return model.name == info.model;
+         });
+}
+
+void show_keys(const std::string& path, const cks::SafetensorsFile& file) {
   cks::apps::TextTable table({"key", "shape", "dtype", "elements"}, {false, false, false, true});
   std::int64_t elements = 0;
   for (const auto& [name, tensor] : file.tensors) {
@@ -78,19 +68,67 @@ void show_checkpoint(const std::string& path) {
     std::cout << "  " << name << ": "
               << (value.size() <= kLongest ? value : value.substr(0, kLongest) + " ...") << "\n";
   }
-  // The layers that these weights fill, where the file says which model it is of.
-  const cks::CheckpointInfo info = cks::read_checkpoint_info(path);
-  if (!info.model.empty() && info.height > 0) {
-    const auto model = cks::make_model(
-        info.model,
-        {.classes = std::max<std::int64_t>(static_cast<std::int64_t>(info.class_names.size()), 1),
-         .in_channels = info.channels,
-         .image_size = info.height});
-    cks::load_weights(path, *model);
-    std::cout << "\nThe weights fill " << info.model << ":\n\n"
-              << cks::apps::to_string(cks::apps::trace_model(
-                     *model, cks::Shape{1, info.height, info.width, info.channels}));
+}
+
+/// The layers of a network, with the weights of a file.
+ModelTable trace_checkpoint(const std::string& path, const cks::CheckpointInfo& info) {
+  const auto model = cks::make_model(
+      info.model,
+      {.classes = std::max<std::int64_t>(static_cast<std::int64_t>(info.class_names.size()), 1),
+       .in_channels = info.channels,
+       .image_size = info.height});
+  cks::load_weights(path, *model);
+  return cks::apps::trace_model(*model, cks::Shape{1, info.height, info.width, info.channels});
+}
+
+/// The key of the filters of the convolution that runs first.
+std::string first_filters(const std::string& model, const ModelTable& table) {
+  for (const cks::apps::LayerRow& row : table.rows) {
+    if (row.type == "Conv2d") {
+      return row.path + ".weight";
+    }
   }
+  throw cks::Error("--filters: " + model + " has no convolution");
+}
+
+void draw_filters(const std::string& path, const cks::SafetensorsFile& file, const std::string& key,
+                  const std::string& picture) {
+  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
+                                  [&](const auto& entry) { return entry.first == key; });
+  if (found == file.tensors.end() || found->second.rank() != 4) {
+    throw cks::Error("--filters: " + path +
+                     (found == file.tensors.end()
+                          ? " has no key '" + key + "'"
+                          : ": '" + key + "' is " + found->second.shape().to_string() +
+                                ", expected filters [OC,IC,FH,FW]"));
+  }
+  cks::apps::write_png(picture, cks::apps::filter_picture(found->second));
+  std::cout << "\nfilters " << key << " " << found->second.shape().to_string() << " drawn in "
+            << picture << "\n";
+}
+
+/// Shows a file of weights; draws filters unless `picture` is empty. `key` names them; empty: those
+/// of the first convolution.
+void show_checkpoint(const std::string& path, const std::string& picture, std::string key) {
+  const cks::SafetensorsFile file = cks::load_safetensors(path);
+  show_keys(path, file);
+  const cks::CheckpointInfo info = cks::read_checkpoint_info(path);
+  if (names_model(info)) {
+    const ModelTable table = trace_checkpoint(path, info);
+    std::cout << "\nThe weights fill " << info.model << ":\n\n" << cks::apps::to_string(table);
+    if (!picture.empty() && key.empty()) {
+      key = first_filters(info.model, table);
+    }
+  }
+  if (picture.empty()) {
+    return;
+  }
+  if (key.empty()) {
+    throw cks::Error("--filters: " + path +
+                     " does not name a model of CKS, so which convolution is its first is not "
+                     "known; name the key of the filters with --filters-of KEY");
+  }
+  draw_filters(path, file, key, picture);
 }
 
 int run(int argc, char** argv) {
@@ -98,6 +136,8 @@ int run(int argc, char** argv) {
   std::string model;
   std::string input;
   std::int64_t batch = 1;
+  std::string filters;
+  std::string filters_of;
   std::vector<std::string> names;
   std::string list = "Models:";
   for (const cks::ModelInfo& info : cks::model_list()) {
@@ -109,6 +149,11 @@ int run(int argc, char** argv) {
   parser.add_choice("model", model, names, "a network by name");
   parser.add("input", input, "its images, HEIGHTxWIDTHxCHANNELS; default: what it was made for");
   parser.add("batch", batch, "images in a batch", 1, 1 << 20);
+  parser.add("filters", filters,
+             "PNG file for the filters of the checkpoint's first convolution, each in its own "
+             "scale: 0 is grey, the greatest magnitude black or white; in colour for 3 channels, a "
+             "grey tile for each channel otherwise");
+  parser.add("filters-of", filters_of, "key of other filters to draw, such as conv2.weight");
   parser.footer(list);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
@@ -117,10 +162,15 @@ int run(int argc, char** argv) {
     std::cerr << "error: name either a checkpoint or --model\n  see inspect --help\n";
     return cks::apps::kExitUsage;
   }
+  if (filters.empty() ? !filters_of.empty() : checkpoint.empty()) {
+    std::cerr << "error: --filters goes with a checkpoint, --filters-of with --filters\n  see "
+                 "inspect --help\n";
+    return cks::apps::kExitUsage;
+  }
   if (checkpoint.empty()) {
     show_model(model, input, batch);
   } else {
-    show_checkpoint(checkpoint);
+    show_checkpoint(checkpoint, filters, filters_of);
   }
   return cks::apps::kExitOk;
 }
