@@ -196,6 +196,11 @@ void Flags::add_positional(const std::string& name, std::string& value, const st
                           [&value](const std::string& text) { value = text; }});
 }
 
+void Flags::add_positional(const std::string& name, std::vector<std::string>& values,
+                           const std::string& help) {
+  implementation_->app.add_option(name, values, help)->group(implementation_->current_group);
+}
+
 void Flags::footer(const std::string& text) { implementation_->app.footer(text); }
 
 std::optional<int> Flags::parse(int argc, const char* const* argv) {

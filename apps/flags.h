@@ -39,6 +39,9 @@ class Flags {
                     const std::string& help);
   void add_positional(const std::string& name, std::string& value, const std::string& help,
                       bool required);
+  /// All words that are neither flags nor their values. No part of values().
+  void add_positional(const std::string& name, std::vector<std::string>& values,
+                      const std::string& help);
   /// Printed below the flags in --help.
   void footer(const std::string& text);
 

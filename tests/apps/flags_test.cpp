@@ -56,6 +56,22 @@ TEST_CASE("flags land in the caller's variables") {
   CHECK(values.file == "f.txt");
 }
 
+TEST_CASE("a positional list takes every word that is no flag's value") {
+  std::vector<std::string> files{};
+  std::string name;
+  bool on = false;
+  Flags flags("program", "Tests flags.");
+  flags.add("name", name, "a text");
+  flags.add_positional("files", files, "files");
+  flags.add_switch("on", on, "a switch");
+  const std::vector<const char*> arguments{"program", "a", "--name", "b", "c", "--on", "d"};
+  CHECK_FALSE(flags.parse(static_cast<int>(arguments.size()), arguments.data()));
+  CHECK(files == std::vector<std::string>{"a", "c", "d"});
+  CHECK(name == "b");
+  CHECK(on);
+  CHECK(flags.values().count("files") == 0);
+}
+
 TEST_CASE("defaults stay, an optional flag may stand alone, the last of two wins") {
   Values values;
   CHECK_FALSE(parse(values, {"--maybe", "--count", "3", "--count", "4"}));

@@ -1,0 +1,127 @@
+#include "apps/classify.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <new>
+#include <numeric>
+
+#include "cks/core/error.h"
+#include "cks/core/ops.h"
+#include "cks/datasets/image_folder.h"
+#include "cks/datasets/image_io.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks::apps {
+namespace {
+
+/// A picture in the model's size; undefined if `result.error` says why not.
+Tensor read_picture(const CheckpointInfo& info, PictureResult& result) {
+  try {
+    const Tensor image = load_image(result.path, {.channels = info.channels});
+    result.height = image.size(0);
+    result.width = image.size(1);
+    return resize_image(image, info.height, info.width);
+  } catch (const Error& error) {
+    result.error = error.what();
+  } catch (const std::bad_alloc&) {
+    result.error = "read_image: '" + result.path + "': out of memory";
+  }
+  return {};
+}
+
+std::vector<RankedClass> ranked(const float* probabilities, std::int64_t classes,
+                                std::int64_t top_k) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(classes));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return probabilities[a] > probabilities[b];
+  });
+  std::vector<RankedClass> top;
+  for (std::int64_t rank = 0; rank < std::min(top_k, classes); ++rank) {
+    const std::int64_t index = order[static_cast<std::size_t>(rank)];
+    top.push_back({index, probabilities[index]});
+  }
+  return top;
+}
+
+/// Fills the results of one batch.
+void classify_batch(const Classifier& classifier, std::vector<PictureResult>& results,
+                    std::int64_t top_k, const ClassifyOptions& options) {
+  std::vector<Tensor> images(results.size());
+  kernels::parallel_for(static_cast<std::int64_t>(results.size()), [&](std::int64_t i) {
+    const auto place = static_cast<std::size_t>(i);
+    images[place] = read_picture(classifier.info, results[place]);
+  });
+  std::vector<Tensor> whole;
+  std::copy_if(images.begin(), images.end(), std::back_inserter(whole),
+               [](const Tensor& image) { return image.defined(); });
+  if (whole.empty()) {
+    return;
+  }
+  const Tensor probabilities = class_probabilities(classifier, stack(whole), options);
+  const std::int64_t classes = probabilities.size(1);
+  const auto* row = probabilities.data_as<float>();
+  for (PictureResult& result : results) {
+    if (result.error.empty()) {
+      result.top = ranked(row, classes, top_k);
+      row += classes;
+    }
+  }
+}
+
+/// load_image_classes finds folders that are no class; this, classes without a folder.
+void require_folders(const Classifier& classifier, const std::string& dir) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!fs::is_directory(dir, ignored)) {
+    return;
+  }
+  std::string missing;
+  for (const std::string& name : classifier.info.class_names) {
+    if (!fs::is_directory(fs::path(dir) / name, ignored)) {
+      missing += (missing.empty() ? "" : ", ") + name;
+    }
+  }
+  if (!missing.empty()) {
+    throw IoError("'" + dir + "' has no folder for these classes of " + classifier.path + ": " +
+                  missing);
+  }
+}
+
+}  // namespace
+
+void classify_pictures(const Classifier& classifier, const std::vector<std::string>& paths,
+                       std::int64_t top_k, const ClassifyOptions& options,
+                       const std::function<void(const PictureResult&)>& report) {
+  if (top_k < 1 || options.batch_size < 1) {
+    throw Error("classify_pictures: top_k and batch_size must be at least 1, got " +
+                std::to_string(top_k) + " and " + std::to_string(options.batch_size));
+  }
+  const auto batch_size = static_cast<std::size_t>(options.batch_size);
+  for (std::size_t begin = 0; begin < paths.size(); begin += batch_size) {
+    std::vector<PictureResult> results;
+    for (std::size_t i = begin; i < std::min(begin + batch_size, paths.size()); ++i) {
+      results.push_back({.path = paths[i]});
+    }
+    classify_batch(classifier, results, top_k, options);
+    std::for_each(results.begin(), results.end(), report);
+  }
+}
+
+FolderResult classify_folder(const Classifier& classifier, const std::string& dir, bool skip_broken,
+                             const ClassifyOptions& options) {
+  const CheckpointInfo& info = classifier.info;
+  require_folders(classifier, dir);
+  const ImageDataset images = load_image_classes(dir,
+                                                 {.height = info.height,
+                                                  .width = info.width,
+                                                  .channels = info.channels,
+                                                  .skip_broken = skip_broken},
+                                                 info.class_names);
+  FolderResult result{ConfusionMatrix(images.classes()), images.source.skipped};
+  result.confusion.add(class_probabilities(classifier, images.images, options), images.labels);
+  return result;
+}
+
+}  // namespace cks::apps

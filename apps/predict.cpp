@@ -1,0 +1,249 @@
+// Says what is in pictures, with a network that was trained before.
+//
+//   predict --weights runs/demo/best.safetensors cat.png dog.jpg
+//   predict --weights runs/demo/best.safetensors --eval my_pictures/test
+//
+// How a picture is prepared, and what the classes are called, stands in the file of weights. A
+// picture that cannot be read is reported, the others are classified, and the exit code is 1.
+// With --json stdout is one object: "pictures" has, in order, "path" and either "top" or "error";
+// of --eval it has "accuracy", "classes" and "confusion" (rows: what a picture is).
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "apps/app.h"
+#include "apps/classifier.h"
+#include "apps/classify.h"
+#include "apps/device_choice.h"
+#include "apps/flags.h"
+#include "apps/text_table.h"
+
+namespace {
+
+using cks::ConfusionMatrix;
+using cks::apps::Classifier;
+using cks::apps::ClassifyOptions;
+using cks::apps::FolderResult;
+using cks::apps::percent;
+using cks::apps::PictureResult;
+using cks::apps::with_commas;
+using Json = nlohmann::ordered_json;
+
+struct PredictFlags {
+  std::string weights;
+  std::vector<std::string> pictures;
+  std::string eval;
+  std::int64_t top_k = 5;
+  std::string tta = "none";
+  bool skip_broken = false;
+  bool json = false;
+  std::string device = "auto";
+  ClassifyOptions options;
+  cks::apps::WeightsFlags missing;
+};
+
+void add_flags(cks::apps::Flags& parser, PredictFlags& flags) {
+  parser.add_positional("picture", flags.pictures, "PNG and JPEG files of any size");
+  parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
+  parser.add("eval", flags.eval,
+             "folder with a folder of pictures for each class: accuracy and confusion over it");
+  parser.add_switch("skip-broken", flags.skip_broken,
+                    "with --eval: leave out pictures that cannot be read");
+  parser.add("top-k", flags.top_k, "classes to show of each picture, the most probable first", 1);
+  parser.add_choice(
+      "tta", flags.tta, {"none", "mirror"},
+      "test-time augmentation; mirror: mean of the probabilities of a picture and its "
+      "mirror image");
+  parser.add_switch("invert", flags.options.invert,
+                    "swap light and dark: for dark digits on white paper, where the model learnt "
+                    "light ones on black, as MNIST's are");
+  parser.add_switch("json", flags.json, "one JSON object on stdout");
+  parser.add("batch-size", flags.options.batch_size, "pictures that go through the model together",
+             1);
+  cks::apps::add_device_flag(parser, flags.device);
+  cks::apps::add_weights_flags(parser, flags.missing);
+}
+
+/// What both kinds of JSON begin with.
+Json json_header(const PredictFlags& flags, const Classifier& classifier) {
+  return {{"weights", classifier.path},
+          {"model", classifier.info.model},
+          {"device", classifier.device.to_string()},
+          {"tta", flags.tta},
+          {"invert", flags.options.invert}};
+}
+
+void print(const Json& json) {
+  // Bytes of a file's name that are not UTF-8 become a replacement mark.
+  std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
+Json to_json(const PictureResult& result, const std::vector<std::string>& class_names) {
+  Json json{{"path", result.path}};
+  if (!result.error.empty()) {
+    json["error"] = result.error;
+    return json;
+  }
+  json["height"] = result.height;
+  json["width"] = result.width;
+  json["top"] = Json::array();
+  for (const auto& [index, probability] : result.top) {
+    json["top"].push_back({{"class", class_names[static_cast<std::size_t>(index)]},
+                           {"index", index},
+                           {"probability", probability}});
+  }
+  return json;
+}
+
+/// "cat.png   cat 91.30 %   dog 6.20 %   (480x640)".
+std::string to_line(const PictureResult& result, const std::vector<std::string>& class_names) {
+  std::string line = result.path;
+  for (const auto& [index, probability] : result.top) {
+    line += "   " + class_names[static_cast<std::size_t>(index)] + " " + percent(probability);
+  }
+  return line + "   (" + std::to_string(result.height) + "x" + std::to_string(result.width) + ")";
+}
+
+int predict(const PredictFlags& flags, const Classifier& classifier) {
+  const std::vector<std::string>& class_names = classifier.info.class_names;
+  std::size_t failed = 0;
+  Json results = Json::array();
+  cks::apps::classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
+                               [&](const PictureResult& result) {
+                                 if (!result.error.empty()) {
+                                   ++failed;
+                                   std::cerr << "error: " << result.error << std::endl;
+                                 }
+                                 if (flags.json) {
+                                   results.push_back(to_json(result, class_names));
+                                 } else if (result.error.empty()) {
+                                   std::cout << to_line(result, class_names) << std::endl;
+                                 }
+                               });
+  if (flags.json) {
+    Json json = json_header(flags, classifier);
+    json["failed"] = failed;
+    json["pictures"] = std::move(results);
+    print(json);
+  }
+  return failed == 0 ? cks::apps::kExitOk : cks::apps::kExitFailed;
+}
+
+/// Images of a class, and how many of them were taken for it.
+struct ClassCount {
+  std::int64_t images = 0;
+  std::int64_t correct = 0;
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
+};
+
+ClassCount count_of(const ConfusionMatrix& confusion, std::int64_t truth) {
+  ClassCount count{.correct = confusion.at(truth, truth)};
+  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+    count.images += confusion.at(truth, c);
+  }
+  return count;
+}
+
+void print_table(const FolderResult& result, const std::vector<std::string>& class_names) {
+  const ConfusionMatrix& confusion = result.confusion;
+  const std::int64_t classes = confusion.classes();
+  std::vector<std::string> header{"", "class", "images", "correct"};
+  for (std::int64_t c = 0; c < classes; ++c) {
+    header.push_back(std::to_string(c));
+  }
+  std::vector<bool> right_aligned(header.size(), true);
+  right_aligned[1] = false;
+  cks::apps::TextTable table(header, right_aligned);
+  for (std::int64_t truth = 0; truth < classes; ++truth) {
+    const ClassCount count = count_of(confusion, truth);
+    std::vector<std::string> row{
+        std::to_string(truth), class_names[static_cast<std::size_t>(truth)],
+        with_commas(count.images), count.images == 0 ? "-" : percent(count.accuracy())};
+    for (std::int64_t c = 0; c < classes; ++c) {
+      row.push_back(std::to_string(confusion.at(truth, c)));
+    }
+    table.add(std::move(row));
+  }
+  std::cout << "accuracy  " << percent(confusion.accuracy()) << ", "
+            << with_commas(confusion.correct()) << " of " << with_commas(confusion.total())
+            << " images\n\nColumns 0 to " << classes - 1
+            << ": what the images of each class were taken for\n\n"
+            << table.to_string() << std::flush;
+}
+
+Json to_json(const FolderResult& result, const std::vector<std::string>& class_names) {
+  const ConfusionMatrix& confusion = result.confusion;
+  Json json{{"images", confusion.total()},
+            {"correct", confusion.correct()},
+            {"accuracy", confusion.accuracy()}};
+  json["classes"] = Json::array();
+  json["confusion"] = Json::array();  // rows: what it is; columns: what it was taken for
+  for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
+    const ClassCount count = count_of(confusion, truth);
+    json["classes"].push_back({{"class", class_names[static_cast<std::size_t>(truth)]},
+                               {"images", count.images},
+                               {"correct", count.correct},
+                               {"accuracy", count.images == 0 ? Json() : Json(count.accuracy())}});
+    Json row = Json::array();
+    for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+      row.push_back(confusion.at(truth, c));
+    }
+    json["confusion"].push_back(std::move(row));
+  }
+  json["skipped"] = result.skipped;
+  return json;
+}
+
+int evaluate(const PredictFlags& flags, const Classifier& classifier) {
+  const FolderResult result =
+      cks::apps::classify_folder(classifier, flags.eval, flags.skip_broken, flags.options);
+  for (const std::string& why : result.skipped) {
+    std::cerr << "warning: left out: " << why << std::endl;
+  }
+  if (flags.json) {
+    Json json = json_header(flags, classifier);
+    json["folder"] = flags.eval;
+    json.update(to_json(result, classifier.info.class_names));
+    print(json);
+  } else {
+    print_table(result, classifier.info.class_names);
+  }
+  return cks::apps::kExitOk;
+}
+
+int wrong_usage(const std::string& message) {
+  std::cerr << "error: " << message << "\n  see predict --help\n";
+  return cks::apps::kExitUsage;
+}
+
+int run(int argc, char** argv) {
+  PredictFlags flags;
+  cks::apps::Flags parser("predict", "Says what is in pictures, with trained weights.");
+  add_flags(parser, flags);
+  if (const auto code = parser.parse(argc, argv)) {
+    return *code;
+  }
+  if (flags.weights.empty()) {
+    return wrong_usage("--weights FILE is needed");
+  }
+  if (flags.pictures.empty() == flags.eval.empty()) {
+    return wrong_usage("name either pictures or --eval DIR");
+  }
+  if (flags.skip_broken && flags.eval.empty()) {
+    return wrong_usage("--skip-broken goes with --eval; broken pictures are reported anyway");
+  }
+  if (parser.given("top-k") && !flags.eval.empty()) {
+    return wrong_usage("--top-k goes with pictures, not with --eval");
+  }
+  flags.options.mirror = flags.tta == "mirror";
+  const Classifier classifier = cks::apps::load_classifier(
+      flags.weights, flags.missing, cks::apps::take_device(flags.device).device);
+  return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return cks::apps::run_app([&] { return run(argc, argv); });
+}
