@@ -15,6 +15,7 @@
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/random.h"
+#include "cks/core/storage.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"
@@ -26,6 +27,7 @@ struct Settings {
   std::int64_t batch = 128;
   std::int64_t threads = cks::kernels::num_threads();
   double seconds = 2.0;
+  std::int64_t steps = 0;
   std::string device_text = "auto";
   std::string mode = "eager";
   bool epoch = false;
@@ -40,16 +42,21 @@ std::string heading(const Settings& settings, const std::string& mode) {
          ", \"threads\": " + std::to_string(settings.threads);
 }
 
-/// Milliseconds of each of many calls, sorted; at least 7.
+/// Milliseconds of each of many calls, sorted; at least 7, or exactly `steps` after as many others.
 std::vector<double> time_calls(const Settings& settings, const std::function<void()>& call) {
   using Clock = std::chrono::steady_clock;
-  for (int i = 0; i < 3; ++i) {
+  for (std::int64_t i = 0; i < (settings.steps > 0 ? settings.steps : 3); ++i) {
     call();
   }
   std::vector<double> times;
   const auto begin = Clock::now();
-  while (times.size() < 7 ||
-         std::chrono::duration<double>(Clock::now() - begin).count() < settings.seconds) {
+  const auto goes_on = [&] {
+    return settings.steps > 0
+               ? static_cast<std::int64_t>(times.size()) < settings.steps
+               : times.size() < 7 ||
+                     std::chrono::duration<double>(Clock::now() - begin).count() < settings.seconds;
+  };
+  while (goes_on()) {
     const auto start = Clock::now();
     call();
     times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
@@ -60,6 +67,7 @@ std::vector<double> time_calls(const Settings& settings, const std::function<voi
 
 /// Times the step alone and prints a line; returns the median in milliseconds.
 double measure_step(const Settings& settings, const std::string& mode) {
+  cks::reset_peak_memory(settings.device);
   const cks::ModelInfo& info = cks::model_info(settings.model);
   const auto model = cks::make_model(settings.model);
   model->to(settings.device);
@@ -90,9 +98,10 @@ double measure_step(const Settings& settings, const std::string& mode) {
   const double median = times[times.size() / 2];
   std::printf(
       "{%s, \"steps\": %zu, \"median_ms\": %.4f, \"min_ms\": %.4f, \"max_ms\": %.4f, "
-      "\"images_per_second\": %.0f}\n",
+      "\"images_per_second\": %.0f, \"peak_mib\": %.1f}\n",
       heading(settings, mode).c_str(), times.size(), median, times.front(), times.back(),
-      1e3 * static_cast<double>(settings.batch) / median);
+      1e3 * static_cast<double>(settings.batch) / median,
+      static_cast<double>(cks::memory_stats(settings.device).peak) / (1024.0 * 1024.0));
   return median;
 }
 
@@ -150,6 +159,9 @@ int run(int argc, char** argv) {
   cks::apps::add_device_flag(flags, settings.device_text);
   flags.add("threads", settings.threads, "threads", 1, 1024);
   flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
+  flags.add("steps", settings.steps,
+            "measure exactly N steps after N to warm up, for a profiler; 0: as --seconds says", 0,
+            1 << 20);
   flags.add_choice("mode", settings.mode, {"eager", "graph", "both"},
                    "queue each kernel anew, or the whole step as a CUDA graph");
   flags.add_switch("epoch", settings.epoch,

@@ -58,6 +58,21 @@ class Timed:
             milliseconds(self.graph.replay) for _ in range(launches))
 
 
+class TimedEager:
+    """A call queued anew each time, for some milliseconds between two looks at the clock."""
+
+    def __init__(self, call):
+        self.call = call
+        once = min(milliseconds(call) for _ in range(5))
+        self.calls = max(1, int(10 * ROUND_MS / once))
+
+    def microseconds(self, launches=5):
+        def run():
+            for _ in range(self.calls):
+                self.call()
+        return 1e3 / self.calls * statistics.median(milliseconds(run) for _ in range(launches))
+
+
 def first_that_work(candidates):
     """name -> Timed, without those that PyTorch cannot run, which are printed."""
     timed = {}
@@ -109,13 +124,26 @@ def training_step(model, batch, layout, compiled=False):
         torch.nn.functional.cross_entropy(run(x), y).backward()
         optimizer.step()
 
-    return Timed(step, warm_up=5)
+    return step
 
 
 def training_steps(model, batch, compiled):
-    """{layout: Timed}; compiled adds torch.compile, channels last."""
-    candidates = {layout: lambda layout=layout: training_step(model, batch, layout)
-                  for layout in LAYOUTS}
-    if compiled:
-        candidates["compiled"] = lambda: training_step(model, batch, "nhwc", compiled=True)
-    return first_that_work(candidates)
+    """(eager, graph): {name: timed} each; compiled adds torch.compile, channels last, to the graphs.
+    peak_mib is the memory that its tensors had at most, while they ran for the first time."""
+    def with_peak(make):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        timed = make()
+        timed.peak_mib = (torch.cuda.max_memory_allocated() - before) / 2**20
+        return timed
+
+    def candidates(timed, names):
+        return first_that_work({name: lambda layout=layout, fused=fused: with_peak(
+            lambda: timed(training_step(model, batch, layout, fused)))
+            for name, (layout, fused) in names.items()})
+
+    plain = {layout: (layout, False) for layout in LAYOUTS}
+    with_compiled = {**plain, "compiled": ("nhwc", True)} if compiled else plain
+    return (candidates(TimedEager, plain),
+            candidates(lambda step: Timed(step, warm_up=5), with_compiled))
