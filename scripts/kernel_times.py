@@ -54,8 +54,12 @@ def main():
     args = parser.parse_args()
     for model in args.models.split(","):
         kernels = kernels_of(args.build, model, args.batch_size)
-        # Steps are alike, and whatever ran before them ran once.
-        per_step = len(kernels) // (2 * STEPS)
+        # Steps are alike; whatever ran before the first ran once.
+        names = [name for name, _ in kernels]
+        per_step = max((n for n in range(1, len(names) // (2 * STEPS) + 1)
+                        if names[-n:] == names[-2 * n:-n]), default=0)
+        if per_step == 0:
+            sys.exit(f"error: {model}: the last two steps did not run the same kernels")
         measured = kernels[-STEPS * per_step:]
         times, counts = collections.Counter(), collections.Counter()
         for name, microseconds in measured:
