@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/register_tile.cuh"
 #include "cks/kernels/conv2d/methods_cuda.h"
 #include "cks/kernels/conv2d/taps.h"
 
@@ -194,25 +195,10 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
 #pragma unroll
     for (int k = 0; k < BK; ++k) {
       float a[TM], b[TN];
-#pragma unroll
-      for (int q = 0; q < TM / 4; ++q) {
-        const float4 v =
-            *reinterpret_cast<const float4*>(&a_tile[now][k][q * (BM / (TM / 4)) + ty * 4]);
-        a[4 * q] = v.x, a[4 * q + 1] = v.y, a[4 * q + 2] = v.z, a[4 * q + 3] = v.w;
-      }
-#pragma unroll
-      for (int q = 0; q < TN / 4; ++q) {
-        const float4 v =
-            *reinterpret_cast<const float4*>(&b_tile[now][k][q * (BN / (TN / 4)) + tx * 4]);
-        b[4 * q] = v.x, b[4 * q + 1] = v.y, b[4 * q + 2] = v.z, b[4 * q + 3] = v.w;
-      }
-#pragma unroll
-      for (int i = 0; i < TM; ++i) {
-#pragma unroll
-        for (int j = 0; j < TN; ++j) {
-          sum[i][j] = fmaf(a[i], b[j], sum[i][j]);
-        }
-      }
+      const auto as_it_is = [](int row) { return row; };
+      load_quads<BM>(a_tile[now][k], ty, as_it_is, a);
+      load_quads<BN>(b_tile[now][k], tx, as_it_is, b);
+      add_outer_product(a, b, sum);
     }
     if (more) {
       store(now ^ 1);
@@ -223,7 +209,7 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
   float* out = p.out + slice * p.filter_size;
 #pragma unroll
   for (int i = 0; i < TM; ++i) {
-    const int row = m0 + (i / 4) * (BM / (TM / 4)) + ty * 4 + i % 4;
+    const int row = m0 + quad_row<BM, TM>(i / 4, ty) + i % 4;
     if (row >= p.m) {
       continue;
     }
@@ -231,7 +217,7 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
                 (kMergedTaps ? 0 : tap * p.n);
 #pragma unroll
     for (int q = 0; q < TN / 4; ++q) {
-      const int lane = n0 + q * (BN / (TN / 4)) + tx * 4;
+      const int lane = n0 + quad_row<BN, TN>(q, tx);
       if constexpr (VEC == 4) {
         if (lane < n_size) {
           *reinterpret_cast<float4*>(to + lane) =

@@ -11,6 +11,7 @@
 //   thread      TM x TN of them, as quads, so that shared memory is read 16 bytes at a time
 //   shared      two stages of BK x BM source values and BK x BN filter values
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/register_tile.cuh"
 #include "cks/kernels/conv2d/correlation_cuda.h"
 #include "cks/kernels/conv2d/methods_cuda.h"
 
@@ -206,26 +207,12 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
 #pragma unroll
     for (int k = 0; k < BK; ++k) {
       float a[TM], b[TN];
-#pragma unroll
-      for (int q = 0; q < TM / 4; ++q) {
-        const int row = q * (BM / (TM / 4)) + ty * 4;
-        const float4 v = *reinterpret_cast<const float4*>(&a_tile[now][k][swizzle(k, row)]);
-        a[4 * q] = v.x, a[4 * q + 1] = v.y, a[4 * q + 2] = v.z, a[4 * q + 3] = v.w;
-      }
-#pragma unroll
-      for (int q = 0; q < TN / 4; ++q) {
-        const int lane = q * (BN / (TN / 4)) + tx * 4;
-        const float4 v = *reinterpret_cast<const float4*>(
-            &b_tile[now][k][kLaneContiguous ? lane : swizzle(k, lane)]);
-        b[4 * q] = v.x, b[4 * q + 1] = v.y, b[4 * q + 2] = v.z, b[4 * q + 3] = v.w;
-      }
-#pragma unroll
-      for (int i = 0; i < TM; ++i) {
-#pragma unroll
-        for (int j = 0; j < TN; ++j) {
-          sum[i][j] = fmaf(a[i], b[j], sum[i][j]);
-        }
-      }
+      load_quads<BM>(
+          a_tile[now][k], ty, [&](int row) { return swizzle(k, row); }, a);
+      load_quads<BN>(
+          b_tile[now][k], tx, [&](int lane) { return kLaneContiguous ? lane : swizzle(k, lane); },
+          b);
+      add_outer_product(a, b, sum);
     }
     if (more) {
       store(now ^ 1);
@@ -235,14 +222,14 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
 
 #pragma unroll
   for (int i = 0; i < TM; ++i) {
-    const int row = (i / 4) * (BM / (TM / 4)) + ty * 4 + i % 4;
+    const int row = quad_row<BM, TM>(i / 4, ty) + i % 4;
     if (first + row >= positions) {
       continue;
     }
     float* to = p.target + target_of_row[row];
 #pragma unroll
     for (int q = 0; q < TN / 4; ++q) {
-      const int lane = lane0 + q * (BN / (TN / 4)) + tx * 4;
+      const int lane = lane0 + quad_row<BN, TN>(q, tx);
       float value[4];
 #pragma unroll
       for (int v = 0; v < 4; ++v) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/register_tile.cuh"
 #include "cks/kernels/gemm/gemm.h"
 #include "cks/kernels/gemm/tile_mover.cuh"
 
@@ -92,21 +93,15 @@ __global__ void __launch_bounds__(Shape::kThreads,
       T a[TM], b[TN];
 #pragma unroll
       for (int q = 0; q < TM / 4; ++q) {
-        const int row = q * (BM / (TM / 4)) + ty * 4;
+        const int row = quad_row<BM, TM>(q, ty);
         load_quad(&shared.tile.a[now][k][swizzle<kAAlongK>(step, row)], a + 4 * q);
       }
 #pragma unroll
       for (int q = 0; q < TN / 4; ++q) {
-        const int column = q * (BN / (TN / 4)) + tx * 4;
+        const int column = quad_row<BN, TN>(q, tx);
         load_quad(&shared.tile.b[now][k][swizzle<kBAlongK>(step, column)], b + 4 * q);
       }
-#pragma unroll
-      for (int i = 0; i < TM; ++i) {
-#pragma unroll
-        for (int j = 0; j < TN; ++j) {
-          sum[i][j] = fma(a[i], b[j], sum[i][j]);
-        }
-      }
+      add_outer_product(a, b, sum);
     }
     if (more) {
       if (kBuffers == 1) {
