@@ -184,7 +184,7 @@ class Engine {
     std::vector<Tensor> gradients;
     {
       const PrecisionScope precision(node.precision_);
-      const ModulePathScope path(node.module_path_);
+      const ModulePathScope path(node.module_path_, ModulePass::backward);
       gradients = node.backward(visit.gradient, needed);
     }
     visit.gradient = {};

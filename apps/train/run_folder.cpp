@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "cks/core/file.h"
@@ -26,6 +27,21 @@ constexpr const char* kMetricsHeader =
 constexpr std::array kRunFiles = {"config.json",      "metrics.csv",
                                   "summary.json",     "last.state.safetensors",
                                   "last.safetensors", "best.safetensors"};
+
+// epoch-0012.safetensors
+constexpr std::string_view kEpochFile = "epoch-";
+constexpr std::string_view kWeightsEnding = ".safetensors";
+
+/// The epoch of such a name; nothing for other names.
+std::optional<std::int64_t> epoch_of(std::string name) {
+  if (!name.starts_with(kEpochFile) || !name.ends_with(kWeightsEnding)) {
+    return std::nullopt;
+  }
+  name.erase(name.size() - kWeightsEnding.size());
+  name.erase(0, kEpochFile.size());
+  std::int64_t epoch = 0;
+  return detail::parse_number(name, epoch) ? std::optional(epoch) : std::nullopt;
+}
 
 std::string absolute(const std::string& path) {
   std::error_code ignored;
@@ -120,6 +136,31 @@ RunFolder RunFolder::open(const std::string& path) {
 
 std::string RunFolder::file(const std::string& name) const {
   return (fs::path(path_) / name).string();
+}
+
+std::string RunFolder::epoch_file(std::int64_t epoch) const {
+  constexpr std::size_t kDigits = 4;  // so that names sort as epochs do
+  std::string number = std::to_string(epoch);
+  if (number.size() < kDigits) {
+    number.insert(0, kDigits - number.size(), '0');
+  }
+  return file(number.insert(0, kEpochFile).append(kWeightsEnding));
+}
+
+void RunFolder::remove_epoch_files(std::int64_t last_epoch) const {
+  std::error_code failure;
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(path_, failure)) {
+    const std::optional<std::int64_t> epoch = epoch_of(entry.path().filename().string());
+    if (epoch && *epoch <= last_epoch) {
+      old.push_back(entry.path());
+    }
+  }
+  for (const fs::path& path : old) {
+    if (!fs::remove(path, failure) && failure) {
+      throw IoError("cannot remove " + path.string() + ": " + failure.message());
+    }
+  }
 }
 
 bool RunFolder::has_state() const {

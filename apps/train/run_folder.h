@@ -38,6 +38,7 @@ using ConfigSections = std::map<std::string, TextFields>;
 ///   metrics.csv     a row for each epoch
 ///   best.safetensors, last.safetensors    weights, for PyTorch and predictions
 ///   last.state.safetensors                everything that a resume needs
+///   epoch-0012.safetensors                weights of the last epochs, if they are to be kept
 ///   summary.json    the result, once the run has ended
 ///   convolutions.csv    what each convolution did, if a report was asked for
 ///
@@ -65,6 +66,10 @@ class RunFolder {
   std::string best_file() const { return file("best.safetensors"); }
   std::string last_file() const { return file("last.safetensors"); }
   std::string state_file() const { return file("last.state.safetensors"); }
+  /// Weights after an epoch, from 1.
+  std::string epoch_file(std::int64_t epoch) const;
+  /// Removes those of epochs up to `last_epoch`; other files stay. Throws IoError.
+  void remove_epoch_files(std::int64_t last_epoch) const;
   bool has_state() const;
   bool has_config() const;
 

@@ -77,8 +77,9 @@ TrainStep::TrainStep(const TrainOptions& options, Module& model, Optimizer& opti
       loader_(loader),
       parameters_(model.parameters()),
       device_(device_of(model)),
-      // A graph's convolutions are neither counted nor timed.
-      is_captured_(device_.is_cuda() && options.capture && !options.record_convolutions),
+      // A graph's convolutions are neither counted nor timed, nor are its modules.
+      is_captured_(device_.is_cuda() && options.capture && !options.record_convolutions &&
+                   !options.time_modules),
       makes_batches_(is_captured_ && !options.overfit_batch && !loader.options().transform &&
                      loader.options().device == device_),
       results_(device_) {

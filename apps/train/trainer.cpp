@@ -29,7 +29,7 @@ class Trainer {
       : options_(options),
         model_(model),
         optimizer_(optimizer),
-        schedule_(optimizer, lr_factor),
+        schedule_(optimizer, lr_factor, options.momentum),
         train_loader_(train_loader),
         test_loader_(test_loader),
         callbacks_(callbacks),
@@ -48,6 +48,7 @@ class Trainer {
   void train_epoch();
   Batch next_batch();
   void queue_step();
+  void run_step(const Batch& batch);
   std::string describe_fitting_batch(std::int64_t images);
   bool should_look() const;
   void look();
@@ -116,6 +117,7 @@ void Trainer::check_options() const {
           "at least 0");
   require(options_.save_every_steps >= 0, "save_every_steps", text(options_.save_every_steps),
           "at least 0");
+  require(options_.keep_epochs >= 0, "keep_epochs", text(options_.keep_epochs), "at least 0");
   require(options_.report_seconds >= 0.0, "report_seconds", text(options_.report_seconds),
           "at least 0");
   if (model_.parameters().empty()) {
@@ -130,6 +132,7 @@ TextFields Trainer::identity() const {
   const ImageAugmentation& augment = train_loader_.options().augment;
   fields["crop padding"] = std::to_string(augment.crop_padding);
   fields["random flip"] = augment.flip ? "true" : "false";
+  fields["drop last"] = train_loader_.options().drop_last ? "true" : "false";
   fields["shuffle seed"] = std::to_string(train_loader_.options().seed);
   fields["learning rate"] = detail::number_text(optimizer_.initial_learning_rate());
   fields["label smoothing"] = detail::number_text(options_.label_smoothing);
@@ -269,7 +272,7 @@ void Trainer::queue_step() {
     } else {
       const Batch batch = next_batch();
       images = batch.images.size(0);
-      step_->run(batch);
+      run_step(batch);
     }
   } catch (const OutOfMemoryError& error) {
     throw OutOfMemoryError(error.what() + describe_fitting_batch(images));
@@ -280,6 +283,17 @@ void Trainer::queue_step() {
   ++queued_;
   queued_images_ += images;
   last_images_ = images;
+}
+
+void Trainer::run_step(const Batch& batch) {
+  if (!options_.time_modules) {
+    step_->run(batch);
+    return;
+  }
+  ModuleTimer timer(device_);
+  step_->run(batch);
+  merge_module_times(summary_.module_times, timer.times());
+  ++summary_.timed_steps;
 }
 
 std::string Trainer::describe_fitting_batch(std::int64_t images) {
@@ -405,12 +419,18 @@ void Trainer::finish_epoch() {
   if (options_.folder != nullptr) {
     // The state goes last: a run that dies in between does this epoch again, and the same way.
     options_.folder->append_metrics(event.metrics);
-    if (is_best) {
+    if (is_best || options_.keep_epochs > 0) {
       detail::require_finite(model_, state_.step);
-      CheckpointInfo info = options_.info;
-      info.notes["epoch"] = std::to_string(state_.epoch);
-      info.notes["test_accuracy"] = detail::number_text(test.accuracy);
+    }
+    CheckpointInfo info = options_.info;
+    info.notes["epoch"] = std::to_string(state_.epoch);
+    info.notes["test_accuracy"] = detail::number_text(test.accuracy);
+    if (is_best) {
       save_weights(options_.folder->best_file(), model_, info);
+    }
+    if (options_.keep_epochs > 0) {
+      save_weights(options_.folder->epoch_file(state_.epoch), model_, info);
+      options_.folder->remove_epoch_files(state_.epoch - options_.keep_epochs);
     }
     if (options_.save_every_epochs > 0 && state_.epoch % options_.save_every_epochs == 0 &&
         state_.epoch < options_.epochs) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cks/core/conv_report.h"
+#include "cks/core/module_timer.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
 #include "cks/datasets/data_loader.h"
@@ -50,9 +51,18 @@ struct TrainOptions {
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;
 
+  /// Moves the momentum beside the learning rate (see one_cycle_momentum); empty: it stays.
+  MomentumCurve momentum{};
+
+  /// Keep the weights after each of the last so many epochs (RunFolder::epoch_file); 0: none.
+  std::int64_t keep_epochs = 0;
+
   /// Record every convolution of the run, in steps that are no graphs, with its error against the
   /// reference in the first epoch; otherwise only those of the first step, without errors.
   bool record_convolutions = false;
+  /// Time the operations of every module (TrainSummary::module_times), in steps that are no graphs.
+  /// On a GPU the host then waits after each step.
+  bool time_modules = false;
 
   /// On a GPU, run each step as a CUDA graph (see CapturedStep), with the same numbers. Needs false
   /// where a model or loss reads values on the host, changes shapes, or branches or computes with
@@ -112,6 +122,8 @@ struct TrainSummary {
   bool interrupted = false;              // should_stop() ended it before its last epoch
   std::vector<ConvRecord> convolutions;  // sums over the steps that were recorded
   std::int64_t recorded_steps = 0;
+  std::vector<ModuleTime> module_times;  // sums over the steps that were timed
+  std::int64_t timed_steps = 0;
 };
 
 /// Trains a classifier (or anything that `options.loss` can judge) and evaluates it after each

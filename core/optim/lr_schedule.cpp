@@ -69,7 +69,9 @@ LrFactor cosine_lr(std::int64_t total_steps, double final_factor) {
   };
 }
 
-LrFactor one_cycle_lr(const OneCycleOptions& options) {
+namespace {
+
+void check_one_cycle(const OneCycleOptions& options) {
   require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
   if (!(options.rising_share >= 0.0 && options.rising_share <= 1.0)) {
     throw Error("one_cycle_lr: rising_share must lie in [0, 1], got " +
@@ -81,19 +83,38 @@ LrFactor one_cycle_lr(const OneCycleOptions& options) {
                   std::to_string(divisor));
     }
   }
-  return [options](std::int64_t step) {
-    const auto anneal = options.linear ? anneal_linear : anneal_cosine;
-    const double first = 1.0 / options.start_divisor;
-    const double last = first / options.final_divisor;
-    const auto total = static_cast<double>(options.total_steps);
-    const double peak = options.rising_share * total - 1.0;
-    const auto now = static_cast<double>(step);
-    if (now <= peak) {
-      return peak == 0.0 ? 1.0 : anneal(first, 1.0, now / peak);
-    }
-    const double falling = total - 1.0 - peak;
-    return anneal(1.0, last, std::min((now - peak) / falling, 1.0));
-  };
+}
+
+/// The cycle of a value from `first` to `top` to `last`, at a step.
+double one_cycle_value(const OneCycleOptions& options, std::int64_t step, double first, double top,
+                       double last) {
+  const auto anneal = options.linear ? anneal_linear : anneal_cosine;
+  const auto total = static_cast<double>(options.total_steps);
+  const double peak = options.rising_share * total - 1.0;
+  const auto now = static_cast<double>(step);
+  if (now <= peak) {
+    return peak == 0.0 ? top : anneal(first, top, now / peak);
+  }
+  const double falling = total - 1.0 - peak;
+  return anneal(top, last, std::min((now - peak) / falling, 1.0));
+}
+
+}  // namespace
+
+LrFactor one_cycle_lr(const OneCycleOptions& options) {
+  check_one_cycle(options);
+  const double first = 1.0 / options.start_divisor;
+  const double last = first / options.final_divisor;
+  return [=](std::int64_t step) { return one_cycle_value(options, step, first, 1.0, last); };
+}
+
+MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, double high) {
+  check_one_cycle(options);
+  if (!(low >= 0.0 && low <= high && std::isfinite(high))) {
+    throw Error("one_cycle_momentum: low and high must be finite with 0 <= low <= high, got " +
+                std::to_string(low) + " and " + std::to_string(high));
+  }
+  return [=](std::int64_t step) { return one_cycle_value(options, step, high, low, high); };
 }
 
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
@@ -114,8 +135,8 @@ LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
   };
 }
 
-LrSchedule::LrSchedule(Optimizer& optimizer, LrFactor factor)
-    : optimizer_(optimizer), factor_(std::move(factor)) {
+LrSchedule::LrSchedule(Optimizer& optimizer, LrFactor factor, MomentumCurve momentum)
+    : optimizer_(optimizer), factor_(std::move(factor)), momentum_(std::move(momentum)) {
   if (!factor_) {
     throw Error("LrSchedule: the factor is empty");
   }
@@ -124,7 +145,7 @@ LrSchedule::LrSchedule(Optimizer& optimizer, LrFactor factor)
 
 void LrSchedule::step() {
   // On a GPU a rate that stays is a launch less.
-  if (optimizer_.initial_learning_rate() * factor_(step_ + 1) != learning_rate_) {
+  if (momentum_ || optimizer_.initial_learning_rate() * factor_(step_ + 1) != learning_rate_) {
     set_step(step_ + 1);
   } else {
     ++step_;
@@ -135,6 +156,9 @@ void LrSchedule::set_step(std::int64_t step) {
   require_steps("LrSchedule", "step", step, 0);
   const double learning_rate = optimizer_.initial_learning_rate() * factor_(step);
   optimizer_.set_learning_rate(learning_rate);
+  if (momentum_) {
+    optimizer_.set_momentum(momentum_(step));
+  }
   learning_rate_ = learning_rate;
   step_ = step;
 }

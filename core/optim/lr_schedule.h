@@ -11,6 +11,9 @@ namespace cks {
 /// a pure function of step >= 0.
 using LrFactor = std::function<double(std::int64_t step)>;
 
+/// The momentum itself after `step` steps: a pure function of step >= 0.
+using MomentumCurve = std::function<double(std::int64_t step)>;
+
 /// Always 1.
 LrFactor constant_lr();
 
@@ -37,25 +40,32 @@ struct OneCycleOptions {
 /// 1/(start_divisor * final_divisor) at step total_steps - 1; stays there.
 /// Throws Error unless total_steps >= 1, 0 <= rising_share <= 1 and the divisors are above 0.
 LrFactor one_cycle_lr(const OneCycleOptions& options);
+/// The momentum beside it, which falls from `high` to `low` while the rate rises, and rises back to
+/// `high`: OneCycleLR's cycle_momentum. Throws as one_cycle_lr(), and unless 0 <= low <= high.
+MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low = 0.85,
+                                 double high = 0.95);
 
 /// A straight line from `start_factor` times the first value of `after` up to it in `steps` steps,
 /// then `after` from its beginning. Throws Error unless steps >= 0 and start_factor is in [0, 1].
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor = 0.0);
 
-/// Writes an optimiser's learning rate, when it is made and after each step() that changes it.
+/// Writes an optimiser's learning rate, and its momentum if that has a curve, when it is made and
+/// after each step() that changes it.
 ///
 ///   LrSchedule schedule(optimizer, with_warmup(500, cosine_lr(10000)));
 ///   for (...) { ...; optimizer.step(); schedule.step(); }
 class LrSchedule {
  public:
-  /// The optimiser must outlive the schedule.
-  LrSchedule(Optimizer& optimizer, LrFactor factor);
+  /// The optimiser must outlive the schedule. Without `momentum` its own stays. Throws Error for an
+  /// empty factor, and for a momentum where the optimiser has none.
+  LrSchedule(Optimizer& optimizer, LrFactor factor, MomentumCurve momentum = {});
 
   void step();
   /// The rate of the step to come, as written last.
   double learning_rate() const { return learning_rate_; }
   std::int64_t step_count() const { return step_; }
-  /// Moves to a step, as a resumed run does, and writes its rate. Throws Error if it is negative.
+  /// Moves to a step, as a resumed run does, and writes its rate and momentum. Throws Error if it
+  /// is negative.
   void set_step(std::int64_t step);
 
   /// {"schedule_step": int64, one element}, and back. load_state throws Error, changing nothing,
@@ -66,6 +76,7 @@ class LrSchedule {
  private:
   Optimizer& optimizer_;
   LrFactor factor_;
+  MomentumCurve momentum_;
   std::int64_t step_ = 0;
   double learning_rate_ = 0.0;
 };

@@ -208,6 +208,10 @@ void Optimizer::set_learning_rate(double learning_rate) {
   learning_rate_.fill_(learning_rate);
 }
 
+void Optimizer::set_momentum(double /*momentum*/) {
+  throw Error(std::string(name_) + ": there is no momentum to set");
+}
+
 std::int64_t Optimizer::step_count() const {
   capture::forbid("step_count");
   return step_.to_vector<std::int64_t>().front();

@@ -49,6 +49,9 @@ class Optimizer {
   void set_learning_rate(double learning_rate);
   /// What the constructor was given: the base of a schedule.
   double initial_learning_rate() const { return initial_learning_rate_; }
+  /// For a schedule that moves the momentum, too. state() leaves it out, so that a resumed run
+  /// writes it again. Throws Error unless finite and >= 0, and for an optimiser without momentum.
+  virtual void set_momentum(double momentum);
 
   /// An int64 tensor of one element: how many steps were made.
   const Tensor& step_tensor() const { return step_; }
@@ -101,6 +104,10 @@ class Optimizer {
   /// Updates all of them in place, unless `skip` says not to; their step counts are already those
   /// of this step. Once an element is written, nothing in it may throw.
   virtual void update(const std::vector<Due>& due, const StepScalars& scalars) = 0;
+
+  const char* name() const { return name_; }
+  /// Where the parameters are, and with them all that a step reads.
+  Device device() const { return step_.device(); }
 
  private:
   /// All state tensors themselves, by key.

@@ -20,8 +20,19 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
   }
   if (options.momentum != 0.0) {
     add_state("momentum_buffer", StateKind::like_parameter);
+    momentum_ = Tensor::scalar(options.momentum, DType::float64, device());
   }
 }
+
+void Sgd::set_momentum(double momentum) {
+  optim::require_option(name(), "momentum", momentum, 0.0, std::numeric_limits<double>::infinity());
+  if (!momentum_.defined()) {
+    Optimizer::set_momentum(momentum);
+  }
+  momentum_.fill_(momentum);
+}
+
+double Sgd::momentum() const { return momentum_.defined() ? momentum_.item() : 0.0; }
 
 void Sgd::update(const std::vector<Due>& due, const StepScalars& scalars) {
   std::vector<kernels::StepTensor> tensors;
@@ -40,8 +51,10 @@ void Sgd::update(const std::vector<Due>& due, const StepScalars& scalars) {
                                      .learning_rate = learning_rate_tensor().data_as<double>(),
                                      .grad_scale = scalars.grad_scale,
                                      .skip = scalars.skip};
-  const kernels::SgdStepOptions options{.momentum = options_.momentum,
-                                        .nesterov = options_.nesterov};
+  const kernels::SgdStepOptions options{
+      .momentum = options_.momentum,
+      .nesterov = options_.nesterov,
+      .momentum_now = momentum_.defined() ? momentum_.data_as<double>() : nullptr};
   CKS_KERNEL(due.front().slot->device, sgd_step(problem, options));
 }
 

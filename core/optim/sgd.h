@@ -22,11 +22,16 @@ class Sgd : public Optimizer {
   Sgd(NamedTensors parameters, const Options& options);
   Sgd(std::vector<ParameterGroup> groups, const Options& options);
 
+  /// Of the steps to come, in place of options.momentum, which must be above 0.
+  void set_momentum(double momentum) override;
+  double momentum() const;
+
  protected:
   void update(const std::vector<Due>& due, const StepScalars& scalars) override;
 
  private:
   Options options_;
+  Tensor momentum_;  // float64 [], read by every step; undefined without momentum
 };
 
 }  // namespace cks

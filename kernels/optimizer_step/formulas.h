@@ -25,8 +25,10 @@ struct SgdScalars {
 template <class T>
 CKS_HOST_DEVICE inline SgdScalars<T> sgd_scalars(const SgdStepOptions& options, double weight_decay,
                                                  const StepNumbers& now) {
+  const double momentum =
+      options.momentum_now == nullptr ? options.momentum : *options.momentum_now;
   return {static_cast<T>(now.learning_rate), static_cast<T>(now.grad_scale),
-          static_cast<T>(weight_decay), static_cast<T>(options.momentum), options.nesterov};
+          static_cast<T>(weight_decay), static_cast<T>(momentum), options.nesterov};
 }
 
 /// `buffer` is left alone without momentum.

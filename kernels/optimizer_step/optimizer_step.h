@@ -31,6 +31,7 @@ struct StepProblem {
 struct SgdStepOptions {
   double momentum = 0.0;
   bool nesterov = false;
+  const double* momentum_now = nullptr;  // one number that is read in its place; null: none
 };
 
 struct AdamStepOptions {

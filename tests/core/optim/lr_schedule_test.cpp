@@ -57,6 +57,34 @@ TEST_CASE("one_cycle_lr") {
   CHECK(one_cycle_lr({.total_steps = 1})(0) == 1.0 / 25.0 / 1e4);
 }
 
+TEST_CASE("one_cycle_momentum: falls while the rate rises, and rises back") {
+  check(one_cycle_momentum({.total_steps = 10}),
+        {0.95, 0.9, 0.85, 0.8549515566048789, 0.8688255099070633, 0.888873953302184,
+         0.911126046697816, 0.9311744900929367, 0.9450484433951210, 0.95, 0.95});
+  check(one_cycle_momentum({.total_steps = 8, .rising_share = 0.5, .linear = true}, 0.5, 0.8),
+        {0.8, 0.7, 0.6, 0.5, 0.575, 0.65, 0.725, 0.8});
+  CHECK(message_of<Error>([] { one_cycle_momentum({.total_steps = 8}, 0.9, 0.8); }) ==
+        "one_cycle_momentum: low and high must be finite with 0 <= low <= high, got 0.900000 "
+        "and 0.800000");
+  CHECK_THROWS_AS(one_cycle_momentum({}), Error);
+}
+
+TEST_CASE("LrSchedule: moves the momentum beside the rate, and a resumed one writes it again") {
+  Tensor p = Tensor::ones({1}).set_requires_grad();
+  Sgd optimizer({{"p", p}}, {.learning_rate = 0.4, .momentum = 0.9});
+  const OneCycleOptions cycle{.total_steps = 8, .rising_share = 0.5, .linear = true};
+  LrSchedule schedule(optimizer, constant_lr(), one_cycle_momentum(cycle, 0.5, 0.8));
+  for (const double momentum : {0.8, 0.7, 0.6, 0.5, 0.575}) {
+    CHECK(optimizer.momentum() == doctest::Approx(momentum));
+    schedule.step();
+  }
+  schedule.set_step(2);
+  CHECK(optimizer.momentum() == doctest::Approx(0.6));
+  Sgd plain({{"p", p}}, {.learning_rate = 0.4});
+  CHECK(message_of<Error>([&] { LrSchedule(plain, constant_lr(), one_cycle_momentum(cycle)); }) ==
+        "sgd: there is no momentum to set");
+}
+
 TEST_CASE("with_warmup: a line up to the schedule's first rate, then the schedule") {
   check(with_warmup(4, step_lr(2, 0.5)), {0, 0.25, 0.5, 0.75, 1, 1, 0.5, 0.5, 0.25});
   check(with_warmup(2, constant_lr(), 0.5), {0.5, 0.75, 1, 1});

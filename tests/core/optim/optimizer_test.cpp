@@ -112,6 +112,29 @@ TEST_CASE("Sgd: plain, with momentum and weight decay, and Nesterov's") {
   }
 }
 
+TEST_CASE("Sgd: a momentum that moves is that of the steps to come") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor p = Tensor::zeros({1}, DType::float64, device).set_requires_grad();
+    Sgd optimizer({{"p", p}}, {.learning_rate = 1.0, .momentum = 0.5});
+    double buffer = 0.0;
+    double wanted = 0.0;
+    for (const double momentum : {0.5, 0.25, 0.0, 0.75}) {
+      optimizer.set_momentum(momentum);
+      CHECK(optimizer.momentum() == momentum);
+      optimizer.zero_grad();
+      (p * 2.0).backward();
+      optimizer.step();
+      // Without momentum the buffer stays as it is.
+      buffer = momentum == 0.0 ? buffer : momentum * buffer + 2.0;
+      wanted -= momentum == 0.0 ? 2.0 : buffer;
+      CHECK(p.detach().to(Device::cpu()).item() == doctest::Approx(wanted));
+    }
+    CHECK_THROWS_AS(optimizer.set_momentum(-0.1), Error);
+    CHECK(optimizer.momentum() == 0.75);
+  }
+}
+
 TEST_CASE("Adam, AdamW: each parameter counts its own steps") {
   for (const bool decoupled : {false, true}) {
     check(
@@ -309,6 +332,12 @@ TEST_CASE("Optimizer: constructors refuse what cannot be stepped") {
   CHECK(message_of<Error>([&] {
           Sgd({{"p", p}}, {.nesterov = true});
         }) == "sgd: nesterov needs a momentum above 0");
+  CHECK(message_of<Error>([&] {
+          Sgd({{"p", p}}, {}).set_momentum(0.9);
+        }) == "sgd: there is no momentum to set");
+  CHECK(message_of<Error>([&] {
+          Adam({{"p", p}}, {}).set_momentum(0.9);
+        }) == "adam: there is no momentum to set");
   CHECK(message_of<Error>([&] {
           Adam({{"p", p}, {"p", Tensor::ones({2})}});
         }) == "adam: two parameters are named p");

@@ -207,6 +207,16 @@ TEST_CASE("sgd_step: every form equals the formulas written by hand") {
   }
 }
 
+TEST_CASE("sgd_step: a momentum in memory takes the place of the option's") {
+  TargetBuffer momentum(sizeof(double));
+  write_to(momentum.as<double>(), std::vector<double>{0.9});
+  const Case<SgdStepOptions> read{{0.4, true, momentum.as<double>()}, 0.01};
+  const Case<SgdStepOptions> given{{0.9, true}, 0.01};
+  CHECK(run_sgd<float>(read, 2.0, nullptr).parameter ==
+        run_sgd<float>(given, 2.0, nullptr).parameter);
+  CHECK(momentum.intact());
+}
+
 TEST_CASE("adam_step: Adam and AdamW equal the formulas written by hand") {
   const double tenth = 0.1;
   for (const auto& options : kAdamCases) {
