@@ -3,22 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
+
+#include "apps/format.h"
 
 namespace cks::apps {
 namespace {
 
 constexpr std::int64_t kBarWidth = 24;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
-
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 160> buffer{};
-  const int length = std::snprintf(buffer.data(), buffer.size(), pattern, values...);
-  return {buffer.data(), static_cast<std::size_t>(std::max(length, 0))};
-}
 
 std::string draw_bar(std::int64_t step, std::int64_t steps, bool colour) {
   const std::int64_t done =
