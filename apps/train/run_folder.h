@@ -28,6 +28,8 @@ struct EpochMetrics {
 
 /// Text by name, in order; becomes one JSON object.
 using TextFields = std::map<std::string, std::string>;
+/// Numbers by name, likewise.
+using NumberFields = std::map<std::string, double>;
 /// Objects by name: the sections of config.json ("flags", "build", ...).
 using ConfigSections = std::map<std::string, TextFields>;
 
@@ -40,6 +42,7 @@ using ConfigSections = std::map<std::string, TextFields>;
 ///   last.state.safetensors                everything that a resume needs
 ///   epoch-0012.safetensors                weights of the last epochs, if they are to be kept
 ///   summary.json    the result, once the run has ended
+///   curves.png, confusion.png, confusion.csv    the result as pictures, by the training programs
 ///   convolutions.csv    what each convolution did, if a report was asked for
 ///
 /// Files are written to a temporary name and renamed, except run.log and metrics.csv, which grow.

@@ -5,7 +5,8 @@
 
 namespace cks {
 
-void write_summary(const std::string& path, const TrainSummary& summary, const TextFields& extra) {
+void write_summary(const std::string& path, const TrainSummary& summary, const TextFields& extra,
+                   const std::map<std::string, NumberFields>& numbers) {
   nlohmann::ordered_json json;
   // A run that was stopped before its first evaluation has no results: null, never 0.
   const auto result = [&](double value) {
@@ -25,6 +26,9 @@ void write_summary(const std::string& path, const TrainSummary& summary, const T
   json["interrupted"] = summary.interrupted;
   for (const auto& [name, value] : extra) {
     json[name] = value;
+  }
+  for (const auto& [name, fields] : numbers) {
+    json[name] = fields;
   }
   write_file_atomically(path, json.dump(2) + "\n");
 }

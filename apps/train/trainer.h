@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -154,8 +155,10 @@ struct Evaluation {
 /// model's mode is restored.
 Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss = {});
 
-/// Writes a summary with `extra` fields beside it as JSON; the file is replaced at once.
+/// Writes a summary with `extra` fields, and objects of numbers by name, beside it as JSON; the
+/// file is replaced at once.
 void write_summary(const std::string& path, const TrainSummary& summary,
-                   const TextFields& extra = {});
+                   const TextFields& extra = {},
+                   const std::map<std::string, NumberFields>& numbers = {});
 
 }  // namespace cks

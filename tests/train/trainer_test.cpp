@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 #include "cks/core/autograd.h"
+#include "cks/core/file.h"
 #include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"
@@ -384,6 +386,59 @@ void check_out_of_memory(Device device) {
 TEST_CASE("where memory runs out fit says how large a batch would fit") {
   for (const Device device : test_devices()) {
     check_out_of_memory(device);
+  }
+}
+
+TEST_CASE("fit keeps the weights of the last epochs, and no other file goes") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  cks::write_file_atomically(folder.file("epoch-notes.safetensors"), "of somebody else");
+  TinyRun run;
+  run_fit(run, {.epochs = 5, .folder = &folder, .keep_epochs = 2});
+  for (std::int64_t epoch = 1; epoch <= 5; ++epoch) {
+    CAPTURE(epoch);
+    CHECK(std::filesystem::exists(folder.epoch_file(epoch)) == (epoch >= 4));
+  }
+  CHECK(folder.epoch_file(12) == folder.file("epoch-0012.safetensors"));
+  CHECK(folder.epoch_file(12345) == folder.file("epoch-12345.safetensors"));
+  CHECK(std::filesystem::exists(folder.file("epoch-notes.safetensors")));
+  TinyRun other;
+  cks::load_weights(folder.epoch_file(5), other.model);
+  CHECK(other.model.head.weight.to_vector<float>() == run.model.head.weight.to_vector<float>());
+}
+
+TEST_CASE("fit moves the momentum of each step, in graphs as well") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto weights = [&](const cks::MomentumCurve& momentum) {
+      TinyRun run({.optimizer = "sgd", .device = device});
+      run_fit(run, {.epochs = 2, .momentum = momentum});
+      return run.model.conv.weight.detach().to(Device::cpu()).to_vector<float>();
+    };
+    const std::vector<float> own = weights({});
+    CHECK(weights([](std::int64_t) { return 0.9; }) == own);  // what the optimiser has
+    CHECK(weights([](std::int64_t step) { return step == 6 ? 0.8 : 0.9; }) != own);
+  }
+}
+
+TEST_CASE("fit times modules where it is asked to, and changes nothing by it") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    TinyRun run({.device = device});
+    const TrainSummary summary = run_fit(run, {.epochs = 2, .time_modules = true});
+    CHECK(summary.timed_steps == 10);
+    bool found = false;
+    for (const cks::ModuleTime& time : summary.module_times) {
+      found = found || time.module_path == "conv";
+      CHECK((time.module_path.empty() || time.forward > 0.0));
+      CHECK((time.module_path.empty() || time.backward > 0.0));
+    }
+    CHECK(found);
+    TinyRun other({.device = device});
+    const TrainSummary untimed = run_fit(other, {.epochs = 2});
+    CHECK(untimed.timed_steps == 0);
+    CHECK(untimed.module_times.empty());
+    CHECK(untimed.test_loss == summary.test_loss);
   }
 }
 
