@@ -7,8 +7,6 @@
 #include <iostream>
 #include <new>
 
-#include "cks/core/error.h"
-
 namespace cks::apps {
 namespace {
 
@@ -26,6 +24,9 @@ extern "C" void on_interrupt(int /*signal*/) {
 int run_app(const std::function<int()>& body) {
   try {
     return body();
+  } catch (const UsageError& error) {
+    std::cerr << "error: " << error.what() << std::endl;
+    return kExitUsage;
   } catch (const Error& error) {
     std::cerr << "error: " << error.what() << std::endl;
   } catch (const std::bad_alloc&) {

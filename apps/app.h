@@ -2,6 +2,8 @@
 #include <functional>
 #include <string>
 
+#include "cks/core/error.h"
+
 namespace cks::apps {
 
 /// Exit codes of every application.
@@ -11,7 +13,13 @@ constexpr int kExitUsage = 2;
 constexpr int kExitTargetNotReached = 3;
 constexpr int kExitInterrupted = 130;
 
-/// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1.
+/// Flags that do not go together: exit code 2.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1, or 2.
 int run_app(const std::function<int()>& body);
 
 /// From now on the first SIGINT or SIGTERM only makes interrupted() true, and a second one ends the

@@ -4,13 +4,23 @@
 #include <sstream>
 #include <vector>
 
+#include "apps/app.h"
 #include "apps/device_choice.h"
+#include "apps/text_table.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/models/registry.h"
 
 namespace cks::apps {
 namespace {
+
+// Beyond these a number is a slip of the keyboard, and products of two would overflow.
+constexpr std::int64_t kMostEpochs = 1'000'000;
+constexpr std::int64_t kMostImages = 1 << 24;  // of a batch
+constexpr double kLargest = 1e30;              // a float has no more
+
+constexpr double kLowMomentum = 0.85;
+constexpr double kHighMomentum = 0.95;
 
 std::int64_t warmup_steps(const TrainFlags& flags, std::int64_t steps_per_epoch) {
   return std::llround(flags.lr_warmup_epochs * static_cast<double>(steps_per_epoch));
@@ -30,21 +40,32 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
 
   flags.group("Training");
   flags.add_choice("model", values.model, models, "which network");
-  flags.add("epochs", values.epochs, "passes over the training images", 1);
-  flags.add("batch-size", values.batch_size, "images of one step", 1);
-  flags.add("accum", values.accumulation, "pieces a batch is cut into, to need less memory", 1);
-  flags.add("eval-batch-size", values.eval_batch_size, "images at once in evaluation", 1);
+  flags.add_switch("list-models", values.list_models, "print the networks and exit");
+  flags.add("epochs", values.epochs, "passes over the training images", 1, kMostEpochs);
+  flags.add("batch-size", values.batch_size, "images of one step", 1, kMostImages);
+  flags.add_switch("drop-last", values.drop_last,
+                   "leave out an epoch's last batch if it is not full");
+  flags.add("accum", values.accumulation, "pieces a batch is cut into, to need less memory", 1,
+            kMostImages);
+  flags.add("eval-batch-size", values.eval_batch_size, "images at once in evaluation", 1,
+            kMostImages);
   flags.add_choice("opt", values.optimizer, {"sgd", "adam", "adamw"}, "optimiser");
-  flags.add("lr", values.lr, "learning rate; the highest one of a schedule");
+  flags.add("lr", values.lr, "learning rate; the highest one of a schedule", 0.0, kLargest);
   flags.add("momentum", values.momentum, "of sgd", 0.0, 1.0);
   flags.add_switch("nesterov", values.nesterov, "Nesterov momentum for sgd");
-  flags.add("wd", values.weight_decay, "weight decay");
+  flags.add_switch(
+      "cycle-momentum", values.cycle_momentum,
+      "with onecycle, sgd's momentum falls from 0.95 to 0.85 while the rate rises, and "
+      "rises back");
+  flags.add("wd", values.weight_decay, "weight decay, of all parameters", 0.0, kLargest);
   flags.add_choice("lr-scheduler", values.lr_scheduler, {"constant", "step", "cosine", "onecycle"},
                    "how the learning rate moves");
-  flags.add("lr-step-epochs", values.lr_step_epochs, "of step: epochs between two cuts", 1);
-  flags.add("lr-gamma", values.lr_gamma, "of step: factor of each cut");
+  flags.add("lr-step-epochs", values.lr_step_epochs, "of step: epochs between two cuts", 1,
+            kMostEpochs);
+  flags.add("lr-gamma", values.lr_gamma, "of step: factor of each cut", 0.0, kLargest);
   flags.add("lr-warmup-epochs", values.lr_warmup_epochs,
-            "epochs in which the rate rises from 0; not for onecycle");
+            "epochs in which the rate rises from 0; not for onecycle", 0.0,
+            static_cast<double>(kMostEpochs));
   flags.add("label-smoothing", values.label_smoothing, "share of the target for all classes", 0.0,
             0.99);
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
@@ -63,8 +84,15 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
                      "go on with the run in this folder; alone: the newest run");
   flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
   flags.add("save-every-steps", values.save_every_steps, "and steps between them; 0: never");
+  flags.add("keep", values.keep, "keep the weights after each of the last N epochs, too");
+  constexpr std::int64_t kMostRuns = 1000;
+  flags.add("runs", values.runs,
+            "train N times, with this seed and those after it, and print mean and deviation of "
+            "accuracy and time",
+            1, kMostRuns);
   flags.add("target-acc", values.target_accuracy,
-            "exit with 3 if the last test accuracy is below this", 0.0, 1.0);
+            "say when the test accuracy first was this; exit with 3 if the last one is below it",
+            0.0, 1.0);
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
   flags.add_switch("overfit-batch", values.overfit_batch, "train on a single batch, as a check");
 
@@ -75,6 +103,8 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add_switch("quiet", values.quiet, "the result only");
   flags.add_switch("conv-report", values.conv_report,
                    "what each convolution multiplied and skipped, its plan, time and error");
+  flags.add_switch("profile", values.profile,
+                   "time of each layer, forward and backward; on a GPU without CUDA graphs");
 }
 
 const std::set<std::string>& flags_free_on_resume() {
@@ -82,7 +112,7 @@ const std::set<std::string>& flags_free_on_resume() {
       "resume",           "output-dir",  "device",       "threads",     "save-every",
       "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
       "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
-      "eval-batch-size"};
+      "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken"};
   return kFree;
 }
 
@@ -112,12 +142,14 @@ LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch) {
   const std::int64_t warmup = warmup_steps(flags, steps_per_epoch);
   if (flags.lr_scheduler == "onecycle") {
     if (warmup > 0) {
-      throw Error("--lr-warmup-epochs does not go with --lr-scheduler onecycle, which has its own");
+      throw UsageError(
+          "--lr-warmup-epochs does not go with --lr-scheduler onecycle, which has its own");
     }
     return one_cycle_lr({.total_steps = total});
   }
   if (warmup >= total) {
-    throw Error("--lr-warmup-epochs takes all of the " + std::to_string(flags.epochs) + " epochs");
+    throw UsageError("--lr-warmup-epochs takes all of the " + std::to_string(flags.epochs) +
+                     " epochs");
   }
   LrFactor factor;
   if (flags.lr_scheduler == "cosine") {
@@ -132,11 +164,29 @@ LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch) {
   return warmup > 0 ? with_warmup(warmup, std::move(factor)) : factor;
 }
 
+MomentumCurve make_momentum(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  if (!flags.cycle_momentum) {
+    return {};
+  }
+  if (flags.lr_scheduler != "onecycle" || flags.optimizer != "sgd" || flags.momentum == 0.0) {
+    throw UsageError(
+        "--cycle-momentum needs --lr-scheduler onecycle and --opt sgd with a momentum; "
+        "--cycle-momentum=false switches it off");
+  }
+  return one_cycle_momentum({.total_steps = flags.epochs * steps_per_epoch}, kLowMomentum,
+                            kHighMomentum);
+}
+
 std::string describe_optimizer(const TrainFlags& flags) {
   std::ostringstream text;
   text << flags.optimizer << ", learning rate " << flags.lr;
   if (flags.optimizer == "sgd") {
-    text << ", " << (flags.nesterov ? "Nesterov momentum " : "momentum ") << flags.momentum;
+    text << ", " << (flags.nesterov ? "Nesterov momentum " : "momentum ");
+    if (flags.cycle_momentum) {
+      text << kHighMomentum << " to " << kLowMomentum << " and back";
+    } else {
+      text << flags.momentum;
+    }
   }
   if (flags.weight_decay > 0.0) {
     text << ", weight decay " << flags.weight_decay;
@@ -156,6 +206,16 @@ std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_ep
     text << " after " << warmup_steps(flags, steps_per_epoch) << " steps of warm-up";
   }
   return text.str();
+}
+
+std::string list_classifiers() {
+  TextTable table({"model", "made for", "what"}, {});
+  for (const std::string& name : classifier_names()) {
+    const ModelInfo& info = model_info(name);
+    const std::string side = std::to_string(info.image_size);
+    table.add({name, side + "x" + side + "x" + std::to_string(info.in_channels), info.summary});
+  }
+  return table.to_string();
 }
 
 }  // namespace cks::apps

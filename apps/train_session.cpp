@@ -1,18 +1,21 @@
 #include "apps/train_session.h"
 
-#include <array>
-#include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "apps/app.h"
 #include "apps/conv_table.h"
 #include "apps/device_choice.h"
-#include "apps/model_table.h"
+#include "apps/format.h"
+#include "apps/module_table.h"
 #include "apps/progress.h"
+#include "apps/repeated_runs.h"
+#include "apps/run_header.h"
+#include "apps/run_place.h"
+#include "apps/run_results.h"
 #include "apps/text_table.h"
 #include "cks/core/file.h"
 #include "cks/datasets/data_loader.h"
@@ -23,18 +26,8 @@
 namespace cks::apps {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kRunsFolder = "runs";
 constexpr std::int64_t kDryRunSteps = 2;
 constexpr double kMebibyte = 1024.0 * 1024.0;
-
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 256> buffer{};
-  const int length = std::snprintf(buffer.data(), buffer.size(), pattern, values...);
-  return {buffer.data(), static_cast<std::size_t>(std::max(length, 0))};
-}
 
 /// Says things on stderr unless quiet, and always in the run's log.
 class Speaker {
@@ -56,158 +49,27 @@ class Speaker {
     log("warning: " + line);
   }
 
- private:
+  /// In the log alone.
   void log(const std::string& line) {
     if (folder_ != nullptr) {
       folder_->log(line);
     }
   }
+
+ private:
   bool quiet_;
   Progress progress_;
   const RunFolder* folder_ = nullptr;
 };
-
-std::string time_stamp() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  localtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &parts);
-  return text.data();
-}
-
-/// The folder that a bare --resume means: --output-dir, or the newest run of this program.
-std::string newest_run(const std::string& program, const TrainFlags& flags) {
-  if (!flags.output_dir.empty()) {
-    return flags.output_dir;
-  }
-  std::string newest;
-  fs::file_time_type newest_time;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(kRunsFolder, ignored)) {
-    const bool is_ours = entry.path().filename().string().starts_with(program + "-");
-    if (!is_ours || !RunFolder::holds_run(entry.path().string())) {
-      continue;
-    }
-    if (newest.empty() || entry.last_write_time() > newest_time) {
-      newest = entry.path().string();
-      newest_time = entry.last_write_time();
-    }
-  }
-  if (newest.empty()) {
-    throw IoError("--resume: there is no run of " + program + " in " +
-                  fs::absolute(kRunsFolder).string() + "; name its folder: --resume DIR");
-  }
-  return newest;
-}
-
-/// A folder of its own for a run that was given none; runs begun in the same second get a number.
-RunFolder create_named_by_time(const std::string& name) {
-  const std::string path = (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string();
-  constexpr int kTries = 1000;
-  for (int number = 1; number < kTries; ++number) {
-    const std::string candidate = number == 1 ? path : path + "-" + std::to_string(number);
-    if (std::optional<RunFolder> folder = RunFolder::try_create(candidate)) {
-      return *folder;
-    }
-  }
-  return RunFolder::create(path);
-}
-
-/// Takes the flags of the run from its folder. Flags on the command line must be the same, unless
-/// they are free.
-void restore_flags(const RunFolder& folder, Flags& parser) {
-  if (!folder.has_config()) {
-    throw IoError("--resume: " + folder.path() + " has no config.json to take the flags from");
-  }
-  const ConfigSections config = folder.read_config();
-  const auto saved = config.find("flags");
-  const TextFields given = parser.values();
-  std::string differing;
-  for (const auto& [name, text] : saved == config.end() ? TextFields{} : saved->second) {
-    if (flags_free_on_resume().count(name) > 0 || given.count(name) == 0) {
-      if (parser.has(name) && !parser.given(name) && name != "resume" && name != "output-dir") {
-        parser.set(name, text);
-      }
-    } else if (!parser.given(name)) {
-      parser.set(name, text);
-    } else if (given.at(name) != text) {
-      differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
-      differing.append(given.at(name)).append(" now");
-    }
-  }
-  if (!differing.empty()) {
-    throw Error("--resume: the run in " + folder.path() + " was begun with other flags:" +
-                differing + "\n  leave them out, or begin a new run");
-  }
-}
 
 /// Rows and columns of the images, which models take square.
 std::int64_t image_size(const ImageDataset& dataset) {
   if (dataset.height() != dataset.width()) {
     throw ShapeError("dataset " + dataset.name + ": images are " +
                      std::to_string(dataset.height()) + "x" + std::to_string(dataset.width()) +
-                     ", the models take square ones");
+                     ", the models take square ones (--image-size resizes a folder's)");
   }
   return dataset.height();
-}
-
-struct Header {
-  std::vector<std::string> lines;
-  ConfigSections config;
-};
-
-Header describe_run(const TrainProgram& program, const TrainFlags& flags, const Flags& parser,
-                    const TrainTest& data, const ChosenDevice& chosen, Module& model,
-                    std::int64_t steps_per_epoch, std::int64_t device_bytes,
-                    const RunFolder* folder) {
-  Header header;
-  const ImageDataset& train = data.train;
-  const ModelTable table =
-      trace_model(model, Shape{1, train.height(), train.width(), train.channels()});
-  const std::string threads = std::to_string(kernels::num_threads());
-  header.lines.push_back("cks " + version() + "   " + build_type() + " build, " +
-                         instruction_set() + ", " + threads + " threads, device " +
-                         chosen.device.to_string());
-  if (!chosen.why.empty()) {
-    header.lines.push_back("device    " + chosen.why);
-  }
-  if (build_type() == "Debug") {
-    header.lines.push_back("          this Debug build computes many times slower than Release");
-  }
-  const std::string source = describe(train.name, train.source);
-  header.lines.push_back(
-      "data      " + source + ": " + with_commas(train.size()) + " train, " +
-      with_commas(data.test.size()) + " test, " +
-      format("%lldx%lldx%lld", static_cast<long long>(train.height()),
-             static_cast<long long>(train.width()), static_cast<long long>(train.channels())) +
-      (device_bytes == 0
-           ? std::string()
-           : format(", %.1f MiB on the GPU", static_cast<double>(device_bytes) / kMebibyte)));
-  header.lines.push_back("model     " + flags.model + ": " + with_commas(table.parameters) +
-                         " parameters; multiply-adds of one image: forward " +
-                         with_commas(table.forward.plain) + ", whole step " +
-                         with_commas(table.all_passes().plain) + ", of which C-K-S skips " +
-                         percent(table.all_passes().skipped()));
-  header.lines.push_back(
-      "training  " + describe_optimizer(flags) + ", " + describe_schedule(flags, steps_per_epoch) +
-      format(", batch %lld, %lld epochs, seed %lld", static_cast<long long>(flags.batch_size),
-             static_cast<long long>(flags.epochs), static_cast<long long>(flags.seed)));
-  header.lines.push_back("run       " +
-                         (folder == nullptr ? "nothing is written (--dry-run)" : folder->path()));
-  header.config["flags"] = parser.values();
-  header.config["build"] = {{"program", program.name},
-                            {"version", version()},
-                            {"build_type", build_type()},
-                            {"instruction_set", instruction_set()}};
-  header.config["machine"] = chosen.fields;
-  header.config["machine"]["threads"] = threads;
-  header.config["data"] = {{"source", source},
-                           {"train_images", std::to_string(train.size())},
-                           {"test_images", std::to_string(data.test.size())}};
-  header.config["model"] = {{"name", flags.model},
-                            {"parameters", std::to_string(table.parameters)}};
-  return header;
 }
 
 TrainCallbacks make_callbacks(Speaker& speaker) {
@@ -236,8 +98,16 @@ TrainCallbacks make_callbacks(Speaker& speaker) {
   return callbacks;
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
+}
+
 TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
-                          std::int64_t steps_per_epoch, const RunFolder* folder) {
+                          std::int64_t steps_per_epoch) {
   TrainOptions options;
   options.epochs = flags.dry_run ? 1 : flags.epochs;
   options.max_steps = flags.dry_run ? kDryRunSteps : 0;
@@ -245,11 +115,13 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.clip_grad_norm = flags.clip_grad_norm;
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;
-  options.folder = folder;
   options.save_every_epochs = flags.save_every;
   options.save_every_steps = flags.save_every_steps;
   options.resume = flags.resume.has_value();
   options.record_convolutions = flags.conv_report;
+  options.time_modules = flags.profile;
+  options.momentum = make_momentum(flags, steps_per_epoch);
+  options.keep_epochs = flags.keep;
   options.capture = !flags.no_graph;
   options.info = {.model = flags.model,
                   .dataset = data.train.name,
@@ -263,6 +135,7 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.identity = {{"model", flags.model},
                       {"dataset", data.train.name},
                       {"test images", std::to_string(data.test.size())},
+                      {"classes", joined(data.train.class_names)},
                       {"optimizer", describe_optimizer(flags)},
                       {"lr schedule", describe_schedule(flags, steps_per_epoch)}};
   return options;
@@ -290,23 +163,197 @@ void print_result(const TrainSummary& summary, const RunFolder* folder) {
   }
 }
 
+/// Warnings of both halves, and every picture that was left out in the log.
+void report_data(Speaker& speaker, const TrainTest& data) {
+  for (const ImageDataset* half : {&data.train, &data.test}) {
+    const std::string which = half == &data.train ? "train: " : "test: ";
+    if (!half->source.warning.empty() &&
+        (half == &data.train || half->source.warning != data.train.source.warning)) {
+      speaker.warn(which + half->source.warning);
+    }
+    for (const std::string& skipped : half->source.skipped) {
+      speaker.log("left out: " + skipped);
+    }
+  }
+}
+
+/// What all runs of one call of the program share.
+struct Session {
+  const TrainProgram& program;
+  const Flags& parser;
+  const ChosenDevice& chosen;
+  const TrainTest& data;
+};
+
+/// One run with its own model, from the header to the pictures. A new run makes its folder.
+FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<RunFolder> folder) {
+  const TrainTest& data = session.data;
+  const auto seed = static_cast<std::uint64_t>(flags.seed);
+  const Device device = session.chosen.device;
+  const auto model = make_model(flags.model, {.classes = data.train.classes(),
+                                              .in_channels = data.train.channels(),
+                                              .image_size = image_size(data.train)});
+  model->initialize(seed);
+  model->to(device);  // before the optimiser, whose state lives where the parameters do
+  const auto optimizer = make_optimizer(flags, *model);
+  DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
+                                       .shuffle = true,
+                                       .seed = seed,
+                                       .drop_last = flags.drop_last,
+                                       .device = device,
+                                       .augment = flags.augment});
+  DataLoader test_loader(data.test,
+                         {.batch_size = flags.eval_batch_size, .shuffle = false, .device = device});
+  const std::int64_t steps_per_epoch = train_loader.batches_per_epoch();
+  const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
+  TrainOptions options = make_options(flags, data, steps_per_epoch);
+
+  if (!folder && !flags.dry_run) {  // after all checks, so that a refused run leaves no folder
+    folder = create_run_folder(session.program.name + "-" + flags.model, flags);
+    flags.output_dir = folder->path();
+  }
+  const RunFolder* const place = folder ? &*folder : nullptr;
+  options.folder = place;
+  Speaker speaker(
+      flags.quiet,
+      {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
+  speaker.write_to(place);
+  const RunHeader header =
+      describe_run({.program = session.program.name,
+                    .flags = flags,
+                    .parser = session.parser,
+                    .data = data,
+                    .chosen = session.chosen,
+                    .model = *model,
+                    .steps_per_epoch = steps_per_epoch,
+                    .device_bytes = train_loader.device_bytes() + test_loader.device_bytes(),
+                    .folder = place});
+  for (const std::string& line : header.lines) {
+    speaker.say(line);
+  }
+  report_data(speaker, data);
+  std::vector<EpochMetrics> rows;
+  if (place != nullptr && flags.resume) {
+    rows = place->read_metrics();
+  }
+  TrainCallbacks callbacks = make_callbacks(speaker);
+  callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
+    std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
+    rows.push_back(event.metrics);
+    report(event);
+  };
+  if (place != nullptr && !flags.resume) {
+    place->write_config(header.config);
+  } else if (place != nullptr) {
+    // Only once the state has been taken up: a refused resume leaves the run as it was.
+    callbacks.on_step = [report = callbacks.on_step, place, config = header.config,
+                         written = false](const StepEvent& event) mutable {
+      if (!written) {
+        place->write_config(config);
+        written = true;
+      }
+      report(event);
+    };
+  }
+
+  FinishedRun run;
+  TrainSummary& summary = run.summary;
+  try {
+    summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
+  } catch (const Error& error) {
+    speaker.progress().clear();
+    if (place != nullptr) {
+      try {
+        place->log(std::string("error: ") + error.what());
+      } catch (const IoError&) {  // the disk may be what failed; the first error is the one to show
+      }
+    }
+    throw;
+  }
+  speaker.progress().clear();
+  run.seed = flags.seed;
+  run.folder = place == nullptr ? "" : place->path();
+  run.rows = std::move(rows);
+  if (place != nullptr) {
+    write_run_results(
+        *place, run, *model, test_loader,
+        {{"model", flags.model}, {"dataset", data.train.name}, {"version", version()}});
+  }
+  if (flags.conv_report) {
+    if (place != nullptr) {
+      write_file_atomically(place->convolutions_file(), conv_csv(summary.convolutions));
+    }
+    std::cout << conv_table(summary.convolutions, summary.recorded_steps);
+  }
+  if (flags.profile) {
+    std::cout << module_time_table(summary.module_times, summary.timed_steps);
+  }
+  print_result(summary, place);
+  if (flags.target_accuracy > 0.0) {
+    const double seconds = seconds_to(flags.target_accuracy, run.rows);
+    std::cout << "target    " << percent(flags.target_accuracy)
+              << (seconds < 0.0 ? " was never reached" : format(" was reached in %.1f s", seconds))
+              << "\n";
+  }
+  if (summary.interrupted) {
+    std::cout << "          go on with: " << session.program.name << " --resume "
+              << flags.output_dir << "\n";
+  } else if (session.program.show) {
+    session.program.show(*model, data.test);
+  }
+  return run;
+}
+
+/// 3 if an accuracy is below the target, 130 after an interrupt.
+int exit_code(const std::vector<FinishedRun>& runs, double target) {
+  if (runs.back().summary.interrupted) {
+    return kExitInterrupted;
+  }
+  for (const FinishedRun& run : runs) {
+    if (target > 0.0 && !(run.summary.test_accuracy >= target)) {
+      std::cerr << "error: test accuracy " << percent(run.summary.test_accuracy)
+                << " is below --target-acc " << percent(target) << std::endl;
+      return kExitTargetNotReached;
+    }
+  }
+  return kExitOk;
+}
+
+/// --runs: one after the other, each with its own seed and folder. The flags are for each as if it
+/// had been started alone, so that each can be resumed alone.
+std::vector<FinishedRun> train_repeatedly(const Session& session, TrainFlags& flags) {
+  const std::int64_t count = std::exchange(flags.runs, 1);
+  const std::int64_t first_seed = flags.seed;
+  const std::string group =
+      flags.dry_run ? "" : create_group_folder(session.program.name + "-" + flags.model, flags);
+  std::vector<FinishedRun> runs;
+  for (std::int64_t i = 0; i < count; ++i) {
+    flags.seed = first_seed + i;
+    if (!group.empty()) {
+      flags.output_dir =
+          (std::filesystem::path(group) / ("seed-" + std::to_string(flags.seed))).string();
+    }
+    runs.push_back(train_once(session, flags, std::nullopt));
+    if (runs.back().summary.interrupted) {
+      return runs;
+    }
+    if (!group.empty()) {
+      write_file_atomically((std::filesystem::path(group) / "runs.csv").string(),
+                            runs_csv(runs, flags.target_accuracy));
+    }
+  }
+  std::cout << runs_table(runs, flags.target_accuracy);
+  return runs;
+}
+
 }  // namespace
 
 int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) {
-  std::optional<RunFolder> folder;
-  if (flags.resume) {
-    const std::string path =
-        flags.resume->empty() ? newest_run(program.name, flags) : *flags.resume;
-    folder = RunFolder::open(path);
-    if (!folder->has_state() && fs::exists(folder->last_file())) {
-      throw IoError("--resume: " + folder->state_file() + " is missing, but " +
-                    folder->last_file() +
-                    " is there: the run cannot go on where it stopped, and beginning anew would "
-                    "overwrite its results; begin a new run");
-    }
-    restore_flags(*folder, parser);
-    flags.output_dir = path;
+  if (flags.list_models) {
+    std::cout << list_classifiers();
+    return kExitOk;
   }
+  const std::optional<RunFolder> resumed = open_resumed_run(program.name, parser, flags);
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }
@@ -322,96 +369,15 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
     data.train = data.train.limit(flags.batch_size * kDryRunSteps);
     data.test = data.test.limit(flags.eval_batch_size);
   }
-  const auto model = make_model(flags.model, {.classes = data.train.classes(),
-                                              .in_channels = data.train.channels(),
-                                              .image_size = image_size(data.train)});
-  model->initialize(static_cast<std::uint64_t>(flags.seed));
-  model->to(chosen.device);  // before the optimiser, whose state lives where the parameters do
-  const auto optimizer = make_optimizer(flags, *model);
-  DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
-                                       .shuffle = true,
-                                       .seed = static_cast<std::uint64_t>(flags.seed),
-                                       .device = chosen.device});
-  DataLoader test_loader(
-      data.test, {.batch_size = flags.eval_batch_size, .shuffle = false, .device = chosen.device});
-  const std::int64_t steps_per_epoch = train_loader.batches_per_epoch();
-  const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
-
-  if (!folder && !flags.dry_run) {  // after all checks, so that a refused run leaves no folder
-    folder = flags.output_dir.empty() ? create_named_by_time(program.name + "-" + flags.model)
-                                      : RunFolder::create(flags.output_dir);
-    flags.output_dir = folder->path();
-  }
-  const RunFolder* const place = folder ? &*folder : nullptr;
-  Speaker speaker(
-      flags.quiet,
-      {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
-  speaker.write_to(place);
-  const Header header =
-      describe_run(program, flags, parser, data, chosen, *model, steps_per_epoch,
-                   train_loader.device_bytes() + test_loader.device_bytes(), place);
-  for (const std::string& line : header.lines) {
-    speaker.say(line);
-  }
-  if (!data.train.source.warning.empty()) {
-    speaker.warn(data.train.source.warning);
-  }
-  TrainCallbacks callbacks = make_callbacks(speaker);
-  if (place != nullptr && !flags.resume) {
-    place->write_config(header.config);
-  } else if (place != nullptr) {
-    // Only once the state has been taken up: a refused resume leaves the run as it was.
-    callbacks.on_step = [report = callbacks.on_step, place, config = header.config,
-                         written = false](const StepEvent& event) mutable {
-      if (!written) {
-        place->write_config(config);
-        written = true;
-      }
-      report(event);
-    };
-  }
-
   install_interrupt_handler();
-  const TrainOptions options = make_options(flags, data, steps_per_epoch, place);
-  TrainSummary summary;
-  try {
-    summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
-  } catch (const Error& error) {
-    speaker.progress().clear();
-    if (place != nullptr) {
-      try {
-        place->log(std::string("error: ") + error.what());
-      } catch (const IoError&) {  // the disk may be what failed; the first error is the one to show
-      }
-    }
-    throw;
+  const Session session{program, parser, chosen, data};
+  std::vector<FinishedRun> runs;
+  if (flags.runs == 1) {
+    runs.push_back(train_once(session, flags, resumed));
+  } else {
+    runs = train_repeatedly(session, flags);
   }
-  speaker.progress().clear();
-  if (place != nullptr) {
-    write_summary(place->summary_file(), summary,
-                  {{"model", flags.model}, {"dataset", data.train.name}, {"version", version()}});
-  }
-  if (flags.conv_report) {
-    if (place != nullptr) {
-      write_file_atomically(place->convolutions_file(), conv_csv(summary.convolutions));
-    }
-    std::cout << conv_table(summary.convolutions, summary.recorded_steps);
-  }
-  print_result(summary, place);
-  if (summary.interrupted) {
-    std::cout << "          go on with: " << program.name << " --resume " << flags.output_dir
-              << "\n";
-    return kExitInterrupted;
-  }
-  if (program.show) {
-    program.show(*model, data.test);
-  }
-  if (flags.target_accuracy > 0.0 && !(summary.test_accuracy >= flags.target_accuracy)) {
-    std::cerr << "error: test accuracy " << percent(summary.test_accuracy)
-              << " is below --target-acc " << percent(flags.target_accuracy) << std::endl;
-    return kExitTargetNotReached;
-  }
-  return kExitOk;
+  return exit_code(runs, flags.target_accuracy);
 }
 
 }  // namespace cks::apps

@@ -1,0 +1,157 @@
+#include "apps/run_place.h"
+
+#include <array>
+#include <ctime>
+#include <filesystem>
+#include <system_error>
+
+#include "apps/app.h"
+
+namespace cks::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRunsFolder = "runs";
+
+std::string time_stamp() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &parts);
+  return text.data();
+}
+
+/// The folder that a bare --resume means: --output-dir, or the newest run of this program.
+std::string newest_run(const std::string& program, const TrainFlags& flags) {
+  if (!flags.output_dir.empty()) {
+    return flags.output_dir;
+  }
+  std::string newest;
+  fs::file_time_type newest_time;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(kRunsFolder, ignored)) {
+    const bool is_ours = entry.path().filename().string().starts_with(program + "-");
+    if (!is_ours || !RunFolder::holds_run(entry.path().string())) {
+      continue;
+    }
+    if (newest.empty() || entry.last_write_time() > newest_time) {
+      newest = entry.path().string();
+      newest_time = entry.last_write_time();
+    }
+  }
+  if (newest.empty()) {
+    throw IoError("--resume: there is no run of " + program + " in " +
+                  fs::absolute(kRunsFolder).string() + "; name its folder: --resume DIR");
+  }
+  return newest;
+}
+
+bool is_same_folder(const std::string& a, const std::string& b) {
+  std::error_code ignored;
+  return fs::weakly_canonical(fs::path(a) / "", ignored) ==
+         fs::weakly_canonical(fs::path(b) / "", ignored);
+}
+
+void restore_flags(const RunFolder& folder, Flags& parser) {
+  if (!folder.has_config()) {
+    throw IoError("--resume: " + folder.path() + " has no config.json to take the flags from");
+  }
+  const ConfigSections config = folder.read_config();
+  const auto saved = config.find("flags");
+  const TextFields given = parser.values();
+  std::string differing;
+  for (const auto& [name, text] : saved == config.end() ? TextFields{} : saved->second) {
+    if (flags_free_on_resume().count(name) > 0 || given.count(name) == 0) {
+      if (parser.has(name) && !parser.given(name) && name != "resume" && name != "output-dir") {
+        parser.set(name, text);
+      }
+    } else if (!parser.given(name)) {
+      parser.set(name, text);
+    } else if (given.at(name) != text) {
+      differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
+      differing.append(given.at(name)).append(" now");
+    }
+  }
+  if (!differing.empty()) {
+    throw Error("--resume: the run in " + folder.path() + " was begun with other flags:" +
+                differing + "\n  leave them out, or begin a new run");
+  }
+}
+
+/// Calls take(path) with runs/<name>-<time>, then with numbers behind it, for runs begun in the
+/// same second, until it returns true. Returns false if it never did.
+template <class Take>
+bool try_names_by_time(const std::string& name, Take&& take) {
+  const std::string path = (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string();
+  constexpr int kTries = 1000;
+  for (int number = 1; number < kTries; ++number) {
+    if (take(number == 1 ? path : path + "-" + std::to_string(number))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
+                                          TrainFlags& flags) {
+  if (!flags.resume) {
+    return std::nullopt;
+  }
+  if (!flags.resume->empty() && !flags.output_dir.empty() &&
+      !is_same_folder(*flags.resume, flags.output_dir)) {
+    throw UsageError("--resume " + *flags.resume + " goes on in that folder, --output-dir " +
+                     flags.output_dir + " names another; leave one of them out");
+  }
+  const std::string path = flags.resume->empty() ? newest_run(program, flags) : *flags.resume;
+  const RunFolder folder = RunFolder::open(path);
+  if (!folder.has_state() && fs::exists(folder.last_file())) {
+    throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
+                  " is there: the run cannot go on where it stopped, and beginning anew would "
+                  "overwrite its results; begin a new run");
+  }
+  restore_flags(folder, parser);
+  flags.output_dir = path;
+  return folder;
+}
+
+RunFolder create_run_folder(const std::string& name, const TrainFlags& flags) {
+  std::optional<RunFolder> folder;
+  if (flags.output_dir.empty()) {
+    try_names_by_time(name, [&](const std::string& path) {
+      folder = RunFolder::try_create(path);
+      return folder.has_value();
+    });
+  }
+  return folder ? *folder : RunFolder::create(flags.output_dir);
+}
+
+std::string create_group_folder(const std::string& name, const TrainFlags& flags) {
+  const auto make = [](const std::string& path) {
+    std::error_code failure;
+    fs::create_directories(fs::path(path).parent_path(), failure);
+    const bool is_new = fs::create_directory(path, failure);
+    if (failure) {
+      throw IoError("output folder " + path + " cannot be made (absolute: " +
+                    fs::absolute(path).string() + "): " + failure.message());
+    }
+    return is_new;
+  };
+  if (!flags.output_dir.empty()) {
+    make(flags.output_dir);
+    return flags.output_dir;
+  }
+  std::string taken;
+  if (!try_names_by_time(name, [&](const std::string& path) {
+        taken = path;
+        return make(path);
+      })) {
+    throw IoError("output folder " + taken + " is taken; give one with --output-dir");
+  }
+  return taken;
+}
+
+}  // namespace cks::apps

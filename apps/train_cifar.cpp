@@ -1,0 +1,101 @@
+// Trains a network on CIFAR-10, CIFAR-100, a folder of pictures or drawn ones, on the CPU or a GPU,
+// through C-K-S.
+//
+//   train_cifar --data-dir DIR --preset resnet18-30          ResNet-18, 30 epochs
+//   train_cifar --dataset folder --data-dir DIR --image-size 32 --preset resnet20
+//   train_cifar --dataset drawn --epochs 2                   needs no file
+//   train_cifar --resume DIR                                 goes on where a run stopped
+#include <iostream>
+
+#include "apps/app.h"
+#include "apps/picture_data.h"
+#include "apps/presets.h"
+#include "apps/train_session.h"
+
+namespace {
+
+using cks::apps::Flags;
+using cks::apps::PictureData;
+using cks::apps::TrainFlags;
+
+/// What --augment stands for.
+const cks::apps::FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
+
+void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
+  parser.group("Data");
+  parser.add_choice("dataset", data.dataset, {"auto", "cifar10", "cifar100", "folder", "drawn"},
+                    "cifar10, cifar100: the files in --data-dir; folder: pictures in --data-dir, a "
+                    "folder for each class; drawn: drawn from a seed, needs no file; auto: "
+                    "cifar10, with hints when it is not there");
+  parser.add("data-dir", flags.data_dir,
+             "folder with the dataset or its archive; default, but for a folder of pictures: "
+             "CKS_DATA_DIR, then ./data");
+  parser.add("image-size", data.image_size,
+             "resize a folder's pictures to so many rows and columns; 0: they have one size", 0,
+             4096);
+  constexpr double kLeastShare = 1e-6;
+  parser.add("test-share", data.test_share,
+             "of each class, for the test half of a folder that has none", kLeastShare,
+             1.0 - kLeastShare);
+  parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
+  parser.add("limit-train", flags.limit_train,
+             "train on N images, the first or, of a folder, evenly spread ones; 0: all");
+  parser.add("limit-test", flags.limit_test, "test on N images, likewise; 0: all");
+}
+
+void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
+  parser.group("Augmentation");
+  parser.add_switch("augment", augment, "--crop-padding 4 --flip");
+  parser.add("crop-padding", flags.augment.crop_padding,
+             "frame each image by N pixels and cut it out at a random place; 0: no crop", 0, 1024);
+  parser.add_switch("flip", flags.augment.flip, "mirror every other image, at random");
+}
+
+void add_preset_flag(Flags& parser, std::string& preset) {
+  std::vector<std::string> names{cks::apps::kNoPreset};
+  std::string help = "a recipe for the flags that are not given";
+  for (const cks::apps::Preset& one : cks::apps::cifar_presets()) {
+    names.push_back(one.name);
+    help += "; " + one.name + ": " + one.summary;
+  }
+  parser.group("Recipe");
+  parser.add_choice("preset", preset, names, help);
+}
+
+int run(int argc, char** argv) {
+  TrainFlags flags;
+  flags.model = "resnet20";
+  PictureData data;
+  bool augment = false;
+  flags.preset = cks::apps::kNoPreset;
+  Flags parser("train_cifar", "Trains a network on CIFAR, on your own pictures or on drawn ones.");
+  add_preset_flag(parser, flags.preset);
+  add_data_flags(parser, data, flags);
+  add_augment_flags(parser, augment, flags);
+  cks::apps::add_train_flags(parser, flags);
+  if (const auto code = parser.parse(argc, argv)) {
+    return *code;
+  }
+  if (flags.preset != cks::apps::kNoPreset) {
+    cks::apps::fill_in(parser, cks::apps::cifar_preset(flags.preset).flags);
+  }
+  if (augment) {
+    cks::apps::fill_in(parser, kAugment);
+  }
+  return cks::apps::run_training({.name = "train_cifar",
+                                  .load_data =
+                                      [&] {
+                                        data.data_dir = flags.data_dir;
+                                        data.limit_train = flags.limit_train;
+                                        data.limit_test = flags.limit_test;
+                                        return cks::apps::load_pictures(data);
+                                      },
+                                  .show = {}},
+                                 parser, flags);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return cks::apps::run_app([&] { return run(argc, argv); });
+}

@@ -1,0 +1,182 @@
+// train_cifar as a user meets it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <thread>
+
+#include "cks/datasets/image_io.h"
+#include "cks/train/checkpoint.h"
+#include "cks/train/run_folder.h"
+#include "tests/support/process.h"
+
+namespace {
+
+using cks::RunFolder;
+using cks::testing::Arguments;
+using cks::testing::Outcome;
+using cks::testing::Process;
+using cks::testing::ScratchFolder;
+using cks::testing::slurp;
+
+Outcome run(const ScratchFolder& scratch, const Arguments& arguments) {
+  return cks::testing::run_process(CKS_TRAIN_CIFAR, scratch, arguments);
+}
+
+/// A few small steps on drawn pictures.
+Arguments quick(const std::string& folder, const Arguments& more = {}) {
+  Arguments arguments{"--dataset",    "drawn",    "--limit-train", "120",          "--limit-test",
+                      "60",           "--device", "cpu",           "--batch-size", "25",
+                      "--output-dir", folder,     "--model",       "resnet20"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+bool eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 6000; ++i) {
+    if (holds()) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say how") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  const Outcome result =
+      run(scratch, {"--dataset",    "drawn",    "--limit-train", "2000", "--limit-test", "300",
+                    "--preset",     "resnet20", "--batch-size",  "50",   "--lr",         "0.1",
+                    "--epochs",     "4",        "--keep",        "2",    "--target-acc", "0.35",
+                    "--output-dir", folder});
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(contains(result.err,
+                 "training  preset resnet20: sgd, learning rate 0.1, Nesterov momentum "
+                 "0.9, weight decay 0.0005, onecycle over 160 steps, batch 50, random "
+                 "crop 4, random flip, 4 epochs, seed 1"));
+  CHECK(contains(result.out, "target    35.00 % was reached in"));
+  const RunFolder files = RunFolder::open(folder);
+  CHECK(files.read_metrics().back().test_accuracy >= 0.35);
+  CHECK(contains(slurp(files.summary_file()), "\"striped ring\": "));
+  CHECK(cks::load_image(files.file("curves.png")).size(1) == 1120);
+  CHECK(cks::load_image(files.file("confusion.png")).size(0) > 300);
+  const std::string table = slurp(files.file("confusion.csv"));
+  CHECK(std::count(table.begin(), table.end(), '\n') == 11);
+  CHECK(!std::filesystem::exists(files.epoch_file(2)));
+  for (const std::int64_t epoch : {3, 4}) {
+    CHECK(cks::read_checkpoint_info(files.epoch_file(epoch)).notes.at("epoch") ==
+          std::to_string(epoch));
+  }
+  CHECK(slurp(files.epoch_file(4)).size() > 1000000);
+  const cks::CheckpointInfo info = cks::read_checkpoint_info(files.best_file());
+  CHECK(info.model == "resnet20");
+  CHECK(info.class_names.size() == 10);
+}
+
+TEST_CASE("train_cifar: the momentum's cycle, crops and a dropped batch resume bit for bit") {
+  const ScratchFolder scratch;
+  const Arguments flags{"--preset", "resnet18-30", "--epochs", "6",      "--lr",
+                        "0.05",     "--threads",   "1",        "--keep", "1"};
+  REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
+  const std::string folder = scratch / "cut";
+  Process process(CKS_TRAIN_CIFAR, scratch, quick(folder, flags));
+  REQUIRE(eventually([&] { return contains(slurp(folder + "/metrics.csv"), "\n1,"); }));
+  process.signal(SIGINT);
+  CHECK(process.wait() == 130);
+  CHECK(contains(process.err(), "Nesterov momentum 0.95 to 0.85 and back"));
+  CHECK(
+      contains(process.err(), "onecycle over 24 steps, batch 25 (the last, smaller one dropped)"));
+  const Outcome resumed = run(scratch, {"--resume", folder, "--threads", "2"});
+  CHECK(resumed.code == 0);
+  CHECK(contains(resumed.err, "preset resnet18-30: "));
+  for (const char* name : {"last.safetensors", "best.safetensors", "confusion.csv", "confusion.png",
+                           "epoch-0006.safetensors"}) {
+    CAPTURE(name);
+    CHECK(slurp(folder + "/" + name) == slurp(scratch / ("whole/" + std::string(name))));
+  }
+  CHECK(!std::filesystem::exists(folder + "/epoch-0005.safetensors"));
+}
+
+TEST_CASE("train_cifar: a resume goes on in its own folder, with its own recipe") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  REQUIRE(run(scratch, quick(folder, {"--epochs", "1"})).code == 0);
+  Outcome result = run(scratch, {"--resume", folder, "--output-dir", scratch / "other"});
+  CHECK(result.code == 2);
+  CHECK(contains(result.err, folder));
+  CHECK(contains(result.err, scratch / "other"));
+  CHECK(!std::filesystem::exists(scratch / "other"));
+  CHECK(run(scratch, {"--resume", folder, "--output-dir", folder + "/"}).code == 0);
+  result = run(scratch, {"--resume", folder, "--model", "vgg16", "--opt", "sgd", "--dataset",
+                         "cifar10", "--crop-padding", "2"});
+  CHECK(result.code == 1);
+  for (const char* line : {"--model resnet20 then, vgg16 now", "--opt adam then, sgd now",
+                           "--dataset drawn then, cifar10 now", "--crop-padding 0 then, 2 now"}) {
+    CHECK(contains(result.err, line));
+  }
+}
+
+TEST_CASE("train_cifar: several runs, each with its seed and folder, and what they came to") {
+  const ScratchFolder scratch;
+  const std::string group = scratch / "group";
+  const Outcome result =
+      run(scratch,
+          quick(group, {"--epochs", "1", "--runs", "2", "--seed", "5", "--target-acc", "0.01"}));
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(contains(result.out, "mean +- deviation"));
+  CHECK(contains(result.out, "2 of 2 runs reached 1.00 %"));
+  const std::string csv = slurp(group + "/runs.csv");
+  CHECK(contains(csv, "\n5,"));
+  CHECK(contains(csv, "\n6,"));
+  // Each is what a run of its own would be.
+  REQUIRE(run(scratch, quick(scratch / "alone", {"--epochs", "1", "--seed", "6"})).code == 0);
+  CHECK(slurp(group + "/seed-6/last.safetensors") == slurp(scratch / "alone/last.safetensors"));
+  CHECK(run(scratch, {"--resume", group + "/seed-6", "--epochs", "2"}).code == 0);
+  CHECK(run(scratch, quick(group, {"--runs", "2", "--seed", "5"})).code == 1);  // already there
+}
+
+TEST_CASE("train_cifar: the profile has the layers, forward and backward") {
+  const ScratchFolder scratch;
+  const Outcome result = run(scratch, quick(scratch / "run", {"--epochs", "1", "--profile"}));
+  CHECK(result.code == 0);
+  CHECK(contains(result.out, "layer3.2.conv2"));
+  CHECK(contains(result.out, "mean of 5 steps"));
+}
+
+TEST_CASE("train_cifar: wrong flags, missing data, broken pictures") {
+  const ScratchFolder scratch;
+  Outcome result = run(scratch, {"--list-models"});
+  CHECK(result.code == 0);
+  CHECK(contains(result.out, "resnet18_3x3stem"));
+  CHECK_FALSE(contains(result.out, "autoencoder"));
+  for (const Arguments& wrong :
+       {Arguments{"--epochs", "9000000000000000000"}, Arguments{"--batch-size", "1000000000000"},
+        Arguments{"--lr", "1e300"}, Arguments{"--model", "autoencoder"},
+        Arguments{"--preset", "fast"}, Arguments{"--dataset", "folder"},
+        Arguments{"--dataset", "drawn", "--skip-broken"}}) {
+    result = run(scratch, wrong);
+    CAPTURE(wrong.front());
+    CHECK(result.code == 2);
+    CHECK(contains(result.err, "error: "));
+  }
+  result = run(scratch, {"--data-dir", scratch / "nothing"});
+  CHECK(result.code == 1);
+  CHECK(contains(result.err, "--dataset drawn"));
+  result = run(scratch, quick(scratch / "none", {"--preset", "resnet18-30", "--opt", "adam"}));
+  CHECK(result.code == 2);
+  CHECK(contains(result.err, "--cycle-momentum=false"));
+  CHECK(run(scratch, quick(scratch / "run", {"--preset", "resnet18-30", "--opt", "adam",
+                                             "--cycle-momentum=false", "--dry-run"}))
+            .code == 0);
+  CHECK(!std::filesystem::exists(scratch / "run"));
+}
+
+}  // namespace
