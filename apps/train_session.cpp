@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "apps/app.h"
@@ -163,14 +165,20 @@ void print_result(const TrainSummary& summary, const RunFolder* folder) {
   }
 }
 
-/// Warnings of both halves, and every picture that was left out in the log.
+/// Warnings of both halves; every picture that was left out goes into the log.
 void report_data(Speaker& speaker, const TrainTest& data) {
-  for (const ImageDataset* half : {&data.train, &data.test}) {
-    const std::string which = half == &data.train ? "train: " : "test: ";
-    if (!half->source.warning.empty() &&
-        (half == &data.train || half->source.warning != data.train.source.warning)) {
-      speaker.warn(which + half->source.warning);
+  const std::string& train = data.train.source.warning;
+  const std::string& test = data.test.source.warning;
+  if (train == test && !train.empty()) {
+    speaker.warn(train);
+  } else {
+    for (const auto& [half, warning] : {std::pair("train: ", &train), std::pair("test: ", &test)}) {
+      if (!warning->empty()) {
+        speaker.warn(half + *warning);
+      }
     }
+  }
+  for (const ImageDataset* half : {&data.train, &data.test}) {
     for (const std::string& skipped : half->source.skipped) {
       speaker.log("left out: " + skipped);
     }
@@ -324,6 +332,10 @@ int exit_code(const std::vector<FinishedRun>& runs, double target) {
 std::vector<FinishedRun> train_repeatedly(const Session& session, TrainFlags& flags) {
   const std::int64_t count = std::exchange(flags.runs, 1);
   const std::int64_t first_seed = flags.seed;
+  if (first_seed > std::numeric_limits<std::int64_t>::max() - count) {
+    throw UsageError("--seed " + std::to_string(first_seed) + " leaves no seeds for --runs " +
+                     std::to_string(count));
+  }
   const std::string group =
       flags.dry_run ? "" : create_group_folder(session.program.name + "-" + flags.model, flags);
   std::vector<FinishedRun> runs;

@@ -8,6 +8,8 @@
 #include <functional>
 #include <thread>
 
+#include "apps/picture.h"
+#include "cks/core/file.h"
 #include "cks/datasets/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
@@ -143,6 +145,45 @@ TEST_CASE("train_cifar: several runs, each with its seed and folder, and what th
   CHECK(run(scratch, quick(group, {"--runs", "2", "--seed", "5"})).code == 1);  // already there
 }
 
+TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
+  const ScratchFolder scratch;
+  const std::string pictures = scratch / "pictures";
+  for (const char* half : {"train", "test"}) {
+    for (int label = 0; label < 3; ++label) {
+      const std::string folder = pictures + "/" + half + "/class" + std::to_string(label);
+      std::filesystem::create_directories(folder);
+      for (int i = 0; i < 4; ++i) {
+        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png",
+                             cks::Tensor::full({20 + i, 24, 3}, 80 * label, cks::DType::uint8));
+      }
+    }
+  }
+  const Arguments flags{"--dataset",    "folder", "--data-dir",   pictures,
+                        "--epochs",     "2",      "--model",      "mlp",
+                        "--batch-size", "4",      "--device",     "cpu",
+                        "--augment",    "--flip", "--output-dir", scratch / "run"};
+  const auto with = [&](Arguments more) {
+    more.insert(more.begin(), flags.begin(), flags.end());
+    return run(scratch, more);
+  };
+  Outcome result = with({});
+  CHECK(result.code == 1);
+  CHECK(contains(result.err, "--image-size"));
+  cks::write_file_atomically(pictures + "/test/class1/x.png", "no picture");
+  result = with({"--image-size", "16"});
+  CHECK(result.code == 1);
+  CHECK(contains(result.err, "test/class1/x.png"));
+  CHECK(contains(result.err, "--skip-broken"));
+  CHECK(!std::filesystem::exists(scratch / "run"));
+  result = with({"--image-size", "16", "--skip-broken"});
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(contains(result.err, "12 train, 12 test, 16x16x3, 3 classes"));
+  CHECK(contains(result.err, "warning: test: 1 of 13 images are broken"));
+  CHECK(contains(slurp(scratch / "run/run.log"), "left out: "));
+  CHECK(cks::read_checkpoint_info(scratch / "run/last.safetensors").class_names ==
+        std::vector<std::string>{"class0", "class1", "class2"});
+}
+
 TEST_CASE("train_cifar: the profile has the layers, forward and backward") {
   const ScratchFolder scratch;
   const Outcome result = run(scratch, quick(scratch / "run", {"--epochs", "1", "--profile"}));
@@ -160,6 +201,8 @@ TEST_CASE("train_cifar: wrong flags, missing data, broken pictures") {
   for (const Arguments& wrong :
        {Arguments{"--epochs", "9000000000000000000"}, Arguments{"--batch-size", "1000000000000"},
         Arguments{"--lr", "1e300"}, Arguments{"--model", "autoencoder"},
+        Arguments{"--seed", "9223372036854775807", "--runs", "2", "--dataset", "drawn",
+                  "--limit-train", "20", "--limit-test", "10"},
         Arguments{"--preset", "fast"}, Arguments{"--dataset", "folder"},
         Arguments{"--dataset", "drawn", "--skip-broken"}}) {
     result = run(scratch, wrong);
