@@ -6,6 +6,7 @@
 
 #include "apps/app.h"
 #include "apps/device_choice.h"
+#include "apps/format.h"
 #include "apps/text_table.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
@@ -212,8 +213,11 @@ std::string list_classifiers() {
   TextTable table({"model", "made for", "what"}, {});
   for (const std::string& name : classifier_names()) {
     const ModelInfo& info = model_info(name);
-    const std::string side = std::to_string(info.image_size);
-    table.add({name, side + "x" + side + "x" + std::to_string(info.in_channels), info.summary});
+    table.add(
+        {name,
+         format("%lldx%lldx%lld", static_cast<long long>(info.image_size),
+                static_cast<long long>(info.image_size), static_cast<long long>(info.in_channels)),
+         info.summary});
   }
   return table.to_string();
 }
