@@ -43,10 +43,13 @@ std::vector<Run> axis_runs(const TapAxis& axis, Conv2dPass pass) {
 
 bool has_narrow_extents(const Conv2dProblem& p) {
   constexpr auto kNarrow = std::int64_t{1} << 24;  // extents that 32-bit runs hold with room
-  const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC,
-                                  p.pt, p.pl, p.sh, p.sw, p.dh, p.dw};
-  return p.G <= 65535 && std::none_of(std::begin(extents), std::end(extents),
-                                      [](std::int64_t extent) { return extent > kNarrow; });
+  const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC, p.FH, p.FW,
+                                  p.pt, p.pb, p.pl, p.pr, p.sh, p.sw, p.dh, p.dw};
+  constexpr auto kMostPixels = std::int64_t{1} << 31;
+  return p.G <= 65535 &&
+         std::none_of(std::begin(extents), std::end(extents),
+                      [](std::int64_t extent) { return extent > kNarrow; }) &&
+         p.IH * p.IW < kMostPixels && p.OH * p.OW < kMostPixels;
 }
 
 bool takes_correlation(const Conv2dProblem& p, Conv2dPass pass) {

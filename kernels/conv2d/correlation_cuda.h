@@ -40,7 +40,7 @@ struct Correlation {
 };
 static_assert(sizeof(Correlation) <= 4096, "kernel parameters of compute capability below 9");
 
-/// True if 32-bit runs hold every extent.
+/// True if 32 bits hold every extent and the pixels of an image.
 bool has_narrow_extents(const Conv2dProblem& problem);
 /// True if, beyond that, the positions fall into few enough rectangles for the kernel's parameters.
 bool takes_correlation(const Conv2dProblem& problem, Conv2dPass pass);

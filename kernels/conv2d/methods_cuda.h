@@ -31,7 +31,7 @@ std::int64_t sk_dilated_tiled(const Conv2dProblem& problem, const Conv2dPlan& pl
 std::int64_t window_gradient(const Conv2dProblem& problem, const Conv2dPlan& plan, const float* x,
                              const float* dy, float* dw, float* workspace);
 
-/// out[i] = partial[0][i] + partial[1][i] + ..., in this order.
+/// out[i] = partial[0][i] + partial[1][i] + ..., in an order of the number of slices alone.
 void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t slices);
 void add_slices(const double* partial, double* out, std::int64_t size, std::int64_t slices);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -227,6 +228,9 @@ std::vector<Candidate> tiled_candidates(Conv2dPass pass, const Conv2dProblem& p,
       add(window_gradient_candidate(p, tile, multiprocessors), tile);
     }
   }
+  if (!has_narrow_extents(p)) {
+    return found;
+  }
   const std::int64_t positions = p.N * p.OH * p.OW;
   const std::int64_t fewest = std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, 256);
   constexpr std::int64_t kGrid = 65535;
@@ -285,6 +289,23 @@ Candidate direct_candidate(Conv2dPass pass, const Conv2dProblem& p, int multipro
   return candidate;
 }
 
+/// Whether backward_filter can cut its sum into the plan's slices and keep them in its workspace.
+bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  if (plan.slices < 1 || plan.slices > kMost) {
+    return false;
+  }
+  const auto slice =
+      static_cast<std::size_t>(p.OC * p.FH * p.FW * (p.IC / p.G)) * size_of(p.x_type);
+  return plan.slices == 1 || plan.workspace_bytes / static_cast<std::size_t>(plan.slices) >= slice;
+}
+
+/// Whether 32 bits count the positions of a slice of sk_dilated_cuda.cu.
+bool has_narrow_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  constexpr auto kMostPositions = std::int64_t{1} << 30;
+  return has_narrow_extents(p) && p.N * p.OH * p.OW / plan.slices <= kMostPositions;
+}
+
 }  // namespace
 
 ConvKernel kernel_of(const Conv2dPlan& plan) {
@@ -304,6 +325,9 @@ ConvKernel kernel_of(const Conv2dPlan& plan) {
 }
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  if (plan.pass == Conv2dPass::backward_filter && !has_room_for_slices(plan, p)) {
+    return false;
+  }
   if (plan.algorithm == Conv2dAlgorithm::reference) {
     return true;
   }
@@ -325,7 +349,8 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
     return takes_windows(p, plan.pass, plan.tile_rows, plan.tile_lanes);
   }
   if (plan.pass == Conv2dPass::backward_filter) {
-    return plan.granule == 1 ? among(kGradientTiles) : p.G == 1 && among(kMergedTiles);
+    return has_narrow_slices(plan, p) &&
+           (plan.granule == 1 ? among(kGradientTiles) : p.G == 1 && among(kMergedTiles));
   }
   if (!takes_correlation(p, plan.pass)) {
     return false;

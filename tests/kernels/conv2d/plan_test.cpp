@@ -6,6 +6,7 @@
 
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
+#include "cks/kernels/conv2d/select_cuda.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
 using cks::DType;
@@ -15,6 +16,7 @@ using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
 using cks::kernels::describe_cpu;
 using cks::kernels::DeviceDescription;
+using cks::kernels::make_conv2d_problem;
 using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
 
 namespace {
@@ -201,5 +203,56 @@ TEST_CASE("plan: exact and plain multiply-adds are what counting gives") {
         plain_multiply_adds(Conv2dPass::backward_data, p) != p.N * p.IH * p.IW * per_pixel) {
       failures.add(listed.name, "plain multiply-adds");
     }
+  }
+}
+
+TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not hold") {
+  const DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  const Conv2dProblem p =
+      make_conv2d_problem({.N = 64, .IH = 28, .IW = 28, .IC = 1, .OC = 6, .FH = 5, .FW = 5});
+  int sliced = 0;
+  for (const Conv2dPlan& plan : possible_plans(Conv2dPass::backward_filter, p, gpu)) {
+    CAPTURE(plan.to_string());
+    CHECK(cks::kernels::cuda::accepts(plan, p));
+    Conv2dPlan changed = plan;
+    for (const std::int64_t slices : {std::int64_t{-1}, std::int64_t{0}, std::int64_t{1} << 31}) {
+      changed.slices = slices;
+      CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
+    }
+    changed.slices = plan.slices + 1;
+    CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
+    changed.workspace_bytes = static_cast<std::size_t>(changed.slices) * 6 * 5 * 5 * sizeof(float);
+    CHECK(cks::kernels::cuda::accepts(changed, p));
+    --changed.workspace_bytes;
+    CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
+    sliced += plan.slices > 1 ? 1 : 0;
+  }
+  CHECK(sliced > 0);
+}
+
+TEST_CASE("plan: images of 2^31 pixels are left to the CUDA kernels that count in 64 bits") {
+  const DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  for (const std::int64_t width : {1 << 14, 1 << 15}) {
+    CAPTURE(width);
+    const Conv2dProblem p = make_conv2d_problem(
+        {.N = 1, .IH = 1 << 16, .IW = width, .IC = 1, .OC = 4, .FH = 1, .FW = 1});
+    for (const Conv2dPass pass : kPasses) {
+      CAPTURE(name_of(pass));
+      const auto plans = possible_plans(pass, p, gpu);
+      const bool has_tiles = std::any_of(plans.begin(), plans.end(),
+                                         [](const Conv2dPlan& plan) { return plan.tile_rows > 1; });
+      CHECK(has_tiles == (width == 1 << 14));
+    }
+  }
+  Conv2dPlan tiled;
+  tiled.pass = Conv2dPass::backward_filter;
+  tiled.algorithm = Conv2dAlgorithm::sk_dilated;
+  tiled.tile_rows = 64;
+  tiled.tile_lanes = 64;
+  for (const std::int64_t images : {16, 64}) {
+    const Conv2dProblem p = make_conv2d_problem(
+        {.N = images, .IH = 1 << 13, .IW = 1 << 13, .IC = 1, .OC = 4, .FH = 1, .FW = 1});
+    CAPTURE(images);
+    CHECK(cks::kernels::cuda::accepts(tiled, p) == (images == 16));  // of 2^30 and 2^32 positions
   }
 }
