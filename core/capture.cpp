@@ -128,7 +128,15 @@ void CapturedStep::run() {
 Branches::Branches() : side_(current_side_streams) {}
 
 Branches::~Branches() {
-  if (used_ > 0) {
+  try {
+    join();
+  } catch (const Error&) {
+    // The recording has failed, which is being reported.
+  }
+}
+
+void Branches::join() {
+  if (std::exchange(used_, 0) > 0) {
     side_->join();
   }
 }

@@ -25,19 +25,20 @@ struct GraphExecDeleter {
 };
 using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
 
-/// The branches of one recording: each a stream that forks off the recorder and joins it again.
+/// The branches of one recording: each a stream that forks off the main line and joins it again.
+/// The main line is the recorder, or a stream of the body's own that waits for it.
 class CudaSideStreams : public SideStreams {
  public:
-  CudaSideStreams(Allocator& allocator, std::uint64_t pool, const Stream& main)
-      : allocator_(allocator), pool_(pool), main_(main) {}
+  CudaSideStreams(Allocator& allocator, std::uint64_t pool, Device device)
+      : allocator_(allocator), pool_(pool), device_(device) {}
 
   void enter(int branch) override {
     const auto index = static_cast<std::size_t>(branch) - 1;
     if (streams_.size() == index) {
-      streams_.emplace_back(main_.device());
+      streams_.emplace_back(device_);
     }
     Stream& stream = streams_.at(index);
-    stream.wait_for(main_);
+    stream.wait_for(Stream::current(device_));
     running_ = std::max(running_, index + 1);
     pool_scope_.emplace(allocator_, pool_, branch);
     stream_guard_.emplace(stream);
@@ -47,8 +48,9 @@ class CudaSideStreams : public SideStreams {
     pool_scope_.reset();
   }
   void join() override {
+    const Stream main = Stream::current(device_);
     for (std::size_t i = 0; i < running_; ++i) {
-      main_.wait_for(streams_[i]);
+      main.wait_for(streams_[i]);
     }
     running_ = 0;
   }
@@ -56,7 +58,7 @@ class CudaSideStreams : public SideStreams {
  private:
   Allocator& allocator_;
   std::uint64_t pool_;
-  const Stream& main_;
+  Device device_;
   std::vector<Stream> streams_;
   std::size_t running_ = 0;
   std::optional<PoolScope> pool_scope_;
@@ -125,7 +127,7 @@ class CudaStepGraph : public StepGraph {
     // Relaxed: new blocks may be allocated meanwhile.
     CKS_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
     cudaGraph_t made = nullptr;
-    CudaSideStreams side(allocator_, pool_, recorder_);
+    CudaSideStreams side(allocator_, pool_, device_);
     try {
       const SideStreamsScope branches(&side);
       body();

@@ -26,7 +26,7 @@ class SideStreams {
  public:
   virtual ~SideStreams() = default;
   /// From here to leave(), what this thread queues and allocates belongs to a branch (1 or 2) that
-  /// starts after everything queued on the main line so far.
+  /// starts after everything queued so far on the main line, this thread's current stream.
   virtual void enter(int branch) = 0;
   virtual void leave() = 0;
   /// What is queued from now on starts after the branches' ends.
@@ -35,16 +35,19 @@ class SideStreams {
 
 /// Parts of one backward pass that do not need each other: in the graph of a captured step they run
 /// side by side, which fills a GPU that small kernels leave half empty; otherwise one after the
-/// other. All tensors that the parts use must live until the object goes.
+/// other. All tensors that the parts use must live until they are joined.
 class Branches {
  public:
   static constexpr int kCount = 2;  // beside the main line
   Branches();
-  /// Joins the branches.
+  /// Joins the branches of which an exception kept join() from being called; the exception goes on,
+  /// whatever this comes to.
   ~Branches();
   Branches(const Branches&) = delete;
   Branches& operator=(const Branches&) = delete;
 
+  /// What is queued from now on starts after the ends of the branches. To be called at the end.
+  void join();
   /// Runs body() on a branch of its own, if there is one left.
   template <class Body>
   void run(Body&& body) {

@@ -27,6 +27,7 @@ std::vector<Tensor> run_gradients(const std::vector<bool>& needed, Input&& input
   if (needed[0]) {
     grads[0] = input();
   }
+  branches.join();
   return grads;
 }
 

@@ -20,6 +20,7 @@
 #include "cks/core/optim/clip_grad_norm.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/core/random.h"
+#include "cks/core/stream.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 
@@ -383,6 +384,37 @@ TEST_CASE("CapturedStep: an exception of the body's own while recording leaves i
       CHECK(captured.net.values() == before);
       CHECK_FALSE(step.recorded());
     }
+    step.run();
+    CHECK(captured.values() == plain.values());
+  }
+  CHECK(step.recorded());
+}
+
+TEST_CASE(
+    "CapturedStep: gradients on a stream of the body's own start after what is queued there") {
+  if (!has_gpu()) {
+    return;
+  }
+  Training plain(kGpu, true);
+  Training captured(kGpu, true);
+  const Stream own(kGpu);
+  CapturedStep step(
+      [&] {
+        captured.optimizer->zero_grad();
+        own.wait_for(Stream::current(kGpu));
+        {
+          const StreamGuard guard(own);
+          captured.loss = captured.net.loss(captured.images, captured.labels);
+          captured.loss.backward();
+        }
+        Stream::current(kGpu).wait_for(own);
+        captured.optimizer->step(clip_grad_norm(captured.optimizer->parameters(), 1.0).factor);
+      },
+      kGpu);
+  for (int t = 0; t < 10; ++t) {
+    plain.load(t);
+    captured.load(t);
+    plain.body();
     step.run();
     CHECK(captured.values() == plain.values());
   }
