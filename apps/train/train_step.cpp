@@ -117,6 +117,7 @@ void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first
   const Tensor output = model_(piece.images);
   const Tensor loss = mean_loss(options_.loss, output, piece, options_.label_smoothing);
   if (is_first) {
+    model_.zero_grad();  // the norm is that of all parameters, also of those the optimiser lacks
     optimizer_.zero_grad();
   }
   const double share = static_cast<double>(count) / static_cast<double>(images);

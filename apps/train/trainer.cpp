@@ -352,8 +352,8 @@ void Trainer::stop_at_bad_step(const StepSummary& results) {
   if (!std::isfinite(results.loss)) {
     throw NonFiniteError(detail::describe_bad_loss(facts, model_, step_->pieces_of(batch)));
   }
-  if (step_->is_captured()) {
-    step_->compute_gradients(batch);
+  if (step_->is_captured() || state_.step > bad_step + 1) {
+    step_->compute_gradients(batch);  // those there are of a step behind it, if of any
   }
   throw NonFiniteError(detail::describe_bad_gradient(facts, model_));
 }

@@ -259,6 +259,71 @@ TEST_CASE("a gradient that is not finite stops the run before the step") {
   }
 }
 
+/// Its gradient is divided by the mean of the images: by 0 in a batch of black ones.
+struct MeanBackward : cks::Node {
+  Tensor mean;
+  const char* name() const override { return "divide_by_mean"; }
+  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+    return {grad_output / mean};
+  }
+};
+struct MeanNet : SpikyNet {
+  Tensor forward(const Tensor& images) override {
+    const Tensor x = first(images.reshape({images.size(0), -1}));
+    return second(cks::record<MeanBackward>(
+        x.detach().clone(), {x}, [&](MeanBackward& node) { node.mean = cks::mean(images); }));
+  }
+};
+
+TEST_CASE("the bad gradient that is named is the bad step's, however late it is seen") {
+  for (const Device device : test_devices()) {
+    for (const bool capture : {false, true}) {
+      CAPTURE(device.to_string());
+      CAPTURE(capture);
+      const cks::TrainTest data =
+          cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
+      const auto blacken_third = [](cks::Batch& batch) {
+        if (batch.index == 2) {
+          batch.images.fill_(0.0);
+        }
+      };
+      cks::DataLoader train(data.train, {.batch_size = 20, .transform = blacken_third});
+      cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+      MeanNet net;
+      net.to(device);
+      cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
+      std::string message;
+      try {
+        cks::fit({.epochs = 1, .capture = capture, .report_seconds = 1e9}, net, optimizer,
+                 cks::constant_lr(), train, test);
+      } catch (const cks::NonFiniteError& error) {
+        message = error.what();
+      }
+      CHECK(message.find("at step 3:") != std::string::npos);
+      CHECK(message.find("first bad gradient: first.") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("gradients of parameters that the optimiser lacks do not add up from step to step") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const cks::TrainTest data =
+        cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
+    cks::DataLoader train(data.train, {.batch_size = 20});
+    cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+    MeanNet net;
+    net.to(device);
+    cks::Sgd optimizer({{"second.weight", net.second.weight}}, {.learning_rate = 0.0});
+    std::vector<double> norms;
+    TrainCallbacks callbacks;
+    callbacks.on_step = [&](const cks::StepEvent& event) { norms.push_back(event.gradient_norm); };
+    cks::fit({.epochs = 1, .overfit_batch = true, .report_seconds = 0.0}, net, optimizer,
+             cks::constant_lr(), train, test, callbacks);
+    CHECK(norms == std::vector<double>(5, norms.at(0)));
+  }
+}
+
 /// Divides by what is left of a count that its calls in training take down: by 0 in one of them.
 struct CountDown : cks::Module {
   Tensor left;
