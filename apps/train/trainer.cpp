@@ -54,6 +54,7 @@ class Trainer {
   void look();
   [[noreturn]] void stop_at_bad_step(const StepSummary& results);
   void finish_epoch();
+  void cut_epoch();
   void save();
   void note_plans(const std::vector<ConvRecord>& records);
   void report_step(const StepSummary& results);
@@ -82,6 +83,7 @@ class Trainer {
   Clock::time_point begin_ = Clock::now();
   double seconds_before_ = 0.0;
   bool stopped_ = false;
+  bool epoch_is_cut_ = false;  // by the step limit
   bool plans_noted_ = false;
   // Steps that are queued and not looked at.
   std::int64_t queued_ = 0;
@@ -170,6 +172,9 @@ TrainSummary Trainer::run() {
   while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit()) {
     train_epoch();
     if (!stopped_) {
+      if (at_step_limit() && state_.batch < train_loader_.batches_per_epoch()) {
+        cut_epoch();
+      }
       finish_epoch();
     }
   }
@@ -390,10 +395,11 @@ void Trainer::finish_epoch() {
   state_.batch = 0;
   state_.test_loss = test.loss;
   state_.test_accuracy = test.accuracy;
-  // A loss of one's own has no accuracy: there the lowest loss is best.
-  const bool is_best =
-      state_.best_epoch == 0 || (options_.loss ? test.loss < state_.best_test_loss
-                                               : test.accuracy > state_.best_test_accuracy);
+  // A loss of one's own has no accuracy: there the lowest loss is best. What a run that goes on
+  // from a cut epoch does not know of is not better than what it knows.
+  const bool is_better =
+      options_.loss ? test.loss < state_.best_test_loss : test.accuracy > state_.best_test_accuracy;
+  const bool is_best = state_.best_epoch == 0 || (is_better && !epoch_is_cut_);
   if (is_best) {
     state_.best_epoch = state_.epoch;
     state_.best_test_accuracy = test.accuracy;
@@ -443,10 +449,21 @@ void Trainer::finish_epoch() {
   stopped_ = stopped_ || should_stop();
 }
 
+/// Before an epoch is finished that the step limit ends early: a run that goes on beyond the limit
+/// does the rest of it.
+void Trainer::cut_epoch() {
+  if (options_.folder != nullptr) {
+    save();
+  }
+  epoch_is_cut_ = true;
+}
+
 void Trainer::save() {
   detail::require_finite(model_, state_.step);
-  state_.seconds = elapsed();
-  save_train_state(options_.folder->state_file(), model_, optimizer_, state_);
+  if (!epoch_is_cut_) {
+    state_.seconds = elapsed();
+    save_train_state(options_.folder->state_file(), model_, optimizer_, state_);
+  }
   CheckpointInfo info = options_.info;
   info.notes["epoch"] = std::to_string(state_.epoch);
   info.notes["step"] = std::to_string(state_.step);

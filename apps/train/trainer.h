@@ -37,7 +37,9 @@ struct TrainOptions {
   LossFunction loss{};            // empty: cross-entropy from logits
 
   bool overfit_batch = false;  // train on the first batch of the first epoch alone
-  std::int64_t max_steps = 0;  // end the run after so many steps in all; 0: no limit
+  /// End the run after so many steps in all, with an evaluation; 0: no limit. A run that is resumed
+  /// with a greater limit goes on behind the last step.
+  std::int64_t max_steps = 0;
 
   /// Where files go; null: nothing is written. Its config.json is the caller's, fit() adds the
   /// section "conv_plans".

@@ -148,6 +148,29 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a run goes on behind a step limit, in the middle of an epoch or at its end") {
+  for (const cks::Device device : cks::testing::test_devices()) {
+    CAPTURE(device.to_string());
+    const ScratchFolder scratch;
+    const TinyRun::Settings settings{.device = device};
+    const std::string whole = scratch / "whole";
+    train(whole, settings, 0, false);
+    for (const std::int64_t limit : {2, 5, 7, 14}) {
+      CAPTURE(limit);
+      const std::string cut = scratch / ("cut-" + std::to_string(limit));
+      const TrainSummary first = train(cut, settings, 0, false, {.max_steps = limit});
+      CHECK(first.steps == limit);
+      CHECK(first.test_loss > 0.0);
+      train(cut, settings, 0, true, {.max_steps = limit + 1});
+      CHECK(train(cut, settings, 0, true).steps == kEpochs * kStepsPerEpoch);
+      CHECK(timeless(cut) == timeless(whole));
+      check_same_state(cut, whole);
+      CHECK(slurp(cut + "/last.safetensors") == slurp(whole + "/last.safetensors"));
+      CHECK(slurp(cut + "/best.safetensors") == slurp(whole + "/best.safetensors"));
+    }
+  }
+}
+
 TEST_CASE("a run continues on another device") {
   if (!cks::testing::has_gpu()) {
     return;
