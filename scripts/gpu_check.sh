@@ -95,7 +95,7 @@ if wants build; then
   check build build_cuda "$build" "${CKS_CUDA_ARCHITECTURES:-native}"
 fi
 if wants tests; then
-  check tests ctest --test-dir "$build" --output-on-failure --no-tests=error
+  check tests ctest --test-dir "$build" -j 4 --output-on-failure --no-tests=error
   grep -E 'Skipped|Not Run' "$logs/tests.log"
 fi
 if wants ptx; then

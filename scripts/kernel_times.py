@@ -35,7 +35,9 @@ def kernels_of(build, model, batch):
         done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
         sys.exit(f"error: ncu: {error}")
-    rows = [row for row in csv.reader(done.stdout.splitlines()) if len(row) > 10]
+    rows = list(csv.reader(done.stdout.splitlines()))
+    header = next((i for i, row in enumerate(rows) if "Kernel Name" in row), len(rows))
+    rows = [row for row in rows[header:] if len(row) == len(rows[header])]  # not what bench_step says
     if done.returncode != 0 or len(rows) < 2:
         sys.exit(f"error: {' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     name, value, unit = (rows[0].index(key) for key in ("Kernel Name", "Metric Value", "Metric Unit"))
