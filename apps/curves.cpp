@@ -49,13 +49,27 @@ struct Range {
   }
 };
 
+/// Short enough for the margin: 250000 is 250k.
+std::string tick_text(double tick) {
+  constexpr double kMillion = 1e6;
+  constexpr double kTenThousand = 1e4;
+  const double size = std::abs(tick);
+  if (size >= 1000.0 * kMillion) {
+    return format("%.1e", tick);
+  }
+  if (size >= kMillion) {
+    return format("%gM", tick / kMillion);
+  }
+  return size >= kTenThousand ? format("%gk", tick / 1000.0) : format("%g", tick);
+}
+
 void draw_axes(Canvas& canvas, const Area& plot, const Range& x, const Range& y) {
   constexpr int kMostTicks = 7;
   const std::int64_t bottom = plot.y + plot.height - 1;
   const std::int64_t half_text = Canvas::text_height() / 2;
   for (const double tick : round_ticks(y.low, y.high, kMostTicks)) {
     const std::int64_t at = y.place(tick, bottom, plot.y);
-    const std::string label = format("%g", tick);
+    const std::string label = tick_text(tick);
     canvas.fill({plot.x, at, plot.width, 1}, kGrid);
     canvas.text({plot.x - 8 - Canvas::text_width(label), at - half_text}, label, kBlack);
   }

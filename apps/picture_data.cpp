@@ -41,7 +41,7 @@ TrainTest read_folder(const PictureData& data) {
     }
     throw;
   } catch (const IoError& error) {
-    if (!data.skip_broken) {
+    if (!data.skip_broken && !std::string(error.what()).starts_with("load_image_folder")) {
       throw IoError(std::string(error.what()) + "\n  --skip-broken leaves broken pictures out");
     }
     throw;

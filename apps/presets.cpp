@@ -44,6 +44,16 @@ const std::vector<Preset>& cifar_presets() {
         {"batch-size", "128"},
         {"epochs", "30"},
         {"augment", "true"}}},
+      {"pictures",
+       "for a folder of some hundred pictures of your own: ResNet-20, Adam, one cycle to 0.003, "
+       "batch 16, 40 epochs, crop and flip",
+       {{"model", "resnet20"},
+        {"opt", "adam"},
+        {"lr", "0.003"},
+        {"lr-scheduler", "onecycle"},
+        {"batch-size", "16"},
+        {"epochs", "40"},
+        {"augment", "true"}}},
   };
   return all;
 }

@@ -54,6 +54,21 @@ bool is_same_folder(const std::string& a, const std::string& b) {
          fs::weakly_canonical(fs::path(b) / "", ignored);
 }
 
+/// Throws Error for a run of another program, whose flags are not this one's.
+void require_program(const RunFolder& folder, const std::string& program) {
+  if (!folder.has_config()) {
+    return;
+  }
+  const ConfigSections config = folder.read_config();
+  const auto build = config.find("build");
+  if (build == config.end() || build->second.count("program") == 0) {
+    return;
+  }
+  if (const std::string& other = build->second.at("program"); other != program) {
+    throw Error("--resume: " + folder.path() + " is a run of " + other + ", not of " + program);
+  }
+}
+
 void restore_flags(const RunFolder& folder, Flags& parser) {
   if (!folder.has_config()) {
     throw IoError("--resume: " + folder.path() + " has no config.json to take the flags from");
@@ -113,6 +128,7 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
                   " is there: the run cannot go on where it stopped, and beginning anew would "
                   "overwrite its results; begin a new run");
   }
+  require_program(folder, program);
   restore_flags(folder, parser);
   flags.output_dir = path;
   return folder;

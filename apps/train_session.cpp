@@ -240,6 +240,11 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
     speaker.say(line);
   }
   report_data(speaker, data);
+  constexpr std::int64_t kFewSteps = 8;
+  if (steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
+    speaker.say("note      " + std::to_string(steps_per_epoch) +
+                " steps an epoch teach little: a smaller --batch-size makes more of them");
+  }
   std::vector<EpochMetrics> rows;
   if (place != nullptr && flags.resume) {
     rows = place->read_metrics();

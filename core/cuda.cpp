@@ -144,7 +144,7 @@ void synchronize(Device device) {
 int cuda_device_count() { return 0; }
 
 std::string why_not_usable(Device device) {
-  return device.is_cpu() ? "" : "this build has no CUDA";
+  return device.is_cpu() ? "" : "this build has no CUDA (configure with -DCKS_ENABLE_CUDA=ON)";
 }
 
 void ops::require_compiled(Device device) {
