@@ -45,14 +45,14 @@ const std::vector<Preset>& cifar_presets() {
         {"epochs", "30"},
         {"augment", "true"}}},
       {"pictures",
-       "for a folder of some hundred pictures of your own: ResNet-20, Adam, one cycle to 0.003, "
-       "batch 16, 40 epochs, crop and flip",
+       "for a folder of some hundred pictures of your own: ResNet-20, Adam, one cycle to 0.001, "
+       "batch 16, 60 epochs, crop and flip",
        {{"model", "resnet20"},
         {"opt", "adam"},
-        {"lr", "0.003"},
+        {"lr", "0.001"},
         {"lr-scheduler", "onecycle"},
         {"batch-size", "16"},
-        {"epochs", "40"},
+        {"epochs", "60"},
         {"augment", "true"}}},
   };
   return all;
