@@ -18,7 +18,7 @@ constexpr std::int64_t kQuad = 4;
 /// Bands in all that give every multiprocessor of a large GPU two.
 constexpr std::int64_t kBusyBands = 256;
 /// Threads in all that keep a large GPU busy; with fewer, more threads share a sum.
-constexpr std::int64_t kBusyThreads = 132 * 512;
+constexpr std::int64_t kBusyThreads = std::int64_t{132} * 512;
 
 }  // namespace
 
