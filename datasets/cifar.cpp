@@ -391,10 +391,9 @@ TrainTest load_cifar(const CifarFiles& files, CifarOptions options) {
               train);
   read_images(layout, labels, members, {layout.test_file}, layout.test_images, options.any_count,
               test);
-  ChannelStatistics statistics = channel_statistics(train.images);
-  train.mean = test.mean = std::move(statistics.mean);
-  train.std = test.std = std::move(statistics.std);
-  return {std::move(train), std::move(test)};
+  TrainTest data{std::move(train), std::move(test)};
+  set_statistics(data);
+  return data;
 }
 
 }  // namespace cks

@@ -118,4 +118,10 @@ std::vector<std::string> numbered_classes(std::int64_t count) {
   return names;
 }
 
+void set_statistics(TrainTest& data) {
+  const ChannelStatistics statistics = channel_statistics(data.train.images);
+  data.train.mean = data.test.mean = statistics.mean;
+  data.train.std = data.test.std = statistics.std;
+}
+
 }  // namespace cks

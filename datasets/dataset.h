@@ -71,4 +71,8 @@ struct TrainTest {
   ImageDataset test;
 };
 
+/// Sets mean and std of both halves from the training half's images. Throws as
+/// channel_statistics().
+void set_statistics(TrainTest& data);
+
 }  // namespace cks

@@ -205,9 +205,7 @@ std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t
 TrainTest drawn_digits(DrawnDigitsOptions options) {
   TrainTest digits{draw_split(options.seed, DrawnDigitsSplit::train, options.train_count),
                    draw_split(options.seed, DrawnDigitsSplit::test, options.test_count)};
-  ChannelStatistics statistics = channel_statistics(digits.train.images);
-  digits.train.mean = digits.test.mean = statistics.mean;
-  digits.train.std = digits.test.std = statistics.std;
+  set_statistics(digits);
   return digits;
 }
 

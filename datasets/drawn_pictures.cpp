@@ -286,9 +286,7 @@ std::int64_t draw_picture(std::uint64_t seed, DrawnPicturesSplit split, std::int
 TrainTest drawn_pictures(DrawnPicturesOptions options) {
   TrainTest pictures{draw_split(options.seed, DrawnPicturesSplit::train, options.train_count),
                      draw_split(options.seed, DrawnPicturesSplit::test, options.test_count)};
-  ChannelStatistics statistics = channel_statistics(pictures.train.images);
-  pictures.train.mean = pictures.test.mean = statistics.mean;
-  pictures.train.std = pictures.test.std = statistics.std;
+  set_statistics(pictures);
   return pictures;
 }
 

@@ -200,11 +200,6 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   return dataset;
 }
 
-void set_statistics(ImageDataset& dataset, const ChannelStatistics& statistics) {
-  dataset.mean = statistics.mean;
-  dataset.std = statistics.std;
-}
-
 /// Cuts each class by a random order of its own.
 std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     const ImageClasses& classes, const ImageFolderOptions& options) {
@@ -269,9 +264,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   TrainTest data;
   data.train = make_dataset(root.string(), names, decoder.decode(train_files));
   data.test = make_dataset(root.string(), names, decoder.decode(test_files));
-  const ChannelStatistics statistics = channel_statistics(data.train.images);
-  set_statistics(data.train, statistics);
-  set_statistics(data.test, statistics);
+  set_statistics(data);
   return data;
 }
 
@@ -282,7 +275,9 @@ ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions optio
       list_image_classes(fs::absolute(dir).lexically_normal().string(), class_names);
   FolderDecoder decoder(options);
   ImageDataset dataset = make_dataset(classes.dir, classes.names, decoder.decode(classes.files));
-  set_statistics(dataset, channel_statistics(dataset.images));
+  ChannelStatistics statistics = channel_statistics(dataset.images);
+  dataset.mean = std::move(statistics.mean);
+  dataset.std = std::move(statistics.std);
   return dataset;
 }
 

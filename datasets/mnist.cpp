@@ -174,16 +174,14 @@ TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
   ImageDataset train;
   train.source.path = files.folder.empty() ? files.train_images : files.folder;
   identify(read, options, train);
-  ChannelStatistics statistics = channel_statistics(read[0].values);
-  train.mean = std::move(statistics.mean);
-  train.std = std::move(statistics.std);
-
   ImageDataset test = train;
   train.images = read[0].values;
   train.labels = read[1].values;
   test.images = read[2].values;
   test.labels = read[3].values;
-  return {std::move(train), std::move(test)};
+  TrainTest data{std::move(train), std::move(test)};
+  set_statistics(data);
+  return data;
 }
 
 }  // namespace cks

@@ -9,17 +9,15 @@
 #include "apps/presets.h"
 #include "apps/train_flags.h"
 #include "cks/core/file.h"
+#include "tests/support/process.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"
 
 namespace cks::apps {
 namespace {
 
+using cks::testing::contains;
 using testing::message_of;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// `count` pictures of a class, the i-th of them filled with the byte 10 * i.
 void write_class(const std::string& folder, int count, std::int64_t side) {

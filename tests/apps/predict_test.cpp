@@ -23,6 +23,7 @@ namespace {
 using cks::Tensor;
 using cks::testing::Arguments;
 using cks::testing::Bytes;
+using cks::testing::contains;
 using cks::testing::Outcome;
 using cks::testing::run_process;
 using cks::testing::ScratchFolder;
@@ -54,10 +55,6 @@ struct Trained {
 const Trained& trained() {
   static const Trained instance;
   return instance;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 void write(const std::string& path, const Bytes& bytes) {

@@ -23,6 +23,8 @@ namespace {
 
 using cks::RunFolder;
 using cks::testing::Arguments;
+using cks::testing::contains;
+using cks::testing::eventually;
 using cks::testing::ScratchFolder;
 using cks::testing::slurp;
 using std::chrono::milliseconds;
@@ -52,21 +54,6 @@ Arguments quick(const std::string& folder, const Arguments& more = {}) {
                       "--batch-size", "50",    "--output-dir",  folder};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// Waits until something holds; false after a minute, which a sanitizer may need.
-bool eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 6000; ++i) {
-    if (holds()) {
-      return true;
-    }
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  return false;
 }
 
 TEST_CASE("a run writes its files, and its result to stdout") {

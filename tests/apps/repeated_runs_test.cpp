@@ -4,9 +4,12 @@
 
 #include "apps/module_table.h"
 #include "cks/core/error.h"
+#include "tests/support/process.h"
 
 namespace cks::apps {
 namespace {
+
+using cks::testing::contains;
 
 FinishedRun run_with(std::int64_t seed, double accuracy, double seconds) {
   FinishedRun run{.seed = seed, .folder = "runs/x/seed-" + std::to_string(seed)};
@@ -16,10 +19,6 @@ FinishedRun run_with(std::int64_t seed, double accuracy, double seconds) {
   run.rows = {{.epoch = 1, .seconds = seconds / 2, .test_accuracy = accuracy - 0.1},
               {.epoch = 2, .seconds = seconds, .test_accuracy = accuracy}};
   return run;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST_CASE("mean_deviation: of a sample") {

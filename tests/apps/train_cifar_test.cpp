@@ -19,6 +19,8 @@ namespace {
 
 using cks::RunFolder;
 using cks::testing::Arguments;
+using cks::testing::contains;
+using cks::testing::eventually;
 using cks::testing::Outcome;
 using cks::testing::Process;
 using cks::testing::ScratchFolder;
@@ -35,20 +37,6 @@ Arguments quick(const std::string& folder, const Arguments& more = {}) {
                       "--output-dir", folder,     "--model",       "resnet20"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-bool eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 6000; ++i) {
-    if (holds()) {
-      return true;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
 }
 
 // A sanitizer makes each step many times slower: there the run is only to pass.

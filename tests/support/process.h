@@ -3,9 +3,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/scratch_folder.h"
@@ -78,6 +81,21 @@ inline Outcome run_process(const std::string& program, const ScratchFolder& scra
   Process process(program, scratch, arguments);
   const int code = process.wait();
   return {code, process.out(), process.err()};
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// Waits until something holds; false after a minute, which a sanitizer may need.
+inline bool eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 6000; ++i) {
+    if (holds()) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
 }
 
 }  // namespace cks::testing
