@@ -73,20 +73,29 @@ void classify_batch(const Classifier& classifier, std::vector<PictureResult>& re
 /// load_image_classes finds folders that are no class; this, classes without a folder.
 void require_folders(const Classifier& classifier, const std::string& dir) {
   namespace fs = std::filesystem;
-  std::error_code ignored;
-  if (!fs::is_directory(dir, ignored)) {
+  const auto has_folder = [&dir](const std::string& name) {
+    std::error_code ignored;
+    return fs::is_directory(fs::path(dir) / name, ignored);
+  };
+  if (!has_folder(".")) {
     return;
   }
   std::string missing;
   for (const std::string& name : classifier.info.class_names) {
-    if (!fs::is_directory(fs::path(dir) / name, ignored)) {
+    if (!has_folder(name)) {
       missing += (missing.empty() ? "" : ", ") + name;
     }
   }
-  if (!missing.empty()) {
-    throw IoError("'" + dir + "' has no folder for these classes of " + classifier.path + ": " +
-                  missing);
+  if (missing.empty()) {
+    return;
   }
+  if (has_folder("train") && has_folder("test")) {
+    throw IoError("'" + dir + "' has the halves train and test in place of the classes of " +
+                  classifier.path + "; name one of them: '" + (fs::path(dir) / "test").string() +
+                  "'");
+  }
+  throw IoError("'" + dir + "' has no folder for these classes of " + classifier.path + ": " +
+                missing);
 }
 
 }  // namespace

@@ -310,6 +310,14 @@ TEST_CASE("predict --eval: folders that do not fit, and broken pictures") {
   outcome = predict(scratch, {"--eval", scratch / "nothing"});
   CHECK(outcome.code == 1);
   CHECK(contains(outcome.err, "nothing' is no folder"));
+
+  write_folder(scratch / "halves/test", 20);
+  std::filesystem::create_directories(scratch / "halves/train/0");
+  outcome = predict(scratch, {"--eval", scratch / "halves"});
+  CHECK(outcome.code == 1);
+  CHECK(contains(outcome.err, "train and test in place of the classes"));
+  CHECK(contains(outcome.err, "name one of them: '" + scratch / "halves/test'\n"));
+  CHECK(predict(scratch, {"--eval", scratch / "halves/test"}).code == 0);
 }
 
 TEST_CASE("predict: weights of others, and wrong usage") {
