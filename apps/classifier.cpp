@@ -120,6 +120,16 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
   completion.require_complete();
 }
 
+CheckpointInfo read_info(const std::string& path) {
+  try {
+    return read_checkpoint_info(path);
+  } catch (const IoError& error) {
+    throw IoError(std::string(error.what()) +
+                  "\n  --weights takes the weights of a trained network, such as best.safetensors "
+                  "in the folder of a run of train_mnist or train_cifar; pictures need no flag");
+  }
+}
+
 void require_classifier(const std::string& path, const std::string& model) {
   try {
     if (model_info(model).task != ModelTask::classify) {
@@ -205,7 +215,7 @@ void add_weights_flags(Flags& parser, WeightsFlags& flags) {
 }
 
 Classifier load_classifier(const std::string& path, const WeightsFlags& flags, Device device) {
-  Classifier classifier{.path = path, .info = read_checkpoint_info(path), .device = device};
+  Classifier classifier{.path = path, .info = read_info(path), .device = device};
   CheckpointInfo& info = classifier.info;
   if (!info.model.empty()) {  // before asking for the classes of a model that has none
     require_classifier(path, info.model);

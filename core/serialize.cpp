@@ -171,6 +171,21 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   std::set<std::string> names_;
 };
 
+/// What people take for weights, by its first bytes; nullptr for anything else.
+const char* known_format(std::string_view bytes) {
+  constexpr std::array<std::pair<std::string_view, const char*>, 3> kFormats{{
+      {"\x89PNG", "a PNG picture"},
+      {"\xff\xd8\xff", "a JPEG picture"},
+      {"PK\x03\x04", "a ZIP archive, as PyTorch's .pt and .pth files are"},
+  }};
+  for (const auto& [signature, name] : kFormats) {
+    if (bytes.starts_with(signature)) {
+      return name;
+    }
+  }
+  return nullptr;
+}
+
 /// Checks that the entry's bytes follow `begin` and are as many as its shape says.
 Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t begin,
                    const std::string& where) {
@@ -265,8 +280,12 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
                   " bytes, a safetensors file has at least 8");
   }
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
+  const char* const format = known_format(bytes);
   bytes.remove_prefix(sizeof header_size);
   if (header_size > kMaxHeader || header_size > bytes.size()) {
+    if (format != nullptr) {
+      throw IoError(name + ": is " + format + ", not a safetensors file");
+    }
     throw IoError(name + ": its first 8 bytes announce a header of " + std::to_string(header_size) +
                   " bytes; the file has " + std::to_string(bytes.size()) + " more, and at most " +
                   std::to_string(kMaxHeader) + " are allowed");

@@ -358,6 +358,11 @@ TEST_CASE("predict: weights of others, and wrong usage") {
   outcome = run({"--weights", scratch / "run/none.safetensors", picture});
   CHECK(outcome.code == 1);
   CHECK(contains(outcome.err, "none.safetensors"));
+  CHECK(contains(outcome.err, "best.safetensors in the folder of a run"));
+  outcome = run({"--weights", picture, picture});
+  CHECK(outcome.code == 1);
+  CHECK(contains(outcome.err, "digit.png: is a PNG picture, not a safetensors file\n"));
+  CHECK(contains(outcome.err, "pictures need no flag"));
   outcome = run({"--weights", trained().scratch / "run/last.state.safetensors", picture});
   CHECK(outcome.code == 1);
   CHECK(contains(outcome.err, "is for resuming it"));

@@ -129,6 +129,18 @@ TEST_CASE("safetensors: a broken frame is refused") {
   CHECK(error_of(file_of("{}   ")).empty());
 }
 
+TEST_CASE("safetensors: pictures and archives are called what they are") {
+  CHECK(error_of("\x89PNG\r\n\x1a\n and pixels") ==
+        "model.st: is a PNG picture, not a safetensors file");
+  CHECK(error_of("\xff\xd8\xff\xe0 and pixels") ==
+        "model.st: is a JPEG picture, not a safetensors file");
+  CHECK(contains(error_of("PK\x03\x04\x14 and files"), "PyTorch's .pt"));
+  // A length of the header that begins with the same bytes is one all the same.
+  std::string bytes("\xff\xd8\xff\0\0\0\0\0", 8);
+  bytes.append(0xffd8ff, ' ').replace(8, 2, "{}");
+  CHECK(error_of(bytes).empty());
+}
+
 TEST_CASE("safetensors: a header over 100 MB is refused before it is read") {
   const std::uint64_t size = 100'000'001;
   std::string bytes(sizeof size + size, ' ');
