@@ -1,11 +1,13 @@
 #include "apps/flags.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <iostream>
 #include <sstream>
 
+#include "apps/nearest_name.h"
 #include "cks/core/error.h"
 
 namespace cks::apps {
@@ -65,6 +67,31 @@ struct Flags::Implementation {
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a later one wins, for scripts
     entry.option = option;
     entries.emplace(name, std::move(entry));
+  }
+  /// What is wrong with a command line of which words were left over: the first flag among them,
+  /// or else the first word.
+  std::string describe_unexpected(const std::vector<std::string>& words) const {
+    const std::vector<std::string> unexpected = app.remaining();
+    const auto is_unexpected = [&](const std::string& word) {
+      return std::find(unexpected.begin(), unexpected.end(), word) != unexpected.end();
+    };
+    const auto flag = std::find_if(words.begin(), words.end(), [&](const std::string& word) {
+      return word.starts_with("-") && is_unexpected(word);
+    });
+    if (flag == words.end()) {
+      const auto word = std::find_if(words.begin(), words.end(), is_unexpected);
+      return "'" + (word == words.end() ? unexpected.front() : *word) + "' was not expected";
+    }
+    const std::string text = flag->substr(0, flag->find('='));
+    std::map<std::string, std::string> meanings{{"help", ""}};
+    for (const auto& [name, entry] : entries) {
+      if (!entry.option->get_positional()) {
+        meanings.emplace(name, entry.option->get_description());
+      }
+    }
+    const std::string nearest =
+        nearest_name(text.substr(std::min(text.find_first_not_of('-'), text.size())), meanings);
+    return "there is no flag " + text + (nearest.empty() ? "" : "; the nearest is --" + nearest);
   }
   const Entry& at(const std::string& name) const {
     const auto found = entries.find(name);
@@ -204,15 +231,20 @@ void Flags::add_positional(const std::string& name, std::vector<std::string>& va
 void Flags::footer(const std::string& text) { implementation_->app.footer(text); }
 
 std::optional<int> Flags::parse(int argc, const char* const* argv) {
+  const auto refuse = [this](const std::string& message) {
+    std::cerr << "error: " << message << "\n  see " << implementation_->app.get_name()
+              << " --help\n";
+    return kUsageExitCode;
+  };
   try {
     implementation_->app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::cout << implementation_->app.help();
     return 0;
+  } catch (const CLI::ExtrasError&) {
+    return refuse(implementation_->describe_unexpected({argv + 1, argv + argc}));
   } catch (const CLI::ParseError& error) {
-    std::cerr << "error: " << error.what() << "\n  see " << implementation_->app.get_name()
-              << " --help\n";
-    return kUsageExitCode;
+    return refuse(error.what());
   }
   return std::nullopt;
 }

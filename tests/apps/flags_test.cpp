@@ -2,11 +2,16 @@
 
 #include <doctest/doctest.h>
 
+#include <iostream>
+#include <sstream>
+
+#include "apps/nearest_name.h"
 #include "cks/core/error.h"
 
 namespace {
 
 using cks::apps::Flags;
+using cks::apps::nearest_name;
 
 struct Values {
   std::string name = "a";
@@ -103,6 +108,54 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
   }
   Values values;
   CHECK(parse(values, {"--help"}) == 0);
+}
+
+/// What the parser says on stderr of wrong arguments.
+std::string refusal(const std::vector<const char*>& arguments) {
+  const std::ostringstream captured;
+  std::streambuf* const before = std::cerr.rdbuf(captured.rdbuf());
+  Values values;
+  const std::optional<int> code = parse(values, arguments);
+  std::cerr.rdbuf(before);
+  CHECK(code == 2);
+  return captured.str();
+}
+
+TEST_CASE("a mistyped flag is named, and the nearest one") {
+  const std::string help = "\n  see program --help\n";
+  CHECK(refusal({"--cuont", "3"}) ==
+        "error: there is no flag --cuont; the nearest is --count" + help);
+  CHECK(refusal({"--on", "--counts=3", "--choise", "y"}) ==
+        "error: there is no flag --counts; the nearest is --count" + help);
+  CHECK(refusal({"-count", "3"}) ==
+        "error: there is no flag -count; the nearest is --count" + help);
+  CHECK(refusal({"--real-number", "3"}) ==
+        "error: there is no flag --real-number; the nearest is --rate" + help);
+  CHECK(refusal({"--nonsense", "3"}) == "error: there is no flag --nonsense" + help);
+  CHECK(refusal({"--hlep"}) == "error: there is no flag --hlep; the nearest is --help" + help);
+  CHECK(refusal({"f.txt", "g.txt", "h.txt"}) == "error: 'g.txt' was not expected" + help);
+}
+
+TEST_CASE("nearest_name: by the name, its beginning, or what it means") {
+  const std::map<std::string, std::string> names{{"batch-size", "images of one step"},
+                                                 {"epochs", "passes over the images"},
+                                                 {"lr", "learning rate; the highest one"},
+                                                 {"lr-gamma", "of step: factor of each cut"},
+                                                 {"wd", "weight decay, of all parameters"}};
+  for (const auto& [typed, expected] : {std::pair{"epoch", "epochs"},
+                                        {"epohcs", "epochs"},
+                                        {"batch", "batch-size"},
+                                        {"batchsize", "batch-size"},
+                                        {"learning-rate", "lr"},
+                                        {"leraning-rate", "lr"},
+                                        {"weight-decay", "wd"},
+                                        {"lr-gama", "lr-gamma"},
+                                        {"x", ""},
+                                        {"", ""},
+                                        {"nonsense", ""}}) {
+    CAPTURE(typed);
+    CHECK(nearest_name(typed, names) == expected);
+  }
 }
 
 TEST_CASE("values as text set another parser to the same") {
