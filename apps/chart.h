@@ -13,8 +13,15 @@ namespace cks::apps {
 /// Throws Error unless low < high, both are finite, and most >= 2.
 std::vector<double> round_ticks(double low, double high, int most);
 
+/// Round numbers in [low, high] for a logarithmic axis: 1, 2 and 5 times powers of ten, or powers
+/// of ten alone where these are more than `most`, or every second, third, ... of them.
+/// Throws Error unless 0 < low < high, both are finite, and most >= 2.
+std::vector<double> log_ticks(double low, double high, int most);
+
 /// Loss and accuracy of training and test images against the epoch, side by side, with axes.
-/// Values that are not finite are left out. Throws Error without a row.
+/// The axis of losses that span more than a factor of ten is logarithmic, and says so: a spike at
+/// the beginning would flatten the rest. Values that are not finite are left out. Throws Error
+/// without a row.
 ///
 /// Shapes  uint8 [height,width,3].
 Tensor draw_curves(const std::vector<EpochMetrics>& rows);

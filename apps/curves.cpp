@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
+#include <utility>
 
 #include "apps/chart.h"
 #include "apps/format.h"
@@ -14,6 +16,7 @@ constexpr std::int64_t kPanelWidth = 560;
 constexpr std::int64_t kPanelHeight = 420;
 constexpr Area kPlot{76, 44, 460, 310};  // within a panel
 constexpr std::int64_t kMarkedPoints = 60;
+constexpr double kLinearSpan = 10.0;  // of losses; wider ones get a logarithmic axis
 constexpr Colour kGrid{225, 225, 225};
 constexpr Colour kTrainColour{31, 95, 180};
 constexpr Colour kTestColour{214, 84, 0};
@@ -24,9 +27,11 @@ struct Series {
   std::vector<double> values;  // one an epoch
 };
 
+/// What an axis shows.
 struct Range {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
+  bool logarithmic = false;  // low and high are then logarithms
 
   void take_in(double value) {
     if (std::isfinite(value)) {
@@ -44,8 +49,19 @@ struct Range {
     low -= air;
     high += air;
   }
+  /// Before widen().
+  void take_logarithms() {
+    logarithmic = true;
+    low = std::log10(low);
+    high = std::log10(high);
+  }
+  std::vector<double> ticks(int most) const {
+    return logarithmic ? log_ticks(std::pow(10.0, low), std::pow(10.0, high), most)
+                       : round_ticks(low, high, most);
+  }
   std::int64_t place(double value, std::int64_t begin, std::int64_t end) const {
-    return begin + std::llround((value - low) / (high - low) * static_cast<double>(end - begin));
+    const double at = logarithmic ? std::log10(value) : value;
+    return begin + std::llround((at - low) / (high - low) * static_cast<double>(end - begin));
   }
 };
 
@@ -67,13 +83,13 @@ void draw_axes(Canvas& canvas, const Area& plot, const Range& x, const Range& y)
   constexpr int kMostTicks = 7;
   const std::int64_t bottom = plot.y + plot.height - 1;
   const std::int64_t half_text = Canvas::text_height() / 2;
-  for (const double tick : round_ticks(y.low, y.high, kMostTicks)) {
+  for (const double tick : y.ticks(kMostTicks)) {
     const std::int64_t at = y.place(tick, bottom, plot.y);
     const std::string label = tick_text(tick);
     canvas.fill({plot.x, at, plot.width, 1}, kGrid);
     canvas.text({plot.x - 8 - Canvas::text_width(label), at - half_text}, label, kBlack);
   }
-  for (const double tick : round_ticks(x.low, x.high, kMostTicks)) {
+  for (const double tick : x.ticks(kMostTicks)) {
     if (tick != std::floor(tick)) {
       continue;  // there is no half epoch
     }
@@ -108,7 +124,9 @@ void draw_series(Canvas& canvas, const Area& plot, const Range& x, const Range& 
   }
 }
 
-void draw_panel(Canvas& canvas, std::int64_t left, const std::string& title,
+enum class Scale { linear, by_span };
+
+void draw_panel(Canvas& canvas, std::int64_t left, std::string title, Scale scale,
                 const std::vector<double>& epochs, const std::array<Series, 2>& all) {
   const Area plot{left + kPlot.x, kPlot.y, kPlot.width, kPlot.height};
   Range x;
@@ -120,6 +138,10 @@ void draw_panel(Canvas& canvas, std::int64_t left, const std::string& title,
     for (const double value : series.values) {
       y.take_in(value);
     }
+  }
+  if (scale == Scale::by_span && y.low > 0.0 && y.high > kLinearSpan * y.low) {
+    y.take_logarithms();
+    title += ", log scale";
   }
   x.widen();
   y.widen();
@@ -137,15 +159,17 @@ void draw_panel(Canvas& canvas, std::int64_t left, const std::string& title,
   }
 }
 
+void require_range(const char* operation, double low, double high, int most) {
+  if (!(std::isfinite(low) && std::isfinite(high) && low < high) || most < 2) {
+    throw Error(format("%s: low %g must be below high %g, both finite, and most %d at least 2",
+                       operation, low, high, most));
+  }
+}
+
 }  // namespace
 
 std::vector<double> round_ticks(double low, double high, int most) {
-  if (!(std::isfinite(low) && std::isfinite(high) && low < high) || most < 2) {
-    throw Error(
-        format("round_ticks: low %g must be below high %g, both finite, and most %d at "
-               "least 2",
-               low, high, most));
-  }
+  require_range("round_ticks", low, high, most);
   constexpr double kRounding = 1.0 - 1e-9;
   const double least = kRounding * (high - low) / static_cast<double>(most - 1);
   const double power = std::pow(10.0, std::floor(std::log10(least)));
@@ -159,6 +183,32 @@ std::vector<double> round_ticks(double low, double high, int most) {
   for (auto i = static_cast<std::int64_t>(std::ceil(low / step));
        static_cast<double>(i) * step <= high; ++i) {
     ticks.push_back(static_cast<double>(i) * step);
+  }
+  return ticks;
+}
+
+std::vector<double> log_ticks(double low, double high, int most) {
+  require_range("log_ticks", low, high, most);
+  if (!(low > 0.0)) {
+    throw Error(format("log_ticks: low %g must be above 0", low));
+  }
+  const auto first = static_cast<int>(std::floor(std::log10(low)));
+  const auto last = static_cast<int>(std::ceil(std::log10(high)));
+  const auto ticks_at = [&](std::initializer_list<double> factors, int every) {
+    std::vector<double> ticks;
+    for (int power = first; power <= last; ++power) {
+      for (const double factor : factors) {
+        const double tick = factor * std::pow(10.0, power);
+        if (power % every == 0 && tick >= low && tick <= high) {
+          ticks.push_back(tick);
+        }
+      }
+    }
+    return ticks;
+  };
+  std::vector<double> ticks = ticks_at({1.0, 2.0, 5.0}, 1);
+  for (int every = 1; ticks.size() > static_cast<std::size_t>(most); ++every) {
+    ticks = ticks_at({1.0}, every);
   }
   return ticks;
 }
@@ -178,8 +228,8 @@ Tensor draw_curves(const std::vector<EpochMetrics>& rows) {
     accuracies[1].values.push_back(100.0 * row.test_accuracy);
   }
   Canvas canvas(2 * kPanelWidth, kPanelHeight);
-  draw_panel(canvas, 0, "loss", epochs, losses);
-  draw_panel(canvas, kPanelWidth, "accuracy %", epochs, accuracies);
+  draw_panel(canvas, 0, "loss", Scale::by_span, epochs, losses);
+  draw_panel(canvas, kPanelWidth, "accuracy %", Scale::linear, epochs, accuracies);
   return canvas.image();
 }
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "apps/bitmap_font.h"
@@ -89,13 +90,16 @@ TEST_CASE("Canvas: text reads back, shapes lie where they should, the rest is cu
   CHECK_THROWS_AS(Canvas(0, 5), ShapeError);
 }
 
+void check_ticks(const std::vector<double>& ticks, const std::vector<double>& expected) {
+  REQUIRE(ticks.size() == expected.size());
+  for (std::size_t i = 0; i < ticks.size(); ++i) {
+    CHECK(ticks[i] == doctest::Approx(expected[i]));
+  }
+}
+
 TEST_CASE("round_ticks: 1, 2 or 5 times a power of ten") {
   const auto check = [](double low, double high, int most, const std::vector<double>& expected) {
-    const std::vector<double> ticks = round_ticks(low, high, most);
-    REQUIRE(ticks.size() == expected.size());
-    for (std::size_t i = 0; i < ticks.size(); ++i) {
-      CHECK(ticks[i] == doctest::Approx(expected[i]));
-    }
+    check_ticks(round_ticks(low, high, most), expected);
   };
   check(0.0, 1.0, 6, {0.0, 0.2, 0.4, 0.6, 0.8, 1.0});
   check(-0.3, 0.72, 4, {0.0, 0.5});
@@ -104,6 +108,15 @@ TEST_CASE("round_ticks: 1, 2 or 5 times a power of ten") {
   CHECK_THROWS_AS(round_ticks(1.0, 1.0, 5), Error);
   CHECK_THROWS_AS(round_ticks(0.0, std::numeric_limits<double>::infinity(), 5), Error);
   CHECK_THROWS_AS(round_ticks(0.0, 1.0, 1), Error);
+}
+
+TEST_CASE("log_ticks: 1, 2 and 5, or powers of ten, or some of them") {
+  check_ticks(log_ticks(0.4, 9.0, 7), {0.5, 1.0, 2.0, 5.0});
+  check_ticks(log_ticks(0.02, 2.0, 7), {0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0});
+  check_ticks(log_ticks(0.009, 20.0, 7), {0.01, 0.1, 1.0, 10.0});
+  check_ticks(log_ticks(1e-7, 1e5, 7), {1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4});
+  CHECK_THROWS_AS(log_ticks(0.0, 1.0, 5), Error);
+  CHECK_THROWS_AS(log_ticks(2.0, 1.0, 5), Error);
 }
 
 constexpr int kTrain = 0x1F5FB4;
@@ -143,6 +156,39 @@ TEST_CASE("draw_curves: each epoch's points are where axes say, in a picture tha
   CHECK_NOTHROW(draw_curves(rows));
   CHECK_NOTHROW(draw_curves({EpochMetrics{.epoch = 1}}));
   CHECK_THROWS_AS(draw_curves({}), Error);
+}
+
+TEST_CASE("draw_curves: a spike of the loss does not flatten the epochs behind it") {
+  std::vector<EpochMetrics> rows;
+  for (const double loss : {100.0, 1.0, 0.5, 0.1}) {
+    rows.push_back({.epoch = static_cast<std::int64_t>(rows.size()) + 1,
+                    .train_loss = loss,
+                    .test_loss = 2.0 * loss});
+  }
+  const Tensor image = draw_curves(rows);
+  CHECK(read_text(image, {76, 20}, 15) == "loss, log scale");
+  // log10 spans from -1 to 2.3, with 5 % of air.
+  const double low = -1.0 - 0.05 * std::log10(2000.0);
+  const double span = 1.1 * std::log10(2000.0);
+  const auto y_of = [&](double value) {
+    return 353 - std::lround((std::log10(value) - low) / span * 309.0);
+  };
+  const auto x_of = [](double epoch) { return 76 + std::lround((epoch - 0.85) / 3.3 * 459.0); };
+  for (const EpochMetrics& row : rows) {
+    CAPTURE(row.epoch);
+    const auto x = x_of(static_cast<double>(row.epoch));
+    CHECK(pixel(image, x, y_of(row.train_loss)) == kTrain);
+    CHECK(pixel(image, x, y_of(row.test_loss)) == kTest);
+  }
+  CHECK(read_text(image, {76 - 8 - Canvas::text_width("0.1"), y_of(0.1) - 7}, 3) == "0.1");
+  CHECK(read_text(image, {76 - 8 - Canvas::text_width("100"), y_of(100.0) - 7}, 3) == "100");
+
+  // What has no logarithm keeps the linear axis, as accuracies always do.
+  rows.back().train_loss = 0.0;
+  rows.back().train_accuracy = 0.9;
+  const Tensor linear = draw_curves(rows);
+  CHECK(read_text(linear, {76, 20}, 5) == "loss ");
+  CHECK(read_text(linear, {636, 20}, 11) == "accuracy % ");
 }
 
 TEST_CASE("draw_confusion: counts stand in their squares, the darker the larger the share") {
