@@ -54,6 +54,23 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
 
 }  // namespace
 
+ConfigSections describe_program(const std::string& program, const Flags& parser,
+                                const ChosenDevice& chosen, const TrainTest& data) {
+  ConfigSections config{{"flags", parser.values()},
+                        {"build",
+                         {{"program", program},
+                          {"version", version()},
+                          {"build_type", build_type()},
+                          {"instruction_set", instruction_set()}}},
+                        {"machine", chosen.fields},
+                        {"data",
+                         {{"source", describe(data.train.name, data.train.source)},
+                          {"train_images", std::to_string(data.train.size())},
+                          {"test_images", std::to_string(data.test.size())}}}};
+  config["machine"]["threads"] = std::to_string(kernels::num_threads());
+  return config;
+}
+
 RunHeader describe_run(const RunParts& parts) {
   RunHeader header;
   const ImageDataset& train = parts.data.train;
@@ -79,16 +96,7 @@ RunHeader describe_run(const RunParts& parts) {
   header.lines.push_back("run       " + (parts.folder == nullptr
                                              ? std::string("nothing is written (--dry-run)")
                                              : parts.folder->path()));
-  header.config["flags"] = parts.parser.values();
-  header.config["build"] = {{"program", parts.program},
-                            {"version", version()},
-                            {"build_type", build_type()},
-                            {"instruction_set", instruction_set()}};
-  header.config["machine"] = parts.chosen.fields;
-  header.config["machine"]["threads"] = threads;
-  header.config["data"] = {{"source", describe(train.name, train.source)},
-                           {"train_images", std::to_string(train.size())},
-                           {"test_images", std::to_string(parts.data.test.size())}};
+  header.config = describe_program(parts.program, parts.parser, parts.chosen, parts.data);
   header.config["model"] = {{"name", parts.flags.model},
                             {"parameters", std::to_string(table.parameters)}};
   return header;

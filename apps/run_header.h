@@ -31,6 +31,11 @@ struct RunHeader {
   ConfigSections config;
 };
 
+/// What every training program keeps of a run, whatever it trains: the sections "flags", "build",
+/// "machine" and "data" of its config.json.
+ConfigSections describe_program(const std::string& program, const Flags& parser,
+                                const ChosenDevice& chosen, const TrainTest& data);
+
 RunHeader describe_run(const RunParts& parts);
 
 }  // namespace cks::apps

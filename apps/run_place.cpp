@@ -4,8 +4,10 @@
 #include <ctime>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "apps/app.h"
+#include "apps/train_flags.h"
 
 namespace cks::apps {
 namespace {
@@ -24,9 +26,9 @@ std::string time_stamp() {
 }
 
 /// The folder that a bare --resume means: --output-dir, or the newest run of this program.
-std::string newest_run(const std::string& program, const TrainFlags& flags) {
-  if (!flags.output_dir.empty()) {
-    return flags.output_dir;
+std::string newest_run(const std::string& program, const std::string& output_dir) {
+  if (!output_dir.empty()) {
+    return output_dir;
   }
   std::string newest;
   fs::file_time_type newest_time;
@@ -112,16 +114,16 @@ bool try_names_by_time(const std::string& name, Take&& take) {
 }  // namespace
 
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
-                                          TrainFlags& flags) {
-  if (!flags.resume) {
+                                          const std::optional<std::string>& resume,
+                                          std::string& output_dir) {
+  if (!resume) {
     return std::nullopt;
   }
-  if (!flags.resume->empty() && !flags.output_dir.empty() &&
-      !is_same_folder(*flags.resume, flags.output_dir)) {
-    throw UsageError("--resume " + *flags.resume + " goes on in that folder, --output-dir " +
-                     flags.output_dir + " names another; leave one of them out");
+  if (!resume->empty() && !output_dir.empty() && !is_same_folder(*resume, output_dir)) {
+    throw UsageError("--resume " + *resume + " goes on in that folder, --output-dir " + output_dir +
+                     " names another; leave one of them out");
   }
-  const std::string path = flags.resume->empty() ? newest_run(program, flags) : *flags.resume;
+  const std::string path = resume->empty() ? newest_run(program, output_dir) : *resume;
   const RunFolder folder = RunFolder::open(path);
   if (!folder.has_state() && fs::exists(folder.last_file())) {
     throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
@@ -130,22 +132,22 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
   }
   require_program(folder, program);
   restore_flags(folder, parser);
-  flags.output_dir = path;
+  output_dir = path;
   return folder;
 }
 
-RunFolder create_run_folder(const std::string& name, const TrainFlags& flags) {
+RunFolder create_run_folder(const std::string& name, const std::string& output_dir) {
   std::optional<RunFolder> folder;
-  if (flags.output_dir.empty()) {
+  if (output_dir.empty()) {
     try_names_by_time(name, [&](const std::string& path) {
       folder = RunFolder::try_create(path);
       return folder.has_value();
     });
   }
-  return folder ? *folder : RunFolder::create(flags.output_dir);
+  return folder ? *folder : RunFolder::create(output_dir);
 }
 
-std::string create_group_folder(const std::string& name, const TrainFlags& flags) {
+std::string create_group_folder(const std::string& name, const std::string& output_dir) {
   const auto make = [](const std::string& path) {
     std::error_code failure;
     fs::create_directories(fs::path(path).parent_path(), failure);
@@ -156,9 +158,9 @@ std::string create_group_folder(const std::string& name, const TrainFlags& flags
     }
     return is_new;
   };
-  if (!flags.output_dir.empty()) {
-    make(flags.output_dir);
-    return flags.output_dir;
+  if (!output_dir.empty()) {
+    make(output_dir);
+    return output_dir;
   }
   std::string taken;
   if (!try_names_by_time(name, [&](const std::string& path) {
@@ -168,6 +170,24 @@ std::string create_group_folder(const std::string& name, const TrainFlags& flags
     throw IoError("output folder " + taken + " is taken; give one with --output-dir");
   }
   return taken;
+}
+
+void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,
+                           TrainCallbacks& callbacks) {
+  if (!is_resumed) {
+    folder.write_config(config);
+    return;
+  }
+  callbacks.on_step = [report = std::move(callbacks.on_step), &folder, config,
+                       written = false](const StepEvent& event) mutable {
+    if (!written) {
+      folder.write_config(config);
+      written = true;
+    }
+    if (report) {
+      report(event);
+    }
+  };
 }
 
 }  // namespace cks::apps

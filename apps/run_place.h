@@ -3,24 +3,31 @@
 #include <string>
 
 #include "apps/flags.h"
-#include "apps/train_flags.h"
 #include "cks/train/run_folder.h"
+#include "cks/train/trainer.h"
 
 namespace cks::apps {
 
 /// Opens the run that --resume means, the newest run of the program if it stands alone, and takes
 /// the flags from its folder; nothing without --resume. Flags on the command line must be the same,
-/// unless they are free. flags.output_dir becomes the folder.
+/// unless they are free. `output_dir`, the flag of that name, becomes the folder.
 /// Throws UsageError if --output-dir names another folder; IoError if there is no run, or none that
 /// can go on; Error, listing the flags that differ.
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
-                                          TrainFlags& flags);
+                                          const std::optional<std::string>& resume,
+                                          std::string& output_dir);
 
-/// Makes --output-dir, or a folder runs/<name>-<time> of its own. Throws what RunFolder::create()
-/// throws.
-RunFolder create_run_folder(const std::string& name, const TrainFlags& flags);
+/// Makes --output-dir, or if that is empty a folder runs/<name>-<time>. Throws what
+/// RunFolder::create() throws.
+RunFolder create_run_folder(const std::string& name, const std::string& output_dir);
 
 /// A folder for several runs: --output-dir, or a new runs/<name>-<time>. Throws IoError.
-std::string create_group_folder(const std::string& name, const TrainFlags& flags);
+std::string create_group_folder(const std::string& name, const std::string& output_dir);
+
+/// Writes the config of a run: at once, or of a resumed run with its first step, when the state has
+/// been taken up, so that a refused resume leaves the run as it was. The folder must outlive the
+/// callbacks.
+void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,
+                           TrainCallbacks& callbacks);
 
 }  // namespace cks::apps

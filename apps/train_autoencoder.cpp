@@ -1,14 +1,16 @@
 // Trains the autoencoder of models/autoencoder.h on digits, without their labels: its loss is the
-// mean squared error to its own input. Writes a picture of test digits, below each what it drew.
+// mean squared error to its own input. The folder of the run gets, beside what every run writes,
+// reconstructions.png: test digits, below each what it drew.
 //
-//   train_autoencoder --dataset drawn                   needs no file
-//   train_autoencoder --data-dir DIR --picture mnist.png
+//   train_autoencoder --dataset drawn       needs no file
+//   train_autoencoder --data-dir DIR        MNIST
+//   train_autoencoder --resume DIR          goes on where a run stopped
 //
 // Expected on drawn digits with the defaults: a test loss of about 0.022 (an output of zeros gives
 // 1).
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,9 +18,11 @@
 #include "apps/device_choice.h"
 #include "apps/digit_data.h"
 #include "apps/flags.h"
+#include "apps/format.h"
 #include "apps/picture.h"
+#include "apps/run_header.h"
+#include "apps/run_place.h"
 #include "cks/core/autograd.h"
-#include "cks/core/file.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/lr_schedule.h"
@@ -30,6 +34,7 @@ namespace {
 
 using cks::Tensor;
 
+constexpr const char* kProgram = "train_autoencoder";
 constexpr const char* kModel = "autoencoder";
 
 struct AutoencoderFlags {
@@ -39,10 +44,10 @@ struct AutoencoderFlags {
   double lr = 1e-3;
   std::int64_t seed = 1;
   std::string device = "auto";
-  std::string picture = "autoencoder.png";
+  std::string output_dir;
+  std::optional<std::string> resume;
   std::int64_t columns = 16;
   std::int64_t rows = 4;
-  std::string weights;
   double target_loss = 0.0;
 };
 
@@ -61,18 +66,15 @@ void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
   parser.add("lr", flags.lr, "learning rate of Adam");
   parser.add("seed", flags.seed, "of the parameters and the shuffle");
   cks::apps::add_device_flag(parser, flags.device);
-  parser.group("Output");
-  parser.add("picture", flags.picture, "PNG file of test images over their reconstructions",
-             [](const std::string& path) {
-               if (path.empty()) {
-                 throw cks::Error("needs a file name");
-               }
-             });
-  parser.add("columns", flags.columns, "images in a row of the picture", 1, 100);
-  parser.add("rows", flags.rows, "pairs of rows in the picture", 1, 100);
+  parser.group("Run");
+  parser.add("output-dir", flags.output_dir,
+             "folder for everything that is written; default: runs/train_autoencoder-<time>");
+  parser.add_optional("resume", flags.resume,
+                      "go on with the run in this folder; alone: the newest run");
+  parser.add("columns", flags.columns, "images in a row of reconstructions.png", 1, 100);
+  parser.add("rows", flags.rows, "pairs of rows in it", 1, 100);
   parser.add("target-loss", flags.target_loss,
              "exit code 3 unless the last test loss is at most this; 0: any will do");
-  parser.add("weights", flags.weights, "file for the trained weights (.safetensors); empty: none");
 }
 
 /// Rows of test images and, below each, the row of their reconstructions.
@@ -97,76 +99,107 @@ Tensor reconstructions(cks::Module& model, const cks::ImageDataset& test,
   return cks::apps::picture_grid(cks::concat(lines, 0), columns);
 }
 
-void print_epoch(const cks::EpochEvent& event) {
-  std::printf("epoch %2lld/%lld  train loss %.4f   test loss %.4f   %.1f s\n",
-              static_cast<long long>(event.metrics.epoch), static_cast<long long>(event.epochs),
-              event.metrics.train_loss, event.metrics.test_loss, event.metrics.seconds);
-  std::fflush(stdout);
+/// On stderr and in the run's log.
+void say(const cks::RunFolder& folder, const std::string& line) {
+  std::cerr << line << std::endl;
+  folder.log(line);
 }
 
-/// Throws IoError now rather than after the training.
-void require_writable(const std::string& path) {
-  if (!path.empty()) {
-    const cks::AtomicFile probe(path);  // never committed
-  }
+std::string describe_epoch(const cks::EpochEvent& event) {
+  const cks::EpochMetrics& row = event.metrics;
+  return cks::apps::format("epoch %2lld/%lld  train loss %.4f   test loss %.4f   %.1f s",
+                           static_cast<long long>(row.epoch), static_cast<long long>(event.epochs),
+                           row.train_loss, row.test_loss, row.seconds) +
+         (event.is_best ? "   best" : "");
 }
 
-int run(int argc, char** argv) {
-  AutoencoderFlags flags;
-  cks::apps::Flags parser("train_autoencoder",
-                          "Trains a convolutional autoencoder on digits and shows what it draws.");
-  add_flags(parser, flags);
-  if (const auto code = parser.parse(argc, argv)) {
-    return *code;
-  }
-  require_writable(flags.picture);
-  require_writable(flags.weights);
-  const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
-  const auto [train, test] = cks::apps::load_digits(flags.data);
-  const auto model =
-      cks::make_model(kModel, {.in_channels = train.channels(), .image_size = train.height()});
-  model->initialize(static_cast<std::uint64_t>(flags.seed));
-  model->to(chosen.device);
-  cks::Adam optimizer(model->named_parameters(), {.learning_rate = flags.lr});
-  cks::DataLoader train_loader(train, {.batch_size = flags.batch_size,
-                                       .seed = static_cast<std::uint64_t>(flags.seed),
-                                       .device = chosen.device});
-  cks::DataLoader test_loader(test, {.batch_size = 500, .shuffle = false, .device = chosen.device});
-  std::cout << "model     " << kModel << ": " << cks::apps::with_commas(model->num_parameters())
-            << " parameters\ndata      " << cks::describe(train.name, train.source) << ", "
-            << cks::apps::with_commas(train.size()) << " images\ndevice    "
-            << (chosen.why.empty() ? chosen.device.to_string() : chosen.why) << std::endl;
+void describe_run(const cks::RunFolder& folder, const cks::Module& model,
+                  const cks::TrainTest& data, const cks::apps::ChosenDevice& chosen) {
+  using cks::apps::with_commas;
+  const cks::ImageDataset& train = data.train;
+  say(folder, "device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
+  say(folder, "data      " + cks::describe(train.name, train.source) + ": " +
+                  with_commas(train.size()) + " train, " + with_commas(data.test.size()) + " test");
+  say(folder, std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
+                  " parameters");
+  say(folder, "run       " + folder.path());
   if (!train.source.warning.empty()) {
-    std::cerr << "warning: " << train.source.warning << std::endl;
+    say(folder, "warning: " + train.source.warning);
   }
+}
 
+cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTest& data,
+                               const cks::RunFolder& folder) {
+  const cks::ImageDataset& train = data.train;
   cks::TrainOptions options;
   options.epochs = flags.epochs;
   options.loss = [](const Tensor& output, const cks::Batch& batch) {
     return cks::mse_loss(output, batch.images);
   };
+  options.folder = &folder;
+  options.resume = flags.resume.has_value();
+  options.info = {.model = kModel,
+                  .dataset = train.name,
+                  .mean = train.mean,
+                  .std = train.std,
+                  .height = train.height(),
+                  .width = train.width(),
+                  .channels = train.channels(),
+                  .notes = {{"cks", cks::apps::version()}}};
+  options.identity = {{"model", kModel},
+                      {"dataset", train.name},
+                      {"test images", std::to_string(data.test.size())}};
+  return options;
+}
+
+int run(int argc, char** argv) {
+  AutoencoderFlags flags;
+  cks::apps::Flags parser(kProgram,
+                          "Trains a convolutional autoencoder on digits and shows what it draws.");
+  add_flags(parser, flags);
+  if (const auto code = parser.parse(argc, argv)) {
+    return *code;
+  }
+  const std::optional<cks::RunFolder> resumed =
+      cks::apps::open_resumed_run(kProgram, parser, flags.resume, flags.output_dir);
+  const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
+  const cks::TrainTest data = cks::apps::load_digits(flags.data);
+  const auto seed = static_cast<std::uint64_t>(flags.seed);
+  const auto model = cks::make_model(
+      kModel, {.in_channels = data.train.channels(), .image_size = data.train.height()});
+  model->initialize(seed);
+  model->to(chosen.device);
+  cks::Adam optimizer(model->named_parameters(), {.learning_rate = flags.lr});
+  cks::DataLoader train_loader(
+      data.train, {.batch_size = flags.batch_size, .seed = seed, .device = chosen.device});
+  cks::DataLoader test_loader(data.test,
+                              {.batch_size = 500, .shuffle = false, .device = chosen.device});
+  const cks::RunFolder folder =
+      resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
+  describe_run(folder, *model, data, chosen);
+
+  cks::TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) { say(folder, describe_epoch(event)); };
+  callbacks.on_note = [&](const std::string& text) { say(folder, "note      " + text); };
+  callbacks.should_stop = [] { return cks::apps::interrupted(); };
+  cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
+  config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
+  cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
   cks::apps::install_interrupt_handler();
   const cks::TrainSummary summary =
-      cks::fit(options, *model, optimizer, cks::constant_lr(), train_loader, test_loader,
-               {.on_epoch = print_epoch, .should_stop = [] { return cks::apps::interrupted(); }});
+      cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
+               train_loader, test_loader, callbacks);
 
+  cks::write_summary(
+      folder.summary_file(), summary,
+      {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
+  const std::string picture = folder.file("reconstructions.png");
+  cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
   std::cout << (summary.interrupted ? "stopped   " : "done      ") << "test loss "
-            << summary.test_loss << " after epoch " << summary.epochs << "\n";
-  if (!flags.weights.empty()) {
-    cks::save_weights(flags.weights, *model,
-                      {.model = kModel,
-                       .dataset = train.name,
-                       .mean = train.mean,
-                       .std = train.std,
-                       .height = train.height(),
-                       .width = train.width(),
-                       .channels = train.channels(),
-                       .notes = {{"cks", cks::apps::version()}}});
-    std::cout << "weights   " << flags.weights << "\n";
-  }
-  cks::apps::write_png(flags.picture, reconstructions(*model, test, flags));
-  std::cout << "picture   " << flags.picture << "\n";
+            << summary.test_loss << " after epoch " << summary.epochs << "\npicture   " << picture
+            << "\nsaved     " << folder.last_file() << "\n";
   if (summary.interrupted) {
+    std::cout << "          go on with: " << kProgram << " --resume " << folder.path() << "\n";
     return cks::apps::kExitInterrupted;
   }
   if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {

@@ -113,7 +113,8 @@ const std::set<std::string>& flags_free_on_resume() {
       "resume",           "output-dir",  "device",       "threads",     "save-every",
       "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
       "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
-      "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken"};
+      "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken",
+      "columns",          "rows",        "target-loss"};
   return kFree;
 }
 

@@ -217,7 +217,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
   TrainOptions options = make_options(flags, data, steps_per_epoch);
 
   if (!folder && !flags.dry_run) {  // after all checks, so that a refused run leaves no folder
-    folder = create_run_folder(session.program.name + "-" + flags.model, flags);
+    folder = create_run_folder(session.program.name + "-" + flags.model, flags.output_dir);
     flags.output_dir = folder->path();
   }
   const RunFolder* const place = folder ? &*folder : nullptr;
@@ -255,18 +255,8 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
     rows.push_back(event.metrics);
     report(event);
   };
-  if (place != nullptr && !flags.resume) {
-    place->write_config(header.config);
-  } else if (place != nullptr) {
-    // Only once the state has been taken up: a refused resume leaves the run as it was.
-    callbacks.on_step = [report = callbacks.on_step, place, config = header.config,
-                         written = false](const StepEvent& event) mutable {
-      if (!written) {
-        place->write_config(config);
-        written = true;
-      }
-      report(event);
-    };
+  if (place != nullptr) {
+    write_config_on_start(*place, header.config, flags.resume.has_value(), callbacks);
   }
 
   FinishedRun run;
@@ -342,7 +332,9 @@ std::vector<FinishedRun> train_repeatedly(const Session& session, TrainFlags& fl
                      std::to_string(count));
   }
   const std::string group =
-      flags.dry_run ? "" : create_group_folder(session.program.name + "-" + flags.model, flags);
+      flags.dry_run
+          ? ""
+          : create_group_folder(session.program.name + "-" + flags.model, flags.output_dir);
   std::vector<FinishedRun> runs;
   for (std::int64_t i = 0; i < count; ++i) {
     flags.seed = first_seed + i;
@@ -370,7 +362,8 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
     std::cout << list_classifiers();
     return kExitOk;
   }
-  const std::optional<RunFolder> resumed = open_resumed_run(program.name, parser, flags);
+  const std::optional<RunFolder> resumed =
+      open_resumed_run(program.name, parser, flags.resume, flags.output_dir);
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }
