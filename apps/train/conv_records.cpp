@@ -4,9 +4,28 @@
 
 namespace cks::detail {
 
-std::string plan_key(const ConvRecord& record) {
-  return record.module_path + " " + kernels::name_of(record.pass) + ", " +
-         kernels::to_string(record.problem);
+TextFields plans_of(const std::vector<ConvRecord>& records) {
+  TextFields plans;
+  for (const ConvRecord& record : records) {
+    plans[record.module_path + " " + kernels::name_of(record.pass) + ", " +
+          kernels::to_string(record.problem)] = record.plan.to_string();
+  }
+  return plans;
+}
+
+std::vector<std::string> changed_plans(const TextFields& before, const TextFields& now) {
+  std::vector<std::string> changes;
+  for (const auto& [key, plan] : before) {
+    const auto other = now.find(key);
+    if (other != now.end() && other->second != plan) {
+      std::string text = "convolution ";
+      text.append(key).append(" ran with \"").append(plan).append("\" before, runs with \"");
+      text.append(other->second)
+          .append("\" now (another kind of processor?): results may differ in ");
+      changes.push_back(text.append("their last bits"));
+    }
+  }
+  return changes;
 }
 
 void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from) {

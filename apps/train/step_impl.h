@@ -15,8 +15,10 @@ Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& ba
 Device device_of(const Module& model);
 Batch on_device(Batch batch, Device device);
 
-/// Module, pass and problem of a record: what a plan was chosen for.
-std::string plan_key(const ConvRecord& record);
+/// The plan of each record, by what it was chosen for: module, pass and problem.
+TextFields plans_of(const std::vector<ConvRecord>& records);
+/// A sentence for each convolution that had another plan before.
+std::vector<std::string> changed_plans(const TextFields& before, const TextFields& now);
 /// Adds sums of the same convolution together.
 void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from);
 

@@ -8,6 +8,7 @@
 
 #include "cks/core/storage.h"
 #include "cks/train/diagnose_impl.h"
+#include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/train_step_impl.h"
@@ -34,16 +35,17 @@ class Trainer {
         test_loader_(test_loader),
         callbacks_(callbacks),
         device_(detail::device_of(model)) {
-    check_options();
+    detail::check_options(options);
+    if (model.parameters().empty()) {
+      throw Error("fit: the model has no parameters to train");
+    }
     step_.emplace(options, model, optimizer, train_loader);
-    state_.identity = identity();
+    state_.identity = detail::run_identity(options, optimizer, train_loader);
   }
 
   TrainSummary run();
 
  private:
-  void check_options() const;
-  TextFields identity() const;
   void resume();
   void train_epoch();
   Batch next_batch();
@@ -100,49 +102,6 @@ class Trainer {
   std::int64_t steps_here_ = 0;
   std::int64_t epoch_images_ = 0;
 };
-
-void Trainer::check_options() const {
-  const auto require = [](bool holds, const char* name, const std::string& got, const char* what) {
-    if (!holds) {
-      throw Error(std::string("fit: ") + name + " is " + got + ", must be " + what);
-    }
-  };
-  const auto text = [](auto value) { return detail::number_text(value); };
-  require(options_.epochs >= 1, "epochs", text(options_.epochs), "at least 1");
-  require(options_.label_smoothing >= 0.0 && options_.label_smoothing < 1.0, "label_smoothing",
-          text(options_.label_smoothing), "in [0, 1)");
-  require(options_.clip_grad_norm >= 0.0, "clip_grad_norm", text(options_.clip_grad_norm),
-          "at least 0");
-  require(options_.accumulation >= 1, "accumulation", text(options_.accumulation), "at least 1");
-  require(options_.max_steps >= 0, "max_steps", text(options_.max_steps), "at least 0");
-  require(options_.save_every_epochs >= 0, "save_every_epochs", text(options_.save_every_epochs),
-          "at least 0");
-  require(options_.save_every_steps >= 0, "save_every_steps", text(options_.save_every_steps),
-          "at least 0");
-  require(options_.keep_epochs >= 0, "keep_epochs", text(options_.keep_epochs), "at least 0");
-  require(options_.report_seconds >= 0.0, "report_seconds", text(options_.report_seconds),
-          "at least 0");
-  if (model_.parameters().empty()) {
-    throw Error("fit: the model has no parameters to train");
-  }
-}
-
-TextFields Trainer::identity() const {
-  TextFields fields = options_.identity;
-  fields["batch size"] = std::to_string(train_loader_.options().batch_size);
-  fields["training images"] = std::to_string(train_loader_.dataset().size());
-  const ImageAugmentation& augment = train_loader_.options().augment;
-  fields["crop padding"] = std::to_string(augment.crop_padding);
-  fields["random flip"] = augment.flip ? "true" : "false";
-  fields["drop last"] = train_loader_.options().drop_last ? "true" : "false";
-  fields["shuffle seed"] = std::to_string(train_loader_.options().seed);
-  fields["learning rate"] = detail::number_text(optimizer_.initial_learning_rate());
-  fields["label smoothing"] = detail::number_text(options_.label_smoothing);
-  fields["clip grad norm"] = detail::number_text(options_.clip_grad_norm);
-  fields["accumulation"] = std::to_string(options_.accumulation);
-  fields["overfit batch"] = options_.overfit_batch ? "true" : "false";
-  return fields;
-}
 
 void Trainer::resume() {
   const RunFolder& folder = *options_.folder;
@@ -475,19 +434,9 @@ void Trainer::save() {
 
 void Trainer::note_plans(const std::vector<ConvRecord>& records) {
   plans_noted_ = true;
-  TextFields plans;
-  for (const ConvRecord& record : records) {
-    plans[detail::plan_key(record)] = record.plan.to_string();
-  }
-  for (const auto& [key, plan] : state_.conv_plans) {
-    const auto now = plans.find(key);
-    if (now != plans.end() && now->second != plan) {
-      std::string text = "convolution ";
-      text.append(key).append(" ran with \"").append(plan).append("\" before, runs with \"");
-      text.append(now->second)
-          .append("\" now (another kind of processor?): results may differ in ");
-      note(text.append("their last bits"));
-    }
+  TextFields plans = detail::plans_of(records);
+  for (const std::string& change : detail::changed_plans(state_.conv_plans, plans)) {
+    note(change);
   }
   state_.conv_plans.merge(plans);
   if (options_.folder != nullptr) {

@@ -1,0 +1,14 @@
+#pragma once
+#include "cks/train/trainer.h"
+
+namespace cks::detail {
+
+/// Throws Error, naming the option and its range, unless all are lawful.
+void check_options(const TrainOptions& options);
+
+/// What a resumed run must share with the one that was saved: the caller's identity, and what fit()
+/// knows itself.
+TextFields run_identity(const TrainOptions& options, const Optimizer& optimizer,
+                        const DataLoader& train_loader);
+
+}  // namespace cks::detail
