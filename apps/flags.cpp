@@ -116,6 +116,18 @@ std::function<void(const std::string&)> number_setter(const std::string& name, N
   };
 }
 
+/// `why_wrong` returns what is wrong with a text, or nothing.
+std::function<void(const std::string&)> checked_setter(
+    const std::string& name, std::string& value,
+    const std::function<std::string(const std::string&)>& why_wrong) {
+  return [&value, name, why_wrong](const std::string& text) {
+    if (const std::string message = why_wrong(text); !message.empty()) {
+      throw Error("flag --" + name + ": " + message);
+    }
+    value = text;
+  };
+}
+
 }  // namespace
 
 Flags::Flags(const std::string& program, const std::string& description)
@@ -147,14 +159,9 @@ void Flags::add(const std::string& name, std::string& value, const std::string& 
   if (check) {
     option->check(why_wrong);
   }
-  implementation_->enter(name, option,
-                         {nullptr, [&value] { return std::optional(value); },
-                          [&value, name, why_wrong](const std::string& text) {
-                            if (const std::string message = why_wrong(text); !message.empty()) {
-                              throw Error("flag --" + name + ": " + message);
-                            }
-                            value = text;
-                          }});
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
 }
 
 void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,
@@ -179,17 +186,25 @@ void Flags::add(const std::string& name, double& value, const std::string& help,
 
 void Flags::add_choice(const std::string& name, std::string& value,
                        const std::vector<std::string>& choices, const std::string& help) {
+  std::string list;
+  std::map<std::string, std::string> names;
+  for (const std::string& choice : choices) {
+    list += (list.empty() ? "" : ",") + choice;
+    names.emplace(choice, "");
+  }
+  const auto why_wrong = [list, names](const std::string& text) -> std::string {
+    if (names.count(text) > 0) {
+      return {};
+    }
+    const std::string nearest = nearest_name(text, names);
+    return "'" + text + "' is not one of {" + list + "}" +
+           (nearest.empty() ? "" : "; the nearest is " + nearest);
+  };
   auto* option = implementation_->app.add_option("--" + name, value, help);
-  option->default_str(value)->check(CLI::IsMember(choices));
+  option->default_str(value)->check(why_wrong, "{" + list + "}");
   implementation_->enter(
       name, option,
-      {nullptr, [&value] { return std::optional(value); },
-       [&value, choices, name](const std::string& text) {
-         if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
-           throw Error("flag --" + name + ": '" + text + "' is not one of its values");
-         }
-         value = text;
-       }});
+      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
 }
 
 void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
@@ -243,6 +258,9 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
     return 0;
   } catch (const CLI::ExtrasError&) {
     return refuse(implementation_->describe_unexpected({argv + 1, argv + argc}));
+  } catch (const CLI::ArgumentMismatch& error) {  // its text begins with the flag
+    const std::string text = error.what();
+    return refuse(text.substr(0, text.find(':')) + " needs a value");
   } catch (const CLI::ParseError& error) {
     return refuse(error.what());
   }

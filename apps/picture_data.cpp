@@ -11,12 +11,12 @@
 namespace cks::apps {
 namespace {
 
+constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/...";
+
 void require_folder(const PictureData& data) {
   if (data.dataset == "folder") {
     if (data.data_dir.empty()) {
-      throw UsageError(
-          "--dataset folder needs --data-dir DIR, with DIR/train/CLASS/... and "
-          "DIR/test/CLASS/..., or DIR/CLASS/...");
+      throw UsageError(std::string("--dataset folder needs --data-dir DIR, with ") + kLayout);
     }
     return;
   }
@@ -29,7 +29,7 @@ void require_folder(const PictureData& data) {
   }
 }
 
-TrainTest read_folder(const PictureData& data) {
+TrainTest load_folder(const PictureData& data) {
   try {
     return load_image_folder(data.data_dir, {.height = data.image_size,
                                              .width = data.image_size,
@@ -46,6 +46,16 @@ TrainTest read_folder(const PictureData& data) {
     }
     throw;
   }
+}
+
+TrainTest read_folder(const PictureData& data) {
+  TrainTest halves = load_folder(data);
+  if (const auto& names = halves.train.class_names; names.size() < 2) {
+    throw Error("--data-dir " + data.data_dir + " has one class, '" + names.front() +
+                "', which leaves nothing to tell apart; expected " + kLayout +
+                " with two classes or more");
+  }
+  return halves;
 }
 
 TrainTest draw(const PictureData& data) {

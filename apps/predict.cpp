@@ -225,7 +225,9 @@ int run(int argc, char** argv) {
     return *code;
   }
   if (flags.weights.empty()) {
-    return wrong_usage("--weights FILE is needed");
+    return wrong_usage(
+        "--weights FILE is needed, such as best.safetensors in the folder of a run of train_mnist "
+        "or train_cifar");
   }
   if (flags.pictures.empty() == flags.eval.empty()) {
     return wrong_usage("name either pictures or --eval DIR");

@@ -136,6 +136,16 @@ TEST_CASE("a mistyped flag is named, and the nearest one") {
   CHECK(refusal({"f.txt", "g.txt", "h.txt"}) == "error: 'g.txt' was not expected" + help);
 }
 
+TEST_CASE("a flag without its value, and one that is none of its choices") {
+  const std::string help = "\n  see program --help\n";
+  CHECK(refusal({"--count"}) == "error: --count needs a value" + help);
+  CHECK(refusal({"--name"}) == "error: --name needs a value" + help);
+  CHECK(refusal({"--choice", "xx"}) ==
+        "error: --choice: 'xx' is not one of {x,y}; the nearest is x" + help);
+  CHECK(refusal({"--choice", "nonsense"}) ==
+        "error: --choice: 'nonsense' is not one of {x,y}" + help);
+}
+
 TEST_CASE("nearest_name: by the name, its beginning, or what it means") {
   const std::map<std::string, std::string> names{{"batch-size", "images of one step"},
                                                  {"epochs", "passes over the images"},

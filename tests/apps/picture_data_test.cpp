@@ -65,6 +65,12 @@ TEST_CASE("load_pictures: errors name the flag that helps") {
   CHECK(contains(missing, "get_data.sh"));
   CHECK(contains(missing, "--dataset drawn"));
   CHECK(contains(missing, "--dataset folder"));
+  // A folder too high: what holds the classes looks like a class.
+  write_class(scratch / "above/pictures/cat", 3, 8);
+  write_class(scratch / "above/pictures/dog", 3, 8);
+  CHECK(contains(message_of<Error>(
+                     [&] { load_pictures({.dataset = "folder", .data_dir = scratch / "above"}); }),
+                 "above has one class, 'pictures', which leaves nothing to tell apart"));
   CHECK_THROWS_AS(load_pictures({.dataset = "folder"}), UsageError);
   CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .image_size = 16}), UsageError);
   CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .skip_broken = true}), UsageError);
