@@ -46,6 +46,32 @@ CLI::Validator range_validator(Number low, Number high) {
   return CLI::Validator(check, description, "range");
 }
 
+constexpr std::size_t kNameColumns = 34;
+constexpr std::size_t kHelpColumns = 80 - kNameColumns;
+
+/// Breaks a text between words, so that no line is longer than a terminal of 80 columns leaves room
+/// for; --help indents what follows a break.
+class WrappingFormatter : public CLI::Formatter {
+ public:
+  WrappingFormatter() { column_width(kNameColumns); }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text;
+    std::size_t column = 0;
+    std::istringstream words(CLI::Formatter::make_option_desc(option));
+    for (std::string word; words >> word; column += word.size()) {
+      if (column > 0 && column + 1 + word.size() > kHelpColumns) {
+        text += '\n';
+        column = 0;
+      } else if (column > 0) {
+        text += ' ';
+        ++column;
+      }
+      text += word;
+    }
+    return text;
+  }
+};
+
 }  // namespace
 
 struct Flags::Implementation {
@@ -132,7 +158,7 @@ std::function<void(const std::string&)> checked_setter(
 
 Flags::Flags(const std::string& program, const std::string& description)
     : implementation_(std::make_unique<Implementation>(program, description)) {
-  implementation_->app.get_formatter()->column_width(34);
+  implementation_->app.formatter(std::make_shared<WrappingFormatter>());
   implementation_->app.set_help_flag("-h,--help", "Print this and exit");
 }
 

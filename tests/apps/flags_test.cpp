@@ -110,15 +110,34 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
   CHECK(parse(values, {"--help"}) == 0);
 }
 
+/// What is written to a stream meanwhile.
+template <class Body>
+std::string captured(std::ostream& stream, Body&& body) {
+  const std::ostringstream text;
+  std::streambuf* const before = stream.rdbuf(text.rdbuf());
+  body();
+  stream.rdbuf(before);
+  return text.str();
+}
+
 /// What the parser says on stderr of wrong arguments.
 std::string refusal(const std::vector<const char*>& arguments) {
-  const std::ostringstream captured;
-  std::streambuf* const before = std::cerr.rdbuf(captured.rdbuf());
-  Values values;
-  const std::optional<int> code = parse(values, arguments);
-  std::cerr.rdbuf(before);
-  CHECK(code == 2);
-  return captured.str();
+  return captured(std::cerr, [&] {
+    Values values;
+    CHECK(parse(values, arguments) == 2);
+  });
+}
+
+TEST_CASE("--help breaks long texts between words") {
+  std::string value;
+  Flags flags("program", "Tests flags.");
+  flags.add("name", value, "twelve words that are more than fits into what 80 columns leave");
+  const std::vector<const char*> arguments{"program", "--help"};
+  const std::string help =
+      captured(std::cout, [&] { CHECK(flags.parse(2, arguments.data()) == 0); });
+  CHECK(help.find(
+            "  --name TEXT                     twelve words that are more than fits into what\n" +
+            std::string(34, ' ') + "80 columns leave\n") != std::string::npos);
 }
 
 TEST_CASE("a mistyped flag is named, and the nearest one") {
