@@ -354,10 +354,12 @@ void Trainer::finish_epoch() {
   state_.batch = 0;
   state_.test_loss = test.loss;
   state_.test_accuracy = test.accuracy;
-  // A loss of one's own has no accuracy: there the lowest loss is best. What a run that goes on
-  // from a cut epoch does not know of is not better than what it knows.
+  // The lower loss decides between equal accuracies, which few test images make common, and alone
+  // where a loss of one's own has no accuracy. What a run that goes on from a cut epoch does not
+  // know of is not better than what it knows.
+  const bool is_equal = options_.loss || test.accuracy == state_.best_test_accuracy;
   const bool is_better =
-      options_.loss ? test.loss < state_.best_test_loss : test.accuracy > state_.best_test_accuracy;
+      is_equal ? test.loss < state_.best_test_loss : test.accuracy > state_.best_test_accuracy;
   const bool is_best = state_.best_epoch == 0 || (is_better && !epoch_is_cut_);
   if (is_best) {
     state_.best_epoch = state_.epoch;

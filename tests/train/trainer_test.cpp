@@ -2,9 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "cks/core/autograd.h"
 #include "cks/core/file.h"
@@ -166,6 +169,26 @@ TEST_CASE("a loss of one's own is trained, and its lowest value is best") {
   CHECK(summary.best_epoch >= 1);
   CHECK(summary.test_accuracy == 0.0);
   CHECK(summary.test_loss > 0.0);
+}
+
+TEST_CASE("of equally accurate epochs the one with the lowest test loss is best") {
+  TinyRun run({.images = 1000});
+  const auto few = cks::drawn_digits({.seed = 4, .train_count = 10, .test_count = 12});
+  cks::DataLoader test_loader(few.test, {.batch_size = 12, .shuffle = false});
+  std::vector<std::pair<double, double>> results;  // accuracy, then minus loss
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+    results.emplace_back(event.metrics.test_accuracy, -event.metrics.test_loss);
+  };
+  const TrainSummary summary =
+      cks::fit({.epochs = 8}, run.model, *run.optimizer, cks::constant_lr(), run.train_loader,
+               test_loader, callbacks);
+  REQUIRE(results.size() == 8);
+  const auto best = std::max_element(results.begin(), results.end());
+  CHECK(summary.best_epoch == best - results.begin() + 1);
+  const auto first = std::find_if(results.begin(), results.end(),
+                                  [&](const auto& one) { return one.first == best->first; });
+  REQUIRE_MESSAGE(first != best, "no tie: the case says nothing");
 }
 
 /// Turns its output bad from a call on.
