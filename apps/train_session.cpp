@@ -242,8 +242,9 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
   report_data(speaker, data);
   constexpr std::int64_t kFewSteps = 8;
   if (steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
-    speaker.say("note      " + std::to_string(steps_per_epoch) +
-                " steps an epoch teach little: a smaller --batch-size makes more of them");
+    speaker.say("note      only " + std::to_string(steps_per_epoch) + " step" +
+                (steps_per_epoch == 1 ? "" : "s") +
+                " in an epoch: a smaller --batch-size makes more of them");
   }
   std::vector<EpochMetrics> rows;
   if (place != nullptr && flags.resume) {
