@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs a finished build into a scratch prefix, builds tests/package against it with
-# find_package(cks), and runs it. usage: scripts/package_check.sh BUILD_DIR
+# Installs a finished build into a scratch prefix, builds apps/custom_model.cpp and the README's
+# program against it with find_package(cks), and runs both. usage: scripts/package_check.sh BUILD_DIR
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/lib.sh"
@@ -13,7 +13,12 @@ cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 # Away from the tree, so that a header missing from the package shows.
 cp -r "$root/tests/package" "$scratch/source"
 cp "$root/apps/custom_model.cpp" "$scratch/source/"
+sed -n '/^```cpp$/,/^```$/{//!p}' "$root/README.md" >"$scratch/source/readme.cpp"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
-"$scratch/build/outside"
+"$scratch/build/custom_model"
+"$scratch/build/readme" | tee "$scratch/readme.txt"
+# A wrong program would come to 10 %.
+awk '/^test accuracy/ { found = $3 > 50 } END { exit !found }' "$scratch/readme.txt" ||
+  fail "the README's program does not learn"
