@@ -2,6 +2,7 @@
 #include <array>
 #include <filesystem>
 #include <string_view>
+#include <type_traits>
 
 #include "cks/core/error.h"
 #include "cks/datasets/image_files_impl.h"
@@ -37,7 +38,8 @@ bool is_hidden(const fs::path& path) { return path.filename().string().starts_wi
   throw IoError("load_image_folder: '" + dir + "' " + what);
 }
 
-/// Paths of the folders in `dir`, or of the images in and below it, in byte order.
+/// Paths of the folders in `dir`, or of the images in and below it, in byte order; hidden folders
+/// are not entered.
 template <class Iterator, class Wanted>
 std::vector<std::string> list(const std::string& dir, Wanted&& wanted) {
   std::vector<std::string> paths;
@@ -46,6 +48,11 @@ std::vector<std::string> list(const std::string& dir, Wanted&& wanted) {
   while (!error && entries != Iterator()) {
     if (wanted(*entries)) {
       paths.push_back(entries->path().string());
+    }
+    if constexpr (std::is_same_v<Iterator, fs::recursive_directory_iterator>) {
+      if (is_hidden(entries->path())) {
+        entries.disable_recursion_pending();
+      }
     }
     entries.increment(error);
   }

@@ -32,11 +32,11 @@ struct ImageFolderOptions {
 /// Classes     the folders' names in byte order; images in byte order of their paths within the
 ///             class, folders inside included. So neither the file system nor the number of threads
 ///             changes the result.
-/// Files       .png, .jpg and .jpeg, also in capitals. Names that begin with a dot, and files of
-///             other kinds, are no images and are passed over; images of other formats (.gif,
-///             .webp,
-///             ...) count as broken. See load_image() for what is checked and how pixels are
-///             converted, resize_image() for the resizing, which may change the aspect ratio.
+/// Files       .png, .jpg and .jpeg, also in capitals. Files and folders whose names begin with a
+///             dot, links to folders inside a class, and files of other kinds are passed over;
+///             images of other formats (.gif, .webp, ...) count as broken. See load_image() for
+///             what is checked and how pixels are converted, resize_image() for the resizing, which
+///             may change the aspect ratio.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class without an image, a broken image (the
 ///                         first in order, unless skip_broken), or none left.

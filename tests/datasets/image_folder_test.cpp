@@ -67,6 +67,9 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   write_file(folder.file("train/bird/notes.txt"), {1});
   write_file(folder.file("train/bird/._2.png"), {1});
   write_file(folder.file("train/.hidden/1.png"), {1});
+  // Copies that tools keep beside the images: one in the training half of a test image would leak.
+  write_file(folder.file("train/bird/.ipynb_checkpoints/x.png"), flat_png(110));
+  write_file(folder.file("train/bird/more/.thumbnails/large/1.png"), flat_png(13));
   write_file(folder.file("train/list.csv"), {1});
   const cks::TrainTest data = load_image_folder(folder.path());
   CHECK(data.train.class_names == std::vector<std::string>{"Dog", "bird", "cat"});
