@@ -1,8 +1,10 @@
 #include <cmath>
+#include <utility>
 
 #include "cks/core/autograd.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
+#include "cks/train/step_impl.h"
 #include "cks/train/trainer.h"
 
 namespace cks::detail {
@@ -54,8 +56,8 @@ std::string find_bad_output(Module& model, const Tensor& images) {
   return culprit;
 }
 
-constexpr const char* kAdvice =
-    "\n  the step was not taken; try a lower --lr, --lr-warmup-epochs or --clip-grad-norm";
+constexpr const char* kNotTaken = "\n  the step was not taken; ";
+constexpr const char* kAdvice = "try a lower --lr, --lr-warmup-epochs or --clip-grad-norm";
 
 }  // namespace
 
@@ -75,7 +77,8 @@ std::string describe_bad_loss(const StepFacts& facts, Module& model,
         "every layer's output is finite when the step is run again: the loss itself overflowed, or "
         "what the model counts and draws has moved on";
   }
-  return "the loss is not finite at " + describe(facts, norm) + "\n  " + culprit + kAdvice;
+  return "the loss is not finite at " + describe(facts, norm) + "\n  " + culprit + kNotTaken +
+         kAdvice;
 }
 
 std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
@@ -89,7 +92,23 @@ std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
     }
   }
   return "a gradient is not finite at " + describe(facts, number_text(facts.gradient_norm)) +
-         "\n  " + culprit + kAdvice;
+         "\n  " + culprit + kNotTaken + kAdvice;
+}
+
+std::string describe_bad_test_loss(std::int64_t step, std::int64_t epoch, double loss,
+                                   Module& model, DataLoader& test_loader) {
+  const EvaluationScope scope(model);
+  const Device device = device_of(model);
+  std::string culprit = "every layer's output is finite: the loss itself overflowed";
+  for (const Batch& batch : test_loader.epoch(0)) {
+    if (std::string bad = find_bad_output(model, batch.images.to(device)); !bad.empty()) {
+      culprit = std::move(bad);
+      break;
+    }
+  }
+  return "the test loss is not finite after step " + std::to_string(step) +
+         ", at the end of epoch " + std::to_string(epoch) + ": " + number_text(loss) + "\n  " +
+         culprit + "\n  the epoch is not counted; " + kAdvice;
 }
 
 void require_finite(const Module& model, std::int64_t step) {

@@ -25,6 +25,10 @@ std::string describe_bad_loss(const StepFacts& facts, Module& model,
 /// which is the last one in the order of the forward pass.
 std::string describe_bad_gradient(const StepFacts& facts, Module& model);
 
+/// Message for a loss of the test images that is not finite after a step, likewise.
+std::string describe_bad_test_loss(std::int64_t step, std::int64_t epoch, double loss,
+                                   Module& model, DataLoader& test_loader);
+
 /// Throws NonFiniteError, naming the first bad parameter or buffer, if there is one.
 void require_finite(const Module& model, std::int64_t step);
 

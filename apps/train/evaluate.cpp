@@ -27,13 +27,7 @@ Batch on_device(Batch batch, Device device) {
 }  // namespace detail
 
 Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
-  struct ModeScope {
-    Module& model;
-    bool was_training = model.training();
-    ~ModeScope() { model.train(was_training); }
-  };
-  const ModeScope scope{model};
-  model.eval();
+  const detail::EvaluationScope scope(model);
   const NoGradGuard no_grad;
   const Device device = detail::device_of(model);
   StepResults results(device);

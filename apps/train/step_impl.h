@@ -15,6 +15,21 @@ Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& ba
 Device device_of(const Module& model);
 Batch on_device(Batch batch, Device device);
 
+/// A model in evaluation mode, until the end of the scope.
+class EvaluationScope {
+ public:
+  explicit EvaluationScope(Module& model) : model_(model), was_training_(model.training()) {
+    model.eval();
+  }
+  ~EvaluationScope() { model_.train(was_training_); }
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
+
+ private:
+  Module& model_;
+  const bool was_training_;
+};
+
 /// The plan of each record, by what it was chosen for: module, pass and problem.
 TextFields plans_of(const std::vector<ConvRecord>& records);
 /// A sentence for each convolution that had another plan before.

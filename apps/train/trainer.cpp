@@ -350,6 +350,10 @@ void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
   const Evaluation test = evaluate(model_, test_loader_, options_.loss);
   last_test_seconds_ = seconds_since(begin);
+  if (!std::isfinite(test.loss)) {
+    throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,
+                                                        model_, test_loader_));
+  }
   ++state_.epoch;
   state_.batch = 0;
   state_.test_loss = test.loss;

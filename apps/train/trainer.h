@@ -18,7 +18,8 @@
 namespace cks {
 
 /// A loss or gradient is not finite. The message names the step, learning rate, gradient norm and
-/// the first module whose output (or parameter whose gradient) is bad.
+/// the first module whose output (or parameter whose gradient) is bad; of the test loss the step
+/// and the module.
 class NonFiniteError : public Error {
  public:
   using Error::Error;
@@ -136,9 +137,10 @@ struct TrainSummary {
 ///
 /// The learning rate of step s (from 0) is the optimiser's initial one times lr_factor(s). A step
 /// whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps the last
-/// good checkpoint. After any exception parameters and optimiser are as before the step; a GPU,
-/// where the host sees a bad step late, leaves out the steps behind it as well. A resumed run ends
-/// with the same bits as an uninterrupted one.
+/// good checkpoint; nor is an epoch counted whose test loss is not finite. After any exception
+/// parameters and optimiser are as before the step; a GPU, where the host sees a bad step late,
+/// leaves out the steps behind it as well. A resumed run ends with the same bits as an
+/// uninterrupted one.
 ///
 /// Throws  NonFiniteError; OutOfMemoryError with the batch size that would fit; CaptureError if a
 ///         GPU cannot repeat the step as a graph; IoError if a file cannot be written; Error if the

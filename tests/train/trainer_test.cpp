@@ -246,6 +246,42 @@ TEST_CASE("a loss that is not finite stops the run and names step, rate, norm an
   }
 }
 
+void check_bad_test_loss(Device device) {
+  CAPTURE(device.to_string());
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
+  cks::DataLoader train(data.train, {.batch_size = 20});
+  cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
+  PoisonedNet net;
+  net.poison.calls_left = 11;  // of the first epoch and of the second one's five steps
+  net.to(device);
+  cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
+  std::string message;
+  try {
+    cks::fit({.epochs = 3, .folder = &folder, .keep_epochs = 3, .capture = false}, net, optimizer,
+             cks::constant_lr(), train, test);
+  } catch (const cks::NonFiniteError& error) {
+    message = error.what();
+  }
+  CAPTURE(message);
+  CHECK(message.find("after step 10") != std::string::npos);
+  CHECK(message.find("epoch 2") != std::string::npos);
+  CHECK(message.find("layer poison") != std::string::npos);
+  CHECK(net.training());
+  // What is not a number is no result: the files are those of the first epoch.
+  CHECK(folder.read_metrics().size() == 1);
+  CHECK(cks::read_checkpoint_info(folder.best_file()).notes.at("epoch") == "1");
+  CHECK(cks::read_checkpoint_info(folder.last_file()).notes.at("epoch") == "1");
+  CHECK_FALSE(std::filesystem::exists(folder.epoch_file(2)));
+}
+
+TEST_CASE("a test loss that is not finite stops the run and names step, epoch and layer") {
+  for (const Device device : test_devices()) {
+    check_bad_test_loss(device);
+  }
+}
+
 /// Its gradient is infinite, its value is not.
 struct SpikeBackward : cks::Node {
   const char* name() const override { return "spike"; }
