@@ -30,7 +30,15 @@ TextFields run_identity(const TrainOptions& options, const Optimizer& optimizer,
                         const DataLoader& train_loader) {
   TextFields fields = options.identity;
   fields["batch size"] = std::to_string(train_loader.options().batch_size);
-  fields["training images"] = std::to_string(train_loader.dataset().size());
+  const ImageDataset& images = train_loader.dataset();
+  fields["training images"] = std::to_string(images.size());
+  // As many images of as many classes may be others: these numbers tell.
+  std::string& statistics = fields["mean and std of the channels"];
+  for (std::size_t c = 0; c < images.mean.size(); ++c) {
+    statistics += c == 0 ? "" : ", ";
+    statistics.append(number_text(images.mean[c])).append(" and ");
+    statistics.append(number_text(images.std[c]));
+  }
   const ImageAugmentation& augment = train_loader.options().augment;
   fields["crop padding"] = std::to_string(augment.crop_padding);
   fields["random flip"] = augment.flip ? "true" : "false";

@@ -49,8 +49,9 @@ struct TrainOptions {
   std::int64_t save_every_steps = 0;   // and within epochs; 0: never
   CheckpointInfo info{};               // metadata of the files of weights
   /// What a resumed run must share with the one that was saved (model, dataset, optimiser ...).
-  /// fit() adds what it knows itself: batch size, seed, learning rate and its own options. A
-  /// schedule is a function and cannot be compared: name it here.
+  /// fit() adds what it knows itself: batch size, seed, number and statistics of the images,
+  /// learning rate and its own options. A schedule is a function and cannot be compared: name it
+  /// here.
   TextFields identity{};
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;

@@ -236,6 +236,9 @@ TEST_CASE("another dataset, optimiser, schedule or seed is refused by name") {
   const std::string state = slurp(path + "/last.state.safetensors");
   CHECK_THROWS_WITH_AS(train(path, {.images = 230}, 0, true), doctest::Contains("training images"),
                        cks::Error);
+  // As many images, but others.
+  CHECK_THROWS_WITH_AS(train(path, {.data_seed = 4}, 0, true),
+                       doctest::Contains("mean and std of the channels: 0.09"), cks::Error);
   CHECK_THROWS_WITH_AS(train(path, {.batch_size = 20}, 0, true), doctest::Contains("batch size"),
                        cks::Error);
   CHECK_THROWS_WITH_AS(train(path, {.optimizer = "sgd"}, 0, true),

@@ -45,13 +45,15 @@ struct TinyRun {
     std::int64_t batch_size = 50;
     std::string optimizer = "adam";
     std::uint64_t seed = 5;
+    std::uint64_t data_seed = 3;
     Device device{};
     ImageAugmentation augment{};
     std::int64_t prefetch = 2;
   };
   TinyRun() : TinyRun(Settings{}) {}
   explicit TinyRun(const Settings& settings)
-      : data(drawn_digits({.seed = 3, .train_count = settings.images, .test_count = 130})),
+      : data(drawn_digits(
+            {.seed = settings.data_seed, .train_count = settings.images, .test_count = 130})),
         train_loader(data.train, {.batch_size = settings.batch_size,
                                   .seed = settings.seed,
                                   .device = settings.device,
