@@ -8,6 +8,7 @@
 
 #include "apps/app.h"
 #include "apps/train_flags.h"
+#include "cks/core/utf8.h"
 
 namespace cks::apps {
 namespace {
@@ -54,6 +55,17 @@ bool is_same_folder(const std::string& a, const std::string& b) {
   std::error_code ignored;
   return fs::weakly_canonical(fs::path(a) / "", ignored) ==
          fs::weakly_canonical(fs::path(b) / "", ignored);
+}
+
+/// A run keeps its flags in config.json, which holds UTF-8 alone.
+void require_utf8(const Flags& parser) {
+  for (const auto& [name, text] : parser.values()) {
+    if (!is_utf8(text)) {
+      std::string message = "--";
+      message.append(name).append(" is '").append(text);
+      throw UsageError(message + "', which is not UTF-8; a run cannot keep it in its config.json");
+    }
+  }
 }
 
 /// Throws Error for a run of another program, whose flags are not this one's.
@@ -116,6 +128,7 @@ bool try_names_by_time(const std::string& name, Take&& take) {
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
                                           const std::optional<std::string>& resume,
                                           std::string& output_dir) {
+  require_utf8(parser);
   if (!resume) {
     return std::nullopt;
   }

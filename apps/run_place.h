@@ -11,8 +11,9 @@ namespace cks::apps {
 /// Opens the run that --resume means, the newest run of the program if it stands alone, and takes
 /// the flags from its folder; nothing without --resume. Flags on the command line must be the same,
 /// unless they are free. `output_dir`, the flag of that name, becomes the folder.
-/// Throws UsageError if --output-dir names another folder; IoError if there is no run, or none that
-/// can go on; Error, listing the flags that differ.
+/// Throws UsageError if --output-dir names another folder, or for a flag whose value is not UTF-8,
+/// which no run can keep; IoError if there is no run, or none that can go on; Error, listing the
+/// flags that differ.
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
                                           const std::optional<std::string>& resume,
                                           std::string& output_dir);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/utf8.h"
 #include "cks/datasets/byte_source.h"
 #include "cks/datasets/cifar_names_impl.h"
 #include "cks/datasets/data_roots_impl.h"
@@ -276,16 +277,22 @@ std::vector<std::string> parse_names(const Layout& layout, const Member& member,
                                      std::size_t expected) {
   std::vector<std::string> names;
   std::string line;
-  const auto end_line = [&] {
+  std::size_t begin = 0;
+  const auto end_line = [&](std::size_t end) {
+    if (!is_utf8(line)) {
+      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
+                    std::to_string(begin) + ": a line that is not UTF-8, expected a class name");
+    }
     if (!line.empty()) {
       names.push_back(line);
     }
     line.clear();
+    begin = end + 1;
   };
   for (std::size_t at = 0; at < member.bytes.size(); ++at) {
     const std::uint8_t byte = member.bytes[at];
     if (byte == '\n') {
-      end_line();
+      end_line(at);
     } else if (byte < ' ' && byte != '\r') {
       throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
                     std::to_string(at) + ": control character " + std::to_string(byte) +
@@ -294,7 +301,7 @@ std::vector<std::string> parse_names(const Layout& layout, const Member& member,
       line += static_cast<char>(byte);
     }
   }
-  end_line();
+  end_line(member.bytes.size());
   if (names.size() != expected) {
     throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
                   std::to_string(member.bytes.size()) + ": ends after " +

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cks/core/error.h"
+#include "cks/core/utf8.h"
 #include "cks/datasets/image_files_impl.h"
 
 namespace cks {
@@ -103,6 +104,9 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
   }
   for (const std::string& folder : folders) {
     const std::string name = fs::path(folder).filename().string();
+    if (!is_utf8(name)) {
+      fail(folder, "has a name that is not UTF-8, as that of a class must be; rename the folder");
+    }
     if (known.empty()) {
       classes.names.push_back(name);
     }

@@ -18,8 +18,8 @@ struct ImageClasses {
 };
 
 /// Lists DIR/CLASS/...; see image_folder.h. With `known` these are the classes, of which some may
-/// be missing. Throws IoError: no such folder, no class folder, one that is not known, a class
-/// without an image, a folder that cannot be listed.
+/// be missing. Throws IoError: no such folder, no class folder, one that is not known or whose
+/// name is not UTF-8, a class without an image, a folder that cannot be listed.
 ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known);
 
 /// Whether the name ends as PNG and JPEG files do.

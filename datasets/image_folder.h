@@ -38,8 +38,9 @@ struct ImageFolderOptions {
 ///             what is checked and how pixels are converted, resize_image() for the resizing, which
 ///             may change the aspect ratio.
 /// Cost        each file is decoded once, on all threads.
-/// Throws      IoError     no such folder, no class, a class without an image, a broken image (the
-///                         first in order, unless skip_broken), or none left.
+/// Throws      IoError     no such folder, no class, a class without an image or whose name is not
+///                         UTF-8, a broken image (the first in order, unless skip_broken), or none
+///                         left.
 ///             ShapeError  images of different sizes without a size to make of them, or more than
 ///                         max_bytes.
 ///             Error       options outside of their ranges.

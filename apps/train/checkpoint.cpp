@@ -113,6 +113,15 @@ TrainState from_json(const Json& json) {
   return state;
 }
 
+/// Throws Error, naming what is written, for a text that is not UTF-8.
+std::string dump(const char* what, const Json& json) {
+  try {
+    return json.dump();
+  } catch (const Json::type_error&) {
+    throw Error(std::string(what) + " hold a text that is not UTF-8");
+  }
+}
+
 /// One line for each field that differs; empty if none does.
 std::string differences(const TextFields& saved, const TextFields& now) {
   std::string lines;
@@ -139,11 +148,11 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
   Metadata metadata{{"format", "pt"},
                     {"cks.model", info.model},
                     {"cks.dataset", info.dataset},
-                    {"cks.class_names", Json(info.class_names).dump()},
+                    {"cks.class_names", dump("save_weights: the class names", info.class_names)},
                     {"cks.mean", Json(info.mean).dump()},
                     {"cks.std", Json(info.std).dump()},
                     {"cks.input", Json({info.height, info.width, info.channels}).dump()},
-                    {"cks.notes", Json(info.notes).dump()}};
+                    {"cks.notes", dump("save_weights: the notes", info.notes)}};
   save_safetensors(path, model.state_dict(), metadata);
 }
 
@@ -183,7 +192,9 @@ void save_train_state(const std::string& path, const Module& model, const Optimi
   append_prefixed(tensors, kTrainingPrefix, model.training_state());
   append_prefixed(tensors, kOptimizerPrefix, optimizer.state());
   save_safetensors(path, tensors,
-                   {{"cks.state_version", kStateVersion}, {"cks.state", to_json(state).dump()}});
+                   {{"cks.state_version", kStateVersion},
+                    {"cks.state", dump("save_train_state: the fields of identity or conv_plans",
+                                       to_json(state))}});
 }
 
 TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,

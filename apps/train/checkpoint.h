@@ -25,7 +25,7 @@ struct CheckpointInfo {
 };
 
 /// Writes parameters and buffers under PyTorch's names and layouts, with `info` as metadata. The
-/// file is replaced at once or not at all. Throws IoError.
+/// file is replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.
 void save_weights(const std::string& path, const Module& model, const CheckpointInfo& info);
 
 /// Reads what save_weights wrote; a file of somebody else's gives empty fields.
@@ -59,7 +59,7 @@ struct TrainState {
 };
 
 /// Writes everything that a resume needs into one file: weights, optimiser, `state`. The file is
-/// replaced at once or not at all. Throws IoError.
+/// replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.
 void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
                       const TrainState& state);
 

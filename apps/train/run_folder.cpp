@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "cks/core/file.h"
+#include "cks/core/utf8.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {
@@ -186,6 +187,15 @@ ConfigSections RunFolder::read_config() const {
 }
 
 void RunFolder::write_config(const ConfigSections& sections) const {
+  for (const auto& [section, fields] : sections) {
+    for (const auto& [name, text] : fields) {
+      if (!is_utf8(name) || !is_utf8(text)) {
+        std::string message = "cannot write " + config_file() + ": ";
+        message.append(section).append(" ").append(name).append(" is '").append(text);
+        throw IoError(message + "', which is not UTF-8");
+      }
+    }
+  }
   write_file_atomically(config_file(), nlohmann::json(sections).dump(2) + "\n");
 }
 

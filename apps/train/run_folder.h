@@ -76,7 +76,8 @@ class RunFolder {
   bool has_state() const;
   bool has_config() const;
 
-  /// The whole of config.json; write_config replaces it.
+  /// The whole of config.json; write_config replaces it. Throws IoError, also for a text that is
+  /// not UTF-8.
   ConfigSections read_config() const;
   void write_config(const ConfigSections& sections) const;
 

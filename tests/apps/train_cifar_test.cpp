@@ -214,6 +214,9 @@ TEST_CASE("train_cifar: wrong flags, missing data, broken pictures") {
     CHECK(result.code == 2);
     CHECK(contains(result.err, "error: "));
   }
+  result = run(scratch, quick(scratch / "caf\xe9"));
+  CHECK(result.code == 2);
+  CHECK(contains(result.err, "--output-dir is '" + scratch / "caf\xe9"));
   result = run(scratch, {"--data-dir", scratch / "nothing"});
   CHECK(result.code == 1);
   CHECK(contains(result.err, "--dataset drawn"));

@@ -164,6 +164,10 @@ TEST_CASE("cifar: class names lie beside the files") {
   write_folder(folder.path(), files);
   const std::string few = io_error([&] { load_cifar10(folder.path(), kAnyCount); });
   CHECK(contains(few, folder.file("batches.meta.txt") + "' at byte 4: ends after 2 class names"));
+  files["batches.meta.txt"] = text("a\r\ncaf\xe9\r\n");
+  write_folder(folder.path(), files);
+  CHECK(contains(io_error([&] { load_cifar10(folder.path(), kAnyCount); }),
+                 folder.file("batches.meta.txt") + "' at byte 3: a line that is not UTF-8"));
   files["batches.meta.txt"] = text("a\n\x01\n");
   write_folder(folder.path(), files);
   CHECK(contains(io_error([&] { load_cifar10(folder.path(), kAnyCount); }), "at byte 2: control"));

@@ -202,6 +202,10 @@ TEST_CASE("image folder: layouts that are none") {
   CHECK(contains(error(), "has no folder, expected one for each class"));
   write_file(folder.file("a/1.png"), flat_png(1));
   CHECK(contains(error(), "has one image a class"));
+  const std::string latin = folder.file("caf\xe9");
+  write_file(latin + "/1.png", flat_png(1));
+  CHECK(contains(error(), latin + "' has a name that is not UTF-8"));
+  std::filesystem::remove_all(latin);
   std::filesystem::create_directories(folder.file("b"));
   CHECK(contains(error(), folder.file("b") + "' has no image"));
   write_file(folder.file("train/a/1.png"), flat_png(1));

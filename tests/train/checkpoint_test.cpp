@@ -67,6 +67,19 @@ TEST_CASE("weights come back with PyTorch's names and layouts, and with what pre
   CHECK(info.notes.at("epoch") == "3");
 }
 
+TEST_CASE("texts that are not UTF-8 are refused by name") {
+  const ScratchFolder scratch;
+  TinyRun run;
+  CheckpointInfo info = some_info();
+  info.class_names[1] = "caf\xe9";
+  CHECK_THROWS_WITH_AS(cks::save_weights(scratch / "w.safetensors", run.model, info),
+                       doctest::Contains("class names"), cks::Error);
+  CHECK_THROWS_WITH_AS(cks::save_train_state(scratch / "s.safetensors", run.model, *run.optimizer,
+                                             {.identity = {{"classes", "caf\xe9"}}}),
+                       doctest::Contains("identity"), cks::Error);
+  CHECK(std::filesystem::is_empty(scratch.path()));
+}
+
 TEST_CASE("a checkpoint of another model lists missing, unexpected and mis-shaped keys") {
   const ScratchFolder scratch;
   const std::string path = scratch / "w.safetensors";

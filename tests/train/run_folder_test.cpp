@@ -90,6 +90,15 @@ TEST_CASE("a damaged config.json is an error that names it") {
   CHECK_THROWS_WITH_AS(folder.read_config(), doctest::Contains("config.json"), IoError);
 }
 
+TEST_CASE("config.json holds UTF-8 alone") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  folder.write_config({{"data", {{"source", "caf\xc3\xa9"}}}});
+  CHECK_THROWS_WITH_AS(folder.write_config({{"data", {{"source", "caf\xe9"}}}}),
+                       doctest::Contains("config.json: data source is 'caf"), IoError);
+  CHECK(folder.read_config().at("data").at("source") == "caf\xc3\xa9");
+}
+
 TEST_CASE("the log keeps every line") {
   const ScratchFolder scratch;
   const RunFolder folder = RunFolder::create(scratch / "run");
