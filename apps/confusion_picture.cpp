@@ -11,6 +11,9 @@ namespace {
 constexpr std::int64_t kMostNumbered = 20;  // classes whose squares hold their counts
 constexpr std::size_t kLongestName = 20;
 constexpr std::int64_t kMargin = 12;
+constexpr std::int64_t kSmallSquare = 10;    // has room for a row's label, not for a count
+constexpr std::int64_t kLongestSide = 6000;  // of all squares; a PNG may have kMaxImageSide
+constexpr std::int64_t kNumberWidth = 40;    // room for a column's number
 
 /// White for none of a class, blue for all of it.
 Colour shade(double share) {
@@ -45,7 +48,9 @@ Tensor draw_confusion(const ConfusionMatrix& confusion, const std::vector<std::s
           longest_count, Canvas::text_width(std::to_string(confusion.at(truth, predicted)), scale));
     }
   }
-  const std::int64_t cell = is_numbered ? std::max<std::int64_t>(longest_count + 12, 36) : 10;
+  const std::int64_t cell = is_numbered
+                                ? std::max<std::int64_t>(longest_count + 12, 36)
+                                : std::clamp<std::int64_t>(kLongestSide / classes, 1, kSmallSquare);
   const std::int64_t text_height = Canvas::text_height(scale);
   const std::string title = "rows: truth, columns: prediction; accuracy " +
                             format("%.2f %%", 100.0 * confusion.accuracy());
@@ -54,13 +59,20 @@ Tensor draw_confusion(const ConfusionMatrix& confusion, const std::vector<std::s
   Canvas canvas(std::max(left + classes * cell, kMargin + Canvas::text_width(title)) + kMargin,
                 top + classes * cell + kMargin);
   canvas.text({kMargin, kMargin}, title, kBlack);
-  // Where squares are small, only every tenth column has room for its number.
-  const std::int64_t labelled = is_numbered ? 1 : 10;
+  // Where squares are small, only every tenth column has room for its number, or every hundredth;
+  // where they are smaller than a line of text, only such rows for their labels.
+  std::int64_t labelled = 1;
+  while (!is_numbered && labelled * cell < kNumberWidth) {
+    labelled *= 10;
+  }
+  const std::int64_t labelled_rows = cell < kSmallSquare ? labelled : 1;
   for (std::int64_t truth = 0; truth < classes; ++truth) {
     const std::int64_t y = top + truth * cell;
-    const std::string label = row_label(truth, names[static_cast<std::size_t>(truth)]);
-    canvas.text({left - 8 - Canvas::text_width(label, scale), y + (cell - text_height) / 2}, label,
-                kBlack, scale);
+    if (truth % labelled_rows == 0) {
+      const std::string label = row_label(truth, names[static_cast<std::size_t>(truth)]);
+      canvas.text({left - 8 - Canvas::text_width(label, scale), y + (cell - text_height) / 2},
+                  label, kBlack, scale);
+    }
     const std::string number = std::to_string(truth);
     if (truth % labelled == 0) {
       canvas.text({left + truth * cell + (cell - Canvas::text_width(number, scale)) / 2,

@@ -212,6 +212,12 @@ TEST_CASE("draw_confusion: counts stand in their squares, the darker the larger 
         "draw_confusion: there are 1 names of 2 classes");
   std::vector<std::string> many(100, "class");
   CHECK(draw_confusion(ConfusionMatrix(100), many).size(1) > 1000);
+  // The squares shrink before the picture grows beyond what a PNG may be.
+  many.resize(3000, "class");
+  const Tensor large = draw_confusion(ConfusionMatrix(3000), many);
+  CHECK(large.size(1) < kMaxImageSide);
+  CHECK(large.size(1) > 6000);
+  CHECK(count(large.slice(0, 1000), 0x000000) > 1000);  // it still says which rows are which
 }
 
 }  // namespace
