@@ -15,7 +15,8 @@ struct DataSource {
 
   std::string path;  // absolute folder, or how the images were drawn
   Checksums checksums = Checksums::none;
-  /// For people, where checksums are unknown or images were left out; otherwise empty.
+  /// For people, where checksums are unknown, images were left out, or folders do not look like
+  /// classes; otherwise empty.
   std::string warning;
   /// Broken images that were left out on request, each with its path and what is wrong with it.
   std::vector<std::string> skipped = {};

@@ -79,16 +79,21 @@ bool is_class(const fs::directory_entry& entry) {
 std::int64_t label_of(const ImageClasses& classes, const std::string& name) {
   const auto place = std::find(classes.names.begin(), classes.names.end(), name);
   if (place == classes.names.end()) {
-    std::string names;
-    for (const std::string& each : classes.names) {
-      names.append(names.empty() ? "" : ", ").append(each);
-    }
-    fail(classes.dir, "has a folder '" + name + "', expected only the classes " + names);
+    fail(classes.dir,
+         "has a folder '" + name + "', expected only the classes " + joined(classes.names));
   }
   return place - classes.names.begin();
 }
 
 }  // namespace
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text.append(text.empty() ? "" : ", ").append(name);
+  }
+  return text;
+}
 
 bool is_readable_format(const std::string& path) { return has(kRead, lower_extension(path)); }
 
@@ -116,6 +121,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
       fail(folder, "has no image (.png, .jpg or .jpeg)");
     }
     for (const std::string& path : paths) {
+      classes.all_inside &= fs::path(path).parent_path() != folder;
       classes.files.push_back({path, label});
     }
   }

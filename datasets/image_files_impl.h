@@ -15,12 +15,17 @@ struct ImageClasses {
   std::string dir;
   std::vector<std::string> names;
   std::vector<ImageFile> files;
+  /// Every image lies in a folder inside its class: perhaps those folders are the classes.
+  bool all_inside = true;
 };
 
 /// Lists DIR/CLASS/...; see image_folder.h. With `known` these are the classes, of which some may
 /// be missing. Throws IoError: no such folder, no class folder, one that is not known or whose
 /// name is not UTF-8, a class without an image, a folder that cannot be listed.
 ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known);
+
+/// "cat, dog".
+std::string joined(const std::vector<std::string>& names);
 
 /// Whether the name ends as PNG and JPEG files do.
 bool is_readable_format(const std::string& path);

@@ -200,6 +200,22 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   return dataset;
 }
 
+/// Folders DIR/Train/CLASS or DIR/DIR/CLASS would train to tell the wrong things apart.
+void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
+  if (!classes.all_inside) {
+    return;
+  }
+  for (ImageDataset* half : {&data.train, &data.test}) {
+    std::string& warning = half->source.warning;
+    warning.append(warning.empty() ? "" : "\n")
+        .append("every image lies in a folder inside its class (")
+        .append(joined(classes.names))
+        .append(
+            "); if those folders are the classes, give the folder that holds them, or name the "
+            "halves train and test");
+  }
+}
+
 /// Cuts each class by a random order of its own.
 std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     const ImageClasses& classes, const ImageFolderOptions& options) {
@@ -247,23 +263,21 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
     throw IoError(std::string(kOp) + ": '" + root.string() +
                   "' has a folder train, but no folder test beside it");
   }
-  std::vector<std::string> names;
+  const ImageClasses classes =
+      list_image_classes((has_halves ? root / "train" : root).string(), {});
   std::vector<ImageFile> train_files;
   std::vector<ImageFile> test_files;
   if (has_halves) {
-    ImageClasses train = list_image_classes((root / "train").string(), {});
-    test_files = list_image_classes((root / "test").string(), train.names).files;
-    train_files = std::move(train.files);
-    names = std::move(train.names);
+    train_files = classes.files;
+    test_files = list_image_classes((root / "test").string(), classes.names).files;
   } else {
-    ImageClasses classes = list_image_classes(root.string(), {});
     std::tie(train_files, test_files) = split_classes(classes, options);
-    names = std::move(classes.names);
   }
   FolderDecoder decoder(options);
   TrainTest data;
-  data.train = make_dataset(root.string(), names, decoder.decode(train_files));
-  data.test = make_dataset(root.string(), names, decoder.decode(test_files));
+  data.train = make_dataset(root.string(), classes.names, decoder.decode(train_files));
+  data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
+  warn_of_depth(classes, data);
   set_statistics(data);
   return data;
 }

@@ -37,6 +37,9 @@ struct ImageFolderOptions {
 ///             images of other formats (.gif, .webp, ...) count as broken. See load_image() for
 ///             what is checked and how pixels are converted, resize_image() for the resizing, which
 ///             may change the aspect ratio.
+/// Warning     of both halves (DataSource::warning), where no class has an image of its own beside
+/// the
+///             folders inside it: then these may be the classes.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class without an image or whose name is not
 ///                         UTF-8, a broken image (the first in order, unless skip_broken), or none

@@ -85,6 +85,21 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   data.test.check();
 }
 
+TEST_CASE("image folder: halves of another name, or one folder too many, are warned of") {
+  const TemporaryFolder folder;
+  for (const char* name :
+       {"Train/cat/1.png", "Train/dog/1.png", "Test/cat/1.png", "Test/dog/1.png"}) {
+    write_file(folder.file(name), flat_png(1));
+  }
+  cks::TrainTest data = load_image_folder(folder.path());
+  CHECK(contains(data.train.source.warning, "a folder inside its class (Test, Train); if"));
+  CHECK(data.test.source.warning == data.train.source.warning);
+  write_file(folder.file("Test/1.png"), flat_png(1));
+  data = load_image_folder(folder.path());
+  CHECK(data.train.source.warning.empty());
+  CHECK(data.test.source.warning.empty());
+}
+
 TEST_CASE("image folder: one folder of classes is cut by seed, each class alike") {
   const TemporaryFolder folder;
   write_classes(folder);
