@@ -46,15 +46,6 @@ std::string error_text(const std::optional<double>& error) {
   return error ? formatted("%.1e", *error) : "-";
 }
 
-/// A cell of a CSV file that may hold commas and quotes.
-std::string quoted(const std::string& text) {
-  std::string cell = "\"";
-  for (const char c : text) {
-    cell += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return cell + "\"";
-}
-
 double ratio(std::int64_t a, std::int64_t b) {
   return b == 0 ? 0.0 : static_cast<double>(a) / static_cast<double>(b);
 }

@@ -90,7 +90,7 @@ std::string runs_csv(const std::vector<FinishedRun>& runs, double target) {
     text += std::to_string(run.seed) +
             format(",%.17g,%.17g,%.17g,", run.summary.test_accuracy, run.summary.best_test_accuracy,
                    run.summary.seconds) +
-            (reached < 0.0 ? "" : format("%.17g", reached)) + "," + run.folder + "\n";
+            (reached < 0.0 ? "" : format("%.17g", reached)) + "," + quoted(run.folder) + "\n";
   }
   return text;
 }

@@ -12,6 +12,14 @@ std::string percent(double fraction) {
   return buffer.data();
 }
 
+std::string quoted(const std::string& text) {
+  std::string cell = "\"";
+  for (const char c : text) {
+    cell += c == '"' ? "\"\"" : std::string(1, c);
+  }
+  return cell + "\"";
+}
+
 TextTable::TextTable(std::vector<std::string> header, std::vector<bool> right_aligned)
     : right_aligned_(std::move(right_aligned)) {
   right_aligned_.resize(header.size(), false);

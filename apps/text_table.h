@@ -7,6 +7,9 @@ namespace cks::apps {
 /// 0.0893 -> "8.93 %".
 std::string percent(double fraction);
 
+/// A cell of a CSV file that may hold commas and quotes.
+std::string quoted(const std::string& text);
+
 /// Columns of text, padded with spaces.
 class TextTable {
  public:

@@ -48,7 +48,10 @@ TEST_CASE("runs_table, runs_csv: one row a run; the time to a target over those 
   CHECK_FALSE(contains(runs_table(runs, 0.0), "reached"));
   CHECK(runs_csv({run_with(2, 0.75, 12.0)}, 0.8) ==
         "seed,test_acc,best_test_acc,seconds,seconds_to_target,folder\n"
-        "2,0.75,0.76000000000000001,12,,runs/x/seed-2\n");
+        "2,0.75,0.76000000000000001,12,,\"runs/x/seed-2\"\n");
+  FinishedRun run = run_with(2, 0.75, 12.0);
+  run.folder = "runs/a, \"b\"/seed-2";
+  CHECK(contains(runs_csv({run}, 0.0), ",\"runs/a, \"\"b\"\"/seed-2\"\n"));
 }
 
 TEST_CASE("module_time_table: milliseconds of a step, what no layer did at the end") {
