@@ -91,13 +91,20 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
   const auto saved = config.find("flags");
   const TextFields given = parser.values();
   std::string differing;
+  const auto take = [&](const std::string& name, const std::string& text) {
+    try {
+      parser.set(name, text);
+    } catch (const Error& error) {
+      throw IoError("--resume: " + folder.config_file() + ": " + error.what());
+    }
+  };
   for (const auto& [name, text] : saved == config.end() ? TextFields{} : saved->second) {
     if (flags_free_on_resume().count(name) > 0 || given.count(name) == 0) {
       if (parser.has(name) && !parser.given(name) && name != "resume" && name != "output-dir") {
-        parser.set(name, text);
+        take(name, text);
       }
     } else if (!parser.given(name)) {
-      parser.set(name, text);
+      take(name, text);
     } else if (given.at(name) != text) {
       differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
       differing.append(given.at(name)).append(" now");

@@ -16,6 +16,7 @@
 
 #include "cks/config.h"
 #include "cks/core/cuda.h"
+#include "cks/core/file.h"
 #include "cks/core/serialize.h"
 #include "cks/train/run_folder.h"
 
@@ -238,11 +239,17 @@ TEST_CASE("a refused resume leaves the run as it was") {
   const std::string config = slurp(folder + "/config.json");
   CHECK(run(scratch, {"--resume", folder, "--epochs", "4"}) == 1);  // another schedule
   CHECK(slurp(folder + "/config.json") == config);
+  std::string err;
+  std::string damaged = config;
+  damaged.replace(damaged.find("cosine"), 6, "cosinf");
+  cks::write_file_atomically(folder + "/config.json", damaged);
+  CHECK(run(scratch, {"--resume", folder}, &err) == 1);
+  CHECK(contains(err, folder + "/config.json: flag --lr-scheduler: 'cosinf'"));
+  cks::write_file_atomically(folder + "/config.json", config);
   CHECK(run(scratch, {"--resume", folder}) == 0);
   // Without its state it would begin anew over its own results.
   std::filesystem::remove(folder + "/last.state.safetensors");
   const std::string weights = slurp(folder + "/last.safetensors");
-  std::string err;
   CHECK(run(scratch, {"--resume", folder}, &err) == 1);
   CHECK(contains(err, "last.state.safetensors is missing"));
   CHECK(slurp(folder + "/last.safetensors") == weights);
