@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -200,6 +201,19 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   return dataset;
 }
 
+/// Throws IoError for a class that lost all of its images.
+void require_every_class(const ImageDataset& train) {
+  const std::vector<std::int64_t> labels = train.labels.to_vector<std::int64_t>();
+  const std::set<std::int64_t> left(labels.begin(), labels.end());
+  for (std::int64_t label = 0; label < train.classes(); ++label) {
+    if (left.count(label) == 0) {
+      throw IoError(std::string(kOp) + ": '" + train.source.path +
+                    "': no training image of class " +
+                    train.class_names[static_cast<std::size_t>(label)] + " can be read");
+    }
+  }
+}
+
 /// Folders DIR/Train/CLASS or DIR/DIR/CLASS would train to tell the wrong things apart.
 void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
   if (!classes.all_inside) {
@@ -276,6 +290,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   FolderDecoder decoder(options);
   TrainTest data;
   data.train = make_dataset(root.string(), classes.names, decoder.decode(train_files));
+  require_every_class(data.train);
   data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
   warn_of_depth(classes, data);
   set_statistics(data);

@@ -41,9 +41,9 @@ struct ImageFolderOptions {
 /// the
 ///             folders inside it: then these may be the classes.
 /// Cost        each file is decoded once, on all threads.
-/// Throws      IoError     no such folder, no class, a class without an image or whose name is not
-///                         UTF-8, a broken image (the first in order, unless skip_broken), or none
-///                         left.
+/// Throws      IoError     no such folder, no class, a class whose name is not UTF-8 or without an
+///                         image (a training image that is left, with skip_broken), a broken image
+///                         (the first in order, unless skip_broken), or none left.
 ///             ShapeError  images of different sizes without a size to make of them, or more than
 ///                         max_bytes.
 ///             Error       options outside of their ranges.

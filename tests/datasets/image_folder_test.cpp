@@ -197,6 +197,15 @@ TEST_CASE("image folder: the first broken image is an error, or all are left out
   data.check();
 }
 
+TEST_CASE("image folder: a class of which no image is left cannot be learnt") {
+  const TemporaryFolder folder;
+  write_classes(folder);
+  write_file(folder.file("d/1.png"), {1});
+  write_file(folder.file("d/2.png"), {2});
+  CHECK(contains(io_error([&] { load_image_folder(folder.path(), {.skip_broken = true}); }),
+                 "'" + folder.path() + "': no training image of class d can be read"));
+}
+
 TEST_CASE("image folder: no image can be read") {
   const TemporaryFolder folder;
   write_file(folder.file("a/1.png"), {1});
