@@ -30,6 +30,17 @@ std::size_t distance_to_beginning(const std::string& typed, const std::string& t
   return 1 + *std::min_element(all.begin(), all.end());
 }
 
+/// To the whole name, or to where any of its words begin.
+std::size_t distance_to_name(const std::string& typed, const std::string& name) {
+  std::size_t least = distances(typed, name).back();
+  for (std::size_t word = 0; word < name.size(); ++word) {
+    if (word == 0 || name[word - 1] == '-') {
+      least = std::min(least, distance_to_beginning(typed, name.substr(word)));
+    }
+  }
+  return least;
+}
+
 }  // namespace
 
 std::string nearest_name(const std::string& typed,
@@ -40,8 +51,7 @@ std::string nearest_name(const std::string& typed,
     std::string spelt = meaning;
     std::replace(spelt.begin(), spelt.end(), ' ', '-');
     const std::size_t distance =
-        std::min({distances(typed, name).back(), distance_to_beginning(typed, name),
-                  distance_to_beginning(typed, spelt)});
+        std::min(distance_to_name(typed, name), distance_to_beginning(typed, spelt));
     if (distance < best) {
       best = distance;
       nearest = name;

@@ -165,11 +165,12 @@ TEST_CASE("a flag without its value, and one that is none of its choices") {
         "error: --choice: 'nonsense' is not one of {x,y}" + help);
 }
 
-TEST_CASE("nearest_name: by the name, its beginning, or what it means") {
+TEST_CASE("nearest_name: by the name, a word of it, or what it means") {
   const std::map<std::string, std::string> names{{"batch-size", "images of one step"},
                                                  {"epochs", "passes over the images"},
                                                  {"lr", "learning rate; the highest one"},
                                                  {"lr-gamma", "of step: factor of each cut"},
+                                                 {"lr-warmup-epochs", "in which the rate rises"},
                                                  {"wd", "weight decay, of all parameters"}};
   for (const auto& [typed, expected] : {std::pair{"epoch", "epochs"},
                                         {"epohcs", "epochs"},
@@ -179,6 +180,9 @@ TEST_CASE("nearest_name: by the name, its beginning, or what it means") {
                                         {"leraning-rate", "lr"},
                                         {"weight-decay", "wd"},
                                         {"lr-gama", "lr-gamma"},
+                                        {"gamma", "lr-gamma"},
+                                        {"warmup", "lr-warmup-epochs"},
+                                        {"warm-up", "lr-warmup-epochs"},
                                         {"x", ""},
                                         {"", ""},
                                         {"nonsense", ""}}) {
