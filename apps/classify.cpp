@@ -5,6 +5,7 @@
 #include <iterator>
 #include <new>
 #include <numeric>
+#include <utility>
 
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
@@ -15,8 +16,31 @@
 namespace cks::apps {
 namespace {
 
+/// A result for each picture, still to be filled; one with an error for a folder that has none.
+std::vector<PictureResult> list_pictures(const std::vector<std::string>& paths) {
+  std::vector<PictureResult> pictures;
+  for (const std::string& path : paths) {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) {
+      pictures.push_back({.path = path});
+      continue;
+    }
+    try {
+      for (std::string& inside : list_images(path)) {
+        pictures.push_back({.path = std::move(inside)});
+      }
+    } catch (const IoError& error) {
+      pictures.push_back({.path = path, .error = error.what()});
+    }
+  }
+  return pictures;
+}
+
 /// A picture in the model's size; undefined if `result.error` says why not.
 Tensor read_picture(const CheckpointInfo& info, PictureResult& result) {
+  if (!result.error.empty()) {
+    return {};
+  }
   try {
     const Tensor image = load_image(result.path, {.channels = info.channels});
     result.height = image.size(0);
@@ -108,11 +132,10 @@ void classify_pictures(const Classifier& classifier, const std::vector<std::stri
                 std::to_string(top_k) + " and " + std::to_string(options.batch_size));
   }
   const auto batch_size = static_cast<std::size_t>(options.batch_size);
-  for (std::size_t begin = 0; begin < paths.size(); begin += batch_size) {
-    std::vector<PictureResult> results;
-    for (std::size_t i = begin; i < std::min(begin + batch_size, paths.size()); ++i) {
-      results.push_back({.path = paths[i]});
-    }
+  const std::vector<PictureResult> pictures = list_pictures(paths);
+  for (std::size_t begin = 0; begin < pictures.size(); begin += batch_size) {
+    const std::size_t end = std::min(begin + batch_size, pictures.size());
+    std::vector<PictureResult> results(pictures.data() + begin, pictures.data() + end);
     classify_batch(classifier, results, top_k, options);
     std::for_each(results.begin(), results.end(), report);
   }

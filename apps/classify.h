@@ -25,7 +25,8 @@ struct PictureResult {
 
 /// Reads PNG and JPEG files of any size, makes of each what the model was trained on (see
 /// load_image and resize_image, which may change the aspect ratio), and calls `report` for each in
-/// order. A file that cannot be read costs only its own result.
+/// order. A folder stands for the images in it (see list_images). A file that cannot be read, or a
+/// folder without an image, costs only its own result.
 ///
 /// Cost    options.batch_size pictures at a time are decoded on all threads, then go through the
 ///         model together.

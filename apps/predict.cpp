@@ -1,9 +1,10 @@
 // Says what is in pictures, with a network that was trained before.
 //
-//   predict --weights runs/demo/best.safetensors cat.png dog.jpg
+//   predict --weights runs/demo/best.safetensors cat.png dog.jpg holiday_pictures
 //   predict --weights runs/demo/best.safetensors --eval my_pictures/test
 //
-// How a picture is prepared, and what the classes are called, stands in the file of weights. A
+// A folder among the pictures stands for those in it, by name, without the folders inside it. How a
+// picture is prepared, and what the classes are called, stands in the file of weights. A
 // picture that cannot be read is reported, the others are classified, and the exit code is 1.
 // With --json stdout is one object: "pictures" has, in order, "path" and either "top" or "error";
 // of --eval it has "accuracy", "classes" and "confusion" (rows: what a picture is).
@@ -44,7 +45,8 @@ struct PredictFlags {
 };
 
 void add_flags(cks::apps::Flags& parser, PredictFlags& flags) {
-  parser.add_positional("picture", flags.pictures, "PNG and JPEG files of any size");
+  parser.add_positional("picture", flags.pictures,
+                        "PNG and JPEG files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
   parser.add("eval", flags.eval,
              "folder with a folder of pictures for each class: accuracy and confusion over it");

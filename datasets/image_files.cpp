@@ -7,6 +7,7 @@
 #include "cks/core/error.h"
 #include "cks/core/utf8.h"
 #include "cks/datasets/image_files_impl.h"
+#include "cks/datasets/image_folder.h"
 
 namespace cks {
 
@@ -35,14 +36,18 @@ bool has(const std::array<std::string_view, kCount>& list, const std::string& ex
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-[[noreturn]] void fail(const std::string& dir, const std::string& what) {
-  throw IoError("load_image_folder: '" + dir + "' " + what);
+constexpr const char* kLoadFolder = "load_image_folder";
+
+[[noreturn]] void fail(const std::string& dir, const std::string& what,
+                       const char* operation = kLoadFolder) {
+  throw IoError(std::string(operation) + ": '" + dir + "' " + what);
 }
 
 /// Paths of the folders in `dir`, or of the images in and below it, in byte order; hidden folders
 /// are not entered.
 template <class Iterator, class Wanted>
-std::vector<std::string> list(const std::string& dir, Wanted&& wanted) {
+std::vector<std::string> list(const std::string& dir, Wanted&& wanted,
+                              const char* operation = kLoadFolder) {
   std::vector<std::string> paths;
   std::error_code error;
   Iterator entries(dir, error);
@@ -58,7 +63,7 @@ std::vector<std::string> list(const std::string& dir, Wanted&& wanted) {
     entries.increment(error);
   }
   if (error) {
-    fail(dir, "cannot be listed: " + error.message());
+    fail(dir, "cannot be listed: " + error.message(), operation);
   }
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -128,6 +133,16 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
   std::stable_sort(classes.files.begin(), classes.files.end(),
                    [](const ImageFile& a, const ImageFile& b) { return a.label < b.label; });
   return classes;
+}
+
+std::vector<std::string> list_images(const std::string& dir) {
+  constexpr const char* kOp = "list_images";
+  std::vector<std::string> paths = list<fs::directory_iterator>(dir, is_image, kOp);
+  if (paths.empty()) {
+    fail(dir, "has no image (.png, .jpg or .jpeg) of its own; folders inside it are not entered",
+         kOp);
+  }
+  return paths;
 }
 
 }  // namespace cks

@@ -55,4 +55,9 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options =
 ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions options = {},
                                 const std::vector<std::string>& class_names = {});
 
+/// Paths of the images that lie in a folder itself, in byte order; those of formats that are not
+/// read are among them (see Files above).
+/// Throws  IoError  the folder cannot be listed, or has no image.
+std::vector<std::string> list_images(const std::string& dir);
+
 }  // namespace cks

@@ -186,7 +186,8 @@ TEST_CASE("predict reports broken pictures and classifies the others, whatever t
     names.push_back(scratch / "good.png");
     names.push_back(scratch / name);
   }
-  names.push_back(scratch.path());  // a folder
+  names.push_back(scratch / "nothing");  // an empty folder
+  std::filesystem::create_directory(names.back());
   Json first;
   for (const char* batch_size : {"1", "2", "5", "256"}) {
     Arguments arguments{"--json", "--batch-size", batch_size};
@@ -221,6 +222,40 @@ TEST_CASE("predict reports broken pictures and classifies the others, whatever t
   CHECK(contains(text.err, "truncated.png"));
   CHECK(contains(text.out, "good.png   "));
   CHECK_FALSE(contains(text.out, "truncated.png"));
+}
+
+TEST_CASE("predict: a folder stands for the pictures in it, by name") {
+  const ScratchFolder scratch;
+  const auto digit = [](std::int64_t i) { return cks::testing::png(trained().digit(i)); };
+  const std::string folder = scratch / "folder";
+  write(folder + "/b.PNG", digit(1));
+  write(folder + "/a.png", digit(2));
+  write(folder + "/c.webp", Bytes(10, 'x'));  // an image, but none that is read
+  write(folder + "/.hidden.png", digit(3));
+  write(folder + "/inside/0.png", digit(4));
+  write(folder + "/notes.txt", Bytes(10, 'x'));
+  write(scratch / "z.png", digit(5));
+  const std::string alone = scratch / "z.png";
+  const std::string a = folder + "/a.png";
+  const std::string b = folder + "/b.PNG";
+  const std::string c = folder + "/c.webp";
+  const Json pictures =
+      pictures_of(predict(scratch, {"--json", "--batch-size", "2", alone, folder, alone}), 1);
+  CHECK(pictures ==
+        pictures_of(predict(scratch, {"--json", "--batch-size", "2", alone, a, b, c, alone}), 1));
+  REQUIRE(pictures.size() == 5);
+  CHECK(pictures[1]["path"] == a);
+  CHECK(pictures[2]["path"] == b);
+  CHECK(contains(pictures[3]["error"], c));
+  CHECK(predict(scratch, {folder + "/inside/"}).out ==
+        predict(scratch, {folder + "/inside/0.png"}).out);
+
+  // One without a picture of its own is an error that names it; the others are classified.
+  std::filesystem::create_directories(scratch / "halves/test");
+  const Outcome outcome = predict(scratch, {scratch / "halves", alone});
+  CHECK(outcome.code == 1);
+  CHECK(contains(outcome.err, "'" + scratch / "halves' has no image"));
+  CHECK(outcome.out == predict(scratch, {alone}).out);
 }
 
 TEST_CASE("predict gives the same on every device, within rounding") {

@@ -248,6 +248,25 @@ TEST_CASE("image folder: a model's classes to evaluate on") {
   data.check();
 }
 
+TEST_CASE("list_images: those of a folder itself, in byte order") {
+  const TemporaryFolder folder;
+  write_file(folder.file("b.JPG"), {});
+  write_file(folder.file("a10.png"), {});
+  write_file(folder.file("a9.gif"), {});
+  write_file(folder.file(".a.png"), {});
+  write_file(folder.file("a.txt"), {});
+  write_file(folder.file("inside/a.png"), {});
+  std::filesystem::create_directories(folder.file("folder.png"));
+  CHECK(cks::list_images(folder.path()) == std::vector<std::string>{folder.file("a10.png"),
+                                                                    folder.file("a9.gif"),
+                                                                    folder.file("b.JPG")});
+  CHECK(io_error([&] { cks::list_images(folder.file("folder.png")); }) ==
+        "list_images: '" + folder.file("folder.png") +
+            "' has no image (.png, .jpg or .jpeg) of its own; folders inside it are not entered");
+  CHECK(contains(io_error([&] { cks::list_images(folder.file("none")); }),
+                 "list_images: '" + folder.file("none") + "' cannot be listed: "));
+}
+
 TEST_CASE("image folder: options and limits") {
   const TemporaryFolder folder;
   write_classes(folder);
