@@ -151,8 +151,12 @@ FolderResult classify_folder(const Classifier& classifier, const std::string& di
                                                   .channels = info.channels,
                                                   .skip_broken = skip_broken},
                                                  info.class_names);
-  FolderResult result{ConfusionMatrix(images.classes()), images.source.skipped};
-  result.confusion.add(class_probabilities(classifier, images.images, options), images.labels);
+  const Tensor probabilities = class_probabilities(classifier, images.images, options);
+  constexpr std::int64_t kTop = 5;
+  FolderResult result{.confusion = ConfusionMatrix(images.classes()),
+                      .top5_correct = count_in_top(probabilities, images.labels, kTop),
+                      .skipped = images.source.skipped};
+  result.confusion.add(probabilities, images.labels);
   return result;
 }
 

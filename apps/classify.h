@@ -37,6 +37,7 @@ void classify_pictures(const Classifier& classifier, const std::vector<std::stri
 
 struct FolderResult {
   ConfusionMatrix confusion;
+  std::int64_t top5_correct = 0;     // images whose class is among the five most probable
   std::vector<std::string> skipped;  // broken pictures that were left out
 };
 

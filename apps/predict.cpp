@@ -7,7 +7,8 @@
 // picture is prepared, and what the classes are called, stands in the file of weights. A
 // picture that cannot be read is reported, the others are classified, and the exit code is 1.
 // With --json stdout is one object: "pictures" has, in order, "path" and either "top" or "error";
-// of --eval it has "accuracy", "classes" and "confusion" (rows: what a picture is).
+// of --eval it has "accuracy", "classes" and "confusion" (rows: what a picture is), and of more
+// than five classes "top5_accuracy": how often the right one is among the five most probable.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -49,7 +50,8 @@ void add_flags(cks::apps::Flags& parser, PredictFlags& flags) {
                         "PNG and JPEG files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
   parser.add("eval", flags.eval,
-             "folder with a folder of pictures for each class: accuracy and confusion over it");
+             "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
+             "classes, and confusion over it");
   parser.add_switch("skip-broken", flags.skip_broken,
                     "with --eval: leave out pictures that cannot be read");
   parser.add("top-k", flags.top_k, "classes to show of each picture, the most probable first", 1);
@@ -147,6 +149,18 @@ ClassCount count_of(const ConfusionMatrix& confusion, std::int64_t truth) {
   return count;
 }
 
+/// Of five classes or fewer the right one is always among the top five.
+bool has_top5(const ConfusionMatrix& confusion) { return confusion.classes() > 5; }
+
+double top5_accuracy(const FolderResult& result) {
+  return static_cast<double>(result.top5_correct) / static_cast<double>(result.confusion.total());
+}
+
+/// "99.00 %, 198 of 200 images".
+std::string describe_accuracy(double accuracy, std::int64_t correct, std::int64_t images) {
+  return percent(accuracy) + ", " + with_commas(correct) + " of " + with_commas(images) + " images";
+}
+
 void print_table(const FolderResult& result, const std::vector<std::string>& class_names) {
   const ConfusionMatrix& confusion = result.confusion;
   const std::int64_t classes = confusion.classes();
@@ -167,9 +181,14 @@ void print_table(const FolderResult& result, const std::vector<std::string>& cla
     }
     table.add(std::move(row));
   }
-  std::cout << "accuracy  " << percent(confusion.accuracy()) << ", "
-            << with_commas(confusion.correct()) << " of " << with_commas(confusion.total())
-            << " images\n\nColumns 0 to " << classes - 1
+  const std::int64_t images = confusion.total();
+  std::cout << "accuracy  " << describe_accuracy(confusion.accuracy(), confusion.correct(), images)
+            << "\n";
+  if (has_top5(confusion)) {
+    std::cout << "top-5     "
+              << describe_accuracy(top5_accuracy(result), result.top5_correct, images) << "\n";
+  }
+  std::cout << "\nColumns 0 to " << classes - 1
             << ": what the images of each class were taken for\n\n"
             << table.to_string() << std::flush;
 }
@@ -179,6 +198,10 @@ Json to_json(const FolderResult& result, const std::vector<std::string>& class_n
   Json json{{"images", confusion.total()},
             {"correct", confusion.correct()},
             {"accuracy", confusion.accuracy()}};
+  if (has_top5(confusion)) {
+    json["top5_correct"] = result.top5_correct;
+    json["top5_accuracy"] = top5_accuracy(result);
+  }
   json["classes"] = Json::array();
   json["confusion"] = Json::array();  // rows: what it is; columns: what it was taken for
   for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace cks {
 namespace {
@@ -19,6 +20,16 @@ std::vector<std::int64_t> label_values(const char* operation, const Tensor& logi
                      name_of(labels.dtype()));
   }
   return labels.to(DType::int64).to_vector<std::int64_t>();
+}
+
+void require_labels(const char* operation, const std::vector<std::int64_t>& labels,
+                    std::int64_t classes) {
+  for (const std::int64_t label : labels) {
+    if (label < 0 || label >= classes) {
+      throw Error(std::string(operation) + ": label " + std::to_string(label) + " is outside [0, " +
+                  std::to_string(classes) + ")");
+    }
+  }
 }
 
 }  // namespace
@@ -48,6 +59,27 @@ std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
   return correct;
 }
 
+std::int64_t count_in_top(const Tensor& logits, const Tensor& labels, std::int64_t k) {
+  if (k < 1) {
+    throw Error("count_in_top: k must be at least 1, got " + std::to_string(k));
+  }
+  const std::vector<std::int64_t> truth = label_values("count_in_top", logits, labels);
+  const std::int64_t classes = logits.size(1);
+  require_labels("count_in_top", truth, classes);
+  const std::vector<float> values = logits.detach().to(DType::float32).to_vector<float>();
+  std::int64_t found = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const float* const row = values.data() + static_cast<std::int64_t>(i) * classes;
+    const float own = row[truth[i]];
+    std::int64_t rank = 0;
+    for (std::int64_t c = 0; c < classes; ++c) {
+      rank += row[c] > own || (row[c] == own && c < truth[i]) ? 1 : 0;
+    }
+    found += rank < k && !std::isnan(own) ? 1 : 0;
+  }
+  return found;
+}
+
 ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
   if (classes < 1) {
     throw ShapeError("ConfusionMatrix: classes must be at least 1, got " + std::to_string(classes));
@@ -62,12 +94,7 @@ void ConfusionMatrix::add(const Tensor& logits, const Tensor& labels) {
                      " classes, the matrix " + std::to_string(classes_));
   }
   const std::vector<std::int64_t> predicted = predicted_classes(logits);
-  for (const std::int64_t label : truth) {
-    if (label < 0 || label >= classes_) {
-      throw Error("ConfusionMatrix::add: label " + std::to_string(label) + " is outside [0, " +
-                  std::to_string(classes_) + ")");
-    }
-  }
+  require_labels("ConfusionMatrix::add", truth, classes_);
   for (std::size_t i = 0; i < truth.size(); ++i) {
     ++counts_[static_cast<std::size_t>(truth[i] * classes_ + predicted[i])];
   }

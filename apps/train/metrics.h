@@ -19,6 +19,13 @@ std::vector<std::int64_t> predicted_classes(const Tensor& logits);
 /// Throws  ShapeError, DtypeError.
 std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
 
+/// How many rows of `logits` have their label among the k largest values; of equal values the lower
+/// index comes first. A row that has a NaN at its label does not count.
+///
+/// Shapes  logits [N,classes], labels [N] (int64 or int32).
+/// Throws  ShapeError, DtypeError; Error for k < 1 or a label outside [0, classes).
+std::int64_t count_in_top(const Tensor& logits, const Tensor& labels, std::int64_t k);
+
 /// Counts of (truth, prediction) pairs.
 class ConfusionMatrix {
  public:

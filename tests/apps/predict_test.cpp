@@ -316,7 +316,69 @@ TEST_CASE("predict --eval: the accuracy that training reported, per class and in
   const Outcome text = predict(scratch, {"--eval", scratch / "digits", "--batch-size", "7"});
   CHECK(text.code == 0);
   CHECK(contains(text.out, std::to_string(correct) + " of 200 images"));
-  CHECK(std::count(text.out.begin(), text.out.end(), '\n') == 16);
+  CHECK(std::count(text.out.begin(), text.out.end(), '\n') == 17);
+}
+
+TEST_CASE("predict --eval: top-5 accuracy is how often the class is among the five of --top-k 5") {
+  const ScratchFolder scratch;
+  // Light on dark taken for dark on light: hardly a digit is recognised.
+  write_folder(scratch / "digits", kTestImages);
+  Arguments arguments{"--json", "--invert"};
+  for (int c = 0; c < 10; ++c) {
+    arguments.push_back(scratch / ("digits/" + std::to_string(c)));
+  }
+  std::int64_t in_top = 0;
+  for (const Json& picture : pictures_of(predict(scratch, arguments))) {
+    const std::string folder =
+        std::filesystem::path(picture["path"].get<std::string>()).parent_path().filename();
+    in_top += std::any_of(picture["top"].begin(), picture["top"].end(),
+                          [&](const Json& entry) { return entry["class"] == folder; })
+                  ? 1
+                  : 0;
+  }
+  const Arguments evaluation{"--eval", scratch / "digits", "--invert"};
+  Arguments with_json = evaluation;
+  with_json.emplace_back("--json");
+  const Json json = Json::parse(predict(scratch, with_json).out);
+  CHECK(json["top5_correct"] == in_top);
+  CHECK(json["top5_accuracy"] == static_cast<double>(in_top) / kTestImages);
+  CHECK(json["correct"] < in_top);
+  CHECK(in_top < kTestImages);
+  CHECK(contains(predict(scratch, evaluation).out,
+                 " %, " + std::to_string(in_top) + " of 200 images\n\nColumns"));
+}
+
+TEST_CASE("predict --eval: no top-5 of five classes or fewer") {
+  const ScratchFolder scratch;
+  for (const std::int64_t classes : {5, 6}) {
+    CAPTURE(classes);
+    const std::string weights = scratch / "weights.safetensors";
+    const auto model = cks::make_model("mlp", {.classes = classes});
+    model->initialize(1);
+    cks::save_weights(weights, *model,
+                      {.model = "mlp",
+                       .class_names = cks::numbered_classes(classes),
+                       .mean = {0.0F},
+                       .std = {1.0F},
+                       .height = 28,
+                       .width = 28,
+                       .channels = 1});
+    const std::string folder = scratch / ("classes" + std::to_string(classes));
+    for (std::int64_t c = 0; c < classes; ++c) {
+      write(folder + "/" + std::to_string(c) + "/0.png", cks::testing::png(trained().digit(c)));
+    }
+    const auto evaluate = [&](const Arguments& more) {
+      Arguments arguments{"--weights", weights, "--device", "cpu", "--eval", folder};
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      const Outcome outcome = run_process(CKS_PREDICT, scratch, arguments);
+      REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+      return outcome.out;
+    };
+    CHECK(contains(evaluate({}), "\ntop-5 ") == (classes > 5));
+    const Json json = Json::parse(evaluate({"--json"}));
+    CHECK(json.contains("top5_accuracy") == (classes > 5));
+    CHECK(json.contains("top5_correct") == (classes > 5));
+  }
 }
 
 TEST_CASE("predict --eval: folders that do not fit, and broken pictures") {

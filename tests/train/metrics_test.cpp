@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 namespace {
 
 using cks::ConfusionMatrix;
@@ -16,6 +18,29 @@ TEST_CASE("predicted classes are the largest logits") {
   CHECK(cks::predicted_classes(logits()) == std::vector<std::int64_t>{1, 0, 2});
   CHECK(cks::count_correct(logits(), Tensor::from_vector<std::int64_t>({1, 2, 2}, {3})) == 2);
   CHECK(cks::count_correct(logits(), Tensor::from_vector<std::int32_t>({0, 2, 1}, {3})) == 0);
+}
+
+TEST_CASE("count_in_top: labels among the k largest logits, of equal ones the lower index first") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor values = Tensor::from_vector<float>(
+      {0.1F, 0.7F, 0.2F, 0.4F, 1.0F, 2.0F, 2.0F, 2.0F, nan, 1.0F, 2.0F, 3.0F}, {3, 4});
+  const auto in_top = [&](std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t k) {
+    return cks::count_in_top(values, Tensor::from_vector<std::int64_t>({a, b, c}, {3}), k);
+  };
+  CHECK(in_top(1, 1, 3, 1) == 3);
+  CHECK(in_top(3, 2, 2, 1) == 0);
+  CHECK(in_top(3, 2, 2, 2) == 3);
+  CHECK(in_top(2, 3, 1, 2) == 0);
+  CHECK(in_top(2, 3, 1, 3) == 3);
+  CHECK(in_top(0, 0, 0, 4) == 2);  // a NaN is in no top
+  for (std::int64_t label = 0; label < 3; ++label) {
+    const Tensor labels =
+        Tensor::from_vector<std::int32_t>({static_cast<std::int32_t>(label), 0, 2}, {3});
+    CHECK(cks::count_in_top(logits(), labels, 1) == cks::count_correct(logits(), labels));
+  }
+  CHECK_THROWS_WITH_AS(in_top(0, 4, 0, 1), "count_in_top: label 4 is outside [0, 4)", cks::Error);
+  CHECK_THROWS_AS(in_top(0, -1, 0, 1), cks::Error);
+  CHECK_THROWS_AS(in_top(0, 0, 0, 0), cks::Error);
 }
 
 TEST_CASE("metrics refuse what does not fit") {
