@@ -108,7 +108,10 @@ struct Flags::Implementation {
       const auto word = std::find_if(words.begin(), words.end(), is_unexpected);
       return "'" + (word == words.end() ? unexpected.front() : *word) + "' was not expected";
     }
-    const std::string text = flag->substr(0, flag->find('='));
+    return describe_unknown(flag->substr(0, flag->find('=')));
+  }
+  /// Of a flag with its dashes that there is not: names the nearest one.
+  std::string describe_unknown(const std::string& text) const {
     std::map<std::string, std::string> meanings{{"help", ""}};
     for (const auto& [name, entry] : entries) {
       if (!entry.option->get_positional()) {
@@ -122,7 +125,7 @@ struct Flags::Implementation {
   const Entry& at(const std::string& name) const {
     const auto found = entries.find(name);
     if (found == entries.end()) {
-      throw Error("flags: there is no flag --" + name);
+      throw Error(describe_unknown("--" + name));
     }
     return found->second;
   }
@@ -238,7 +241,12 @@ void Flags::add_switch(const std::string& name, bool& value, const std::string& 
   implementation_->enter(
       name, option,
       {nullptr, [&value] { return std::optional<std::string>(value ? "true" : "false"); },
-       [&value](const std::string& text) { value = text == "true"; }});
+       [&value, name](const std::string& text) {
+         if (text != "true" && text != "false") {
+           throw Error("flag --" + name + ": '" + text + "' is neither true nor false");
+         }
+         value = text == "true";
+       }});
 }
 
 void Flags::add_optional(const std::string& name, std::optional<std::string>& value,
@@ -299,8 +307,8 @@ bool Flags::given(const std::string& name) const {
   return implementation_->at(name).option->count() > 0;
 }
 
-std::map<std::string, std::string> Flags::values() const {
-  std::map<std::string, std::string> values;
+FlagValues Flags::values() const {
+  FlagValues values;
   for (const auto& [name, entry] : implementation_->entries) {
     if (auto text = entry.get()) {
       values.emplace(name, *std::move(text));

@@ -10,6 +10,9 @@
 
 namespace cks::apps {
 
+/// Values of flags as text, by name without the dashes.
+using FlagValues = std::map<std::string, std::string>;
+
 /// Command-line flags of one program: GNU long flags, defaults in --help, exit code 2 for anything
 /// that is not a flag or not a lawful value. The values land in variables of the caller, which must
 /// outlive the parser and hold the defaults when they are added.
@@ -53,9 +56,8 @@ class Flags {
   bool has(const std::string& name) const;
   /// True if the flag stood on the command line.
   bool given(const std::string& name) const;
-  /// Every flag with its value as text, by name without the dashes; absent optional ones are left
-  /// out.
-  std::map<std::string, std::string> values() const;
+  /// Every flag with its value; absent optional ones are left out.
+  FlagValues values() const;
   /// Sets a flag from the text that values() returned. Throws Error, naming it, if the text is not
   /// a lawful value or there is no such flag.
   void set(const std::string& name, const std::string& text);

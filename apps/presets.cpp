@@ -69,9 +69,9 @@ const Preset& cifar_preset(const std::string& name) {
   throw Error("preset \"" + name + "\" does not exist; there are " + names);
 }
 
-void fill_in(Flags& parser, const FlagValues& values) {
+void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken) {
   for (const auto& [name, text] : values) {
-    if (!parser.given(name)) {
+    if (!parser.given(name) && taken.count(name) == 0) {
       parser.set(name, text);
     }
   }

@@ -1,14 +1,10 @@
 #pragma once
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "apps/flags.h"
 
 namespace cks::apps {
-
-/// Flags with their values, as text.
-using FlagValues = std::vector<std::pair<std::string, std::string>>;
 
 /// A recipe that is named by --preset.
 struct Preset {
@@ -22,7 +18,8 @@ const std::vector<Preset>& cifar_presets();
 /// Throws Error, listing all names, for an unknown one.
 const Preset& cifar_preset(const std::string& name);
 
-/// Sets the flags that did not stand on the command line. Throws what Flags::set() throws.
-void fill_in(Flags& parser, const FlagValues& values);
+/// Sets the flags that did not stand on the command line and are not in `taken`, which goes before
+/// them. Throws what Flags::set() throws.
+void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken = {});
 
 }  // namespace cks::apps

@@ -5,9 +5,11 @@
 //   train_cifar --dataset folder --data-dir DIR --image-size 32 --preset resnet20
 //   train_cifar --dataset drawn --epochs 2                   needs no file
 //   train_cifar --resume DIR                                 goes on where a run stopped
+//   train_cifar --config DIR/config.json --epochs 60         a new run with another one's flags
 #include <iostream>
 
 #include "apps/app.h"
+#include "apps/config_file.h"
 #include "apps/picture_data.h"
 #include "apps/presets.h"
 #include "apps/train_session.h"
@@ -15,11 +17,13 @@
 namespace {
 
 using cks::apps::Flags;
+using cks::apps::FlagValues;
 using cks::apps::PictureData;
 using cks::apps::TrainFlags;
 
-/// What --augment stands for.
-const cks::apps::FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
+/// What --augment and --augment=false stand for.
+const FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
+const FlagValues kNoAugment{{"crop-padding", "0"}, {"flip", "false"}};
 
 void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
   parser.group("Data");
@@ -53,13 +57,32 @@ void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
 
 void add_preset_flag(Flags& parser, std::string& preset) {
   std::vector<std::string> names{cks::apps::kNoPreset};
-  std::string help = "a recipe for the flags that are not given";
+  std::string help = "a recipe for the flags that neither are given nor stand in --config";
   for (const cks::apps::Preset& one : cks::apps::cifar_presets()) {
     names.push_back(one.name);
     help += "; " + one.name + ": " + one.summary;
   }
   parser.group("Recipe");
   parser.add_choice("preset", preset, names, help);
+}
+
+/// Sets the flags that --config, --preset and --augment, wherever it stands, stand for.
+void fill_in_recipes(Flags& parser, const TrainFlags& flags, const bool& augment) {
+  const FlagValues config = cks::apps::take_config(parser, flags.config);
+  const auto other = config.find("preset");
+  if (parser.given("preset") && other != config.end() && other->second != flags.preset) {
+    throw cks::apps::UsageError("--preset " + flags.preset + " does not go with --config " +
+                                flags.config + ", whose preset is " + other->second +
+                                " and whose flags would win; leave one of them out");
+  }
+  if (flags.preset != cks::apps::kNoPreset) {
+    cks::apps::fill_in(parser, cks::apps::cifar_preset(flags.preset).flags, config);
+  }
+  if (parser.given("augment")) {
+    cks::apps::fill_in(parser, augment ? kAugment : kNoAugment);
+  } else if (augment) {
+    cks::apps::fill_in(parser, kAugment, config);
+  }
 }
 
 int run(int argc, char** argv) {
@@ -76,12 +99,7 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  if (flags.preset != cks::apps::kNoPreset) {
-    cks::apps::fill_in(parser, cks::apps::cifar_preset(flags.preset).flags);
-  }
-  if (augment) {
-    cks::apps::fill_in(parser, kAugment);
-  }
+  fill_in_recipes(parser, flags, augment);
   return cks::apps::run_training({.name = "train_cifar",
                                   .load_data =
                                       [&] {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/app.h"
+#include "apps/config_file.h"
 #include "apps/device_choice.h"
 #include "apps/format.h"
 #include "apps/text_table.h"
@@ -83,6 +84,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
             "folder for everything that is written; default: runs/<program>-<model>-<time>");
   flags.add_optional("resume", values.resume,
                      "go on with the run in this folder; alone: the newest run");
+  add_config_flag(flags, values.config);
   flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
   flags.add("save-every-steps", values.save_every_steps, "and steps between them; 0: never");
   flags.add("keep", values.keep, "keep the weights after each of the last N epochs, too");

@@ -52,6 +52,7 @@ struct TrainFlags {
 
   std::string output_dir;
   std::optional<std::string> resume;
+  std::string config;  // file that flags were taken from; empty: none
   std::int64_t save_every = 1;
   std::int64_t save_every_steps = 0;
   std::int64_t keep = 0;

@@ -4,6 +4,7 @@
 //   train_mnist --data-dir DIR                  LeNet-5, Adam 1e-3, batch 128, 10 epochs
 //   train_mnist --dataset drawn --show-digits 5 needs no file
 //   train_mnist --resume DIR                    goes on where a run stopped
+//   train_mnist --config DIR/config.json --seed 2   a new run with another one's flags
 //
 // Expected on MNIST with the defaults: 98.9 to 99.1 % after the last epoch.
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "apps/app.h"
+#include "apps/config_file.h"
 #include "apps/digit_data.h"
 #include "apps/train_session.h"
 #include "cks/core/autograd.h"
@@ -72,6 +74,7 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
+  cks::apps::take_config(parser, flags.config);
   return cks::apps::run_training(
       {.name = "train_mnist",
        .load_data =

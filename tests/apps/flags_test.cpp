@@ -213,10 +213,14 @@ TEST_CASE("values as text set another parser to the same") {
   CHECK(copy.count == 10);
   CHECK_THROWS_AS(other.set("count", "1000"), cks::Error);
   CHECK_THROWS_AS(other.set("choice", "z"), cks::Error);
+  CHECK_THROWS_WITH_AS(other.set("on", "yes"), "flag --on: 'yes' is neither true nor false",
+                       cks::Error);
+  CHECK(copy.on);
   CHECK_THROWS_WITH_AS(other.set("checked", "bad"), "flag --checked: it is bad", cks::Error);
   other.set("checked", "better");
   CHECK(copy.checked == "better");
-  CHECK_THROWS_WITH_AS(other.set("nonsense", "1"), doctest::Contains("--nonsense"), cks::Error);
+  CHECK_THROWS_WITH_AS(other.set("coutn", "1"), "there is no flag --coutn; the nearest is --count",
+                       cks::Error);
 }
 
 }  // namespace
