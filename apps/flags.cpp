@@ -15,6 +15,14 @@ namespace {
 
 constexpr int kUsageExitCode = 2;
 
+/// All spellings of a flag; the short ones are the same in every program.
+std::string names_of(const std::string& name) {
+  static const std::map<std::string, std::string> kShort{
+      {"batch-size", "-b"}, {"output-dir", "-o"}, {"quiet", "-q"}};
+  const auto found = kShort.find(name);
+  return (found == kShort.end() ? "" : found->second + ",") + "--" + name;
+}
+
 /// Shortest text that reads back as the same number.
 template <class Number>
 std::string text_of(Number value) {
@@ -122,6 +130,19 @@ struct Flags::Implementation {
         nearest_name(text.substr(std::min(text.find_first_not_of('-'), text.size())), meanings);
     return "there is no flag " + text + (nearest.empty() ? "" : "; the nearest is --" + nearest);
   }
+  /// What is wrong with -out=DIR, which would mean the folder ut=DIR: a word with one dash that
+  /// begins as a long flag does. Empty for other words.
+  std::string describe_single_dash(const std::string& word) const {
+    const std::string text = word.substr(0, word.find('='));
+    if (text.size() < 3 || text[0] != '-' || text[1] == '-') {
+      return {};
+    }
+    const auto flag = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
+      return !entry.second.option->get_positional() && entry.first.starts_with(text.substr(1));
+    });
+    return flag == entries.end() ? ""
+                                 : "there is no flag " + text + "; the nearest is --" + flag->first;
+  }
   const Entry& at(const std::string& name) const {
     const auto found = entries.find(name);
     if (found == entries.end()) {
@@ -171,7 +192,7 @@ void Flags::group(const std::string& title) { implementation_->current_group = t
 
 void Flags::add(const std::string& name, std::string& value, const std::string& help,
                 const std::function<void(const std::string&)>& check) {
-  auto* option = implementation_->app.add_option("--" + name, value, help);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
   if (!value.empty()) {
     option->default_str(value);
   }
@@ -196,7 +217,7 @@ void Flags::add(const std::string& name, std::string& value, const std::string& 
 void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,
                 std::int64_t low, std::int64_t high) {
   const CLI::Validator validator = range_validator(low, high);
-  auto* option = implementation_->app.add_option("--" + name, value, help);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
   option->default_str(text_of(value))->check(validator);
   implementation_->enter(name, option,
                          {nullptr, [&value] { return std::optional(text_of(value)); },
@@ -206,7 +227,7 @@ void Flags::add(const std::string& name, std::int64_t& value, const std::string&
 void Flags::add(const std::string& name, double& value, const std::string& help, double low,
                 double high) {
   const CLI::Validator validator = range_validator(low, high);
-  auto* option = implementation_->app.add_option("--" + name, value, help);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
   option->default_str(text_of(value))->check(validator);
   implementation_->enter(name, option,
                          {nullptr, [&value] { return std::optional(text_of(value)); },
@@ -229,7 +250,7 @@ void Flags::add_choice(const std::string& name, std::string& value,
     return "'" + text + "' is not one of {" + list + "}" +
            (nearest.empty() ? "" : "; the nearest is " + nearest);
   };
-  auto* option = implementation_->app.add_option("--" + name, value, help);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
   option->default_str(value)->check(why_wrong, "{" + list + "}");
   implementation_->enter(
       name, option,
@@ -237,7 +258,7 @@ void Flags::add_choice(const std::string& name, std::string& value,
 }
 
 void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
-  auto* option = implementation_->app.add_flag("--" + name, value, help);
+  auto* option = implementation_->app.add_flag(names_of(name), value, help);
   implementation_->enter(
       name, option,
       {nullptr, [&value] { return std::optional<std::string>(value ? "true" : "false"); },
@@ -252,7 +273,7 @@ void Flags::add_switch(const std::string& name, bool& value, const std::string& 
 void Flags::add_optional(const std::string& name, std::optional<std::string>& value,
                          const std::string& help) {
   auto* option = implementation_->app.add_option_function<std::vector<std::string>>(
-      "--" + name,
+      names_of(name),
       [&value](const std::vector<std::string>& given) {
         value = given.empty() ? std::string() : given.front();
       },
@@ -285,6 +306,12 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
               << " --help\n";
     return kUsageExitCode;
   };
+  for (int i = 1; i < argc; ++i) {
+    if (const std::string message = implementation_->describe_single_dash(argv[i]);
+        !message.empty()) {
+      return refuse(message);
+    }
+  }
   try {
     implementation_->app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -13,9 +13,10 @@ namespace cks::apps {
 /// Values of flags as text, by name without the dashes.
 using FlagValues = std::map<std::string, std::string>;
 
-/// Command-line flags of one program: GNU long flags, defaults in --help, exit code 2 for anything
-/// that is not a flag or not a lawful value. The values land in variables of the caller, which must
-/// outlive the parser and hold the defaults when they are added.
+/// Command-line flags of one program: GNU long flags, of which batch-size, output-dir and quiet are
+/// also -b, -o and -q, defaults in --help, exit code 2 for anything that is not a flag or not a
+/// lawful value. The values land in variables of the caller, which must outlive the parser and hold
+/// the defaults when they are added.
 class Flags {
  public:
   Flags(const std::string& program, const std::string& description);

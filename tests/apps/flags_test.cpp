@@ -46,6 +46,16 @@ std::optional<int> parse(Values& values, std::vector<const char*> arguments) {
   return flags.parse(static_cast<int>(arguments.size()), arguments.data());
 }
 
+/// What is written to a stream meanwhile.
+template <class Body>
+std::string captured(std::ostream& stream, Body&& body) {
+  const std::ostringstream text;
+  std::streambuf* const before = stream.rdbuf(text.rdbuf());
+  body();
+  stream.rdbuf(before);
+  return text.str();
+}
+
 TEST_CASE("flags land in the caller's variables") {
   Values values;
   CHECK_FALSE(parse(values, {"--name", "b", "--count=20", "--rate", "2.5e-2", "--on", "--choice",
@@ -59,6 +69,47 @@ TEST_CASE("flags land in the caller's variables") {
   CHECK(values.file.empty());
   CHECK_FALSE(parse(values, {"f.txt", "--on"}));
   CHECK(values.file == "f.txt");
+}
+
+TEST_CASE("short flags: -b, -o, -q; a long one with a single dash is refused") {
+  struct {
+    std::int64_t batch_size = 1;
+    std::string output_dir;
+    bool quiet = false;
+  } values;
+  const auto parse_short = [&](std::vector<const char*> arguments) {
+    values = {};
+    Flags flags("program", "Tests flags.");
+    flags.add("batch-size", values.batch_size, "a number", 1);
+    flags.add("output-dir", values.output_dir, "a folder");
+    flags.add_switch("quiet", values.quiet, "a switch");
+    arguments.insert(arguments.begin(), "program");
+    const auto code = flags.parse(static_cast<int>(arguments.size()), arguments.data());
+    CHECK((code || flags.given("batch-size")));
+    CHECK(flags.values().at("output-dir") == values.output_dir);
+    return code;
+  };
+  CHECK_FALSE(parse_short({"-b", "20", "-q", "-o", "runs/x"}));
+  CHECK(values.batch_size == 20);
+  CHECK(values.output_dir == "runs/x");
+  CHECK(values.quiet);
+  CHECK_FALSE(parse_short({"-b64", "-oruns", "--batch-size", "32"}));
+  CHECK(values.batch_size == 32);
+  CHECK(values.output_dir == "runs");
+  CHECK_FALSE(values.quiet);
+  const std::string help = "\n  see program --help\n";
+  for (const auto& [arguments, why] : std::vector<std::pair<std::vector<const char*>, std::string>>{
+           {{"-out=x"}, "there is no flag -out; the nearest is --output-dir"},
+           {{"-batch-size", "3"}, "there is no flag -batch-size; the nearest is --batch-size"},
+           {{"-quiet"}, "there is no flag -quiet; the nearest is --quiet"},
+           {{"-b", "0"}, "--batch-size: '0' is not a number >= 1"},
+           {{"-b", "-1.5"}, "--batch-size: '-1.5' is not a number >= 1"},
+           {{"-b"}, "--batch-size needs a value"},
+           {{"-x", "3"}, "there is no flag -x"}}) {
+    CAPTURE(why);
+    CHECK(captured(std::cerr, [&, &given = arguments] { CHECK(parse_short(given) == 2); }) ==
+          "error: " + why + help);
+  }
 }
 
 TEST_CASE("a positional list takes every word that is no flag's value") {
@@ -108,16 +159,6 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
   }
   Values values;
   CHECK(parse(values, {"--help"}) == 0);
-}
-
-/// What is written to a stream meanwhile.
-template <class Body>
-std::string captured(std::ostream& stream, Body&& body) {
-  const std::ostringstream text;
-  std::streambuf* const before = stream.rdbuf(text.rdbuf());
-  body();
-  stream.rdbuf(before);
-  return text.str();
 }
 
 /// What the parser says on stderr of wrong arguments.
