@@ -1,22 +1,34 @@
 #include "apps/run_results.h"
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "apps/chart.h"
 #include "apps/picture.h"
 #include "cks/core/autograd.h"
 #include "cks/core/file.h"
+#include "cks/train/metrics.h"
 
 namespace cks::apps {
 namespace {
 
-ConfusionMatrix count_confusion(Module& model, DataLoader& loader) {
+struct TestCounts {
+  ConfusionMatrix confusion;
+  std::int64_t top5_correct = 0;
+};
+
+TestCounts count_test(Module& model, DataLoader& loader) {
   const NoGradGuard no_grad;
   model.eval();
   const Device device = model.parameters().front().device();
-  ConfusionMatrix confusion(loader.dataset().classes());
+  TestCounts counts{ConfusionMatrix(loader.dataset().classes())};
   for (const Batch& batch : loader.epoch(0)) {
-    confusion.add(model(batch.images.to(device)), batch.labels);
+    const Tensor output = model(batch.images.to(device));
+    counts.confusion.add(output, batch.labels);
+    counts.top5_correct += count_in_top(output, batch.labels, 5);
   }
-  return confusion;
+  return counts;
 }
 
 /// By class name, of the classes that have test images.
@@ -44,9 +56,14 @@ void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& 
   if (run.summary.interrupted || run.summary.epochs == 0) {
     write_summary(folder.summary_file(), run.summary, extra);
   } else {
-    const ConfusionMatrix confusion = count_confusion(model, test_loader);
-    write_summary(folder.summary_file(), run.summary, extra,
-                  {{"class_accuracy", class_accuracies(confusion, names)}});
+    const auto [confusion, top5_correct] = count_test(model, test_loader);
+    std::map<std::string, NumberFields> numbers{
+        {"class_accuracy", class_accuracies(confusion, names)}};
+    if (confusion.classes() > 5) {
+      numbers["top_k_accuracy"] = {
+          {"5", static_cast<double>(top5_correct) / static_cast<double>(confusion.total())}};
+    }
+    write_summary(folder.summary_file(), run.summary, extra, numbers);
     write_file_atomically(folder.file("confusion.csv"), confusion.to_csv());
     write_png(folder.file("confusion.png"), draw_confusion(confusion, names));
   }

@@ -348,6 +348,21 @@ TEST_CASE("predict --eval: top-5 accuracy is how often the class is among the fi
                  " %, " + std::to_string(in_top) + " of 200 images\n\nColumns"));
 }
 
+TEST_CASE("predict --eval of the last weights gives the top-5 accuracy of the run's summary") {
+  const ScratchFolder scratch;
+  write_folder(scratch / "digits", kTestImages);
+  const std::string run = trained().scratch / "run";
+  const Outcome outcome = run_process(CKS_PREDICT, scratch,
+                                      {"--weights", run + "/last.safetensors", "--device", "cpu",
+                                       "--eval", scratch / "digits", "--json"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  const Json summary = Json::parse(cks::read_file(run + "/summary.json"));
+  const Json json = Json::parse(outcome.out);
+  CHECK(json.at("top5_accuracy") == summary.at("top_k_accuracy").at("5"));
+  CHECK(json.at("accuracy") == summary.at("test_accuracy"));
+  CHECK(json.at("accuracy") < json.at("top5_accuracy"));
+}
+
 TEST_CASE("predict --eval: no top-5 of five classes or fewer") {
   const ScratchFolder scratch;
   for (const std::int64_t classes : {5, 6}) {
