@@ -64,6 +64,10 @@ def main():
         print(__doc__, file=sys.stderr)
         return 2
     tool = os.path.join(sys.argv[1], "tests", "state_exchange")
+    if not os.path.exists(tool):
+        print(f"check_torch_exchange: there is no {tool}; build the target state_exchange, which "
+              "CKS_BUILD_TESTS=ON has", file=sys.stderr)
+        return 1
     known = subprocess.run([tool, "list"], check=True, capture_output=True, text=True).stdout.split()
     names = sys.argv[2:] or known
     if missing := [name for name in names if name not in MODELS]:

@@ -176,14 +176,14 @@ while read -r name content_md5 gzip_md5; do
   if [ -e "$target/$name.gz" ] || download "$name" "$content_md5" "$gzip_md5"; then
     echo "  checksum right"
   else
-    missing="$missing $name"
+    missing="$missing $name.gz"
   fi
 done <<<"$files"
 
 if [ -n "$missing" ]; then
   echo "error: $dataset could not be downloaded; missing:$missing" >&2
   echo "  tried  $mirrors" >&2
-  echo "  fix    check the network, or set CKS_MIRRORS to addresses that have the .gz files," >&2
+  echo "  fix    check the network, or set CKS_MIRRORS to addresses, with spaces between, that have them," >&2
   echo "         or put the files into $target by hand" >&2
   exit 1
 fi

@@ -39,11 +39,11 @@ check() {
 }
 wants() { [[ " $parts " == *" $1 "* ]]; }
 
-# build_cuda DIR ARCHITECTURES: in a shell of its own, which a failure may end.
-build_cuda() (
+# build_cuda DIR ARCHITECTURES
+build_cuda() {
   build_in "$1" -DCKS_ENABLE_CUDA=ON -DCKS_WERROR=ON -DCMAKE_CUDA_ARCHITECTURES="$2" \
     ${CKS_DEPS_DIR:+-DCKS_DEPS_DIR="$CKS_DEPS_DIR"}
-)
+}
 
 ptx() {
   local build_targets=kernels_cuda_tests

@@ -31,12 +31,33 @@ install_packages() {
 }
 
 # build_in DIR [cmake options]: configures and builds build_targets, or all if that is not set; keeps
-# an earlier build's objects.
+# an earlier build's objects, and the generator it was configured for.
 build_in() {
-  local dir=$1
+  local dir=$1 generator=(-G Ninja)
   shift
   mkdir -p "$dir"
-  cmake -S "$root" -B "$dir" -G Ninja "$@" >"$dir/configure.log" 2>&1 ||
-    { cat "$dir/configure.log" >&2; fail "configuration failed"; }
-  cmake --build "$dir" ${build_targets:+--target $build_targets}
+  [ ! -e "$dir/CMakeCache.txt" ] || generator=()
+  cmake -S "$root" -B "$dir" "${generator[@]}" "$@" >"$dir/configure.log" 2>&1 ||
+    { cat "$dir/configure.log" >&2; echo "error: configuration failed" >&2; return 1; }
+  cmake --build "$dir" -j "$(nproc)" ${build_targets:+--target $build_targets}
+}
+
+# build_quietly LOG DIR [cmake options]: build_in, of which stderr shows how far it has come, and the
+# end of its output, which is in LOG, if it fails.
+build_quietly() {
+  local log=$1
+  shift
+  # Ninja begins a line with [7/150], make with [ 4%].
+  build_in "$@" 2>&1 | tee "$log" | awk -v tty="$([ -t 2 ] && echo 1)" '
+    /^\[ *[0-9]+(\/[0-9]+|%)\]/ {
+      split(substr($0, 2), part, /[\/%\]]/)
+      percent = $0 ~ /^\[ *[0-9]+%/ ? part[1] + 0 : int(100 * part[1] / part[2])
+      if (tty && percent != last) printf "\r   %3d %%", percent
+      else if (!tty && int(percent / 25) != int(last / 25)) print "   " percent " %"
+      last = percent
+      fflush()
+    }
+    END { if (tty && last != "") print "" }' >&2 && return
+  tail -n 40 "$log" >&2
+  return 1
 }
