@@ -11,7 +11,6 @@
 
 #include "cks/config.h"
 #include "cks/core/allocator_impl.h"
-#include "cks/core/module_path.h"
 #include "cks/core/ops/common.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -269,12 +268,10 @@ void Allocator::set_limit(std::size_t bytes) {
 }
 
 OutOfMemoryError Allocator::out_of_memory(std::size_t bytes) const {
-  const std::string& path = current_module_path();
   return OutOfMemoryError("out of memory on " + device_.to_string() + ": " + std::to_string(bytes) +
                           " bytes asked for, " + std::to_string(in_use_) + " in use, " +
                           std::to_string(reserved_) + " reserved, " + describe_device() + "limit " +
-                          std::to_string(limit_) +
-                          (path.empty() ? ", outside of modules" : ", in module " + path));
+                          std::to_string(limit_));
 }
 
 // --- The allocators -----------------------------------------------------------------------------

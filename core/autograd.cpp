@@ -39,14 +39,13 @@ void SavedTensor::save(const Tensor& tensor) {
 const Tensor& SavedTensor::get() const {
   if (released_) {
     throw AutogradError(std::string(owner_->name()) +
-                        ": the saved tensors were freed by an earlier backward()" +
-                        owner_->at_module());
+                        ": the saved tensors were freed by an earlier backward()");
   }
   if (tensor_.defined() && tensor_.version() != version_) {
     throw AutogradError(std::string(owner_->name()) + ": a tensor of shape " +
                         tensor_.shape().to_string() + " that backward needs was written to " +
                         std::to_string(tensor_.version() - version_) +
-                        " time(s) since the forward pass" + owner_->at_module());
+                        " time(s) since the forward pass");
   }
   return tensor_;
 }

@@ -9,7 +9,6 @@
 #  include <array>
 #  include <atomic>
 
-#  include "cks/core/module_path.h"
 #  include "cks/kernels/common/cuda_check.h"
 #  include "cks/kernels/common/stream.h"
 #endif
@@ -52,12 +51,6 @@ int attribute_of(int device, cudaDeviceAttr attribute) {
   int value = 0;
   CKS_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
   return value;
-}
-
-/// Ends the messages of CUDA errors.
-std::string in_module() {
-  const std::string& path = current_module_path();
-  return path.empty() ? "" : " (in module " + path + ")";
 }
 
 }  // namespace
@@ -103,7 +96,6 @@ bool ops::select_cuda(Device device) {
     if (const std::string reason = why_not_usable(device); !reason.empty()) {
       throw DeviceError(device.to_string() + ": " + reason);
     }
-    kernels::cuda::set_error_context(in_module);
     usable.at(index).store(true, std::memory_order_relaxed);
   }
   kernels::cuda::set_current_device(device.index);

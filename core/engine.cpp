@@ -181,12 +181,13 @@ class Engine {
     if (!any) {
       return;
     }
-    std::vector<Tensor> gradients;
-    {
-      const PrecisionScope precision(node.precision_);
-      const ModulePathScope path(node.module_path_, ModulePass::backward);
-      gradients = node.backward(visit.gradient, needed);
-    }
+    std::vector<Tensor> gradients = in_module(
+        node.module_path_,
+        [&] {
+          const PrecisionScope precision(node.precision_);
+          return node.backward(visit.gradient, needed);
+        },
+        ModulePass::backward);
     visit.gradient = {};
     if (gradients.size() != needed.size()) {
       throw AutogradError(std::string(node.name()) + ": backward returned " +

@@ -31,6 +31,14 @@ ModulePathScope::~ModulePathScope() {
   tell_observer();
 }
 
+std::string describe_module_place() {
+  if (current_path.empty()) {
+    return {};
+  }
+  return (current_pass == ModulePass::forward ? ", in module " : ", in backward of module ") +
+         current_path;
+}
+
 ModulePathObserver* exchange_module_path_observer(ModulePathObserver* observer) {
   return std::exchange(current_observer, observer);
 }

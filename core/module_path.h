@@ -1,6 +1,9 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
+
+#include "cks/core/error.h"
 
 namespace cks {
 
@@ -24,6 +27,26 @@ class ModulePathScope {
   std::string path_before_;
   ModulePass pass_before_;
 };
+
+/// ", in module layer1.0.conv1" or ", in backward of module layer1.0.conv1", of this thread's path
+/// and pass; empty outside of modules.
+std::string describe_module_place();
+
+/// Runs `body` in the scope of a path and returns what it returns. An Error that leaves it keeps
+/// its type and names the module at the end of its message, unless a module inside has done so;
+/// other exceptions pass untouched.
+template <class Body>
+auto in_module(std::string path, Body&& body, ModulePass pass = ModulePass::forward) {
+  const ModulePathScope scope(std::move(path), pass);
+  try {
+    return std::forward<Body>(body)();
+  } catch (Error& error) {
+    if (const std::string place = describe_module_place(); !place.empty()) {
+      error.append_place(place);
+    }
+    throw;
+  }
+}
 
 /// Is told of every change of path or pass on the thread that it was set on.
 class ModulePathObserver {

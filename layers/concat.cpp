@@ -1,7 +1,6 @@
 #include "cks/layers/concat.h"
 
 #include "cks/core/ops/shape.h"
-#include "cks/layers/check.h"
 
 namespace cks {
 
@@ -15,7 +14,7 @@ Sequential& Concat::add_branch(std::string name) {
 
 Tensor Concat::forward(const Tensor& input) {
   if (branches_.empty()) {
-    throw Error(layers::title(*this, "Concat") + ": has no branch; call add_branch() first");
+    throw Error("Concat: has no branch (call add_branch() first)");
   }
   std::vector<Tensor> outputs;
   outputs.reserve(branches_.size());

@@ -16,8 +16,9 @@ CrossEntropyLoss::CrossEntropyLoss(Module* parent, std::string name, const Optio
 }
 
 Tensor CrossEntropyLoss::operator()(const Tensor& logits, const Tensor& labels) const {
-  const ModulePathScope scope(path());
-  return cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
+  return in_module(path(), [&] {
+    return cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
+  });
 }
 
 std::string CrossEntropyLoss::description() const {
@@ -27,8 +28,7 @@ std::string CrossEntropyLoss::description() const {
 }
 
 Tensor MSELoss::operator()(const Tensor& input, const Tensor& target) const {
-  const ModulePathScope scope(path());
-  return mse_loss(input, target);
+  return in_module(path(), [&] { return mse_loss(input, target); });
 }
 
 }  // namespace cks

@@ -92,17 +92,17 @@ void Module::train(bool on) {
 // --- Running ------------------------------------------------------------------------------------
 
 Tensor Module::forward(const Tensor&) {
-  throw Error("module " + (path().empty() ? type_name() : path()) + " (" + type_name() +
-              ") has no forward() of one tensor; call its own member function");
+  throw Error(type_name() + " has no forward() of one tensor (call its own member function)");
 }
 
 Tensor Module::operator()(const Tensor& input) {
-  const ModulePathScope scope(path());
-  Tensor output = forward(input);
-  if (const ForwardHook& hook = hook_of_root()) {
-    hook(*this, input, output);
-  }
-  return output;
+  return in_module(path(), [&] {
+    Tensor output = forward(input);
+    if (const ForwardHook& hook = hook_of_root()) {
+      hook(*this, input, output);
+    }
+    return output;
+  });
 }
 
 const Module::ForwardHook& Module::hook_of_root() const {

@@ -53,7 +53,8 @@ class Module {
   /// The network's function of one tensor. A module with several inputs has a member function of
   /// its own instead; then this one throws Error.
   virtual Tensor forward(const Tensor& input);
-  /// forward(), with this module's path in error messages and reports, then the forward hook.
+  /// forward(), then the forward hook, with this module's path in reports and at the end of error
+  /// messages: see in_module(), for member functions of several inputs as well.
   Tensor operator()(const Tensor& input);
 
   const std::string& name() const { return name_; }

@@ -1,7 +1,6 @@
 #include "cks/layers/residual.h"
 
 #include "cks/core/ops/elementwise.h"
-#include "cks/layers/check.h"
 
 namespace cks {
 
@@ -9,9 +8,8 @@ Tensor Residual::forward(const Tensor& input) {
   const Tensor a = main(input);
   const Tensor b = shortcut(input);
   if (!(a.shape() == b.shape())) {  // the sum itself would broadcast
-    layers::fail_option(*this, "Residual",
-                        "main gives " + a.shape().to_string() + ", shortcut gives " +
-                            b.shape().to_string() + " (input " + input.shape().to_string() + ")");
+    throw ShapeError("Residual: main gives " + a.shape().to_string() + ", shortcut gives " +
+                     b.shape().to_string() + " (input " + input.shape().to_string() + ")");
   }
   return a + b;
 }

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int kMaxDevices = 64;
 
-std::atomic<ErrorContext> error_context{nullptr};
 std::atomic<void*> default_streams[kMaxDevices];
 
 struct ThreadState {
@@ -34,9 +33,7 @@ void require_index(int device) {
 }
 
 std::string describe(cudaError_t status) {
-  const ErrorContext context = error_context.load();
-  return std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status) +
-         (context == nullptr ? "" : context());
+  return std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status);
 }
 
 /// Whether each launch waits for its end.
@@ -161,8 +158,6 @@ bool kernels_overlap() {
   }
   return answer.load(std::memory_order_relaxed) == 2;
 }
-
-void set_error_context(ErrorContext context) { error_context.store(context); }
 
 void finish_launch(const char* operation) {
   cudaError_t status = cudaGetLastError();

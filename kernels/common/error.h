@@ -9,6 +9,22 @@ namespace cks {
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+
+  /// Lengthens the message of an exception that is on its way, so that it keeps its type:
+  /// catch (Error& error) { error.append("..."); throw; }
+  void append(const std::string& text) {
+    std::runtime_error::operator=(std::runtime_error(std::runtime_error::what() + text));
+  }
+  /// append() for where it happened. Only the first of several calls counts: the innermost place.
+  void append_place(const std::string& place) {
+    if (!has_place_) {
+      append(place);
+      has_place_ = true;
+    }
+  }
+
+ private:
+  bool has_place_ = false;
 };
 
 /// A shape, an extent or an option does not fit.

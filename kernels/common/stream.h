@@ -1,5 +1,4 @@
 #pragma once
-#include <string>
 
 namespace cks::kernels::cuda {
 
@@ -32,9 +31,5 @@ class StreamScope {
 
 /// True if this build has code that the device runs. Creates the device's context.
 bool has_code_for(int device);
-
-/// What messages of CUDA errors end with: where the program was, say. Null: nothing.
-using ErrorContext = std::string (*)();
-void set_error_context(ErrorContext context);
 
 }  // namespace cks::kernels::cuda

@@ -24,11 +24,11 @@ TEST_CASE("an error on the GPU names the operation that caused it and its module
   constexpr std::int64_t kElements = std::int64_t{1} << 37;
   const Tensor beyond =
       Tensor::from_blob(owner.data(), {kElements}, DType::float32, Device::cuda());
-  const ModulePathScope module("layer1.0.conv1");
-  const std::string message = message_of<CudaError>([&] { sum(beyond); });
+  const std::string message =
+      message_of<CudaError>([&] { in_module("layer1.0.conv1", [&] { return sum(beyond); }); });
   CAPTURE(message);
   CHECK(message.starts_with("reduce: cuda"));  // which error depends on the address
-  CHECK(message.ends_with("(in module layer1.0.conv1)"));
+  CHECK(message.ends_with(", in module layer1.0.conv1"));
   // The device is lost: what follows says so in place of computing.
   CHECK_THROWS_AS(synchronize(Device::cuda()), CudaError);
 }

@@ -2,13 +2,18 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "cks/core/autograd.h"
+#include "cks/core/capture.h"
 #include "cks/core/module_path.h"
+#include "cks/core/ops/conv2d.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/storage.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/dropout.h"
@@ -293,7 +298,106 @@ TEST_CASE("Module: a module of several inputs says that it has no forward()") {
   };
   Holder holder;
   CHECK(message_of<Error>([&] { holder.pair(Tensor::ones({1})); }) ==
-        "module pair (Pair) has no forward() of one tensor; call its own member function");
+        "Pair has no forward() of one tensor (call its own member function), in module pair");
+}
+
+struct MyShapeError : ShapeError {  // of a user
+  using ShapeError::ShapeError;
+  int code = 7;
+};
+struct Foreign {};
+
+/// Throws what it is told to.
+struct Thrower : Module {
+  Thrower(Module* parent, std::string name) : Module(parent, std::move(name)) {}
+  std::function<void()> body;
+  Tensor forward(const Tensor& x) override {
+    body();
+    return x;
+  }
+};
+
+struct ThrowingNet : Module {
+  struct Part : Module {
+    explicit Part(Module* parent) : Module(parent, "a") {}
+    Conv2d conv{this, "conv", {.in_channels = 3, .out_channels = 1, .kernel_size = 2}};
+    Thrower thrower{this, "thrower"};
+    Tensor forward(const Tensor& x) override { return conv(thrower(x)); }
+  };
+  Part part{this};
+  Tensor forward(const Tensor& x) override { return part(x); }
+};
+
+TEST_CASE("Module: an error that leaves forward() keeps its type and names the innermost module") {
+  ThrowingNet net;
+  net.part.thrower.body = [] {};
+  const Tensor one_channel = Tensor::ones({1, 2, 2, 1});
+  const std::string message = message_of<ShapeError>([&] { net(one_channel); });
+  CHECK(message.starts_with("conv2d: input has 1 channels, weight expects 3 (input [1,2,2,1]"));
+  CHECK(message.ends_with("), in module a.conv"));
+  {
+    const NoGradGuard no_grad;
+    CHECK(message_of<ShapeError>([&] { net(one_channel); }) == message);
+  }
+  CapturedStep step([&] { net(one_channel); });
+  CHECK(message_of<ShapeError>([&] { step.run(); }) == message);
+  CHECK(current_module_path().empty());
+  // Without modules around it, and outside of modules, there is nothing to name.
+  const Conv2d::Options options{.in_channels = 3, .out_channels = 1, .kernel_size = 2};
+  const std::string alone = message_of<ShapeError>([&] { Conv2d{options}(one_channel); });
+  CHECK(message == alone + ", in module a.conv");
+  CHECK(message_of<ShapeError>(
+            [&] { conv2d(one_channel, net.part.conv.weight, net.part.conv.bias); }) == alone);
+
+  // One that was caught on the way does not speak for the next.
+  struct Holder : Module {
+    Thrower thrower{this, "thrower"};
+    Tensor forward(const Tensor& x) override { return thrower(x); }
+  };
+  Holder holder;
+  holder.thrower.body = [&] {
+    message_of<Error>([&] { net(one_channel); });
+    throw Error("the next");
+  };
+  CHECK(message_of<Error>([&] { holder(one_channel); }) == "the next, in module thrower");
+}
+
+TEST_CASE("Module: exceptions of a user's own types come through forward()") {
+  ThrowingNet net;
+  const Tensor x = Tensor::ones({1, 2, 2, 3});
+  net.part.thrower.body = [] { throw MyShapeError("mine"); };
+  try {
+    net(x);
+    FAIL("nothing was thrown");
+  } catch (const MyShapeError& error) {
+    CHECK(error.code == 7);
+    CHECK(std::string(error.what()) == "mine, in module a.thrower");
+  }
+  net.part.thrower.body = [] { throw std::invalid_argument("theirs"); };
+  CHECK(message_of<std::invalid_argument>([&] { net(x); }) == "theirs");
+  net.part.thrower.body = [] { throw Foreign(); };
+  CHECK_THROWS_AS(net(x), Foreign);
+}
+
+TEST_CASE("Module: running out of memory names the module once, in both passes") {
+  ThrowingNet net;
+  net.part.thrower.body = [] {};
+  const Tensor x = Tensor::ones({8, 64, 64, 3}).set_requires_grad();
+  const auto with_limit = [&](auto&& body) {
+    set_memory_limit(memory_stats().in_use + 1000);
+    const std::string message = message_of<OutOfMemoryError>(body);
+    set_memory_limit(0);
+    return message;
+  };
+  const std::string forward = with_limit([&] { net(x); });
+  CHECK(forward.starts_with("conv2d: out of memory on cpu: "));
+  CHECK(forward.ends_with(", in module a.conv"));
+  CHECK(forward.find("in module") == forward.rfind("in module"));
+  const Tensor y = net(x);
+  const Tensor gradient = Tensor::ones(y.shape());
+  const std::string backward = with_limit([&] { y.backward(gradient); });
+  CHECK(backward.ends_with(", in backward of module a.conv"));
+  CHECK(backward.find("of module") == backward.rfind("of module"));
 }
 
 TEST_CASE("Module: zero_grad forgets all gradients") {
