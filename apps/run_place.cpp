@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "apps/app.h"
 #include "apps/train_flags.h"
@@ -158,13 +159,18 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
 
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir) {
   std::optional<RunFolder> folder;
-  if (output_dir.empty()) {
-    try_names_by_time(name, [&](const std::string& path) {
-      folder = RunFolder::try_create(path);
-      return folder.has_value();
-    });
+  std::string taken;
+  const auto take = [&](const std::string& path) {
+    taken = path;
+    folder = RunFolder::try_create(path);
+    return folder.has_value();
+  };
+  if (!(output_dir.empty() ? try_names_by_time(name, take) : take(output_dir))) {
+    throw IoError("output folder " + taken + " already holds a run (absolute: " +
+                  fs::absolute(taken).lexically_normal().string() +
+                  "); give another --output-dir, or continue it with --resume " + taken);
   }
-  return folder ? *folder : RunFolder::create(output_dir);
+  return *folder;
 }
 
 std::string create_group_folder(const std::string& name, const std::string& output_dir) {
@@ -190,6 +196,24 @@ std::string create_group_folder(const std::string& name, const std::string& outp
     throw IoError("output folder " + taken + " is taken; give one with --output-dir");
   }
   return taken;
+}
+
+void append_flags(Error& error, const Flags& parser) {
+  std::vector<std::string> helpful;
+  if (dynamic_cast<const NonFiniteError*>(&error) != nullptr) {
+    helpful = {"lr", "lr-warmup-epochs", "clip-grad-norm"};
+  } else if (dynamic_cast<const OutOfMemoryError*>(&error) != nullptr) {
+    helpful = {"batch-size", "eval-batch-size", "accum"};
+  } else if (dynamic_cast<const CaptureError*>(&error) != nullptr) {
+    helpful = {"no-graph"};
+  }
+  std::string text;
+  for (const std::string& name : helpful) {
+    if (parser.has(name)) {
+      text.append(text.empty() ? "\n  flags that help: --" : ", --").append(name);
+    }
+  }
+  error.append(text);
 }
 
 void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,

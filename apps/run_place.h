@@ -18,8 +18,8 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
                                           const std::optional<std::string>& resume,
                                           std::string& output_dir);
 
-/// Makes --output-dir, or if that is empty a folder runs/<name>-<time>. Throws what
-/// RunFolder::create() throws.
+/// Makes --output-dir, or if that is empty a folder runs/<name>-<time>. Throws IoError, naming the
+/// flags that help, if it holds a run, or if it cannot be made or written to.
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir);
 
 /// A folder for several runs: --output-dir, or a new runs/<name>-<time>. Throws IoError.
@@ -30,5 +30,8 @@ std::string create_group_folder(const std::string& name, const std::string& outp
 /// callbacks.
 void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,
                            TrainCallbacks& callbacks);
+
+/// Adds to an error of fit() the flags of the program that help, if any do.
+void append_flags(Error& error, const Flags& parser);
 
 }  // namespace cks::apps

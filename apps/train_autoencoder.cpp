@@ -186,9 +186,14 @@ int run(int argc, char** argv) {
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
   cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
   cks::apps::install_interrupt_handler();
-  const cks::TrainSummary summary =
-      cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
-               train_loader, test_loader, callbacks);
+  cks::TrainSummary summary;
+  try {
+    summary = cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
+                       train_loader, test_loader, callbacks);
+  } catch (cks::Error& error) {
+    cks::apps::append_flags(error, parser);
+    throw;
+  }
 
   cks::write_summary(
       folder.summary_file(), summary,

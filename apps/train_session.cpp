@@ -264,7 +264,8 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
   TrainSummary& summary = run.summary;
   try {
     summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
-  } catch (const Error& error) {
+  } catch (Error& error) {
+    append_flags(error, session.parser);
     speaker.progress().clear();
     if (place != nullptr) {
       try {

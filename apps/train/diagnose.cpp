@@ -57,7 +57,8 @@ std::string find_bad_output(Module& model, const Tensor& images) {
 }
 
 constexpr const char* kNotTaken = "\n  the step was not taken; ";
-constexpr const char* kAdvice = "try a lower --lr, --lr-warmup-epochs or --clip-grad-norm";
+constexpr const char* kAdvice =
+    "try a lower learning rate, with_warmup() or TrainOptions::clip_grad_norm";
 
 }  // namespace
 

@@ -98,7 +98,7 @@ RunFolder RunFolder::create(const std::string& path) {
     return *folder;
   }
   throw IoError("output folder " + path + " already holds a run (absolute: " + absolute(path) +
-                "); give another --output-dir, or continue it with --resume " + path);
+                "); give another, or continue the run: RunFolder::open(), TrainOptions::resume");
 }
 
 std::optional<RunFolder> RunFolder::try_create(const std::string& path) {

@@ -62,8 +62,7 @@ void with_way_out(Run&& run) {
     run();
   } catch (const CaptureError& error) {
     throw CaptureError(std::string("fit: the training step cannot be recorded as a CUDA graph: ") +
-                       error.what() +
-                       "\n  with TrainOptions::capture = false (--no-graph) it runs without one");
+                       error.what() + "\n  with TrainOptions::capture = false it runs without one");
   }
 }
 

@@ -238,8 +238,9 @@ void Trainer::queue_step() {
       images = batch.images.size(0);
       run_step(batch);
     }
-  } catch (const OutOfMemoryError& error) {
-    throw OutOfMemoryError(error.what() + describe_fitting_batch(images));
+  } catch (OutOfMemoryError& error) {
+    error.append(describe_fitting_batch(images));
+    throw;
   }
   schedule_.step();
   ++state_.step;
@@ -273,7 +274,7 @@ std::string Trainer::describe_fitting_batch(std::int64_t images) {
          " does not fit; " +
          (fits == 0 ? "not even one image does"
                     : "the largest batch that would is about " + std::to_string(fits) +
-                          " (--batch-size), or cut it into more pieces (--accum)");
+                          ", or cut it into more pieces (TrainOptions::accumulation)");
 }
 
 bool Trainer::should_look() const {

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "apps/nearest_name.h"
+#include "apps/run_place.h"
 #include "cks/core/error.h"
 
 namespace {
@@ -262,6 +263,28 @@ TEST_CASE("values as text set another parser to the same") {
   CHECK(copy.checked == "better");
   CHECK_THROWS_WITH_AS(other.set("coutn", "1"), "there is no flag --coutn; the nearest is --count",
                        cks::Error);
+}
+
+/// What is added to an error of a program with three flags.
+template <class Exception>
+std::string advice() {
+  double lr = 0.0;
+  std::int64_t batch_size = 0;
+  bool no_graph = false;
+  Flags flags("program", "");
+  flags.add("lr", lr, "");
+  flags.add("batch-size", batch_size, "");
+  flags.add_switch("no-graph", no_graph, "");
+  Exception error("it");
+  cks::apps::append_flags(error, flags);
+  return error.what();
+}
+
+TEST_CASE("flags that help are named where the program has them") {
+  CHECK(advice<cks::NonFiniteError>() == "it\n  flags that help: --lr");
+  CHECK(advice<cks::OutOfMemoryError>() == "it\n  flags that help: --batch-size");
+  CHECK(advice<cks::CaptureError>() == "it\n  flags that help: --no-graph");
+  CHECK(advice<cks::ShapeError>() == "it");
 }
 
 }  // namespace

@@ -91,6 +91,7 @@ TEST_CASE("a run writes its files, and its result to stdout") {
   // A second run into the same folder.
   CHECK(run(scratch, quick(folder), &err) == 1);
   CHECK(contains(err, "already holds a run"));
+  CHECK(contains(err, "give another --output-dir, or continue it with --resume " + folder));
 }
 
 TEST_CASE("wrong flags exit with 2, and say where help is") {
@@ -208,6 +209,7 @@ TEST_CASE("divergence exits with 1, names the layer and keeps the last good chec
   CHECK(contains(err, "layer"));
   CHECK(cks::load_safetensors(folder + "/last.safetensors").tensors.size() > 0);
   CHECK(contains(slurp(folder + "/run.log"), "not finite"));
+  CHECK(contains(err, "\n  flags that help: --lr, --lr-warmup-epochs, --clip-grad-norm\n"));
 }
 
 TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if uninterrupted") {

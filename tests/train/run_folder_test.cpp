@@ -39,7 +39,7 @@ TEST_CASE("a new run makes its folder, and a second run is refused") {
   CHECK_THROWS_AS(RunFolder::open(path), IoError);  // nothing was begun yet
   folder.write_config({{"flags", {{"lr", "0.001"}}}});
   CHECK(folder.read_config().at("flags").at("lr") == "0.001");
-  CHECK_THROWS_WITH_AS(RunFolder::create(path), doctest::Contains("--resume"), IoError);
+  CHECK_THROWS_WITH_AS(RunFolder::create(path), doctest::Contains("RunFolder::open()"), IoError);
   CHECK(RunFolder::open(path).path() == path);
 }
 
