@@ -33,17 +33,21 @@ using NumberFields = std::map<std::string, double>;
 /// Objects by name: the sections of config.json ("flags", "build", ...).
 using ConfigSections = std::map<std::string, TextFields>;
 
-/// The folder that holds everything a run writes:
+/// The folder that holds everything a run writes. By fit():
 ///
-///   config.json     flags, version, build, device, data, convolution plans
-///   run.log         what was said, line by line
 ///   metrics.csv     a row for each epoch
 ///   best.safetensors, last.safetensors    weights, for PyTorch and predictions
 ///   last.state.safetensors                everything that a resume needs
 ///   epoch-0012.safetensors                weights of the last epochs, if they are to be kept
-///   summary.json    the result, once the run has ended
-///   curves.png, confusion.png, confusion.csv    the result as pictures, by the training programs
-///   convolutions.csv    what each convolution did, if a report was asked for
+///   config.json     the section "conv_plans"; others stay as the caller wrote them
+///
+/// By its caller, as the training programs do:
+///
+///   config.json     flags, version, build, device, data: write_config()
+///   run.log         what was said, line by line: log()
+///   summary.json    the result, once the run has ended: write_summary()
+///   curves.png, confusion.png, confusion.csv    the result as pictures
+///   convolutions.csv    what each convolution did
 ///
 /// Files are written to a temporary name and renamed, except run.log and metrics.csv, which grow.
 class RunFolder {
