@@ -22,6 +22,11 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+/// "1 epoch", "2 epochs".
+std::string count_text(std::int64_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
 class Trainer {
  public:
   Trainer(const TrainOptions& options, Module& model, Optimizer& optimizer,
@@ -114,8 +119,18 @@ void Trainer::resume() {
   schedule_.set_step(state_.step);
   folder.truncate_metrics(state_.epoch);
   seconds_before_ = state_.seconds;
-  note("resumed " + folder.state_file() + ": " + std::to_string(state_.epoch) + " epochs and " +
-       std::to_string(state_.batch) + " batches are done");
+  const std::string done = count_text(state_.epoch, "epoch");
+  const std::int64_t batches = train_loader_.batches_per_epoch();
+  note("resumed " + folder.state_file() + " after " + done +
+       (state_.batch == 0
+            ? ""
+            : " and " + std::to_string(state_.batch) + " of " + count_text(batches, "step")));
+  if (state_.epoch >= options_.epochs) {
+    note("nothing is left to do after " + done + "; more epochs go on from there");
+  } else if (at_step_limit()) {
+    note("nothing is left to do after " + count_text(state_.step, "step") +
+         "; a greater max_steps goes on from there");
+  }
 }
 
 TrainSummary Trainer::run() {

@@ -23,7 +23,8 @@ cks::LrFactor schedule() { return cks::one_cycle_lr({.total_steps = kEpochs * kS
 
 /// Trains in a folder until `stop_at` steps are done (0: to the end), everything made anew.
 TrainSummary train(const std::string& path, const TinyRun::Settings& settings, std::int64_t stop_at,
-                   bool resume, TrainOptions options = {}) {
+                   bool resume, TrainOptions options = {},
+                   std::vector<std::string>* notes = nullptr) {
   TinyRun run(settings);
   const RunFolder folder = resume ? RunFolder::open(path) : RunFolder::create(path);
   options.epochs = kEpochs;
@@ -36,6 +37,9 @@ TrainSummary train(const std::string& path, const TinyRun::Settings& settings, s
   std::int64_t steps = 0;
   cks::TrainCallbacks callbacks;
   callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
+  if (notes != nullptr) {
+    callbacks.on_note = [&](const std::string& note) { notes->push_back(note); };
+  }
   callbacks.should_stop = [&] { return stop_at > 0 && steps >= stop_at; };
   return cks::fit(options, run.model, *run.optimizer, schedule(), run.train_loader, run.test_loader,
                   callbacks);
@@ -212,11 +216,32 @@ TEST_CASE("a run that died after its checkpoint continues from it, without the l
 TEST_CASE("a finished run resumes to its own result") {
   const ScratchFolder scratch;
   const TrainSummary first = train(scratch / "run", {}, 0, false);
-  const TrainSummary again = train(scratch / "run", {}, 0, true);
+  std::vector<std::string> notes;
+  const TrainSummary again = train(scratch / "run", {}, 0, true, {}, &notes);
+  CHECK(notes == std::vector<std::string>{
+                     "resumed " + scratch / "run/last.state.safetensors" + " after 3 epochs",
+                     "nothing is left to do after 3 epochs; more epochs go on from there"});
   CHECK(again.steps == first.steps);
   CHECK(again.test_accuracy == first.test_accuracy);
   CHECK(again.best_test_accuracy == first.best_test_accuracy);
   CHECK_FALSE(again.interrupted);
+}
+
+TEST_CASE("a resume says where it goes on, and whether there is anything to do") {
+  const ScratchFolder scratch;
+  const std::string path = scratch / "run";
+  const std::string resumed = "resumed " + path + "/last.state.safetensors after ";
+  train(path, {}, 7, false);
+  std::vector<std::string> notes;
+  train(path, {}, 0, true, {.max_steps = 7}, &notes);
+  CHECK(notes == std::vector<std::string>{
+                     resumed + "1 epoch and 2 of 5 steps",
+                     "nothing is left to do after 7 steps; a greater max_steps goes on from "
+                     "there"});
+  notes.clear();
+  train(path, {}, 0, true, {}, &notes);
+  CHECK(notes.at(0) == resumed + "1 epoch and 2 of 5 steps");
+  CHECK(notes.size() == 1);
 }
 
 TEST_CASE("a folder without a checkpoint resumes at the first step") {
