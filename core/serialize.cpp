@@ -286,14 +286,16 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
     if (format != nullptr) {
       throw IoError(name + ": is " + format + ", not a safetensors file");
     }
-    throw IoError(name + ": its first 8 bytes announce a header of " + std::to_string(header_size) +
+    const bool is_cut_off = header_size <= kMaxHeader && (bytes.empty() || bytes.starts_with('{'));
+    throw IoError(name + ": is " + (is_cut_off ? "cut off" : "not a safetensors file") +
+                  ": its first 8 bytes announce a header of " + std::to_string(header_size) +
                   " bytes; the file has " + std::to_string(bytes.size()) + " more, and at most " +
                   std::to_string(kMaxHeader) + " are allowed");
   }
   const std::string_view header = bytes.substr(0, header_size);
   const std::string_view data = bytes.substr(header_size);
   if (header.empty() || header.front() != '{') {
-    throw IoError(name + ": header does not start with { at byte 8");
+    throw IoError(name + ": is not a safetensors file: its header does not start with { at byte 8");
   }
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {

@@ -117,8 +117,12 @@ TEST_CASE("safetensors: a broken frame is refused") {
   CHECK(contains(error_of(""), "model.st: has 0 bytes"));
   CHECK(contains(error_of("1234567"), "has 7 bytes"));
   CHECK(contains(error_of(std::string(8, '\xff') + "{}"), "18446744073709551615"));
-  CHECK(contains(error_of(std::string("\x03\0\0\0\0\0\0\0", 8) + "{}"), "header of 3 bytes"));
-  CHECK(contains(error_of(file_of("")), "does not start with {"));
+  CHECK(contains(error_of(std::string("\x03\0\0\0\0\0\0\0", 8) + "{}"),
+                 "model.st: is cut off: its first 8 bytes announce a header of 3 bytes; the file "
+                 "has 2 more"));
+  CHECK(contains(error_of("# Notes\n\nOf somebody."),
+                 "model.st: is not a safetensors file: its first 8 bytes announce a header of "));
+  CHECK(contains(error_of(file_of("")), "is not a safetensors file: its header does not start"));
   CHECK(contains(error_of(file_of(" {}")), "does not start with {"));
   CHECK(contains(error_of(file_of("[]")), "does not start with {"));
   CHECK(contains(error_of(file_of("{}", "x")), "end at byte 0 of 1"));
