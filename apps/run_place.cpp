@@ -99,8 +99,12 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
       throw IoError("--resume: " + folder.config_file() + ": " + error.what());
     }
   };
-  for (const auto& [name, text] : saved == config.end() ? TextFields{} : saved->second) {
-    if (flags_free_on_resume().count(name) > 0 || given.count(name) == 0) {
+  const TextFields flags = saved == config.end() ? TextFields{} : saved->second;
+  const auto scheduler = flags.find("lr-scheduler");
+  const bool spans = scheduler != flags.end() && spans_run(scheduler->second);
+  for (const auto& [name, text] : flags) {
+    const bool is_free = flags_free_on_resume().count(name) > 0 && !(spans && name == "epochs");
+    if (is_free || given.count(name) == 0) {
       if (parser.has(name) && !parser.given(name) && name != "resume" && name != "output-dir") {
         take(name, text);
       }
@@ -109,6 +113,10 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
     } else if (given.at(name) != text) {
       differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
       differing.append(given.at(name)).append(" now");
+      if (name == "epochs") {
+        differing.append(": its schedule, ").append(scheduler->second);
+        differing.append(", spans all epochs of the run");
+      }
     }
   }
   if (!differing.empty()) {

@@ -110,6 +110,10 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
                    "time of each layer, forward and backward; on a GPU without CUDA graphs");
 }
 
+bool spans_run(const std::string& lr_scheduler) {
+  return lr_scheduler == "cosine" || lr_scheduler == "onecycle";
+}
+
 const std::set<std::string>& flags_free_on_resume() {
   static const std::set<std::string> kFree{
       "resume",           "output-dir",  "device",       "threads",     "save-every",
@@ -203,7 +207,7 @@ std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_ep
   text << flags.lr_scheduler;
   if (flags.lr_scheduler == "step") {
     text << " (times " << flags.lr_gamma << " every " << flags.lr_step_epochs << " epochs)";
-  } else if (flags.lr_scheduler != "constant") {
+  } else if (spans_run(flags.lr_scheduler)) {
     text << " over " << flags.epochs * steps_per_epoch << " steps";
   }
   if (flags.lr_warmup_epochs > 0.0) {

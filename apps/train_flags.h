@@ -69,7 +69,11 @@ struct TrainFlags {
 /// Adds them in groups. Model names come from the registry.
 void add_train_flags(Flags& flags, TrainFlags& values);
 
-/// Names of the flags that a resumed run may change; every other one comes from the folder.
+/// True if the learning rate depends on how many epochs the run has.
+bool spans_run(const std::string& lr_scheduler);
+
+/// Names of the flags that a resumed run may change; every other one comes from the folder. With a
+/// schedule that spans the run `epochs` is none of them.
 const std::set<std::string>& flags_free_on_resume();
 
 std::unique_ptr<Optimizer> make_optimizer(const TrainFlags& flags, const Module& model);

@@ -219,7 +219,8 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
   }
   const std::string differing = differences(state.identity, identity);
   if (!differing.empty()) {
-    throw Error(path + " is the state of another run:" + differing);
+    throw Error(path + " is the state of a run with other settings:" + differing +
+                "\n  resume it with those it was saved with, or begin a new run");
   }
   const NamedTensors before = model.state_dict();
   const NamedTensors training_before = model.training_state();

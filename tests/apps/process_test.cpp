@@ -239,9 +239,12 @@ TEST_CASE("a refused resume leaves the run as it was") {
   const Arguments flags{"--epochs", "2", "--lr-scheduler", "cosine"};
   REQUIRE(run(scratch, quick(folder, flags)) == 0);
   const std::string config = slurp(folder + "/config.json");
-  CHECK(run(scratch, {"--resume", folder, "--epochs", "4"}) == 1);  // another schedule
-  CHECK(slurp(folder + "/config.json") == config);
   std::string err;
+  CHECK(run(scratch, {"--resume", folder, "--epochs", "4"}, &err) == 1);
+  CHECK(contains(err,
+                 "--epochs 2 then, 4 now: its schedule, cosine, spans all epochs of the run\n"
+                 "  leave them out, or begin a new run"));
+  CHECK(slurp(folder + "/config.json") == config);
   std::string damaged = config;
   damaged.replace(damaged.find("cosine"), 6, "cosinf");
   cks::write_file_atomically(folder + "/config.json", damaged);

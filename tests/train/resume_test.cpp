@@ -264,8 +264,13 @@ TEST_CASE("another dataset, optimiser, schedule or seed is refused by name") {
   // As many images, but others.
   CHECK_THROWS_WITH_AS(train(path, {.data_seed = 4}, 0, true),
                        doctest::Contains("mean and std of the channels: 0.09"), cks::Error);
-  CHECK_THROWS_WITH_AS(train(path, {.batch_size = 20}, 0, true), doctest::Contains("batch size"),
-                       cks::Error);
+  CHECK_THROWS_WITH_AS(
+      train(path, {.batch_size = 20}, 0, true),
+      (path + "/last.state.safetensors is the state of a run with other settings:\n"
+              "  batch size: 50 in the checkpoint, 20 now\n"
+              "  resume it with those it was saved with, or begin a new run")
+          .c_str(),
+      cks::Error);
   CHECK_THROWS_WITH_AS(train(path, {.optimizer = "sgd"}, 0, true),
                        doctest::Contains("momentum_buffer"), cks::Error);
   CHECK_THROWS_WITH_AS(train(path, {.seed = 6}, 0, true), doctest::Contains("seed"), cks::Error);
