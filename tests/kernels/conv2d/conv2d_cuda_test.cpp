@@ -209,8 +209,8 @@ void check_list(Conv2dPass pass) {
   }
   std::ostringstream text;
   text << name_of(pass) << ": " << statistics.runs << " runs, largest error "
-       << statistics.largest_error << " (bound " << kErrorUnits << ") eps*sqrt(L)*max|a|*max|b| at "
-       << statistics.largest_at;
+       << statistics.largest_error << " (bound " << kErrorUnits << ") eps*sqrt(L)*max|a|*max|b|"
+       << (statistics.largest_at.empty() ? "" : " at " + statistics.largest_at);
   MESSAGE(text.str());
 }
 

@@ -176,9 +176,10 @@ void check_list(Conv2dPass pass) {
        << " runs, " << statistics.executed << " multiply-adds on integers, " << seconds.count()
        << " s";
   for (const std::size_t type : {0, 1}) {
+    const std::string& at = statistics.largest_at[type];
     text << "; " << (type == 0 ? "float32" : "float64") << ": largest error "
          << statistics.largest_error[type] << " (bound " << kErrorUnits
-         << ") eps*sqrt(L)*max|a|*max|b| at " << statistics.largest_at[type]
+         << ") eps*sqrt(L)*max|a|*max|b|" << (at.empty() ? at : " at " + at)
          << ", largest relative L2 norm " << statistics.largest_norm[type] << " eps*sqrt(L)";
   }
   MESSAGE(text.str());
