@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs a finished build into a scratch prefix, builds apps/custom_model.cpp and the README's
-# program against it with find_package(cks), and runs both. usage: scripts/package_check.sh BUILD_DIR
+# Installs a finished build into a scratch prefix, builds apps/custom_model.cpp and the programs of the
+# README and of docs/training_runs.md against it with find_package(cks), and runs them.
+# usage: scripts/package_check.sh BUILD_DIR
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/lib.sh"
@@ -13,7 +14,9 @@ cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 # Away from the tree, so that a header missing from the package shows.
 cp -r "$root/tests/package" "$scratch/source"
 cp "$root/apps/custom_model.cpp" "$scratch/source/"
-sed -n '/^```cpp$/,/^```$/{//!p}' "$root/README.md" >"$scratch/source/readme.cpp"
+program_of() { sed -n '/^```cpp$/,/^```$/{//!p}' "$1"; }
+program_of "$root/README.md" >"$scratch/source/readme.cpp"
+program_of "$root/docs/training_runs.md" >"$scratch/source/training_run.cpp"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
@@ -22,3 +25,9 @@ cmake --build "$scratch/build" >/dev/null
 # A wrong program would come to 10 %.
 awk '/^test accuracy/ { found = $3 > 50 } END { exit !found }' "$scratch/readme.txt" ||
   fail "the README's program does not learn"
+
+cd "$scratch"  # where the run makes its folder
+build/training_run 1
+build/training_run 3 | tee resumed.txt
+grep -q '^resumed .* after 1 epoch$' resumed.txt && grep -q '^epoch 3: ' resumed.txt &&
+  ! grep -q '^epoch 1: ' resumed.txt || fail "the program of docs/training_runs.md does not resume"
