@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "apps/format.h"
 #include "apps/text_table.h"
@@ -19,6 +20,22 @@ std::string mean_text(const std::vector<double>& values, const char* pattern) {
 }
 
 }  // namespace
+
+bool is_done(const RunFolder& folder, std::int64_t epochs) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder.summary_file(), ignored)) {
+    return false;
+  }
+  const TrainSummary summary = read_summary(folder.summary_file());
+  return !summary.interrupted && summary.epochs >= epochs;
+}
+
+FinishedRun read_run(const RunFolder& folder, std::int64_t seed) {
+  return {.seed = seed,
+          .folder = folder.path(),
+          .summary = read_summary(folder.summary_file()),
+          .rows = folder.read_metrics()};
+}
 
 MeanDeviation mean_deviation(const std::vector<double>& values) {
   if (values.empty()) {

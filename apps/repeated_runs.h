@@ -16,6 +16,12 @@ struct FinishedRun {
   std::vector<EpochMetrics> rows{};  // of all its epochs
 };
 
+/// True if a run has come to its end, with so many epochs or more.
+bool is_done(const RunFolder& folder, std::int64_t epochs);
+
+/// A run that is done, from its folder. Throws IoError.
+FinishedRun read_run(const RunFolder& folder, std::int64_t seed);
+
 struct MeanDeviation {
   double mean = 0.0;
   double deviation = 0.0;  // of a sample, with n - 1; 0 for one value

@@ -125,6 +125,17 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
   }
 }
 
+/// Throws IoError if there is no run, or one that cannot go on.
+RunFolder open_run(const std::string& path) {
+  RunFolder folder = RunFolder::open(path);
+  if (!folder.has_state() && fs::exists(folder.last_file())) {
+    throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
+                  " is there: the run cannot go on where it stopped, and beginning anew would "
+                  "overwrite its results; begin a new run");
+  }
+  return folder;
+}
+
 /// Calls take(path) with runs/<name>-<time>, then with numbers behind it, for runs begun in the
 /// same second, until it returns true. Returns false if it never did.
 template <class Take>
@@ -153,12 +164,7 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
                      " names another; leave one of them out");
   }
   const std::string path = resume->empty() ? newest_run(program, output_dir) : *resume;
-  const RunFolder folder = RunFolder::open(path);
-  if (!folder.has_state() && fs::exists(folder.last_file())) {
-    throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
-                  " is there: the run cannot go on where it stopped, and beginning anew would "
-                  "overwrite its results; begin a new run");
-  }
+  const RunFolder folder = open_run(path);
   require_program(folder, program);
   restore_flags(folder, parser);
   output_dir = path;
@@ -181,29 +187,8 @@ RunFolder create_run_folder(const std::string& name, const std::string& output_d
   return *folder;
 }
 
-std::string create_group_folder(const std::string& name, const std::string& output_dir) {
-  const auto make = [](const std::string& path) {
-    std::error_code failure;
-    fs::create_directories(fs::path(path).parent_path(), failure);
-    const bool is_new = fs::create_directory(path, failure);
-    if (failure) {
-      throw IoError("output folder " + path + " cannot be made (absolute: " +
-                    fs::absolute(path).string() + "): " + failure.message());
-    }
-    return is_new;
-  };
-  if (!output_dir.empty()) {
-    make(output_dir);
-    return output_dir;
-  }
-  std::string taken;
-  if (!try_names_by_time(name, [&](const std::string& path) {
-        taken = path;
-        return make(path);
-      })) {
-    throw IoError("output folder " + taken + " is taken; give one with --output-dir");
-  }
-  return taken;
+std::optional<RunFolder> open_if_begun(const std::string& path) {
+  return RunFolder::holds_run(path) ? std::optional(open_run(path)) : std::nullopt;
 }
 
 void append_flags(Error& error, const Flags& parser) {

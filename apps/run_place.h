@@ -8,12 +8,12 @@
 
 namespace cks::apps {
 
-/// Opens the run that --resume means, the newest run of the program if it stands alone, and takes
-/// the flags from its folder; nothing without --resume. Flags on the command line must be the same,
-/// unless they are free. `output_dir`, the flag of that name, becomes the folder.
-/// Throws UsageError if --output-dir names another folder, or for a flag whose value is not UTF-8,
-/// which no run can keep; IoError if there is no run, or none that can go on; Error, listing the
-/// flags that differ.
+/// Opens the run, or the folder of several runs, that --resume means, the newest one of the program
+/// if it stands alone, and takes the flags from its folder; nothing without --resume. Flags on the
+/// command line must be the same, unless they are free. `output_dir`, the flag of that name,
+/// becomes the folder. Throws UsageError if --output-dir names another folder, or for a flag whose
+/// value is not UTF-8, which no run can keep; IoError if there is no run, or none that can go on;
+/// Error, listing the flags that differ.
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
                                           const std::optional<std::string>& resume,
                                           std::string& output_dir);
@@ -22,8 +22,9 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
 /// flags that help, if it holds a run, or if it cannot be made or written to.
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir);
 
-/// A folder for several runs: --output-dir, or a new runs/<name>-<time>. Throws IoError.
-std::string create_group_folder(const std::string& name, const std::string& output_dir);
+/// The run in a folder that was begun there and can go on; nothing if none was. Throws IoError, as
+/// open_resumed_run().
+std::optional<RunFolder> open_if_begun(const std::string& path);
 
 /// Writes the config of a run: at once, or of a resumed run with its first step, when the state has
 /// been taken up, so that a refused resume leaves the run as it was. The folder must outlive the

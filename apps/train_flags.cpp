@@ -83,7 +83,8 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add("output-dir", values.output_dir,
             "folder for everything that is written; default: runs/<program>-<model>-<time>");
   flags.add_optional("resume", values.resume,
-                     "go on with the run in this folder; alone: the newest run");
+                     "go on with the run, or with the runs of --runs, in this folder; alone: with "
+                     "the newest in runs");
   add_config_flag(flags, values.config);
   flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
   flags.add("save-every-steps", values.save_every_steps, "and steps between them; 0: never");

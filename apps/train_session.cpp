@@ -185,16 +185,33 @@ void report_data(Speaker& speaker, const TrainTest& data) {
   }
 }
 
+/// The folder of --runs and its config.json, with the flags of all of them, as the folder of one
+/// run has it.
+struct RunGroup {
+  std::optional<RunFolder> folder;  // made with the folder of the first run
+  ConfigSections config;
+  bool is_resumed = false;
+};
+
 /// What all runs of one call of the program share.
 struct Session {
   const TrainProgram& program;
   const Flags& parser;
   const ChosenDevice& chosen;
   const TrainTest& data;
+  const RunGroup* group = nullptr;  // of --runs
 };
 
-/// One run with its own model, from the header to the pictures. A new run makes its folder.
-FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<RunFolder> folder) {
+/// The command that goes on with a run, or with the group that it is one of.
+std::string resume_command(const Session& session, const RunFolder& run) {
+  return session.program.name + " --resume " +
+         (session.group != nullptr ? session.group->folder->path() : run.path());
+}
+
+/// One run with its own model, from the header to the pictures. Its folder is asked for after all
+/// checks, so that a refused run leaves none, and not for a dry run.
+FinishedRun train_once(const Session& session, TrainFlags& flags,
+                       const std::function<RunFolder()>& take_folder) {
   const TrainTest& data = session.data;
   const auto seed = static_cast<std::uint64_t>(flags.seed);
   const Device device = session.chosen.device;
@@ -216,8 +233,9 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
   const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
   TrainOptions options = make_options(flags, data, steps_per_epoch);
 
-  if (!folder && !flags.dry_run) {  // after all checks, so that a refused run leaves no folder
-    folder = create_run_folder(session.program.name + "-" + flags.model, flags.output_dir);
+  std::optional<RunFolder> folder;
+  if (!flags.dry_run) {
+    folder = take_folder();
     flags.output_dir = folder->path();
   }
   const RunFolder* const place = folder ? &*folder : nullptr;
@@ -258,6 +276,9 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
   };
   if (place != nullptr) {
     write_config_on_start(*place, header.config, flags.resume.has_value(), callbacks);
+    if (session.group != nullptr && session.group->is_resumed) {
+      write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
+    }
   }
 
   FinishedRun run;
@@ -300,10 +321,9 @@ FinishedRun train_once(const Session& session, TrainFlags& flags, std::optional<
               << (seconds < 0.0 ? " was never reached" : format(" was reached in %.1f s", seconds))
               << "\n";
   }
-  if (summary.interrupted) {
-    std::cout << "          go on with: " << session.program.name << " --resume "
-              << flags.output_dir << "\n";
-  } else if (session.program.show) {
+  if (summary.interrupted && place != nullptr) {
+    std::cout << "          go on with: " << resume_command(session, *place) << "\n";
+  } else if (!summary.interrupted && session.program.show) {
     session.program.show(*model, data.test);
   }
   return run;
@@ -325,32 +345,48 @@ int exit_code(const std::vector<FinishedRun>& runs, double target) {
 }
 
 /// --runs: one after the other, each with its own seed and folder. The flags are for each as if it
-/// had been started alone, so that each can be resumed alone.
-std::vector<FinishedRun> train_repeatedly(const Session& session, TrainFlags& flags) {
-  const std::int64_t count = std::exchange(flags.runs, 1);
+/// had been started alone, so that each can be resumed alone. Of a resumed group those that are
+/// done are read from their folders, the others go on or begin.
+std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
+                                          const std::optional<RunFolder>& resumed) {
   const std::int64_t first_seed = flags.seed;
-  if (first_seed > std::numeric_limits<std::int64_t>::max() - count) {
+  if (first_seed > std::numeric_limits<std::int64_t>::max() - flags.runs) {
     throw UsageError("--seed " + std::to_string(first_seed) + " leaves no seeds for --runs " +
-                     std::to_string(count));
+                     std::to_string(flags.runs));
   }
-  const std::string group =
-      flags.dry_run
-          ? ""
-          : create_group_folder(session.program.name + "-" + flags.model, flags.output_dir);
+  RunGroup group{
+      resumed, describe_program(session.program.name, session.parser, session.chosen, session.data),
+      resumed.has_value()};
+  session.group = &group;
+  const std::int64_t count = std::exchange(flags.runs, 1);
   std::vector<FinishedRun> runs;
   for (std::int64_t i = 0; i < count; ++i) {
     flags.seed = first_seed + i;
-    if (!group.empty()) {
-      flags.output_dir =
-          (std::filesystem::path(group) / ("seed-" + std::to_string(flags.seed))).string();
+    const std::string name = "seed-" + std::to_string(flags.seed);
+    const std::optional<RunFolder> begun =
+        group.folder ? open_if_begun(group.folder->file(name)) : std::nullopt;
+    flags.resume = begun ? std::optional(begun->path()) : std::nullopt;
+    if (begun && is_done(*begun, flags.epochs)) {
+      runs.push_back(read_run(*begun, flags.seed));
+      if (!flags.quiet) {
+        std::cerr << "note      " << begun->path() << " is done" << std::endl;
+      }
+    } else {
+      runs.push_back(train_once(session, flags, [&] {
+        if (!group.folder) {
+          group.folder =
+              create_run_folder(session.program.name + "-" + flags.model, flags.output_dir);
+          group.config["flags"]["output-dir"] = group.folder->path();
+          group.folder->write_config(group.config);
+        }
+        return begun ? *begun : create_run_folder(name, group.folder->file(name));
+      }));
     }
-    runs.push_back(train_once(session, flags, std::nullopt));
     if (runs.back().summary.interrupted) {
       return runs;
     }
-    if (!group.empty()) {
-      write_file_atomically((std::filesystem::path(group) / "runs.csv").string(),
-                            runs_csv(runs, flags.target_accuracy));
+    if (group.folder) {
+      write_file_atomically(group.folder->file("runs.csv"), runs_csv(runs, flags.target_accuracy));
     }
   }
   std::cout << runs_table(runs, flags.target_accuracy);
@@ -385,9 +421,12 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   const Session session{program, parser, chosen, data};
   std::vector<FinishedRun> runs;
   if (flags.runs == 1) {
-    runs.push_back(train_once(session, flags, resumed));
+    runs.push_back(train_once(session, flags, [&] {
+      return resumed ? *resumed
+                     : create_run_folder(program.name + "-" + flags.model, flags.output_dir);
+    }));
   } else {
-    runs = train_repeatedly(session, flags);
+    runs = train_repeatedly(session, flags, resumed);
   }
   return exit_code(runs, flags.target_accuracy);
 }

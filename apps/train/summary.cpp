@@ -33,4 +33,29 @@ void write_summary(const std::string& path, const TrainSummary& summary, const T
   write_file_atomically(path, json.dump(2) + "\n");
 }
 
+TrainSummary read_summary(const std::string& path) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 24;
+  try {
+    const auto json = nlohmann::json::parse(read_file(path, kMostBytes));
+    TrainSummary summary;
+    json.at("epochs").get_to(summary.epochs);
+    if (summary.epochs > 0) {
+      json.at("test_accuracy").get_to(summary.test_accuracy);
+      json.at("test_loss").get_to(summary.test_loss);
+      json.at("best_test_accuracy").get_to(summary.best_test_accuracy);
+    }
+    json.at("best_epoch").get_to(summary.best_epoch);
+    json.at("steps").get_to(summary.steps);
+    json.at("seconds").get_to(summary.seconds);
+    json.at("images_per_second").get_to(summary.images_per_second);
+    json.at("device").get_to(summary.device);
+    json.at("peak_resident_bytes").get_to(summary.peak_resident_bytes);
+    json.at("peak_tensor_bytes").get_to(summary.peak_tensor_bytes);
+    json.at("interrupted").get_to(summary.interrupted);
+    return summary;
+  } catch (const nlohmann::json::exception& error) {
+    throw IoError(path + " is not the summary of a run: " + error.what());
+  }
+}
+
 }  // namespace cks

@@ -166,4 +166,8 @@ void write_summary(const std::string& path, const TrainSummary& summary,
                    const TextFields& extra = {},
                    const std::map<std::string, NumberFields>& numbers = {});
 
+/// Reads it back, without the extra fields and the records that it leaves out. Throws IoError,
+/// naming the file and the field.
+TrainSummary read_summary(const std::string& path);
+
 }  // namespace cks

@@ -149,6 +149,43 @@ TEST_CASE("train_cifar: several runs, each with its seed and folder, and what th
   CHECK(run(scratch, quick(group, {"--runs", "2", "--seed", "5"})).code == 1);  // already there
 }
 
+TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one table at the end") {
+  const ScratchFolder scratch;
+  const Arguments flags{"--epochs", "4", "--runs", "3", "--threads", "1"};
+  REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
+  const std::string group = scratch / "cut";
+  Process process(CKS_TRAIN_CIFAR, scratch, quick(group, flags));
+  REQUIRE(eventually([&] { return contains(slurp(group + "/seed-2/metrics.csv"), "\n1,"); }));
+  process.signal(SIGINT);
+  REQUIRE(process.wait() == 130);
+  CHECK(contains(process.out(), "go on with: train_cifar --resume " + group + "\n"));
+  CHECK_FALSE(contains(process.out(), "mean +- deviation"));
+  CHECK(!std::filesystem::exists(group + "/seed-3"));
+
+  const auto first_run = std::filesystem::last_write_time(group + "/seed-1/last.safetensors");
+  Outcome result = run(scratch, {"--resume", group, "--lr", "0.5"});
+  CHECK(result.code == 1);
+  CHECK(contains(result.err, "--lr 0.001 then, 0.5 now"));
+  result = run(scratch, {"--resume", group});
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(contains(result.err, "note      " + group + "/seed-1 is done\n"));
+  CHECK(contains(result.err, "note      resumed " + group + "/seed-2/last.state.safetensors"));
+  CHECK(std::filesystem::last_write_time(group + "/seed-1/last.safetensors") == first_run);
+  for (const char* seed : {"1", "2", "3"}) {
+    const std::string name = "/seed-" + std::string(seed) + "/last.safetensors";
+    CHECK(slurp(group + name) == slurp((scratch / "whole") + name));
+    CHECK(contains(slurp(group + "/runs.csv"), "\n" + std::string(seed) + ","));
+  }
+  // All are done: their results alone. More epochs are for all of them.
+  const Outcome again = run(scratch, {"--resume", group});
+  CHECK(again.code == 0);
+  CHECK(contains(result.out, again.out));
+  CHECK(contains(again.out, "mean +- deviation"));
+  REQUIRE(run(scratch, {"--resume", group, "--epochs", "5"}).code == 0);
+  CHECK(RunFolder::open(group).read_config().at("flags").at("epochs") == "5");
+  CHECK(RunFolder::open(group + "/seed-1").read_metrics().size() == 5);
+}
+
 TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
   const ScratchFolder scratch;
   const std::string pictures = scratch / "pictures";

@@ -311,6 +311,44 @@ TEST_CASE("fit refuses options that make no sense") {
   CHECK_THROWS_AS(run_fit(run, {.report_seconds = -1.0}), cks::Error);
 }
 
+TEST_CASE("a summary comes back from its file") {
+  const ScratchFolder scratch;
+  const std::string path = scratch / "summary.json";
+  TrainSummary summary;
+  summary.test_accuracy = 1.0 / 3.0;
+  summary.test_loss = 0.7;
+  summary.best_test_accuracy = 0.35;
+  summary.best_epoch = 2;
+  summary.epochs = 4;
+  summary.steps = 12;
+  summary.seconds = 0.1 + 0.2;
+  summary.images_per_second = 99.5;
+  summary.device = "cpu";
+  summary.peak_resident_bytes = 1 << 20;
+  summary.peak_tensor_bytes = 77;
+  summary.interrupted = true;
+  cks::write_summary(path, summary, {{"model", "tiny"}});
+  const TrainSummary got = cks::read_summary(path);
+  CHECK(got.test_accuracy == summary.test_accuracy);
+  CHECK(got.test_loss == 0.7);
+  CHECK(got.best_test_accuracy == 0.35);
+  CHECK(got.best_epoch == 2);
+  CHECK(got.epochs == 4);
+  CHECK(got.steps == 12);
+  CHECK(got.seconds == summary.seconds);
+  CHECK(got.images_per_second == 99.5);
+  CHECK(got.device == "cpu");
+  CHECK(got.peak_resident_bytes == 1 << 20);
+  CHECK(got.peak_tensor_bytes == 77);
+  CHECK(got.interrupted);
+
+  summary.epochs = 0;  // before the first evaluation
+  cks::write_summary(path, summary);
+  CHECK(cks::read_summary(path).epochs == 0);
+  cks::write_file_atomically(path, "{\"epochs\": 1}");
+  CHECK(cks::testing::message_of<cks::IoError>([&] { cks::read_summary(path); }).find(path) == 0);
+}
+
 TEST_CASE("a step limit ends the run with an evaluation") {
   TinyRun run;
   const TrainSummary summary = run_fit(run, {.epochs = 5, .max_steps = 2});
