@@ -64,6 +64,18 @@ std::vector<std::string> parse_classes(const std::string& text) {
   return names;
 }
 
+/// What follows on a name that is not among them.
+std::string describe_known_models() {
+  std::string text = "; predict knows ";
+  const std::vector<std::string> names = classifier_names();
+  for (const std::string& name : names) {
+    text.append(name == names.front() ? "" : ", ").append(name);
+  }
+  return text +
+         "\n  weights of a network of your own are read by a program of your own, with "
+         "cks::load_weights()";
+}
+
 /// Puts each field into the place it has: the file's, or the flag's where the file has none.
 class Completion {
  public:
@@ -84,12 +96,20 @@ class Completion {
     }
   }
 
-  void require_complete() const {
-    if (!missing_.empty()) {
-      throw Error(path_ + " does not say all that classifying pictures needs; give" + missing_ +
-                  "\n  (last.state.safetensors of a run is for resuming it; its weights are "
-                  "last.safetensors and best.safetensors)");
+  void require_complete(const std::string& model) const {
+    if (missing_.empty()) {
+      return;
     }
+    if (path_.ends_with(".state.safetensors")) {
+      throw Error(path_ +
+                  " is for resuming a run; the weights are in last.safetensors and "
+                  "best.safetensors beside it");
+    }
+    throw Error(path_ +
+                (model.empty() ? " names no model" + describe_known_models() +
+                                     "\n  for those of a model that it knows, give"
+                               : " does not say all that classifying pictures needs; give") +
+                missing_);
   }
 
  private:
@@ -117,7 +137,7 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
   completion.field("the standard deviation of each channel in these units", "--std", "S,...",
                    !info.std.empty(), flags.std,
                    [&] { info.std = parse_numbers("--std", flags.std); });
-  completion.require_complete();
+  completion.require_complete(info.model);
 }
 
 CheckpointInfo read_info(const std::string& path) {
@@ -131,12 +151,14 @@ CheckpointInfo read_info(const std::string& path) {
 }
 
 void require_classifier(const std::string& path, const std::string& model) {
+  ModelTask task{};
   try {
-    if (model_info(model).task != ModelTask::classify) {
-      throw Error("model " + model + " does not classify, it draws its input again");
-    }
-  } catch (const Error& error) {
-    throw Error(path + ": " + error.what());
+    task = model_info(model).task;
+  } catch (const Error&) {
+    throw Error(path + " holds the model '" + model + "'" + describe_known_models());
+  }
+  if (task != ModelTask::classify) {
+    throw Error(path + ": model " + model + " does not classify, it draws its input again");
   }
 }
 

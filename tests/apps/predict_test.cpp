@@ -477,7 +477,8 @@ TEST_CASE("predict: weights of others, and wrong usage") {
   CHECK(contains(outcome.err, "pictures need no flag"));
   outcome = run({"--weights", trained().scratch / "run/last.state.safetensors", picture});
   CHECK(outcome.code == 1);
-  CHECK(contains(outcome.err, "is for resuming it"));
+  CHECK(contains(outcome.err, "last.state.safetensors is for resuming a run; the weights are in"));
+  CHECK_FALSE(contains(outcome.err, "--model"));
 }
 
 TEST_CASE("inspect --filters draws the first convolution, or the filters that are named") {
