@@ -2,7 +2,11 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <deque>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -11,12 +15,32 @@ namespace cks::apps {
 namespace {
 
 volatile std::sig_atomic_t g_interrupts = 0;
+volatile std::sig_atomic_t g_is_deferred = 0;
+volatile std::sig_atomic_t g_is_terminal = 0;
+std::atomic<const char*> g_last_words{""};
+static_assert(std::atomic<const char*>::is_always_lock_free);  // for the signal handler
+
+/// One write, as a signal handler may do it.
+void say(const char* text) {
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text, std::strlen(text));
+}
 
 extern "C" void on_interrupt(int /*signal*/) {
+  const int error = errno;
   g_interrupts = g_interrupts + 1;
-  if (g_interrupts > 1) {
+  if (g_is_terminal != 0) {
+    say("\n");  // behind the progress bar and the ^C
+  }
+  if (g_is_deferred == 0) {
+    say("interrupted before the run began\n");
     _exit(kExitInterrupted);
   }
+  if (g_interrupts > 1) {
+    say(g_last_words.load());
+    _exit(kExitInterrupted);
+  }
+  say("stopping after this step; again to leave at once\n");
+  errno = error;
 }
 
 }  // namespace
@@ -39,12 +63,22 @@ int run_app(const std::function<int()>& body) {
 }
 
 void install_interrupt_handler() {
+  g_is_terminal = isatty(STDERR_FILENO);
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;  // a checkpoint being written is finished
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+}
+
+void defer_interrupts(const std::string& resume_command) {
+  static auto& kept =
+      *new std::deque<std::string>;  // never freed: the handler may read any of them
+  kept.push_back("left at once" +
+                 (resume_command.empty() ? "" : "; go on with: " + resume_command) + "\n");
+  g_last_words = kept.back().c_str();
+  g_is_deferred = 1;
 }
 
 bool interrupted() { return g_interrupts > 0; }

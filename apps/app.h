@@ -22,9 +22,12 @@ class UsageError : public Error {
 /// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1, or 2.
 int run_app(const std::function<int()>& body);
 
-/// From now on the first SIGINT or SIGTERM only makes interrupted() true, and a second one ends the
-/// process at once with exit code 130.
+/// From now on SIGINT and SIGTERM end the process with a line on stderr and exit code 130.
 void install_interrupt_handler();
+/// From now on the first of them makes interrupted() true, which ends the run after its step, and a
+/// second one ends the process at once. Both are answered on stderr, the second one with the
+/// command that goes on with the run, unless that is empty.
+void defer_interrupts(const std::string& resume_command);
 bool interrupted();
 
 /// "0.1.0".

@@ -160,6 +160,7 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
+  cks::apps::install_interrupt_handler();
   const std::optional<cks::RunFolder> resumed =
       cks::apps::open_resumed_run(kProgram, parser, flags.resume, flags.output_dir);
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
@@ -176,6 +177,8 @@ int run(int argc, char** argv) {
                               {.batch_size = 500, .shuffle = false, .device = chosen.device});
   const cks::RunFolder folder =
       resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
+  const std::string resume_command = std::string(kProgram) + " --resume " + folder.path();
+  cks::apps::defer_interrupts(resume_command);
   describe_run(folder, *model, data, chosen);
 
   cks::TrainCallbacks callbacks;
@@ -185,7 +188,6 @@ int run(int argc, char** argv) {
   cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
   cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
-  cks::apps::install_interrupt_handler();
   cks::TrainSummary summary;
   try {
     summary = cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
@@ -204,7 +206,7 @@ int run(int argc, char** argv) {
             << summary.test_loss << " after epoch " << summary.epochs << "\npicture   " << picture
             << "\nsaved     " << folder.last_file() << "\n";
   if (summary.interrupted) {
-    std::cout << "          go on with: " << kProgram << " --resume " << folder.path() << "\n";
+    std::cout << "          go on with: " << resume_command << "\n";
     return cks::apps::kExitInterrupted;
   }
   if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {

@@ -240,6 +240,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   }
   const RunFolder* const place = folder ? &*folder : nullptr;
   options.folder = place;
+  defer_interrupts(place == nullptr ? "" : resume_command(session, *place));
   Speaker speaker(
       flags.quiet,
       {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
@@ -400,6 +401,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
     std::cout << list_classifiers();
     return kExitOk;
   }
+  install_interrupt_handler();
   const std::optional<RunFolder> resumed =
       open_resumed_run(program.name, parser, flags.resume, flags.output_dir);
   if (flags.threads > 0) {
@@ -417,7 +419,6 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
     data.train = data.train.limit(flags.batch_size * kDryRunSteps);
     data.test = data.test.limit(flags.eval_batch_size);
   }
-  install_interrupt_handler();
   const Session session{program, parser, chosen, data};
   std::vector<FinishedRun> runs;
   if (flags.runs == 1) {

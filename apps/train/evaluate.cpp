@@ -24,17 +24,19 @@ Batch on_device(Batch batch, Device device) {
   return batch;
 }
 
-}  // namespace detail
-
-Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
-  const detail::EvaluationScope scope(model);
+std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
+                                   const std::function<bool()>& should_stop) {
+  const EvaluationScope scope(model);
   const NoGradGuard no_grad;
-  const Device device = detail::device_of(model);
+  const Device device = device_of(model);
   StepResults results(device);
   for (const Batch& batch : loader.epoch(0)) {
-    const Batch moved = detail::on_device(batch, device);
+    if (should_stop()) {
+      return std::nullopt;
+    }
+    const Batch moved = on_device(batch, device);
     const Tensor output = model(moved.images);
-    const Tensor value = detail::mean_loss(loss, output, moved, 0.0);
+    const Tensor value = mean_loss(loss, output, moved, 0.0);
     if (loss) {
       results.add(value, moved.images.size(0));
     } else {
@@ -42,11 +44,17 @@ Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss)
     }
   }
   const StepSummary sums = results.read_pending();
-  return {.loss = sums.loss,
-          .accuracy = sums.images == 0
-                          ? 0.0
-                          : static_cast<double>(sums.correct) / static_cast<double>(sums.images),
-          .images = sums.images};
+  return Evaluation{.loss = sums.loss,
+                    .accuracy = sums.images == 0 ? 0.0
+                                                 : static_cast<double>(sums.correct) /
+                                                       static_cast<double>(sums.images),
+                    .images = sums.images};
+}
+
+}  // namespace detail
+
+Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
+  return detail::evaluate(model, loader, loss, [] { return false; }).value();
 }
 
 }  // namespace cks

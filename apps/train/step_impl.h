@@ -1,4 +1,6 @@
 #pragma once
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,10 @@ Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& ba
 /// Where the parameters live.
 Device device_of(const Module& model);
 Batch on_device(Batch batch, Device device);
+
+/// As cks::evaluate(); nothing if `should_stop`, asked before every batch, ended it.
+std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
+                                   const std::function<bool()>& should_stop);
 
 /// A model in evaluation mode, until the end of the scope.
 class EvaluationScope {

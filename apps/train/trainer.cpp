@@ -364,7 +364,13 @@ void Trainer::report_step(const StepSummary& results) {
 
 void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
-  const Evaluation test = evaluate(model_, test_loader_, options_.loss);
+  const std::optional<Evaluation> done = detail::evaluate(
+      model_, test_loader_, options_.loss, [this] { return !at_step_limit() && should_stop(); });
+  if (!done) {  // the state keeps the epoch as one whose last batch was trained on
+    stopped_ = true;
+    return;
+  }
+  const Evaluation& test = *done;
   last_test_seconds_ = seconds_since(begin);
   if (!std::isfinite(test.loss)) {
     throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,

@@ -224,6 +224,7 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
     process.signal(number);
     CHECK(process.wait() == 130);
     CHECK(contains(process.out(), "--resume"));
+    CHECK(contains(process.err(), "stopping after this step; again to leave at once\n"));
     std::string err;
     CHECK(run(scratch, {"--resume", folder, "--lr", "0.5"}, &err) == 1);
     CHECK(contains(err, "--lr 0.001 then, 0.5 now"));
@@ -231,6 +232,40 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
     CHECK(slurp(folder + "/last.safetensors") == slurp(scratch / "whole/last.safetensors"));
     CHECK(slurp(folder + "/best.safetensors") == slurp(scratch / "whole/best.safetensors"));
   }
+}
+
+TEST_CASE("a second interrupt leaves at once, and says how to go on") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  // One step takes seconds.
+  Process process(scratch, {"--dataset", "drawn", "--limit-train", "1000", "--limit-test", "100",
+                            "--model", "resnet56", "--batch-size", "1000", "--device", "cpu",
+                            "--threads", "1", "--output-dir", folder});
+  REQUIRE(eventually([&] { return std::filesystem::exists(folder + "/last.state.safetensors"); }));
+  process.signal(SIGINT);
+  REQUIRE(eventually([&] { return contains(process.err(), "stopping after this step"); }));
+  process.signal(SIGINT);
+  CHECK(process.wait() == 130);
+  CHECK(contains(process.err(), "left at once; go on with: train_mnist --resume " + folder + "\n"));
+  CHECK(process.out().empty());
+}
+
+TEST_CASE("an interrupt before the run begins is answered, and leaves no folder") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  int code = -SIGINT;
+  std::string err;
+  // Drawing 60,000 digits takes seconds; the first moments are before the program listens.
+  for (auto delay = milliseconds(25); code == -SIGINT && delay < milliseconds(2000); delay *= 2) {
+    Process process(scratch, {"--dataset", "drawn", "--threads", "1", "--output-dir", folder});
+    std::this_thread::sleep_for(delay);
+    process.signal(SIGINT);
+    code = process.wait();
+    err = process.err();
+  }
+  CHECK(code == 130);
+  CHECK(err == "interrupted before the run began\n");
+  CHECK(!std::filesystem::exists(folder));
 }
 
 TEST_CASE("a refused resume leaves the run as it was") {

@@ -109,6 +109,47 @@ TEST_CASE("a resumed run equals an uninterrupted one bit for bit") {
   }
 }
 
+TEST_CASE("an evaluation is cut short, and a resumed run begins it anew") {
+  for (const cks::Device device : cks::testing::test_devices()) {
+    CAPTURE(device.to_string());
+    const ScratchFolder scratch;
+    const TinyRun::Settings settings{.device = device};
+    const TrainSummary expected = train(scratch / "whole", settings, 0, false);
+    for (const std::int64_t epoch : {std::int64_t{1}, kEpochs}) {
+      const std::string cut = scratch / ("cut" + std::to_string(epoch));
+      {
+        TinyRun run(settings);
+        const RunFolder folder = RunFolder::create(cut);
+        std::int64_t steps = 0;
+        std::int64_t questions = 0;  // after the epoch's last step
+        cks::TrainCallbacks callbacks;
+        callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
+        callbacks.should_stop = [&] {
+          questions += steps == epoch * kStepsPerEpoch ? 1 : 0;
+          return questions == 3;  // after that step, before two of three batches
+        };
+        TrainOptions options{.epochs = kEpochs,
+                             .label_smoothing = 0.1,
+                             .clip_grad_norm = 1.0,
+                             .folder = &folder,
+                             .report_seconds = 0.0};
+        options.info.model = "tiny";
+        const TrainSummary summary = cks::fit(options, run.model, *run.optimizer, schedule(),
+                                              run.train_loader, run.test_loader, callbacks);
+        CHECK(summary.interrupted);
+        CHECK(summary.epochs == epoch - 1);
+        CHECK(summary.steps == epoch * kStepsPerEpoch);
+        CHECK(static_cast<std::int64_t>(folder.read_metrics().size()) == epoch - 1);
+        CHECK(run.model.training());
+      }
+      const TrainSummary resumed = train(cut, settings, 0, true);
+      CHECK(resumed.test_loss == expected.test_loss);
+      CHECK(timeless(cut) == timeless(scratch / "whole"));
+      check_same_state(cut, scratch / "whole");
+    }
+  }
+}
+
 TEST_CASE(
     "a step as a graph gives the bits of one that is none, and when it is looked at is all one") {
   if (!cks::testing::has_gpu()) {
