@@ -50,11 +50,13 @@ std::string format_progress(const ProgressState& state, bool bar, bool colour) {
   if (bar) {
     line += draw_bar(state.step, state.steps, colour) + " ";
   }
-  line += format("%lld/%lld  loss %.4f  acc %.2f %%  lr %.3g  ", static_cast<long long>(state.step),
-                 static_cast<long long>(state.steps), state.loss, 100.0 * state.accuracy,
-                 state.learning_rate);
-  return line + format_count(state.images_per_second) + " img/s  ETA " +
-         format_duration(state.seconds_left);
+  line += format("%lld/%lld  loss %.4f  ", static_cast<long long>(state.step),
+                 static_cast<long long>(state.steps), state.loss);
+  if (state.accuracy) {
+    line += format("acc %.2f %%  ", 100.0 * *state.accuracy);
+  }
+  return line + format("lr %.3g  ", state.learning_rate) + format_count(state.images_per_second) +
+         " img/s  ETA " + format_duration(state.seconds_left);
 }
 
 Progress::Progress(Options options, std::FILE* out)

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 namespace cks::apps {
@@ -13,7 +14,7 @@ struct ProgressState {
   std::int64_t step = 0;  // of this epoch
   std::int64_t steps = 1;
   double loss = 0.0;
-  double accuracy = 0.0;
+  std::optional<double> accuracy{};  // of a classifier
   double learning_rate = 0.0;
   double images_per_second = 0.0;
   double seconds_left = 0.0;  // of the whole run

@@ -22,6 +22,7 @@
 #include "apps/picture.h"
 #include "apps/run_header.h"
 #include "apps/run_place.h"
+#include "apps/speaker.h"
 #include "cks/core/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
@@ -49,6 +50,7 @@ struct AutoencoderFlags {
   std::int64_t columns = 16;
   std::int64_t rows = 4;
   double target_loss = 0.0;
+  cks::apps::OutputFlags output;
 };
 
 void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
@@ -75,6 +77,7 @@ void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
   parser.add("rows", flags.rows, "pairs of rows in it", 1, 100);
   parser.add("target-loss", flags.target_loss,
              "exit code 3 unless the last test loss is at most this; 0: any will do");
+  cks::apps::add_output_flags(parser, flags.output);
 }
 
 /// Rows of test images and, below each, the row of their reconstructions.
@@ -99,12 +102,6 @@ Tensor reconstructions(cks::Module& model, const cks::ImageDataset& test,
   return cks::apps::picture_grid(cks::concat(lines, 0), columns);
 }
 
-/// On stderr and in the run's log.
-void say(const cks::RunFolder& folder, const std::string& line) {
-  std::cerr << line << std::endl;
-  folder.log(line);
-}
-
 std::string describe_epoch(const cks::EpochEvent& event) {
   const cks::EpochMetrics& row = event.metrics;
   return cks::apps::format("epoch %2lld/%lld  train loss %.4f   test loss %.4f   %.1f s",
@@ -113,19 +110,18 @@ std::string describe_epoch(const cks::EpochEvent& event) {
          (event.is_best ? "   best" : "");
 }
 
-void describe_run(const cks::RunFolder& folder, const cks::Module& model,
-                  const cks::TrainTest& data, const cks::apps::ChosenDevice& chosen) {
+void describe_run(cks::apps::Speaker& speaker, const cks::RunFolder& folder,
+                  const cks::Module& model, const cks::TrainTest& data,
+                  const cks::apps::ChosenDevice& chosen) {
   using cks::apps::with_commas;
   const cks::ImageDataset& train = data.train;
-  say(folder, "device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
-  say(folder, "data      " + cks::describe(train.name, train.source) + ": " +
-                  with_commas(train.size()) + " train, " + with_commas(data.test.size()) + " test");
-  say(folder, std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
-                  " parameters");
-  say(folder, "run       " + folder.path());
-  if (!train.source.warning.empty()) {
-    say(folder, "warning: " + train.source.warning);
-  }
+  speaker.say("device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
+  speaker.say("data      " + cks::describe(train.name, train.source) + ": " +
+              with_commas(train.size()) + " train, " + with_commas(data.test.size()) + " test");
+  speaker.say(std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
+              " parameters");
+  speaker.say("run       " + folder.path());
+  report_data(speaker, data);
 }
 
 cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTest& data,
@@ -179,12 +175,10 @@ int run(int argc, char** argv) {
       resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
   const std::string resume_command = std::string(kProgram) + " --resume " + folder.path();
   cks::apps::defer_interrupts(resume_command);
-  describe_run(folder, *model, data, chosen);
+  cks::apps::Speaker speaker(flags.output, &folder);
+  describe_run(speaker, folder, *model, data, chosen);
 
-  cks::TrainCallbacks callbacks;
-  callbacks.on_epoch = [&](const cks::EpochEvent& event) { say(folder, describe_epoch(event)); };
-  callbacks.on_note = [&](const std::string& text) { say(folder, "note      " + text); };
-  callbacks.should_stop = [] { return cks::apps::interrupted(); };
+  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(speaker, false, describe_epoch);
   cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
   cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
@@ -193,18 +187,24 @@ int run(int argc, char** argv) {
     summary = cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
                        train_loader, test_loader, callbacks);
   } catch (cks::Error& error) {
+    speaker.progress().clear();
     cks::apps::append_flags(error, parser);
     throw;
   }
+  speaker.progress().clear();
 
   cks::write_summary(
       folder.summary_file(), summary,
       {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
   const std::string picture = folder.file("reconstructions.png");
   cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
-  std::cout << (summary.interrupted ? "stopped   " : "done      ") << "test loss "
-            << summary.test_loss << " after epoch " << summary.epochs << "\npicture   " << picture
-            << "\nsaved     " << folder.last_file() << "\n";
+  std::cout << (summary.interrupted ? "stopped   " : "done      ");
+  if (summary.epochs == 0) {
+    std::cout << "not evaluated yet";
+  } else {
+    std::cout << "test loss " << summary.test_loss << " after epoch " << summary.epochs;
+  }
+  std::cout << "\npicture   " << picture << "\nsaved     " << folder.last_file() << "\n";
   if (summary.interrupted) {
     std::cout << "          go on with: " << resume_command << "\n";
     return cks::apps::kExitInterrupted;

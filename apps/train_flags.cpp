@@ -100,11 +100,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
   flags.add_switch("overfit-batch", values.overfit_batch, "train on a single batch, as a check");
 
-  flags.group("Output");
-  flags.add("log-interval", values.log_interval,
-            "steps between lines where stderr is no terminal; 0: none");
-  flags.add_switch("no-progress", values.no_progress, "lines in place of the bar");
-  flags.add_switch("quiet", values.quiet, "the result only");
+  add_output_flags(flags, values.output);
   flags.add_switch("conv-report", values.conv_report,
                    "what each convolution multiplied and skipped, its plan, time and error");
   flags.add_switch("profile", values.profile,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/flags.h"
+#include "apps/speaker.h"
 #include "cks/core/ops/image_batch.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
@@ -59,9 +60,7 @@ struct TrainFlags {
   std::int64_t runs = 1;
   double target_accuracy = 0.0;
 
-  std::int64_t log_interval = 50;
-  bool no_progress = false;
-  bool quiet = false;
+  OutputFlags output{};
   bool conv_report = false;
   bool profile = false;
 };

@@ -13,11 +13,11 @@
 #include "apps/device_choice.h"
 #include "apps/format.h"
 #include "apps/module_table.h"
-#include "apps/progress.h"
 #include "apps/repeated_runs.h"
 #include "apps/run_header.h"
 #include "apps/run_place.h"
 #include "apps/run_results.h"
+#include "apps/speaker.h"
 #include "apps/text_table.h"
 #include "cks/core/file.h"
 #include "cks/datasets/data_loader.h"
@@ -31,39 +31,6 @@ namespace {
 constexpr std::int64_t kDryRunSteps = 2;
 constexpr double kMebibyte = 1024.0 * 1024.0;
 
-/// Says things on stderr unless quiet, and always in the run's log.
-class Speaker {
- public:
-  Speaker(bool quiet, Progress::Options progress) : quiet_(quiet), progress_(progress) {}
-  void write_to(const RunFolder* folder) { folder_ = folder; }
-  Progress& progress() { return progress_; }
-
-  void say(const std::string& line) {
-    if (!quiet_) {
-      progress_.clear();
-      std::cerr << line << std::endl;
-    }
-    log(line);
-  }
-  void warn(const std::string& line) {
-    progress_.clear();
-    std::cerr << "warning: " << line << std::endl;
-    log("warning: " + line);
-  }
-
-  /// In the log alone.
-  void log(const std::string& line) {
-    if (folder_ != nullptr) {
-      folder_->log(line);
-    }
-  }
-
- private:
-  bool quiet_;
-  Progress progress_;
-  const RunFolder* folder_ = nullptr;
-};
-
 /// Rows and columns of the images, which models take square.
 std::int64_t image_size(const ImageDataset& dataset) {
   if (dataset.height() != dataset.width()) {
@@ -74,30 +41,13 @@ std::int64_t image_size(const ImageDataset& dataset) {
   return dataset.height();
 }
 
-TrainCallbacks make_callbacks(Speaker& speaker) {
-  TrainCallbacks callbacks;
-  callbacks.on_step = [&speaker](const StepEvent& event) {
-    speaker.progress().update({.epoch = event.epoch,
-                               .epochs = event.epochs,
-                               .step = event.step,
-                               .steps = event.steps_per_epoch,
-                               .loss = event.loss,
-                               .accuracy = event.accuracy,
-                               .learning_rate = event.learning_rate,
-                               .images_per_second = event.images_per_second,
-                               .seconds_left = event.seconds_left});
-  };
-  callbacks.on_epoch = [&speaker](const EpochEvent& event) {
-    const EpochMetrics& row = event.metrics;
-    speaker.say(format("epoch %2lld/%lld  train %.4f / %.2f %%   test %.4f / %.2f %%   %.1f s",
-                       static_cast<long long>(row.epoch), static_cast<long long>(event.epochs),
-                       row.train_loss, 100.0 * row.train_accuracy, row.test_loss,
-                       100.0 * row.test_accuracy, row.seconds) +
-                (event.is_best ? "   best" : ""));
-  };
-  callbacks.on_note = [&speaker](const std::string& text) { speaker.say("note      " + text); };
-  callbacks.should_stop = [] { return interrupted(); };
-  return callbacks;
+std::string describe_epoch(const EpochEvent& event) {
+  const EpochMetrics& row = event.metrics;
+  return format("epoch %2lld/%lld  train %.4f / %.2f %%   test %.4f / %.2f %%   %.1f s",
+                static_cast<long long>(row.epoch), static_cast<long long>(event.epochs),
+                row.train_loss, 100.0 * row.train_accuracy, row.test_loss,
+                100.0 * row.test_accuracy, row.seconds) +
+         (event.is_best ? "   best" : "");
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -165,26 +115,6 @@ void print_result(const TrainSummary& summary, const RunFolder* folder) {
   }
 }
 
-/// Warnings of both halves; every picture that was left out goes into the log.
-void report_data(Speaker& speaker, const TrainTest& data) {
-  const std::string& train = data.train.source.warning;
-  const std::string& test = data.test.source.warning;
-  if (train == test && !train.empty()) {
-    speaker.warn(train);
-  } else {
-    for (const auto& [half, warning] : {std::pair("train: ", &train), std::pair("test: ", &test)}) {
-      if (!warning->empty()) {
-        speaker.warn(half + *warning);
-      }
-    }
-  }
-  for (const ImageDataset* half : {&data.train, &data.test}) {
-    for (const std::string& skipped : half->source.skipped) {
-      speaker.log("left out: " + skipped);
-    }
-  }
-}
-
 /// The folder of --runs and its config.json, with the flags of all of them, as the folder of one
 /// run has it.
 struct RunGroup {
@@ -241,10 +171,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   const RunFolder* const place = folder ? &*folder : nullptr;
   options.folder = place;
   defer_interrupts(place == nullptr ? "" : resume_command(session, *place));
-  Speaker speaker(
-      flags.quiet,
-      {.enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval});
-  speaker.write_to(place);
+  Speaker speaker(flags.output, place);
   const RunHeader header =
       describe_run({.program = session.program.name,
                     .flags = flags,
@@ -269,7 +196,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   if (place != nullptr && flags.resume) {
     rows = place->read_metrics();
   }
-  TrainCallbacks callbacks = make_callbacks(speaker);
+  TrainCallbacks callbacks = make_callbacks(speaker, true, describe_epoch);
   callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
     std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
     rows.push_back(event.metrics);
@@ -369,7 +296,7 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
     flags.resume = begun ? std::optional(begun->path()) : std::nullopt;
     if (begun && is_done(*begun, flags.epochs)) {
       runs.push_back(read_run(*begun, flags.seed));
-      if (!flags.quiet) {
+      if (!flags.output.quiet) {
         std::cerr << "note      " << begun->path() << " is done" << std::endl;
       }
     } else {

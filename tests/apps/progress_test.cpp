@@ -43,6 +43,10 @@ TEST_CASE("a progress line shows epoch, loss, rate and time left") {
   CHECK(cks::apps::format_progress(some_state(), true, false).find("[============>           ]") !=
         std::string::npos);
   CHECK(cks::apps::format_progress(some_state(), true, true).find("\x1b[32m") != std::string::npos);
+  ProgressState without = some_state();
+  without.accuracy.reset();
+  CHECK(cks::apps::format_progress(without, false, false) ==
+        "epoch  3/10 50/100  loss 0.6123  lr 0.001  21.4k img/s  ETA 1:23");
   ProgressState done = some_state();
   done.step = done.steps;
   CHECK(cks::apps::format_progress(done, true, false).find("[========================]") !=

@@ -65,6 +65,33 @@ TEST_CASE("train_autoencoder: learns to draw digits again, and its folder has wh
         3);
 }
 
+TEST_CASE("train_autoencoder: shows its steps unless quiet") {
+  const ScratchFolder scratch;
+  const Arguments flags{"--epochs", "1", "--limit-train", "1280", "--log-interval", "4"};
+  const Outcome shown = run(scratch, quick(scratch / "shown", flags));
+  REQUIRE_MESSAGE(shown.code == 0, shown.err);
+  CHECK(contains(shown.err, "epoch  1/1 4/10  loss "));
+  CHECK(contains(shown.err, "epoch  1/1 8/10  loss "));
+  CHECK_FALSE(contains(shown.err, "acc "));  // it has none
+  Arguments silent = flags;
+  silent.emplace_back("--quiet");
+  const Outcome quiet = run(scratch, quick(scratch / "quiet", silent));
+  CHECK(quiet.err.empty());
+  CHECK(contains(quiet.out, "done      test loss "));
+  CHECK(contains(slurp(scratch / "quiet/run.log"), "epoch  1/1  train loss"));
+}
+
+TEST_CASE("train_autoencoder: stopped in its first epoch it has no result yet") {
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "run";
+  Process process(CKS_TRAIN_AUTOENCODER, scratch,
+                  quick(folder, {"--epochs", "2", "--limit-train", "60000"}));
+  REQUIRE(eventually([&] { return std::filesystem::exists(folder + "/last.state.safetensors"); }));
+  process.signal(SIGINT);
+  REQUIRE(process.wait() == 130);
+  CHECK(contains(process.out(), "stopped   not evaluated yet\n"));
+}
+
 TEST_CASE("train_autoencoder: an interrupted run goes on bit for bit") {
   const ScratchFolder scratch;
   const Arguments flags{"--epochs", "6", "--device", "cpu"};  // slow enough to interrupt
