@@ -9,13 +9,31 @@
 namespace cks::apps {
 namespace {
 
+/// "3 classes (circle, square, triangle)", the first of them where there are many; digits need no
+/// names.
+std::string describe_classes(const std::vector<std::string>& names) {
+  std::string count = std::to_string(names.size()) + " classes";
+  if (names == numbered_classes(static_cast<std::int64_t>(names.size()))) {
+    return count;
+  }
+  constexpr std::size_t kMostCharacters = 80;
+  std::string shown;
+  for (const std::string& name : names) {
+    if (shown.size() + name.size() > kMostCharacters) {
+      shown += ", ...";
+      break;
+    }
+    shown.append(shown.empty() ? "" : ", ").append(name);
+  }
+  return count + " (" + shown + ")";
+}
+
 std::string describe_data(const RunParts& parts) {
   const ImageDataset& train = parts.data.train;
   std::string line = describe(train.name, train.source) + ": " + with_commas(train.size()) +
                      " train, " + with_commas(parts.data.test.size()) + " test, " +
                      std::to_string(train.height()) + "x" + std::to_string(train.width()) + "x" +
-                     std::to_string(train.channels()) + ", " + std::to_string(train.classes()) +
-                     " classes";
+                     std::to_string(train.channels()) + ", " + describe_classes(train.class_names);
   if (parts.device_bytes > 0) {
     line += format(", %.1f MiB on the GPU", static_cast<double>(parts.device_bytes) / 1048576.0);
   }

@@ -14,7 +14,7 @@ std::string describe(const std::string& name, const DataSource& source) {
     case DataSource::Checksums::none:
       break;
   }
-  return name + ", " + source.path;
+  return name + ", " + source.path + (source.split.empty() ? "" : ", " + source.split);
 }
 
 ChannelStatistics channel_statistics(const Tensor& images) {

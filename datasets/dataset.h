@@ -20,9 +20,13 @@ struct DataSource {
   std::string warning;
   /// Broken images that were left out on request, each with its path and what is wrong with it.
   std::vector<std::string> skipped = {};
+  /// How the test half was made, where the data have none of their own: "cut by seed, 20 % for
+  /// testing"; otherwise empty.
+  std::string split = {};
 };
 
-/// Name and source in one line: "mnist from /data/mnist (checksums verified)".
+/// Name and source in one line: "mnist from /data/mnist (checksums verified)", "image folder,
+/// /data/cats, cut by seed, 20 % for testing".
 std::string describe(const std::string& name, const DataSource& source);
 
 /// Mean and standard deviation of each channel, in units of x / 255.

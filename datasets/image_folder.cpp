@@ -7,6 +7,7 @@
 #include <exception>
 #include <filesystem>
 #include <set>
+#include <sstream>
 #include <tuple>
 #include <utility>
 
@@ -293,6 +294,11 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   require_every_class(data.train);
   data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
   warn_of_depth(classes, data);
+  if (!has_halves) {
+    std::ostringstream split;
+    split << "cut by seed, " << 100.0 * options.test_share << " % for testing";
+    data.train.source.split = data.test.source.split = split.str();
+  }
   set_statistics(data);
   return data;
 }

@@ -186,6 +186,23 @@ TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one t
   CHECK(RunFolder::open(group + "/seed-1").read_metrics().size() == 5);
 }
 
+TEST_CASE("train_cifar: of many classes the header names the first") {
+  const ScratchFolder scratch;
+  for (int i = 10; i < 40; ++i) {
+    const std::string folder = scratch / ("pictures/class" + std::to_string(i));
+    std::filesystem::create_directories(folder);
+    for (const char* name : {"/0.png", "/1.png"}) {
+      cks::apps::write_png(folder + name, cks::Tensor::full({8, 8, 3}, i, cks::DType::uint8));
+    }
+  }
+  const Outcome result = run(scratch, {"--dataset", "folder", "--data-dir", scratch / "pictures",
+                                       "--model", "mlp", "--dry-run"});
+  CHECK(result.code == 0);
+  CHECK(contains(result.err, "30 classes (class10, class11, "));
+  CHECK(contains(result.err, ", ...)\n"));
+  CHECK_FALSE(contains(result.err, "class39"));
+}
+
 TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
   const ScratchFolder scratch;
   const std::string pictures = scratch / "pictures";
@@ -218,9 +235,14 @@ TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
   CHECK(!std::filesystem::exists(scratch / "run"));
   result = with({"--image-size", "16", "--skip-broken"});
   REQUIRE_MESSAGE(result.code == 0, result.err);
-  CHECK(contains(result.err, "12 train, 12 test, 16x16x3, 3 classes"));
+  CHECK(contains(result.err, "12 train, 12 test, 16x16x3, 3 classes (class0, class1, class2)\n"));
+  CHECK_FALSE(contains(result.err, "cut by seed"));
   CHECK(contains(result.err, "warning: test: 1 of 13 images are broken"));
   CHECK(contains(slurp(scratch / "run/run.log"), "left out: "));
+  result = run(scratch, {"--dataset", "folder", "--data-dir", pictures + "/train", "--image-size",
+                         "16", "--test-share", "0.25", "--model", "mlp", "--dry-run"});
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(contains(result.err, pictures + "/train, cut by seed, 25 % for testing: 9 train, 3 test"));
   CHECK(cks::read_checkpoint_info(scratch / "run/last.safetensors").class_names ==
         std::vector<std::string>{"class0", "class1", "class2"});
 }

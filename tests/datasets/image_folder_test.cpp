@@ -81,6 +81,7 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   CHECK(data.test.mean == cks::channel_statistics(data.train.images).mean);
   CHECK(data.train.source.path == folder.path());
   CHECK(data.train.source.skipped.empty());
+  CHECK(data.train.source.split.empty());
   data.train.check();
   data.test.check();
 }
@@ -108,6 +109,10 @@ TEST_CASE("image folder: one folder of classes is cut by seed, each class alike"
     const std::vector<std::int64_t> labels = half.labels.to_vector<std::int64_t>();
     return std::count(labels.begin(), labels.end(), label);
   };
+  CHECK(cks::describe("pictures", data.test.source) ==
+        "pictures, " + folder.path() + ", cut by seed, 30 % for testing");
+  CHECK(cks::describe("pictures", data.train.source) ==
+        cks::describe("pictures", data.test.source));
   CHECK(count(data.train, 0) == 7);
   CHECK(count(data.test, 0) == 3);
   CHECK(count(data.train, 1) == 3);  // round(1.5) go to the test half
