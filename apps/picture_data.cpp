@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "apps/app.h"
 #include "cks/datasets/cifar.h"
@@ -11,12 +12,19 @@
 namespace cks::apps {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/...";
 
 void require_folder(const PictureData& data) {
   if (data.dataset == "folder") {
     if (data.data_dir.empty()) {
       throw UsageError(std::string("--dataset folder needs --data-dir DIR, with ") + kLayout);
+    }
+    if (std::error_code ignored;
+        data.test_share_given && fs::is_directory(fs::path(data.data_dir) / "train", ignored)) {
+      throw UsageError("--test-share is for a folder that has no halves of its own; " +
+                       data.data_dir + " has train");
     }
     return;
   }
@@ -26,6 +34,9 @@ void require_folder(const PictureData& data) {
   }
   if (data.skip_broken) {
     throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
+  }
+  if (data.test_share_given) {
+    throw UsageError("--test-share is for --dataset folder, not " + data.dataset);
   }
 }
 

@@ -16,6 +16,7 @@ struct PictureData {
   // Of a folder alone, as ImageFolderOptions:
   std::int64_t image_size = 0;  // rows and columns of all pictures; 0: their own
   double test_share = 0.2;
+  bool test_share_given = false;  // then a folder that has halves of its own is refused
   bool skip_broken = false;
 };
 

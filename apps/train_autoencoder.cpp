@@ -23,6 +23,7 @@
 #include "apps/run_header.h"
 #include "apps/run_place.h"
 #include "apps/speaker.h"
+#include "apps/train_flags.h"
 #include "cks/core/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
@@ -159,6 +160,7 @@ int run(int argc, char** argv) {
   cks::apps::install_interrupt_handler();
   const std::optional<cks::RunFolder> resumed =
       cks::apps::open_resumed_run(kProgram, parser, flags.resume, flags.output_dir);
+  cks::apps::refuse_data_dir_of_drawn(parser, flags.data.dataset);
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
   const cks::TrainTest data = cks::apps::load_digits(flags.data);
   const auto seed = static_cast<std::uint64_t>(flags.seed);

@@ -103,6 +103,8 @@ int run(int argc, char** argv) {
   return cks::apps::run_training({.name = "train_cifar",
                                   .load_data =
                                       [&] {
+                                        cks::apps::refuse_data_dir_of_drawn(parser, data.dataset);
+                                        data.test_share_given = parser.given("test-share");
                                         data.data_dir = flags.data_dir;
                                         data.limit_train = flags.limit_train;
                                         data.limit_test = flags.limit_test;

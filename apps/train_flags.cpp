@@ -111,6 +111,12 @@ bool spans_run(const std::string& lr_scheduler) {
   return lr_scheduler == "cosine" || lr_scheduler == "onecycle";
 }
 
+void refuse_data_dir_of_drawn(const Flags& parser, const std::string& dataset) {
+  if (dataset == "drawn" && parser.given("data-dir")) {
+    throw UsageError("--data-dir does not go with --dataset drawn, which needs no file");
+  }
+}
+
 const std::set<std::string>& flags_free_on_resume() {
   static const std::set<std::string> kFree{
       "resume",           "output-dir",  "device",       "threads",     "save-every",

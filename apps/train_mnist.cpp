@@ -79,6 +79,7 @@ int run(int argc, char** argv) {
       {.name = "train_mnist",
        .load_data =
            [&] {
+             cks::apps::refuse_data_dir_of_drawn(parser, dataset);
              return cks::apps::load_digits(
                  {dataset, flags.data_dir, flags.limit_train, flags.limit_test});
            },

@@ -76,6 +76,21 @@ TEST_CASE("load_pictures: errors name the flag that helps") {
   CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .skip_broken = true}), UsageError);
 }
 
+TEST_CASE("load_pictures: a test share is for a folder without halves alone") {
+  const testing::ScratchFolder scratch;
+  for (const char* half : {"train", "test"}) {
+    write_class(scratch / half + "/cat", 4, 8);
+    write_class(scratch / half + "/dog", 4, 8);
+  }
+  PictureData data{.dataset = "folder", .data_dir = scratch.path(), .test_share = 0.5};
+  CHECK(load_pictures(data).test.size() == 8);  // from a file of flags
+  data.test_share_given = true;
+  CHECK(contains(message_of<UsageError>([&] { load_pictures(data); }), scratch.path()));
+  data.data_dir = scratch / "train";
+  CHECK(load_pictures(data).test.size() == 4);
+  CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .test_share_given = true}), UsageError);
+}
+
 TEST_CASE("load_pictures: draws no more than the limits ask for") {
   const TrainTest data = load_pictures({.dataset = "drawn", .limit_train = 30, .limit_test = 20});
   CHECK(data.train.size() == 30);

@@ -103,6 +103,8 @@ TEST_CASE("wrong flags exit with 2, and say where help is") {
   CHECK(run(scratch, {"--epochs", "zero"}) == 2);
   CHECK(run(scratch, {"--epochs", "0"}) == 2);
   CHECK(run(scratch, {"--lr", "nan"}) == 2);
+  CHECK(run(scratch, {"--dataset", "drawn", "--data-dir", scratch.path()}, &err) == 2);
+  CHECK(contains(err, "--data-dir does not go with --dataset drawn"));
   CHECK(run(scratch, {"--model", "nonsense"}, &err) == 2);
   CHECK(contains(err, "lenet5"));
   std::string out;

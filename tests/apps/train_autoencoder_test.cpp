@@ -58,6 +58,9 @@ TEST_CASE("train_autoencoder: learns to draw digits again, and its folder has wh
   CHECK(contains(slurp(folder.log_file()), "epoch  2/2  train loss"));
   CHECK(std::filesystem::exists(folder.summary_file()));
 
+  result = run(scratch, {"--resume", path, "--data-dir", scratch.path()});
+  CHECK(result.code == 2);
+  CHECK(contains(result.err, "--data-dir does not go with --dataset drawn"));
   result = run(scratch, quick(path));
   CHECK(result.code == 1);
   CHECK(contains(result.err, "already holds a run"));

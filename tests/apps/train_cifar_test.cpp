@@ -267,7 +267,9 @@ TEST_CASE("train_cifar: wrong flags, missing data, broken pictures") {
         Arguments{"--seed", "9223372036854775807", "--runs", "2", "--dataset", "drawn",
                   "--limit-train", "20", "--limit-test", "10"},
         Arguments{"--preset", "fast"}, Arguments{"--dataset", "folder"},
-        Arguments{"--dataset", "drawn", "--skip-broken"}}) {
+        Arguments{"--dataset", "drawn", "--skip-broken"},
+        Arguments{"--dataset", "drawn", "--test-share", "0.2"},
+        Arguments{"--dataset", "drawn", "--data-dir", scratch.path()}}) {
     result = run(scratch, wrong);
     CAPTURE(wrong.front());
     CHECK(result.code == 2);
