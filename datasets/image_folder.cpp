@@ -231,6 +231,23 @@ void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
   }
 }
 
+/// Classes that the test half has no folder for are never tested.
+void warn_of_untested(const ImageClasses& classes, TrainTest& data) {
+  std::vector<std::string> untested;
+  for (const std::string& name : classes.names) {
+    std::error_code ignored;
+    if (!fs::is_directory(fs::path(data.test.source.path) / "test" / name, ignored)) {
+      untested.push_back(name);
+    }
+  }
+  if (!untested.empty()) {
+    std::string& warning = data.test.source.warning;
+    warning.append(warning.empty() ? "" : "\n")
+        .append("no folder for classes of the training half: ")
+        .append(joined(untested));
+  }
+}
+
 /// Cuts each class by a random order of its own.
 std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     const ImageClasses& classes, const ImageFolderOptions& options) {
@@ -294,7 +311,9 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   require_every_class(data.train);
   data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
   warn_of_depth(classes, data);
-  if (!has_halves) {
+  if (has_halves) {
+    warn_of_untested(classes, data);
+  } else {
     std::ostringstream split;
     split << "cut by seed, " << 100.0 * options.test_share << " % for testing";
     data.train.source.split = data.test.source.split = split.str();

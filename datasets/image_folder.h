@@ -38,8 +38,8 @@ struct ImageFolderOptions {
 ///             what is checked and how pixels are converted, resize_image() for the resizing, which
 ///             may change the aspect ratio.
 /// Warning     of both halves (DataSource::warning), where no class has an image of its own beside
-/// the
-///             folders inside it: then these may be the classes.
+///             the folders inside it: then these may be the classes; of the test half, where it has
+///             no folder for some classes.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class whose name is not UTF-8 or without an
 ///                         image (a training image that is left, with skip_broken), a broken image

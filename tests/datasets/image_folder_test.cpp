@@ -82,6 +82,8 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   CHECK(data.train.source.path == folder.path());
   CHECK(data.train.source.skipped.empty());
   CHECK(data.train.source.split.empty());
+  CHECK(data.train.source.warning.empty());
+  CHECK(data.test.source.warning == "no folder for classes of the training half: Dog");
   data.train.check();
   data.test.check();
 }
