@@ -284,6 +284,17 @@ std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
   return halves;
 }
 
+/// What to do where the folder has a half of another usual name.
+std::string describe_other_half(const fs::path& root) {
+  for (const char* name : {"val", "valid", "validation"}) {
+    std::error_code ignored;
+    if (fs::is_directory(root / name, ignored)) {
+      return std::string("; its folder ") + name + " would be used under the name test";
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) {
@@ -293,7 +304,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   const bool has_halves = fs::is_directory(root / "train", ignored);
   if (has_halves && !fs::is_directory(root / "test", ignored)) {
     throw IoError(std::string(kOp) + ": '" + root.string() +
-                  "' has a folder train, but no folder test beside it");
+                  "' has a folder train, but no folder test beside it" + describe_other_half(root));
   }
   const ImageClasses classes =
       list_image_classes((has_halves ? root / "train" : root).string(), {});

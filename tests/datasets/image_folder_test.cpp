@@ -240,7 +240,9 @@ TEST_CASE("image folder: layouts that are none") {
   std::filesystem::create_directories(folder.file("b"));
   CHECK(contains(error(), folder.file("b") + "' has no image"));
   write_file(folder.file("train/a/1.png"), flat_png(1));
-  CHECK(contains(error(), "has a folder train, but no folder test"));
+  CHECK(error().ends_with("has a folder train, but no folder test beside it"));
+  write_file(folder.file("valid/a/1.png"), flat_png(1));
+  CHECK(contains(error(), "; its folder valid would be used under the name test"));
   write_file(folder.file("test/z/1.png"), flat_png(1));
   CHECK(contains(error(), "has a folder 'z', expected only the classes a"));
 }
