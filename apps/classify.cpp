@@ -16,6 +16,17 @@
 namespace cks::apps {
 namespace {
 
+/// What to do with a folder that has no picture of its own, but folders.
+std::string describe_class_folders(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+    if (entry.is_directory(ignored)) {
+      return "; if they are classes: --eval " + path;
+    }
+  }
+  return {};
+}
+
 /// A result for each picture, still to be filled; one with an error for a folder that has none.
 std::vector<PictureResult> list_pictures(const std::vector<std::string>& paths) {
   std::vector<PictureResult> pictures;
@@ -30,7 +41,7 @@ std::vector<PictureResult> list_pictures(const std::vector<std::string>& paths) 
         pictures.push_back({.path = std::move(inside)});
       }
     } catch (const IoError& error) {
-      pictures.push_back({.path = path, .error = error.what()});
+      pictures.push_back({.path = path, .error = error.what() + describe_class_folders(path)});
     }
   }
   return pictures;

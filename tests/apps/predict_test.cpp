@@ -255,6 +255,8 @@ TEST_CASE("predict: a folder stands for the pictures in it, by name") {
   const Outcome outcome = predict(scratch, {scratch / "halves", alone});
   CHECK(outcome.code == 1);
   CHECK(contains(outcome.err, "'" + scratch / "halves' has no image"));
+  CHECK(contains(outcome.err, "; if they are classes: --eval " + scratch / "halves\n"));
+  CHECK_FALSE(contains(predict(scratch, {scratch / "halves/test"}).err, "--eval"));
   CHECK(outcome.out == predict(scratch, {alone}).out);
 }
 
