@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <string_view>
 
 #include "cks/core/error.h"
 #include "cks/datasets/image_container_impl.h"
@@ -89,6 +90,36 @@ void check_png(Bytes file, const std::string& path) {
   }
 }
 
+bool has_at(Bytes file, std::size_t at, std::string_view text) {
+  return file.size() >= at + text.size() &&
+         std::equal(text.begin(), text.end(), file.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+/// Why a file is neither, which its name need not tell.
+std::string describe_other_format(Bytes file) {
+  using namespace std::string_view_literals;
+  struct Format {
+    const char* name;
+    std::size_t at;
+    std::string_view mark;
+    std::string_view start{};
+  };
+  constexpr std::array kFormats{Format{"GIF", 0, "GIF8"sv},
+                                Format{"WebP", 8, "WEBP"sv, "RIFF"sv},
+                                Format{"TIFF", 0, "II*\0"sv},
+                                Format{"TIFF", 0, "MM\0*"sv},
+                                Format{"BMP", 6, "\0\0\0\0"sv, "BM"sv},
+                                Format{"AVIF", 4, "ftypavif"sv},
+                                Format{"HEIC", 4, "ftypheic"sv}};
+  for (const Format& format : kFormats) {
+    if (has_at(file, 0, format.start) && has_at(file, format.at, format.mark)) {
+      return std::string("the file is ") + format.name + ", not PNG or JPEG";
+    }
+  }
+  return file.empty() ? "the file is empty, expected a PNG or a JPEG"
+                      : "neither a PNG nor a JPEG begins like this";
+}
+
 bool stands_alone(std::uint8_t marker) {
   return marker == kTemporary || (marker >= kFirstRestart && marker <= kLastRestart);
 }
@@ -173,9 +204,7 @@ void check_image_container(Bytes file, const std::string& path) {
   } else if (starts_with(file, kJpegSignature)) {
     check_jpeg(file, path);
   } else {
-    fail(path, 0,
-         file.empty() ? "the file is empty, expected a PNG or a JPEG"
-                      : "neither a PNG nor a JPEG begins like this");
+    fail(path, 0, describe_other_format(file));
   }
 }
 

@@ -144,7 +144,20 @@ TEST_CASE("image: a file by its path, whatever its name") {
 
 TEST_CASE("image: errors name the file and say what is wrong") {
   CHECK(contains(error_of({}), "'picture' at byte 0: the file is empty"));
-  CHECK(contains(error_of({'G', 'I', 'F', '8', '9', 'a'}), "neither a PNG nor a JPEG"));
+  CHECK(contains(error_of({'G', 'i', 'f', '8', '9', 'a'}), "neither a PNG nor a JPEG"));
+  for (const auto& [format, first] :
+       {std::pair<std::string, Bytes>{"GIF", {'G', 'I', 'F', '8', '9', 'a'}},
+        {"WebP", {'R', 'I', 'F', 'F', 1, 2, 3, 4, 'W', 'E', 'B', 'P'}},
+        {"TIFF", {'I', 'I', '*', 0, 8}},
+        {"TIFF", {'M', 'M', 0, '*', 0}},
+        {"BMP", {'B', 'M', 1, 2, 3, 4, 0, 0, 0, 0, 54}},
+        {"AVIF", {0, 0, 0, 28, 'f', 't', 'y', 'p', 'a', 'v', 'i', 'f'}},
+        {"HEIC", {0, 0, 0, 28, 'f', 't', 'y', 'p', 'h', 'e', 'i', 'c'}}}) {
+    CAPTURE(format);
+    CHECK(error_of(first) ==
+          "read_image: 'picture' at byte 0: the file is " + format + ", not PNG or JPEG");
+    CHECK(contains(error_of(Bytes(first.begin(), first.begin() + 2)), "neither a PNG nor a JPEG"));
+  }
   CHECK(contains(error_of(png_claiming(0, 5)),
                  "'picture' at byte 16: has 0 x 5 pixels, expected sides of 1 to 16384"));
   CHECK(contains(error_of(png_claiming(20000, 5)), "has 20000 x 5 pixels"));
