@@ -100,13 +100,14 @@ Json to_json(const PictureResult& result, const std::vector<std::string>& class_
   return json;
 }
 
-/// "cat.png   cat 91.30 %   dog 6.20 %   (480x640)".
+/// "cat.png   cat 91.30 %   dog 6.20 %   (640x480 pixels)", the width first, as pictures have it.
 std::string to_line(const PictureResult& result, const std::vector<std::string>& class_names) {
   std::string line = result.path;
   for (const auto& [index, probability] : result.top) {
     line += "   " + class_names[static_cast<std::size_t>(index)] + " " + percent(probability);
   }
-  return line + "   (" + std::to_string(result.height) + "x" + std::to_string(result.width) + ")";
+  return line + "   (" + std::to_string(result.width) + "x" + std::to_string(result.height) +
+         " pixels)";
 }
 
 int predict(const PredictFlags& flags, const Classifier& classifier) {

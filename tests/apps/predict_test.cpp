@@ -133,11 +133,13 @@ TEST_CASE("predict names classes of pictures of any kind and size") {
   CHECK(std::abs(sum - 1.0) < 1e-5);
   const Outcome text = predict(scratch, {"--top-k", "1", scratch / "grey.png"});
   std::array<char, 64> line{};
-  std::snprintf(line.data(), line.size(), "grey.png   %s %.2f %%   (28x28)\n",
+  std::snprintf(line.data(), line.size(), "grey.png   %s %.2f %%   (28x28 pixels)\n",
                 all[0]["top"][0]["class"].get<std::string>().c_str(),
                 100.0 * all[0]["top"][0]["probability"].get<double>());
   CHECK(text.out == scratch.path() + "/" + line.data());
   CHECK(text.err.empty());
+  CHECK(predict(scratch, {"--top-k", "1", scratch / "large.jpg"})
+            .out.ends_with(" (173x301 pixels)\n"));
 }
 
 TEST_CASE("predict --tta mirror is the mean of a picture and its mirror image") {
