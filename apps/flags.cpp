@@ -57,24 +57,34 @@ CLI::Validator range_validator(Number low, Number high) {
 constexpr std::size_t kNameColumns = 34;
 constexpr std::size_t kHelpColumns = 80 - kNameColumns;
 
-/// Breaks a text between words, so that no line is longer than a terminal of 80 columns leaves room
-/// for; --help indents what follows a break.
+/// Breaks a line between words, so that none is longer than a terminal of 80 columns leaves room
+/// for.
+std::string wrapped(const std::string& line) {
+  std::string text;
+  std::size_t column = 0;
+  std::istringstream words(line);
+  for (std::string word; words >> word; column += word.size()) {
+    if (column > 0 && column + 1 + word.size() > kHelpColumns) {
+      text += '\n';
+      column = 0;
+    } else if (column > 0) {
+      text += ' ';
+      ++column;
+    }
+    text += word;
+  }
+  return text;
+}
+
+/// Wraps the lines of each text; --help indents what follows a break.
 class WrappingFormatter : public CLI::Formatter {
  public:
   WrappingFormatter() { column_width(kNameColumns); }
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text;
-    std::size_t column = 0;
-    std::istringstream words(CLI::Formatter::make_option_desc(option));
-    for (std::string word; words >> word; column += word.size()) {
-      if (column > 0 && column + 1 + word.size() > kHelpColumns) {
-        text += '\n';
-        column = 0;
-      } else if (column > 0) {
-        text += ' ';
-        ++column;
-      }
-      text += word;
+    std::istringstream lines(CLI::Formatter::make_option_desc(option));
+    for (std::string line; std::getline(lines, line);) {
+      text += (text.empty() ? "" : "\n") + wrapped(line);
     }
     return text;
   }

@@ -27,6 +27,7 @@ class Flags {
   /// Title of the flags that follow, in --help.
   void group(const std::string& title);
 
+  /// `help`, here and below, is wrapped; its own line breaks stay.
   /// `check`, unless empty, throws Error for a text that is no lawful value.
   void add(const std::string& name, std::string& value, const std::string& help,
            const std::function<void(const std::string&)>& check = {});

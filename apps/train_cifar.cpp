@@ -28,19 +28,21 @@ const FlagValues kNoAugment{{"crop-padding", "0"}, {"flip", "false"}};
 void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
   parser.group("Data");
   parser.add_choice("dataset", data.dataset, {"auto", "cifar10", "cifar100", "folder", "drawn"},
-                    "cifar10, cifar100: the files in --data-dir; folder: pictures in --data-dir, a "
-                    "folder for each class; drawn: drawn from a seed, needs no file; auto: "
-                    "cifar10, with hints when it is not there");
+                    "cifar10, cifar100: the files in --data-dir\n"
+                    "folder: pictures in --data-dir, in train/CLASS and test/CLASS, or in CLASS\n"
+                    "drawn: drawn from a seed, needs no file\n"
+                    "auto: cifar10, with hints when it is not there");
   parser.add("data-dir", flags.data_dir,
-             "folder with the dataset or its archive; default, but for a folder of pictures: "
-             "CKS_DATA_DIR, then ./data");
+             "folder with the dataset or its archive; default: the environment's CKS_DATA_DIR, "
+             "then ./data; a folder of pictures has no default");
   parser.add("image-size", data.image_size,
-             "resize a folder's pictures to so many rows and columns; 0: they have one size", 0,
-             4096);
+             "resize a folder's pictures to N x N pixels; 0: all are square and of one size "
+             "already",
+             0, 4096);
   constexpr double kLeastShare = 1e-6;
   parser.add("test-share", data.test_share,
-             "of each class, for the test half of a folder that has none", kLeastShare,
-             1.0 - kLeastShare);
+             "share of each class to test on, of a folder without train and test of its own",
+             kLeastShare, 1.0 - kLeastShare);
   parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
   parser.add("limit-train", flags.limit_train,
              "train on N images, the first or, of a folder, evenly spread ones; 0: all");
@@ -49,18 +51,20 @@ void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
 
 void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
   parser.group("Augmentation");
-  parser.add_switch("augment", augment, "--crop-padding 4 --flip");
+  parser.add_switch("augment", augment, "the same as --crop-padding 4 --flip");
   parser.add("crop-padding", flags.augment.crop_padding,
-             "frame each image by N pixels and cut it out at a random place; 0: no crop", 0, 1024);
-  parser.add_switch("flip", flags.augment.flip, "mirror every other image, at random");
+             "pad each image by N pixels on all sides and crop it at a random place; 0: no crop", 0,
+             1024);
+  parser.add_switch("flip", flags.augment.flip,
+                    "mirror each image, left to right, with probability 1/2");
 }
 
 void add_preset_flag(Flags& parser, std::string& preset) {
   std::vector<std::string> names{cks::apps::kNoPreset};
-  std::string help = "a recipe for the flags that neither are given nor stand in --config";
+  std::string help = "a recipe: sets the flags that are neither given nor in --config";
   for (const cks::apps::Preset& one : cks::apps::cifar_presets()) {
     names.push_back(one.name);
-    help += "; " + one.name + ": " + one.summary;
+    help += "\n" + one.name + ": " + one.summary;
   }
   parser.group("Recipe");
   parser.add_choice("preset", preset, names, help);
@@ -91,7 +95,12 @@ int run(int argc, char** argv) {
   PictureData data;
   bool augment = false;
   flags.preset = cks::apps::kNoPreset;
-  Flags parser("train_cifar", "Trains a network on CIFAR, on your own pictures or on drawn ones.");
+  Flags parser("train_cifar",
+               "Trains a network on CIFAR, on your own pictures or on drawn ones.\n\n"
+               "  train_cifar --dataset drawn --epochs 2            needs no file\n"
+               "  train_cifar --data-dir DIR --preset resnet20      CIFAR-10\n"
+               "  train_cifar --dataset folder --data-dir DIR --image-size 32 --preset pictures\n"
+               "  train_cifar --resume DIR                          goes on with a run\n");
   add_preset_flag(parser, flags.preset);
   add_data_flags(parser, data, flags);
   add_augment_flags(parser, augment, flags);

@@ -37,8 +37,9 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
     list += "\n  " + name + ": " + model_info(name).summary;
   }
   flags.footer(list +
+               "\nCtrl-C ends a run after its step, saves it and says how to go on; twice: at once."
                "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
-               "interrupted after saving.");
+               "interrupted.");
 
   flags.group("Training");
   flags.add_choice("model", values.model, models, "which network");
@@ -62,14 +63,14 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add("wd", values.weight_decay, "weight decay, of all parameters", 0.0, kLargest);
   flags.add_choice("lr-scheduler", values.lr_scheduler, {"constant", "step", "cosine", "onecycle"},
                    "how the learning rate moves");
-  flags.add("lr-step-epochs", values.lr_step_epochs, "of step: epochs between two cuts", 1,
-            kMostEpochs);
-  flags.add("lr-gamma", values.lr_gamma, "of step: factor of each cut", 0.0, kLargest);
+  flags.add("lr-step-epochs", values.lr_step_epochs,
+            "with step: epochs between two cuts of the rate", 1, kMostEpochs);
+  flags.add("lr-gamma", values.lr_gamma, "with step: factor of each cut", 0.0, kLargest);
   flags.add("lr-warmup-epochs", values.lr_warmup_epochs,
             "epochs in which the rate rises from 0; not for onecycle", 0.0,
             static_cast<double>(kMostEpochs));
-  flags.add("label-smoothing", values.label_smoothing, "share of the target for all classes", 0.0,
-            0.99);
+  flags.add("label-smoothing", values.label_smoothing,
+            "share of the target that is spread over all classes", 0.0, 0.99);
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
   add_device_flag(flags, values.device);
@@ -77,7 +78,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
             4096);
 
   flags.add_switch("no-graph", values.no_graph,
-                   "on a GPU, queue each kernel of a step anew in place of a CUDA graph");
+                   "on a GPU, launch each kernel of a step by itself, not as one CUDA graph");
 
   flags.group("Run");
   flags.add("output-dir", values.output_dir,
@@ -87,18 +88,22 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
                      "the newest in runs");
   add_config_flag(flags, values.config);
   flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
-  flags.add("save-every-steps", values.save_every_steps, "and steps between them; 0: never");
+  flags.add("save-every-steps", values.save_every_steps,
+            "steps between checkpoints within an epoch, too; 0: none");
   flags.add("keep", values.keep, "keep the weights after each of the last N epochs, too");
   constexpr std::int64_t kMostRuns = 1000;
   flags.add("runs", values.runs,
-            "train N times, with this seed and those after it, and print mean and deviation of "
-            "accuracy and time",
+            "train N times, with this seed and those after it, each in a folder of its own in "
+            "--output-dir, and print mean and deviation of accuracy and time",
             1, kMostRuns);
-  flags.add("target-acc", values.target_accuracy,
-            "say when the test accuracy first was this; exit with 3 if the last one is below it",
-            0.0, 1.0);
+  flags.add(
+      "target-acc", values.target_accuracy,
+      "test accuracy (0.9 is 90 %) of which to say when it was reached; exit with 3 if the last "
+      "one is below it; 0: none",
+      0.0, 1.0);
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
-  flags.add_switch("overfit-batch", values.overfit_batch, "train on a single batch, as a check");
+  flags.add_switch("overfit-batch", values.overfit_batch,
+                   "train on a single batch again and again, to see that the network learns");
 
   add_output_flags(flags, values.output);
   flags.add_switch("conv-report", values.conv_report,

@@ -170,16 +170,20 @@ std::string refusal(const std::vector<const char*>& arguments) {
   });
 }
 
-TEST_CASE("--help breaks long texts between words") {
+TEST_CASE("--help breaks long texts between words and keeps their own breaks") {
   std::string value;
   Flags flags("program", "Tests flags.");
   flags.add("name", value, "twelve words that are more than fits into what 80 columns leave");
+  flags.add("kind", value, "one of these\na: the first\nb: the last");
   const std::vector<const char*> arguments{"program", "--help"};
   const std::string help =
       captured(std::cout, [&] { CHECK(flags.parse(2, arguments.data()) == 0); });
   CHECK(help.find(
             "  --name TEXT                     twelve words that are more than fits into what\n" +
             std::string(34, ' ') + "80 columns leave\n") != std::string::npos);
+  const std::string indent = "\n" + std::string(34, ' ');
+  CHECK(help.find("one of these" + indent + "a: the first" + indent + "b: the last\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("a mistyped flag is named, and the nearest one") {
