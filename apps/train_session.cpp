@@ -309,6 +309,11 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
         }
         return begun ? *begun : create_run_folder(name, group.folder->file(name));
       }));
+      if (const TrainSummary& summary = runs.back().summary; group.folder) {
+        group.folder->log(name + (summary.interrupted
+                                      ? ": interrupted"
+                                      : ": test accuracy " + percent(summary.test_accuracy)));
+      }
     }
     if (runs.back().summary.interrupted) {
       return runs;

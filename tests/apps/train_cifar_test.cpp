@@ -176,6 +176,9 @@ TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one t
     CHECK(slurp(group + name) == slurp((scratch / "whole") + name));
     CHECK(contains(slurp(group + "/runs.csv"), "\n" + std::string(seed) + ","));
   }
+  const std::string log = slurp(group + "/run.log");
+  CHECK(contains(log, "seed-2: interrupted\n"));
+  CHECK(contains(log, "seed-2: test accuracy "));
   // All are done: their results alone. More epochs are for all of them.
   const Outcome again = run(scratch, {"--resume", group});
   CHECK(again.code == 0);
