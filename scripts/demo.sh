@@ -49,7 +49,7 @@ mkdir -p "$root/build"
 say "building (build/), minutes the first time"
 # One program of a build that holds all of them, so that it can be gone on with.
 build_targets=train_mnist
-build_quietly "$root/build/demo.log" "$root/build" ||
+build_quietly "$root/build/demo.log" "$root/build" -DCMAKE_BUILD_TYPE=Release -DCKS_BUILD_APPS=ON ||
   fail "the build failed; all it printed is in build/demo.log"
 
 case " $* " in

@@ -47,17 +47,25 @@ build_in() {
 build_quietly() {
   local log=$1
   shift
-  # Ninja begins a line with [7/150], make with [ 4%].
-  build_in "$@" 2>&1 | tee "$log" | awk -v tty="$([ -t 2 ] && echo 1)" '
-    /^\[ *[0-9]+(\/[0-9]+|%)\]/ {
-      split(substr($0, 2), part, /[\/%\]]/)
-      percent = $0 ~ /^\[ *[0-9]+%/ ? part[1] + 0 : int(100 * part[1] / part[2])
-      if (tty && percent != last) printf "\r   %3d %%", percent
-      else if (!tty && int(percent / 25) != int(last / 25)) print "   " percent " %"
-      last = percent
-      fflush()
-    }
-    END { if (tty && last != "") print "" }' >&2 && return
+  if build_in "$@" 2>&1 | tee "$log" | show_percent; then
+    return 0
+  fi
   tail -n 40 "$log" >&2
   return 1
+}
+
+# Reads a build's output; Ninja begins a line with [7/150], make with [ 4%].
+show_percent() {
+  local line percent last=0
+  while IFS= read -r line; do
+    [[ $line =~ ^\[\ *([0-9]+)(/([0-9]+)|%)\] ]] || continue
+    percent=$((${BASH_REMATCH[3]:+100 *} BASH_REMATCH[1] ${BASH_REMATCH[3]:+/ BASH_REMATCH[3]}))
+    if [ -t 2 ]; then
+      printf '\r   %3d %%' "$percent" >&2
+    elif [ $((percent / 25)) -gt $((last / 25)) ]; then
+      echo "   $percent %" >&2
+    fi
+    last=$percent
+  done
+  [ ! -t 2 ] || echo >&2
 }
