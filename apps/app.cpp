@@ -39,7 +39,7 @@ extern "C" void on_interrupt(int /*signal*/) {
     say(g_last_words.load());
     _exit(kExitInterrupted);
   }
-  say("stopping after this step; again to leave at once\n");
+  say("stopping once everything is saved; again to leave at once\n");
   errno = error;
 }
 

@@ -1,6 +1,9 @@
 #include "apps/run_place.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <system_error>
@@ -37,12 +40,15 @@ std::string newest_run(const std::string& program, const std::string& output_dir
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(kRunsFolder, ignored)) {
     const bool is_ours = entry.path().filename().string().starts_with(program + "-");
-    if (!is_ours || !RunFolder::holds_run(entry.path().string())) {
+    if (!is_ours || !fs::exists(entry.path() / "config.json", ignored)) {
       continue;
     }
-    if (newest.empty() || entry.last_write_time() > newest_time) {
+    // The folder's own time does not tell of a log that grew, all that a group of runs may get.
+    const fs::file_time_type time = std::max(
+        entry.last_write_time(ignored), fs::last_write_time(entry.path() / "run.log", ignored));
+    if (newest.empty() || time > newest_time) {
       newest = entry.path().string();
-      newest_time = entry.last_write_time();
+      newest_time = time;
     }
   }
   if (newest.empty()) {
@@ -69,6 +75,21 @@ void require_utf8(const Flags& parser) {
   }
 }
 
+/// Text as a shell reads it back.
+std::string shell_word(const std::string& text) {
+  const auto is_plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c >= 0x80 || std::strchr("_./-+=:,@%", c) != nullptr;
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) {
+    return text;
+  }
+  std::string word = "'";
+  for (const char c : text) {
+    word += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return word + "'";
+}
+
 /// Throws Error for a run of another program, whose flags are not this one's.
 void require_program(const RunFolder& folder, const std::string& program) {
   if (!folder.has_config()) {
@@ -86,7 +107,10 @@ void require_program(const RunFolder& folder, const std::string& program) {
 
 void restore_flags(const RunFolder& folder, Flags& parser) {
   if (!folder.has_config()) {
-    throw IoError("--resume: " + folder.path() + " has no config.json to take the flags from");
+    throw IoError(
+        "--resume: " + folder.path() +
+        " has no config.json to take the flags from: the run saved nothing; remove the folder and "
+        "begin again");
   }
   const ConfigSections config = folder.read_config();
   const auto saved = config.find("flags");
@@ -185,6 +209,19 @@ RunFolder create_run_folder(const std::string& name, const std::string& output_d
                   "); give another --output-dir, or continue it with --resume " + taken);
   }
   return *folder;
+}
+
+std::string resume_command(const std::string& program, const std::string& path) {
+  return program + " --resume " + shell_word(path);
+}
+
+void require_storable(const TrainTest& data) {
+  for (const ImageDataset* half : {&data.train, &data.test}) {
+    if (!is_utf8(half->source.path)) {
+      throw Error("the data lie in '" + half->source.path +
+                  "', which is not UTF-8; a run cannot keep that in its config.json");
+    }
+  }
 }
 
 std::optional<RunFolder> open_if_begun(const std::string& path) {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "apps/flags.h"
+#include "cks/datasets/dataset.h"
 #include "cks/train/run_folder.h"
 #include "cks/train/trainer.h"
 
@@ -21,6 +22,12 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
 /// Makes --output-dir, or if that is empty a folder runs/<name>-<time>. Throws IoError, naming the
 /// flags that help, if it holds a run, or if it cannot be made or written to.
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir);
+
+/// The command line that goes on with a run, or a group of runs, in a folder.
+std::string resume_command(const std::string& program, const std::string& path);
+
+/// Throws Error for data whose path config.json cannot hold. To be asked before a folder is made.
+void require_storable(const TrainTest& data);
 
 /// The run in a folder that was begun there and can go on; nothing if none was. Throws IoError, as
 /// open_resumed_run().

@@ -52,24 +52,23 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
 
 void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
                        DataLoader& test_loader, const TextFields& extra) {
-  const std::vector<std::string>& names = test_loader.dataset().class_names;
-  if (run.summary.interrupted || run.summary.epochs == 0) {
-    write_summary(folder.summary_file(), run.summary, extra);
-  } else {
+  std::map<std::string, NumberFields> numbers;
+  if (!run.summary.interrupted && run.summary.epochs > 0) {
+    const std::vector<std::string>& names = test_loader.dataset().class_names;
     const auto [confusion, top5_correct] = count_test(model, test_loader);
-    std::map<std::string, NumberFields> numbers{
-        {"class_accuracy", class_accuracies(confusion, names)}};
+    numbers["class_accuracy"] = class_accuracies(confusion, names);
     if (confusion.classes() > 5) {
       numbers["top_k_accuracy"] = {
           {"5", static_cast<double>(top5_correct) / static_cast<double>(confusion.total())}};
     }
-    write_summary(folder.summary_file(), run.summary, extra, numbers);
     write_file_atomically(folder.file("confusion.csv"), confusion.to_csv());
     write_png(folder.file("confusion.png"), draw_confusion(confusion, names));
   }
   if (!run.rows.empty()) {
     write_png(folder.file("curves.png"), draw_curves(run.rows));
   }
+  // Last: it says that the run is done.
+  write_summary(folder.summary_file(), run.summary, extra, numbers);
 }
 
 }  // namespace cks::apps

@@ -163,6 +163,7 @@ int run(int argc, char** argv) {
   cks::apps::refuse_data_dir_of_drawn(parser, flags.data.dataset);
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
   const cks::TrainTest data = cks::apps::load_digits(flags.data);
+  cks::apps::require_storable(data);
   const auto seed = static_cast<std::uint64_t>(flags.seed);
   const auto model = cks::make_model(
       kModel, {.in_channels = data.train.channels(), .image_size = data.train.height()});
@@ -175,7 +176,7 @@ int run(int argc, char** argv) {
                               {.batch_size = 500, .shuffle = false, .device = chosen.device});
   const cks::RunFolder folder =
       resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
-  const std::string resume_command = std::string(kProgram) + " --resume " + folder.path();
+  const std::string resume_command = cks::apps::resume_command(kProgram, folder.path());
   cks::apps::defer_interrupts(resume_command);
   cks::apps::Speaker speaker(flags.output, &folder);
   describe_run(speaker, folder, *model, data, chosen);
@@ -195,11 +196,11 @@ int run(int argc, char** argv) {
   }
   speaker.progress().clear();
 
+  const std::string picture = folder.file("reconstructions.png");
+  cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
   cks::write_summary(
       folder.summary_file(), summary,
       {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
-  const std::string picture = folder.file("reconstructions.png");
-  cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
   std::cout << (summary.interrupted ? "stopped   " : "done      ");
   if (summary.epochs == 0) {
     std::cout << "not evaluated yet";

@@ -133,9 +133,9 @@ struct Session {
 };
 
 /// The command that goes on with a run, or with the group that it is one of.
-std::string resume_command(const Session& session, const RunFolder& run) {
-  return session.program.name + " --resume " +
-         (session.group != nullptr ? session.group->folder->path() : run.path());
+std::string command_to_resume(const Session& session, const RunFolder& run) {
+  return resume_command(session.program.name,
+                        session.group != nullptr ? session.group->folder->path() : run.path());
 }
 
 /// One run with its own model, from the header to the pictures. Its folder is asked for after all
@@ -170,7 +170,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   }
   const RunFolder* const place = folder ? &*folder : nullptr;
   options.folder = place;
-  defer_interrupts(place == nullptr ? "" : resume_command(session, *place));
+  defer_interrupts(place == nullptr ? "" : command_to_resume(session, *place));
   Speaker speaker(flags.output, place);
   const RunHeader header =
       describe_run({.program = session.program.name,
@@ -250,7 +250,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
               << "\n";
   }
   if (summary.interrupted && place != nullptr) {
-    std::cout << "          go on with: " << resume_command(session, *place) << "\n";
+    std::cout << "          go on with: " << command_to_resume(session, *place) << "\n";
   } else if (!summary.interrupted && session.program.show) {
     session.program.show(*model, data.test);
   }
@@ -341,6 +341,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   }
   const ChosenDevice chosen = take_device(flags.device);
   TrainTest data = program.load_data();
+  require_storable(data);
   if (flags.limit_train > 0) {
     data.train = data.train.limit(flags.limit_train);
   }

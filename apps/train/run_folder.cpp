@@ -25,9 +25,9 @@ constexpr const char* kMetricsHeader =
     "epoch,step,seconds,train_loss,train_acc,test_loss,test_acc,lr,images_per_s,peak_mib";
 
 // Any of these makes a folder the folder of a run.
-constexpr std::array kRunFiles = {"config.json",      "metrics.csv",
-                                  "summary.json",     "last.state.safetensors",
-                                  "last.safetensors", "best.safetensors"};
+constexpr std::array kRunFiles = {"run.log",         "config.json",      "metrics.csv",
+                                  "summary.json",    "last.safetensors", "last.state.safetensors",
+                                  "best.safetensors"};
 
 // epoch-0012.safetensors
 constexpr std::string_view kEpochFile = "epoch-";

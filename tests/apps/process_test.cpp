@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "apps/run_place.h"
 #include "cks/config.h"
 #include "cks/core/cuda.h"
 #include "cks/core/file.h"
@@ -226,7 +227,7 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
     process.signal(number);
     CHECK(process.wait() == 130);
     CHECK(contains(process.out(), "--resume"));
-    CHECK(contains(process.err(), "stopping after this step; again to leave at once\n"));
+    CHECK(contains(process.err(), "stopping once everything is saved; again to leave at once\n"));
     std::string err;
     CHECK(run(scratch, {"--resume", folder, "--lr", "0.5"}, &err) == 1);
     CHECK(contains(err, "--lr 0.001 then, 0.5 now"));
@@ -245,7 +246,7 @@ TEST_CASE("a second interrupt leaves at once, and says how to go on") {
                             "--threads", "1", "--output-dir", folder});
   REQUIRE(eventually([&] { return std::filesystem::exists(folder + "/last.state.safetensors"); }));
   process.signal(SIGINT);
-  REQUIRE(eventually([&] { return contains(process.err(), "stopping after this step"); }));
+  REQUIRE(eventually([&] { return contains(process.err(), "stopping once everything is saved"); }));
   process.signal(SIGINT);
   CHECK(process.wait() == 130);
   CHECK(contains(process.err(), "left at once; go on with: train_mnist --resume " + folder + "\n"));
@@ -349,6 +350,12 @@ TEST_CASE("kill -9 at 20 random moments leaves a checkpoint that loads and resum
   CHECK(with_checkpoint > 0);
   REQUIRE(run(scratch, {"--resume", folder}) == 0);
   CHECK(slurp(folder + "/last.safetensors") == slurp(scratch / "whole/last.safetensors"));
+}
+
+TEST_CASE("the command that resumes a run can be pasted into a shell") {
+  using cks::apps::resume_command;
+  CHECK(resume_command("train_mnist", "runs/a-1") == "train_mnist --resume runs/a-1");
+  CHECK(resume_command("train_mnist", "my runs/it's") == "train_mnist --resume 'my runs/it'\\''s'");
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST_CASE("train_cifar: several runs, each with its seed and folder, and what th
 
 TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one table at the end") {
   const ScratchFolder scratch;
-  const Arguments flags{"--epochs", "4", "--runs", "3", "--threads", "1"};
+  const Arguments flags{"--epochs", "12", "--runs", "3", "--threads", "1"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
   const std::string group = scratch / "cut";
   Process process(CKS_TRAIN_CIFAR, scratch, quick(group, flags));
@@ -166,6 +166,9 @@ TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one t
   Outcome result = run(scratch, {"--resume", group, "--lr", "0.5"});
   CHECK(result.code == 1);
   CHECK(contains(result.err, "--lr 0.001 then, 0.5 now"));
+  // A seed that was killed before it saved anything begins anew.
+  std::filesystem::create_directory(group + "/seed-3");
+  cks::write_file_atomically(group + "/seed-3/run.log", "");
   result = run(scratch, {"--resume", group});
   REQUIRE_MESSAGE(result.code == 0, result.err);
   CHECK(contains(result.err, "note      " + group + "/seed-1 is done\n"));
@@ -184,9 +187,9 @@ TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one t
   CHECK(again.code == 0);
   CHECK(contains(result.out, again.out));
   CHECK(contains(again.out, "mean +- deviation"));
-  REQUIRE(run(scratch, {"--resume", group, "--epochs", "5"}).code == 0);
-  CHECK(RunFolder::open(group).read_config().at("flags").at("epochs") == "5");
-  CHECK(RunFolder::open(group + "/seed-1").read_metrics().size() == 5);
+  REQUIRE(run(scratch, {"--resume", group, "--epochs", "13"}).code == 0);
+  CHECK(RunFolder::open(group).read_config().at("flags").at("epochs") == "13");
+  CHECK(RunFolder::open(group + "/seed-1").read_metrics().size() == 13);
 }
 
 TEST_CASE("train_cifar: of many classes the header names the first") {
