@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 #include <vector>
 
@@ -144,6 +145,9 @@ CheckpointInfo read_info(const std::string& path) {
   try {
     return read_checkpoint_info(path);
   } catch (const IoError& error) {
+    if (std::filesystem::exists(path) && path.ends_with(".safetensors")) {
+      throw;  // weights, but damaged ones
+    }
     throw IoError(std::string(error.what()) +
                   "\n  --weights takes the weights of a trained network, such as best.safetensors "
                   "in the folder of a run of train_mnist or train_cifar; pictures need no flag");

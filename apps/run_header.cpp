@@ -19,7 +19,7 @@ std::string describe_classes(const std::vector<std::string>& names) {
   constexpr std::size_t kMostCharacters = 80;
   std::string shown;
   for (const std::string& name : names) {
-    if (shown.size() + name.size() > kMostCharacters) {
+    if (!shown.empty() && shown.size() + name.size() > kMostCharacters) {
       shown += ", ...";
       break;
     }

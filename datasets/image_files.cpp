@@ -93,9 +93,13 @@ std::int64_t label_of(const ImageClasses& classes, const std::string& name) {
 }  // namespace
 
 std::string joined(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 20;
   std::string text;
-  for (const std::string& name : names) {
-    text.append(text.empty() ? "" : ", ").append(name);
+  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) {
+    text.append(i == 0 ? "" : ", ").append(names[i]);
+  }
+  if (names.size() > kMost) {
+    text.append(" and ").append(std::to_string(names.size() - kMost)).append(" more");
   }
   return text;
 }

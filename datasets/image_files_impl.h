@@ -24,7 +24,7 @@ struct ImageClasses {
 /// name is not UTF-8, a class without an image, a folder that cannot be listed.
 ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known);
 
-/// "cat, dog".
+/// "cat, dog", of more than twenty "ant, bee, ... and 180 more".
 std::string joined(const std::vector<std::string>& names);
 
 /// Whether the name ends as PNG and JPEG files do.

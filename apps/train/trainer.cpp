@@ -126,7 +126,8 @@ void Trainer::resume() {
             ? ""
             : " and " + std::to_string(state_.batch) + " of " + count_text(batches, "step")));
   if (state_.epoch >= options_.epochs) {
-    note("nothing is left to do after " + done + "; more epochs go on from there");
+    note("nothing is left to do after " + done +
+         "; more epochs go on from there, unless the schedule ends with these");
   } else if (at_step_limit()) {
     note("nothing is left to do after " + count_text(state_.step, "step") +
          "; a greater max_steps goes on from there");

@@ -108,9 +108,9 @@ struct TrainCallbacks {
   std::function<void(const EpochEvent&)> on_epoch{};
   /// What people should know: a resume, plans that changed.
   std::function<void(const std::string&)> on_note{};
-  /// Asked after every step that was queued, before every batch of an evaluation and after every
-  /// epoch; true: save and end the run. An epoch whose evaluation is cut short does not count: a
-  /// resumed run evaluates it from the beginning.
+  /// Asked after every step that was queued, before every batch of an evaluation (but for the one
+  /// that max_steps ends with) and after every epoch; true: save and end the run. An epoch whose
+  /// evaluation is cut short does not count: a resumed run evaluates it from the beginning.
   std::function<bool()> should_stop{};
 };
 

@@ -259,9 +259,11 @@ TEST_CASE("a finished run resumes to its own result") {
   const TrainSummary first = train(scratch / "run", {}, 0, false);
   std::vector<std::string> notes;
   const TrainSummary again = train(scratch / "run", {}, 0, true, {}, &notes);
-  CHECK(notes == std::vector<std::string>{
-                     "resumed " + scratch / "run/last.state.safetensors" + " after 3 epochs",
-                     "nothing is left to do after 3 epochs; more epochs go on from there"});
+  CHECK(notes ==
+        std::vector<std::string>{
+            "resumed " + scratch / "run/last.state.safetensors" + " after 3 epochs",
+            "nothing is left to do after 3 epochs; more epochs go on from there, unless the "
+            "schedule ends with these"});
   CHECK(again.steps == first.steps);
   CHECK(again.test_accuracy == first.test_accuracy);
   CHECK(again.best_test_accuracy == first.best_test_accuracy);
