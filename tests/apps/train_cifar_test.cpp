@@ -151,7 +151,8 @@ TEST_CASE("train_cifar: several runs, each with its seed and folder, and what th
 
 TEST_CASE("train_cifar: interrupted runs go on together, bit for bit, with one table at the end") {
   const ScratchFolder scratch;
-  const Arguments flags{"--epochs", "12", "--runs", "3", "--threads", "1"};
+  const Arguments flags{"--epochs",      "12", "--runs",       "3", "--threads", "1",
+                        "--limit-train", "50", "--limit-test", "20"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
   const std::string group = scratch / "cut";
   Process process(CKS_TRAIN_CIFAR, scratch, quick(group, flags));
