@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "cks/core/serialize.h"
 #include "tests/support/devices.h"
@@ -21,19 +22,26 @@ constexpr std::int64_t kStepsPerEpoch = 5;  // 220 images, batches of 50
 
 cks::LrFactor schedule() { return cks::one_cycle_lr({.total_steps = kEpochs * kStepsPerEpoch}); }
 
+/// Options with what every run here shares. Each step is looked at, so that a run can end at that
+/// very step.
+TrainOptions tiny_options(const RunFolder& folder, TrainOptions options = {}) {
+  options.epochs = kEpochs;
+  options.folder = &folder;
+  options.clip_grad_norm = 1.0;
+  options.label_smoothing = 0.1;
+  options.info.model = "tiny";
+  options.report_seconds = 0.0;
+  return options;
+}
+
 /// Trains in a folder until `stop_at` steps are done (0: to the end), everything made anew.
 TrainSummary train(const std::string& path, const TinyRun::Settings& settings, std::int64_t stop_at,
                    bool resume, TrainOptions options = {},
                    std::vector<std::string>* notes = nullptr) {
   TinyRun run(settings);
   const RunFolder folder = resume ? RunFolder::open(path) : RunFolder::create(path);
-  options.epochs = kEpochs;
-  options.folder = &folder;
+  options = tiny_options(folder, std::move(options));
   options.resume = resume;
-  options.clip_grad_norm = 1.0;
-  options.label_smoothing = 0.1;
-  options.info.model = "tiny";
-  options.report_seconds = 0.0;  // so that the run ends at that very step
   std::int64_t steps = 0;
   cks::TrainCallbacks callbacks;
   callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
@@ -128,14 +136,9 @@ TEST_CASE("an evaluation is cut short, and a resumed run begins it anew") {
           questions += steps == epoch * kStepsPerEpoch ? 1 : 0;
           return questions == 3;  // after that step, before two of three batches
         };
-        TrainOptions options{.epochs = kEpochs,
-                             .label_smoothing = 0.1,
-                             .clip_grad_norm = 1.0,
-                             .folder = &folder,
-                             .report_seconds = 0.0};
-        options.info.model = "tiny";
-        const TrainSummary summary = cks::fit(options, run.model, *run.optimizer, schedule(),
-                                              run.train_loader, run.test_loader, callbacks);
+        const TrainSummary summary =
+            cks::fit(tiny_options(folder), run.model, *run.optimizer, schedule(), run.train_loader,
+                     run.test_loader, callbacks);
         CHECK(summary.interrupted);
         CHECK(summary.epochs == epoch - 1);
         CHECK(summary.steps == epoch * kStepsPerEpoch);
@@ -179,12 +182,8 @@ TEST_CASE(
       ++events;
       last = event.global_step;
     };
-    TrainOptions options{.epochs = kEpochs,
-                         .label_smoothing = 0.1,
-                         .clip_grad_norm = 1.0,
-                         .folder = &folder,
-                         .report_seconds = 1e9};
-    options.info.model = "tiny";
+    TrainOptions options = tiny_options(folder);
+    options.report_seconds = 1e9;
     cks::fit(options, run.model, *run.optimizer, schedule(), on_cpu ? loader : run.train_loader,
              run.test_loader, callbacks);
     check_same_state(folder.path(), scratch / "graph");
