@@ -13,13 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "apps/app.h"
-#include "apps/conv_bench.h"
-#include "apps/conv_shapes.h"
-#include "apps/flags.h"
-#include "cks/core/cuda.h"
+#include "apps/bench/conv_bench.h"
+#include "apps/bench/conv_shapes.h"
+#include "apps/cli/app.h"
+#include "apps/cli/flags.h"
+#include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace {

@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "apps/device_choice.h"
-#include "apps/flags.h"
-#include "cks/core/capture.h"
-#include "cks/core/cuda.h"
+#include "apps/cli/device_choice.h"
+#include "apps/cli/flags.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/device/cuda.h"
+#include "cks/core/memory/storage.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
-#include "cks/core/random.h"
-#include "cks/core/storage.h"
+#include "cks/core/tensor/random.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"

@@ -13,13 +13,13 @@
 #include <memory>
 #include <vector>
 
-#include "apps/app.h"
-#include "apps/flags.h"
-#include "apps/text_table.h"
-#include "cks/core/autograd.h"
-#include "cks/core/grad_check.h"
+#include "apps/cli/app.h"
+#include "apps/cli/flags.h"
+#include "apps/report/text_table.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/autograd/grad_check.h"
 #include "cks/core/ops.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"

@@ -9,14 +9,14 @@
 #include <iostream>
 #include <vector>
 
-#include "apps/app.h"
-#include "apps/filter_picture.h"
-#include "apps/flags.h"
-#include "apps/image_size.h"
-#include "apps/model_table.h"
-#include "apps/picture.h"
-#include "apps/text_table.h"
-#include "cks/core/serialize.h"
+#include "apps/cli/app.h"
+#include "apps/cli/flags.h"
+#include "apps/cli/image_size.h"
+#include "apps/report/filter_picture.h"
+#include "apps/report/model_table.h"
+#include "apps/report/picture.h"
+#include "apps/report/text_table.h"
+#include "cks/core/io/serialize.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 

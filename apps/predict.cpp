@@ -14,12 +14,12 @@
 #include <string>
 #include <vector>
 
-#include "apps/app.h"
-#include "apps/classifier.h"
-#include "apps/classify.h"
-#include "apps/device_choice.h"
-#include "apps/flags.h"
-#include "apps/text_table.h"
+#include "apps/classify/classifier.h"
+#include "apps/classify/classify.h"
+#include "apps/cli/app.h"
+#include "apps/cli/device_choice.h"
+#include "apps/cli/flags.h"
+#include "apps/report/text_table.h"
 
 namespace {
 

@@ -8,11 +8,11 @@
 //   train_cifar --config DIR/config.json --epochs 60         a new run with another one's flags
 #include <iostream>
 
-#include "apps/app.h"
-#include "apps/config_file.h"
-#include "apps/picture_data.h"
-#include "apps/presets.h"
-#include "apps/train_session.h"
+#include "apps/cli/app.h"
+#include "apps/cli/config_file.h"
+#include "apps/run/picture_data.h"
+#include "apps/run/presets.h"
+#include "apps/run/train_session.h"
 
 namespace {
 

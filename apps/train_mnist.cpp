@@ -11,11 +11,11 @@
 #include <iostream>
 #include <vector>
 
-#include "apps/app.h"
-#include "apps/config_file.h"
-#include "apps/digit_data.h"
-#include "apps/train_session.h"
-#include "cks/core/autograd.h"
+#include "apps/cli/app.h"
+#include "apps/cli/config_file.h"
+#include "apps/run/digit_data.h"
+#include "apps/run/train_session.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/datasets/ascii_art.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/train/metrics.h"

@@ -2,10 +2,10 @@
 
 // All operations.
 
+#include "cks/core/conv/conv2d.h"       // IWYU pragma: export
 #include "cks/core/ops/activation.h"    // IWYU pragma: export
 #include "cks/core/ops/batch_norm2d.h"  // IWYU pragma: export
 #include "cks/core/ops/compare.h"       // IWYU pragma: export
-#include "cks/core/ops/conv2d.h"        // IWYU pragma: export
 #include "cks/core/ops/counter.h"       // IWYU pragma: export
 #include "cks/core/ops/dropout.h"       // IWYU pragma: export
 #include "cks/core/ops/elementwise.h"   // IWYU pragma: export

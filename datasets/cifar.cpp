@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/core/utf8.h"
+#include "cks/core/io/utf8.h"
 #include "cks/datasets/byte_source.h"
 #include "cks/datasets/cifar_names_impl.h"
 #include "cks/datasets/data_roots_impl.h"

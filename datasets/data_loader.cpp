@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "cks/core/error.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 
 namespace cks {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/datasets/digit_strokes.h"
 #include "cks/datasets/draws_impl.h"
 #include "cks/kernels/common/parallel_for.h"

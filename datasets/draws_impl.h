@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/kernels/common/philox.h"
 
 namespace cks {

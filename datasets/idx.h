@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "cks/core/error.h"
-#include "cks/core/utf8.h"
+#include "cks/core/io/utf8.h"
 #include "cks/datasets/image_files_impl.h"
 #include "cks/datasets/image_folder.h"
 

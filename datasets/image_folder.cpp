@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "cks/core/error.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/datasets/image_files_impl.h"
 #include "cks/datasets/image_io.h"
 #include "cks/kernels/common/parallel_for.h"

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "cks/core/error.h"
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "cks/datasets/image_container_impl.h"
 
 namespace {

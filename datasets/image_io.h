@@ -3,7 +3,7 @@
 #include <span>
 #include <string>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

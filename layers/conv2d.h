@@ -1,11 +1,11 @@
 #pragma once
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/conv/conv2d.h"
 #include "cks/layers/module.h"
 
 namespace cks {
 
 /// Convolution of images [N,IH,IW,in_channels] with a bank of filters: see conv2d() in
-/// core/ops/conv2d.h for the formula and the result's shape.
+/// core/conv/conv2d.h for the formula and the result's shape.
 ///
 /// Parameters   weight [out_channels,FH,FW,in_channels/groups], bias [out_channels] or undefined.
 ///              state_dict: "weight" as [out_channels,in_channels/groups,FH,FW], "bias".

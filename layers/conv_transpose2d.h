@@ -1,11 +1,11 @@
 #pragma once
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/conv/conv2d.h"
 #include "cks/layers/module.h"
 
 namespace cks {
 
 /// Transposed convolution of images [N,H,W,in_channels]: see conv_transpose2d() in
-/// core/ops/conv2d.h for the formula and the result's shape.
+/// core/conv/conv2d.h for the formula and the result's shape.
 ///
 /// Parameters   weight [in_channels,FH,FW,out_channels/groups], bias [out_channels] or undefined.
 ///              state_dict: "weight" as [in_channels,out_channels/groups,FH,FW], "bias".

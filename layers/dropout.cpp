@@ -1,6 +1,6 @@
 #include "cks/layers/dropout.h"
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/layers/check.h"

@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/layers/module.h"
 
 namespace cks {

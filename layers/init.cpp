@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 
 namespace cks::init {
 namespace {

@@ -2,8 +2,8 @@
 #include <cstdint>
 #include <string>
 
-#include "cks/core/random.h"
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/random.h"
+#include "cks/core/tensor/tensor.h"
 
 /// Initialisers. Numbers are drawn on the host from a key, so that every device starts with the
 /// same bits, and float32 and float64 with the same values up to rounding. All write in place, off

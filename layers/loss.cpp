@@ -1,7 +1,7 @@
 #include "cks/layers/loss.h"
 
-#include "cks/core/module_path.h"
 #include "cks/core/ops/loss.h"
+#include "cks/core/profile/module_path.h"
 #include "cks/layers/check.h"
 
 namespace cks {

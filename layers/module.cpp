@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <typeinfo>
 
-#include "cks/core/module_path.h"
+#include "cks/core/profile/module_path.h"
 
 // The tree of modules, what it holds, and running it. States for files are in module_state.cpp.
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a finished build into a scratch prefix, builds apps/custom_model.cpp and the programs of the
+# Installs a finished build into a scratch prefix, builds apps/examples/custom_model.cpp and the programs of the
 # README and of docs/training_runs.md against it with find_package(cks), and runs them.
 # usage: scripts/package_check.sh BUILD_DIR
 set -euo pipefail
@@ -13,7 +13,7 @@ trap 'rm -rf "$scratch"' EXIT
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 # Away from the tree, so that a header missing from the package shows.
 cp -r "$root/tests/package" "$scratch/source"
-cp "$root/apps/custom_model.cpp" "$scratch/source/"
+cp "$root/apps/examples/custom_model.cpp" "$scratch/source/"
 program_of() { sed -n '/^```cpp$/,/^```$/{//!p}' "$1"; }
 program_of "$root/README.md" >"$scratch/source/readme.cpp"
 program_of "$root/docs/training_runs.md" >"$scratch/source/training_run.cpp"

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <utility>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"

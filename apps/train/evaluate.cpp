@@ -1,4 +1,4 @@
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/trainer.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <system_error>
 
-#include "cks/core/file.h"
-#include "cks/core/utf8.h"
+#include "cks/core/io/file.h"
+#include "cks/core/io/utf8.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {

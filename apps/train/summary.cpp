@@ -1,6 +1,6 @@
 #include <nlohmann/json.hpp>
 
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "cks/train/trainer.h"
 
 namespace cks {

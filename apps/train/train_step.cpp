@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/clip_grad_norm.h"
 #include "cks/train/step_impl.h"

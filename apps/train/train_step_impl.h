@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "cks/core/ops/step_results.h"
 #include "cks/train/trainer.h"
 

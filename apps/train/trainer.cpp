@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "cks/core/storage.h"
+#include "cks/core/memory/storage.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"

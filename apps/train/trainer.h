@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/conv_report.h"
-#include "cks/core/module_timer.h"
+#include "cks/core/conv/conv_report.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
+#include "cks/core/profile/module_timer.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/layers/module.h"
 #include "cks/train/checkpoint.h"

@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

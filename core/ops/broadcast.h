@@ -2,7 +2,7 @@
 #include <array>
 #include <span>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 #include "cks/kernels/elementwise/broadcast.h"
 
 namespace cks::ops {

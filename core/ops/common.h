@@ -2,30 +2,14 @@
 #include <initializer_list>
 #include <string>
 
-#include "cks/config.h"
-#include "cks/core/autograd.h"
-#include "cks/core/capture.h"
-#include "cks/core/tensor.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/device/dispatch.h"
+#include "cks/core/tensor/tensor.h"
 
-/// What every operation shares: checks with messages, fresh results, and the call of a kernel.
-
-/// Calls an entry point of kernels for a device: CKS_KERNEL(x.device(), relu_forward(args...)).
-#if CKS_HAS_CUDA
-#  define CKS_KERNEL(device, call) \
-    (::cks::ops::select_cuda(device) ? ::cks::kernels::cuda::call : ::cks::kernels::cpu::call)
-#else
-#  define CKS_KERNEL(device, call) (::cks::ops::require_compiled(device), ::cks::kernels::cpu::call)
-#endif
+/// What every operation shares: checks with messages, and fresh results.
 
 namespace cks::ops {
-
-/// Throws DeviceError, with the reason, if the device cannot be used by this build. Defined, as
-/// select_cuda, in core/cuda.cpp.
-void require_compiled(Device device);
-
-/// True, with the device made this thread's current one, for a CUDA device; false for the CPU.
-/// Throws DeviceError, with the reason, if the device cannot be used.
-bool select_cuda(Device device);
 
 /// Throws DeviceError if the device lacks this thread's precision mode: all have fp32 only so far.
 /// For operations that multiply matrices or convolve.

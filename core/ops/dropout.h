@@ -1,6 +1,6 @@
 #pragma once
-#include "cks/core/random.h"
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/random.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

@@ -2,8 +2,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "cks/core/random.h"
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/random.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

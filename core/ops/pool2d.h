@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 #include "cks/kernels/conv2d/problem.h"
 
 namespace cks {

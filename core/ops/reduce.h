@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
 

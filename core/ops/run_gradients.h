@@ -1,8 +1,8 @@
 #pragma once
 #include <vector>
 
-#include "cks/core/capture_impl.h"
-#include "cks/core/tensor.h"
+#include "cks/core/capture/capture_impl.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks::ops {
 

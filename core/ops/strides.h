@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "cks/core/ops/common.h"
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 
 namespace cks::ops {

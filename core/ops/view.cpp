@@ -1,11 +1,11 @@
 #include <utility>
 
-#include "cks/core/autograd.h"
-#include "cks/core/capture.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/memory/transfer_impl.h"
 #include "cks/core/ops/common.h"
-#include "cks/core/tensor.h"
-#include "cks/core/tensor_impl.h"
-#include "cks/core/transfer_impl.h"
+#include "cks/core/tensor/tensor.h"
+#include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Copies and views of Tensor: reshape, slice, clone, detach, to.

@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "cks/core/ops/common.h"
 #include "cks/kernels/common/counter.h"
 

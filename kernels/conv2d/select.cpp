@@ -1,13 +1,14 @@
+#include "cks/kernels/conv2d/cuda/select.h"
+
 #include <string>
 
 #include "cks/kernels/common/error.h"
-#include "cks/kernels/conv2d/cpu_layout.h"
+#include "cks/kernels/conv2d/cpu/layout.h"
 #include "cks/kernels/conv2d/plan.h"
-#include "cks/kernels/conv2d/select_cuda.h"
 #include "cks/kernels/conv2d/taps.h"
 
 // Plan selection: pure functions of problem and device. On the CPU each pass has one method that
-// takes every float32 and float64 problem, and the reference; select_cuda.cpp holds the GPU's rows.
+// takes every float32 and float64 problem, and the reference; cuda/select.cpp holds the GPU's rows.
 namespace cks::kernels {
 namespace {
 

@@ -1,12 +1,12 @@
-#include "apps/chart.h"
+#include "apps/report/chart.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "apps/bitmap_font.h"
-#include "apps/picture.h"
+#include "apps/report/bitmap_font.h"
+#include "apps/report/picture.h"
 #include "cks/core/error.h"
 #include "cks/datasets/image_io.h"
 #include "tests/support/scratch_folder.h"

@@ -1,14 +1,14 @@
-#include "apps/classifier.h"
+#include "apps/classify/classifier.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/error.h"
+#include "cks/core/io/serialize.h"
 #include "cks/core/ops.h"
-#include "cks/core/serialize.h"
 #include "cks/models/registry.h"
 #include "tests/support/devices.h"
 #include "tests/support/fill.h"

@@ -1,12 +1,12 @@
-#include "apps/config_file.h"
+#include "apps/cli/config_file.h"
 
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
-#include "apps/app.h"
-#include "apps/train_flags.h"
-#include "cks/core/file.h"
+#include "apps/cli/app.h"
+#include "apps/run/train_flags.h"
+#include "cks/core/io/file.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/process.h"
 

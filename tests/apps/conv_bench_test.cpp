@@ -1,4 +1,4 @@
-#include "apps/conv_bench.h"
+#include "apps/bench/conv_bench.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "apps/filter_picture.h"
+#include "apps/report/filter_picture.h"
 
 #include <doctest/doctest.h>
 

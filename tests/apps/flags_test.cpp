@@ -1,12 +1,12 @@
-#include "apps/flags.h"
+#include "apps/cli/flags.h"
 
 #include <doctest/doctest.h>
 
 #include <iostream>
 #include <sstream>
 
-#include "apps/nearest_name.h"
-#include "apps/run_place.h"
+#include "apps/cli/nearest_name.h"
+#include "apps/run/run_place.h"
 #include "cks/core/error.h"
 
 namespace {

@@ -1,11 +1,11 @@
-#include "apps/model_table.h"
+#include "apps/report/model_table.h"
 
 #include <doctest/doctest.h>
 
 #include <sstream>
 #include <string>
 
-#include "apps/conv_table.h"
+#include "apps/report/conv_table.h"
 #include "cks/models/registry.h"
 
 namespace {

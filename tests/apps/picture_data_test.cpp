@@ -1,14 +1,14 @@
-#include "apps/picture_data.h"
+#include "apps/run/picture_data.h"
 
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
-#include "apps/app.h"
-#include "apps/picture.h"
-#include "apps/presets.h"
-#include "apps/train_flags.h"
-#include "cks/core/file.h"
+#include "apps/cli/app.h"
+#include "apps/report/picture.h"
+#include "apps/run/presets.h"
+#include "apps/run/train_flags.h"
+#include "cks/core/io/file.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"

@@ -1,4 +1,4 @@
-#include "apps/picture.h"
+#include "apps/report/picture.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "cks/core/error.h"
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"
 

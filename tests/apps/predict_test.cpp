@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "cks/core/file.h"
-#include "cks/core/serialize.h"
+#include "cks/core/io/file.h"
+#include "cks/core/io/serialize.h"
 #include "cks/datasets/drawn_digits.h"
 #include "cks/datasets/image_io.h"
 #include "cks/models/registry.h"

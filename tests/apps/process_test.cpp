@@ -14,11 +14,11 @@
 #include <thread>
 #include <vector>
 
-#include "apps/run_place.h"
+#include "apps/run/run_place.h"
 #include "cks/config.h"
-#include "cks/core/cuda.h"
-#include "cks/core/file.h"
-#include "cks/core/serialize.h"
+#include "cks/core/device/cuda.h"
+#include "cks/core/io/file.h"
+#include "cks/core/io/serialize.h"
 #include "cks/train/run_folder.h"
 
 namespace {

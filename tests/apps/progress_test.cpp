@@ -1,9 +1,9 @@
-#include "apps/progress.h"
+#include "apps/cli/progress.h"
 
 #include <doctest/doctest.h>
 
-#include "apps/app.h"
-#include "apps/text_table.h"
+#include "apps/cli/app.h"
+#include "apps/report/text_table.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-#include "apps/repeated_runs.h"
+#include "apps/run/repeated_runs.h"
 
 #include <doctest/doctest.h>
 
-#include "apps/module_table.h"
+#include "apps/report/module_table.h"
 #include "cks/core/error.h"
 #include "tests/support/process.h"
 

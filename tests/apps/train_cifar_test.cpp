@@ -8,8 +8,8 @@
 #include <functional>
 #include <thread>
 
-#include "apps/picture.h"
-#include "cks/core/file.h"
+#include "apps/report/picture.h"
+#include "cks/core/io/file.h"
 #include "cks/datasets/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"

@@ -1,12 +1,12 @@
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 
 #include <doctest/doctest.h>
 
 #include <array>
 
-#include "cks/core/module_path.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/core/profile/module_path.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"

@@ -5,11 +5,12 @@
 #include <memory>
 #include <utility>
 
-#include "cks/core/capture.h"
-#include "cks/core/cuda.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/conv/conv2d.h"
+#include "cks/core/device/cuda.h"
+#include "cks/core/device/stream.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/batch_norm2d.h"
-#include "cks/core/ops/conv2d.h"
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/core/ops/elementwise.h"
@@ -19,8 +20,7 @@
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/clip_grad_norm.h"
 #include "cks/core/optim/sgd.h"
-#include "cks/core/random.h"
-#include "cks/core/stream.h"
+#include "cks/core/tensor/random.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 

@@ -1,4 +1,4 @@
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 
 #include <doctest/doctest.h>
 

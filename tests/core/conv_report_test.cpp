@@ -1,4 +1,4 @@
-#include "cks/core/conv_report.h"
+#include "cks/core/conv/conv_report.h"
 
 #include <doctest/doctest.h>
 
@@ -7,9 +7,9 @@
 #include <limits>
 #include <vector>
 
-#include "cks/core/capture.h"
-#include "cks/core/module_path.h"
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/conv/conv2d.h"
+#include "cks/core/profile/module_path.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 

@@ -3,10 +3,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "cks/core/cuda.h"
+#include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
-#include "cks/core/module_path.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/core/profile/module_path.h"
 #include "tests/support/tensors.h"
 
 // A program of its own: what it does to the GPU loses the device to the process.

@@ -1,4 +1,4 @@
-#include "cks/core/cuda.h"
+#include "cks/core/device/cuda.h"
 
 #include <doctest/doctest.h>
 
@@ -7,13 +7,13 @@
 #include <thread>
 
 #include "cks/config.h"
-#include "cks/core/capture.h"
-#include "cks/core/grad_check.h"
+#include "cks/core/autograd/grad_check.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/device/stream.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
-#include "cks/core/random.h"
-#include "cks/core/stream.h"
+#include "cks/core/tensor/random.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 

@@ -1,15 +1,15 @@
-#include "cks/core/device_timer.h"
+#include "cks/core/profile/device_timer.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <thread>
 
-#include "cks/core/capture.h"
-#include "cks/core/cuda.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
 #include "cks/core/ops/matmul.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "tests/support/devices.h"
 
 namespace cks {

@@ -3,8 +3,8 @@
 #include <memory>
 #include <thread>
 
-#include "cks/core/autograd.h"
-#include "cks/core/module_path.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/profile/module_path.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/fill.h"
 

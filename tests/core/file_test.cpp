@@ -1,4 +1,4 @@
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

@@ -1,12 +1,12 @@
-#include "cks/core/grad_check.h"
+#include "cks/core/autograd/grad_check.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "cks/core/autograd.h"
-#include "cks/core/random.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/tensor/random.h"
 #include "tests/core/test_ops.h"
 
 namespace cks {

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/scratch_folder.h"
 

@@ -1,4 +1,4 @@
-#include "cks/core/module_timer.h"
+#include "cks/core/profile/module_timer.h"
 
 #include <doctest/doctest.h>
 
@@ -6,9 +6,9 @@
 #include <memory>
 #include <thread>
 
-#include "cks/core/autograd.h"
-#include "cks/core/module_path.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
+#include "cks/core/profile/module_path.h"
 #include "tests/support/devices.h"
 
 namespace cks {

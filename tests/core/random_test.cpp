@@ -1,4 +1,4 @@
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 
 #include <doctest/doctest.h>
 

@@ -1,11 +1,11 @@
-#include "cks/core/serialize.h"
+#include "cks/core/io/serialize.h"
 
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <filesystem>
 
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/fill.h"

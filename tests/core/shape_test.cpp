@@ -1,4 +1,4 @@
-#include "cks/core/shape.h"
+#include "cks/core/tensor/shape.h"
 
 #include <doctest/doctest.h>
 

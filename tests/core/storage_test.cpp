@@ -1,4 +1,4 @@
-#include "cks/core/storage.h"
+#include "cks/core/memory/storage.h"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "cks/core/cuda.h"
+#include "cks/core/device/cuda.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 

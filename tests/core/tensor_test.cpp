@@ -1,4 +1,4 @@
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 #include <doctest/doctest.h>
 

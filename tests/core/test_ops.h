@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/common.h"
 #include "tests/support/tensors.h"
 

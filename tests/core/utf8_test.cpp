@@ -1,4 +1,4 @@
-#include "cks/core/utf8.h"
+#include "cks/core/io/utf8.h"
 
 #include <doctest/doctest.h>
 

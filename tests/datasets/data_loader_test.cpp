@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "cks/core/error.h"
 #include "tests/support/devices.h"
 #include "tests/support/fill.h"

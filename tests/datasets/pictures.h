@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 #include "tests/datasets/support.h"
 
 /// Archives and picture files for tests.

@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/conv/conv2d.h"
 #include "tests/golden/golden.h"
 
 // Every convolution of convolutions.safetensors with its three gradients, in float64 and float32.

@@ -2,7 +2,7 @@
 #include <map>
 #include <string>
 
-#include "cks/core/serialize.h"
+#include "cks/core/io/serialize.h"
 #include "cks/layers/module.h"
 #include "tests/support/tensors.h"
 

@@ -4,7 +4,7 @@
 #include <functional>
 #include <utility>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"

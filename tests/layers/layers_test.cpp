@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"

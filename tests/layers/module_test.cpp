@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/autograd.h"
-#include "cks/core/capture.h"
-#include "cks/core/module_path.h"
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/conv/conv2d.h"
+#include "cks/core/memory/storage.h"
 #include "cks/core/ops/elementwise.h"
-#include "cks/core/storage.h"
+#include "cks/core/profile/module_path.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/dropout.h"

@@ -10,7 +10,7 @@
 #include "cks/core/ops/loss.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/models/registry.h"
 #include "tests/support/nudge.h"
 

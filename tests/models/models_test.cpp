@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/autograd.h"
-#include "cks/core/conv_report.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/loss.h"
 #include "cks/core/optim/adam.h"
 #include "cks/models/alexnet.h"

@@ -11,8 +11,8 @@
 #include <iostream>
 #include <string>
 
-#include "cks/core/autograd.h"
-#include "cks/core/serialize.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/io/serialize.h"
 #include "cks/models/registry.h"
 #include "tests/golden/golden.h"
 

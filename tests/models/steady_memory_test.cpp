@@ -7,11 +7,11 @@
 #include <memory>
 #include <utility>
 
-#include "cks/core/capture.h"
-#include "cks/core/cuda.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/device/cuda.h"
 #include "cks/core/ops/loss.h"
 #include "cks/core/optim/adam.h"
-#include "cks/core/random.h"
+#include "cks/core/tensor/random.h"
 #include "cks/models/registry.h"
 
 // 2,000 training steps on the GPU take no more memory than the first few, neither there nor on the

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <string>
 
-#include "cks/core/cuda.h"
+#include "cks/core/device/cuda.h"
 
 namespace cks::testing {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "cks/core/device.h"
+#include "cks/core/device/device.h"
 
 namespace cks::testing {
 

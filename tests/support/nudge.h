@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks::testing {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 

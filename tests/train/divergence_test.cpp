@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"

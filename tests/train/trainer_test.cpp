@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/file.h"
+#include "cks/core/io/file.h"
 #include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/autograd.h"
-#include "cks/core/grad_check.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/autograd/grad_check.h"
 #include "tests/core/ops/op_table.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"

@@ -1,4 +1,4 @@
-#include "cks/core/ops/conv2d.h"
+#include "cks/core/conv/conv2d.h"
 
 #include <doctest/doctest.h>
 
@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/autograd.h"
-#include "cks/core/conv_plan.h"
-#include "cks/core/conv_report.h"
-#include "cks/core/grad_check.h"
-#include "cks/core/module_path.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/autograd/grad_check.h"
+#include "cks/core/conv/conv_plan.h"
+#include "cks/core/conv/conv_report.h"
+#include "cks/core/profile/module_path.h"
 #include "tests/support/tensors.h"
 
 namespace cks {

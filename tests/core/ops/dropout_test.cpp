@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 

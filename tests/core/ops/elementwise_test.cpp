@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/compare.h"
 #include "tests/support/devices.h"

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "cks/core/autograd.h"
+#include "cks/core/autograd/autograd.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/tensor.h"
+#include "cks/core/tensor/tensor.h"
 
 /// Every operation with sample inputs. contract_test.cpp asks the same of each of them.
 ///

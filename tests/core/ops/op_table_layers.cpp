@@ -1,5 +1,5 @@
+#include "cks/core/conv/conv2d.h"
 #include "cks/core/ops/batch_norm2d.h"
-#include "cks/core/ops/conv2d.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/core/ops/loss.h"
 #include "cks/core/ops/matmul.h"

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/clip_grad_norm.h"
 #include "tests/core/test_ops.h"

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "cks/core/grad_check.h"
-#include "cks/core/random.h"
+#include "cks/core/autograd/grad_check.h"
+#include "cks/core/tensor/random.h"
 #include "tests/core/test_ops.h"
 
 // Gradients of reshape, slice, clone and to; tensor_test.cpp checks their values and errors.

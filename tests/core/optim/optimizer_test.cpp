@@ -6,7 +6,7 @@
 #include <limits>
 #include <memory>
 
-#include "cks/core/capture.h"
+#include "cks/core/capture/capture.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/optim/adam.h"

@@ -6,7 +6,7 @@
 
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
-#include "cks/kernels/conv2d/select_cuda.h"
+#include "cks/kernels/conv2d/cuda/select.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
 using cks::DType;

@@ -1,0 +1,70 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/bench/call_timer.h"
+#include "apps/bench/conv_shapes.h"
+#include "cks/core/tensor/tensor.h"
+#include "cks/kernels/conv2d/plan.h"
+
+#if defined(CKS_HAS_CUDNN)
+#  include "apps/bench/cudnn_conv.h"
+#endif
+
+namespace cks::apps {
+
+/// What to measure of a convolution.
+struct ConvBenchOptions {
+  std::string pass = "all";
+  std::string algorithm = "selected";  // or "all", or a name
+  Device device{};
+  double seconds = 1.0;  // of each plan
+  bool check = false;    // against the float64 reference
+  bool cudnn = false;
+};
+
+/// One plan of one pass.
+struct ConvBenchRow {
+  std::string name;
+  kernels::Conv2dPlan plan;
+  CallTimes times{};
+  std::int64_t plain = 0;  // multiply-adds, as in ConvRecord
+  std::int64_t exact = 0;
+  std::int64_t executed = 0;
+  std::optional<double> error{};  // greatest, relative to the reference's greatest magnitude
+  CallTimes cudnn_times{};        // with the first plan of a pass only
+  std::string cudnn_layout{};     // empty: cuDNN was not asked
+  std::string cudnn_algorithm{};
+};
+
+/// One convolution with everything that is needed to time it again and again.
+class ConvBench {
+ public:
+  /// Throws PlanError for an algorithm that no pass of the shape has; needs no memory and no device
+  /// yet.
+  ConvBench(const NamedShape& shape, const ConvBenchOptions& options);
+  ~ConvBench();
+  ConvBench(const ConvBench&) = delete;
+  ConvBench& operator=(const ConvBench&) = delete;
+
+  /// Times each plan. The first time, makes the operands.
+  std::vector<ConvBenchRow> run();
+  const std::string& name() const { return shape_.name; }
+
+ private:
+  struct Operands;
+  struct PlanBench;
+  struct PassBench;
+
+  NamedShape shape_;
+  ConvBenchOptions options_;
+  std::vector<std::pair<kernels::Conv2dPass, std::vector<kernels::Conv2dPlan>>> plans_;
+  std::unique_ptr<Operands> operands_;
+  std::vector<std::unique_ptr<PassBench>> passes_;
+};
+
+}  // namespace cks::apps

@@ -1,0 +1,299 @@
+#include "apps/classify/classifier.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <sstream>
+#include <vector>
+
+#include "apps/cli/image_size.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/ops.h"
+#include "cks/datasets/data_loader.h"
+#include "cks/datasets/image_io.h"
+#include "cks/models/registry.h"
+
+namespace cks::apps {
+namespace {
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream in(text + ",");
+  for (std::string part; std::getline(in, part, ',');) {
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+template <class Number>
+bool read_number(const std::string& text, Number& value) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+}
+
+std::vector<float> parse_numbers(const char* flag, const std::string& text) {
+  std::vector<float> numbers;
+  for (const std::string& part : split_at_commas(text)) {
+    if (!read_number(part, numbers.emplace_back())) {
+      throw Error(std::string(flag) + " is '" + text +
+                  "', expected a number for each channel, such as 0.49,0.48,0.45");
+    }
+  }
+  return numbers;
+}
+
+/// "cat,dog" or how many there are: "10" stands for 0, 1, ..., 9.
+std::vector<std::string> parse_classes(const std::string& text) {
+  constexpr std::int64_t kMostNumbered = 1 << 20;
+  std::int64_t count = 0;
+  if (read_number(text, count)) {
+    if (count < 1 || count > kMostNumbered) {
+      throw Error("--classes is " + text + ", expected 1 to " + std::to_string(kMostNumbered) +
+                  ", or names");
+    }
+    return numbered_classes(count);
+  }
+  std::vector<std::string> names = split_at_commas(text);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].empty() || std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i),
+                                      names[i]) != names.begin() + static_cast<std::ptrdiff_t>(i)) {
+      throw Error("--classes is '" + text + "': name " + std::to_string(i + 1) +
+                  (names[i].empty() ? " is empty" : ", " + names[i] + ", stands there twice"));
+    }
+  }
+  return names;
+}
+
+/// What follows on a name that is not among them.
+std::string describe_known_models() {
+  std::string text = "; predict knows ";
+  const std::vector<std::string> names = classifier_names();
+  for (const std::string& name : names) {
+    text.append(name == names.front() ? "" : ", ").append(name);
+  }
+  return text +
+         "\n  weights of a network of your own are read by a program of your own, with "
+         "cks::load_weights()";
+}
+
+/// Puts each field into the place it has: the file's, or the flag's where the file has none.
+class Completion {
+ public:
+  explicit Completion(std::string path) : path_(std::move(path)) {}
+
+  template <class Set>
+  void field(const char* what, const char* flag, const char* example, bool in_file,
+             const std::string& text, Set&& set) {
+    if (in_file && !text.empty()) {
+      throw Error(std::string(flag) + ": " + path_ + " itself says " + what +
+                  "; leave the flag out");
+    }
+    if (!in_file && text.empty()) {
+      missing_ += std::string("\n  ") + what + ": " + flag + " " + example;
+    }
+    if (!text.empty()) {
+      set();
+    }
+  }
+
+  void require_complete(const std::string& model) const {
+    if (missing_.empty()) {
+      return;
+    }
+    if (path_.ends_with(".state.safetensors")) {
+      throw Error(path_ +
+                  " is for resuming a run; the weights are in last.safetensors and "
+                  "best.safetensors beside it");
+    }
+    throw Error(path_ +
+                (model.empty() ? " names no model" + describe_known_models() +
+                                     "\n  for those of a model that it knows, give"
+                               : " does not say all that classifying pictures needs; give") +
+                missing_);
+  }
+
+ private:
+  std::string path_;
+  std::string missing_;
+};
+
+void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags& flags) {
+  Completion completion(path);
+  completion.field("the model", "--model", "NAME", !info.model.empty(), flags.model,
+                   [&] { info.model = flags.model; });
+  completion.field("the classes", "--classes", "cat,dog,... (or their number)",
+                   !info.class_names.empty(), flags.classes,
+                   [&] { info.class_names = parse_classes(flags.classes); });
+  completion.field("the size of its images", "--input", "HEIGHTxWIDTHxCHANNELS", info.height != 0,
+                   flags.input, [&] {
+                     const ImageSize size = parse_image_size(flags.input);
+                     info.height = size.height;
+                     info.width = size.width;
+                     info.channels = size.channels;
+                   });
+  completion.field("the mean of each channel in units of x / 255", "--mean", "M,...",
+                   !info.mean.empty(), flags.mean,
+                   [&] { info.mean = parse_numbers("--mean", flags.mean); });
+  completion.field("the standard deviation of each channel in these units", "--std", "S,...",
+                   !info.std.empty(), flags.std,
+                   [&] { info.std = parse_numbers("--std", flags.std); });
+  completion.require_complete(info.model);
+}
+
+CheckpointInfo read_info(const std::string& path) {
+  try {
+    return read_checkpoint_info(path);
+  } catch (const IoError& error) {
+    if (std::filesystem::exists(path) && path.ends_with(".safetensors")) {
+      throw;  // weights, but damaged ones
+    }
+    throw IoError(std::string(error.what()) +
+                  "\n  --weights takes the weights of a trained network, such as best.safetensors "
+                  "in the folder of a run of train_mnist or train_cifar; pictures need no flag");
+  }
+}
+
+void require_classifier(const std::string& path, const std::string& model) {
+  ModelTask task{};
+  try {
+    task = model_info(model).task;
+  } catch (const Error&) {
+    throw Error(path + " holds the model '" + model + "'" + describe_known_models());
+  }
+  if (task != ModelTask::classify) {
+    throw Error(path + ": model " + model + " does not classify, it draws its input again");
+  }
+}
+
+void require_sensible(const std::string& path, const CheckpointInfo& info) {
+  const std::string size = std::to_string(info.height) + "x" + std::to_string(info.width) + "x" +
+                           std::to_string(info.channels);
+  if (info.height != info.width || info.height < 1 || info.height > kMaxImageSide) {
+    throw Error(path + ": its images are " + size + ", expected square ones with sides of 1 to " +
+                std::to_string(kMaxImageSide));
+  }
+  if (info.channels != 1 && info.channels != 3) {
+    throw Error(path + ": its images are " + size + ", but pictures have 1 or 3 channels");
+  }
+  const auto channels = static_cast<std::size_t>(info.channels);
+  const auto is_mean = [](float mean) { return std::isfinite(mean); };
+  const auto is_std = [](float std) { return std::isfinite(std) && std > 0.0F; };
+  if (info.mean.size() != channels || info.std.size() != channels ||
+      !std::all_of(info.mean.begin(), info.mean.end(), is_mean) ||
+      !std::all_of(info.std.begin(), info.std.end(), is_std)) {
+    throw Error(path + ": " + std::to_string(info.mean.size()) + " means and " +
+                std::to_string(info.std.size()) + " stds for images of " + size +
+                ", expected a finite mean and a positive finite std for each channel");
+  }
+}
+
+/// Bytes as the model was trained on them, on its device.
+Tensor normalised(const Classifier& classifier, const Tensor& bytes) {
+  const ImageDataset images{.name = "pictures",
+                            .images = bytes,
+                            .labels = Tensor::zeros({bytes.size(0)}, DType::int64),
+                            .class_names = classifier.info.class_names,
+                            .mean = classifier.info.mean,
+                            .std = classifier.info.std,
+                            .source = {}};
+  const DataLoader loader(
+      images,
+      {.batch_size = bytes.size(0), .shuffle = false, .device = classifier.device, .prefetch = 0});
+  return loader.make_batch(0, 0).images;
+}
+
+Tensor mirrored(const Tensor& images) {
+  Tensor result = Tensor::empty(images.shape(), DType::uint8);
+  const std::int64_t width = images.size(2);
+  const std::int64_t channels = images.size(3);
+  const std::int64_t rows = images.size(0) * images.size(1);
+  const auto* from = images.data_as<std::uint8_t>();
+  auto* to = result.data_as<std::uint8_t>();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t x = 0; x < width; ++x) {
+      std::copy_n(from + (row * width + x) * channels, channels,
+                  to + (row * width + width - 1 - x) * channels);
+    }
+  }
+  return result;
+}
+
+Tensor inverted(const Tensor& images) {
+  Tensor result = images.clone();
+  auto* bytes = result.data_as<std::uint8_t>();
+  std::transform(bytes, bytes + result.numel(), bytes,
+                 [](std::uint8_t byte) { return static_cast<std::uint8_t>(255 - byte); });
+  return result;
+}
+
+}  // namespace
+
+void add_weights_flags(Flags& parser, WeightsFlags& flags) {
+  parser.group("Weights of others, such as PyTorch's: what the file does not say");
+  parser.add_choice("model", flags.model, classifier_names(), "its name");
+  parser.add("classes", flags.classes,
+             "names in the order of the outputs, with commas between; "
+             "or their number, for the names 0, 1, ...");
+  parser.add("input", flags.input, "size of its images, HEIGHTxWIDTHxCHANNELS");
+  parser.add("mean", flags.mean, "of each channel, in units of x / 255, with commas between");
+  parser.add("std", flags.std, "standard deviation of each channel, likewise");
+}
+
+Classifier load_classifier(const std::string& path, const WeightsFlags& flags, Device device) {
+  Classifier classifier{.path = path, .info = read_info(path), .device = device};
+  CheckpointInfo& info = classifier.info;
+  if (!info.model.empty()) {  // before asking for the classes of a model that has none
+    require_classifier(path, info.model);
+  }
+  complete(info, path, flags);
+  require_sensible(path, info);
+  classifier.model =
+      make_model(info.model, {.classes = static_cast<std::int64_t>(info.class_names.size()),
+                              .in_channels = info.channels,
+                              .image_size = info.height});
+  load_weights(path, *classifier.model);
+  classifier.model->eval();
+  classifier.model->to(device);
+  return classifier;
+}
+
+Tensor class_probabilities(const Classifier& classifier, const Tensor& images,
+                           const ClassifyOptions& options) {
+  const CheckpointInfo& info = classifier.info;
+  if (images.rank() != 4 || images.size(0) < 1 ||
+      !(images.shape() == Shape{images.size(0), info.height, info.width, info.channels})) {
+    throw ShapeError("class_probabilities: images are " + images.shape().to_string() +
+                     ", expected [N," + std::to_string(info.height) + "," +
+                     std::to_string(info.width) + "," + std::to_string(info.channels) + "]");
+  }
+  if (!images.device().is_cpu()) {
+    throw DeviceError("class_probabilities: images must be on the CPU, are on " +
+                      images.device().to_string());
+  }
+  if (options.batch_size < 1) {
+    throw Error("class_probabilities: batch_size is " + std::to_string(options.batch_size) +
+                ", expected at least 1");
+  }
+  const NoGradGuard no_grad;
+  const auto probabilities = [&](const Tensor& bytes) {
+    return softmax((*classifier.model)(normalised(classifier, bytes))).to(Device::cpu());
+  };
+  std::vector<Tensor> parts;
+  for (std::int64_t begin = 0; begin < images.size(0); begin += options.batch_size) {
+    Tensor bytes = images.slice(begin, std::min(begin + options.batch_size, images.size(0)));
+    bytes = options.invert ? inverted(bytes) : bytes;
+    const Tensor straight = probabilities(bytes);
+    parts.push_back(options.mirror ? (straight + probabilities(mirrored(bytes))) * 0.5 : straight);
+  }
+  Tensor all = concat(parts, 0);
+  const auto* values = all.data_as<float>();
+  if (!std::all_of(values, values + all.numel(), [](float p) { return std::isfinite(p); })) {
+    throw Error(classifier.path +
+                ": the model's output is not finite; its weights are damaged or its training "
+                "diverged");
+  }
+  return all;
+}
+
+}  // namespace cks::apps

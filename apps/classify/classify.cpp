@@ -1,0 +1,174 @@
+#include "apps/classify/classify.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <new>
+#include <numeric>
+#include <utility>
+
+#include "cks/core/error.h"
+#include "cks/core/ops.h"
+#include "cks/datasets/image_folder.h"
+#include "cks/datasets/image_io.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks::apps {
+namespace {
+
+/// What to do with a folder that has no picture of its own, but folders.
+std::string describe_class_folders(const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+    if (entry.is_directory(ignored)) {
+      return "; if they are classes: --eval " + path;
+    }
+  }
+  return {};
+}
+
+/// A result for each picture, still to be filled; one with an error for a folder that has none.
+std::vector<PictureResult> list_pictures(const std::vector<std::string>& paths) {
+  std::vector<PictureResult> pictures;
+  for (const std::string& path : paths) {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) {
+      pictures.push_back({.path = path});
+      continue;
+    }
+    try {
+      for (std::string& inside : list_images(path)) {
+        pictures.push_back({.path = std::move(inside)});
+      }
+    } catch (const IoError& error) {
+      pictures.push_back({.path = path, .error = error.what() + describe_class_folders(path)});
+    }
+  }
+  return pictures;
+}
+
+/// A picture in the model's size; undefined if `result.error` says why not.
+Tensor read_picture(const CheckpointInfo& info, PictureResult& result) {
+  if (!result.error.empty()) {
+    return {};
+  }
+  try {
+    const Tensor image = load_image(result.path, {.channels = info.channels});
+    result.height = image.size(0);
+    result.width = image.size(1);
+    return resize_image(image, info.height, info.width);
+  } catch (const Error& error) {
+    result.error = error.what();
+  } catch (const std::bad_alloc&) {
+    result.error = "read_image: '" + result.path + "': out of memory";
+  }
+  return {};
+}
+
+std::vector<RankedClass> ranked(const float* probabilities, std::int64_t classes,
+                                std::int64_t top_k) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(classes));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return probabilities[a] > probabilities[b];
+  });
+  std::vector<RankedClass> top;
+  for (std::int64_t rank = 0; rank < std::min(top_k, classes); ++rank) {
+    const std::int64_t index = order[static_cast<std::size_t>(rank)];
+    top.push_back({index, probabilities[index]});
+  }
+  return top;
+}
+
+/// Fills the results of one batch.
+void classify_batch(const Classifier& classifier, std::vector<PictureResult>& results,
+                    std::int64_t top_k, const ClassifyOptions& options) {
+  std::vector<Tensor> images(results.size());
+  kernels::parallel_for(static_cast<std::int64_t>(results.size()), [&](std::int64_t i) {
+    const auto place = static_cast<std::size_t>(i);
+    images[place] = read_picture(classifier.info, results[place]);
+  });
+  std::vector<Tensor> whole;
+  std::copy_if(images.begin(), images.end(), std::back_inserter(whole),
+               [](const Tensor& image) { return image.defined(); });
+  if (whole.empty()) {
+    return;
+  }
+  const Tensor probabilities = class_probabilities(classifier, stack(whole), options);
+  const std::int64_t classes = probabilities.size(1);
+  const auto* row = probabilities.data_as<float>();
+  for (PictureResult& result : results) {
+    if (result.error.empty()) {
+      result.top = ranked(row, classes, top_k);
+      row += classes;
+    }
+  }
+}
+
+/// load_image_classes finds folders that are no class; this, classes without a folder.
+void require_folders(const Classifier& classifier, const std::string& dir) {
+  namespace fs = std::filesystem;
+  const auto has_folder = [&dir](const std::string& name) {
+    std::error_code ignored;
+    return fs::is_directory(fs::path(dir) / name, ignored);
+  };
+  if (!has_folder(".")) {
+    return;
+  }
+  std::string missing;
+  for (const std::string& name : classifier.info.class_names) {
+    if (!has_folder(name)) {
+      missing += (missing.empty() ? "" : ", ") + name;
+    }
+  }
+  if (missing.empty()) {
+    return;
+  }
+  if (has_folder("train") && has_folder("test")) {
+    throw IoError("'" + dir + "' has the halves train and test in place of the classes of " +
+                  classifier.path + "; name one of them: '" + (fs::path(dir) / "test").string() +
+                  "'");
+  }
+  throw IoError("'" + dir + "' has no folder for these classes of " + classifier.path + ": " +
+                missing);
+}
+
+}  // namespace
+
+void classify_pictures(const Classifier& classifier, const std::vector<std::string>& paths,
+                       std::int64_t top_k, const ClassifyOptions& options,
+                       const std::function<void(const PictureResult&)>& report) {
+  if (top_k < 1 || options.batch_size < 1) {
+    throw Error("classify_pictures: top_k and batch_size must be at least 1, got " +
+                std::to_string(top_k) + " and " + std::to_string(options.batch_size));
+  }
+  const auto batch_size = static_cast<std::size_t>(options.batch_size);
+  const std::vector<PictureResult> pictures = list_pictures(paths);
+  for (std::size_t begin = 0; begin < pictures.size(); begin += batch_size) {
+    const std::size_t end = std::min(begin + batch_size, pictures.size());
+    std::vector<PictureResult> results(pictures.data() + begin, pictures.data() + end);
+    classify_batch(classifier, results, top_k, options);
+    std::for_each(results.begin(), results.end(), report);
+  }
+}
+
+FolderResult classify_folder(const Classifier& classifier, const std::string& dir, bool skip_broken,
+                             const ClassifyOptions& options) {
+  const CheckpointInfo& info = classifier.info;
+  require_folders(classifier, dir);
+  const ImageDataset images = load_image_classes(dir,
+                                                 {.height = info.height,
+                                                  .width = info.width,
+                                                  .channels = info.channels,
+                                                  .skip_broken = skip_broken},
+                                                 info.class_names);
+  const Tensor probabilities = class_probabilities(classifier, images.images, options);
+  constexpr std::int64_t kTop = 5;
+  FolderResult result{.confusion = ConfusionMatrix(images.classes()),
+                      .top5_correct = count_in_top(probabilities, images.labels, kTop),
+                      .skipped = images.source.skipped};
+  result.confusion.add(probabilities, images.labels);
+  return result;
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,115 @@
+#include "apps/cli/app.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <iostream>
+#include <new>
+
+namespace cks::apps {
+namespace {
+
+volatile std::sig_atomic_t g_interrupts = 0;
+volatile std::sig_atomic_t g_is_deferred = 0;
+volatile std::sig_atomic_t g_is_terminal = 0;
+std::atomic<const char*> g_last_words{""};
+static_assert(std::atomic<const char*>::is_always_lock_free);  // for the signal handler
+
+/// One write, as a signal handler may do it.
+void say(const char* text) {
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text, std::strlen(text));
+}
+
+extern "C" void on_interrupt(int /*signal*/) {
+  const int error = errno;
+  g_interrupts = g_interrupts + 1;
+  if (g_is_terminal != 0) {
+    say("\n");  // behind the progress bar and the ^C
+  }
+  if (g_is_deferred == 0) {
+    say("interrupted before the run began\n");
+    _exit(kExitInterrupted);
+  }
+  if (g_interrupts > 1) {
+    say(g_last_words.load());
+    _exit(kExitInterrupted);
+  }
+  say("stopping once everything is saved; again to leave at once\n");
+  errno = error;
+}
+
+}  // namespace
+
+int run_app(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const UsageError& error) {
+    std::cerr << "error: " << error.what() << std::endl;
+    return kExitUsage;
+  } catch (const Error& error) {
+    std::cerr << "error: " << error.what() << std::endl;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "error: out of memory; a smaller --batch-size or --eval-batch-size needs less"
+              << std::endl;
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << std::endl;
+  }
+  return kExitFailed;
+}
+
+void install_interrupt_handler() {
+  g_is_terminal = isatty(STDERR_FILENO);
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;  // a checkpoint being written is finished
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+void defer_interrupts(const std::string& resume_command) {
+  static auto& kept =
+      *new std::deque<std::string>;  // never freed: the handler may read any of them
+  kept.push_back("left at once" +
+                 (resume_command.empty() ? "" : "; go on with: " + resume_command) + "\n");
+  g_last_words = kept.back().c_str();
+  g_is_deferred = 1;
+}
+
+bool interrupted() { return g_interrupts > 0; }
+
+std::string version() { return CKS_VERSION; }
+std::string build_type() { return CKS_BUILD_TYPE; }
+
+std::string instruction_set() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__AVX__)
+  return "AVX";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#elif defined(__SSE2__)
+  return "SSE2";
+#else
+  return "baseline";
+#endif
+}
+
+std::string with_commas(long long value) {
+  std::string text = std::to_string(value);
+  const std::size_t first_digit = value < 0 ? 1 : 0;
+  for (std::size_t end = text.size(); end > first_digit + 3;) {
+    end -= 3;
+    text.insert(end, ",");
+  }
+  return text;
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,29 @@
+#pragma once
+#include <map>
+#include <string>
+
+#include "apps/cli/flags.h"
+#include "cks/core/device/device.h"
+
+namespace cks::apps {
+
+/// Adds --device with auto, cpu, cuda and cuda:N; any other text is a wrong flag.
+void add_device_flag(Flags& flags, std::string& value);
+
+/// The device that a program computes on.
+struct ChosenDevice {
+  Device device{};
+  /// For the header of a run: "cuda:0, NVIDIA H200, compute capability 9.0, ..." or
+  /// "cpu (auto: there is no NVIDIA GPU)". Empty where there was nothing to choose: the CPU was
+  /// named, or the build has no CUDA.
+  std::string why{};
+  /// For config.json: the device, and of a GPU its name, compute capability, driver and the
+  /// architectures that the build has code for.
+  std::map<std::string, std::string> fields{};
+};
+
+/// Takes the device of the flag. Throws DeviceError, with the reason, if a CUDA device is named
+/// that cannot be used.
+ChosenDevice take_device(const std::string& flag);
+
+}  // namespace cks::apps

@@ -1,0 +1,361 @@
+#include "apps/cli/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <iostream>
+#include <sstream>
+
+#include "apps/cli/nearest_name.h"
+#include "cks/core/error.h"
+
+namespace cks::apps {
+namespace {
+
+constexpr int kUsageExitCode = 2;
+
+/// All spellings of a flag; the short ones are the same in every program.
+std::string names_of(const std::string& name) {
+  static const std::map<std::string, std::string> kShort{
+      {"batch-size", "-b"}, {"output-dir", "-o"}, {"quiet", "-q"}};
+  const auto found = kShort.find(name);
+  return (found == kShort.end() ? "" : found->second + ",") + "--" + name;
+}
+
+/// Shortest text that reads back as the same number.
+template <class Number>
+std::string text_of(Number value) {
+  std::array<char, 64> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), end.ptr};
+}
+
+template <class Number>
+CLI::Validator range_validator(Number low, Number high) {
+  std::string description;
+  const bool has_low = low > std::numeric_limits<Number>::lowest();
+  const bool has_high = high < std::numeric_limits<Number>::max();
+  if (has_low && has_high) {
+    description = "in [" + text_of(low) + ", " + text_of(high) + "]";
+  } else if (has_low) {
+    description = ">= " + text_of(low);
+  }
+  const auto check = [low, high, description](const std::string& text) -> std::string {
+    Number value{};
+    const auto end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, value);
+    // Written so that NaN is refused.
+    if (parsed.ec != std::errc() || parsed.ptr != end || !(value >= low && value <= high)) {
+      return "'" + text + "' is not a number " + description;
+    }
+    return {};
+  };
+  return CLI::Validator(check, description, "range");
+}
+
+constexpr std::size_t kNameColumns = 34;
+constexpr std::size_t kHelpColumns = 80 - kNameColumns;
+
+/// Breaks a line between words, so that none is longer than a terminal of 80 columns leaves room
+/// for.
+std::string wrapped(const std::string& line) {
+  std::string text;
+  std::size_t column = 0;
+  std::istringstream words(line);
+  for (std::string word; words >> word; column += word.size()) {
+    if (column > 0 && column + 1 + word.size() > kHelpColumns) {
+      text += '\n';
+      column = 0;
+    } else if (column > 0) {
+      text += ' ';
+      ++column;
+    }
+    text += word;
+  }
+  return text;
+}
+
+/// Wraps the lines of each text; --help indents what follows a break.
+class WrappingFormatter : public CLI::Formatter {
+ public:
+  WrappingFormatter() { column_width(kNameColumns); }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text;
+    std::istringstream lines(CLI::Formatter::make_option_desc(option));
+    for (std::string line; std::getline(lines, line);) {
+      text += (text.empty() ? "" : "\n") + wrapped(line);
+    }
+    return text;
+  }
+};
+
+}  // namespace
+
+struct Flags::Implementation {
+  struct Entry {
+    CLI::Option* option = nullptr;
+    std::function<std::optional<std::string>()> get;
+    std::function<void(const std::string&)> set;
+  };
+
+  explicit Implementation(const std::string& program, const std::string& description)
+      : app(description, program) {}
+
+  CLI::App app;
+  std::string current_group = "Options";
+  std::map<std::string, Entry> entries;
+
+  void enter(const std::string& name, CLI::Option* option, Entry entry) {
+    option->group(current_group);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a later one wins, for scripts
+    entry.option = option;
+    entries.emplace(name, std::move(entry));
+  }
+  /// What is wrong with a command line of which words were left over: the first flag among them,
+  /// or else the first word.
+  std::string describe_unexpected(const std::vector<std::string>& words) const {
+    const std::vector<std::string> unexpected = app.remaining();
+    const auto is_unexpected = [&](const std::string& word) {
+      return std::find(unexpected.begin(), unexpected.end(), word) != unexpected.end();
+    };
+    const auto flag = std::find_if(words.begin(), words.end(), [&](const std::string& word) {
+      return word.starts_with("-") && is_unexpected(word);
+    });
+    if (flag == words.end()) {
+      const auto word = std::find_if(words.begin(), words.end(), is_unexpected);
+      return "'" + (word == words.end() ? unexpected.front() : *word) + "' was not expected";
+    }
+    return describe_unknown(flag->substr(0, flag->find('=')));
+  }
+  /// Of a flag with its dashes that there is not: names the nearest one.
+  std::string describe_unknown(const std::string& text) const {
+    std::map<std::string, std::string> meanings{{"help", ""}};
+    for (const auto& [name, entry] : entries) {
+      if (!entry.option->get_positional()) {
+        meanings.emplace(name, entry.option->get_description());
+      }
+    }
+    const std::string nearest =
+        nearest_name(text.substr(std::min(text.find_first_not_of('-'), text.size())), meanings);
+    return "there is no flag " + text + (nearest.empty() ? "" : "; the nearest is --" + nearest);
+  }
+  /// What is wrong with -out=DIR, which would mean the folder ut=DIR: a word with one dash that
+  /// begins as a long flag does. Empty for other words.
+  std::string describe_single_dash(const std::string& word) const {
+    const std::string text = word.substr(0, word.find('='));
+    if (text.size() < 3 || text[0] != '-' || text[1] == '-') {
+      return {};
+    }
+    const auto flag = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
+      return !entry.second.option->get_positional() && entry.first.starts_with(text.substr(1));
+    });
+    return flag == entries.end() ? ""
+                                 : "there is no flag " + text + "; the nearest is --" + flag->first;
+  }
+  const Entry& at(const std::string& name) const {
+    const auto found = entries.find(name);
+    if (found == entries.end()) {
+      throw Error(describe_unknown("--" + name));
+    }
+    return found->second;
+  }
+};
+
+namespace {
+
+template <class Number>
+std::function<void(const std::string&)> number_setter(const std::string& name, Number& value,
+                                                      const CLI::Validator& validator) {
+  return [&value, name, validator](const std::string& text) {
+    const std::string message = validator(text);
+    if (!message.empty()) {
+      throw Error("flag --" + name + ": " + message);
+    }
+    std::from_chars(text.data(), text.data() + text.size(), value);
+  };
+}
+
+/// `why_wrong` returns what is wrong with a text, or nothing.
+std::function<void(const std::string&)> checked_setter(
+    const std::string& name, std::string& value,
+    const std::function<std::string(const std::string&)>& why_wrong) {
+  return [&value, name, why_wrong](const std::string& text) {
+    if (const std::string message = why_wrong(text); !message.empty()) {
+      throw Error("flag --" + name + ": " + message);
+    }
+    value = text;
+  };
+}
+
+}  // namespace
+
+Flags::Flags(const std::string& program, const std::string& description)
+    : implementation_(std::make_unique<Implementation>(program, description)) {
+  implementation_->app.formatter(std::make_shared<WrappingFormatter>());
+  implementation_->app.set_help_flag("-h,--help", "Print this and exit");
+}
+
+Flags::~Flags() = default;
+
+void Flags::group(const std::string& title) { implementation_->current_group = title; }
+
+void Flags::add(const std::string& name, std::string& value, const std::string& help,
+                const std::function<void(const std::string&)>& check) {
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
+  if (!value.empty()) {
+    option->default_str(value);
+  }
+  const auto why_wrong = [check](const std::string& text) -> std::string {
+    try {
+      if (check) {
+        check(text);
+      }
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  if (check) {
+    option->check(why_wrong);
+  }
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
+}
+
+void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,
+                std::int64_t low, std::int64_t high) {
+  const CLI::Validator validator = range_validator(low, high);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
+  option->default_str(text_of(value))->check(validator);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(text_of(value)); },
+                          number_setter(name, value, validator)});
+}
+
+void Flags::add(const std::string& name, double& value, const std::string& help, double low,
+                double high) {
+  const CLI::Validator validator = range_validator(low, high);
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
+  option->default_str(text_of(value))->check(validator);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(text_of(value)); },
+                          number_setter(name, value, validator)});
+}
+
+void Flags::add_choice(const std::string& name, std::string& value,
+                       const std::vector<std::string>& choices, const std::string& help) {
+  std::string list;
+  std::map<std::string, std::string> names;
+  for (const std::string& choice : choices) {
+    list += (list.empty() ? "" : ",") + choice;
+    names.emplace(choice, "");
+  }
+  const auto why_wrong = [list, names](const std::string& text) -> std::string {
+    if (names.count(text) > 0) {
+      return {};
+    }
+    const std::string nearest = nearest_name(text, names);
+    return "'" + text + "' is not one of {" + list + "}" +
+           (nearest.empty() ? "" : "; the nearest is " + nearest);
+  };
+  auto* option = implementation_->app.add_option(names_of(name), value, help);
+  option->default_str(value)->check(why_wrong, "{" + list + "}");
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
+}
+
+void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
+  auto* option = implementation_->app.add_flag(names_of(name), value, help);
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return std::optional<std::string>(value ? "true" : "false"); },
+       [&value, name](const std::string& text) {
+         if (text != "true" && text != "false") {
+           throw Error("flag --" + name + ": '" + text + "' is neither true nor false");
+         }
+         value = text == "true";
+       }});
+}
+
+void Flags::add_optional(const std::string& name, std::optional<std::string>& value,
+                         const std::string& help) {
+  auto* option = implementation_->app.add_option_function<std::vector<std::string>>(
+      names_of(name),
+      [&value](const std::vector<std::string>& given) {
+        value = given.empty() ? std::string() : given.front();
+      },
+      help);
+  option->expected(0, 1);
+  implementation_->enter(
+      name, option,
+      {nullptr, [&value] { return value; }, [&value](const std::string& text) { value = text; }});
+}
+
+void Flags::add_positional(const std::string& name, std::string& value, const std::string& help,
+                           bool required) {
+  auto* option = implementation_->app.add_option(name, value, help);
+  option->required(required);
+  implementation_->enter(name, option,
+                         {nullptr, [&value] { return std::optional(value); },
+                          [&value](const std::string& text) { value = text; }});
+}
+
+void Flags::add_positional(const std::string& name, std::vector<std::string>& values,
+                           const std::string& help) {
+  implementation_->app.add_option(name, values, help)->group(implementation_->current_group);
+}
+
+void Flags::footer(const std::string& text) { implementation_->app.footer(text); }
+
+std::optional<int> Flags::parse(int argc, const char* const* argv) {
+  const auto refuse = [this](const std::string& message) {
+    std::cerr << "error: " << message << "\n  see " << implementation_->app.get_name()
+              << " --help\n";
+    return kUsageExitCode;
+  };
+  for (int i = 1; i < argc; ++i) {
+    if (const std::string message = implementation_->describe_single_dash(argv[i]);
+        !message.empty()) {
+      return refuse(message);
+    }
+  }
+  try {
+    implementation_->app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << implementation_->app.help();
+    return 0;
+  } catch (const CLI::ExtrasError&) {
+    return refuse(implementation_->describe_unexpected({argv + 1, argv + argc}));
+  } catch (const CLI::ArgumentMismatch& error) {  // its text begins with the flag
+    const std::string text = error.what();
+    return refuse(text.substr(0, text.find(':')) + " needs a value");
+  } catch (const CLI::ParseError& error) {
+    return refuse(error.what());
+  }
+  return std::nullopt;
+}
+
+bool Flags::has(const std::string& name) const { return implementation_->entries.count(name) > 0; }
+
+bool Flags::given(const std::string& name) const {
+  return implementation_->at(name).option->count() > 0;
+}
+
+FlagValues Flags::values() const {
+  FlagValues values;
+  for (const auto& [name, entry] : implementation_->entries) {
+    if (auto text = entry.get()) {
+      values.emplace(name, *std::move(text));
+    }
+  }
+  return values;
+}
+
+void Flags::set(const std::string& name, const std::string& text) {
+  implementation_->at(name).set(text);
+}
+
+}  // namespace cks::apps

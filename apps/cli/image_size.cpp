@@ -1,0 +1,31 @@
+#include "apps/cli/image_size.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "cks/core/error.h"
+
+namespace cks::apps {
+
+ImageSize parse_image_size(const std::string& text) {
+  std::vector<std::int64_t> extents;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find('x', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    const bool is_number =
+        !part.empty() && part.size() < 7 &&
+        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+    extents.push_back(is_number ? std::stoll(part) : 0);
+    begin = end + 1;
+  }
+  if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
+    throw Error("--input is '" + text + "', expected HEIGHTxWIDTHxCHANNELS such as 28x28x1");
+  }
+  if (extents[0] != extents[1]) {
+    throw Error("--input is '" + text + "': the registered models take square images");
+  }
+  return {extents[0], extents[1], extents[2]};
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,20 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cks/core/conv/conv_report.h"
+
+namespace cks::apps {
+
+/// A table of what convolutions did: for each module and pass the multiply-adds of one step before
+/// and after skipping, executed / V, the time of one step, the error against the reference ("-" if
+/// it was not measured), and the plan with its reason.
+std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t steps);
+
+/// The records as they are, sums over all calls, as CSV with a header: module, pass, problem, plan,
+/// calls, multiply-adds before and after skipping and V, executed / V, seconds, error (empty if it
+/// was not measured).
+std::string conv_csv(const std::vector<ConvRecord>& records);
+
+}  // namespace cks::apps

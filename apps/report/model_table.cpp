@@ -1,0 +1,148 @@
+#include "apps/report/model_table.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "apps/cli/app.h"
+#include "apps/report/text_table.h"
+#include "cks/core/conv/conv_report.h"
+#include "cks/core/ops.h"
+
+namespace cks::apps {
+namespace {
+
+/// A linear layer multiplies each of its rows with all of its weights, in each pass, without zeros
+/// of padding or stride.
+bool is_linear(const Module& module) { return module.type_name() == "Linear"; }
+bool is_transposed(const Module& module) { return module.type_name() == "ConvTranspose2d"; }
+
+std::int64_t own_parameters(const Module& module) {
+  return module.children().empty() ? module.num_parameters() : 0;
+}
+
+/// Evaluation mode and a hook until the end of the scope.
+class Tracing {
+ public:
+  Tracing(Module& model, Module::ForwardHook hook)
+      : model_(model), was_training_(model.training()) {
+    model_.eval();
+    model_.set_forward_hook(std::move(hook));
+  }
+  ~Tracing() {
+    model_.set_forward_hook({});
+    model_.zero_grad();
+    model_.train(was_training_);
+  }
+  Tracing(const Tracing&) = delete;
+  Tracing& operator=(const Tracing&) = delete;
+
+ private:
+  Module& model_;
+  bool was_training_;
+};
+
+std::string skipped_text(const PassCount& count) {
+  return count.plain == 0 ? "-" : percent(count.skipped());
+}
+
+std::string count_text(std::int64_t count) { return count == 0 ? "-" : with_commas(count); }
+
+}  // namespace
+
+double PassCount::skipped() const {
+  return plain == 0 ? 0.0 : 1.0 - static_cast<double>(executed) / static_cast<double>(plain);
+}
+
+PassCount& PassCount::operator+=(const PassCount& other) {
+  plain += other.plain;
+  executed += other.executed;
+  return *this;
+}
+
+PassCount ModelTable::all_passes() const {
+  PassCount sum = forward;
+  sum += input_gradient;
+  sum += filter_gradient;
+  return sum;
+}
+
+ModelTable trace_model(Module& model, const Shape& input) {
+  ModelTable table;
+  std::unordered_map<std::string, std::size_t> row_of_path;
+  std::unordered_map<std::string, bool> transposed;
+  const NamedTensors parameters = model.named_parameters();
+  const DType dtype = parameters.empty() ? DType::float32 : parameters.front().second.dtype();
+  const Device device = parameters.empty() ? Device::cpu() : parameters.front().second.device();
+  bool is_first = true;
+  const Tracing tracing(model, [&](Module& module, const Tensor& in, const Tensor& out) {
+    if (!module.children().empty()) {
+      return;
+    }
+    LayerRow row{.path = module.path(),
+                 .type = module.type_name(),
+                 .description = module.description(),
+                 .output = out.shape(),
+                 .parameters = own_parameters(module)};
+    if (is_linear(module)) {
+      const std::int64_t rows = in.numel() / std::max<std::int64_t>(in.size(-1), 1);
+      const std::int64_t products = rows * in.size(-1) * out.size(-1);
+      row.forward = row.filter_gradient = {products, products};
+      if (!is_first) {
+        row.input_gradient = {products, products};
+      }
+    }
+    is_first = is_first && row.parameters == 0;
+    transposed[row.path] = is_transposed(module);
+    row_of_path[row.path] = table.rows.size();
+    table.rows.push_back(std::move(row));
+  });
+  {
+    ConvRecorder recorder;
+    const Tensor output = model(Tensor::zeros(input, dtype, device));
+    output.backward(Tensor::zeros(output.shape(), output.dtype(), device));
+    for (const ConvRecord& record : recorder.records()) {
+      const auto found = row_of_path.find(record.module_path);
+      if (found == row_of_path.end()) {
+        continue;  // a convolution outside of the layers: a model's own operation
+      }
+      LayerRow& row = table.rows[found->second];
+      // A transposed convolution's forward pass is the backward_data of its convolution.
+      const bool swapped = transposed[record.module_path];
+      PassCount* count = &row.filter_gradient;
+      if (record.pass == kernels::Conv2dPass::forward) {
+        count = swapped ? &row.input_gradient : &row.forward;
+      } else if (record.pass == kernels::Conv2dPass::backward_data) {
+        count = swapped ? &row.forward : &row.input_gradient;
+      }
+      *count += {record.plain, record.executed};
+    }
+  }
+  table.parameters = model.num_parameters();
+  for (const LayerRow& row : table.rows) {
+    table.forward += row.forward;
+    table.input_gradient += row.input_gradient;
+    table.filter_gradient += row.filter_gradient;
+  }
+  return table;
+}
+
+std::string to_string(const ModelTable& table) {
+  TextTable text({"layer", "type", "options", "output", "parameters", "multiply-adds", "executed",
+                  "skips fwd", "skips dX", "skips dW"},
+                 {false, false, false, false, true, true, true, true, true, true});
+  for (const LayerRow& row : table.rows) {
+    text.add({row.path, row.type, row.description, row.output.to_string(),
+              count_text(row.parameters), count_text(row.forward.plain),
+              count_text(row.forward.executed), skipped_text(row.forward),
+              skipped_text(row.input_gradient), skipped_text(row.filter_gradient)});
+  }
+  text.rule();
+  text.add({"total", "", "", "", with_commas(table.parameters), with_commas(table.forward.plain),
+            with_commas(table.forward.executed), skipped_text(table.forward),
+            skipped_text(table.input_gradient), skipped_text(table.filter_gradient)});
+  const PassCount all = table.all_passes();
+  return text.to_string() + "a training step: " + with_commas(all.plain) + " multiply-adds, " +
+         with_commas(all.executed) + " executed, C-K-S skips " + percent(all.skipped()) + "\n";
+}
+
+}  // namespace cks::apps

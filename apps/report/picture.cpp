@@ -1,0 +1,107 @@
+#include "apps/report/picture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "cks/core/error.h"
+#include "cks/core/io/file.h"
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+#include <stb_image_write.h>
+
+namespace cks::apps {
+namespace {
+
+void require_bytes(const char* operation, const char* argument, const Tensor& tensor, int rank) {
+  const std::string start = std::string(operation) + ": " + argument + " ";
+  if (tensor.rank() != rank || tensor.numel() == 0) {
+    throw ShapeError(start + "must have rank " + std::to_string(rank) + " and a pixel, got " +
+                     tensor.shape().to_string());
+  }
+  if (tensor.dtype() != DType::uint8) {
+    throw DtypeError(start + "must be uint8, got " + name_of(tensor.dtype()));
+  }
+  if (!tensor.device().is_cpu()) {
+    throw DeviceError(start + "must be on the CPU, is on " + tensor.device().to_string());
+  }
+}
+
+}  // namespace
+
+void write_png(const std::string& path, const Tensor& image) {
+  require_bytes("write_png", "image", image, 3);
+  const std::int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
+  if (channels != 1 && channels != 3) {
+    throw ShapeError("write_png: image must have 1 or 3 channels, got " +
+                     image.shape().to_string());
+  }
+  constexpr std::int64_t kLongest = 1 << 14;  // stb counts bytes in int
+  if (height > kLongest || width > kLongest) {
+    throw ShapeError("write_png: image must have at most " + std::to_string(kLongest) +
+                     " rows and columns, got " + image.shape().to_string());
+  }
+  std::string png;
+  const auto append = [](void* text, void* bytes, int count) {
+    static_cast<std::string*>(text)->append(static_cast<const char*>(bytes),
+                                            static_cast<std::size_t>(count));
+  };
+  const int done = stbi_write_png_to_func(
+      append, &png, static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels),
+      image.data_as<std::uint8_t>(), static_cast<int>(width * channels));
+  if (done == 0) {
+    throw IoError("write_png: cannot encode " + image.shape().to_string() + " for " + path);
+  }
+  write_file_atomically(path, png);
+}
+
+Tensor picture_grid(const Tensor& images, std::int64_t columns, std::int64_t gap) {
+  require_bytes("picture_grid", "images", images, 4);
+  if (columns < 1 || gap < 0) {
+    throw Error("picture_grid: columns must be at least 1 and gap at least 0, got " +
+                std::to_string(columns) + " and " + std::to_string(gap));
+  }
+  const std::int64_t count = images.size(0), height = images.size(1), width = images.size(2),
+                     channels = images.size(3);
+  const std::int64_t rows = (count + columns - 1) / columns;
+  Tensor grid = Tensor::full({rows * (height + gap) - gap, columns * (width + gap) - gap, channels},
+                             255, DType::uint8);
+  const std::int64_t grid_row = grid.size(1) * channels;
+  const std::int64_t image_row = width * channels;
+  const auto* from = images.data_as<std::uint8_t>();
+  for (std::int64_t i = 0; i < count; ++i) {
+    auto* to = grid.data_as<std::uint8_t>() + i / columns * (height + gap) * grid_row +
+               i % columns * (width + gap) * channels;
+    for (std::int64_t y = 0; y < height; ++y) {
+      std::memcpy(to + y * grid_row, from, static_cast<std::size_t>(image_row));
+      from += image_row;
+    }
+  }
+  return grid;
+}
+
+Tensor denormalised(const Tensor& images, const std::vector<float>& mean,
+                    const std::vector<float>& std) {
+  const std::size_t channels = mean.size();
+  if (images.rank() != 4 || images.size(3) != static_cast<std::int64_t>(channels) ||
+      std.size() != channels) {
+    throw ShapeError(
+        "denormalised: images must be [N,H,W,C] with a mean and a std for each of C, "
+        "got " +
+        images.shape().to_string() + ", " + std::to_string(channels) + " means, " +
+        std::to_string(std.size()) + " stds");
+  }
+  const std::vector<float> values = images.to_vector<float>();
+  Tensor bytes = Tensor::empty(images.shape(), DType::uint8);
+  auto* out = bytes.data_as<std::uint8_t>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float value = 255.0F * (values[i] * std[i % channels] + mean[i % channels]);
+    // A NaN becomes black.
+    out[i] = value > 0.0F ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : 0;
+  }
+  return bytes;
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,47 @@
+#include "apps/run/digit_data.h"
+
+#include <algorithm>
+
+#include "cks/core/error.h"
+#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/mnist.h"
+
+namespace cks::apps {
+namespace {
+
+TrainTest read_or_draw(const DigitData& data) {
+  if (data.dataset == "drawn") {
+    DrawnDigitsOptions options;
+    if (data.limit_train > 0) {  // what is not used need not be drawn
+      options.train_count = std::min(options.train_count, data.limit_train);
+    }
+    if (data.limit_test > 0) {
+      options.test_count = std::min(options.test_count, data.limit_test);
+    }
+    return drawn_digits(options);
+  }
+  try {
+    return load_mnist(data.data_dir);
+  } catch (const IoError& error) {
+    if (data.dataset == "auto" && !find_mnist(data.data_dir)) {
+      throw IoError(std::string(error.what()) +
+                    "\n  or: train on digits that need no file, with --dataset drawn");
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+TrainTest load_digits(const DigitData& data) {
+  TrainTest digits = read_or_draw(data);
+  if (data.limit_train > 0) {
+    digits.train = digits.train.limit(data.limit_train);
+  }
+  if (data.limit_test > 0) {
+    digits.test = digits.test.limit(data.limit_test);
+  }
+  return digits;
+}
+
+}  // namespace cks::apps

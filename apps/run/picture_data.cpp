@@ -1,0 +1,138 @@
+#include "apps/run/picture_data.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "apps/cli/app.h"
+#include "cks/datasets/cifar.h"
+#include "cks/datasets/drawn_pictures.h"
+#include "cks/datasets/image_folder.h"
+
+namespace cks::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/...";
+
+void require_folder(const PictureData& data) {
+  if (data.dataset == "folder") {
+    if (data.data_dir.empty()) {
+      throw UsageError(std::string("--dataset folder needs --data-dir DIR, with ") + kLayout);
+    }
+    if (std::error_code ignored;
+        data.test_share_given && fs::is_directory(fs::path(data.data_dir) / "train", ignored)) {
+      throw UsageError("--test-share is for a folder that has no halves of its own; " +
+                       data.data_dir + " has train");
+    }
+    return;
+  }
+  if (data.image_size != 0) {
+    throw UsageError("--image-size is for --dataset folder; the pictures of " + data.dataset +
+                     " are 32x32");
+  }
+  if (data.skip_broken) {
+    throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
+  }
+  if (data.test_share_given) {
+    throw UsageError("--test-share is for --dataset folder, not " + data.dataset);
+  }
+}
+
+TrainTest load_folder(const PictureData& data) {
+  try {
+    return load_image_folder(data.data_dir, {.height = data.image_size,
+                                             .width = data.image_size,
+                                             .skip_broken = data.skip_broken,
+                                             .test_share = data.test_share});
+  } catch (const ShapeError& error) {
+    if (data.image_size == 0) {
+      throw ShapeError(std::string(error.what()) + "\n  --image-size 32 makes all of them 32x32");
+    }
+    throw;
+  } catch (const IoError& error) {
+    if (!data.skip_broken && !std::string(error.what()).starts_with("load_image_folder")) {
+      throw IoError(std::string(error.what()) + "\n  --skip-broken leaves broken pictures out");
+    }
+    throw;
+  }
+}
+
+TrainTest read_folder(const PictureData& data) {
+  TrainTest halves = load_folder(data);
+  if (const auto& names = halves.train.class_names; names.size() < 2) {
+    throw Error("--data-dir " + data.data_dir + " has one class, '" + names.front() +
+                "', which leaves nothing to tell apart; expected " + kLayout +
+                " with two classes or more");
+  }
+  return halves;
+}
+
+TrainTest draw(const PictureData& data) {
+  DrawnPicturesOptions options;
+  if (data.limit_train > 0) {  // what is not used need not be drawn
+    options.train_count = std::min(options.train_count, data.limit_train);
+  }
+  if (data.limit_test > 0) {
+    options.test_count = std::min(options.test_count, data.limit_test);
+  }
+  return drawn_pictures(options);
+}
+
+TrainTest read_or_draw(const PictureData& data) {
+  if (data.dataset == "drawn") {
+    return draw(data);
+  }
+  if (data.dataset == "folder") {
+    return read_folder(data);
+  }
+  if (data.dataset == "cifar100") {
+    return load_cifar100(data.data_dir);
+  }
+  try {
+    return load_cifar10(data.data_dir);
+  } catch (const IoError& error) {
+    if (data.dataset == "auto" && !find_cifar(CifarKind::cifar10, data.data_dir)) {
+      throw IoError(std::string(error.what()) +
+                    "\n  or: train on a folder of pictures, with --dataset folder --data-dir DIR"
+                    "\n  or: train on pictures that need no file, with --dataset drawn");
+    }
+    throw;
+  }
+}
+
+/// `count` images at even distances; all of them if 0, or if there are fewer. A folder's images lie
+/// class after class: the first ones would all be of one.
+ImageDataset spread(const ImageDataset& dataset, std::int64_t count) {
+  if (count == 0 || count >= dataset.size()) {
+    return dataset;
+  }
+  ImageDataset chosen = dataset;
+  chosen.images = Tensor::empty(dataset.images.shape().with(0, count), DType::uint8);
+  chosen.labels = Tensor::empty({count}, DType::int64);
+  const std::int64_t bytes = dataset.images.numel() / dataset.size();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t from = i * dataset.size() / count;
+    std::memcpy(chosen.images.data_as<std::uint8_t>() + i * bytes,
+                dataset.images.data_as<std::uint8_t>() + from * bytes,
+                static_cast<std::size_t>(bytes));
+    chosen.labels.data_as<std::int64_t>()[i] = dataset.labels.data_as<std::int64_t>()[from];
+  }
+  return chosen;
+}
+
+ImageDataset first(const ImageDataset& dataset, std::int64_t count) {
+  return count == 0 ? dataset : dataset.limit(count);
+}
+
+}  // namespace
+
+TrainTest load_pictures(const PictureData& data) {
+  require_folder(data);
+  const TrainTest all = read_or_draw(data);
+  const auto limit = data.dataset == "folder" ? spread : first;
+  return {limit(all.train, data.limit_train), limit(all.test, data.limit_test)};
+}
+
+}  // namespace cks::apps

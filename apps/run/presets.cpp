@@ -1,0 +1,80 @@
+#include "apps/run/presets.h"
+
+#include "cks/core/error.h"
+
+namespace cks::apps {
+
+const std::vector<Preset>& cifar_presets() {
+  static const std::vector<Preset> all = {
+      {"paper",
+       "the C-K-S paper's: Adam 1e-3, batch 512, 20 epochs, no augmentation; with ResNet-18, or "
+       "--model",
+       {{"model", "resnet18"},
+        {"opt", "adam"},
+        {"lr", "0.001"},
+        {"lr-scheduler", "constant"},
+        {"batch-size", "512"},
+        {"drop-last", "true"},
+        {"epochs", "20"}}},
+      {"resnet18-30",
+       "ResNet-18 with the 3x3 stem, 30 epochs: SGD with Nesterov momentum, one cycle to 0.4, "
+       "weight decay 5e-4, batch 512, crop and flip",
+       {{"model", "resnet18_3x3stem"},
+        {"opt", "sgd"},
+        {"nesterov", "true"},
+        {"wd", "0.0005"},
+        {"lr", "0.4"},
+        {"lr-scheduler", "onecycle"},
+        {"cycle-momentum", "true"},
+        {"batch-size", "512"},
+        {"drop-last", "true"},
+        {"epochs", "30"},
+        {"augment", "true"}}},
+      {"resnet20",
+       "ResNet-20, 30 epochs, for a CPU or a GPU: SGD with Nesterov momentum 0.9, one cycle to "
+       "0.2, "
+       "weight decay 5e-4, batch 128, crop and flip",
+       {{"model", "resnet20"},
+        {"opt", "sgd"},
+        {"nesterov", "true"},
+        {"momentum", "0.9"},
+        {"wd", "0.0005"},
+        {"lr", "0.2"},
+        {"lr-scheduler", "onecycle"},
+        {"batch-size", "128"},
+        {"epochs", "30"},
+        {"augment", "true"}}},
+      {"pictures",
+       "for a folder of some hundred pictures of your own: ResNet-20, Adam, one cycle to 0.001, "
+       "batch 16, 60 epochs, crop and flip",
+       {{"model", "resnet20"},
+        {"opt", "adam"},
+        {"lr", "0.001"},
+        {"lr-scheduler", "onecycle"},
+        {"batch-size", "16"},
+        {"epochs", "60"},
+        {"augment", "true"}}},
+  };
+  return all;
+}
+
+const Preset& cifar_preset(const std::string& name) {
+  std::string names;
+  for (const Preset& preset : cifar_presets()) {
+    if (preset.name == name) {
+      return preset;
+    }
+    names += (names.empty() ? "" : ", ") + preset.name;
+  }
+  throw Error("preset \"" + name + "\" does not exist; there are " + names);
+}
+
+void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken) {
+  for (const auto& [name, text] : values) {
+    if (!parser.given(name) && taken.count(name) == 0) {
+      parser.set(name, text);
+    }
+  }
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,115 @@
+#include "apps/run/repeated_runs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "apps/cli/format.h"
+#include "apps/report/text_table.h"
+
+namespace cks::apps {
+namespace {
+
+/// "12.3 +- 0.4" with the digits of `pattern`, a printf pattern for one number.
+std::string mean_text(const std::vector<double>& values, const char* pattern) {
+  if (values.empty()) {
+    return "-";
+  }
+  const MeanDeviation result = mean_deviation(values);
+  return format(pattern, result.mean) + " +- " + format(pattern, result.deviation);
+}
+
+}  // namespace
+
+bool is_done(const RunFolder& folder, std::int64_t epochs) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder.summary_file(), ignored)) {
+    return false;
+  }
+  const TrainSummary summary = read_summary(folder.summary_file());
+  return !summary.interrupted && summary.epochs >= epochs;
+}
+
+FinishedRun read_run(const RunFolder& folder, std::int64_t seed) {
+  return {.seed = seed,
+          .folder = folder.path(),
+          .summary = read_summary(folder.summary_file()),
+          .rows = folder.read_metrics()};
+}
+
+MeanDeviation mean_deviation(const std::vector<double>& values) {
+  if (values.empty()) {
+    throw Error("mean_deviation: there are no values");
+  }
+  const auto count = static_cast<double>(values.size());
+  double sum = 0.0;
+  for (const double value : values) {
+    sum += value;
+  }
+  MeanDeviation result{.mean = sum / count};
+  double squares = 0.0;
+  for (const double value : values) {
+    squares += (value - result.mean) * (value - result.mean);
+  }
+  result.deviation = values.size() == 1 ? 0.0 : std::sqrt(squares / (count - 1.0));
+  return result;
+}
+
+double seconds_to(double target, const std::vector<EpochMetrics>& rows) {
+  const auto reached = std::find_if(rows.begin(), rows.end(), [&](const EpochMetrics& row) {
+    return row.test_accuracy >= target;
+  });
+  return reached == rows.end() ? -1.0 : reached->seconds;
+}
+
+std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
+  std::vector<std::string> header{"seed", "last test %", "best test %", "seconds"};
+  if (target > 0.0) {
+    header.push_back("seconds to " + percent(target));
+  }
+  TextTable table(header, {true, true, true, true, true});
+  std::vector<double> last;
+  std::vector<double> best;
+  std::vector<double> seconds;
+  std::vector<double> to_target;
+  for (const FinishedRun& run : runs) {
+    last.push_back(100.0 * run.summary.test_accuracy);
+    best.push_back(100.0 * run.summary.best_test_accuracy);
+    seconds.push_back(run.summary.seconds);
+    std::vector<std::string> row{std::to_string(run.seed), format("%.2f", last.back()),
+                                 format("%.2f", best.back()), format("%.1f", seconds.back())};
+    if (target > 0.0) {
+      const double reached = seconds_to(target, run.rows);
+      row.push_back(reached < 0.0 ? "never" : format("%.1f", reached));
+      if (reached >= 0.0) {
+        to_target.push_back(reached);
+      }
+    }
+    table.add(std::move(row));
+  }
+  table.rule();
+  std::vector<std::string> means{"mean +- deviation", mean_text(last, "%.2f"),
+                                 mean_text(best, "%.2f"), mean_text(seconds, "%.1f")};
+  if (target > 0.0) {
+    means.push_back(mean_text(to_target, "%.1f"));
+  }
+  table.add(std::move(means));
+  return table.to_string() +
+         (target > 0.0 ? std::to_string(to_target.size()) + " of " + std::to_string(runs.size()) +
+                             " runs reached " + percent(target) + "\n"
+                       : std::string());
+}
+
+std::string runs_csv(const std::vector<FinishedRun>& runs, double target) {
+  std::string text = "seed,test_acc,best_test_acc,seconds,seconds_to_target,folder\n";
+  for (const FinishedRun& run : runs) {
+    const double reached = target > 0.0 ? seconds_to(target, run.rows) : -1.0;
+    text += std::to_string(run.seed) +
+            format(",%.17g,%.17g,%.17g,", run.summary.test_accuracy, run.summary.best_test_accuracy,
+                   run.summary.seconds) +
+            (reached < 0.0 ? "" : format("%.17g", reached)) + "," + quoted(run.folder) + "\n";
+  }
+  return text;
+}
+
+}  // namespace cks::apps

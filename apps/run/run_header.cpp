@@ -1,0 +1,123 @@
+#include "apps/run/run_header.h"
+
+#include "apps/cli/app.h"
+#include "apps/cli/format.h"
+#include "apps/report/model_table.h"
+#include "apps/report/text_table.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace cks::apps {
+namespace {
+
+/// "3 classes (circle, square, triangle)", the first of them where there are many; digits need no
+/// names.
+std::string describe_classes(const std::vector<std::string>& names) {
+  std::string count = std::to_string(names.size()) + " classes";
+  if (names == numbered_classes(static_cast<std::int64_t>(names.size()))) {
+    return count;
+  }
+  constexpr std::size_t kMostCharacters = 80;
+  std::string shown;
+  for (const std::string& name : names) {
+    if (!shown.empty() && shown.size() + name.size() > kMostCharacters) {
+      shown += ", ...";
+      break;
+    }
+    shown.append(shown.empty() ? "" : ", ").append(name);
+  }
+  return count + " (" + shown + ")";
+}
+
+std::string describe_data(const RunParts& parts) {
+  const ImageDataset& train = parts.data.train;
+  std::string line = describe(train.name, train.source) + ": " + with_commas(train.size()) +
+                     " train, " + with_commas(parts.data.test.size()) + " test, " +
+                     std::to_string(train.height()) + "x" + std::to_string(train.width()) + "x" +
+                     std::to_string(train.channels()) + ", " + describe_classes(train.class_names);
+  if (parts.device_bytes > 0) {
+    line += format(", %.1f MiB on the GPU", static_cast<double>(parts.device_bytes) / 1048576.0);
+  }
+  return line;
+}
+
+/// Everything that the numbers of the run depend on, and the defaults of nothing.
+std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  std::string line;
+  if (!flags.preset.empty() && flags.preset != kNoPreset) {
+    line = "preset " + flags.preset + ": ";
+  }
+  line += describe_optimizer(flags) + ", " + describe_schedule(flags, steps_per_epoch) +
+          ", batch " + std::to_string(flags.batch_size);
+  if (flags.accumulation > 1) {
+    line += " in " + std::to_string(flags.accumulation) + " pieces";
+  }
+  if (flags.drop_last) {
+    line += " (the last, smaller one dropped)";
+  }
+  if (flags.augment.crop_padding > 0) {
+    line += ", random crop " + std::to_string(flags.augment.crop_padding);
+  }
+  if (flags.augment.flip) {
+    line += ", random flip";
+  }
+  if (flags.label_smoothing > 0.0) {
+    line += format(", label smoothing %g", flags.label_smoothing);
+  }
+  if (flags.clip_grad_norm > 0.0) {
+    line += format(", gradient norm at most %g", flags.clip_grad_norm);
+  }
+  return line + ", " + std::to_string(flags.epochs) + (flags.epochs == 1 ? " epoch" : " epochs") +
+         ", seed " + std::to_string(flags.seed);
+}
+
+}  // namespace
+
+ConfigSections describe_program(const std::string& program, const Flags& parser,
+                                const ChosenDevice& chosen, const TrainTest& data) {
+  ConfigSections config{{"flags", parser.values()},
+                        {"build",
+                         {{"program", program},
+                          {"version", version()},
+                          {"build_type", build_type()},
+                          {"instruction_set", instruction_set()}}},
+                        {"machine", chosen.fields},
+                        {"data",
+                         {{"source", describe(data.train.name, data.train.source)},
+                          {"train_images", std::to_string(data.train.size())},
+                          {"test_images", std::to_string(data.test.size())}}}};
+  config["machine"]["threads"] = std::to_string(kernels::num_threads());
+  return config;
+}
+
+RunHeader describe_run(const RunParts& parts) {
+  RunHeader header;
+  const ImageDataset& train = parts.data.train;
+  const ModelTable table =
+      trace_model(parts.model, Shape{1, train.height(), train.width(), train.channels()});
+  const std::string threads = std::to_string(kernels::num_threads());
+  header.lines.push_back("cks " + version() + "   " + build_type() + " build, " +
+                         instruction_set() + ", " + threads + " threads, device " +
+                         parts.chosen.device.to_string());
+  if (!parts.chosen.why.empty()) {
+    header.lines.push_back("device    " + parts.chosen.why);
+  }
+  if (build_type() == "Debug") {
+    header.lines.push_back("          this Debug build computes many times slower than Release");
+  }
+  header.lines.push_back("data      " + describe_data(parts));
+  header.lines.push_back("model     " + parts.flags.model + ": " + with_commas(table.parameters) +
+                         " parameters; multiply-adds of one image: forward " +
+                         with_commas(table.forward.plain) + ", whole step " +
+                         with_commas(table.all_passes().plain) + ", of which C-K-S skips " +
+                         percent(table.all_passes().skipped()));
+  header.lines.push_back("training  " + describe_training(parts.flags, parts.steps_per_epoch));
+  header.lines.push_back("run       " + (parts.folder == nullptr
+                                             ? std::string("nothing is written (--dry-run)")
+                                             : parts.folder->path()));
+  header.config = describe_program(parts.program, parts.parser, parts.chosen, parts.data);
+  header.config["model"] = {{"name", parts.flags.model},
+                            {"parameters", std::to_string(table.parameters)}};
+  return header;
+}
+
+}  // namespace cks::apps

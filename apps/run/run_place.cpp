@@ -1,0 +1,267 @@
+#include "apps/run/run_place.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "apps/cli/app.h"
+#include "apps/run/train_flags.h"
+#include "cks/core/io/utf8.h"
+
+namespace cks::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRunsFolder = "runs";
+
+std::string time_stamp() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &parts);
+  return text.data();
+}
+
+/// The folder that a bare --resume means: --output-dir, or the newest run of this program.
+std::string newest_run(const std::string& program, const std::string& output_dir) {
+  if (!output_dir.empty()) {
+    return output_dir;
+  }
+  std::string newest;
+  fs::file_time_type newest_time;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(kRunsFolder, ignored)) {
+    const bool is_ours = entry.path().filename().string().starts_with(program + "-");
+    if (!is_ours || !fs::exists(entry.path() / "config.json", ignored)) {
+      continue;
+    }
+    // The folder's own time does not tell of a log that grew, all that a group of runs may get.
+    const fs::file_time_type time = std::max(
+        entry.last_write_time(ignored), fs::last_write_time(entry.path() / "run.log", ignored));
+    if (newest.empty() || time > newest_time) {
+      newest = entry.path().string();
+      newest_time = time;
+    }
+  }
+  if (newest.empty()) {
+    throw IoError("--resume: there is no run of " + program + " in " +
+                  fs::absolute(kRunsFolder).string() + "; name its folder: --resume DIR");
+  }
+  return newest;
+}
+
+bool is_same_folder(const std::string& a, const std::string& b) {
+  std::error_code ignored;
+  return fs::weakly_canonical(fs::path(a) / "", ignored) ==
+         fs::weakly_canonical(fs::path(b) / "", ignored);
+}
+
+/// A run keeps its flags in config.json, which holds UTF-8 alone.
+void require_utf8(const Flags& parser) {
+  for (const auto& [name, text] : parser.values()) {
+    if (!is_utf8(text)) {
+      std::string message = "--";
+      message.append(name).append(" is '").append(text);
+      throw UsageError(message + "', which is not UTF-8; a run cannot keep it in its config.json");
+    }
+  }
+}
+
+/// Text as a shell reads it back.
+std::string shell_word(const std::string& text) {
+  const auto is_plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c >= 0x80 || std::strchr("_./-+=:,@%", c) != nullptr;
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) {
+    return text;
+  }
+  std::string word = "'";
+  for (const char c : text) {
+    word += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return word + "'";
+}
+
+/// Throws Error for a run of another program, whose flags are not this one's.
+void require_program(const RunFolder& folder, const std::string& program) {
+  if (!folder.has_config()) {
+    return;
+  }
+  const ConfigSections config = folder.read_config();
+  const auto build = config.find("build");
+  if (build == config.end() || build->second.count("program") == 0) {
+    return;
+  }
+  if (const std::string& other = build->second.at("program"); other != program) {
+    throw Error("--resume: " + folder.path() + " is a run of " + other + ", not of " + program);
+  }
+}
+
+void restore_flags(const RunFolder& folder, Flags& parser) {
+  if (!folder.has_config()) {
+    throw IoError(
+        "--resume: " + folder.path() +
+        " has no config.json to take the flags from: the run saved nothing; remove the folder and "
+        "begin again");
+  }
+  const ConfigSections config = folder.read_config();
+  const auto saved = config.find("flags");
+  const TextFields given = parser.values();
+  std::string differing;
+  const auto take = [&](const std::string& name, const std::string& text) {
+    try {
+      parser.set(name, text);
+    } catch (const Error& error) {
+      throw IoError("--resume: " + folder.config_file() + ": " + error.what());
+    }
+  };
+  const TextFields flags = saved == config.end() ? TextFields{} : saved->second;
+  const auto scheduler = flags.find("lr-scheduler");
+  const bool spans = scheduler != flags.end() && spans_run(scheduler->second);
+  for (const auto& [name, text] : flags) {
+    const bool is_free = flags_free_on_resume().count(name) > 0 && !(spans && name == "epochs");
+    if (is_free || given.count(name) == 0) {
+      if (parser.has(name) && !parser.given(name) && name != "resume" && name != "output-dir") {
+        take(name, text);
+      }
+    } else if (!parser.given(name)) {
+      take(name, text);
+    } else if (given.at(name) != text) {
+      differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
+      differing.append(given.at(name)).append(" now");
+      if (name == "epochs") {
+        differing.append(": its schedule, ").append(scheduler->second);
+        differing.append(", spans all epochs of the run");
+      }
+    }
+  }
+  if (!differing.empty()) {
+    throw Error("--resume: the run in " + folder.path() + " was begun with other flags:" +
+                differing + "\n  leave them out, or begin a new run");
+  }
+}
+
+/// Throws IoError if there is no run, or one that cannot go on.
+RunFolder open_run(const std::string& path) {
+  RunFolder folder = RunFolder::open(path);
+  if (!folder.has_state() && fs::exists(folder.last_file())) {
+    throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
+                  " is there: the run cannot go on where it stopped, and beginning anew would "
+                  "overwrite its results; begin a new run");
+  }
+  return folder;
+}
+
+/// Calls take(path) with runs/<name>-<time>, then with numbers behind it, for runs begun in the
+/// same second, until it returns true. Returns false if it never did.
+template <class Take>
+bool try_names_by_time(const std::string& name, Take&& take) {
+  const std::string path = (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string();
+  constexpr int kTries = 1000;
+  for (int number = 1; number < kTries; ++number) {
+    if (take(number == 1 ? path : path + "-" + std::to_string(number))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
+                                          const std::optional<std::string>& resume,
+                                          std::string& output_dir) {
+  require_utf8(parser);
+  if (!resume) {
+    return std::nullopt;
+  }
+  if (!resume->empty() && !output_dir.empty() && !is_same_folder(*resume, output_dir)) {
+    throw UsageError("--resume " + *resume + " goes on in that folder, --output-dir " + output_dir +
+                     " names another; leave one of them out");
+  }
+  const std::string path = resume->empty() ? newest_run(program, output_dir) : *resume;
+  const RunFolder folder = open_run(path);
+  require_program(folder, program);
+  restore_flags(folder, parser);
+  output_dir = path;
+  return folder;
+}
+
+RunFolder create_run_folder(const std::string& name, const std::string& output_dir) {
+  std::optional<RunFolder> folder;
+  std::string taken;
+  const auto take = [&](const std::string& path) {
+    taken = path;
+    folder = RunFolder::try_create(path);
+    return folder.has_value();
+  };
+  if (!(output_dir.empty() ? try_names_by_time(name, take) : take(output_dir))) {
+    throw IoError("output folder " + taken + " already holds a run (absolute: " +
+                  fs::absolute(taken).lexically_normal().string() +
+                  "); give another --output-dir, or continue it with --resume " + taken);
+  }
+  return *folder;
+}
+
+std::string resume_command(const std::string& program, const std::string& path) {
+  return program + " --resume " + shell_word(path);
+}
+
+void require_storable(const TrainTest& data) {
+  for (const ImageDataset* half : {&data.train, &data.test}) {
+    if (!is_utf8(half->source.path)) {
+      throw Error("the data lie in '" + half->source.path +
+                  "', which is not UTF-8; a run cannot keep that in its config.json");
+    }
+  }
+}
+
+std::optional<RunFolder> open_if_begun(const std::string& path) {
+  return RunFolder::holds_run(path) ? std::optional(open_run(path)) : std::nullopt;
+}
+
+void append_flags(Error& error, const Flags& parser) {
+  std::vector<std::string> helpful;
+  if (dynamic_cast<const NonFiniteError*>(&error) != nullptr) {
+    helpful = {"lr", "lr-warmup-epochs", "clip-grad-norm"};
+  } else if (dynamic_cast<const OutOfMemoryError*>(&error) != nullptr) {
+    helpful = {"batch-size", "eval-batch-size", "accum"};
+  } else if (dynamic_cast<const CaptureError*>(&error) != nullptr) {
+    helpful = {"no-graph"};
+  }
+  std::string text;
+  for (const std::string& name : helpful) {
+    if (parser.has(name)) {
+      text.append(text.empty() ? "\n  flags that help: --" : ", --").append(name);
+    }
+  }
+  error.append(text);
+}
+
+void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,
+                           TrainCallbacks& callbacks) {
+  if (!is_resumed) {
+    folder.write_config(config);
+    return;
+  }
+  callbacks.on_step = [report = std::move(callbacks.on_step), &folder, config,
+                       written = false](const StepEvent& event) mutable {
+    if (!written) {
+      folder.write_config(config);
+      written = true;
+    }
+    if (report) {
+      report(event);
+    }
+  };
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,16 @@
+#pragma once
+#include "apps/run/repeated_runs.h"
+#include "cks/datasets/data_loader.h"
+#include "cks/layers/module.h"
+#include "cks/train/run_folder.h"
+
+namespace cks::apps {
+
+/// Writes what a run came to into its folder: summary.json with `extra`, curves.png, and unless it
+/// was interrupted confusion.csv and confusion.png from one pass of the model over the test images,
+/// with the accuracy of each class and, of more than five classes, the top-5 accuracy in
+/// summary.json. Throws IoError.
+void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
+                       DataLoader& test_loader, const TextFields& extra);
+
+}  // namespace cks::apps

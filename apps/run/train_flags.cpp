@@ -1,0 +1,240 @@
+#include "apps/run/train_flags.h"
+
+#include <cmath>
+#include <sstream>
+#include <vector>
+
+#include "apps/cli/app.h"
+#include "apps/cli/config_file.h"
+#include "apps/cli/device_choice.h"
+#include "apps/cli/format.h"
+#include "apps/report/text_table.h"
+#include "cks/core/optim/adam.h"
+#include "cks/core/optim/sgd.h"
+#include "cks/models/registry.h"
+
+namespace cks::apps {
+namespace {
+
+// Beyond these a number is a slip of the keyboard, and products of two would overflow.
+constexpr std::int64_t kMostEpochs = 1'000'000;
+constexpr std::int64_t kMostImages = 1 << 24;  // of a batch
+constexpr double kLargest = 1e30;              // a float has no more
+
+constexpr double kLowMomentum = 0.85;
+constexpr double kHighMomentum = 0.95;
+
+std::int64_t warmup_steps(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  return std::llround(flags.lr_warmup_epochs * static_cast<double>(steps_per_epoch));
+}
+
+}  // namespace
+
+void add_train_flags(Flags& flags, TrainFlags& values) {
+  const std::vector<std::string> models = classifier_names();
+  std::string list = "Models:";
+  for (const std::string& name : models) {
+    list += "\n  " + name + ": " + model_info(name).summary;
+  }
+  flags.footer(list +
+               "\nCtrl-C ends a run after its step, saves it and says how to go on; twice: at once."
+               "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
+               "interrupted.");
+
+  flags.group("Training");
+  flags.add_choice("model", values.model, models, "which network");
+  flags.add_switch("list-models", values.list_models, "print the networks and exit");
+  flags.add("epochs", values.epochs, "passes over the training images", 1, kMostEpochs);
+  flags.add("batch-size", values.batch_size, "images of one step", 1, kMostImages);
+  flags.add_switch("drop-last", values.drop_last,
+                   "leave out an epoch's last batch if it is not full");
+  flags.add("accum", values.accumulation, "pieces a batch is cut into, to need less memory", 1,
+            kMostImages);
+  flags.add("eval-batch-size", values.eval_batch_size, "images at once in evaluation", 1,
+            kMostImages);
+  flags.add_choice("opt", values.optimizer, {"sgd", "adam", "adamw"}, "optimiser");
+  flags.add("lr", values.lr, "learning rate; the highest one of a schedule", 0.0, kLargest);
+  flags.add("momentum", values.momentum, "of sgd", 0.0, 1.0);
+  flags.add_switch("nesterov", values.nesterov, "Nesterov momentum for sgd");
+  flags.add_switch(
+      "cycle-momentum", values.cycle_momentum,
+      "with onecycle, sgd's momentum falls from 0.95 to 0.85 while the rate rises, and "
+      "rises back");
+  flags.add("wd", values.weight_decay, "weight decay, of all parameters", 0.0, kLargest);
+  flags.add_choice("lr-scheduler", values.lr_scheduler, {"constant", "step", "cosine", "onecycle"},
+                   "how the learning rate moves");
+  flags.add("lr-step-epochs", values.lr_step_epochs,
+            "with step: epochs between two cuts of the rate", 1, kMostEpochs);
+  flags.add("lr-gamma", values.lr_gamma, "with step: factor of each cut", 0.0, kLargest);
+  flags.add("lr-warmup-epochs", values.lr_warmup_epochs,
+            "epochs in which the rate rises from 0; not for onecycle", 0.0,
+            static_cast<double>(kMostEpochs));
+  flags.add("label-smoothing", values.label_smoothing,
+            "share of the target that is spread over all classes", 0.0, 0.99);
+  flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
+  flags.add("seed", values.seed, "of initial weights, order of images, dropout");
+  add_device_flag(flags, values.device);
+  flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
+            4096);
+
+  flags.add_switch("no-graph", values.no_graph,
+                   "on a GPU, launch each kernel of a step by itself, not as one CUDA graph");
+
+  flags.group("Run");
+  flags.add("output-dir", values.output_dir,
+            "folder for everything that is written; default: runs/<program>-<model>-<time>");
+  flags.add_optional("resume", values.resume,
+                     "go on with the run, or with the runs of --runs, in this folder; alone: with "
+                     "the newest in runs");
+  add_config_flag(flags, values.config);
+  flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
+  flags.add("save-every-steps", values.save_every_steps,
+            "steps between checkpoints within an epoch, too; 0: none");
+  flags.add("keep", values.keep, "keep the weights after each of the last N epochs, too");
+  constexpr std::int64_t kMostRuns = 1000;
+  flags.add("runs", values.runs,
+            "train N times, with this seed and those after it, each in a folder of its own in "
+            "--output-dir, and print mean and deviation of accuracy and time",
+            1, kMostRuns);
+  flags.add(
+      "target-acc", values.target_accuracy,
+      "test accuracy (0.9 is 90 %) of which to say when it was reached; exit with 3 if the last "
+      "one is below it; 0: none",
+      0.0, 1.0);
+  flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
+  flags.add_switch("overfit-batch", values.overfit_batch,
+                   "train on a single batch again and again, to see that the network learns");
+
+  add_output_flags(flags, values.output);
+  flags.add_switch("conv-report", values.conv_report,
+                   "what each convolution multiplied and skipped, its plan, time and error");
+  flags.add_switch("profile", values.profile,
+                   "time of each layer, forward and backward; on a GPU without CUDA graphs");
+}
+
+bool spans_run(const std::string& lr_scheduler) {
+  return lr_scheduler == "cosine" || lr_scheduler == "onecycle";
+}
+
+void refuse_data_dir_of_drawn(const Flags& parser, const std::string& dataset) {
+  if (dataset == "drawn" && parser.given("data-dir")) {
+    throw UsageError("--data-dir does not go with --dataset drawn, which needs no file");
+  }
+}
+
+const std::set<std::string>& flags_free_on_resume() {
+  static const std::set<std::string> kFree{
+      "resume",           "output-dir",  "device",       "threads",     "save-every",
+      "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
+      "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
+      "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken",
+      "columns",          "rows",        "target-loss"};
+  return kFree;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainFlags& flags, const Module& model) {
+  if (flags.optimizer == "sgd") {
+    return std::make_unique<Sgd>(model.named_parameters(),
+                                 Sgd::Options{.learning_rate = flags.lr,
+                                              .momentum = flags.momentum,
+                                              .weight_decay = flags.weight_decay,
+                                              .nesterov = flags.nesterov});
+  }
+  if (flags.optimizer == "adam") {
+    return std::make_unique<Adam>(
+        model.named_parameters(),
+        Adam::Options{.learning_rate = flags.lr, .weight_decay = flags.weight_decay});
+  }
+  if (flags.optimizer == "adamw") {
+    return std::make_unique<AdamW>(
+        model.named_parameters(),
+        AdamW::Options{.learning_rate = flags.lr, .weight_decay = flags.weight_decay});
+  }
+  throw Error("--opt: there is no optimiser " + flags.optimizer);
+}
+
+LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  const std::int64_t total = flags.epochs * steps_per_epoch;
+  const std::int64_t warmup = warmup_steps(flags, steps_per_epoch);
+  if (flags.lr_scheduler == "onecycle") {
+    if (warmup > 0) {
+      throw UsageError(
+          "--lr-warmup-epochs does not go with --lr-scheduler onecycle, which has its own");
+    }
+    return one_cycle_lr({.total_steps = total});
+  }
+  if (warmup >= total) {
+    throw UsageError("--lr-warmup-epochs takes all of the " + std::to_string(flags.epochs) +
+                     " epochs");
+  }
+  LrFactor factor;
+  if (flags.lr_scheduler == "cosine") {
+    factor = cosine_lr(total - warmup);
+  } else if (flags.lr_scheduler == "step") {
+    factor = step_lr(flags.lr_step_epochs * steps_per_epoch, flags.lr_gamma);
+  } else if (flags.lr_scheduler == "constant") {
+    factor = constant_lr();
+  } else {
+    throw Error("--lr-scheduler: there is no schedule " + flags.lr_scheduler);
+  }
+  return warmup > 0 ? with_warmup(warmup, std::move(factor)) : factor;
+}
+
+MomentumCurve make_momentum(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  if (!flags.cycle_momentum) {
+    return {};
+  }
+  if (flags.lr_scheduler != "onecycle" || flags.optimizer != "sgd" || flags.momentum == 0.0) {
+    throw UsageError(
+        "--cycle-momentum needs --lr-scheduler onecycle and --opt sgd with a momentum; "
+        "--cycle-momentum=false switches it off");
+  }
+  return one_cycle_momentum({.total_steps = flags.epochs * steps_per_epoch}, kLowMomentum,
+                            kHighMomentum);
+}
+
+std::string describe_optimizer(const TrainFlags& flags) {
+  std::ostringstream text;
+  text << flags.optimizer << ", learning rate " << flags.lr;
+  if (flags.optimizer == "sgd") {
+    text << ", " << (flags.nesterov ? "Nesterov momentum " : "momentum ");
+    if (flags.cycle_momentum) {
+      text << kHighMomentum << " to " << kLowMomentum << " and back";
+    } else {
+      text << flags.momentum;
+    }
+  }
+  if (flags.weight_decay > 0.0) {
+    text << ", weight decay " << flags.weight_decay;
+  }
+  return text.str();
+}
+
+std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_epoch) {
+  std::ostringstream text;
+  text << flags.lr_scheduler;
+  if (flags.lr_scheduler == "step") {
+    text << " (times " << flags.lr_gamma << " every " << flags.lr_step_epochs << " epochs)";
+  } else if (spans_run(flags.lr_scheduler)) {
+    text << " over " << flags.epochs * steps_per_epoch << " steps";
+  }
+  if (flags.lr_warmup_epochs > 0.0) {
+    text << " after " << warmup_steps(flags, steps_per_epoch) << " steps of warm-up";
+  }
+  return text.str();
+}
+
+std::string list_classifiers() {
+  TextTable table({"model", "made for", "what"}, {});
+  for (const std::string& name : classifier_names()) {
+    const ModelInfo& info = model_info(name);
+    table.add(
+        {name,
+         format("%lldx%lldx%lld", static_cast<long long>(info.image_size),
+                static_cast<long long>(info.image_size), static_cast<long long>(info.in_channels)),
+         info.summary});
+  }
+  return table.to_string();
+}
+
+}  // namespace cks::apps

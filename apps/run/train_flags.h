@@ -1,0 +1,95 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "apps/cli/flags.h"
+#include "apps/cli/speaker.h"
+#include "cks/core/ops/image_batch.h"
+#include "cks/core/optim/lr_schedule.h"
+#include "cks/core/optim/optimizer.h"
+#include "cks/layers/module.h"
+
+namespace cks::apps {
+
+constexpr const char* kNoPreset = "none";
+
+/// Flags that every training program has. A program changes the defaults before it adds them.
+struct TrainFlags {
+  std::string model;
+  bool list_models = false;
+  std::string preset;  // that filled flags in; empty or kNoPreset: none
+  std::string data_dir;
+
+  std::int64_t epochs = 10;
+  std::int64_t batch_size = 128;
+  std::int64_t eval_batch_size = 1000;
+  std::int64_t accumulation = 1;
+  std::string optimizer = "adam";
+  double lr = 1e-3;
+  double momentum = 0.9;
+  bool nesterov = false;
+  bool cycle_momentum = false;
+  double weight_decay = 0.0;
+  std::string lr_scheduler = "constant";
+  double lr_warmup_epochs = 0.0;
+  std::int64_t lr_step_epochs = 30;
+  double lr_gamma = 0.1;
+  double label_smoothing = 0.0;
+  double clip_grad_norm = 0.0;
+  bool drop_last = false;
+  ImageAugmentation augment{};
+
+  std::int64_t seed = 1;
+  std::string device = "auto";
+  std::int64_t threads = 0;      // 0: all usable cores
+  std::int64_t limit_train = 0;  // 0: all
+  std::int64_t limit_test = 0;
+  bool no_graph = false;
+  bool dry_run = false;
+  bool overfit_batch = false;
+
+  std::string output_dir;
+  std::optional<std::string> resume;
+  std::string config;  // file that flags were taken from; empty: none
+  std::int64_t save_every = 1;
+  std::int64_t save_every_steps = 0;
+  std::int64_t keep = 0;
+  std::int64_t runs = 1;
+  double target_accuracy = 0.0;
+
+  OutputFlags output{};
+  bool conv_report = false;
+  bool profile = false;
+};
+
+/// Adds them in groups. Model names come from the registry.
+void add_train_flags(Flags& flags, TrainFlags& values);
+
+/// Throws UsageError where --data-dir stands on the command line and the dataset is drawn, without
+/// files. A file of --config may have been written for other data.
+void refuse_data_dir_of_drawn(const Flags& parser, const std::string& dataset);
+
+/// True if the learning rate depends on how many epochs the run has.
+bool spans_run(const std::string& lr_scheduler);
+
+/// Names of the flags that a resumed run may change; every other one comes from the folder. With a
+/// schedule that spans the run `epochs` is none of them.
+const std::set<std::string>& flags_free_on_resume();
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainFlags& flags, const Module& model);
+/// Throws UsageError for flags that do not go together.
+LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch);
+/// Empty where the momentum stays. Throws UsageError likewise.
+MomentumCurve make_momentum(const TrainFlags& flags, std::int64_t steps_per_epoch);
+
+/// "adam, learning rate 0.001" and "cosine over 4690 steps" for people and for checkpoints.
+std::string describe_optimizer(const TrainFlags& flags);
+std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_epoch);
+
+/// Names, what they are and the images they were made for, for --list-models.
+std::string list_classifiers();
+
+}  // namespace cks::apps

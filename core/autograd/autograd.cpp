@@ -1,0 +1,154 @@
+#include "cks/core/autograd/autograd.h"
+
+#include <utility>
+
+#include "cks/core/profile/module_path.h"
+#include "cks/core/tensor/tensor_impl.h"
+
+namespace cks {
+namespace {
+
+thread_local bool recording_enabled = true;
+thread_local Precision thread_precision = Precision::fp32;
+
+}  // namespace
+
+bool grad_enabled() { return recording_enabled; }
+
+GradMode::GradMode(bool enabled) : before_(std::exchange(recording_enabled, enabled)) {}
+
+GradMode::~GradMode() { recording_enabled = before_; }
+
+Precision current_precision() { return thread_precision; }
+
+PrecisionScope::PrecisionScope(Precision precision)
+    : before_(std::exchange(thread_precision, precision)) {}
+
+PrecisionScope::~PrecisionScope() { thread_precision = before_; }
+
+// --- SavedTensor --------------------------------------------------------------------------------
+
+SavedTensor::SavedTensor(Node* owner) : owner_(owner) { owner->saved_.push_back(this); }
+
+void SavedTensor::save(const Tensor& tensor) {
+  // Off the tape: a node that saves its own result would otherwise keep itself alive.
+  tensor_ = tensor.defined() ? tensor.detach() : Tensor();
+  version_ = tensor.defined() ? tensor.version() : 0;
+}
+
+const Tensor& SavedTensor::get() const {
+  if (released_) {
+    throw AutogradError(std::string(owner_->name()) +
+                        ": the saved tensors were freed by an earlier backward()");
+  }
+  if (tensor_.defined() && tensor_.version() != version_) {
+    throw AutogradError(std::string(owner_->name()) + ": a tensor of shape " +
+                        tensor_.shape().to_string() + " that backward needs was written to " +
+                        std::to_string(tensor_.version() - version_) +
+                        " time(s) since the forward pass");
+  }
+  return tensor_;
+}
+
+void SavedTensor::release() {
+  tensor_ = {};
+  released_ = true;
+}
+
+// --- Node ---------------------------------------------------------------------------------------
+
+Node::~Node() {
+  // A chain of nodes would destroy itself recursively, one stack frame a node. The outermost
+  // destructor of a thread instead collects what the others let go of.
+  thread_local std::vector<std::shared_ptr<Node>>* orphans = nullptr;
+  const auto take_inputs = [](std::vector<Edge>& edges, std::vector<std::shared_ptr<Node>>& to) {
+    for (Edge& edge : edges) {
+      if (edge.node != nullptr) {
+        to.push_back(std::move(edge.node));
+      }
+    }
+  };
+  if (orphans != nullptr) {
+    take_inputs(edges_, *orphans);
+    return;
+  }
+  std::vector<std::shared_ptr<Node>> pending;
+  take_inputs(edges_, pending);
+  orphans = &pending;
+  while (!pending.empty()) {
+    const std::shared_ptr<Node> node = std::move(pending.back());
+    pending.pop_back();
+  }
+  orphans = nullptr;
+}
+
+std::string Node::at_module() const {
+  return module_path_.empty() ? "" : " (forward pass in module " + module_path_ + ")";
+}
+
+void Node::release() {
+  for (SavedTensor* saved : saved_) {
+    saved->release();
+  }
+  edges_.clear();
+  released_ = true;
+}
+
+bool needs_recording(std::span<const Tensor> inputs) {
+  if (!grad_enabled()) {
+    return false;
+  }
+  for (const Tensor& input : inputs) {
+    if (input.defined() && input.requires_grad()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Tensor> inputs) {
+  if (node == nullptr) {
+    throw AutogradError("record_node: node is null");
+  }
+  const std::string name = node->name();
+  if (!result.defined() || result.requires_grad()) {
+    throw AutogradError(name + ": the result to record is " +
+                        (result.defined() ? "on the tape already" : "undefined") +
+                        ", expected a fresh tensor");
+  }
+  if (!is_floating(result.dtype())) {
+    throw DtypeError(name + ": a result of dtype " + name_of(result.dtype()) +
+                     " has no gradient, expected a floating dtype");
+  }
+  if (!node->edges_.empty() || node->released_) {
+    throw AutogradError(name + ": the node has been recorded before");
+  }
+  std::vector<Node::Edge> edges;
+  edges.reserve(inputs.size());
+  for (const Tensor& input : inputs) {
+    Node::Edge& edge = edges.emplace_back();
+    if (!input.defined()) {
+      continue;
+    }
+    if (is_same(input, result)) {
+      throw AutogradError(name + ": the result to record is one of the inputs");
+    }
+    edge.shape = input.shape();
+    edge.dtype = input.dtype();
+    edge.device = input.device();
+    if (input.grad_node() != nullptr) {
+      edge.node = input.grad_node();
+    } else if (input.requires_grad()) {
+      edge.leaf = input.impl();
+    }
+  }
+  node->edges_ = std::move(edges);
+  node->result_shape_ = result.shape();
+  node->result_dtype_ = result.dtype();
+  node->precision_ = current_precision();
+  node->module_path_ = current_module_path();
+  result.impl()->node = std::move(node);
+  return result;
+}
+
+}  // namespace cks

@@ -1,0 +1,152 @@
+#pragma once
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cks/core/tensor/tensor.h"
+
+namespace cks {
+
+/// A tensor that backward will read. Registers with its node, remembers the version of the elements
+/// and keeps them alive until backward has run.
+class SavedTensor {
+ public:
+  explicit SavedTensor(Node* owner);
+  SavedTensor(const SavedTensor&) = delete;
+  SavedTensor& operator=(const SavedTensor&) = delete;
+
+  void save(const Tensor& tensor);
+  bool defined() const { return tensor_.defined(); }
+  /// The elements, off the tape. Throws AutogradError, naming the operation, if they were written
+  /// to since save(), or if backward has already run and freed them.
+  const Tensor& get() const;
+  void release();
+
+ private:
+  const Node* owner_;
+  Tensor tensor_;
+  std::uint64_t version_ = 0;
+  bool released_ = false;
+};
+
+/// One recorded operation: knows how to turn the gradient of its result into those of its inputs.
+///
+/// A user's own operation derives from it, keeps what it needs in SavedTensor members, and calls
+/// record() at the end of its forward function:
+///
+///   struct SquareBackward : Node {
+///     SavedTensor input{this};
+///     const char* name() const override { return "square"; }
+///     std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
+///       return {grad_output * input.get() * 2.0};
+///     }
+///   };
+///   Tensor square(const Tensor& input) {
+///     return record<SquareBackward>(input.detach() * input.detach(), {input},
+///                                   [&](SquareBackward& node) { node.input.save(input); });
+///   }
+class Node : public std::enable_shared_from_this<Node> {
+ public:
+  Node() = default;
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// Name of the operation, for messages.
+  virtual const char* name() const = 0;
+  /// Gradients of the inputs in the order given to record(). needed[i] is false where nobody asks
+  /// for input i's: return an undefined tensor there and save the work. Runs with grad mode off.
+  /// The engine checks shapes and dtypes, and it alone sums gradients; a node always makes new
+  /// ones.
+  virtual std::vector<Tensor> backward(const Tensor& grad_output,
+                                       const std::vector<bool>& needed) = 0;
+
+ private:
+  friend class SavedTensor;
+  friend class Engine;
+  friend Tensor record_node(Tensor result, std::shared_ptr<Node> node,
+                            std::span<const Tensor> inputs);
+
+  struct Edge {
+    std::shared_ptr<Node> node;        // the operation that made the input, or
+    std::shared_ptr<TensorImpl> leaf;  // the leaf that collects the gradient; neither: not needed
+    Shape shape;
+    DType dtype = DType::float32;
+    Device device;
+  };
+  void release();                 // drops saved tensors and edges
+  std::string at_module() const;  // for messages
+
+  std::vector<Edge> edges_;
+  std::vector<SavedTensor*> saved_;
+  Shape result_shape_;
+  DType result_dtype_ = DType::float32;
+  // Of the forward pass; restored for backward.
+  Precision precision_ = Precision::fp32;
+  std::string module_path_;
+  bool released_ = false;  // backward has run, or was stopped by an exception
+};
+
+/// True if grad mode is on and one of the tensors requires a gradient.
+bool needs_recording(std::span<const Tensor> inputs);
+
+/// Puts `result` on the tape as made by `node` from `inputs` (undefined inputs are allowed and
+/// never need a gradient). `result` must be a fresh tensor off the tape.
+Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Tensor> inputs);
+
+/// Makes the node only if it is needed: `save` fills its members.
+template <class NodeType, class Save>
+Tensor record(Tensor result, std::initializer_list<Tensor> inputs, Save&& save) {
+  const std::span<const Tensor> span(inputs.begin(), inputs.size());
+  if (!needs_recording(span)) {
+    return result;
+  }
+  auto node = std::make_shared<NodeType>();
+  save(*node);
+  return record_node(std::move(result), std::move(node), span);
+}
+
+/// Whether operations are recorded on this thread. On at first.
+bool grad_enabled();
+
+/// Switches recording off (or on) on this thread until the end of the scope.
+class GradMode {
+ public:
+  explicit GradMode(bool enabled);
+  ~GradMode();
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// Nothing is recorded in its scope.
+class NoGradGuard : public GradMode {
+ public:
+  NoGradGuard() : GradMode(false) {}
+};
+
+/// Mode in which operations of this thread multiply, until the end of the scope. A node remembers
+/// the mode of its forward pass for backward.
+class PrecisionScope {
+ public:
+  explicit PrecisionScope(Precision precision);
+  ~PrecisionScope();
+  PrecisionScope(const PrecisionScope&) = delete;
+  PrecisionScope& operator=(const PrecisionScope&) = delete;
+
+ private:
+  Precision before_;
+};
+Precision current_precision();
+
+/// Gradients of `output` (one element unless grad_output is given) with respect to `inputs`,
+/// without touching any .grad. Inputs that `output` does not depend on get undefined tensors. Frees
+/// the tape, like Tensor::backward.
+std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inputs,
+                              const Tensor& grad_output = {});
+
+}  // namespace cks

@@ -1,0 +1,362 @@
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/profile/module_path.h"
+#include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+namespace cks {
+
+/// One walk of a tape, from a tensor backward.
+class Engine {
+ public:
+  /// Gradients of the inputs alone if there are any, of all leaves otherwise.
+  Engine(const Tensor& output, std::span<const Tensor> inputs) : output_(output) {
+    for (const Tensor& input : inputs) {
+      if (input.grad_node() != nullptr) {
+        wanted_nodes_.emplace(input.grad_node().get(), Tensor());
+      } else {
+        wanted_leaves_.insert(input.impl().get());
+      }
+    }
+    all_leaves_ = inputs.empty();
+  }
+
+  void run(const Tensor& grad_output) {
+    if (output_.is_leaf()) {
+      leaf_index_.emplace(output_.impl().get(), 0);
+      leaves_.push_back({output_.impl(), grad_output});
+      return;
+    }
+    discover();
+    try {
+      walk(grad_output);
+    } catch (...) {
+      free_graph();  // part of it is gone: a second backward says so
+      throw;
+    }
+    free_graph();
+  }
+
+  /// Adds the gradients to those of the leaves. Everything that can fail comes before the first
+  /// leaf changes.
+  void store_leaf_gradients() {
+    for (LeafGradient& entry : leaves_) {
+      Tensor& gradient = entry.gradient;
+      const TensorImpl& leaf = *entry.leaf;
+      require_matches(gradient, leaf.shape, leaf.dtype, leaf.storage->device(), [] {
+        return std::string("backward: a leaf changed since the forward pass; its gradient");
+      });
+      if (leaf.gradient == nullptr) {
+        if (!owns_alone(gradient)) {
+          gradient = copy_of(gradient);
+        }
+      } else if (!capture::active()) {
+        add(gradient, Tensor(leaf.gradient));
+      }
+    }
+    for (LeafGradient& entry : leaves_) {
+      if (entry.leaf->gradient == nullptr || !capture::active()) {
+        entry.leaf->gradient = entry.gradient.impl();
+        continue;
+      }
+      // Where a repetition of a captured step finds the sum again.
+      Tensor sum(entry.leaf->gradient);
+      accumulate(entry.gradient, sum);
+      sum.bump_version();
+    }
+  }
+
+  Tensor gradient_of(const Tensor& input) {
+    if (input.grad_node() != nullptr) {
+      return wanted_nodes_.at(input.grad_node().get());
+    }
+    const auto found = leaf_index_.find(input.impl().get());
+    return found == leaf_index_.end() ? Tensor() : leaves_[found->second].gradient;
+  }
+
+ private:
+  struct Visit {
+    std::shared_ptr<Node> node;
+    std::int64_t consumers = 0;  // wanted edges that lead here and have not brought their gradient
+    bool wanted = false;         // leads to something whose gradient is asked for
+    Tensor gradient;             // of the node's result, as far as it has come
+  };
+  struct LeafGradient {
+    std::shared_ptr<TensorImpl> leaf;
+    Tensor gradient;
+  };
+
+  /// Finds all nodes, inputs before their consumers, and counts the consumers.
+  void discover() {
+    struct Frame {
+      Node* node;
+      std::size_t next_edge;
+    };
+    std::vector<Frame> stack;
+    const auto enter = [&](const std::shared_ptr<Node>& node) {
+      if (node->released_) {
+        throw AutogradError(std::string("backward: the graph was freed by an earlier backward() "
+                                        "and is needed again by ") +
+                            node->name() + node->at_module());
+      }
+      index_.emplace(node.get(), kOpen);
+      stack.push_back({node.get(), 0});
+      entered_.push_back(node);
+    };
+    enter(output_.grad_node());
+    while (!stack.empty()) {
+      Frame& frame = stack.back();
+      if (frame.next_edge < frame.node->edges_.size()) {
+        const Node::Edge& edge = frame.node->edges_[frame.next_edge++];
+        if (edge.node != nullptr && index_.find(edge.node.get()) == index_.end()) {
+          enter(edge.node);
+        }
+        continue;
+      }
+      finish(frame.node);
+      stack.pop_back();
+    }
+    entered_.clear();
+  }
+
+  /// All inputs of the node are known now.
+  void finish(Node* node) {
+    Visit visit;
+    visit.node = node->shared_from_this();
+    visit.wanted = wanted_nodes_.count(node) != 0;
+    for (const Node::Edge& edge : node->edges_) {
+      if (is_wanted(edge)) {
+        visit.wanted = true;
+        if (edge.node != nullptr) {
+          ++visits_[index_.at(edge.node.get())].consumers;
+        }
+      }
+    }
+    index_[node] = visits_.size();
+    visits_.push_back(std::move(visit));
+  }
+
+  bool is_wanted(const Node::Edge& edge) const {
+    if (edge.node != nullptr) {
+      return visits_[index_.at(edge.node.get())].wanted;
+    }
+    return edge.leaf != nullptr && (all_leaves_ || wanted_leaves_.count(edge.leaf.get()) != 0);
+  }
+
+  /// Runs each node once all gradients of its result have come. The order, and with it the order of
+  /// every sum, follows from the graph alone.
+  void walk(const Tensor& grad_output) {
+    visits_.back().gradient = grad_output;
+    if (!visits_.back().wanted) {
+      return;
+    }
+    const NoGradGuard no_grad;
+    std::vector<std::size_t> ready{visits_.size() - 1};
+    while (!ready.empty()) {
+      Visit& visit = visits_[ready.back()];
+      ready.pop_back();
+      const auto wanted = wanted_nodes_.find(visit.node.get());
+      if (wanted != wanted_nodes_.end()) {
+        wanted->second = visit.gradient;
+      }
+      run_node(visit, ready);
+      visit.gradient = {};
+      visit.node->release();
+      visit.node.reset();  // what it keeps beside its saved tensors goes, too
+    }
+  }
+
+  void run_node(Visit& visit, std::vector<std::size_t>& ready) {
+    Node& node = *visit.node;
+    std::vector<bool> needed;
+    bool any = false;
+    for (const Node::Edge& edge : node.edges_) {
+      needed.push_back(is_wanted(edge));
+      any = any || needed.back();
+    }
+    if (!any) {
+      return;
+    }
+    std::vector<Tensor> gradients = in_module(
+        node.module_path_,
+        [&] {
+          const PrecisionScope precision(node.precision_);
+          return node.backward(visit.gradient, needed);
+        },
+        ModulePass::backward);
+    visit.gradient = {};
+    if (gradients.size() != needed.size()) {
+      throw AutogradError(std::string(node.name()) + ": backward returned " +
+                          std::to_string(gradients.size()) + " gradients, expected " +
+                          std::to_string(needed.size()) + node.at_module());
+    }
+    for (std::size_t i = 0; i < needed.size(); ++i) {
+      if (needed[i]) {
+        deliver(node, i, std::move(gradients[i]), ready);
+      }
+    }
+  }
+
+  void deliver(const Node& node, std::size_t input, Tensor gradient,
+               std::vector<std::size_t>& ready) {
+    const Node::Edge& edge = node.edges_[input];
+    require_matches(gradient, edge.shape, edge.dtype, edge.device, [&] {
+      return std::string(node.name()) + ": backward, gradient of input " + std::to_string(input) +
+             node.at_module();
+    });
+    if (edge.node == nullptr) {
+      const auto [entry, is_new] = leaf_index_.emplace(edge.leaf.get(), leaves_.size());
+      if (is_new) {
+        leaves_.push_back({edge.leaf, {}});
+      }
+      add(leaves_[entry->second].gradient, std::move(gradient));
+      return;
+    }
+    const std::size_t index = index_.at(edge.node.get());
+    add(visits_[index].gradient, std::move(gradient));
+    if (--visits_[index].consumers == 0) {
+      ready.push_back(index);
+    }
+  }
+
+  /// The one place where gradients are summed. Nodes may return one tensor for several inputs:
+  /// only what nobody else can see is added to in place.
+  static void add(Tensor& sum, Tensor term) {
+    if (!sum.defined()) {
+      sum = std::move(term);
+      return;
+    }
+    if (!owns_alone(sum)) {
+      sum = copy_of(sum);
+    }
+    accumulate(term, sum);
+  }
+
+  static void accumulate(const Tensor& term, Tensor& sum) {
+    CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data()));
+  }
+
+  static Tensor copy_of(const Tensor& tensor) {
+    Tensor copy = Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+    return copy.copy_(tensor);
+  }
+
+  /// False if anybody else holds the tensor or its memory, or the memory holds more than it.
+  static bool owns_alone(const Tensor& tensor) {
+    const auto bytes = static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+    return tensor.impl().use_count() == 1 && tensor.storage().use_count() == 1 &&
+           tensor.storage()->bytes() == bytes;
+  }
+
+  /// who() begins the message.
+  template <class Who>
+  static void require_matches(const Tensor& gradient, const Shape& shape, DType dtype,
+                              Device device, const Who& who) {
+    if (gradient.defined() && gradient.shape() == shape && gradient.dtype() == dtype &&
+        gradient.device() == device) {
+      return;
+    }
+    const std::string expected =
+        ", expected " + shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
+    if (!gradient.defined()) {
+      throw AutogradError(who() + ": it is undefined" + expected);
+    }
+    const std::string message = who() + ": got " + gradient.shape().to_string() + " " +
+                                name_of(gradient.dtype()) + " on " + gradient.device().to_string() +
+                                expected;
+    if (!(gradient.shape() == shape)) {
+      throw ShapeError(message);
+    }
+    if (gradient.dtype() != dtype) {
+      throw DtypeError(message);
+    }
+    throw DeviceError(message);
+  }
+
+  void free_graph() {
+    for (Visit& visit : visits_) {
+      if (visit.node != nullptr) {
+        visit.node->release();
+      }
+    }
+    visits_.clear();
+  }
+
+  static constexpr std::size_t kOpen = static_cast<std::size_t>(-1);
+
+  Tensor output_;
+  bool all_leaves_ = false;
+  std::unordered_set<const TensorImpl*> wanted_leaves_;
+  std::unordered_map<const Node*, Tensor> wanted_nodes_;
+  std::vector<Visit> visits_;  // inputs before consumers; the output's node comes last
+  std::unordered_map<const Node*, std::size_t> index_;  // into visits_
+  std::vector<std::shared_ptr<Node>> entered_;
+  std::vector<LeafGradient> leaves_;
+  std::unordered_map<const TensorImpl*, std::size_t> leaf_index_;
+};
+
+namespace {
+
+/// The gradient to start from, checked.
+Tensor start_gradient(const char* operation, const Tensor& output, const Tensor& grad_output) {
+  ops::require_defined(operation, {{"tensor", output}});
+  if (!output.requires_grad()) {
+    throw AutogradError(std::string(operation) +
+                        ": the tensor does not depend on any that requires a gradient (shape " +
+                        output.shape().to_string() + ")");
+  }
+  if (!grad_output.defined()) {
+    if (output.numel() != 1) {
+      throw ShapeError(std::string(operation) + ": a tensor of shape " +
+                       output.shape().to_string() +
+                       " needs a grad_output; only one element starts with gradient 1");
+    }
+    return Tensor::ones(output.shape(), output.dtype(), output.device());
+  }
+  ops::require_same(operation, {{"tensor", output}, {"grad_output", grad_output}});
+  ops::require_shape(operation, {"grad_output", grad_output}, output.shape());
+  if (grad_output.requires_grad()) {
+    throw AutogradError(std::string(operation) +
+                        ": grad_output requires a gradient, but backward is not recorded: there "
+                        "is no double backward; detach() it");
+  }
+  return grad_output;
+}
+
+}  // namespace
+
+void Tensor::backward(const Tensor& grad_output) const {
+  const Tensor start = start_gradient("backward", *this, grad_output);
+  Engine engine(*this, {});
+  engine.run(start);
+  engine.store_leaf_gradients();
+}
+
+std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inputs,
+                              const Tensor& grad_output) {
+  const Tensor start = start_gradient("gradients", output, grad_output);
+  for (const Tensor& input : inputs) {
+    ops::require_defined("gradients", {{"input", input}});
+    if (!input.requires_grad()) {
+      throw AutogradError("gradients: an input of shape " + input.shape().to_string() +
+                          " does not require a gradient");
+    }
+  }
+  std::vector<Tensor> result(inputs.size());
+  if (inputs.empty()) {
+    return result;
+  }
+  Engine engine(output, inputs);
+  engine.run(start);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor gradient = engine.gradient_of(inputs[i]);
+    result[i] = gradient.defined() ? gradient.detach().clone() : Tensor();
+  }
+  return result;
+}
+
+}  // namespace cks

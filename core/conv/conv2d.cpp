@@ -1,0 +1,328 @@
+#include "cks/core/conv/conv2d.h"
+
+#include <string>
+
+#include "cks/core/conv/conv_plan.h"
+#include "cks/core/conv/conv_report.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/ops/run_gradients.h"
+#include "cks/core/profile/device_timer.h"
+#include "cks/core/profile/module_path.h"
+#include "cks/kernels/conv2d/conv2d.h"
+#include "cks/kernels/reduce/reduce.h"
+
+namespace cks {
+namespace {
+
+using kernels::Conv2dPass;
+using kernels::Conv2dPlan;
+using kernels::Conv2dProblem;
+
+// --- Checks -----------------------------------------------------------------------------------
+
+std::string pair_text(std::int64_t a, std::int64_t b) {
+  return "{" + std::to_string(a) + "," + std::to_string(b) + "}";
+}
+
+/// What was called, for messages.
+struct Call {
+  const char* operation;
+  const Tensor& input;
+  const Tensor& weight;
+  const Tensor& bias;
+  const ConvTranspose2dOptions& options;
+
+  /// "input [8,32,32,3], weight [16,3,3,4], stride {1,1}, padding {1,1}" and every option that
+  /// differs from its default.
+  std::string details() const {
+    std::string text =
+        "input " + input.shape().to_string() + ", weight " + weight.shape().to_string();
+    if (bias.defined()) {
+      text += ", bias " + bias.shape().to_string();
+    }
+    const Padding2d& p = options.padding;
+    text += ", stride " + pair_text(options.stride.h, options.stride.w) + ", padding ";
+    text += p.top == p.bottom && p.left == p.right
+                ? pair_text(p.top, p.left)
+                : "{" + std::to_string(p.top) + "," + std::to_string(p.bottom) + "," +
+                      std::to_string(p.left) + "," + std::to_string(p.right) + "}";
+    if (!(options.dilation == Size2(1))) {
+      text += ", dilation " + pair_text(options.dilation.h, options.dilation.w);
+    }
+    if (options.groups != 1) {
+      text += ", groups " + std::to_string(options.groups);
+    }
+    if (!(options.output_padding == Size2(0))) {
+      text += ", output_padding " + pair_text(options.output_padding.h, options.output_padding.w);
+    }
+    return text;
+  }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw ShapeError(std::string(operation) + ": " + what + " (" + details() + ")");
+  }
+};
+
+/// Everything that both operations require of their arguments, except the channels.
+void check_arguments(const Call& call) {
+  const char* operation = call.operation;
+  ops::require_defined(operation, {{"input", call.input}, {"weight", call.weight}});
+  ops::require_same(operation, {{"input", call.input}, {"weight", call.weight}});
+  if (call.bias.defined()) {
+    ops::require_same(operation, {{"input", call.input}, {"bias", call.bias}});
+  }
+  ops::require_real(operation, {"input", call.input});
+  if (call.input.rank() != 4) {
+    call.fail("input has rank " + std::to_string(call.input.rank()) +
+              ", expected 4: [N,H,W,channels]");
+  }
+  if (call.weight.rank() != 4) {
+    call.fail("weight has rank " + std::to_string(call.weight.rank()) +
+              ", expected 4: [channels,FH,FW,channels/groups]");
+  }
+  if (call.options.groups < 1) {
+    call.fail("groups must be at least 1, got " + std::to_string(call.options.groups));
+  }
+  ops::require_precision(operation, call.input.device());
+}
+
+void check_bias(const Call& call, std::int64_t channels) {
+  if (call.bias.defined() && !(call.bias.shape() == Shape{channels})) {
+    call.fail("bias has shape " + call.bias.shape().to_string() + ", expected [" +
+              std::to_string(channels) + "]");
+  }
+}
+
+/// Bytes, up to a cache line, that divide an address.
+std::int64_t alignment_of(const void* data) {
+  constexpr std::uintptr_t kLine = 64;
+  const auto address = reinterpret_cast<std::uintptr_t>(data) | kLine;
+  return static_cast<std::int64_t>(address & (~address + 1));
+}
+
+Conv2dProblem problem_of(const Call& call, bool transposed) {
+  const Shape& x = call.input.shape();
+  const Shape& w = call.weight.shape();
+  const std::int64_t groups = call.options.groups;
+  const kernels::Conv2dSizes sizes{.N = x[0],
+                                   .IH = x[1],
+                                   .IW = x[2],
+                                   .IC = x[3],
+                                   .OC = transposed ? w[3] * groups : w[0],
+                                   .FH = w[1],
+                                   .FW = w[2],
+                                   .stride = call.options.stride,
+                                   .padding = call.options.padding,
+                                   .dilation = call.options.dilation,
+                                   .groups = groups,
+                                   .dtype = call.input.dtype()};
+  Conv2dProblem problem = transposed ? kernels::make_conv_transpose2d_problem(
+                                           sizes, call.options.output_padding, call.operation)
+                                     : kernels::make_conv2d_problem(sizes, call.operation);
+  problem.precision = current_precision();
+  return problem;
+}
+
+// --- The three passes: plan, workspace, kernel, report ------------------------------------------
+
+/// X, W and Y of a problem, whichever of them is the result.
+struct Operands {
+  const Tensor& x;
+  const Tensor& w;
+  const Tensor& y;
+};
+
+const Tensor& result_of(Conv2dPass pass, const Operands& operands) {
+  return pass == Conv2dPass::forward         ? operands.y
+         : pass == Conv2dPass::backward_data ? operands.x
+                                             : operands.w;
+}
+
+/// The error of a plan's result, which is the reference's afterwards.
+template <class Launch>
+double measure_error(const char* operation, const Conv2dProblem& problem, const Conv2dPlan& plan,
+                     void* workspace, const Tensor& result, Launch&& launch) {
+  launch(problem, plan, workspace);
+  const Tensor computed = result.clone();
+  const Conv2dPlan reference =
+      kernels::force_plan("reference", plan.pass, problem, describe_for_plans(result.device()));
+  const auto scratch = ops::make_workspace(operation, reference.workspace_bytes, result.device());
+  launch(problem, reference, scratch->data());
+  return relative_error(computed, result);
+}
+
+/// Runs one pass of a problem. `launch(problem, plan, workspace)` calls the kernel and returns the
+/// multiply-adds that it executed.
+template <class Launch>
+void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem,
+              const Operands& operands, Launch&& launch) {
+  problem.x_align = alignment_of(operands.x.data());
+  problem.w_align = alignment_of(operands.w.data());
+  problem.y_align = alignment_of(operands.y.data());
+  const Device device = operands.w.device();
+  const Conv2dPlan plan = choose_conv_plan(pass, problem, device);
+  const auto workspace = ops::make_workspace(operation, plan.workspace_bytes, device);
+  void* scratch = workspace->data();
+  if (!convolutions_are_recorded()) {
+    launch(problem, plan, scratch);
+    return;
+  }
+  ConvRecord call{.module_path = current_module_path(),
+                  .pass = pass,
+                  .problem = problem,
+                  .plan = plan,
+                  .calls = 1,
+                  .exact = kernels::exact_multiply_adds(problem),
+                  .plain = kernels::plain_multiply_adds(pass, problem)};
+  if (!capture::active() && convolution_needs_check(call)) {
+    call.error =
+        measure_error(operation, problem, plan, scratch, result_of(pass, operands), launch);
+  }
+  if (device.is_cpu() || !capture::active()) {
+    if (!device.is_cpu()) {
+      launch(problem, plan, scratch);  // keeps the device busy until the timed one is queued
+    }
+    DeviceTimer timer(device);
+    timer.start();
+    call.executed = launch(problem, plan, scratch);
+    timer.stop();
+    call.seconds = timer.seconds();
+  } else {
+    call.executed = launch(problem, plan, scratch);  // recorded, not run yet
+  }
+  report_convolution(call);
+}
+
+const void* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data() : nullptr;
+}
+
+Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                   const Tensor& bias) {
+  Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
+  run_pass(operation, Conv2dPass::forward, p, {x, w, y},
+           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
+             return CKS_KERNEL(x.device(), conv2d_forward(problem, plan, x.data(), w.data(),
+                                                          data_or_null(bias), y.data(), workspace));
+           });
+  return y;
+}
+
+Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
+                         const Tensor& w, const Tensor& bias) {
+  Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
+  run_pass(operation, Conv2dPass::backward_data, p, {dx, w, dy},
+           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
+             return CKS_KERNEL(dy.device(),
+                               conv2d_backward_data(problem, plan, dy.data(), w.data(),
+                                                    data_or_null(bias), dx.data(), workspace));
+           });
+  return dx;
+}
+
+Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const Tensor& x,
+                           const Tensor& dy) {
+  Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, x.dtype(), x.device());
+  run_pass(operation, Conv2dPass::backward_filter, p, {x, dw, dy},
+           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
+             return CKS_KERNEL(x.device(), conv2d_backward_filter(problem, plan, x.data(),
+                                                                  dy.data(), dw.data(), workspace));
+           });
+  return dw;
+}
+
+/// Sum over all pixels: the gradient of a bias.
+Tensor sum_pixels(const char* operation, const Tensor& grad_output) {
+  const std::int64_t channels = grad_output.size(3);
+  const kernels::ReduceProblem problem{.outer = 1,
+                                       .count = grad_output.numel() / channels,
+                                       .inner = channels,
+                                       .dtype = grad_output.dtype()};
+  Tensor sum = ops::make_output(operation, {channels}, grad_output.dtype(), grad_output.device());
+  const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
+  const auto workspace = ops::make_workspace(operation, bytes, grad_output.device());
+  CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
+                                          sum.data(), workspace->data()));
+  return sum;
+}
+
+// --- Nodes --------------------------------------------------------------------------------------
+
+struct Conv2dBackward : Node {
+  Conv2dProblem problem{};
+  SavedTensor input{this};   // if weight's gradient is needed
+  SavedTensor weight{this};  // if input's is
+  const char* name() const override { return "conv2d"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    return ops::run_gradients(
+        needed, [&] { return run_backward_data(name(), problem, grad_output, weight.get(), {}); },
+        [&] { return run_backward_filter(name(), problem, input.get(), grad_output); },
+        [&] { return sum_pixels(name(), grad_output); });
+  }
+};
+
+/// In the problem, X is the operation's result and Y its input.
+struct ConvTranspose2dBackward : Node {
+  Conv2dProblem problem{};
+  SavedTensor input{this};   // if weight's gradient is needed
+  SavedTensor weight{this};  // if input's is
+  const char* name() const override { return "conv_transpose2d"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    return ops::run_gradients(
+        needed, [&] { return run_forward(name(), problem, grad_output, weight.get(), {}); },
+        [&] { return run_backward_filter(name(), problem, grad_output, input.get()); },
+        [&] { return sum_pixels(name(), grad_output); });
+  }
+};
+
+template <class NodeType>
+Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem) {
+  return record<NodeType>(std::move(result), {call.input, call.weight, call.bias},
+                          [&](NodeType& node) {
+                            node.problem = problem;
+                            if (call.weight.requires_grad()) {
+                              node.input.save(call.input);
+                            }
+                            if (call.input.requires_grad()) {
+                              node.weight.save(call.weight);
+                            }
+                          });
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+              const Conv2dOptions& options) {
+  const ConvTranspose2dOptions printed{.stride = options.stride,
+                                       .padding = options.padding,
+                                       .dilation = options.dilation,
+                                       .groups = options.groups};
+  const Call call{"conv2d", input, weight, bias, printed};
+  check_arguments(call);
+  if (weight.size(3) < 1 || input.size(3) % options.groups != 0 ||
+      input.size(3) / options.groups != weight.size(3)) {
+    call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
+              std::to_string(weight.size(3) * options.groups));
+  }
+  check_bias(call, weight.size(0));
+  const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
+  return record_call<Conv2dBackward>(run_forward(call.operation, problem, input, weight, bias),
+                                     call, problem);
+}
+
+Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+                        const ConvTranspose2dOptions& options) {
+  const Call call{"conv_transpose2d", input, weight, bias, options};
+  check_arguments(call);
+  if (input.size(3) != weight.size(0)) {
+    call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
+              std::to_string(weight.size(0)));
+  }
+  check_bias(call, weight.size(3) * options.groups);
+  const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
+  return record_call<ConvTranspose2dBackward>(
+      run_backward_data(call.operation, problem, input, weight, bias), call, problem);
+}
+
+}  // namespace cks

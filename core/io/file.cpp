@@ -1,0 +1,143 @@
+#include "cks/core/io/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "cks/core/error.h"
+
+namespace cks {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const char* what, int reason) {
+  throw IoError(path + ": " + what + ": " + std::generic_category().message(reason));
+}
+
+/// Closes a descriptor when a scope ends.
+struct Descriptor {
+  int value;
+  ~Descriptor() {
+    if (value >= 0) {
+      ::close(value);
+    }
+  }
+};
+
+int open_file(const std::string& path, int flags) {
+  return ::open(path.c_str(), flags | O_CLOEXEC, 0666);  // NOLINT: the umask decides
+}
+
+/// A rename is on the disk only once its folder is.
+void sync_folder(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const Descriptor folder{
+      open_file(parent.empty() ? "." : parent.string(), O_RDONLY | O_DIRECTORY)};
+  if (folder.value >= 0) {
+    // Some file systems cannot; the file itself is complete either way.
+    static_cast<void>(::fsync(folder.value));
+  }
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  static std::atomic<unsigned> count{0};
+  temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  descriptor_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
+  if (descriptor_ < 0) {
+    fail(path_, "cannot be written", errno);
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+  }
+  if (!temporary_.empty()) {
+    ::unlink(temporary_.c_str());
+  }
+}
+
+void AtomicFile::write(const void* bytes, std::size_t count) {
+  if (descriptor_ < 0) {
+    throw IoError(path_ + ": written to after commit()");
+  }
+  const char* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const ssize_t written = ::write(descriptor_, next, count);
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      fail(path_, "cannot be written", written == 0 ? ENOSPC : errno);
+    }
+    next += written;
+    count -= static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (descriptor_ < 0) {
+    throw IoError(path_ + ": committed twice");
+  }
+  if (::fsync(descriptor_) != 0) {
+    fail(path_, "cannot be brought to the disk", errno);
+  }
+  if (::close(std::exchange(descriptor_, -1)) != 0) {
+    fail(path_, "cannot be closed", errno);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    fail(path_, "cannot be renamed from its temporary name", errno);
+  }
+  temporary_.clear();
+  sync_folder(path_);
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
+std::string read_file(const std::string& path, std::size_t limit) {
+  const Descriptor file{open_file(path, O_RDONLY)};
+  if (file.value < 0) {
+    fail(path, "cannot be opened", errno);
+  }
+  struct stat info {};
+  if (::fstat(file.value, &info) != 0) {
+    fail(path, "cannot be read", errno);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    throw IoError(path + ": is not a regular file");
+  }
+  if (static_cast<std::size_t>(info.st_size) > limit) {
+    throw IoError(path + ": has " + std::to_string(info.st_size) + " bytes, at most " +
+                  std::to_string(limit) + " were expected");
+  }
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::read(file.value, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      fail(path, "cannot be read", errno);
+    }
+    if (got == 0) {
+      throw IoError(path + ": ended at byte " + std::to_string(done) + " of " +
+                    std::to_string(bytes.size()) + " while it was read");
+    }
+    done += static_cast<std::size_t>(got);
+  }
+  return bytes;
+}
+
+}  // namespace cks

@@ -1,0 +1,363 @@
+#include "cks/core/io/serialize.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "cks/core/io/file.h"
+
+namespace cks {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
+
+constexpr std::uint64_t kMaxHeader = 100'000'000;
+constexpr const char* kMetadata = "__metadata__";
+
+constexpr std::array<std::pair<const char*, DType>, 6> kDtypes{{
+    {"F32", DType::float32},
+    {"F64", DType::float64},
+    {"BF16", DType::bfloat16},
+    {"I64", DType::int64},
+    {"I32", DType::int32},
+    {"U8", DType::uint8},
+}};
+
+struct TensorEntry {
+  std::string name;
+  std::optional<DType> dtype;
+  std::optional<std::vector<std::int64_t>> shape;
+  std::optional<std::vector<std::int64_t>> offsets;
+};
+
+/// Reads the header event by event and stops at the first that has no place in it, so that a
+/// hostile header costs no more than its own length.
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  std::vector<TensorEntry> entries;
+  std::map<std::string, std::string> metadata;
+  std::string error;  // what is wrong, empty if nothing is
+
+  bool key(string_t& name) override {
+    if (depth_ == 1) {
+      if (!names_.insert(name).second) {
+        return fail("key " + quote(name) + " occurs twice");
+      }
+      entry_ = name;
+      if (name != kMetadata) {
+        entries.emplace_back().name = name;
+      }
+      return true;
+    }
+    field_ = name;
+    if (in_metadata() || name == "dtype" || name == "shape" || name == "data_offsets") {
+      return true;
+    }
+    return fail("key " + quote(entry_) + " has an unknown field " + quote(name));
+  }
+
+  bool start_object(std::size_t) override {
+    if (depth_ > 1 || numbers_ != nullptr) {
+      return unexpected("an object");
+    }
+    ++depth_;
+    field_.clear();
+    return true;
+  }
+
+  bool end_object() override {
+    if (depth_ == 2 && !in_metadata()) {
+      const TensorEntry& entry = entries.back();
+      if (!entry.dtype || !entry.shape || !entry.offsets) {
+        return fail("key " + quote(entry_) + " lacks its dtype, shape or data_offsets");
+      }
+    }
+    --depth_;
+    return true;
+  }
+
+  bool start_array(std::size_t) override {
+    if (depth_ != 2 || in_metadata() || numbers_ != nullptr || field_ == "dtype") {
+      return unexpected("an array");
+    }
+    auto& target = field_ == "shape" ? entries.back().shape : entries.back().offsets;
+    if (target) {
+      return twice();
+    }
+    numbers_ = &target.emplace();
+    return true;
+  }
+
+  bool end_array() override {
+    numbers_ = nullptr;
+    return true;
+  }
+
+  bool number_unsigned(number_unsigned_t value) override {
+    if (numbers_ == nullptr || value > static_cast<std::uint64_t>(INT64_MAX)) {
+      return unexpected("the number " + std::to_string(value));
+    }
+    const std::size_t limit = field_ == "shape" ? static_cast<std::size_t>(Shape::kMaxRank) : 2;
+    if (numbers_->size() == limit) {
+      return fail("key " + quote(entry_) + ": " + field_ + " has more than " +
+                  std::to_string(limit) + " numbers");
+    }
+    numbers_->push_back(static_cast<std::int64_t>(value));
+    return true;
+  }
+
+  bool string(string_t& value) override {
+    if (depth_ == 2 && in_metadata()) {
+      return metadata.emplace(field_, value).second || twice();
+    }
+    if (depth_ != 2 || field_ != "dtype" || numbers_ != nullptr) {
+      return unexpected("the string " + quote(value));
+    }
+    if (entries.back().dtype) {
+      return twice();
+    }
+    for (const auto& [text, dtype] : kDtypes) {
+      if (value == text) {
+        entries.back().dtype = dtype;
+        return true;
+      }
+    }
+    return fail("key " + quote(entry_) + " has dtype " + quote(value) +
+                ", expected F32, F64, BF16, I64, I32 or U8");
+  }
+
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool) override { return unexpected("a boolean"); }
+  bool binary(binary_t&) override { return unexpected("a binary value"); }
+  bool number_integer(number_integer_t value) override {
+    return unexpected("the number " + std::to_string(value));
+  }
+  bool number_float(number_float_t, const string_t& text) override {
+    return unexpected("the number " + text);
+  }
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
+    return fail("not JSON at byte " + std::to_string(position));
+  }
+
+ private:
+  /// At most 80 characters of a text from the file.
+  static std::string quote(const std::string& text) {
+    return '"' + (text.size() > 80 ? text.substr(0, 80) + "..." : text) + '"';
+  }
+  bool in_metadata() const { return entry_ == kMetadata; }
+  bool fail(std::string message) {
+    error = std::move(message);
+    return false;
+  }
+  bool twice() {
+    return fail("key " + quote(entry_) + ": field " + quote(field_) + " occurs twice");
+  }
+  bool unexpected(const std::string& what) {
+    return fail((entry_.empty() ? "" : "key " + quote(entry_) + ": ") + what +
+                (field_.empty() ? "" : " in field " + quote(field_)) + " was not expected");
+  }
+
+  int depth_ = 0;                                 // of objects
+  std::vector<std::int64_t>* numbers_ = nullptr;  // array that is being read
+  std::string entry_;
+  std::string field_;
+  std::set<std::string> names_;
+};
+
+/// What people take for weights, by its first bytes; nullptr for anything else.
+const char* known_format(std::string_view bytes) {
+  constexpr std::array<std::pair<std::string_view, const char*>, 3> kFormats{{
+      {"\x89PNG", "a PNG picture"},
+      {"\xff\xd8\xff", "a JPEG picture"},
+      {"PK\x03\x04", "a ZIP archive, as PyTorch's .pt and .pth files are"},
+  }};
+  for (const auto& [signature, name] : kFormats) {
+    if (bytes.starts_with(signature)) {
+      return name;
+    }
+  }
+  return nullptr;
+}
+
+/// Checks that the entry's bytes follow `begin` and are as many as its shape says.
+Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t begin,
+                   const std::string& where) {
+  const auto fail = [&](const std::string& message) {
+    return IoError(where + ": key \"" + entry.name + "\": " + message);
+  };
+  if (entry.offsets->size() != 2) {
+    throw fail("data_offsets has " + std::to_string(entry.offsets->size()) +
+               " numbers, expected 2");
+  }
+  const std::int64_t first = (*entry.offsets)[0];
+  const std::int64_t end = (*entry.offsets)[1];
+  const std::string range = "bytes [" + std::to_string(first) + "," + std::to_string(end) + ")";
+  if (end < first || end > static_cast<std::int64_t>(data.size())) {
+    throw fail(range + " are not within the " + std::to_string(data.size()) + " bytes of data");
+  }
+  if (first != begin) {
+    throw fail(range + (first < begin ? " overlap the tensor before"
+                                      : " leave a gap after byte " + std::to_string(begin)));
+  }
+  Shape shape;
+  try {
+    shape = Shape(*entry.shape);
+  } catch (const ShapeError& error) {
+    throw fail(error.what());
+  }
+  const auto size = static_cast<std::int64_t>(size_of(*entry.dtype));
+  if ((end - first) % size != 0 || (end - first) / size != shape.numel()) {
+    throw fail(range + " do not hold shape " + shape.to_string() + " of " + name_of(*entry.dtype));
+  }
+  Tensor tensor = Tensor::empty(shape, *entry.dtype);
+  if (end > first) {
+    std::memcpy(tensor.data(), data.data() + first, static_cast<std::size_t>(end - first));
+  }
+  return tensor;
+}
+
+/// Text as a JSON string.
+std::string to_json(const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw Error("save_safetensors: a name or a text of the metadata is not UTF-8");
+  }
+}
+
+const char* dtype_text(DType dtype) {
+  for (const auto& [text, candidate] : kDtypes) {
+    if (candidate == dtype) {
+      return text;
+    }
+  }
+  return "?";
+}
+
+std::size_t bytes_of(const Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+}
+
+std::string make_header(const NamedTensors& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  std::string header = "{";
+  const auto add = [&](const std::string& key, const std::string& value) {
+    header += (header.size() > 1 ? "," : "") + to_json(key) + ":" + value;
+  };
+  if (!metadata.empty()) {
+    std::string values = "{";
+    for (const auto& [key, value] : metadata) {
+      values += (values.size() > 1 ? "," : "") + to_json(key) + ":" + to_json(value);
+    }
+    add(kMetadata, values + "}");
+  }
+  std::size_t begin = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const std::size_t end = begin + bytes_of(tensor);
+    add(name, std::string(R"({"dtype":")") + dtype_text(tensor.dtype()) + R"(","shape":)" +
+                  tensor.shape().to_string() + R"(,"data_offsets":[)" + std::to_string(begin) +
+                  "," + std::to_string(end) + "]}");
+    begin = end;
+  }
+  header += "}";
+  header.append((8 - header.size() % 8) % 8, ' ');
+  return header;
+}
+
+}  // namespace
+
+SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& name) {
+  std::uint64_t header_size = 0;
+  if (bytes.size() < sizeof header_size) {
+    throw IoError(name + ": has " + std::to_string(bytes.size()) +
+                  " bytes, a safetensors file has at least 8");
+  }
+  std::memcpy(&header_size, bytes.data(), sizeof header_size);
+  const char* const format = known_format(bytes);
+  bytes.remove_prefix(sizeof header_size);
+  if (header_size > kMaxHeader || header_size > bytes.size()) {
+    if (format != nullptr) {
+      throw IoError(name + ": is " + format + ", not a safetensors file");
+    }
+    const bool is_cut_off = header_size <= kMaxHeader && (bytes.empty() || bytes.starts_with('{'));
+    throw IoError(name + ": is " + (is_cut_off ? "cut off" : "not a safetensors file") +
+                  ": its first 8 bytes announce a header of " + std::to_string(header_size) +
+                  " bytes; the file has " + std::to_string(bytes.size()) + " more, and at most " +
+                  std::to_string(kMaxHeader) + " are allowed");
+  }
+  const std::string_view header = bytes.substr(0, header_size);
+  const std::string_view data = bytes.substr(header_size);
+  if (header.empty() || header.front() != '{') {
+    throw IoError(name + ": is not a safetensors file: its header does not start with { at byte 8");
+  }
+  HeaderReader reader;
+  if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
+    throw IoError(name + ": header: " + reader.error);
+  }
+  std::vector<const TensorEntry*> entries;
+  for (const TensorEntry& entry : reader.entries) {
+    entries.push_back(&entry);
+  }
+  std::stable_sort(entries.begin(), entries.end(), [](const TensorEntry* a, const TensorEntry* b) {
+    return *a->offsets < *b->offsets;
+  });
+  SafetensorsFile file;
+  file.metadata = std::move(reader.metadata);
+  std::int64_t begin = 0;
+  for (const TensorEntry* entry : entries) {
+    file.tensors.emplace_back(entry->name, read_tensor(*entry, data, begin, name));
+    begin = (*entry->offsets)[1];
+  }
+  if (begin != static_cast<std::int64_t>(data.size())) {
+    throw IoError(name + ": the tensors end at byte " + std::to_string(begin) + " of " +
+                  std::to_string(data.size()) + " bytes of data");
+  }
+  return file;
+}
+
+SafetensorsFile load_safetensors(const std::string& path) {
+  return parse_safetensors(read_file(path), path);
+}
+
+void save_safetensors(const std::string& path, const NamedTensors& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  NamedTensors ordered;
+  std::set<std::string> names{kMetadata};
+  const auto fail = [&](const std::string& name, const char* what) {
+    return Error(path + ": cannot save a tensor \"" + name + "\": " + what);
+  };
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) {
+      throw fail(name, "it is undefined");
+    }
+    if (!names.insert(name).second) {
+      throw fail(name, name == kMetadata ? "the name is reserved" : "the name is given twice");
+    }
+    ordered.emplace_back(name, tensor.detach().to(Device::cpu()));
+  }
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+    return size_of(a.second.dtype()) > size_of(b.second.dtype());
+  });
+  const std::string header = make_header(ordered, metadata);
+  const std::uint64_t header_size = header.size();
+  if (header_size > kMaxHeader) {
+    throw Error("save_safetensors: a header of " + std::to_string(header_size) +
+                " bytes exceeds the format's " + std::to_string(kMaxHeader) + " (" + path + ")");
+  }
+  AtomicFile file(path);
+  file.write(&header_size, sizeof header_size);
+  file.write(header.data(), header.size());
+  for (const auto& [name, tensor] : ordered) {
+    file.write(tensor.data(), bytes_of(tensor));
+  }
+  file.commit();
+}
+
+}  // namespace cks

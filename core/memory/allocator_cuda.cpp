@@ -1,0 +1,63 @@
+#include "cks/core/device/dispatch.h"
+#include "cks/core/memory/allocator_impl.h"
+#include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/stream.h"
+
+// The memory of CUDA devices.
+
+namespace cks {
+namespace {
+
+struct DeviceMemory {
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+};
+
+DeviceMemory memory_of(Device device) {
+  ops::select_cuda(device);
+  DeviceMemory memory;
+  CKS_CUDA_CHECK(cudaMemGetInfo(&memory.free_bytes, &memory.total_bytes));
+  return memory;
+}
+
+class CudaAllocator : public Allocator {
+ public:
+  explicit CudaAllocator(Device device)
+      : Allocator(device, memory_of(device).total_bytes), own_device_(device) {}
+
+ private:
+  std::byte* from_system(std::size_t size) override {
+    ops::select_cuda(own_device_);
+    void* block = nullptr;
+    const cudaError_t status = cudaMalloc(&block, size);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    CKS_CUDA_CHECK(status);
+    return static_cast<std::byte*>(block);
+  }
+
+  void to_system(std::byte* block) override {
+    // Waits for the device. At the end of a process the runtime may be gone already: no error then.
+    if (cudaFree(block) != cudaSuccess) {
+      cudaGetLastError();
+    }
+  }
+
+  void* current_stream() const override { return kernels::cuda::current_stream(own_device_.index); }
+
+  std::string describe_device() const override {
+    const DeviceMemory memory = memory_of(own_device_);
+    return std::to_string(memory.free_bytes) + " of " + std::to_string(memory.total_bytes) +
+           " free on the device, ";
+  }
+
+  const Device own_device_;
+};
+
+}  // namespace
+
+Allocator* make_cuda_allocator(Device device) { return new CudaAllocator(device); }
+
+}  // namespace cks

@@ -1,0 +1,161 @@
+#include "cks/core/tensor/random.h"
+
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <utility>
+
+#include "cks/core/capture/capture.h"
+#include "cks/core/ops/common.h"
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/philox.h"
+#include "cks/kernels/common/random_order.h"
+
+namespace cks {
+namespace {
+
+using kernels::PhiloxBlock;
+
+constexpr std::int64_t kGrain = 4096;  // elements of a block of work; whole Philox blocks
+
+/// The finaliser of SplitMix64: every bit of the result depends on every bit of x.
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+/// FNV-1a.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t value = 0xcbf29ce484222325ULL;
+  for (const char c : text) {
+    value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  }
+  return value;
+}
+
+/// The upper 64 bits of a * b.
+std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
+  const std::uint64_t a_low = a & 0xffffffffULL;
+  const std::uint64_t a_high = a >> 32;
+  const std::uint64_t b_low = b & 0xffffffffULL;
+  const std::uint64_t b_high = b >> 32;
+  const std::uint64_t middle = a_high * b_low + ((a_low * b_low) >> 32);
+  const std::uint64_t middle2 = a_low * b_high + (middle & 0xffffffffULL);
+  return a_high * b_high + (middle >> 32) + (middle2 >> 32);
+}
+
+/// Two independent standard normal numbers from two words.
+std::pair<double, double> box_muller(std::uint32_t first, std::uint32_t second) {
+  const double u = (static_cast<double>(first) + 0.5) * 0x1p-32;  // never 0
+  const double radius = std::sqrt(-2.0 * std::log(u));
+  const double angle = 2.0 * std::numbers::pi * static_cast<double>(second) * 0x1p-32;
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// Fills four elements at a time with draw(block) -> four doubles.
+template <class Draw>
+void fill_host(const char* operation, Tensor& tensor, RandomKey key, std::uint64_t step,
+               Draw&& draw) {
+  ops::require_real(operation, {"tensor", tensor});
+  capture::forbid(operation);
+  if (!tensor.device().is_cpu()) {
+    Tensor host = Tensor::empty(tensor.shape(), tensor.dtype());
+    fill_host(operation, host, key, step, draw);
+    const NoGradGuard no_grad;
+    tensor.copy_(host);
+    return;
+  }
+  visit_real(operation, tensor.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    T* elements = tensor.data_as<T>();
+    kernels::parallel_for_ranges(tensor.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t first = begin; first < end; first += 4) {
+        const PhiloxBlock block =
+            kernels::random_block(key.value, step, static_cast<std::uint64_t>(first) / 4);
+        const std::array<double, 4> values = draw(block);
+        for (std::int64_t i = first; i < end && i < first + 4; ++i) {
+          elements[i] = static_cast<T>(values[static_cast<std::size_t>(i - first)]);
+        }
+      }
+    });
+  });
+  tensor.bump_version();
+}
+
+}  // namespace
+
+RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string_view path) {
+  const std::uint64_t with_purpose = mix(mix(seed) ^ static_cast<std::uint64_t>(purpose));
+  return {mix(with_purpose ^ hash(path))};
+}
+
+void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
+  if (!(low <= high)) {
+    throw Error("fill_uniform: low " + std::to_string(low) + " exceeds high " +
+                std::to_string(high));
+  }
+  fill_host("fill_uniform", tensor, key, step, [&](const PhiloxBlock& block) {
+    std::array<double, 4> values{};
+    for (std::size_t i = 0; i < 4; ++i) {
+      values[i] =
+          low + (high - low) * static_cast<double>(kernels::to_unit_interval(block.word[i]));
+    }
+    return values;
+  });
+}
+
+void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step) {
+  if (!(stddev >= 0.0)) {
+    throw Error("fill_normal: stddev must not be negative, got " + std::to_string(stddev));
+  }
+  fill_host("fill_normal", tensor, key, step, [&](const PhiloxBlock& block) {
+    const auto [a, b] = box_muller(block.word[0], block.word[1]);
+    const auto [c, d] = box_muller(block.word[2], block.word[3]);
+    return std::array<double, 4>{mean + stddev * a, mean + stddev * b, mean + stddev * c,
+                                 mean + stddev * d};
+  });
+}
+
+std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
+                                             std::uint64_t step) {
+  if (count < 0) {
+    throw Error("random_permutation: count must not be negative, got " + std::to_string(count));
+  }
+  capture::forbid("random_permutation");
+  std::vector<std::int64_t> numbers;
+  if (count > 0) {
+    const kernels::RandomOrder order = kernels::make_random_order(count, key.value, step);
+    numbers.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t position = 0; position < count; ++position) {
+      numbers.push_back(kernels::order_at(order, position));
+    }
+  }
+  return numbers;
+}
+
+std::uint64_t RandomStream::bits() {
+  const PhiloxBlock block = kernels::random_block(key_.value, step_, next_ / 2);
+  const std::size_t half = (next_ % 2) * 2;
+  ++next_;
+  return static_cast<std::uint64_t>(block.word[half]) |
+         static_cast<std::uint64_t>(block.word[half + 1]) << 32;
+}
+
+double RandomStream::uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+
+double RandomStream::normal() {
+  const std::uint64_t draw = bits();
+  return box_muller(static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(draw >> 32)).first;
+}
+
+std::int64_t RandomStream::below(std::int64_t count) {
+  if (count < 1) {
+    throw Error("RandomStream::below: count must be at least 1, got " + std::to_string(count));
+  }
+  return static_cast<std::int64_t>(multiply_high(bits(), static_cast<std::uint64_t>(count)));
+}
+
+}  // namespace cks

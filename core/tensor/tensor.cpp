@@ -1,0 +1,331 @@
+#include "cks/core/tensor/tensor.h"
+
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/capture.h"
+#include "cks/core/memory/transfer_impl.h"
+#include "cks/core/ops/common.h"
+#include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+namespace cks {
+namespace {
+
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl, const char* operation) {
+  if (impl == nullptr) {
+    throw Error(std::string(operation) + ": the tensor is undefined");
+  }
+  return *impl;
+}
+
+std::size_t bytes_of(const char* operation, const Shape& shape, DType dtype) {
+  const auto count = static_cast<std::uint64_t>(shape.numel());
+  if (count > static_cast<std::uint64_t>(INT64_MAX) / size_of(dtype)) {
+    throw OutOfMemoryError(std::string(operation) + ": " + shape.to_string() + " of " +
+                           name_of(dtype) + " does not fit into 63 bits of bytes");
+  }
+  return static_cast<std::size_t>(count) * size_of(dtype);
+}
+
+void require_type(const char* operation, const TensorImpl& tensor, DType expected) {
+  if (tensor.dtype != expected) {
+    throw DtypeError(std::string(operation) + ": the tensor is " + name_of(tensor.dtype) +
+                     ", asked for as " + name_of(expected) + " (shape " + tensor.shape.to_string() +
+                     ")");
+  }
+}
+
+/// Throws DtypeError unless an element of dtype can hold the value.
+void require_representable(const char* operation, double value, DType dtype) {
+  if (is_floating(dtype)) {
+    return;
+  }
+  double low = 0.0;
+  double end = 0.0;  // one above the greatest value: 2^bits, exact where that value is not
+  visit_dtype(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    if constexpr (std::is_integral_v<T>) {
+      low = static_cast<double>(std::numeric_limits<T>::min());
+      end = std::ldexp(1.0, std::numeric_limits<T>::digits);
+    }
+  });
+  if (!(value >= low && value < end && value == std::floor(value))) {
+    throw DtypeError(std::string(operation) + ": " + std::to_string(value) + " is not a value of " +
+                     name_of(dtype));
+  }
+}
+
+void require_writable(const char* operation, const Tensor& tensor) {
+  if (grad_enabled() && tensor.requires_grad()) {
+    throw AutogradError(std::string(operation) +
+                        ": the tensor requires a gradient; write under NoGradGuard (shape " +
+                        tensor.shape().to_string() + ")");
+  }
+}
+
+}  // namespace
+
+Tensor make_view(std::shared_ptr<Storage> storage, std::int64_t offset, const Shape& shape,
+                 DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::move(storage);
+  impl->offset = offset;
+  impl->shape = shape;
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
+  return make_view(Storage::allocate(bytes_of("empty", shape, dtype), device), 0, shape, dtype);
+}
+
+Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
+  return full(shape, 0.0, dtype, device);
+}
+
+Tensor Tensor::ones(Shape shape, DType dtype, Device device) {
+  return full(shape, 1.0, dtype, device);
+}
+
+Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  require_representable("full", value, dtype);
+  Tensor result = empty(shape, dtype, device);
+  CKS_KERNEL(device, fill(dtype, result.numel(), value, result.data()));
+  return result;
+}
+
+Tensor Tensor::scalar(double value, DType dtype, Device device) {
+  return full({}, value, dtype, device);
+}
+
+Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
+  if (count < 0) {
+    throw ShapeError("arange: count must not be negative, got " + std::to_string(count));
+  }
+  if (count > 0) {
+    require_representable("arange", static_cast<double>(count - 1), dtype);
+  }
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[static_cast<std::size_t>(i)] = i;
+  }
+  return from_vector(values, {count}).to(dtype).to(device);
+}
+
+template <class T>
+Tensor Tensor::from_vector(const std::vector<T>& values, Shape shape, Device device) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
+    throw ShapeError("from_vector: " + std::to_string(values.size()) + " values, shape " +
+                     shape.to_string() + " has " + std::to_string(shape.numel()));
+  }
+  Tensor result = empty(shape, dtype_of<T>(), device);
+  copy_bytes("from_vector", device, result.data(), Device::cpu(), values.data(),
+             values.size() * sizeof(T));
+  return result;
+}
+
+Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
+                         std::function<void(void*)> deleter) {
+  const std::size_t bytes = bytes_of("from_blob", shape, dtype);
+  ops::require_compiled(device);
+  if (data == nullptr && bytes > 0) {
+    throw Error("from_blob: data is null, expected " + std::to_string(bytes) + " bytes for " +
+                shape.to_string());
+  }
+  if (reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) != 0) {
+    throw Error(std::string("from_blob: data is not aligned for ") + name_of(dtype) +
+                ", expected a multiple of " + std::to_string(size_of(dtype)) + " bytes");
+  }
+  if (device.is_cuda() && bytes > 0) {
+    require_memory_of("from_blob", device, data);
+  }
+  return make_view(Storage::adopt(data, bytes, device, std::move(deleter)), 0, shape, dtype);
+}
+
+const Shape& Tensor::shape() const { return checked(impl_, "shape").shape; }
+
+DType Tensor::dtype() const { return checked(impl_, "dtype").dtype; }
+
+Device Tensor::device() const { return checked(impl_, "device").storage->device(); }
+
+void* Tensor::data() {
+  const TensorImpl& impl = checked(impl_, "data");
+  return impl.storage->data() + static_cast<std::size_t>(impl.offset) * size_of(impl.dtype);
+}
+
+const void* Tensor::data() const { return const_cast<Tensor*>(this)->data(); }
+
+template <class T>
+T* Tensor::data_as() {
+  require_type("data_as", checked(impl_, "data_as"), dtype_of<T>());
+  return static_cast<T*>(data());
+}
+
+template <class T>
+const T* Tensor::data_as() const {
+  return const_cast<Tensor*>(this)->data_as<T>();
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  require_type("to_vector", checked(impl_, "to_vector"), dtype_of<T>());
+  capture::forbid("to_vector");
+  std::vector<T> elements(static_cast<std::size_t>(numel()));
+  copy_bytes("to_vector", Device::cpu(), elements.data(), device(), data(),
+             elements.size() * sizeof(T));
+  return elements;
+}
+
+double Tensor::item() const {
+  const TensorImpl& impl = checked(impl_, "item");
+  if (impl.shape.numel() != 1) {
+    throw ShapeError("item: expected one element, the tensor has shape " + impl.shape.to_string());
+  }
+  capture::forbid("item");
+  double element = 0.0;  // room for one of any dtype
+  copy_bytes("item", Device::cpu(), &element, device(), data(), size_of(impl.dtype));
+  double value = 0.0;
+  kernels::cpu::convert(impl.dtype, DType::float64, 1, &element, &value);
+  return value;
+}
+
+Tensor& Tensor::fill_(double value) {
+  const TensorImpl& impl = checked(impl_, "fill_");
+  require_writable("fill_", *this);
+  require_representable("fill_", value, impl.dtype);
+  CKS_KERNEL(device(), fill(impl.dtype, numel(), value, data()));
+  bump_version();
+  return *this;
+}
+
+Tensor& Tensor::copy_(const Tensor& source) {
+  checked(impl_, "copy_");
+  checked(source.impl_, "copy_: source");
+  if (!(source.shape() == shape())) {
+    throw ShapeError("copy_: source has shape " + source.shape().to_string() + ", expected " +
+                     shape().to_string());
+  }
+  require_writable("copy_", *this);
+  if (!(source.device() == device()) && source.dtype() == dtype()) {
+    copy_bytes("copy_", device(), data(), source.device(), source.data(),
+               bytes_of("copy_", shape(), dtype()));
+  } else {
+    Tensor local = source.detach().to(device());
+    if (local.storage() == storage()) {
+      local = local.clone();  // the two may overlap
+    }
+    CKS_KERNEL(device(), convert(local.dtype(), dtype(), numel(), local.data(), data()));
+  }
+  bump_version();
+  return *this;
+}
+
+bool Tensor::requires_grad() const {
+  const TensorImpl& impl = checked(impl_, "requires_grad");
+  return impl.requires_grad || impl.node != nullptr;
+}
+
+Tensor& Tensor::set_requires_grad(bool value) {
+  TensorImpl& impl = checked(impl_, "set_requires_grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_requires_grad: the tensor is the result of ") +
+                        impl.node->name() + ", only leaves take it; detach() it first");
+  }
+  if (value && !is_floating(impl.dtype)) {
+    throw DtypeError(std::string("set_requires_grad: expected a floating dtype, got ") +
+                     name_of(impl.dtype));
+  }
+  impl.requires_grad = value;
+  return *this;
+}
+
+bool Tensor::is_leaf() const { return checked(impl_, "is_leaf").node == nullptr; }
+
+Tensor Tensor::grad() const {
+  const TensorImpl& impl = checked(impl_, "grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("grad: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves keep a gradient; see gradients()");
+  }
+  return Tensor(impl.gradient);
+}
+
+void Tensor::set_grad(const Tensor& grad) {
+  TensorImpl& impl = checked(impl_, "set_grad");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_grad: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves keep a gradient");
+  }
+  if (grad.defined()) {
+    ops::require_same("set_grad", {{"tensor", *this}, {"grad", grad}});
+    ops::require_shape("set_grad", {"grad", grad}, impl.shape);
+  }
+  impl.gradient = grad.defined() ? grad.detach().impl() : nullptr;
+}
+
+void Tensor::zero_grad() { checked(impl_, "zero_grad").gradient = nullptr; }
+
+void Tensor::set_data(const Tensor& source) {
+  TensorImpl& impl = checked(impl_, "set_data");
+  const TensorImpl& from = checked(source.impl_, "set_data: source");
+  if (impl.node != nullptr) {
+    throw AutogradError(std::string("set_data: the tensor is the result of ") + impl.node->name() +
+                        ", only leaves take it");
+  }
+  if (impl.requires_grad && !is_floating(from.dtype)) {
+    throw DtypeError(std::string("set_data: the tensor requires a gradient, source is ") +
+                     name_of(from.dtype) + ", expected a floating dtype");
+  }
+  impl.storage = from.storage;
+  impl.offset = from.offset;
+  impl.shape = from.shape;
+  impl.dtype = from.dtype;
+  impl.gradient = nullptr;
+}
+
+std::uint64_t Tensor::version() const { return checked(impl_, "version").storage->version(); }
+
+void Tensor::bump_version() {
+  const std::shared_ptr<Storage>& written = checked(impl_, "bump_version").storage;
+  written->bump_version();
+  capture::note_write(written);
+}
+
+const std::shared_ptr<Storage>& Tensor::storage() const {
+  return checked(impl_, "storage").storage;
+}
+
+std::int64_t Tensor::storage_offset() const { return checked(impl_, "storage_offset").offset; }
+
+const std::shared_ptr<Node>& Tensor::grad_node() const { return checked(impl_, "grad_node").node; }
+
+template Tensor Tensor::from_vector(const std::vector<float>&, Shape, Device);
+template Tensor Tensor::from_vector(const std::vector<bfloat16>&, Shape, Device);
+template Tensor Tensor::from_vector(const std::vector<double>&, Shape, Device);
+template Tensor Tensor::from_vector(const std::vector<std::int64_t>&, Shape, Device);
+template Tensor Tensor::from_vector(const std::vector<std::int32_t>&, Shape, Device);
+template Tensor Tensor::from_vector(const std::vector<std::uint8_t>&, Shape, Device);
+template float* Tensor::data_as<float>();
+template bfloat16* Tensor::data_as<bfloat16>();
+template double* Tensor::data_as<double>();
+template std::int64_t* Tensor::data_as<std::int64_t>();
+template std::int32_t* Tensor::data_as<std::int32_t>();
+template std::uint8_t* Tensor::data_as<std::uint8_t>();
+template const float* Tensor::data_as<float>() const;
+template const bfloat16* Tensor::data_as<bfloat16>() const;
+template const double* Tensor::data_as<double>() const;
+template const std::int64_t* Tensor::data_as<std::int64_t>() const;
+template const std::int32_t* Tensor::data_as<std::int32_t>() const;
+template const std::uint8_t* Tensor::data_as<std::uint8_t>() const;
+template std::vector<float> Tensor::to_vector<float>() const;
+template std::vector<bfloat16> Tensor::to_vector<bfloat16>() const;
+template std::vector<double> Tensor::to_vector<double>() const;
+template std::vector<std::int64_t> Tensor::to_vector<std::int64_t>() const;
+template std::vector<std::int32_t> Tensor::to_vector<std::int32_t>() const;
+template std::vector<std::uint8_t> Tensor::to_vector<std::uint8_t>() const;
+
+}  // namespace cks

@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "cks/core/tensor/tensor.h"
+
+namespace cks {
+
+/// What the handles of one tensor share. Private to core.
+struct TensorImpl {
+  std::shared_ptr<Storage> storage;
+  std::int64_t offset = 0;  // first element, in elements of dtype
+  Shape shape;
+  DType dtype = DType::float32;
+  bool requires_grad = false;            // of a leaf, as its user set it
+  std::shared_ptr<Node> node;            // the operation that made it; null for a leaf
+  std::shared_ptr<TensorImpl> gradient;  // of a leaf
+};
+
+/// A tensor off the tape that starts `offset` elements into a storage.
+Tensor make_view(std::shared_ptr<Storage> storage, std::int64_t offset, const Shape& shape,
+                 DType dtype);
+
+}  // namespace cks

@@ -1,0 +1,101 @@
+#include "cks/kernels/conv2d/cpu/layout.h"
+
+namespace cks::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kMostBlocks = 32;                    // balances 16 threads
+constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds of a slice
+constexpr std::int64_t kLeastRepeats = 64;                  // positions of a slice
+constexpr std::int64_t kMostPartialBytes = std::int64_t{64} << 20;
+
+/// The share of lanes that hold channels.
+double fill_of(std::int64_t channels, int simd_bytes, DType dtype) {
+  const LaneBlocks blocks(channels, simd_bytes, dtype);
+  return static_cast<double>(channels) / static_cast<double>(blocks.padded());
+}
+
+void choose_lanes(const Conv2dProblem& p, int simd_bytes, FilterGradientLayout& layout) {
+  using Lanes = FilterGradientLayout::Lanes;
+  if (is_depthwise(p)) {
+    layout.lanes = Lanes::groups;
+    layout.lane_channels = p.G;
+    layout.units = LaneBlocks(p.G, simd_bytes, p.x_type).count();
+    return;
+  }
+  layout.groups = p.G;
+  const std::int64_t inner = p.IC / p.G;
+  const std::int64_t outer = p.OC / p.G;
+  const std::int64_t two_vectors = 2 * LaneBlocks(1, simd_bytes, p.x_type).full;
+  layout.merged = p.FW > 1 && p.dw == 1 && p.G == 1 && p.x_pitch == p.IC && inner < two_vectors;
+  layout.lane_channels = layout.merged ? p.FW * inner : inner;
+  layout.unit_rows = outer >= 64 ? 16 : 32;
+  layout.units = p.G * ceil_div(outer, layout.unit_rows);
+  constexpr double kClearlyBetter = 1.15;  // the second layout sums over shorter runs
+  if (fill_of(outer, simd_bytes, p.x_type) >
+      kClearlyBetter * fill_of(layout.lane_channels, simd_bytes, p.x_type)) {
+    layout.lanes = Lanes::outputs;
+    layout.merged = false;
+    layout.lane_channels = outer;
+    layout.unit_rows = 1;
+    layout.units = p.G * LaneBlocks(outer, simd_bytes, p.x_type).count();
+  }
+}
+
+void choose_slices(const Conv2dProblem& p, FilterGradientLayout& layout) {
+  const auto element_bytes = static_cast<std::int64_t>(size_of(p.x_type));
+  const std::int64_t work = exact_multiply_adds(p);
+  const std::int64_t blocks = std::clamp<std::int64_t>(work / kLeastWork, 1, kMostBlocks);
+  layout.slices = std::max<std::int64_t>(
+      1, std::min({ceil_div(blocks, layout.units), work / (layout.elements * kLeastRepeats),
+                   p.N * p.OH, kMostPartialBytes / (layout.elements * element_bytes)}));
+}
+
+constexpr Conv2dAlgorithm method_of(Conv2dPass pass) {
+  switch (pass) {
+    case Conv2dPass::forward:
+      return Conv2dAlgorithm::convv2;
+    case Conv2dPass::backward_data:
+      return Conv2dAlgorithm::ks_deconv;
+    case Conv2dPass::backward_filter:
+      break;
+  }
+  return Conv2dAlgorithm::sk_dilated;
+}
+
+}  // namespace
+
+FilterGradientLayout filter_gradient_layout(const Conv2dProblem& p, int simd_bytes) {
+  FilterGradientLayout layout;
+  layout.elements = p.OC * p.FH * p.FW * (p.IC / p.G);
+  choose_lanes(p, simd_bytes, layout);
+  choose_slices(p, layout);
+  layout.run_bytes = align_up(static_cast<std::size_t>(p.OH + p.OW) * sizeof(TapRun));
+  layout.partial_bytes =
+      layout.direct()
+          ? 0
+          : align_up(static_cast<std::size_t>(layout.slices * layout.elements) * size_of(p.x_type));
+  return layout;
+}
+
+Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
+  Conv2dPlan plan;
+  plan.pass = pass;
+  plan.algorithm = method_of(pass);
+  std::int64_t lane_channels = 0;
+  if (pass == Conv2dPass::backward_filter) {
+    const FilterGradientLayout layout = filter_gradient_layout(p, simd_bytes);
+    lane_channels = layout.lane_channels;
+    plan.slices = layout.slices;
+    plan.workspace_bytes = layout.bytes();
+  } else {
+    const CorrelationLayout layout(pass, p, simd_bytes);
+    lane_channels = layout.lane_channels;
+    plan.workspace_bytes = layout.bytes();
+  }
+  const LaneBlocks blocks(lane_channels, simd_bytes, p.x_type);
+  plan.tile_lanes = blocks.width(0);
+  plan.tile_rows = tile_rows(pass, simd_bytes, plan.tile_lanes, blocks.full);
+  return plan;
+}
+
+}  // namespace cks::kernels::cpu

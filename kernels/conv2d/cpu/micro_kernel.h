@@ -1,0 +1,309 @@
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#if defined(__AVX__)
+#  include <immintrin.h>
+#endif
+
+#include "cks/kernels/conv2d/cpu/layout.h"
+
+/// The two register tiles under all three methods, on the vector extensions of GCC and Clang.
+///
+///   window tile    acc[r][v] += row_r[k] * panel[k][v]: rows are positions, v runs over output
+///                  lanes, k over the channels of every live tap (ConvV2, KS-deconv);
+///   gradient tile  acc[r][v] += row_p[r] * lane_p[v]: p runs over positions, both operands are
+///                  read where they lie (Sk-dilated).
+///
+/// The accumulators stay in registers over the whole sum. In depthwise tiles a row holds a vector
+/// of channels instead of one value that is broadcast.
+namespace cks::kernels::cpu {
+
+/// A vector register of T. load and store take any alignment; the *_part forms touch only the
+/// first `count` elements, 0 <= count <= lanes, and load zeros for the others.
+template <class Scalar, int Bytes>
+struct Simd {
+  using T = Scalar;
+  typedef T Vec __attribute__((vector_size(Bytes)));  // NOLINT(modernize-use-using): attribute
+  static constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+
+  static Vec load(const T* from) {
+    Vec value;
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
+  static void store(T* to, Vec value) { std::memcpy(to, &value, sizeof(value)); }
+
+#if defined(__AVX512VL__)
+  static constexpr bool masked = Bytes >= 32;  // a masked access costs no more than a plain one
+  static Vec load_part(const T* from, std::int64_t count) {
+    const auto mask = static_cast<__mmask16>((1U << count) - 1U);
+    if constexpr (Bytes == 64) {
+      return sizeof(T) == 4 ? (Vec)_mm512_maskz_loadu_ps(mask, from)
+                            : (Vec)_mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), from);
+    } else if constexpr (Bytes == 32) {
+      const auto mask8 = static_cast<__mmask8>(mask);
+      return sizeof(T) == 4 ? (Vec)_mm256_maskz_loadu_ps(mask8, from)
+                            : (Vec)_mm256_maskz_loadu_pd(mask8, from);
+    } else {
+      return load_each(from, count);
+    }
+  }
+  static void store_part(T* to, Vec value, std::int64_t count) {
+    const auto mask = static_cast<__mmask16>((1U << count) - 1U);
+    const auto mask8 = static_cast<__mmask8>(mask);
+    if constexpr (Bytes == 64 && sizeof(T) == 4) {
+      _mm512_mask_storeu_ps(to, mask, (__m512)value);
+    } else if constexpr (Bytes == 64) {
+      _mm512_mask_storeu_pd(to, mask8, (__m512d)value);
+    } else if constexpr (Bytes == 32 && sizeof(T) == 4) {
+      _mm256_mask_storeu_ps(to, mask8, (__m256)value);
+    } else if constexpr (Bytes == 32) {
+      _mm256_mask_storeu_pd(to, mask8, (__m256d)value);
+    } else {
+      store_each(to, value, count);
+    }
+  }
+#else
+  static constexpr bool masked = false;
+  static Vec load_part(const T* from, std::int64_t count) {
+    return count == lanes ? load(from) : load_each(from, count);
+  }
+  static void store_part(T* to, Vec value, std::int64_t count) {
+    if (count == lanes) {
+      store(to, value);
+    } else {
+      store_each(to, value, count);
+    }
+  }
+#endif
+
+ private:
+  static Vec load_each(const T* from, std::int64_t count) {
+    Vec value = {};
+    for (std::int64_t i = 0; i < count; ++i) {
+      value[i] = from[i];
+    }
+    return value;
+  }
+  static void store_each(T* to, Vec value, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      to[i] = value[i];
+    }
+  }
+};
+
+/// NV vectors of S side by side, of which the last holds `last` real lanes; the others are full.
+template <class S, int NV>
+struct LaneAccess {
+  using T = typename S::T;
+  std::int64_t last;
+
+  typename S::Vec load(const T* from, int v) const {
+    return v < NV - 1 ? S::load(from + v * S::lanes) : S::load_part(from + v * S::lanes, last);
+  }
+  void store(T* to, int v, typename S::Vec value) const {
+    if (v < NV - 1) {
+      S::store(to + v * S::lanes, value);
+    } else {
+      S::store_part(to + v * S::lanes, value, last);
+    }
+  }
+};
+
+/// Most rows of the two tiles with NV vectors of S a row.
+template <class S, int NV>
+inline constexpr int kWindowRows =
+    static_cast<int>(tile_rows(Conv2dPass::forward, kSimdBytes, NV* S::lanes,
+                               kSimdBytes / static_cast<int>(sizeof(typename S::T))));
+template <class S, int NV>
+inline constexpr int kGradientRows =
+    static_cast<int>(tile_rows(Conv2dPass::backward_filter, kSimdBytes, NV* S::lanes,
+                               kSimdBytes / static_cast<int>(sizeof(typename S::T))));
+
+/// What a window tile sums over: row_taps x column_taps live taps, `length` values each. Tap (i,j)
+/// lies at i*row_step + j*column_step from a row's pointer and at i*panel_row + j*panel_column in
+/// the packed panel, whose entry k is a lane block.
+struct Window {
+  std::int64_t row_taps, column_taps, length;
+  std::int64_t row_step, column_step;
+  std::int64_t panel_row, panel_column;
+};
+
+/// The same terms one by one. Short windows are summed along such a list: a single loop, whose end
+/// is foreseen, instead of many loops of a few rounds.
+struct TermList {
+  static constexpr std::int64_t kMost = 256;
+  struct Term {
+    std::int64_t row, panel;
+  };
+  std::int64_t count = 0;  // 0: the window is too long for a list
+  Term at[kMost];
+
+  TermList(const Window& window, std::int64_t width) {
+    if (window.row_taps * window.column_taps * window.length > kMost) {
+      return;
+    }
+    for (std::int64_t i = 0; i < window.row_taps; ++i) {
+      for (std::int64_t j = 0; j < window.column_taps; ++j) {
+        for (std::int64_t k = 0; k < window.length; ++k) {
+          at[count++] = {i * window.row_step + j * window.column_step + k,
+                         i * window.panel_row + j * window.panel_column + k * width};
+        }
+      }
+    }
+  }
+};
+
+/// One window tile: MR positions, NV vectors of lanes. rows[r] points at position r's first live
+/// tap, results[r] at its first lane. bias (or null) starts every sum.
+template <class S, int MR, int NV, bool Depthwise>
+void window_tile(const Window& window, const TermList& terms, const typename S::T* const* rows,
+                 const typename S::T* panel, const typename S::T* bias, std::int64_t last_lanes,
+                 typename S::T* const* results) {
+  using T = typename S::T;
+  using Vec = typename S::Vec;
+  const LaneAccess<S, NV> access{last_lanes};
+  Vec sum[MR][NV];
+  for (int v = 0; v < NV; ++v) {
+    const Vec start = bias == nullptr ? Vec{} : access.load(bias, v);
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) {
+      sum[r][v] = start;
+    }
+  }
+  const auto add_term = [&](std::int64_t k, const T* lanes) __attribute__((always_inline)) {
+    Vec factor[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      factor[v] = S::load(lanes + v * S::lanes);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) {
+        if constexpr (Depthwise) {
+          sum[r][v] += access.load(rows[r] + k, v) * factor[v];
+        } else {
+          sum[r][v] += rows[r][k] * factor[v];
+        }
+      }
+    }
+  };
+  if (terms.count > 0) {
+    const TermList::Term* const end = terms.at + terms.count;
+    for (const TermList::Term* term = terms.at; term != end; ++term) {
+      add_term(term->row, panel + term->panel);
+    }
+  } else {
+    for (std::int64_t i = 0; i < window.row_taps; ++i) {
+      for (std::int64_t j = 0; j < window.column_taps; ++j) {
+        const std::int64_t begin = i * window.row_step + j * window.column_step;
+        const T* lanes = panel + i * window.panel_row + j * window.panel_column;
+        for (std::int64_t k = begin; k < begin + window.length; ++k, lanes += NV * S::lanes) {
+          add_term(k, lanes);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      access.store(results[r], v, sum[r][v]);
+    }
+  }
+}
+
+/// Where one position lies in the two operands of a gradient tile.
+struct PositionOffsets {
+  std::int64_t row, lane;
+};
+
+/// The positions that a gradient tile sums over. They are listed one by one, so that the loop is
+/// as fast for rectangles of three columns as for long rows.
+struct PositionList {
+  static constexpr std::int64_t kMost = 512;
+  std::int64_t count = 0;
+  PositionOffsets at[kMost];
+};
+
+/// One gradient tile: adds the sum over positions of row operand (MR values at row_offsets) times
+/// lane operand (NV vectors) to partial sums; row r of them starts at sums + sum_offsets[r].
+template <class S, int MR, int NV, bool Depthwise>
+void gradient_tile(const PositionList& positions, const typename S::T* rows,
+                   const std::int64_t* row_offsets, const typename S::T* lanes,
+                   std::int64_t last_lanes, typename S::T* sums, const std::int64_t* sum_offsets) {
+  using T = typename S::T;
+  using Vec = typename S::Vec;
+  std::int64_t offset[MR];
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r) {
+    offset[r] = row_offsets[r];
+  }
+  Vec sum[MR][NV] = {};
+  const auto add = [&](const LaneAccess<S, NV>& in) __attribute__((always_inline)) {
+    const PositionOffsets* const end = positions.at + positions.count;
+    for (const PositionOffsets* at = positions.at; at != end; ++at) {
+      const T* const row = rows + at->row;
+      const T* const lane = lanes + at->lane;
+      Vec factor[NV];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) {
+        factor[v] = in.load(lane, v);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < MR; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) {
+          if constexpr (Depthwise) {
+            sum[r][v] += in.load(row + offset[r], v) * factor[v];
+          } else {
+            sum[r][v] += row[offset[r]] * factor[v];
+          }
+        }
+      }
+    }
+  };
+  const LaneAccess<S, NV> access{last_lanes};
+  if (!S::masked && last_lanes == S::lanes) {
+    add(LaneAccess<S, NV>{S::lanes});
+  } else {
+    add(access);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; ++r) {
+    T* const to = sums + sum_offsets[r];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      access.store(to, v, access.load(to, v) + sum[r][v]);
+    }
+  }
+}
+
+/// Calls body(std::integral_constant<int, rows>) for 1 <= rows <= Most.
+template <int Most, class Body>
+void with_rows(std::int64_t rows, Body&& body) {
+  if constexpr (Most > 1) {
+    if (rows < Most) {
+      return with_rows<Most - 1>(rows, body);
+    }
+  }
+  body(std::integral_constant<int, Most>{});
+}
+
+/// Calls body(Simd, std::integral_constant<int, NV>) for the vectors that make up a lane block.
+template <class T, class Body>
+void with_lane_block(std::int64_t width, Body&& body) {
+  using Full = Simd<T, kSimdBytes>;
+  using Half = Simd<T, kSimdBytes == 16 ? 16 : kSimdBytes / 2>;
+  if (width == 2 * Full::lanes) {
+    body(Full{}, std::integral_constant<int, 2>{});
+  } else if (width == Full::lanes) {
+    body(Full{}, std::integral_constant<int, 1>{});
+  } else {
+    body(Half{}, std::integral_constant<int, 1>{});
+  }
+}
+
+}  // namespace cks::kernels::cpu

@@ -1,0 +1,370 @@
+#include <atomic>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/conv2d/cpu/methods.h"
+#include "cks/kernels/conv2d/cpu/micro_kernel.h"
+
+// Sk-dilated, the filter gradient: dW[oc,fh,fw,ic] is the inner product of dY with the pixels of X
+// that tap (fh,fw) reads. X is walked with the stride, so no stride-inserted zero exists, and each
+// tap sums over those outputs only for which it falls inside the image.
+//
+//   tiles      FilterGradientLayout (layout.h) says what rows and lanes of a register tile are
+//   positions  output pixels (n,oh,ow) in rectangles; both operands are read where they lie
+//   chunks     rectangles small enough for the second-level cache; all tiles visit one chunk before
+//              the next one is touched
+//   slices     of the positions, whole images if there are enough; each adds to partial sums of its
+//              own, and a second stage adds the slices in order
+namespace cks::kernels::cpu {
+namespace {
+
+using Lanes = FilterGradientLayout::Lanes;
+
+/// Images and output rows that are summed over together.
+struct Chunk {
+  IndexRange images, rows;
+};
+
+template <class T>
+struct FilterGradient {
+  const Conv2dProblem& p;
+  const FilterGradientLayout& layout;
+  const T* x;
+  const T* dy;
+  T* partial;  // [slice][elements]: laid out as dW, or [fh][fw][ic][oc] unless lanes are inputs
+  const TapRun* row_runs;
+  std::int64_t row_run_count;
+  const TapRun* column_runs;
+  std::int64_t column_run_count;
+
+  std::int64_t x_row() const { return p.IW * p.x_pitch; }
+  std::int64_t y_row() const { return p.OW * p.y_pitch; }
+  std::int64_t inner_channels() const { return p.IC / p.G; }
+  std::int64_t outer_channels() const { return p.OC / layout.groups; }
+};
+
+/// Lists the positions images x rows x columns of outputs in evenly filled lists, and calls
+/// body(list) for each; `x_is_row` says which operand of the tiles X is.
+template <class T, class Body>
+void for_each_position_list(const FilterGradient<T>& f, std::int64_t images, std::int64_t rows,
+                            std::int64_t columns, bool x_is_row, Body&& body) {
+  const Conv2dProblem& p = f.p;
+  const std::int64_t positions = images * rows * columns;
+  const std::int64_t lists = ceil_div(positions, PositionList::kMost);
+  const std::int64_t most = ceil_div(positions, std::max<std::int64_t>(1, lists));
+  const std::int64_t x_step = p.sw * p.x_pitch;
+  const PositionOffsets step =
+      x_is_row ? PositionOffsets{x_step, p.y_pitch} : PositionOffsets{p.y_pitch, x_step};
+  PositionList list;
+  for (std::int64_t n = 0; n < images; ++n) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t x = (n * p.IH + row * p.sh) * f.x_row();
+      const std::int64_t y = (n * p.OH + row) * f.y_row();
+      PositionOffsets at = x_is_row ? PositionOffsets{x, y} : PositionOffsets{y, x};
+      for (std::int64_t column = 0; column < columns;) {
+        const std::int64_t end = std::min(columns, column + most - list.count);
+        for (; column < end; ++column, at.row += step.row, at.lane += step.lane) {
+          list.at[list.count++] = at;
+        }
+        if (list.count == most) {
+          body(list);
+          list.count = 0;
+        }
+      }
+    }
+  }
+  if (list.count > 0) {
+    body(list);
+  }
+}
+
+/// Calls body(begin, count) for tiles of at most MostRows rows that differ by one at most.
+template <int MostRows, class Body>
+void for_each_row_tile(std::int64_t rows, Body&& body) {
+  const std::int64_t tiles = ceil_div(rows, MostRows);
+  for (std::int64_t tile = 0, begin = 0; tile < tiles; ++tile) {
+    const std::int64_t count = rows / tiles + (tile < rows % tiles ? 1 : 0);
+    body(begin, count);
+    begin += count;
+  }
+}
+
+/// Lanes over inputs: output channels of one unit x lanes of one filter row's window, over one
+/// rectangle of positions. `lanes` elements from x belong to as many elements of dW from `element`.
+template <class T>
+std::int64_t add_window(const FilterGradient<T>& f, const PositionList& positions, const T* x,
+                        const T* dy, IndexRange outputs, std::int64_t lanes, T* partial,
+                        std::int64_t element) {
+  const LaneBlocks blocks(lanes, kSimdBytes, dtype_of<T>());
+  const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
+  std::int64_t executed = 0;
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    const std::int64_t lane = blocks.begin(b);
+    const std::int64_t real = std::min(blocks.width(b), lanes - lane);
+    with_lane_block<T>(blocks.width(b), [&](auto simd, auto vectors) {
+      using S = decltype(simd);
+      constexpr int kMostRows = kGradientRows<S, vectors()>;
+      for_each_row_tile<kMostRows>(outputs.size(), [&](std::int64_t begin, std::int64_t count) {
+        std::int64_t offsets[kMostRows] = {};
+        std::int64_t sums[kMostRows] = {};
+        for (std::int64_t r = 0; r < count; ++r) {
+          offsets[r] = outputs.begin + begin + r;
+          sums[r] = offsets[r] * depth + element + lane;
+        }
+        with_rows<kMostRows>(count, [&](auto rows) {
+          gradient_tile<S, rows(), vectors(), false>(
+              positions, dy, offsets, x + lane, real - (vectors() - 1) * S::lanes, partial, sums);
+        });
+        executed += count * real * positions.count;
+      });
+    });
+  }
+  return executed;
+}
+
+/// Lanes over inputs: one unit over one chunk.
+template <class T>
+std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit, const Chunk& chunk,
+                                  T* partial) {
+  const Conv2dProblem& p = f.p;
+  const std::int64_t units_per_group = f.layout.units / f.layout.groups;
+  const std::int64_t group = unit / units_per_group;
+  const std::int64_t first = unit % units_per_group * f.layout.unit_rows;
+  const IndexRange outputs{
+      group * f.outer_channels() + first,
+      group * f.outer_channels() + std::min(f.outer_channels(), first + f.layout.unit_rows)};
+  const TapAxis columns = column_axis(p);
+  std::int64_t executed = 0;
+  for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+    const IndexRange valid = tap_outputs(row_axis(p), fh);
+    const IndexRange rows =
+        range_of(std::max(valid.begin, chunk.rows.begin), std::min(valid.end, chunk.rows.end));
+    if (rows.size() == 0) {
+      continue;
+    }
+    const T* const x =
+        f.x + (chunk.images.begin * p.IH + rows.begin * p.sh - p.pt + fh * p.dh) * f.x_row() +
+        group * f.inner_channels();
+    const T* const dy = f.dy + (chunk.images.begin * p.OH + rows.begin) * f.y_row();
+    const auto add = [&](std::int64_t fw, std::int64_t taps, std::int64_t ow, std::int64_t count) {
+      for_each_position_list(
+          f, chunk.images.size(), rows.size(), count, false, [&](const PositionList& positions) {
+            executed += add_window(f, positions, x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
+                                   dy + ow * p.y_pitch, outputs, taps * f.inner_channels(), partial,
+                                   (fh * p.FW + fw) * f.inner_channels());
+          });
+    };
+    if (f.layout.merged) {
+      for (std::int64_t j = 0; j < f.column_run_count; ++j) {
+        const TapRun& run = f.column_runs[j];
+        if (run.taps > 0) {
+          add(run.slot, run.taps, run.target, run.count);
+        }
+      }
+    } else {
+      for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+        const IndexRange valid_columns = tap_outputs(columns, fw);
+        if (valid_columns.size() > 0) {
+          add(fw, 1, valid_columns.begin, valid_columns.size());
+        }
+      }
+    }
+  }
+  return executed;
+}
+
+/// Lanes over outputs or groups: the live window elements of one rectangle x one lane block.
+template <class S, int NV, bool Depthwise, class T = typename S::T>
+std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positions, const T* x,
+                          const T* dy, const TapRun& row_run, const TapRun& column_run,
+                          std::int64_t real_lanes, T* sums_base) {
+  const Conv2dProblem& p = f.p;
+  const std::int64_t inner = f.inner_channels();
+  std::int64_t i = 0;
+  std::int64_t j = 0;
+  std::int64_t c = 0;
+  std::int64_t executed = 0;
+  constexpr int kMostRows = kGradientRows<S, NV>;
+  for_each_row_tile<kMostRows>(
+      row_run.taps * column_run.taps * inner, [&](std::int64_t, std::int64_t count) {
+        std::int64_t offsets[kMostRows] = {};
+        std::int64_t sums[kMostRows] = {};
+        for (std::int64_t r = 0; r < count; ++r) {
+          offsets[r] = i * p.dh * f.x_row() + j * p.dw * p.x_pitch + c;
+          sums[r] = (((row_run.slot + i) * p.FW + column_run.slot + j) * inner + c) * p.OC;
+          if (++c == inner) {
+            c = 0;
+            if (++j == column_run.taps) {
+              j = 0;
+              ++i;
+            }
+          }
+        }
+        with_rows<kMostRows>(count, [&](auto rows) {
+          gradient_tile<S, rows(), NV, Depthwise>(
+              positions, x, offsets, dy, real_lanes - (NV - 1) * S::lanes, sums_base, sums);
+        });
+        executed += count * real_lanes * positions.count;
+      });
+  return executed;
+}
+
+/// Lanes over outputs or groups: one unit over one chunk.
+template <class T>
+std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit,
+                                   const Chunk& chunk, T* partial) {
+  const Conv2dProblem& p = f.p;
+  const LaneBlocks blocks(f.layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const std::int64_t group = unit / blocks.count();
+  const std::int64_t lane = blocks.begin(unit % blocks.count());
+  const std::int64_t width = blocks.width(unit % blocks.count());
+  const std::int64_t real = std::min(width, f.layout.lane_channels - lane);
+  const std::int64_t channel = group * f.layout.lane_channels + lane;  // of dY
+  const bool depthwise = f.layout.lanes == Lanes::groups;
+  const std::int64_t x_channel = depthwise ? channel : group * f.inner_channels();
+  std::int64_t executed = 0;
+  for (std::int64_t a = 0; a < f.row_run_count; ++a) {
+    const TapRun& row_run = f.row_runs[a];
+    const IndexRange rows = range_of(std::max(row_run.target, chunk.rows.begin),
+                                     std::min(row_run.target + row_run.count, chunk.rows.end));
+    const std::int64_t x_row = row_run.source + (rows.begin - row_run.target) * p.sh;
+    for (std::int64_t b = 0; b < f.column_run_count; ++b) {
+      const TapRun& column_run = f.column_runs[b];
+      if (rows.size() == 0 || row_run.taps == 0 || column_run.taps == 0) {
+        continue;
+      }
+      const T* const x = f.x + (chunk.images.begin * p.IH + x_row) * f.x_row() +
+                         column_run.source * p.x_pitch + x_channel;
+      const T* const dy = f.dy + (chunk.images.begin * p.OH + rows.begin) * f.y_row() +
+                          column_run.target * p.y_pitch + channel;
+      with_lane_block<T>(width, [&](auto simd, auto vectors) {
+        using S = decltype(simd);
+        const auto add =
+            depthwise ? add_elements<S, vectors(), true> : add_elements<S, vectors(), false>;
+        for_each_position_list(f, chunk.images.size(), rows.size(), column_run.count, true,
+                               [&](const PositionList& positions) {
+                                 executed += add(f, positions, x, dy, row_run, column_run, real,
+                                                 partial + channel);
+                               });
+      });
+    }
+  }
+  return executed;
+}
+
+/// Calls body(chunk) for the output rows [begin, end) of all images laid end to end.
+template <class Body>
+void for_each_chunk(const Conv2dProblem& p, IndexRange rows, std::int64_t rows_per_chunk,
+                    Body&& body) {
+  for (std::int64_t row = rows.begin; row < rows.end;) {
+    const std::int64_t image = row / p.OH;
+    const std::int64_t first = row % p.OH;
+    const std::int64_t whole_images = std::min(rows.end - row, rows_per_chunk) / p.OH;
+    if (first == 0 && whole_images > 0) {
+      body(Chunk{{image, image + whole_images}, {0, p.OH}});
+      row += whole_images * p.OH;
+    } else {
+      const std::int64_t count =
+          std::min({p.OH - first, rows.end - row, std::max<std::int64_t>(1, rows_per_chunk)});
+      body(Chunk{{image, image + 1}, {first, first + count}});
+      row += count;
+    }
+  }
+}
+
+/// Output rows whose pixels of X and dY fit the second-level cache beside the partial sums.
+std::int64_t rows_that_fit(const Conv2dProblem& p, const FilterGradientLayout& layout) {
+  constexpr std::int64_t kCacheBytes = std::int64_t{384} * 1024;
+  const std::int64_t x = std::min(p.sh, p.FH) * p.IW * (p.IC / p.G);
+  const std::int64_t y = p.OW * std::min(p.OC / p.G, std::max<std::int64_t>(16, layout.unit_rows));
+  const std::int64_t bytes = (x + y) * static_cast<std::int64_t>(size_of(p.x_type));
+  return std::max<std::int64_t>(ceil_div(64, p.OW), kCacheBytes / bytes);
+}
+
+/// Zeroes the partial sums of one unit.
+template <class T>
+void clear_unit(const FilterGradient<T>& f, std::int64_t unit, T* partial) {
+  const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
+  if (f.layout.lanes == Lanes::inputs) {
+    const std::int64_t units_per_group = f.layout.units / f.layout.groups;
+    const std::int64_t first = unit % units_per_group * f.layout.unit_rows;
+    const std::int64_t count = std::min(f.layout.unit_rows, f.outer_channels() - first);
+    std::fill_n(partial + (unit / units_per_group * f.outer_channels() + first) * depth,
+                count * depth, T{0});
+    return;
+  }
+  const LaneBlocks blocks(f.layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const std::int64_t lane = blocks.begin(unit % blocks.count());
+  const std::int64_t channel = unit / blocks.count() * f.layout.lane_channels + lane;
+  for (std::int64_t element = 0; element < depth; ++element) {
+    std::fill_n(partial + element * f.p.OC + channel,
+                std::min(blocks.width(unit % blocks.count()), f.layout.lane_channels - lane), T{0});
+  }
+}
+
+/// Second stage: adds the slices in order, and brings the result into dW's layout.
+template <class T>
+void add_slices(const FilterGradient<T>& f, T* dw) {
+  const FilterGradientLayout& layout = f.layout;
+  const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
+  const bool transposed = layout.lanes != Lanes::inputs;
+  parallel_for_ranges(layout.elements, 1024, [&](std::int64_t begin, std::int64_t end) {
+    T sum[1024];
+    std::copy(f.partial + begin, f.partial + end, sum);
+    for (std::int64_t slice = 1; slice < layout.slices; ++slice) {
+      const T* const from = f.partial + slice * layout.elements;
+      for (std::int64_t e = begin; e < end; ++e) {
+        sum[e - begin] += from[e];
+      }
+    }
+    for (std::int64_t e = begin; e < end; ++e) {
+      dw[transposed ? e % f.p.OC * depth + e / f.p.OC : e] = sum[e - begin];
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+std::int64_t sk_dilated(const Conv2dProblem& p, const T* x, const T* dy, T* dw, void* workspace) {
+  const FilterGradientLayout layout = filter_gradient_layout(p, kSimdBytes);
+  auto* const bytes = static_cast<std::byte*>(workspace);
+  auto* const row_runs = reinterpret_cast<TapRun*>(bytes);
+  auto* const column_runs = row_runs + p.OH;
+  auto* const partial = layout.direct() ? dw : reinterpret_cast<T*>(bytes + layout.run_bytes);
+  const FilterGradient<T> f{.p = p,
+                            .layout = layout,
+                            .x = x,
+                            .dy = dy,
+                            .partial = partial,
+                            .row_runs = row_runs,
+                            .row_run_count = forward_runs(row_axis(p), p.OH, row_runs),
+                            .column_runs = column_runs,
+                            .column_run_count = forward_runs(column_axis(p), p.OW, column_runs)};
+  const std::int64_t row_limit = rows_that_fit(p, layout);
+  const bool whole_images = p.N >= layout.slices;
+  const std::int64_t cuts = whole_images ? p.N : p.N * p.OH;
+  const std::int64_t rows_per_cut = whole_images ? p.OH : 1;
+  std::atomic<std::int64_t> executed = 0;
+  parallel_for(layout.slices * layout.units, [&](std::int64_t block) {
+    const std::int64_t slice = block / layout.units;
+    const std::int64_t unit = block % layout.units;
+    T* const sums = partial + slice * layout.elements;
+    clear_unit(f, unit, sums);
+    const IndexRange rows{slice * cuts / layout.slices * rows_per_cut,
+                          (slice + 1) * cuts / layout.slices * rows_per_cut};
+    for_each_chunk(p, rows, row_limit, [&](const Chunk& chunk) {
+      executed += layout.lanes == Lanes::inputs ? add_unit_over_inputs(f, unit, chunk, sums)
+                                                : add_unit_over_outputs(f, unit, chunk, sums);
+    });
+  });
+  if (!layout.direct()) {
+    add_slices(f, dw);
+  }
+  return executed;
+}
+
+template std::int64_t sk_dilated(const Conv2dProblem&, const float*, const float*, float*, void*);
+template std::int64_t sk_dilated(const Conv2dProblem&, const double*, const double*, double*,
+                                 void*);
+
+}  // namespace cks::kernels::cpu

@@ -1,0 +1,289 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/conv2d/cpu/layout.h"
+#include "cks/kernels/conv2d/cpu/micro_kernel.h"
+
+/// The loop nest that ConvV2 and KS-deconv share: a correlation of which every target pixel meets
+/// only its live taps.
+///
+///   target[n,h,w,:] = bias + sum over live taps (i,j) of source[n,hi,wj,:] * panel[slot i, slot j]
+///
+/// Rows and columns are cut into runs of pixels with the same live taps (taps.h). A row run and a
+/// column run span a rectangle; with the images it is a set of positions that share one trimmed
+/// filter, and any few of them, taken in the order (n,h,w), form the rows of a register tile.
+/// So a corner pixel's tile holds that pixel of several images, nothing is copied, and no product
+/// with padding is issued. Lanes are target channels.
+namespace cks::kernels::cpu {
+
+template <class T>
+struct TrimmedCorrelation {
+  const T* source;
+  T* target;
+  const T* panels;  // [group][lane block][slot of FH][slot of FW][inner channel][lane]
+  const T* bias;    // [target channels] or null
+  std::int64_t images;
+  std::int64_t source_rows, source_columns, source_pitch;
+  std::int64_t target_rows, target_columns, target_pitch;
+  std::int64_t groups, inner_channels, lane_channels;  // CorrelationLayout
+  std::int64_t filter_rows, filter_columns;
+  bool depthwise;
+  const TapRun* row_runs;
+  std::int64_t row_run_count;
+  const TapRun* column_runs;
+  std::int64_t column_run_count;
+
+  std::int64_t source_channels() const {
+    return depthwise ? lane_channels : groups * inner_channels;
+  }
+};
+
+/// How the work of a correlation is cut into blocks: by the problem alone.
+struct CorrelationBlocks {
+  static constexpr std::int64_t kMost = 64;                          // balances 16 threads
+  static constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds, ~5 us
+  static constexpr std::int64_t kFewImages = 8;                      // about the rows of a tile
+  static constexpr std::int64_t kSmallMap = 256;                     // pixels
+
+  std::int64_t images_per_block, image_blocks;
+  std::int64_t units_per_block, unit_blocks;  // units are (group, lane block)
+  std::int64_t row_positions;                 // longest row run
+  bool split_rows;
+
+  CorrelationBlocks(std::int64_t work, std::int64_t images, std::int64_t units, std::int64_t rows,
+                    std::int64_t pixels) {
+    const std::int64_t wanted = std::clamp<std::int64_t>(work / kLeastWork, 1, kMost);
+    images_per_block = std::max<std::int64_t>(1, images / wanted);
+    if (pixels <= kSmallMap) {  // fill the tiles of corners, and use a panel for several tiles
+      images_per_block = std::max(images_per_block, kSmallMap / pixels);
+      images_per_block = ceil_div(images_per_block, kFewImages) * kFewImages;
+    }
+    image_blocks = ceil_div(images, images_per_block);
+    unit_blocks = std::min(units, ceil_div(wanted, std::max<std::int64_t>(1, image_blocks)));
+    units_per_block = ceil_div(units, unit_blocks);
+    unit_blocks = ceil_div(units, units_per_block);
+    const std::int64_t row_blocks =
+        std::min(rows, ceil_div(wanted, std::max<std::int64_t>(1, image_blocks * unit_blocks)));
+    split_rows = row_blocks > 1;
+    row_positions = split_rows ? ceil_div(rows, row_blocks) : rows;
+  }
+};
+
+/// Walks over the positions of a rectangle in the order (image, row, column).
+template <class T>
+class PositionCursor {
+ public:
+  PositionCursor(const TrimmedCorrelation<T>& c, const TapRun& rows, const TapRun& columns,
+                 std::int64_t first_image, std::int64_t source_channel, std::int64_t target_channel)
+      : rows_(rows.count), columns_(columns.count) {
+    const std::int64_t source_row = c.source_columns * c.source_pitch;
+    const std::int64_t target_row = c.target_columns * c.target_pitch;
+    source_column_ = columns.source_step * c.source_pitch;
+    target_column_ = columns.target_step * c.target_pitch;
+    source_row_ = rows.source_step * source_row - (columns_ - 1) * source_column_;
+    target_row_ = rows.target_step * target_row - (columns_ - 1) * target_column_;
+    source_image_ = c.source_rows * source_row - (rows_ - 1) * rows.source_step * source_row -
+                    (columns_ - 1) * source_column_;
+    target_image_ = c.target_rows * target_row - (rows_ - 1) * rows.target_step * target_row -
+                    (columns_ - 1) * target_column_;
+    source_ = first_image * c.source_rows * source_row + rows.source * source_row +
+              columns.source * c.source_pitch + source_channel;
+    target_ = first_image * c.target_rows * target_row + rows.target * target_row +
+              columns.target * c.target_pitch + target_channel;
+  }
+
+  /// Offsets of the current position; a source offset may be meaningless if no tap is live.
+  std::int64_t source() const { return source_; }
+  std::int64_t target() const { return target_; }
+
+  void next() {
+    if (++column_ < columns_) {
+      source_ += source_column_;
+      target_ += target_column_;
+      return;
+    }
+    column_ = 0;
+    if (++row_ < rows_) {
+      source_ += source_row_;
+      target_ += target_row_;
+      return;
+    }
+    row_ = 0;
+    source_ += source_image_;
+    target_ += target_image_;
+  }
+
+ private:
+  std::int64_t rows_, columns_;
+  std::int64_t row_ = 0, column_ = 0;
+  std::int64_t source_, source_column_, source_row_, source_image_;
+  std::int64_t target_, target_column_, target_row_, target_image_;
+};
+
+/// One lane block of one group.
+template <class T>
+struct LaneUnit {
+  const T* panel;
+  const T* bias;
+  std::int64_t source_channel, target_channel;
+  std::int64_t lanes;  // real ones
+};
+
+/// Pixels without a live tap hold the bias alone.
+template <class T>
+void fill_bias(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, PositionCursor<T> cursor,
+               std::int64_t positions) {
+  for (std::int64_t i = 0; i < positions; ++i, cursor.next()) {
+    T* const target = c.target + cursor.target();
+    for (std::int64_t lane = 0; lane < unit.lanes; ++lane) {
+      target[lane] = unit.bias == nullptr ? T{0} : unit.bias[lane];
+    }
+  }
+}
+
+/// One rectangle of positions x one lane block; returns the multiply-adds.
+template <class S, int NV, bool Depthwise, class T = typename S::T>
+std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit,
+                                 const TapRun& rows, const TapRun& columns,
+                                 std::int64_t first_image, std::int64_t images) {
+  const std::int64_t positions = images * rows.count * columns.count;
+  PositionCursor<T> cursor(c, rows, columns, first_image, unit.source_channel, unit.target_channel);
+  if (rows.taps == 0 || columns.taps == 0) {
+    fill_bias(c, unit, cursor, positions);
+    return 0;
+  }
+  constexpr std::int64_t width = NV * S::lanes;
+  Window window{.row_taps = rows.taps,
+                .column_taps = columns.taps,
+                .length = c.inner_channels,
+                .row_step = rows.tap_step * c.source_columns * c.source_pitch,
+                .column_step = columns.tap_step * c.source_pitch,
+                .panel_row = c.filter_columns * c.inner_channels * width,
+                .panel_column = c.inner_channels * width};
+  if (window.column_step == window.length) {  // the taps of a row are contiguous in both operands
+    window.length *= window.column_taps;
+    window.column_taps = 1;
+  }
+  const TermList terms(window, width);
+  const std::int64_t depth = window.row_taps * window.column_taps * window.length;
+  const T* const panel =
+      unit.panel + rows.slot * window.panel_row + columns.slot * window.panel_column;
+  const std::int64_t last_lanes = unit.lanes - (NV - 1) * S::lanes;
+  const std::int64_t tiles = ceil_div(positions, kWindowRows<S, NV>);
+  const std::int64_t least = positions / tiles;  // tiles differ by one row at most
+  const std::int64_t larger = positions % tiles;
+  std::int64_t executed = 0;
+  for (std::int64_t tile = 0; tile < tiles; ++tile) {
+    const std::int64_t count = least + (tile < larger ? 1 : 0);
+    const T* sources[kWindowRows<S, NV>];
+    T* targets[kWindowRows<S, NV>];
+    for (std::int64_t r = 0; r < count; ++r, cursor.next()) {
+      sources[r] = c.source + cursor.source();
+      targets[r] = c.target + cursor.target();
+    }
+    with_rows<kWindowRows<S, NV>>(count, [&](auto row_count) {
+      window_tile<S, row_count(), NV, Depthwise>(window, terms, sources, panel, unit.bias,
+                                                 last_lanes, targets);
+    });
+    executed += count * unit.lanes * depth;
+  }
+  return executed;
+}
+
+/// All rectangles of some images and row runs x one lane block.
+template <class S, int NV, class T = typename S::T>
+std::int64_t correlate_unit(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit,
+                            IndexRange images, IndexRange row_runs) {
+  std::int64_t executed = 0;
+  for (std::int64_t i = row_runs.begin; i < row_runs.end; ++i) {
+    for (std::int64_t j = 0; j < c.column_run_count; ++j) {
+      const auto correlate =
+          c.depthwise ? correlate_rectangle<S, NV, true> : correlate_rectangle<S, NV, false>;
+      executed += correlate(c, unit, c.row_runs[i], c.column_runs[j], images.begin, images.size());
+    }
+  }
+  return executed;
+}
+
+/// Computes every target pixel once; returns the multiply-adds executed.
+template <class T>
+std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& blocks) {
+  const LaneBlocks lane_blocks(c.lane_channels, kSimdBytes, dtype_of<T>());
+  const std::int64_t per_group = lane_blocks.count();
+  const std::int64_t units = c.groups * per_group;
+  const std::int64_t depth = c.filter_rows * c.filter_columns * c.inner_channels;
+  const std::int64_t row_blocks = blocks.split_rows ? c.row_run_count : 1;
+  std::atomic<std::int64_t> executed = 0;
+  parallel_for(blocks.image_blocks * blocks.unit_blocks * row_blocks, [&](std::int64_t block) {
+    const std::int64_t row = block % row_blocks;
+    const std::int64_t first_unit =
+        block / row_blocks % blocks.unit_blocks * blocks.units_per_block;
+    const std::int64_t image = block / row_blocks / blocks.unit_blocks * blocks.images_per_block;
+    const IndexRange images{image, std::min(c.images, image + blocks.images_per_block)};
+    const IndexRange runs =
+        blocks.split_rows ? IndexRange{row, row + 1} : IndexRange{0, c.row_run_count};
+    std::int64_t sum = 0;
+    for (std::int64_t u = first_unit; u < std::min(units, first_unit + blocks.units_per_block);
+         ++u) {
+      const std::int64_t group = u / per_group;
+      const std::int64_t first_lane = lane_blocks.begin(u % per_group);
+      const std::int64_t width = lane_blocks.width(u % per_group);
+      const std::int64_t channel = group * c.lane_channels + first_lane;
+      const LaneUnit<T> unit{
+          .panel = c.panels + (group * lane_blocks.padded() + first_lane) * depth,
+          .bias = c.bias == nullptr ? nullptr : c.bias + channel,
+          .source_channel = c.depthwise ? channel : group * c.inner_channels,
+          .target_channel = channel,
+          .lanes = std::min(width, c.lane_channels - first_lane)};
+      with_lane_block<T>(width, [&](auto simd, auto vectors) {
+        sum += correlate_unit<decltype(simd), vectors()>(c, unit, images, runs);
+      });
+    }
+    executed += sum;
+  });
+  return executed;
+}
+
+/// The forward pass or backward_data of a problem as a correlation. The workspace is laid out as
+/// CorrelationLayout says: the filter is packed in it already, the runs of both axes come in here.
+template <class T>
+std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
+                            const CorrelationLayout& layout, const T* source, const T* bias,
+                            T* target, std::byte* workspace) {
+  const bool forward = pass == Conv2dPass::forward;
+  const auto cut_axis = forward ? forward_runs : deconv_runs;
+  const std::int64_t rows = forward ? p.OH : p.IH;
+  const std::int64_t columns = forward ? p.OW : p.IW;
+  auto* const row_runs = reinterpret_cast<TapRun*>(workspace + layout.panel_bytes);
+  auto* const column_runs = row_runs + rows;
+  const LaneBlocks lanes(layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * lanes.count(), rows,
+                                 rows * columns);
+  const TrimmedCorrelation<T> correlation{
+      .source = source,
+      .target = target,
+      .panels = reinterpret_cast<const T*>(workspace),
+      .bias = bias,
+      .images = p.N,
+      .source_rows = forward ? p.IH : p.OH,
+      .source_columns = forward ? p.IW : p.OW,
+      .source_pitch = forward ? p.x_pitch : p.y_pitch,
+      .target_rows = rows,
+      .target_columns = columns,
+      .target_pitch = forward ? p.y_pitch : p.x_pitch,
+      .groups = layout.groups,
+      .inner_channels = layout.inner_channels,
+      .lane_channels = layout.lane_channels,
+      .filter_rows = p.FH,
+      .filter_columns = p.FW,
+      .depthwise = is_depthwise(p),
+      .row_runs = row_runs,
+      .row_run_count = cut_axis(row_axis(p), blocks.row_positions, row_runs),
+      .column_runs = column_runs,
+      .column_run_count = cut_axis(column_axis(p), columns, column_runs)};
+  return correlate(correlation, blocks);
+}
+
+}  // namespace cks::kernels::cpu

@@ -1,0 +1,138 @@
+#include "cks/kernels/conv2d/cuda/correlation.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <vector>
+
+#include "cks/kernels/conv2d/taps.h"
+
+namespace cks::kernels::cuda {
+namespace {
+
+std::vector<Run> to_device_runs(const std::vector<TapRun>& runs, bool deconv,
+                                const std::vector<std::int64_t>& tap_of_slot,
+                                std::int64_t deconv_tap_step) {
+  std::vector<Run> result;
+  for (const TapRun& run : runs) {
+    const std::int64_t tap =
+        run.taps == 0 ? 0 : (deconv ? tap_of_slot[static_cast<std::size_t>(run.slot)] : run.slot);
+    const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
+    result.push_back({narrow(run.target), narrow(run.target_step), narrow(run.count),
+                      narrow(run.taps), narrow(tap), narrow(deconv ? -deconv_tap_step : 1),
+                      narrow(run.source), narrow(run.source_step), narrow(run.tap_step)});
+  }
+  return result;
+}
+
+std::vector<Run> axis_runs(const TapAxis& axis, Conv2dPass pass) {
+  constexpr auto kNoLimit = std::int64_t{1} << 30;
+  if (pass == Conv2dPass::forward) {
+    std::vector<TapRun> runs(static_cast<std::size_t>(axis.out));
+    runs.resize(static_cast<std::size_t>(forward_runs(axis, kNoLimit, runs.data())));
+    return to_device_runs(runs, false, {}, 1);
+  }
+  std::vector<TapRun> runs(static_cast<std::size_t>(axis.in));
+  runs.resize(static_cast<std::size_t>(deconv_runs(axis, kNoLimit, runs.data())));
+  std::vector<std::int64_t> tap_of_slot(static_cast<std::size_t>(axis.filter));
+  deconv_slots(axis, tap_of_slot.data());
+  return to_device_runs(runs, true, tap_of_slot, residue_class(axis, 0).tap_step);
+}
+
+}  // namespace
+
+bool has_narrow_extents(const Conv2dProblem& p) {
+  constexpr auto kNarrow = std::int64_t{1} << 24;  // extents that 32-bit runs hold with room
+  const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC, p.FH, p.FW,
+                                  p.pt, p.pb, p.pl, p.pr, p.sh, p.sw, p.dh, p.dw};
+  constexpr auto kMostPixels = std::int64_t{1} << 31;
+  return p.G <= 65535 &&
+         std::none_of(std::begin(extents), std::end(extents),
+                      [](std::int64_t extent) { return extent > kNarrow; }) &&
+         p.IH * p.IW < kMostPixels && p.OH * p.OW < kMostPixels;
+}
+
+bool takes_correlation(const Conv2dProblem& p, Conv2dPass pass) {
+  if (!has_narrow_extents(p)) {
+    return false;
+  }
+  const std::size_t rows = axis_runs(row_axis(p), pass).size();
+  const std::size_t columns = axis_runs(column_axis(p), pass).size();
+  return rows <= kMaxRuns && columns <= kMaxRuns && rows * columns <= kMaxPairs;
+}
+
+PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pass,
+                                    std::int64_t tile_rows, std::int64_t tile_lanes,
+                                    const float* source, const float* filter, const float* bias,
+                                    float* target) {
+  const bool forward = pass == Conv2dPass::forward;
+  const Conv2dProblem& q = problem;
+  PlannedCorrelation result;
+  Correlation& p = result.correlation;
+  p.source = source;
+  p.filter = filter;
+  p.bias = bias;
+  p.target = target;
+  const std::int64_t filter_taps = q.FH * q.FW * (q.IC / q.G);
+  p.source_pixel = forward ? q.x_pitch : q.y_pitch;
+  p.source_row = p.source_pixel * (forward ? q.IW : q.OW);
+  p.source_image = p.source_row * (forward ? q.IH : q.OH);
+  p.target_pixel = forward ? q.y_pitch : q.x_pitch;
+  p.target_row = p.target_pixel * (forward ? q.OW : q.IW);
+  p.target_image = p.target_row * (forward ? q.OH : q.IH);
+  p.filter_lane = forward ? filter_taps : 1;
+  p.filter_channel = forward ? 1 : filter_taps;
+  p.filter_column = q.IC / q.G;
+  p.filter_row = q.FW * p.filter_column;
+  p.filter_group = q.OC / q.G * filter_taps;
+  p.images = static_cast<int>(q.N);
+  p.channels = static_cast<int>((forward ? q.IC : q.OC) / q.G);
+  p.lanes = static_cast<int>((forward ? q.OC : q.IC) / q.G);
+  // Pays while the channels of one tap leave most of a 16-deep stage empty.
+  p.merge_columns = forward && q.G == 1 && q.dw == 1 && q.x_pitch == q.IC && q.IC < 16 ? 1 : 0;
+  const std::vector<Run> rows = axis_runs(row_axis(q), pass);
+  const std::vector<Run> columns = axis_runs(column_axis(q), pass);
+  std::copy(rows.begin(), rows.end(), p.rows);
+  std::copy(columns.begin(), columns.end(), p.columns);
+
+  p.row_runs = static_cast<int>(rows.size());
+  p.column_runs = static_cast<int>(columns.size());
+  // Pairs with most taps first.
+  std::vector<std::array<int, 3>> order;  // taps, row run, column run
+  for (int r = 0; r < static_cast<int>(rows.size()); ++r) {
+    for (int c = 0; c < static_cast<int>(columns.size()); ++c) {
+      order.push_back({rows[r].taps * columns[c].taps, r, c});
+    }
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a[0] > b[0]; });
+  std::int64_t tiles = 0;
+  std::int64_t executed = 0;
+  for (const auto& [taps, r, c] : order) {
+    p.pair[p.pairs++] = {static_cast<short>(r), static_cast<short>(c), static_cast<int>(tiles)};
+    const std::int64_t positions = q.N * rows[r].count * columns[c].count;
+    tiles += ceil_div(positions, tile_rows);
+    executed += positions * taps * p.channels * p.lanes * q.G;  // m*k*n of this pair's GEMM
+  }
+  p.pair[p.pairs].first_tile = static_cast<int>(tiles);
+  p.lane_tiles = static_cast<int>(ceil_div(p.lanes, tile_lanes));
+  result.tiles = static_cast<int>(tiles);
+  result.executed = executed;
+  return result;
+}
+
+std::size_t narrow_correlation_shared_bytes(const Conv2dProblem& q, Conv2dPass pass,
+                                            std::int64_t lanes) {
+  const std::int64_t channels = (pass == Conv2dPass::forward ? q.IC : q.OC) / q.G;
+  return static_cast<std::size_t>(q.FH * q.FW * channels * lanes) * sizeof(float);
+}
+
+bool takes_vectors(const Conv2dProblem& q, const Correlation& p) {
+  const auto aligned = [](const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+  };
+  return p.channels % 4 == 0 && p.lanes % 4 == 0 && q.x_pitch % 4 == 0 && q.y_pitch % 4 == 0 &&
+         aligned(p.source) && aligned(p.filter) && aligned(p.target);
+}
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,176 @@
+// Kernels that take any problem: one thread for each element of the result, bounds found per
+// thread. Templates over the element and the accumulator: with float64 sums they are the reference
+// on the GPU; with the element's own type they are the generic ConvV2, KS-deconv and Sk-dilated for
+// depthwise and grouped convolutions and for problems with too many kinds of positions.
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/methods.h"
+
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Range {
+  std::int64_t begin, end;
+};
+
+__device__ std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+
+/// tap_outputs of taps.h.
+__device__ Range outputs_of_tap(std::int64_t in, std::int64_t out, std::int64_t stride,
+                                std::int64_t low) {
+  const std::int64_t begin = low <= 0 ? 0 : (low + stride - 1) / stride;
+  const std::int64_t end = min(out, floor_divide(in - 1 + low, stride) + 1);
+  return {begin, max(begin, end)};
+}
+
+template <class T, class Sum>
+__global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, const T* bias, T* y,
+                                      std::int64_t count) {
+  begin_kernel();
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += step) {
+    const std::int64_t oc = i % p.OC, pixel = i / p.OC;
+    const std::int64_t ow = pixel % p.OW, oh = pixel / p.OW % p.OH, n = pixel / p.OW / p.OH;
+    Sum sum = bias != nullptr ? static_cast<Sum>(bias[oc]) : Sum{0};
+    for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+      const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+      if (ih < 0 || ih >= p.IH) {
+        continue;
+      }
+      for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+        const std::int64_t iw = ow * p.sw - p.pl + fw * p.dw;
+        if (iw < 0 || iw >= p.IW) {
+          continue;
+        }
+        const T* from = x + ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + oc / group_out * group_in;
+        const T* weight = w + ((oc * p.FH + fh) * p.FW + fw) * group_in;
+        for (std::int64_t c = 0; c < group_in; ++c) {
+          sum += static_cast<Sum>(from[c]) * static_cast<Sum>(weight[c]);
+        }
+      }
+    }
+    y[pixel * p.y_pitch + oc] = static_cast<T>(sum);
+  }
+}
+
+template <class T, class Sum>
+__global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const T* w, const T* bias,
+                                            T* dx, std::int64_t count) {
+  begin_kernel();
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += step) {
+    const std::int64_t ic = i % p.IC, pixel = i / p.IC;
+    const std::int64_t iw = pixel % p.IW, ih = pixel / p.IW % p.IH, n = pixel / p.IW / p.IH;
+    const std::int64_t group = ic / group_in;
+    Sum sum = bias != nullptr ? static_cast<Sum>(bias[ic]) : Sum{0};
+    for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+      const std::int64_t up = ih + p.pt - fh * p.dh;
+      if (up < 0 || up % p.sh != 0 || up / p.sh >= p.OH) {
+        continue;
+      }
+      for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+        const std::int64_t left = iw + p.pl - fw * p.dw;
+        if (left < 0 || left % p.sw != 0 || left / p.sw >= p.OW) {
+          continue;
+        }
+        const T* from =
+            dy + ((n * p.OH + up / p.sh) * p.OW + left / p.sw) * p.y_pitch + group * group_out;
+        const T* weight =
+            w + ((group * group_out * p.FH + fh) * p.FW + fw) * group_in + ic % group_in;
+        for (std::int64_t c = 0; c < group_out; ++c) {
+          sum += static_cast<Sum>(from[c]) * static_cast<Sum>(weight[c * p.FH * p.FW * group_in]);
+        }
+      }
+    }
+    dx[pixel * p.x_pitch + ic] = static_cast<T>(sum);
+  }
+}
+
+/// One thread for an element of dW and a slice of the rows of all images; neighbouring threads are
+/// neighbouring output channels, which for depthwise filters are neighbours in memory.
+template <class T, class Sum, class Out>
+__global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const T* dy, Out* out,
+                                              std::int64_t size, std::int64_t slices) {
+  begin_kernel();
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+       i < size * slices; i += step) {
+    const std::int64_t slice = i / size, element = i % size;
+    const std::int64_t oc = element % p.OC, rest = element / p.OC;
+    const std::int64_t ic = rest % group_in, tap = rest / group_in;
+    const std::int64_t fw = tap % p.FW, fh = tap / p.FW;
+    const Range rows = outputs_of_tap(p.IH, p.OH, p.sh, p.pt - fh * p.dh);
+    const Range columns = outputs_of_tap(p.IW, p.OW, p.sw, p.pl - fw * p.dw);
+    const std::int64_t height = rows.end - rows.begin;
+    const std::int64_t begin = p.N * height * slice / slices;
+    const std::int64_t end = p.N * height * (slice + 1) / slices;
+    Sum sum{0};
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t n = row / height;
+      const std::int64_t oh = rows.begin + row - n * height;
+      const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
+      const T* from =
+          x + ((n * p.IH + ih) * p.IW + columns.begin * p.sw - p.pl + fw * p.dw) * p.x_pitch +
+          oc / group_out * group_in + ic;
+      const T* gradient = dy + ((n * p.OH + oh) * p.OW + columns.begin) * p.y_pitch + oc;
+      for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
+        sum += static_cast<Sum>(*from) * static_cast<Sum>(*gradient);
+        from += p.sw * p.x_pitch;
+        gradient += p.y_pitch;
+      }
+    }
+    out[slice * size + ((oc * p.FH + fh) * p.FW + fw) * group_in + ic] = static_cast<Out>(sum);
+  }
+}
+
+}  // namespace
+
+template <class T, class Sum>
+void direct_forward(const Conv2dProblem& p, const T* x, const T* w, const T* bias, T* y) {
+  const std::int64_t count = p.N * p.OH * p.OW * p.OC;
+  if (count > 0) {
+    launch("convv2", direct_forward_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0, p, x, w,
+           bias, y, count);
+  }
+}
+
+template <class T, class Sum>
+void direct_backward_data(const Conv2dProblem& p, const T* dy, const T* w, const T* bias, T* dx) {
+  const std::int64_t count = p.N * p.IH * p.IW * p.IC;
+  if (count > 0) {
+    launch("ks_deconv", direct_backward_data_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0,
+           p, dy, w, bias, dx, count);
+  }
+}
+
+template <class T, class Sum>
+void direct_backward_filter(const Conv2dProblem& p, const T* x, const T* dy, T* dw, T* workspace,
+                            std::int64_t slices) {
+  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
+  launch("sk_dilated", direct_backward_filter_kernel<T, Sum, T>, grid_for(size * slices, kThreads),
+         kThreads, 0, p, x, dy, slices > 1 ? workspace : dw, size, slices);
+  if (slices > 1) {
+    add_slices(workspace, dw, size, slices);
+  }
+}
+
+#define CKS_INSTANTIATE(T, Sum)                                                                  \
+  template void direct_forward<T, Sum>(const Conv2dProblem&, const T*, const T*, const T*, T*);  \
+  template void direct_backward_data<T, Sum>(const Conv2dProblem&, const T*, const T*, const T*, \
+                                             T*);                                                \
+  template void direct_backward_filter<T, Sum>(const Conv2dProblem&, const T*, const T*, T*, T*, \
+                                               std::int64_t)
+CKS_INSTANTIATE(float, float);
+CKS_INSTANTIATE(float, double);
+CKS_INSTANTIATE(double, double);
+#undef CKS_INSTANTIATE
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,194 @@
+// Sk-dilated for few channels and stride 1.
+//
+//   block       a slice of the bands of all images; its threads together keep the whole filter
+//               gradient in registers while band after band passes
+//   thread      the taps of one filter row of one input channel x L output channels, over the rows
+//               of a band that its share has: it slides along a row of X and reads each pixel of dY
+//               once for all taps
+//   shares      of the rows of a band; added in order at the end
+//   slices      partial gradients of the blocks, added in order by a second kernel
+#include <string>
+
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/window.cuh"
+
+namespace cks::kernels::cuda {
+namespace {
+
+using Divide = Divider<std::uint32_t>;
+
+struct GradientTask {
+  WindowSource x;
+  WindowGradient shape;
+  const float* dy;
+  float* out;  // dW, or [slices][dW]
+  std::int64_t y_image, y_row, y_pixel;
+  int y_pack;  // channels that one thread stages at a time
+  Divide by_y_packs, by_y_columns;
+  int filter_size;
+  int tiles, slices;  // bands of all images; blocks that share them
+};
+
+__device__ __forceinline__ void stage_gradient(const GradientTask& p, int n, int first, int rows,
+                                               float* tile) {
+  const WindowGradient& s = p.shape;
+  const int t = static_cast<int>(threadIdx.x);
+  const int threads = static_cast<int>(blockDim.x);
+  const float* dy = p.dy + n * p.y_image + first * p.y_row;
+  const int packs = s.out_channels / p.y_pack;
+#pragma unroll 4
+  for (int i = t; i < rows * s.out_w * packs; i += threads) {
+    const int pixel = static_cast<int>(p.by_y_packs.divide(static_cast<std::uint32_t>(i)));
+    const int lane = (i - pixel * packs) * p.y_pack;
+    const int row = static_cast<int>(p.by_y_columns.divide(static_cast<std::uint32_t>(pixel)));
+    const int column = pixel - row * s.out_w;
+    const float* from = dy + pixel * p.y_pixel + lane;
+    float* to = tile + (row * s.y_columns + column) * s.y_pitch + lane;
+    if (p.y_pack == 4) {
+      *reinterpret_cast<float4*>(to) = __ldg(reinterpret_cast<const float4*>(from));
+    } else {
+      *to = __ldg(from);
+    }
+  }
+  const int beyond = (s.y_columns - s.out_w) * s.y_pitch;
+  for (int i = t; i < rows * beyond; i += threads) {
+    const int row = i / beyond;
+    tile[(row * s.y_columns + s.out_w) * s.y_pitch + i - row * beyond] = 0.0F;
+  }
+}
+
+template <int L, int FW>
+__global__ void __launch_bounds__(2 * kWindowThreads)
+    window_gradient_kernel(const __grid_constant__ GradientTask p) {
+  begin_kernel();
+  extern __shared__ __align__(16) float shared[];
+  const WindowGradient& s = p.shape;
+  float* y_tile = shared;
+  float* planes = shared + s.band_rows * s.y_columns * s.y_pitch;
+  const int t = static_cast<int>(threadIdx.x);
+  const int owners = s.filter_h * s.source.channels * s.lane_groups;
+  const int share = t / owners;
+  const int owner = t - share * owners;
+  const int above = owner / s.filter_h;
+  const int fh = owner - above * s.filter_h;
+  const int lane_group = above / s.source.channels;
+  const int channel = above - lane_group * s.source.channels;
+  const bool works = share < s.shares;
+
+  float sum[FW][L] = {};
+  const int begin = static_cast<int>(static_cast<std::int64_t>(p.tiles) * blockIdx.x / p.slices);
+  const int end =
+      static_cast<int>(static_cast<std::int64_t>(p.tiles) * (blockIdx.x + 1) / p.slices);
+  for (int tile = begin; tile < end; ++tile) {
+    const int n = tile / s.bands;
+    const int first = (tile - n * s.bands) * s.band_rows;
+    const int rows = min(s.band_rows, s.out_h - first);
+    stage_gradient(p, n, first, rows, y_tile);
+    stage_planes(p.x, s.source, n, first - s.source.pad_h, planes);
+    __syncthreads();
+    for (int row = works ? share : rows; row < rows; row += s.shares) {
+      const int image_row = first + row - s.source.pad_h + fh;
+      if (image_row < 0 || image_row >= s.source.image_h) {
+        continue;
+      }
+      const float* x = planes + channel * s.source.plane + (row + fh) * s.source.pitch;
+      const float* dy = y_tile + row * s.y_columns * s.y_pitch + lane_group * L;
+      float window[8];
+      load_floats<4>(x, window);
+#pragma unroll 2
+      for (int column = 0; column < s.y_columns; column += 4) {
+        load_floats<4>(x + column + 4, window + 4);
+#pragma unroll
+        for (int i = 0; i < 4; ++i, dy += s.y_pitch) {
+          float gradient[L];
+          load_floats<L>(dy, gradient);
+#pragma unroll
+          for (int fw = 0; fw < FW; ++fw) {
+#pragma unroll
+            for (int lane = 0; lane < L; ++lane) {
+              sum[fw][lane] = fmaf(window[i + fw], gradient[lane], sum[fw][lane]);
+            }
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          window[i] = window[i + 4];
+        }
+      }
+    }
+    __syncthreads();
+  }
+
+  // dW[OC,FH,FW,IC]; [share][OC][FH,FW,IC] in shared memory, then added in order.
+  const int filter_row = s.filter_h * FW * s.source.channels;
+  float* out = p.out + static_cast<std::int64_t>(blockIdx.x) * p.filter_size;
+  const int first_element = fh * FW * s.source.channels + channel;
+  float* parts = s.shares > 1 ? shared + share * s.y_pitch * filter_row : out;
+  if (works) {
+#pragma unroll
+    for (int lane = 0; lane < L; ++lane) {
+      const int oc = lane_group * L + lane;
+      if (oc < s.out_channels) {
+#pragma unroll
+        for (int fw = 0; fw < FW; ++fw) {
+          parts[oc * filter_row + first_element + fw * s.source.channels] = sum[fw][lane];
+        }
+      }
+    }
+  }
+  if (s.shares > 1) {
+    __syncthreads();
+    for (int i = t; i < p.filter_size; i += static_cast<int>(blockDim.x)) {
+      float total = shared[i];
+      for (int other = 1; other < s.shares; ++other) {
+        total += shared[other * s.y_pitch * filter_row + i];
+      }
+      out[i] = total;
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t window_gradient(const Conv2dProblem& q, const Conv2dPlan& plan, const float* x,
+                             const float* dy, float* dw, float* workspace) {
+  GradientTask p{};
+  p.shape = window_gradient_shape(q, plan.tile_lanes);
+  const WindowGradient& s = p.shape;
+  p.x = window_source(x, s.source, q.x_pitch);
+  p.dy = dy;
+  p.out = plan.slices > 1 ? workspace : dw;
+  p.y_pixel = q.y_pitch;
+  p.y_row = q.y_pitch * q.OW;
+  p.y_image = p.y_row * q.OH;
+  p.y_pack = packs_of(dy, q.OC, q.y_pitch);
+  p.by_y_packs = Divide(q.OC / p.y_pack);
+  p.by_y_columns = Divide(q.OW);
+  p.filter_size = static_cast<int>(q.OC * q.FH * q.FW * q.IC);
+  p.tiles = static_cast<int>(q.N * s.bands);
+  p.slices = static_cast<int>(plan.slices);
+  const auto run = [&](auto kernel) {
+    launch("sk_dilated", kernel, dim3(static_cast<unsigned>(p.slices)),
+           static_cast<unsigned>(s.threads), s.shared_bytes, p);
+  };
+  const auto run_lanes = [&]<int L>(std::integral_constant<int, L>) {
+    if (s.lanes_each == L) {
+      run(s.filter_w == 3 ? window_gradient_kernel<L, 3> : window_gradient_kernel<L, 5>);
+      return true;
+    }
+    return false;
+  };
+  if (!(run_lanes(std::integral_constant<int, 4>{}) ||
+        run_lanes(std::integral_constant<int, 6>{}) ||
+        run_lanes(std::integral_constant<int, 8>{}))) {
+    throw PlanError("window_gradient: no tile " + std::to_string(plan.tile_rows) + "x" +
+                    std::to_string(plan.tile_lanes));
+  }
+  if (plan.slices > 1) {
+    add_slices(workspace, dw, p.filter_size, plan.slices);
+  }
+  return window_multiply_adds(q, plan.pass);
+}
+
+}  // namespace cks::kernels::cuda
