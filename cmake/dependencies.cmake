@@ -22,6 +22,8 @@ if(CKS_DEPS_DIR)
   cks_header_library(stb::stb stb)
   # fmt, which Debian's spdlog headers ask for, header-only as well.
   target_compile_definitions(spdlog_spdlog INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)
+  add_library(cks_fmt INTERFACE IMPORTED GLOBAL)
+  target_include_directories(cks_fmt INTERFACE ${CKS_DEPS_DIR}/spdlog)
   set(ZLIB_ROOT ${CKS_DEPS_DIR}/zlib)
   find_package(ZLIB REQUIRED)
   return()
@@ -39,6 +41,16 @@ if(NOT TARGET Eigen3::Eigen)
   add_library(Eigen3::Eigen ALIAS cks_eigen)
 endif()
 
+# fmt's headers alone: kernels/common/formatted.cpp compiles what the whole project uses of it.
+FetchContent_Declare(fmt SYSTEM
+  GIT_REPOSITORY https://github.com/fmtlib/fmt.git GIT_TAG 9.1.0
+  FIND_PACKAGE_ARGS 9.1)
+FetchContent_MakeAvailable(fmt)
+add_library(cks_fmt INTERFACE IMPORTED GLOBAL)
+target_include_directories(cks_fmt INTERFACE
+  $<TARGET_PROPERTY:fmt::fmt-header-only,INTERFACE_INCLUDE_DIRECTORIES>)
+
+set(SPDLOG_FMT_EXTERNAL ON)
 FetchContent_Declare(spdlog SYSTEM
   GIT_REPOSITORY https://github.com/gabime/spdlog.git GIT_TAG v1.10.0
   FIND_PACKAGE_ARGS 1.10)

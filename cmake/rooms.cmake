@@ -20,7 +20,7 @@ function(cks_add_room name)
   target_include_directories(cks_${name} PUBLIC
     $<BUILD_INTERFACE:${CKS_INCLUDE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(cks_${name} PUBLIC ${ROOM_DEPENDS}
-    PRIVATE $<BUILD_INTERFACE:cks_compile_flags> ${ROOM_PRIVATE})
+    PRIVATE $<BUILD_INTERFACE:cks_compile_flags> $<BUILD_INTERFACE:cks_fmt> ${ROOM_PRIVATE})
   set(CKS_ROOMS "${CKS_ROOMS};${name}:${ROOM_FOLDER}" CACHE INTERNAL "")
 endfunction()
 

@@ -4,7 +4,7 @@ say() { printf '\n== %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # Debian packages that a build needs, all from the distribution's own archive.
-CKS_BUILD_PACKAGES=(g++ cmake ninja-build libeigen3-dev libspdlog-dev nlohmann-json3-dev
+CKS_BUILD_PACKAGES=(g++ cmake ninja-build libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
                     libcli11-dev doctest-dev zlib1g-dev libstb-dev)
 
 # install_packages NAME...: installs those that are missing, through sudo unless root. Asks nothing.

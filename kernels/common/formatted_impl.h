@@ -1,0 +1,20 @@
+#pragma once
+#include <fmt/core.h>
+
+#include <string>
+
+namespace cks {
+namespace detail {
+/// fmt's formatter, compiled once: formatted.cpp is the only file that pays for its headers.
+std::string format_arguments(fmt::string_view format, fmt::format_args arguments);
+}  // namespace detail
+
+/// The text of a message, in the notation of the fmt library, checked when it is compiled:
+/// formatted("{} has {} channels", name, channels). For sources alone, never for public headers or
+/// device code.
+template <class... Arguments>
+std::string formatted(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  return detail::format_arguments(format, fmt::make_format_args(arguments...));
+}
+
+}  // namespace cks
