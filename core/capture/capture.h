@@ -24,8 +24,7 @@ class Storage;
 /// On a GPU every run() is exactly one step, too: the first calls the lambda as it is, the second
 /// calls it again to record what it queues and launches the record, all others only launch it. So
 /// - what the lambda does on the host (counting, printing, taking a branch) happens twice;
-/// - the record keeps addresses: write new data into the tensors that the lambda uses, with
-/// copy_(),
+/// - the record keeps addresses: write new data into the tensors that the lambda uses by copy_(),
 ///   and keep them alive; a tensor given another storage (x = ..., set_data, Module::to) is not
 ///   seen;
 /// - tensors made by the second run (the loss, the gradients) hold each later run's values;

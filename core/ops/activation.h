@@ -7,8 +7,8 @@ namespace cks {
 
 /// max(x, 0); gradient 0 at 0.
 Tensor relu(const Tensor& input);
-/// x above 0, slope * x elsewhere; gradient `slope` at 0.
-Tensor leaky_relu(const Tensor& input, double slope = 0.01);
+/// x above 0, negative_slope * x elsewhere; gradient `negative_slope` at 0.
+Tensor leaky_relu(const Tensor& input, double negative_slope = 0.01);
 /// 1 / (1 + exp(-x)).
 Tensor sigmoid(const Tensor& input);
 Tensor tanh(const Tensor& input);

@@ -28,7 +28,7 @@ struct DropoutBackward : Node {
 
 }  // namespace
 
-Tensor dropout(const Tensor& input, double probability, RandomKey key, const Tensor& step) {
+Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step) {
   ops::require_real("dropout", {"input", input});
   ops::require_dtype("dropout", {"step", step}, DType::int64);
   if (step.numel() != 1) {
@@ -39,10 +39,10 @@ Tensor dropout(const Tensor& input, double probability, RandomKey key, const Ten
     throw DeviceError("dropout: step is on " + step.device().to_string() + ", input on " +
                       input.device().to_string());
   }
-  if (!(probability >= 0.0 && probability <= 1.0)) {
-    throw Error("dropout: probability must lie in [0, 1], got " + std::to_string(probability));
+  if (!(p >= 0.0 && p <= 1.0)) {
+    throw Error("dropout: p must lie in [0, 1], got " + std::to_string(p));
   }
-  const DropoutProblem problem{input.dtype(), input.numel(), probability, key.value};
+  const DropoutProblem problem{input.dtype(), input.numel(), p, key.value};
   return record<DropoutBackward>(run(problem, input, step), {input, step},
                                  [&](DropoutBackward& node) {
                                    node.problem = problem;

@@ -4,8 +4,8 @@
 
 namespace cks {
 
-/// Sets each element to 0 with the given probability and divides the others by 1 - probability, so
-/// that the expectation stays. For training; in evaluation, leave it out.
+/// Sets each element to 0 with probability p and divides the others by 1 - p, so that the
+/// expectation stays. For training; in evaluation, leave it out.
 ///
 /// The choice for element i is a function of (key, step, i) alone, the same on every device. `step`
 /// (int64, one element) is read when the operation runs: whoever owns it counts it up after the
@@ -14,7 +14,7 @@ namespace cks {
 /// Dtype        float32 or float64.
 /// Gradients    draws the choice again instead of keeping it; throws AutogradError if `step` has
 ///              changed since.
-/// Throws       Error unless probability lies in [0, 1]; ShapeError, DtypeError for `step`.
-Tensor dropout(const Tensor& input, double probability, RandomKey key, const Tensor& step);
+/// Throws       Error unless p lies in [0, 1]; ShapeError, DtypeError for `step`.
+Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step);
 
 }  // namespace cks

@@ -6,9 +6,8 @@ namespace cks {
 
 /// Pooling over windows of images [N,H,W,C], each channel by itself.
 ///
-/// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C] with OH = floor((IH + pt + pb - dh*(FH-1) -
-/// 1)
-///              / sh) + 1, and OW likewise. N may be 0.
+/// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C] with
+///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise. N may be 0.
 /// Units        window, stride, padding and dilation are in input pixels.
 /// Dtype        float32 or float64.
 /// Gradients    gathered without atomics.

@@ -79,8 +79,8 @@ Tensor clamp(const Tensor& input, double low, double high) {
 }
 
 Tensor relu(const Tensor& input) { return unary(UnaryOp::relu, input); }
-Tensor leaky_relu(const Tensor& input, double slope) {
-  return unary(UnaryOp::leaky_relu, input, {slope});
+Tensor leaky_relu(const Tensor& input, double negative_slope) {
+  return unary(UnaryOp::leaky_relu, input, {negative_slope});
 }
 Tensor sigmoid(const Tensor& input) { return unary(UnaryOp::sigmoid, input); }
 Tensor tanh(const Tensor& input) { return unary(UnaryOp::tanh, input); }

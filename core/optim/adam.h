@@ -13,8 +13,13 @@ struct AdamOptions {
 
 /// Adam, as torch.optim.Adam:
 ///
-///   g = grad + weight_decay * p;  m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) *
-///   g^2; p = p - learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+///   g = grad + weight_decay * p
+///
+///   m = beta1 * m + (1 - beta1) * g
+///
+///   v = beta2 * v + (1 - beta2) * g^2
+///
+///   p = p - learning_rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 ///
 /// t counts the steps of each parameter by itself, since one without a gradient is skipped.
 /// State: exp_avg.<name> (m), exp_avg_sq.<name> (v), step.<name> (t).
@@ -44,8 +49,8 @@ struct AdamWOptions {
   double weight_decay = 1e-2;
 };
 
-/// Adam with decoupled weight decay, as torch.optim.AdamW: first p = p - learning_rate *
-/// weight_decay * p, then Adam without weight decay.
+/// Adam with decoupled weight decay, as torch.optim.AdamW: first
+/// p = p - learning_rate * weight_decay * p, then Adam without weight decay.
 class AdamW : public Adam {
  public:
   using Options = AdamWOptions;

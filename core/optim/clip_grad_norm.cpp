@@ -64,19 +64,4 @@ ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_nor
   return result;
 }
 
-Tensor all_finite_gradients(const std::vector<Tensor>& parameters) {
-  const char* operation = "all_finite_gradients";
-  const Gradients gradients = gradients_of(operation, parameters);
-  const auto count = static_cast<std::int64_t>(gradients.tensors.size());
-  Tensor flags = ops::make_output(operation, {count}, DType::uint8, gradients.device);
-  auto* flag = flags.data_as<std::uint8_t>();
-  for (const Tensor& grad : gradients.tensors) {
-    CKS_KERNEL(gradients.device, all_finite(grad.dtype(), grad.numel(), grad.data(), flag++));
-  }
-  Tensor result = ops::make_output(operation, {}, DType::uint8, gradients.device);
-  CKS_KERNEL(gradients.device,
-             all_set(flags.data_as<std::uint8_t>(), count, result.data_as<std::uint8_t>()));
-  return result;
-}
-
 }  // namespace cks

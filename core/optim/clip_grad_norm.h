@@ -21,7 +21,4 @@ struct ClippedNorm {
 /// Throws Error unless max_norm > 0; DtypeError, DeviceError for mixed devices.
 ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm);
 
-/// A uint8 tensor of one element: 1 if no gradient of these parameters holds a NaN or an infinity.
-Tensor all_finite_gradients(const std::vector<Tensor>& parameters);
-
 }  // namespace cks

@@ -10,7 +10,6 @@ namespace cks {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-const char* const kStateKey = "schedule_step";
 
 void require_steps(const char* schedule, const char* option, std::int64_t steps,
                    std::int64_t lowest) {
@@ -73,11 +72,11 @@ namespace {
 
 void check_one_cycle(const OneCycleOptions& options) {
   require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
-  if (!(options.rising_share >= 0.0 && options.rising_share <= 1.0)) {
-    throw Error("one_cycle_lr: rising_share must lie in [0, 1], got " +
-                std::to_string(options.rising_share));
+  if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
+    throw Error("one_cycle_lr: pct_start must lie in [0, 1], got " +
+                std::to_string(options.pct_start));
   }
-  for (const double divisor : {options.start_divisor, options.final_divisor}) {
+  for (const double divisor : {options.div_factor, options.final_div_factor}) {
     if (!(std::isfinite(divisor) && divisor > 0.0)) {
       throw Error("one_cycle_lr: a divisor must be finite and above 0, got " +
                   std::to_string(divisor));
@@ -90,7 +89,7 @@ double one_cycle_value(const OneCycleOptions& options, std::int64_t step, double
                        double last) {
   const auto anneal = options.linear ? anneal_linear : anneal_cosine;
   const auto total = static_cast<double>(options.total_steps);
-  const double peak = options.rising_share * total - 1.0;
+  const double peak = options.pct_start * total - 1.0;
   const auto now = static_cast<double>(step);
   if (now <= peak) {
     return peak == 0.0 ? top : anneal(first, top, now / peak);
@@ -103,8 +102,8 @@ double one_cycle_value(const OneCycleOptions& options, std::int64_t step, double
 
 LrFactor one_cycle_lr(const OneCycleOptions& options) {
   check_one_cycle(options);
-  const double first = 1.0 / options.start_divisor;
-  const double last = first / options.final_divisor;
+  const double first = 1.0 / options.div_factor;
+  const double last = first / options.final_div_factor;
   return [=](std::int64_t step) { return one_cycle_value(options, step, first, 1.0, last); };
 }
 
@@ -161,20 +160,6 @@ void LrSchedule::set_step(std::int64_t step) {
   }
   learning_rate_ = learning_rate;
   step_ = step;
-}
-
-NamedTensors LrSchedule::state() const {
-  return {{kStateKey, Tensor::from_vector(std::vector<std::int64_t>{step_}, {})}};
-}
-
-void LrSchedule::load_state(const NamedTensors& state) {
-  if (state.size() != 1 || state[0].first != kStateKey || !state[0].second.defined() ||
-      state[0].second.dtype() != DType::int64 || state[0].second.numel() != 1) {
-    throw Error(std::string("LrSchedule: the state must be one int64 number named ") + kStateKey +
-                ", got " + std::to_string(state.size()) + " tensors" +
-                (state.empty() ? "" : ", the first named " + state[0].first));
-  }
-  set_step(state[0].second.to_vector<std::int64_t>().front());
 }
 
 }  // namespace cks

@@ -31,14 +31,14 @@ LrFactor cosine_lr(std::int64_t total_steps, double final_factor = 0.0);
 /// As OneCycleLR, the initial learning rate being its max_lr.
 struct OneCycleOptions {
   std::int64_t total_steps = 0;
-  double rising_share = 0.3;    // of the steps; PyTorch's pct_start
-  double start_divisor = 25.0;  // the first rate is 1 / start_divisor; div_factor
-  double final_divisor = 1e4;   // the last is first / final_divisor; final_div_factor
-  bool linear = false;          // straight lines instead of half cosines
+  double pct_start = 0.3;         // share of the steps in which the rate rises
+  double div_factor = 25.0;       // the first rate is 1 / div_factor
+  double final_div_factor = 1e4;  // the last is first / final_div_factor
+  bool linear = false;            // straight lines instead of half cosines
 };
-/// Rises from 1/start_divisor to 1 at step rising_share * total_steps - 1 and falls to
-/// 1/(start_divisor * final_divisor) at step total_steps - 1; stays there.
-/// Throws Error unless total_steps >= 1, 0 <= rising_share <= 1 and the divisors are above 0.
+/// Rises from 1/div_factor to 1 at step pct_start * total_steps - 1 and falls to
+/// 1/(div_factor * final_div_factor) at step total_steps - 1; stays there.
+/// Throws Error unless total_steps >= 1, 0 <= pct_start <= 1 and the divisors are above 0.
 LrFactor one_cycle_lr(const OneCycleOptions& options);
 /// The momentum beside it, which falls from `high` to `low` while the rate rises, and rises back to
 /// `high`: OneCycleLR's cycle_momentum. Throws as one_cycle_lr(), and unless 0 <= low <= high.
@@ -67,11 +67,6 @@ class LrSchedule {
   /// Moves to a step, as a resumed run does, and writes its rate and momentum. Throws Error if it
   /// is negative.
   void set_step(std::int64_t step);
-
-  /// {"schedule_step": int64, one element}, and back. load_state throws Error, changing nothing,
-  /// unless the state is exactly that.
-  NamedTensors state() const;
-  void load_state(const NamedTensors& state);
 
  private:
   Optimizer& optimizer_;

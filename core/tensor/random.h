@@ -20,10 +20,10 @@ struct RandomKey {
 RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string_view path = {});
 
 /// Fills a float32 or float64 tensor on the host with low + (high - low) * u, where u is a multiple
-/// of 2^-24 in [0, 1). Element i is a function of (key, step, i) alone;
-/// both dtypes get the same values up to rounding, which may make a float32 equal to high. A tensor
-/// on a GPU gets a copy of the host's numbers. Raises the version. Throws DtypeError for other
-/// dtypes, CaptureError inside a captured step, Error if low > high or stddev < 0.
+/// of 2^-24 in [0, 1). Element i is a function of (key, step, i) alone; both dtypes get the same
+/// values up to rounding, which may make a float32 equal to high. A tensor on a GPU gets a copy of
+/// the host's numbers. Raises the version. Throws DtypeError for other dtypes, CaptureError inside
+/// a captured step, Error if low > high or stddev < 0.
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step = 0);
 /// Box-Muller's method, in float64.
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step = 0);

@@ -32,10 +32,6 @@ std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_
 void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
                    double* factor, void* workspace);
 
-/// The last stage of all_finite() of reduce/reduce.h, one flag a tensor: *result = 1 if all are
-/// set, else 0.
-void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result);
-
 }  // namespace cpu
 
 /// As cpu::, on device memory, queued on current_stream(): one launch for up to 160 gradients of a
@@ -45,7 +41,6 @@ namespace cuda {
 std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count);
 void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
                    double* factor, void* workspace);
-void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result);
 
 }  // namespace cuda
 }  // namespace cks::kernels

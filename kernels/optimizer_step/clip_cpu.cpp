@@ -26,9 +26,4 @@ void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_nor
   *factor = clip_ratio(*norm, max_norm);
 }
 
-void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result) {
-  const bool all = std::all_of(flags, flags + count, [](std::uint8_t flag) { return flag != 0; });
-  *result = all ? 1 : 0;
-}
-
 }  // namespace cks::kernels::cpu

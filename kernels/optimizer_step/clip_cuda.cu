@@ -7,7 +7,6 @@
 namespace cks::kernels::cuda {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kThreads = kListThreads;
 constexpr int kMaxTensors = 160;  // kernel parameters hold 4 KB
 
@@ -111,19 +110,6 @@ void for_lists(const NormTensor* tensors, std::int64_t count, Body&& body) {
   }
 }
 
-__global__ void all_set_kernel(const std::uint8_t* flags, std::int64_t count,
-                               std::uint8_t* result) {
-  begin_kernel();
-  bool all = true;
-  for (std::int64_t i = threadIdx.x; i < count; i += kWarp) {
-    all = all && flags[i] != 0;
-  }
-  all = __all_sync(0xffffffffU, all ? 1 : 0) != 0;
-  if (threadIdx.x == 0) {
-    *result = all ? 1 : 0;
-  }
-}
-
 }  // namespace
 
 std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count) {
@@ -149,10 +135,6 @@ void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_nor
   for_lists<float>(tensors, count, add);
   for_lists<double>(tensors, count, add);
   launch("gradient_norm", clip_factor_kernel, 1, kThreads, 0, sums, done, max_norm, norm, factor);
-}
-
-void all_set(const std::uint8_t* flags, std::int64_t count, std::uint8_t* result) {
-  launch("all_set", all_set_kernel, 1, kWarp, 0, flags, count, result);
 }
 
 }  // namespace cks::kernels::cuda

@@ -40,9 +40,6 @@ void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y);
 void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
                     void* workspace);
 
-/// 1 if no element is NaN or infinite, else 0.
-void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* result);
-
 }  // namespace cpu
 
 namespace cuda {
@@ -55,7 +52,6 @@ void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void*
 void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y);
 void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
                     void* workspace);
-void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* result);
 
 }  // namespace cuda
 }  // namespace cks::kernels

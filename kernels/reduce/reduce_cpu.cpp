@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/reduce/functors.h"
@@ -227,24 +226,6 @@ void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* resu
     for (std::int64_t chunk = 0; chunk < ceil_div(count, kChunk); ++chunk) {
       *result += partials[chunk];
     }
-  });
-}
-
-void all_finite(DType dtype, std::int64_t count, const void* x, std::uint8_t* result) {
-  visit_real("all_finite", dtype, [&]<class T>(T) {
-    const T* in = static_cast<const T*>(x);
-    std::atomic<bool> finite{true};
-    parallel_for_ranges(count, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      std::int64_t bad = 0;
-      for (std::int64_t i = begin; i < end; ++i) {
-        // x - x is 0 for a finite x and NaN otherwise.
-        bad += in[i] - in[i] == T(0) ? 0 : 1;
-      }
-      if (bad != 0) {
-        finite = false;
-      }
-    });
-    *result = finite ? 1 : 0;
   });
 }
 

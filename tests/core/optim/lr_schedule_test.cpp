@@ -46,9 +46,9 @@ TEST_CASE("one_cycle_lr") {
       {0.040000000000000036, 0.52, 1.0, 0.9504846320134737, 0.8117456539497631, 0.6112620219362893,
        0.38874197806371075, 0.18825834605023697, 0.049519367986526286, 4e-06});
   check(one_cycle_lr({.total_steps = 8,
-                      .rising_share = 0.5,
-                      .start_divisor = 10,
-                      .final_divisor = 100,
+                      .pct_start = 0.5,
+                      .div_factor = 10,
+                      .final_div_factor = 100,
                       .linear = true}),
         {0.1, 0.4, 0.7, 1.0, 0.75025, 0.5005, 0.25075000000000003, 0.0010000000000000009});
   const LrFactor factor = one_cycle_lr({.total_steps = 10});
@@ -61,7 +61,7 @@ TEST_CASE("one_cycle_momentum: falls while the rate rises, and rises back") {
   check(one_cycle_momentum({.total_steps = 10}),
         {0.95, 0.9, 0.85, 0.8549515566048789, 0.8688255099070633, 0.888873953302184,
          0.911126046697816, 0.9311744900929367, 0.9450484433951210, 0.95, 0.95});
-  check(one_cycle_momentum({.total_steps = 8, .rising_share = 0.5, .linear = true}, 0.5, 0.8),
+  check(one_cycle_momentum({.total_steps = 8, .pct_start = 0.5, .linear = true}, 0.5, 0.8),
         {0.8, 0.7, 0.6, 0.5, 0.575, 0.65, 0.725, 0.8});
   CHECK(message_of<Error>([] { one_cycle_momentum({.total_steps = 8}, 0.9, 0.8); }) ==
         "one_cycle_momentum: low and high must be finite with 0 <= low <= high, got 0.900000 "
@@ -72,7 +72,7 @@ TEST_CASE("one_cycle_momentum: falls while the rate rises, and rises back") {
 TEST_CASE("LrSchedule: moves the momentum beside the rate, and a resumed one writes it again") {
   Tensor p = Tensor::ones({1}).set_requires_grad();
   Sgd optimizer({{"p", p}}, {.learning_rate = 0.4, .momentum = 0.9});
-  const OneCycleOptions cycle{.total_steps = 8, .rising_share = 0.5, .linear = true};
+  const OneCycleOptions cycle{.total_steps = 8, .pct_start = 0.5, .linear = true};
   LrSchedule schedule(optimizer, constant_lr(), one_cycle_momentum(cycle, 0.5, 0.8));
   for (const double momentum : {0.8, 0.7, 0.6, 0.5, 0.575}) {
     CHECK(optimizer.momentum() == doctest::Approx(momentum));
@@ -106,11 +106,9 @@ TEST_CASE("LrSchedule: writes the rate when made and after each step, and resume
   Sgd other({{"p", p}}, {.learning_rate = 0.4});
   other.load_state(optimizer.state());
   LrSchedule resumed(other, with_warmup(2, step_lr(1, 0.5)));
-  resumed.load_state(schedule.state());
+  resumed.set_step(schedule.step_count());
   CHECK(resumed.step_count() == 3);
   CHECK(other.learning_rate() == optimizer.learning_rate());
-  CHECK_THROWS_AS(resumed.load_state({}), Error);
-  CHECK_THROWS_AS(resumed.load_state({{"step", Tensor::zeros({}, DType::int64)}}), Error);
   CHECK_THROWS_AS(resumed.set_step(-1), Error);
   CHECK(resumed.step_count() == 3);
 }
@@ -139,8 +137,8 @@ TEST_CASE("schedules refuse options that make no sense") {
         }) == "multistep_lr: the milestones must rise from above 0, got 3 after 3");
   CHECK_THROWS_AS(cosine_lr(0), Error);
   CHECK_THROWS_AS(one_cycle_lr({}), Error);
-  CHECK_THROWS_AS(one_cycle_lr({.total_steps = 5, .rising_share = 1.2}), Error);
-  CHECK_THROWS_AS(one_cycle_lr({.total_steps = 5, .start_divisor = 0}), Error);
+  CHECK_THROWS_AS(one_cycle_lr({.total_steps = 5, .pct_start = 1.2}), Error);
+  CHECK_THROWS_AS(one_cycle_lr({.total_steps = 5, .div_factor = 0}), Error);
   CHECK_THROWS_AS(with_warmup(-1, constant_lr()), Error);
   CHECK_THROWS_AS(with_warmup(2, LrFactor{}), Error);
   Tensor p = Tensor::ones({1}).set_requires_grad();

@@ -18,7 +18,6 @@ using cks::kernels::SgdStepOptions;
 using cks::kernels::StepProblem;
 using cks::kernels::StepTensor;
 using cks::testing::compare;
-using cks::testing::on_device;
 using cks::testing::random_real;
 using cks::testing::read_from;
 using cks::testing::run_kernel;
@@ -382,19 +381,4 @@ TEST_CASE("optimizer_step: a flag in memory leaves everything as it is") {
     target::count_up(counters, 1, flag.as<std::uint8_t>());
     CHECK(read_from<std::int64_t>(counter)[0] == (skips != 0 ? 3 : 4));
   }
-}
-
-TEST_CASE("all_set: one flag that is not set is enough") {
-  const auto all_set = [](const std::vector<std::uint8_t>& flags) {
-    const auto count = static_cast<std::int64_t>(flags.size());
-    return run_kernel<std::uint8_t>(
-        1, [&](std::uint8_t* result) { target::all_set(on_device(flags), count, result); })[0];
-  };
-  CHECK(all_set({1, 1}) == 1);
-  CHECK(all_set({1, 1, 0}) == 0);
-  CHECK(all_set({}) == 1);
-  std::vector<std::uint8_t> many(100, 1);
-  CHECK(all_set(many) == 1);
-  many[77] = 0;
-  CHECK(all_set(many) == 0);
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <utility>
 #include <vector>
 
 #include "tests/support/compare.h"
@@ -205,33 +204,6 @@ TEST_CASE_TEMPLATE("sum_of_squares", T, float, double) {
     });
     const auto result = compare(y, std::vector<double>{expected}, {1e-14 * (expected + 1.0)});
     CHECK_MESSAGE(result.ok, result.message);
-  }
-}
-
-TEST_CASE_TEMPLATE("all_finite finds one bad element anywhere", T, float, double) {
-  for (const std::int64_t count : {0, 1, 63, 65536, 200001}) {
-    auto x = random_values<T>(count, 1);
-    const auto finite = [&] {
-      return run_kernel<std::uint8_t>(1, [&](std::uint8_t* out) {
-        target::all_finite(dtype_of<T>(), count, on_device(x), out);
-      })[0];
-    };
-    CHECK(finite() == 1);
-    for (const std::int64_t at : {std::int64_t{0}, count / 2, count - 1}) {
-      if (count == 0) {
-        continue;
-      }
-      for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
-                          std::numeric_limits<T>::quiet_NaN()}) {
-        const T before = std::exchange(x[static_cast<std::size_t>(at)], bad);
-        CHECK(finite() == 0);
-        x[static_cast<std::size_t>(at)] = before;
-      }
-    }
-    if (count > 0) {
-      x[0] = std::numeric_limits<T>::max();
-      CHECK(finite() == 1);
-    }
   }
 }
 
