@@ -164,7 +164,7 @@ std::vector<LayerCase> layer_cases() {
       layer_case<cks::Sigmoid>("Sigmoid", image),
       layer_case<cks::Tanh>("Tanh", image),
       layer_case<cks::Flatten>("Flatten", image),
-      layer_case<cks::Dropout>("Dropout", image, {.probability = 0.4}),
+      layer_case<cks::Dropout>("Dropout", image, {.p = 0.4}),
       {"Residual", image, make_residual},
       {"Concat", image, make_concat},
   };

@@ -7,10 +7,12 @@ namespace cks {
 
 Tensor ReLU::forward(const Tensor& input) { return relu(input); }
 
-Tensor LeakyReLU::forward(const Tensor& input) { return leaky_relu(input, options_.slope); }
+Tensor LeakyReLU::forward(const Tensor& input) {
+  return leaky_relu(input, options_.negative_slope);
+}
 
 std::string LeakyReLU::description() const {
-  return "slope " + layers::number_text(options_.slope);
+  return "slope " + layers::number_text(options_.negative_slope);
 }
 
 Tensor Sigmoid::forward(const Tensor& input) { return sigmoid(input); }

@@ -16,11 +16,11 @@ class ReLU : public Module {
   Tensor forward(const Tensor& input) override;
 };
 
-/// x above 0, slope * x elsewhere.
+/// x above 0, negative_slope * x elsewhere.
 class LeakyReLU : public Module {
  public:
   struct Options {
-    double slope = 0.01;
+    double negative_slope = 0.01;
   };
 
   LeakyReLU() = default;

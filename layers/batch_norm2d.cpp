@@ -1,6 +1,5 @@
 #include "cks/layers/batch_norm2d.h"
 
-#include "cks/core/ops/batch_norm2d.h"
 #include "cks/core/ops/counter.h"
 #include "cks/layers/check.h"
 #include "cks/layers/init.h"
@@ -41,8 +40,7 @@ void BatchNorm2d::reset_parameters(std::uint64_t) {
 
 Tensor BatchNorm2d::forward(const Tensor& input) {
   Tensor output =
-      batch_norm2d(input, weight, bias, running_mean, running_var,
-                   {.eps = options_.eps, .momentum = options_.momentum, .training = training()});
+      batch_norm2d(input, weight, bias, running_mean, running_var, training(), options_);
   if (training()) {
     count_up_(num_batches_tracked);
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/ops/batch_norm2d.h"
 #include "cks/layers/module.h"
 
 namespace cks {
@@ -10,17 +11,11 @@ namespace cks {
 /// Parameters   weight and bias [num_features], unless affine is false; at first 1 and 0.
 /// Buffers      running_mean and running_var [num_features], at first 0 and 1;
 ///              num_batches_tracked, int64 scalar. Names as PyTorch's.
-/// Throws       ShapeError from the constructor if num_features is below 1, Error if eps or
-/// momentum
-///              is out of range; ShapeError from forward if the input has other channels.
+/// Throws       ShapeError from the constructor if num_features is below 1, Error if
+///              eps or momentum is out of range; ShapeError from forward for other channels.
 class BatchNorm2d : public Module {
  public:
-  struct Options {
-    std::int64_t num_features = 0;
-    double eps = 1e-5;
-    double momentum = 0.1;  // share of a batch in the running statistics
-    bool affine = true;
-  };
+  using Options = BatchNorm2dOptions;
 
   explicit BatchNorm2d(const Options& options) : BatchNorm2d(nullptr, {}, options) {}
   BatchNorm2d(Module* parent, std::string name, const Options& options);

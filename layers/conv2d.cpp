@@ -22,13 +22,7 @@ void Conv2d::reset_parameters(std::uint64_t seed) {
   init::weight_and_bias(weight, bias, seed, path());
 }
 
-Tensor Conv2d::forward(const Tensor& input) {
-  return conv2d(input, weight, bias,
-                {.stride = options_.stride,
-                 .padding = options_.padding,
-                 .dilation = options_.dilation,
-                 .groups = options_.groups});
-}
+Tensor Conv2d::forward(const Tensor& input) { return conv2d(input, weight, bias, options_); }
 
 std::string Conv2d::description() const { return layers::describe_conv(options_); }
 

@@ -23,12 +23,7 @@ void ConvTranspose2d::reset_parameters(std::uint64_t seed) {
 }
 
 Tensor ConvTranspose2d::forward(const Tensor& input) {
-  return conv_transpose2d(input, weight, bias,
-                          {.stride = options_.stride,
-                           .padding = options_.padding,
-                           .dilation = options_.dilation,
-                           .groups = options_.groups,
-                           .output_padding = options_.output_padding});
+  return conv_transpose2d(input, weight, bias, options_);
 }
 
 std::string ConvTranspose2d::description() const { return layers::describe_conv(options_); }

@@ -13,17 +13,7 @@ namespace cks {
 /// Throws       ShapeError from the constructor if an option is out of range.
 class ConvTranspose2d : public Module {
  public:
-  struct Options {
-    std::int64_t in_channels = 0;
-    std::int64_t out_channels = 0;
-    Size2 kernel_size = 0;
-    Size2 stride = 1;
-    Padding2d padding = 0;
-    Size2 output_padding = 0;  // below max(stride, dilation)
-    Size2 dilation = 1;
-    std::int64_t groups = 1;
-    bool bias = true;
-  };
+  using Options = ConvTranspose2dOptions;
 
   explicit ConvTranspose2d(const Options& options) : ConvTranspose2d(nullptr, {}, options) {}
   ConvTranspose2d(Module* parent, std::string name, const Options& options);

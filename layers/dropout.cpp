@@ -10,9 +10,9 @@ namespace cks {
 
 Dropout::Dropout(Module* parent, std::string name, const Options& options)
     : Module(parent, std::move(name)), options_(options) {
-  if (!(options.probability >= 0.0 && options.probability <= 1.0)) {
-    throw Error(layers::title(*this, "Dropout") + ": probability must lie in [0, 1], got " +
-                layers::number_text(options.probability));
+  if (!(options.p >= 0.0 && options.p <= 1.0)) {
+    throw Error(layers::title(*this, "Dropout") + ": p must lie in [0, 1], got " +
+                layers::number_text(options.p));
   }
   register_training_state("key", key_tensor_, Tensor::empty({}, DType::int64));
   register_training_state("step", step_, Tensor::empty({}, DType::int64));
@@ -37,11 +37,11 @@ Tensor Dropout::forward(const Tensor& input) {
   // Backward reads the count again, so each pass keeps its own.
   const Tensor step = step_.clone();
   count_up_(step_);
-  return dropout(input, options_.probability, key_, step);
+  return dropout(input, options_.p, key_, step);
 }
 
 std::string Dropout::description() const {
-  return "probability " + layers::number_text(options_.probability);
+  return "probability " + layers::number_text(options_.p);
 }
 
 }  // namespace cks

@@ -4,17 +4,17 @@
 
 namespace cks {
 
-/// In training, sets each element to 0 with a probability and divides the others by 1 -
-/// probability; in evaluation, the identity. See dropout() in core/ops/dropout.h.
+/// In training, sets each element to 0 with probability p and divides the others by 1 - p; in
+/// evaluation, the identity. See dropout() in core/ops/dropout.h.
 ///
 /// Which elements go depends on the seed of initialize(), the module's path and the count of
 /// training passes so far. Key and count are training state: they are no part of state_dict(), but
 /// a resumed run needs them to go on as if uninterrupted.
-/// Throws   Error from the constructor unless probability lies in [0, 1].
+/// Throws   Error from the constructor unless p lies in [0, 1].
 class Dropout : public Module {
  public:
   struct Options {
-    double probability = 0.5;
+    double p = 0.5;
   };
 
   Dropout() : Dropout(Options{}) {}

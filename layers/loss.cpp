@@ -1,6 +1,5 @@
 #include "cks/layers/loss.h"
 
-#include "cks/core/ops/loss.h"
 #include "cks/core/profile/module_path.h"
 #include "cks/layers/check.h"
 
@@ -16,9 +15,7 @@ CrossEntropyLoss::CrossEntropyLoss(Module* parent, std::string name, const Optio
 }
 
 Tensor CrossEntropyLoss::operator()(const Tensor& logits, const Tensor& labels) const {
-  return in_module(path(), [&] {
-    return cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
-  });
+  return in_module(path(), [&] { return cross_entropy(logits, labels, options_); });
 }
 
 std::string CrossEntropyLoss::description() const {

@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/ops/loss.h"
 #include "cks/layers/module.h"
 
 namespace cks {
@@ -9,9 +10,7 @@ namespace cks {
 /// cross_entropy() in core/ops/loss.h.
 class CrossEntropyLoss : public Module {
  public:
-  struct Options {
-    double label_smoothing = 0.0;  // share of the target that goes to all classes evenly
-  };
+  using Options = CrossEntropyOptions;
 
   CrossEntropyLoss() = default;
   /// Throws Error unless label_smoothing lies in [0, 1].

@@ -1,6 +1,5 @@
 #include "cks/layers/pool2d.h"
 
-#include "cks/core/ops/pool2d.h"
 #include "cks/layers/check.h"
 
 namespace cks {
@@ -33,12 +32,7 @@ MaxPool2d::MaxPool2d(Module* parent, std::string name, const Options& options)
   layers::require_at_least(*this, "MaxPool2d", "dilation", options.dilation, 1);
 }
 
-Tensor MaxPool2d::forward(const Tensor& input) {
-  return max_pool2d(input, {.window = options_.kernel_size,
-                            .stride = options_.stride,
-                            .padding = options_.padding,
-                            .dilation = options_.dilation});
-}
+Tensor MaxPool2d::forward(const Tensor& input) { return max_pool2d(input, options_); }
 
 std::string MaxPool2d::description() const {
   return describe(options_) + (options_.dilation == Size2(1)
@@ -51,12 +45,7 @@ AvgPool2d::AvgPool2d(Module* parent, std::string name, const Options& options)
   check_options(*this, "AvgPool2d", options);
 }
 
-Tensor AvgPool2d::forward(const Tensor& input) {
-  return avg_pool2d(input, {.window = options_.kernel_size,
-                            .stride = options_.stride,
-                            .padding = options_.padding,
-                            .count_include_pad = options_.count_include_pad});
-}
+Tensor AvgPool2d::forward(const Tensor& input) { return avg_pool2d(input, options_); }
 
 std::string AvgPool2d::description() const { return describe(options_); }
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/kernels/conv2d/problem.h"
+#include "cks/core/ops/pool2d.h"
 #include "cks/layers/module.h"
 
 namespace cks {
@@ -10,12 +10,7 @@ namespace cks {
 /// The largest element of each window; padding never wins.
 class MaxPool2d : public Module {
  public:
-  struct Options {
-    Size2 kernel_size = 2;
-    Size2 stride = 0;  // 0: the window's size
-    Padding2d padding = 0;
-    Size2 dilation = 1;
-  };
+  using Options = MaxPool2dOptions;
 
   MaxPool2d() : MaxPool2d(Options{}) {}
   explicit MaxPool2d(const Options& options) : MaxPool2d(nullptr, {}, options) {}
@@ -31,12 +26,7 @@ class MaxPool2d : public Module {
 /// The mean of each window.
 class AvgPool2d : public Module {
  public:
-  struct Options {
-    Size2 kernel_size = 2;
-    Size2 stride = 0;  // 0: the window's size
-    Padding2d padding = 0;
-    bool count_include_pad = true;  // padding counts as zeros; otherwise only pixels are averaged
-  };
+  using Options = AvgPool2dOptions;
 
   AvgPool2d() : AvgPool2d(Options{}) {}
   explicit AvgPool2d(const Options& options) : AvgPool2d(nullptr, {}, options) {}

@@ -50,10 +50,10 @@ AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
   features.add<MaxPool2d>(kHalve);
 
   const std::int64_t last = last_map(options.image_size);
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 256 * last * last, .out_features = 512});
   classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 512, .out_features = 256});
   classifier.add<LeakyReLU>();
   classifier.add<Linear>({.in_features = 256, .out_features = options.classes});

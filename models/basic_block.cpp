@@ -44,7 +44,7 @@ Tensor BasicBlock::forward(const Tensor& input) {
 }
 
 Tensor BasicBlock::activate(const Tensor& x) const {
-  return options_.slope == 0.0 ? relu(x) : leaky_relu(x, options_.slope);
+  return options_.negative_slope == 0.0 ? relu(x) : leaky_relu(x, options_.negative_slope);
 }
 
 Tensor BasicBlock::shortcut(const Tensor& input) {

@@ -22,7 +22,7 @@ class BasicBlock : public Module {
     std::int64_t out_channels = 0;  // at least in_channels for a shortcut that pads
     std::int64_t stride = 1;
     Shortcut shortcut = Shortcut::pad;
-    double slope = 0.0;  // of the activation below 0
+    double negative_slope = 0.0;  // of the activation below 0
   };
 
   explicit BasicBlock(const Options& options) : BasicBlock(nullptr, {}, options) {}

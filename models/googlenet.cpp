@@ -71,15 +71,15 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
     throw ShapeError("GoogLeNet: image_size must be at least 16, got " +
                      std::to_string(options.image_size));
   }
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 1024, .out_features = 256});
   classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 256, .out_features = options.classes});
 }
 
 Tensor GoogLeNet::forward(const Tensor& images) {
-  const auto halve = [](const Tensor& x) { return max_pool2d(x, {.window = 2}); };
+  const auto halve = [](const Tensor& x) { return max_pool2d(x, {.kernel_size = 2}); };
   Tensor x = halve(leaky_relu(conv1(images)));
   x = halve(leaky_relu(bn2(conv2(x))));
   x = halve(bn3(inception3b(inception3a(x))));

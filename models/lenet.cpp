@@ -27,8 +27,8 @@ LeNet5::LeNet5(Module* parent, std::string name, const Options& options)
            .out_features = 120}} {}
 
 Tensor LeNet5::forward(const Tensor& images) {
-  Tensor x = max_pool2d(relu(conv1(images)), {.window = 2});
-  x = max_pool2d(relu(conv2(x)), {.window = 2});
+  Tensor x = max_pool2d(relu(conv1(images)), {.kernel_size = 2});
+  x = max_pool2d(relu(conv2(x)), {.kernel_size = 2});
   x = relu(fc1(flatten_chw(x)));
   x = relu(fc2(x));
   return fc3(x);

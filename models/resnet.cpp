@@ -40,7 +40,7 @@ BasicBlock::Options first_block(std::int64_t in_channels, std::int64_t out_chann
           .out_channels = out_channels,
           .stride = in_channels == out_channels ? 1 : 2,
           .shortcut = BasicBlock::Shortcut::project,
-          .slope = kSlope};
+          .negative_slope = kSlope};
 }
 
 }  // namespace
@@ -54,10 +54,10 @@ ResNet::ResNet(Module* parent, std::string name, const Options& options)
   add_stage(layer2, blocks[1], first_block(64, 128));
   add_stage(layer3, blocks[2], first_block(128, 256));
   add_stage(layer4, blocks[3], first_block(256, 512));
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 512, .out_features = 128});
-  classifier.add<LeakyReLU>({.slope = kSlope});
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<LeakyReLU>({.negative_slope = kSlope});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 128, .out_features = options.classes});
 }
 

@@ -61,10 +61,10 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
   const std::int64_t last = last_map(options.image_size);
   classifier.add<Linear>({.in_features = 512 * last * last, .out_features = 256, .bias = false});
   classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 256, .out_features = 128, .bias = false});
   classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.probability = 0.1});
+  classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 128, .out_features = options.classes});
 }
 

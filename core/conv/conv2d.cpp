@@ -85,10 +85,25 @@ void check_arguments(const Call& call) {
   ops::require_precision(operation, call.input.device());
 }
 
-void check_bias(const Call& call, std::int64_t channels) {
-  if (call.bias.defined() && !(call.bias.shape() == Shape{channels})) {
+/// The bias, and the options that say what weight and bias say as well, where they are set.
+void check_channels(const Call& call, std::int64_t in_channels, std::int64_t out_channels) {
+  if (call.bias.defined() && !(call.bias.shape() == Shape{out_channels})) {
     call.fail("bias has shape " + call.bias.shape().to_string() + ", expected [" +
-              std::to_string(channels) + "]");
+              std::to_string(out_channels) + "]");
+  }
+  const ConvTranspose2dOptions& options = call.options;
+  const auto check_option = [&](const char* name, std::int64_t value, std::int64_t expected) {
+    if (value != 0 && value != expected) {
+      call.fail(std::string(name) + " is " + std::to_string(value) + ", the weight's is " +
+                std::to_string(expected));
+    }
+  };
+  check_option("in_channels", options.in_channels, in_channels);
+  check_option("out_channels", options.out_channels, out_channels);
+  check_option("kernel_size.h", options.kernel_size.h, call.weight.size(1));
+  check_option("kernel_size.w", options.kernel_size.w, call.weight.size(2));
+  if (!options.bias && call.bias.defined()) {
+    call.fail("option bias is false, but a bias is given");
   }
 }
 
@@ -294,18 +309,22 @@ Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem
 
 Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
-  const ConvTranspose2dOptions printed{.stride = options.stride,
+  const ConvTranspose2dOptions checked{.in_channels = options.in_channels,
+                                       .out_channels = options.out_channels,
+                                       .kernel_size = options.kernel_size,
+                                       .stride = options.stride,
                                        .padding = options.padding,
                                        .dilation = options.dilation,
-                                       .groups = options.groups};
-  const Call call{"conv2d", input, weight, bias, printed};
+                                       .groups = options.groups,
+                                       .bias = options.bias};
+  const Call call{"conv2d", input, weight, bias, checked};
   check_arguments(call);
   if (weight.size(3) < 1 || input.size(3) % options.groups != 0 ||
       input.size(3) / options.groups != weight.size(3)) {
     call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
               std::to_string(weight.size(3) * options.groups));
   }
-  check_bias(call, weight.size(0));
+  check_channels(call, input.size(3), weight.size(0));
   const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
   return record_call<Conv2dBackward>(run_forward(call.operation, problem, input, weight, bias),
                                      call, problem);
@@ -319,7 +338,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor&
     call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
               std::to_string(weight.size(0)));
   }
-  check_bias(call, weight.size(3) * options.groups);
+  check_channels(call, input.size(3), weight.size(3) * options.groups);
   const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
   return record_call<ConvTranspose2dBackward>(
       run_backward_data(call.operation, problem, input, weight, bias), call, problem);

@@ -6,19 +6,31 @@
 
 namespace cks {
 
+/// Of the operation and of the layer, which makes its weight and bias from the first three and the
+/// last. The operation is given weight and bias: it needs none of the four, and checks those that
+/// are set against them.
 struct Conv2dOptions {
+  std::int64_t in_channels = 0;   // IC; 0: weight says it
+  std::int64_t out_channels = 0;  // OC; 0: weight says it
+  Size2 kernel_size = 0;          // FH, FW; 0: weight says it
   Size2 stride = 1;
   Padding2d padding = 0;
   Size2 dilation = 1;
   std::int64_t groups = 1;
+  bool bias = true;  // false: without
 };
 
+/// As Conv2dOptions.
 struct ConvTranspose2dOptions {
+  std::int64_t in_channels = 0;
+  std::int64_t out_channels = 0;
+  Size2 kernel_size = 0;
   Size2 stride = 1;
   Padding2d padding = 0;
+  Size2 output_padding = 0;  // rows and columns added at the bottom and right of the result
   Size2 dilation = 1;
   std::int64_t groups = 1;
-  Size2 output_padding = 0;  // rows and columns added at the bottom and right of the result
+  bool bias = true;
 };
 
 /// Convolves a batch of images with a bank of filters (cross-correlation: filters are not flipped).
@@ -39,8 +51,8 @@ struct ConvTranspose2dOptions {
 /// Cost         the multiply-adds of exact_multiply_adds() for plans of granule 1: ConvV2 leaves
 ///              out the taps that lie in the padding. A ConvRecorder sees what was executed, a
 ///              ConvPlanScope or CKS_CONV_PLAN forces the algorithm.
-/// Throws       ShapeError   a rank, channels, groups or the bias disagree, an option is out of
-///                           range, or the filter exceeds the padded image.
+/// Throws       ShapeError   a rank, channels, groups, the bias or an option that is set disagree,
+///                           an option is out of range, or the filter exceeds the padded image.
 ///              DtypeError   mixed or unsupported dtypes.
 ///              DeviceError  tensors on different devices, or a precision that the device lacks.
 ///              PlanError    a forced algorithm does not take the problem.

@@ -31,14 +31,23 @@ void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument
 }
 
 void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
-           const Tensor& running_mean, const Tensor& running_var, const BatchNormOptions& options) {
+           const Tensor& running_mean, const Tensor& running_var, bool training,
+           const BatchNorm2dOptions& options) {
   ops::require_real(kName, {"input", input});
   const Shape& shape = input.shape();
   if (shape.rank() < 2 || shape[-1] < 1) {
     throw ShapeError(std::string(kName) + ": input has shape " + shape.to_string() +
                      ", expected [..,C] of rank >= 2 with a channel");
   }
+  if (options.num_features != 0 && options.num_features != shape[-1]) {
+    throw ShapeError(std::string(kName) + ": input has " + std::to_string(shape[-1]) +
+                     " channels, num_features is " + std::to_string(options.num_features) +
+                     " (input " + shape.to_string() + ")");
+  }
   check_pair(input, {"weight", weight}, {"bias", bias});
+  if (!options.affine && weight.defined()) {
+    throw ShapeError(std::string(kName) + ": option affine is false, but a weight is given");
+  }
   check_pair(input, {"running_mean", running_mean}, {"running_var", running_var});
   if (!(options.eps > 0.0)) {
     throw Error(std::string(kName) + ": eps must be above 0, got " + std::to_string(options.eps));
@@ -47,12 +56,12 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
     throw Error(std::string(kName) + ": momentum must lie in [0, 1], got " +
                 std::to_string(options.momentum));
   }
-  if (options.training && shape.numel() / shape[-1] < 2) {
+  if (training && shape.numel() / shape[-1] < 2) {
     throw ShapeError(std::string(kName) + ": training needs at least 2 values a channel, got " +
                      std::to_string(shape.numel() / shape[-1]) + " (input " + shape.to_string() +
                      ")");
   }
-  if (!options.training && !running_mean.defined()) {
+  if (!training && !running_mean.defined()) {
     throw Error(std::string(kName) + ": evaluation needs running_mean and running_var");
   }
 }
@@ -100,8 +109,9 @@ struct BatchNorm2dBackward : Node {
 }  // namespace
 
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
-                    Tensor& running_mean, Tensor& running_var, const BatchNormOptions& options) {
-  check(input, weight, bias, running_mean, running_var, options);
+                    Tensor& running_mean, Tensor& running_var, bool training,
+                    const BatchNorm2dOptions& options) {
+  check(input, weight, bias, running_mean, running_var, training, options);
   const Device device = input.device();
   const Shape channels{input.size(-1)};
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
@@ -109,7 +119,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   Tensor result = ops::make_output(kName, input.shape(), input.dtype(), device);
   Tensor mean = ops::make_output(kName, channels, input.dtype(), device);
   Tensor inv_std = ops::make_output(kName, channels, input.dtype(), device);
-  if (options.training) {
+  if (training) {
     const auto workspace = make_workspace(problem, device);
     const bool tracked = running_mean.defined();
     CKS_KERNEL(device, batch_norm_statistics(
@@ -130,8 +140,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   return record<BatchNorm2dBackward>(
       std::move(result), {input, weight, bias}, [&](BatchNorm2dBackward& node) {
         node.problem = problem;
-        node.mode =
-            options.training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
+        node.mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
         node.input.save(input);
         if (weight.defined()) {
           node.weight.save(weight);

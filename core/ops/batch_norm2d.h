@@ -3,10 +3,13 @@
 
 namespace cks {
 
-struct BatchNormOptions {
+/// Of the operation and of the layer, which makes its tensors from num_features and affine. The
+/// operation is given them: it needs neither, and checks them where they are set.
+struct BatchNorm2dOptions {
+  std::int64_t num_features = 0;  // C; 0: input says it
   double eps = 1e-5;
-  double momentum = 0.1;  // share of the batch in the running statistics
-  bool training = true;
+  double momentum = 0.1;  // share of a batch in the running statistics
+  bool affine = true;     // false: without weight and bias
 };
 
 /// Normalises every channel c to mean bias[c] and standard deviation weight[c]:
@@ -23,11 +26,12 @@ struct BatchNormOptions {
 /// Gradients    for input, weight and bias; in training they flow through the statistics. The
 ///              running statistics get none.
 /// Determinism  the same bits for every number of threads.
-/// Throws       ShapeError, also in training on fewer than two values a channel; DtypeError,
+/// Throws       ShapeError, also for an option that disagrees, or in training on fewer than two
+/// values a channel; DtypeError,
 ///              DeviceError; Error if eps <= 0, momentum is outside [0, 1], or statistics are
 ///              missing. Then the running statistics are as before.
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
-                    Tensor& running_mean, Tensor& running_var,
-                    const BatchNormOptions& options = {});
+                    Tensor& running_mean, Tensor& running_var, bool training = true,
+                    const BatchNorm2dOptions& options = {});
 
 }  // namespace cks

@@ -8,17 +8,17 @@ namespace {
 
 using kernels::Pool2dProblem;
 
-Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 window, Size2 stride,
-                         const Padding2d& padding, Size2 dilation) {
+Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kernel_size,
+                         Size2 stride, const Padding2d& padding, Size2 dilation) {
   ops::require_real(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   return kernels::make_pool2d_problem({.N = input.size(0),
                                        .IH = input.size(1),
                                        .IW = input.size(2),
                                        .C = input.size(3),
-                                       .FH = window.h,
-                                       .FW = window.w,
-                                       .stride = stride == Size2(0) ? window : stride,
+                                       .FH = kernel_size.h,
+                                       .FW = kernel_size.w,
+                                       .stride = stride == Size2(0) ? kernel_size : stride,
                                        .padding = padding,
                                        .dilation = dilation,
                                        .dtype = input.dtype()},
@@ -44,9 +44,9 @@ struct MaxPool2dBackward : Node {
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& input, const MaxPoolOptions& options) {
+Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   const char* operation = "max_pool2d";
-  const Pool2dProblem problem = problem_of(operation, input, options.window, options.stride,
+  const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
                                            options.padding, options.dilation);
   const Shape shape = output_shape(problem);
   Tensor result = ops::make_output(operation, shape, input.dtype(), input.device());
@@ -76,10 +76,10 @@ struct AvgPool2dBackward : Node {
 
 }  // namespace
 
-Tensor avg_pool2d(const Tensor& input, const AvgPoolOptions& options) {
+Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
   const char* operation = "avg_pool2d";
   const Pool2dProblem problem =
-      problem_of(operation, input, options.window, options.stride, options.padding, 1);
+      problem_of(operation, input, options.kernel_size, options.stride, options.padding, 1);
   Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
   CKS_KERNEL(input.device(),
              avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));

@@ -6,9 +6,9 @@ namespace cks {
 
 /// Pooling over windows of images [N,H,W,C], each channel by itself.
 ///
-/// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C] with
-///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise. N may be 0.
-/// Units        window, stride, padding and dilation are in input pixels.
+/// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C], N may be 0, with
+///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise.
+/// Units        kernel_size, stride, padding and dilation are in input pixels.
 /// Dtype        float32 or float64.
 /// Gradients    gathered without atomics.
 /// Determinism  the same bits for every number of threads.
@@ -16,26 +16,26 @@ namespace cks {
 ///              padding is as large as the window, or the window exceeds the padded image;
 ///              DtypeError.
 
-struct MaxPoolOptions {
-  Size2 window = 2;
-  Size2 stride = 0;  // 0: the window
+struct MaxPool2dOptions {
+  Size2 kernel_size = 2;  // of the window
+  Size2 stride = 0;       // 0: kernel_size
   Padding2d padding = 0;
   Size2 dilation = 1;
 };
 
 /// The largest element of each window; padding never wins. The gradient goes to the first of equal
 /// elements. A NaN wins over every number. Keeps an index for each result alive until backward.
-Tensor max_pool2d(const Tensor& input, const MaxPoolOptions& options = {});
+Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options = {});
 
-struct AvgPoolOptions {
-  Size2 window = 2;
-  Size2 stride = 0;  // 0: the window
+struct AvgPool2dOptions {
+  Size2 kernel_size = 2;  // of the window
+  Size2 stride = 0;       // 0: kernel_size
   Padding2d padding = 0;
   bool count_include_pad = true;  // padding counts as zeros; otherwise only pixels are averaged
 };
 
 /// The mean of each window.
-Tensor avg_pool2d(const Tensor& input, const AvgPoolOptions& options = {});
+Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options = {});
 
 /// The mean of each channel over the whole image: [N,H,W,C] -> [N,1,1,C]. Summed in float64.
 Tensor global_avg_pool2d(const Tensor& input);

@@ -33,9 +33,9 @@ struct Case {
       return conv_transpose2d(x, w, b,
                               {.stride = {sh, sw},
                                .padding = {pt, pb, pl, pr},
+                               .output_padding = {oph, opw},
                                .dilation = {dh, dw},
-                               .groups = groups,
-                               .output_padding = {oph, opw}});
+                               .groups = groups});
     }
     return conv2d(
         x, w, b,

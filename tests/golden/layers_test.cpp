@@ -190,11 +190,11 @@ TEST_CASE("golden: every layer and loss with all gradients") {
          image);
   simple("global_avg_pool2d", GlobalAvgPool2d(), image);
   simple("relu", ReLU(), image);
-  simple("leaky_relu", LeakyReLU({.slope = 0.1}), image);
+  simple("leaky_relu", LeakyReLU({.negative_slope = 0.1}), image);
   simple("sigmoid", Sigmoid(), image * 4.0);
   simple("tanh", Tanh(), image * 2.0);
   simple("flatten", Flatten(), image);
-  Dropout dropout({.probability = 0.4});
+  Dropout dropout({.p = 0.4});
   dropout.eval();
   golden.check("dropout_eval", dropout, image);
 
@@ -206,7 +206,7 @@ TEST_CASE("golden: every layer and loss with all gradients") {
                                              .out_channels = 8,
                                              .stride = 2,
                                              .shortcut = BasicBlock::Shortcut::project,
-                                             .slope = 0.01}),
+                                             .negative_slope = 0.01}),
                image);
   Concat concat;
   Sequential& first = concat.add_branch();

@@ -130,7 +130,7 @@ const std::vector<LayerCase>& layer_cases() {
       {"Sigmoid", "", image, image, 0, maker<Sigmoid>()},
       {"Tanh", "", image, image, 0, maker<Tanh>()},
       {"Flatten", "", image, {2, 120}, 0, maker<Flatten>()},
-      {"Dropout", "probability 0.25", image, image, 0, maker<Dropout>({.probability = 0.25})},
+      {"Dropout", "probability 0.25", image, image, 0, maker<Dropout>({.p = 0.25})},
       {"Residual", "", image, image, 4 * 9 * 4 + 4, make_residual},
       {"Concat", "", image, {2, 5, 6, 11}, 15, make_concat},
   };
@@ -250,8 +250,8 @@ TEST_CASE("layers: options out of range are named with the layer's path") {
   CHECK_THROWS_AS(MaxPool2d({.kernel_size = 0}), ShapeError);
   CHECK_THROWS_AS(MaxPool2d({.kernel_size = 2, .dilation = 0}), ShapeError);
   CHECK_THROWS_AS(AvgPool2d({.kernel_size = 2, .stride = -1}), ShapeError);
-  CHECK_THROWS_AS(Dropout({.probability = 1.5}), Error);
-  CHECK_THROWS_AS(Dropout({.probability = std::nan("")}), Error);
+  CHECK_THROWS_AS(Dropout({.p = 1.5}), Error);
+  CHECK_THROWS_AS(Dropout({.p = std::nan("")}), Error);
   CHECK(net.children().empty());
 }
 
@@ -275,7 +275,7 @@ TEST_CASE("BatchNorm2d: counts batches in training only, and normalises") {
 }
 
 TEST_CASE("Dropout: each training pass has a mask of its own; state and clones repeat it") {
-  Dropout dropout({.probability = 0.5});
+  Dropout dropout({.p = 0.5});
   dropout.initialize(4);
   const Tensor x = Tensor::ones({1, 8, 8, 4});
   const NamedTensors start = dropout.training_state();
@@ -289,10 +289,10 @@ TEST_CASE("Dropout: each training pass has a mask of its own; state and clones r
   }
   CHECK(std::abs(kept / 256.0 - 0.5) < 0.125);  // four standard deviations
 
-  Dropout resumed({.probability = 0.5});  // not initialised with seed 4
+  Dropout resumed({.p = 0.5});  // not initialised with seed 4
   resumed.load_training_state(start);
   CHECK(compare(resumed(x), first).ok);
-  const auto copy = clone_module(dropout, Dropout::Options{.probability = 0.5});
+  const auto copy = clone_module(dropout, Dropout::Options{.p = 0.5});
   CHECK(compare((*copy)(x), dropout(x)).ok);
   CHECK(dropout.state_dict().empty());
   CHECK_THROWS_AS(resumed.load_training_state({{"key", Tensor::scalar(1.0, DType::int64)}}),
@@ -302,7 +302,7 @@ TEST_CASE("Dropout: each training pass has a mask of its own; state and clones r
 }
 
 TEST_CASE("Dropout: one layer may run several times before backward") {
-  Dropout dropout({.probability = 0.5});
+  Dropout dropout({.p = 0.5});
   Tensor x = Tensor::ones({64}).set_requires_grad();
   const Tensor once = dropout(x);
   const Tensor twice = dropout(once);

@@ -39,7 +39,7 @@ struct Block : Module {
 struct Net : Module {
   Tensor forward(const Tensor& x) override { return dropout(block(x)); }
   Block block{this, "block"};
-  Dropout dropout{this, "dropout", {.probability = 0.5}};
+  Dropout dropout{this, "dropout", {.p = 0.5}};
 };
 
 std::vector<std::string> names(const NamedTensors& tensors) {

@@ -23,7 +23,7 @@ struct TinyNet : Module {
               "conv",
               {.in_channels = 1, .out_channels = 4, .kernel_size = 5, .stride = 3, .padding = 2}};
   BatchNorm2d norm{this, "norm", {.num_features = 4}};
-  Dropout dropout{this, "dropout", {.probability = 0.2}};
+  Dropout dropout{this, "dropout", {.p = 0.2}};
   Linear head{this, "head", {.in_features = 400, .out_features = 10}};
 
   Tensor forward(const Tensor& images) override {

@@ -25,8 +25,9 @@ struct Layer {
         running_mean(Tensor::zeros({2}, DType::float64, device)),
         running_var(Tensor::ones({2}, DType::float64, device)) {}
 
-  Tensor operator()(const Tensor& input, const BatchNormOptions& options = {}) {
-    return batch_norm2d(input, weight, bias, running_mean, running_var, options);
+  Tensor operator()(const Tensor& input, bool training = true,
+                    const BatchNorm2dOptions& options = {}) {
+    return batch_norm2d(input, weight, bias, running_mean, running_var, training, options);
   }
 };
 
@@ -37,7 +38,7 @@ TEST_CASE("batch_norm2d: training by hand") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());
     Layer layer(device);
-    const Tensor y = layer(kInput.to(device), {.eps = 1e-12});
+    const Tensor y = layer(kInput.to(device), true, {.eps = 1e-12});
     const double a = std::sqrt(5.0);
     const double b = std::sqrt(3.0);
     const Tensor expected = Tensor::from_vector<double>(
@@ -56,7 +57,7 @@ TEST_CASE("batch_norm2d: evaluation uses the running statistics and leaves them 
     Layer layer(device);
     layer.running_mean.fill_(1.0);
     layer.running_var.fill_(4.0);
-    const Tensor y = layer(kInput.to(device), {.eps = 1e-12, .training = false});
+    const Tensor y = layer(kInput.to(device), false, {.eps = 1e-12});
     const Tensor expected =
         Tensor::from_vector<double>({0, 4.5, 2, 4.5, 4, 4.5, 6, 6.5}, {2, 1, 2, 2});
     CHECK(compare(y, expected, {1e-11}).ok);
@@ -70,7 +71,7 @@ TEST_CASE("batch_norm2d: the backward pass survives a later update of the runnin
     CAPTURE(device.to_string());
     Layer layer(device);
     Tensor x = kInput.to(device).clone().set_requires_grad();
-    const Tensor y = layer(x, {.training = false});
+    const Tensor y = layer(x, false);
     layer(kInput.to(device));  // as another batch in training would
     const std::uint64_t version = layer.running_mean.version();
     y.backward(Tensor::ones(y.shape(), DType::float64, device));
@@ -134,17 +135,19 @@ TEST_CASE("batch_norm2d: a refused call leaves the running statistics as they ar
           layer(Tensor::ones({4, 3}, DType::float64));
         }) == "batch_norm2d: weight has shape [2], expected [3]");
   CHECK_THROWS_AS(layer(kInput.to(DType::float32)), DtypeError);
-  CHECK_THROWS_AS(layer(kInput, {.eps = 0.0}), Error);
-  CHECK_THROWS_AS(layer(kInput, {.momentum = 1.5}), Error);
+  CHECK_THROWS_AS(layer(kInput, true, {.eps = 0.0}), Error);
+  CHECK_THROWS_AS(layer(kInput, true, {.momentum = 1.5}), Error);
+  CHECK(message_of<ShapeError>([&] { layer(kInput, true, {.num_features = 3}); }) ==
+        "batch_norm2d: input has 2 channels, num_features is 3 (input [2,1,2,2])");
+  CHECK_THROWS_AS(layer(kInput, true, {.affine = false}), ShapeError);
   CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{0, 0});
   CHECK(layer.running_var.to_vector<double>() == std::vector<double>{1, 1});
   Tensor none;
   CHECK(message_of<Error>([&] { batch_norm2d(kInput, layer.weight, none, none, none); }) ==
         "batch_norm2d: weight and bias come together, but only one is defined");
-  CHECK(message_of<Error>([&] {
-          batch_norm2d(kInput, none, none, none, none, {.training = false});
-        }) == "batch_norm2d: evaluation needs running_mean and running_var");
-  CHECK(layer(Tensor::ones({0, 3, 3, 2}, DType::float64), {.training = false}).numel() == 0);
+  CHECK(message_of<Error>([&] { batch_norm2d(kInput, none, none, none, none, false); }) ==
+        "batch_norm2d: evaluation needs running_mean and running_var");
+  CHECK(layer(Tensor::ones({0, 3, 3, 2}, DType::float64), false).numel() == 0);
 }
 
 }  // namespace

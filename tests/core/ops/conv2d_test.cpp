@@ -58,7 +58,7 @@ const std::vector<Case>& transposed_convolutions() {
       {"no bias", 1, 2, 3, 2, 2, {3, 2}, {.stride = {1, 3}, .output_padding = {0, 2}}, false},
       {"asymmetric padding", 1, 3, 3, 2, 2, {4, 3}, {.stride = 2, .padding = {0, 1, 2, 1}}},
       {"stride above filter", 2, 3, 2, 2, 2, {1, 2}, {.stride = 3, .output_padding = {2, 1}}},
-      {"dilation", 1, 3, 3, 2, 1, {2, 3}, {.dilation = {3, 2}, .output_padding = {2, 0}}},
+      {"dilation", 1, 3, 3, 2, 1, {2, 3}, {.output_padding = {2, 0}, .dilation = {3, 2}}},
       {"groups", 2, 3, 3, 4, 6, {3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
       {"depthwise", 1, 4, 3, 3, 3, {3, 3}, {.stride = 2, .groups = 3}},
   };
@@ -214,6 +214,22 @@ TEST_CASE("conv2d: bad arguments are named with all shapes") {
       }) ==
       "conv_transpose2d: input has 3 channels, weight expects 6 (input [1,4,4,3], weight "
       "[6,3,3,3], stride {2,2}, padding {0,0}, output_padding {1,1})");
+
+  CHECK(message_of<ShapeError>([&] {
+          conv2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), {}, {.out_channels = 5});
+        }) ==
+        "conv2d: out_channels is 5, the weight's is 6 (input [1,4,4,3], weight [6,3,3,3], stride "
+        "{1,1}, padding {0,0})");
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), {}, {.in_channels = 4}), ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), {}, {.kernel_size = {3, 2}}),
+                  ShapeError);
+  CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({6, 3, 3, 3}), x({6}), {.bias = false}), ShapeError);
+  CHECK_THROWS_AS(
+      conv_transpose2d(x({1, 4, 4, 6}), x({6, 3, 3, 2}), {}, {.out_channels = 2, .groups = 2}),
+      ShapeError);
+  CHECK(conv_transpose2d(x({1, 4, 4, 6}), x({6, 3, 3, 2}), {},
+                         {.in_channels = 6, .out_channels = 4, .kernel_size = 3, .groups = 2})
+            .size(3) == 4);
 
   CHECK_THROWS_AS(conv2d(x({1, 2, 2, 1}), x({1, 3, 3, 1})), ShapeError);  // filter above the image
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.stride = 0}), ShapeError);

@@ -32,7 +32,7 @@ Tensor batch_norm(const Inputs& in, bool training) {
   const Shape channels{in[0].size(-1)};
   Tensor running_mean = Tensor::full(channels, 0.25, in[0].dtype(), in[0].device());
   Tensor running_var = Tensor::full(channels, 1.5, in[0].dtype(), in[0].device());
-  return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, {.training = training});
+  return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, training);
 }
 
 /// Convolutions in which every option is at work.
@@ -54,7 +54,7 @@ std::vector<OpRow> convolutions() {
        [](const Inputs& in) {
          return conv_transpose2d(
              in[0], in[1], in[2],
-             {.stride = {2, 3}, .padding = 1, .groups = 2, .output_padding = {1, 2}});
+             {.stride = {2, 3}, .padding = 1, .output_padding = {1, 2}, .groups = 2});
        }},
   };
 }
@@ -78,25 +78,26 @@ std::vector<OpRow> products_and_pools() {
       {"max_pool2d, overlapping and padded",
        {ranked({2, 5, 4, 5})},
        [](const Inputs& in) {
-         return max_pool2d(in[0], {.window = 3, .stride = {2, 1}, .padding = {1, 0, 1, 2}});
+         return max_pool2d(in[0], {.kernel_size = 3, .stride = {2, 1}, .padding = {1, 0, 1, 2}});
        }},
       {"max_pool2d, dilated",
        {ranked({1, 6, 5, 2})},
        [](const Inputs& in) {
-         return max_pool2d(in[0], {.window = 2, .stride = 1, .dilation = {3, 2}});
+         return max_pool2d(in[0], {.kernel_size = 2, .stride = 1, .dilation = {3, 2}});
        }},
       {"avg_pool2d", {x({2, 5, 4, 3})}, [](const Inputs& in) { return avg_pool2d(in[0]); }},
       {"avg_pool2d, padding counted",
        {x({2, 5, 4, 5})},
        [](const Inputs& in) {
-         return avg_pool2d(in[0], {.window = 3, .stride = 2, .padding = {1, 2, 0, 1}});
+         return avg_pool2d(in[0], {.kernel_size = 3, .stride = 2, .padding = {1, 2, 0, 1}});
        }},
       {"avg_pool2d, padding not counted",
        {x({2, 5, 4, 1})},
        [](const Inputs& in) {
-         return avg_pool2d(
-             in[0],
-             {.window = {2, 3}, .stride = 1, .padding = {1, 0, 2, 1}, .count_include_pad = false});
+         return avg_pool2d(in[0], {.kernel_size = {2, 3},
+                                   .stride = 1,
+                                   .padding = {1, 0, 2, 1},
+                                   .count_include_pad = false});
        }},
       {"global_avg_pool2d",
        {x({2, 3, 4, 5})},
