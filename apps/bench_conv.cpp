@@ -53,15 +53,16 @@ std::string json_of(const ConvBenchRow& row, const ConvBenchOptions& options) {
   const Rates rates(row);
   std::string text = format(
       R"({"name": "%s", "pass": "%s", "algorithm": "%s", "device": "%s", "median_us": %.2f, )",
-      row.name.c_str(), name_of(row.plan.pass), name_of(row.plan.algorithm),
+      row.name.c_str(), name_of(row.plan.pass), row.plan.method(),
       options.device.to_string().c_str(), row.times.median_us);
   text +=
       format(R"("min_us": %.2f, "max_us": %.2f, "plain_tflops": %.4f, "skipped_percent": %.2f, )",
              row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
-  text +=
-      format(R"("executed_over_exact": %.4f, "tile": "%lldx%lld", "slices": %lld)",
-             rates.executed_over_exact, static_cast<long long>(row.plan.tile_rows),
-             static_cast<long long>(row.plan.tile_lanes), static_cast<long long>(row.plan.slices));
+  text += format(
+      R"("executed_over_exact": %.4f, "kernel": "%s", "tile": "%lldx%lld", "split_k": %lld)",
+      rates.executed_over_exact, row.plan.kernel.c_str(),
+      static_cast<long long>(row.plan.tile.rows), static_cast<long long>(row.plan.tile.columns),
+      static_cast<long long>(row.plan.split_k));
   if (row.error) {
     text += format(R"(, "max_error": %.3g)", *row.error);
   }
@@ -86,9 +87,8 @@ std::string header(const ConvBenchOptions& options) {
 
 std::string line_of(const ConvBenchRow& row) {
   const Rates rates(row);
-  const std::string method = std::string(name_of(row.plan.algorithm)) + " " +
-                             std::to_string(row.plan.tile_rows) + "x" +
-                             std::to_string(row.plan.tile_lanes);
+  const std::string method = row.plan.kernel + " " + std::to_string(row.plan.tile.rows) + "x" +
+                             std::to_string(row.plan.tile.columns);
   std::string text =
       format("%-26s %-15s %-18s %10.1f %10.1f %9.3f %8.1f %% %8.3f", row.name.c_str(),
              name_of(row.plan.pass), method.c_str(), row.times.median_us, row.times.min_us,
@@ -149,7 +149,8 @@ int run(int argc, char** argv) {
             "of these from stdin");
   flags.add_choice("pass", options.pass, {"all", "forward", "backward_data", "backward_filter"},
                    "which pass");
-  flags.add("algorithm", options.algorithm, "selected, all, or a name such as convv2 or reference");
+  flags.add("algorithm", options.algorithm,
+            "selected, all, or the name of a method or kernel, such as convv2, tiled or reference");
   flags.add("device", device, "auto, cpu, cuda or cuda:N");
   flags.add("seconds", options.seconds, "time spent on each plan", 0.0, 3600.0);
   flags.add("threads", threads, "threads", 1, 1024);

@@ -4,8 +4,8 @@
 
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/device/dispatch.h"
 #include "cks/core/error.h"
-#include "cks/core/ops/common.h"
 #include "cks/core/tensor/random.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
@@ -15,6 +15,7 @@ namespace {
 using kernels::Conv2dPass;
 using kernels::Conv2dPlan;
 using kernels::Conv2dProblem;
+using kernels::PreparedConv2d;
 
 /// Random, never zeros, since zeros would flatter a processor's clock.
 Tensor random_tensor(const Shape& shape, std::uint64_t stream, Device device) {
@@ -54,51 +55,49 @@ struct ConvBench::Operands {
   }
 
   /// Runs one pass into `result`; returns the executed multiply-adds.
-  std::int64_t run(const Conv2dProblem& p, const Conv2dPlan& plan, Tensor& result,
-                   Tensor& workspace) const {
-    const Device device = result.device();
+  std::int64_t run(const PreparedConv2d& conv, Tensor& result, Tensor& workspace) const {
+    ops::select_cuda(result.device());
     void* scratch = workspace.data();
-    switch (plan.pass) {
+    switch (conv.plan.pass) {
       case Conv2dPass::forward:
-        return CKS_KERNEL(
-            device, conv2d_forward(p, plan, x.data(), w.data(), nullptr, result.data(), scratch));
+        return kernels::conv2d_forward(conv, x.data(), w.data(), {}, result.data(), scratch);
       case Conv2dPass::backward_data:
-        return CKS_KERNEL(device, conv2d_backward_data(p, plan, dy.data(), w.data(), nullptr,
-                                                       result.data(), scratch));
+        return kernels::conv2d_backward_data(conv, dy.data(), w.data(), {}, result.data(), scratch);
       case Conv2dPass::backward_filter:
         break;
     }
-    return CKS_KERNEL(device,
-                      conv2d_backward_filter(p, plan, x.data(), dy.data(), result.data(), scratch));
+    return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), result.data(), scratch);
   }
 };
 
 /// One plan, ready to be timed.
 struct ConvBench::PlanBench {
-  Conv2dProblem problem;
-  Conv2dPlan plan;
+  PreparedConv2d conv;
   const Operands& operands;
   Tensor result;
   Tensor workspace;
   std::int64_t executed = 0;
   CallTimer timer;
 
-  PlanBench(const Conv2dProblem& p, const Conv2dPlan& its_plan, const Operands& in, Device device)
-      : problem(p),
-        plan(its_plan),
+  PlanBench(const Conv2dProblem& p, const Conv2dPlan& plan, const Operands& in, Device device)
+      : conv(kernels::prepare_conv2d(p, plan, describe_for_plans(device))),
         operands(in),
-        result(in.make_result(its_plan.pass)),
-        workspace(Tensor::empty({static_cast<std::int64_t>(its_plan.workspace_bytes)}, DType::uint8,
-                                device)),
-        timer(device, [this] { executed = operands.run(problem, plan, result, workspace); }) {}
+        result(in.make_result(plan.pass)),
+        workspace(make_workspace(plan, device)),
+        timer(device, [this] { executed = operands.run(conv, result, workspace); }) {}
 
+  static Tensor make_workspace(const Conv2dPlan& plan, Device device) {
+    return Tensor::empty({static_cast<std::int64_t>(plan.workspace_bytes)}, DType::uint8, device);
+  }
   double error_against_reference() {
-    Tensor expected = operands.make_result(plan.pass);
-    const Conv2dPlan reference =
-        kernels::force_plan("reference", plan.pass, problem, describe_for_plans(result.device()));
-    Tensor scratch = Tensor::empty({static_cast<std::int64_t>(reference.workspace_bytes)},
-                                   DType::uint8, result.device());
-    operands.run(problem, reference, expected, scratch);
+    const Device device = result.device();
+    const kernels::DeviceDescription description = describe_for_plans(device);
+    const PreparedConv2d reference = kernels::prepare_conv2d(
+        conv.problem, kernels::force_plan("reference", conv.plan.pass, conv.problem, description),
+        description);
+    Tensor expected = operands.make_result(conv.plan.pass);
+    Tensor scratch = make_workspace(reference.plan, device);
+    operands.run(reference, expected, scratch);
     return relative_error(result, expected);
   }
 };
@@ -121,8 +120,7 @@ struct ConvBench::PassBench {
 
 ConvBench::ConvBench(const NamedShape& shape, const ConvBenchOptions& options)
     : shape_(shape), options_(options) {
-  for (const Conv2dPass pass :
-       {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter}) {
+  for (const Conv2dPass pass : kernels::kConv2dPasses) {
     if (options.pass == "all" || options.pass == name_of(pass)) {
       plans_.emplace_back(pass, plans_of(options, pass, shape.problem));
     }
@@ -152,9 +150,9 @@ std::vector<ConvBenchRow> ConvBench::run() {
   for (const auto& pass : passes_) {
     for (const auto& bench : pass->plans) {
       ConvBenchRow row{.name = shape_.name,
-                       .plan = bench->plan,
+                       .plan = bench->conv.plan,
                        .times = bench->timer.time(options_.seconds),
-                       .plain = kernels::plain_multiply_adds(bench->plan.pass, p),
+                       .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, p),
                        .exact = kernels::exact_multiply_adds(p),
                        .executed = bench->executed};
       if (options_.check) {

@@ -6,8 +6,6 @@
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/common.h"
 #include "cks/core/ops/run_gradients.h"
-#include "cks/core/profile/device_timer.h"
-#include "cks/core/profile/module_path.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -15,8 +13,8 @@ namespace cks {
 namespace {
 
 using kernels::Conv2dPass;
-using kernels::Conv2dPlan;
 using kernels::Conv2dProblem;
+using kernels::PreparedConv2d;
 
 // --- Checks -----------------------------------------------------------------------------------
 
@@ -107,13 +105,6 @@ void check_channels(const Call& call, std::int64_t in_channels, std::int64_t out
   }
 }
 
-/// Bytes, up to a cache line, that divide an address.
-std::int64_t alignment_of(const void* data) {
-  constexpr std::uintptr_t kLine = 64;
-  const auto address = reinterpret_cast<std::uintptr_t>(data) | kLine;
-  return static_cast<std::int64_t>(address & (~address + 1));
-}
-
 Conv2dProblem problem_of(const Call& call, bool transposed) {
   const Shape& x = call.input.shape();
   const Shape& w = call.weight.shape();
@@ -137,74 +128,21 @@ Conv2dProblem problem_of(const Call& call, bool transposed) {
   return problem;
 }
 
-// --- The three passes: plan, workspace, kernel, report ------------------------------------------
+// --- The three passes: plan, workspace, kernel --------------------------------------------------
 
-/// X, W and Y of a problem, whichever of them is the result.
-struct Operands {
-  const Tensor& x;
-  const Tensor& w;
-  const Tensor& y;
-};
-
-const Tensor& result_of(Conv2dPass pass, const Operands& operands) {
-  return pass == Conv2dPass::forward         ? operands.y
-         : pass == Conv2dPass::backward_data ? operands.x
-                                             : operands.w;
-}
-
-/// The error of a plan's result, which is the reference's afterwards.
+/// Runs one pass of a problem into `result`. `launch(conv, workspace)` calls the entry point and
+/// returns the multiply-adds that it executed.
 template <class Launch>
-double measure_error(const char* operation, const Conv2dProblem& problem, const Conv2dPlan& plan,
-                     void* workspace, const Tensor& result, Launch&& launch) {
-  launch(problem, plan, workspace);
-  const Tensor computed = result.clone();
-  const Conv2dPlan reference =
-      kernels::force_plan("reference", plan.pass, problem, describe_for_plans(result.device()));
-  const auto scratch = ops::make_workspace(operation, reference.workspace_bytes, result.device());
-  launch(problem, reference, scratch->data());
-  return relative_error(computed, result);
-}
-
-/// Runs one pass of a problem. `launch(problem, plan, workspace)` calls the kernel and returns the
-/// multiply-adds that it executed.
-template <class Launch>
-void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem,
-              const Operands& operands, Launch&& launch) {
-  problem.x_align = alignment_of(operands.x.data());
-  problem.w_align = alignment_of(operands.w.data());
-  problem.y_align = alignment_of(operands.y.data());
-  const Device device = operands.w.device();
-  const Conv2dPlan plan = choose_conv_plan(pass, problem, device);
-  const auto workspace = ops::make_workspace(operation, plan.workspace_bytes, device);
-  void* scratch = workspace->data();
-  if (!convolutions_are_recorded()) {
-    launch(problem, plan, scratch);
-    return;
-  }
-  ConvRecord call{.module_path = current_module_path(),
-                  .pass = pass,
-                  .problem = problem,
-                  .plan = plan,
-                  .calls = 1,
-                  .exact = kernels::exact_multiply_adds(problem),
-                  .plain = kernels::plain_multiply_adds(pass, problem)};
-  if (!capture::active() && convolution_needs_check(call)) {
-    call.error =
-        measure_error(operation, problem, plan, scratch, result_of(pass, operands), launch);
-  }
-  if (device.is_cpu() || !capture::active()) {
-    if (!device.is_cpu()) {
-      launch(problem, plan, scratch);  // keeps the device busy until the timed one is queued
-    }
-    DeviceTimer timer(device);
-    timer.start();
-    call.executed = launch(problem, plan, scratch);
-    timer.stop();
-    call.seconds = timer.seconds();
+void run_pass(const char* operation, Conv2dPass pass, const Conv2dProblem& problem,
+              const Tensor& result, Launch&& launch) {
+  const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
+  const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, result.device());
+  ops::select_cuda(result.device());
+  if (convolutions_are_recorded()) {
+    run_recorded(operation, conv, result, workspace->data(), launch);
   } else {
-    call.executed = launch(problem, plan, scratch);  // recorded, not run yet
+    launch(conv, workspace->data());
   }
-  report_convolution(call);
 }
 
 const void* data_or_null(const Tensor& tensor) {
@@ -214,22 +152,20 @@ const void* data_or_null(const Tensor& tensor) {
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
-  run_pass(operation, Conv2dPass::forward, p, {x, w, y},
-           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
-             return CKS_KERNEL(x.device(), conv2d_forward(problem, plan, x.data(), w.data(),
-                                                          data_or_null(bias), y.data(), workspace));
-           });
+  run_pass(operation, Conv2dPass::forward, p, y, [&](const PreparedConv2d& conv, void* workspace) {
+    return kernels::conv2d_forward(conv, x.data(), w.data(), {.bias = data_or_null(bias)}, y.data(),
+                                   workspace);
+  });
   return y;
 }
 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const Tensor& bias) {
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
-  run_pass(operation, Conv2dPass::backward_data, p, {dx, w, dy},
-           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
-             return CKS_KERNEL(dy.device(),
-                               conv2d_backward_data(problem, plan, dy.data(), w.data(),
-                                                    data_or_null(bias), dx.data(), workspace));
+  run_pass(operation, Conv2dPass::backward_data, p, dx,
+           [&](const PreparedConv2d& conv, void* workspace) {
+             return kernels::conv2d_backward_data(
+                 conv, dy.data(), w.data(), {.bias = data_or_null(bias)}, dx.data(), workspace);
            });
   return dx;
 }
@@ -237,10 +173,10 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
 Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const Tensor& x,
                            const Tensor& dy) {
   Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, x.dtype(), x.device());
-  run_pass(operation, Conv2dPass::backward_filter, p, {x, dw, dy},
-           [&](const Conv2dProblem& problem, const Conv2dPlan& plan, void* workspace) {
-             return CKS_KERNEL(x.device(), conv2d_backward_filter(problem, plan, x.data(),
-                                                                  dy.data(), dw.data(), workspace));
+  run_pass(operation, Conv2dPass::backward_filter, p, dw,
+           [&](const PreparedConv2d& conv, void* workspace) {
+             return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(),
+                                                    workspace);
            });
   return dw;
 }

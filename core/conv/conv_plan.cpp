@@ -1,58 +1,55 @@
 #include "cks/core/conv/conv_plan.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
 
-using kernels::Conv2dAlgorithm;
 using kernels::Conv2dPass;
+using kernels::kConv2dPasses;
 
-constexpr std::array kPasses = {Conv2dPass::forward, Conv2dPass::backward_data,
-                                Conv2dPass::backward_filter};
-
-/// The algorithm made for a pass; the other one that computes it is the reference.
-Conv2dAlgorithm algorithm_of(Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return Conv2dAlgorithm::convv2;
-    case Conv2dPass::backward_data:
-      return Conv2dAlgorithm::ks_deconv;
-    case Conv2dPass::backward_filter:
-      break;
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    text += i == 0 ? "" : (i + 1 == names.size() ? " and " : ", ");
+    text += names[i];
   }
-  return Conv2dAlgorithm::sk_dilated;
+  return text;
 }
 
 void require_known(Conv2dPass pass, const std::string& name) {
-  const char* own = kernels::name_of(algorithm_of(pass));
-  const char* reference = kernels::name_of(Conv2dAlgorithm::reference);
-  if (!name.empty() && name != own && name != reference) {
-    throw PlanError(std::string("conv2d: no algorithm \"") + name + "\" for the pass " +
-                    kernels::name_of(pass) + "; possible are " + own + " and " + reference);
+  const std::vector<std::string> known = kernels::plan_names(pass);
+  if (!name.empty() && std::ranges::find(known, name) == known.end()) {
+    throw PlanError(formatted("conv2d: no algorithm \"{}\" for the pass {}; possible are {}", name,
+                              kernels::name_of(pass), joined(known)));
   }
 }
 
 Conv2dPass parse_pass(const std::string& name, const std::string& text) {
   std::string possible;
-  for (const Conv2dPass pass : kPasses) {
+  for (const Conv2dPass pass : kConv2dPasses) {
     if (name == kernels::name_of(pass)) {
       return pass;
     }
     possible += possible.empty() ? "" : ", ";
     possible += kernels::name_of(pass);
   }
-  throw PlanError("conv2d: unknown pass \"" + name + "\" in the plan \"" + text +
-                  "\"; possible are " + possible + ", as in forward=reference");
+  throw PlanError(
+      formatted("conv2d: unknown pass \"{}\" in the plan \"{}\"; possible are {}, as in "
+                "forward=reference",
+                name, text, possible));
 }
 
 const ConvPlanNames& names_of_environment() {
@@ -68,11 +65,11 @@ ConvPlanNames& names_of_thread() {
   return names;
 }
 
-/// A question that select() has answered before.
 struct Question {
   Conv2dPass pass;
   Device device;
   kernels::Conv2dProblem problem;
+  std::string forced;
   friend bool operator==(const Question&, const Question&) = default;
 };
 
@@ -87,20 +84,13 @@ struct QuestionHash {
   }
 };
 
-/// Weighing the plans of a GPU takes longer than some of its convolutions: a training step asks the
-/// same questions again and again.
-const kernels::Conv2dPlan& selected_plan(const Question& question,
-                                         const kernels::DeviceDescription& description) {
-  constexpr std::size_t kMostAnswers = 4096;
-  thread_local std::unordered_map<Question, kernels::Conv2dPlan, QuestionHash> answers;
-  if (const auto found = answers.find(question); found != answers.end()) {
-    return found->second;
-  }
-  if (answers.size() >= kMostAnswers) {
-    answers.clear();
-  }
-  kernels::Conv2dPlan plan = kernels::select(question.pass, question.problem, description);
-  return answers.emplace(question, std::move(plan)).first->second;
+kernels::PreparedConv2d prepare(const Question& q) {
+  const kernels::DeviceDescription device = describe_for_plans(q.device);
+  return kernels::prepare_conv2d(q.problem,
+                                 q.forced.empty()
+                                     ? kernels::select(q.pass, q.problem, device)
+                                     : kernels::force_plan(q.forced, q.pass, q.problem, device),
+                                 device);
 }
 
 }  // namespace
@@ -136,8 +126,8 @@ ConvPlanNames parse_conv_plan_names(const std::string& text) {
       names[pass] = item.substr(equals + 1);
     }
     if (names[pass].empty()) {
-      throw PlanError("conv2d: the plan \"" + text + "\" names no algorithm for the pass " +
-                      kernels::name_of(pass));
+      throw PlanError(formatted("conv2d: the plan \"{}\" names no algorithm for the pass {}", text,
+                                kernels::name_of(pass)));
     }
     require_known(pass, names[pass]);
   }
@@ -145,10 +135,10 @@ ConvPlanNames parse_conv_plan_names(const std::string& text) {
 }
 
 ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thread()) {
-  for (const Conv2dPass pass : kPasses) {
+  for (const Conv2dPass pass : kConv2dPasses) {
     require_known(pass, names[pass]);
   }
-  for (const Conv2dPass pass : kPasses) {
+  for (const Conv2dPass pass : kConv2dPasses) {
     if (!names[pass].empty()) {
       names_of_thread()[pass] = names[pass];
     }
@@ -157,13 +147,20 @@ ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thre
 
 ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
 
-kernels::Conv2dPlan choose_conv_plan(Conv2dPass pass, const kernels::Conv2dProblem& problem,
-                                     Device device) {
-  const kernels::DeviceDescription description = describe_for_plans(device);
+const kernels::PreparedConv2d& prepared_conv(Conv2dPass pass, const kernels::Conv2dProblem& problem,
+                                             Device device) {
+  constexpr std::size_t kMostAnswers = 4096;
+  thread_local std::unordered_map<Question, kernels::PreparedConv2d, QuestionHash> answers;
   const std::string& inner = names_of_thread()[pass];
-  const std::string& forced = inner.empty() ? names_of_environment()[pass] : inner;
-  return forced.empty() ? selected_plan({pass, device, problem}, description)
-                        : kernels::force_plan(forced, pass, problem, description);
+  Question question{pass, device, problem, inner.empty() ? names_of_environment()[pass] : inner};
+  if (const auto found = answers.find(question); found != answers.end()) {
+    return found->second;
+  }
+  if (answers.size() >= kMostAnswers) {
+    answers.clear();
+  }
+  kernels::PreparedConv2d prepared = prepare(question);
+  return answers.emplace(std::move(question), std::move(prepared)).first->second;
 }
 
 }  // namespace cks

@@ -3,33 +3,33 @@
 #include <string>
 
 #include "cks/core/device/device.h"
-#include "cks/kernels/conv2d/plan.h"
+#include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks {
 
-/// Names of the algorithms that the three passes must use, indexed by Conv2dPass; an empty name
-/// leaves the choice to the selector.
+/// Names of the kernels, or of the methods, that the three passes must use, indexed by Conv2dPass;
+/// an empty name leaves the choice to the selector.
 struct ConvPlanNames {
-  std::array<std::string, 3> algorithm;
+  std::array<std::string, 3> of_pass;
 
   std::string& operator[](kernels::Conv2dPass pass) {
-    return algorithm[static_cast<std::size_t>(pass)];
+    return of_pass[static_cast<std::size_t>(pass)];
   }
   const std::string& operator[](kernels::Conv2dPass pass) const {
-    return algorithm[static_cast<std::size_t>(pass)];
+    return of_pass[static_cast<std::size_t>(pass)];
   }
 };
 
-/// Reads "forward=reference,backward_data=ks_deconv,backward_filter=sk_dilated"; passes may be left
-/// out. Throws PlanError, naming what is possible, for an unknown pass or algorithm and for an
-/// algorithm that does not compute the pass.
+/// Reads "forward=reference,backward_data=tiled,backward_filter=sk_dilated"; passes may be left
+/// out. Throws PlanError, naming what is possible (kernels::plan_names), for an unknown pass or
+/// name and for a kernel that does not compute the pass.
 ConvPlanNames parse_conv_plan_names(const std::string& text);
 
-/// Forces algorithms on the convolutions of this thread until the end of the scope; passes that it
+/// Forces kernels on the convolutions of this thread until the end of the scope; passes that it
 /// leaves empty keep what an outer scope, or else the environment variable CKS_CONV_PLAN (read
 /// once, in the form of parse_conv_plan_names), says. A transposed convolution's forward pass is a
 /// backward_data, and its input gradient a forward.
-/// Throws PlanError as parse_conv_plan_names. A convolution whose problem the forced algorithm does
+/// Throws PlanError as parse_conv_plan_names. A convolution whose problem the forced kernel does
 /// not take throws PlanError naming those that do.
 class ConvPlanScope {
  public:
@@ -47,8 +47,10 @@ class ConvPlanScope {
 /// used.
 kernels::DeviceDescription describe_for_plans(Device device);
 
-/// The plan for a pass of a problem on a device: the forced one, or else the selected one.
-kernels::Conv2dPlan choose_conv_plan(kernels::Conv2dPass pass,
-                                     const kernels::Conv2dProblem& problem, Device device);
+/// The forced plan for a pass of a problem on a device, or else the selected one, ready to run. A
+/// training step asks the same questions again and again: the thread remembers the answers, and a
+/// reference to one holds until its next question.
+const kernels::PreparedConv2d& prepared_conv(kernels::Conv2dPass pass,
+                                             const kernels::Conv2dProblem& problem, Device device);
 
 }  // namespace cks

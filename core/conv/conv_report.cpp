@@ -3,21 +3,33 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cks/core/conv/conv_plan.h"
 #include "cks/core/ops/common.h"
+#include "cks/core/profile/device_timer.h"
+#include "cks/core/profile/module_path.h"
 
 namespace cks {
 namespace {
 
 thread_local ConvRecorder* innermost = nullptr;
 
-bool same_plan(const kernels::Conv2dPlan& a, const kernels::Conv2dPlan& b) {
-  return a.algorithm == b.algorithm && a.tile_rows == b.tile_rows && a.tile_lanes == b.tile_lanes &&
-         a.granule == b.granule && a.slices == b.slices;
-}
-
 bool same_convolution(const ConvRecord& a, const ConvRecord& b) {
   return a.pass == b.pass && a.problem == b.problem && a.module_path == b.module_path &&
-         same_plan(a.plan, b.plan);
+         kernels::same_plan(a.plan, b.plan);
+}
+
+/// The error of a plan's result, which is the reference's afterwards.
+double measure_error(const char* operation, const kernels::PreparedConv2d& conv,
+                     const Tensor& result, void* workspace, const ConvLaunch& launch) {
+  launch(conv, workspace);
+  const Tensor computed = result.clone();
+  const kernels::DeviceDescription device = describe_for_plans(result.device());
+  const kernels::PreparedConv2d reference = kernels::prepare_conv2d(
+      conv.problem, kernels::force_plan("reference", conv.plan.pass, conv.problem, device), device);
+  const auto scratch =
+      ops::make_workspace(operation, reference.plan.workspace_bytes, result.device());
+  launch(reference, scratch->data());
+  return relative_error(computed, result);
 }
 
 }  // namespace
@@ -72,19 +84,41 @@ void ConvRecorder::add(const ConvRecord& call) {
 
 bool convolutions_are_recorded() { return innermost != nullptr; }
 
-bool convolution_needs_check(const ConvRecord& call) {
-  for (const ConvRecorder* recorder = innermost; recorder != nullptr; recorder = recorder->outer_) {
-    const auto checked = [&](const ConvRecord& record) {
-      return record.error && same_convolution(record, call);
-    };
-    if (recorder->options_.check && std::ranges::none_of(recorder->records_, checked)) {
-      return true;
-    }
-  }
-  return false;
+bool ConvRecorder::lacks_error_of(const ConvRecord& call) const {
+  return options_.check && std::ranges::none_of(records_, [&](const ConvRecord& record) {
+           return record.error && same_convolution(record, call);
+         });
 }
 
-void report_convolution(const ConvRecord& call) {
+void run_recorded(const char* operation, const kernels::PreparedConv2d& conv, const Tensor& result,
+                  void* workspace, const ConvLaunch& launch) {
+  const Device device = result.device();
+  ConvRecord call{.module_path = current_module_path(),
+                  .pass = conv.plan.pass,
+                  .problem = conv.problem,
+                  .plan = conv.plan,
+                  .calls = 1,
+                  .exact = kernels::exact_multiply_adds(conv.problem),
+                  .plain = kernels::plain_multiply_adds(conv.plan.pass, conv.problem)};
+  bool check = false;
+  for (const ConvRecorder* r = innermost; r != nullptr; r = r->outer_) {
+    check = check || r->lacks_error_of(call);
+  }
+  if (check && !capture::active()) {
+    call.error = measure_error(operation, conv, result, workspace, launch);
+  }
+  if (!device.is_cpu() && capture::active()) {
+    call.executed = launch(conv, workspace);  // recorded, not run yet
+  } else {
+    if (!device.is_cpu()) {
+      launch(conv, workspace);  // keeps the device busy until the timed one is queued
+    }
+    DeviceTimer timer(device);
+    timer.start();
+    call.executed = launch(conv, workspace);
+    timer.stop();
+    call.seconds = timer.seconds();
+  }
   for (ConvRecorder* recorder = innermost; recorder != nullptr; recorder = recorder->outer_) {
     recorder->add(call);
   }

@@ -1,12 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cks/core/tensor/tensor.h"
-#include "cks/kernels/conv2d/plan.h"
-#include "cks/kernels/conv2d/problem.h"
+#include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks {
 
@@ -32,6 +32,10 @@ struct ConvRecord {
 /// Greatest difference, relative to the greatest magnitude expected; NaN if any difference is.
 /// float32 or float64, on any device. Throws ShapeError, DtypeError.
 double relative_error(const Tensor& result, const Tensor& expected);
+
+/// Runs a pass of a convolution once; returns the multiply-adds it executed.
+using ConvLaunch =
+    std::function<std::int64_t(const kernels::PreparedConv2d& conv, void* workspace)>;
 
 struct ConvRecorderOptions {
   /// Compute the first call of each convolution a second time, by the reference, and compare: slow,
@@ -61,8 +65,9 @@ class ConvRecorder {
   void clear() { records_.clear(); }
 
  private:
-  friend bool convolution_needs_check(const ConvRecord& call);
-  friend void report_convolution(const ConvRecord& call);
+  friend void run_recorded(const char*, const kernels::PreparedConv2d&, const Tensor&, void*,
+                           const ConvLaunch&);
+  bool lacks_error_of(const ConvRecord& call) const;
   void add(const ConvRecord& call);
 
   ConvRecorderOptions options_;
@@ -72,9 +77,9 @@ class ConvRecorder {
 
 /// Whether a recorder lives on this thread.
 bool convolutions_are_recorded();
-/// Whether a recorder of this thread asks for the error of a convolution and has none yet.
-bool convolution_needs_check(const ConvRecord& call);
-/// Adds one call to all recorders of this thread.
-void report_convolution(const ConvRecord& call);
+/// Runs a convolution for all recorders of this thread, timed, and checked if one asks for it.
+/// `result` is what it writes; the workspace is the plan's.
+void run_recorded(const char* operation, const kernels::PreparedConv2d& conv, const Tensor& result,
+                  void* workspace, const ConvLaunch& launch);
 
 }  // namespace cks

@@ -9,13 +9,16 @@
 namespace cks::kernels {
 
 enum class Conv2dPass : std::uint8_t { forward, backward_data, backward_filter };
+inline constexpr Conv2dPass kConv2dPasses[] = {Conv2dPass::forward, Conv2dPass::backward_data,
+                                               Conv2dPass::backward_filter};
 
-/// Methods, by name. convv2 computes forward only, ks_deconv backward_data only, sk_dilated
-/// backward_filter only; reference computes all three, slowly and in float64 inside.
-enum class Conv2dAlgorithm : std::uint8_t { reference, convv2, ks_deconv, sk_dilated };
+/// How a kernel multiplies and adds; sums have the same type or a wider one.
+enum class Arithmetic : std::uint8_t { fp32, fp64 };
 
 const char* name_of(Conv2dPass pass);
-const char* name_of(Conv2dAlgorithm algorithm);
+const char* name_of(Arithmetic arithmetic);
+/// The method of the paper that skips the zeros of a pass: convv2, ks_deconv, sk_dilated.
+const char* method_of(Conv2dPass pass);
 
 /// What the selectors may know of a device; plain data, so that a test can ask for any device.
 struct DeviceDescription {
@@ -28,36 +31,55 @@ struct DeviceDescription {
 /// The CPU that this library was compiled for.
 DeviceDescription describe_cpu();
 
+/// Rows and columns of the tile of a product that a kernel computes at a time; what they count
+/// stands beside the kernel.
+struct Conv2dTile {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  friend bool operator==(const Conv2dTile&, const Conv2dTile&) = default;
+};
+
 /// How one pass of one problem is computed. Pure data: printable, comparable, storable.
 struct Conv2dPlan {
   Conv2dPass pass = Conv2dPass::forward;
-  Conv2dAlgorithm algorithm = Conv2dAlgorithm::reference;
-  std::int64_t tile_rows = 0;   // positions (or filter rows) of a register tile
-  std::int64_t tile_lanes = 0;  // channels of a register tile
-  std::int64_t granule = 1;     // positions that share one trimmed filter; 1 executes exactly V
-  std::int64_t slices = 1;      // K slices of backward_filter, summed in a fixed order
+  std::string kernel = "reference";  // a row of the table of kernels (kernel.h)
+  Arithmetic arithmetic = Arithmetic::fp32;
+  Conv2dTile tile{};
+  std::int64_t split_k = 1;  // parts of the sums of backward_filter, added in a fixed order
+  std::int64_t granule = 1;  // positions that share one trimmed filter; 1 executes exactly V
   std::size_t workspace_bytes = 0;
   std::string reason;  // a sentence
 
-  /// "forward convv2 tile 8x32 granule 1 slices 1 workspace 4608 (reason)".
+  /// method_of(pass), or "reference" for the kernel of that name.
+  const char* method() const;
+  /// "forward convv2 tiled 128x64 fp32 split-K 1 granule 1 workspace 4608 (reason)".
   std::string to_string() const;
 };
 
+/// Whether two plans compute alike: all but the reason.
+bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b);
+
 /// Pure: same arguments, same plan; runs nothing, reads no global.
+/// Throws DtypeError if no kernel but the reference takes the problem's types.
 Conv2dPlan select_forward(const Conv2dProblem& problem, const DeviceDescription& device);
 Conv2dPlan select_backward_data(const Conv2dProblem& problem, const DeviceDescription& device);
 Conv2dPlan select_backward_filter(const Conv2dProblem& problem, const DeviceDescription& device);
 Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDescription& device);
 
-/// Every plan that takes the problem, the selected one first, the reference last.
+/// Every plan that takes the problem, the selected one first, the reference last. Empty if not even
+/// the reference reads the problem's types.
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
                                        const DeviceDescription& device);
 
-/// The plan of a named algorithm ("convv2", "reference", ...).
+/// The best plan of a kernel ("tiled", "reference", ...) or of a method ("convv2", ...).
 /// Throws PlanError, naming the possible ones, if there is none of that name for this pass and
 /// problem.
-Conv2dPlan force_plan(const std::string& algorithm, Conv2dPass pass, const Conv2dProblem& problem,
+Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProblem& problem,
                       const DeviceDescription& device);
+
+/// The names that force_plan() knows for a pass on some device: the method, then the kernels of
+/// every backend.
+std::vector<std::string> plan_names(Conv2dPass pass);
 
 /// V: the least number of multiply-adds, the same for all three passes: N * (valid (oh,fh) pairs) *
 /// (valid (ow,fw) pairs) * IC * OC / G.

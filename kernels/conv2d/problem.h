@@ -65,8 +65,7 @@ struct Conv2dProblem {
   std::int64_t pt, pb, pl, pr;
   std::int64_t dh, dw;
   std::int64_t G;
-  std::int64_t x_pitch, y_pitch;                       // elements between neighbouring pixels
-  std::int64_t x_align = 0, w_align = 0, y_align = 0;  // bytes that divide the bases; 0: unknown
+  std::int64_t x_pitch, y_pitch;  // elements between neighbouring pixels
   DType x_type, w_type, y_type;
   Precision precision = Precision::fp32;
 

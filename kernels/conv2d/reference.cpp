@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <string>
 #include <type_traits>
 
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/conv2d/cpu/kernels.h"
 
 namespace cks::kernels::cpu {
 namespace {
@@ -63,14 +65,14 @@ bool inside(std::int64_t index, std::int64_t extent) { return index >= 0 && inde
 }  // namespace
 
 std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const void* w_base,
-                               const void* bias_base, void* y_base) {
+                               const Epilogue& given, void* y_base) {
   std::atomic<std::int64_t> executed = 0;
   visit_types("conv2d forward (reference)", p, [&](auto activation, auto filter) {
     using A = decltype(activation);
     using F = decltype(filter);
     const auto* x = static_cast<const A*>(x_base);
     const auto* w = static_cast<const F*>(w_base);
-    const auto* bias = static_cast<const F*>(bias_base);
+    const TypedEpilogue<A, F> epilogue(given);
     auto* y = static_cast<A*>(y_base);
     const std::int64_t ic_per_group = p.IC / p.G;
     const std::int64_t oc_per_group = p.OC / p.G;
@@ -82,7 +84,7 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
       for (std::int64_t ow = 0; ow < p.OW; ++ow) {
         for (std::int64_t oc = 0; oc < p.OC; ++oc) {
           const std::int64_t first_ic = oc / oc_per_group * ic_per_group;
-          double sum = bias == nullptr ? 0.0 : load(bias[oc]);
+          double sum = epilogue.bias == nullptr ? 0.0 : load(epilogue.bias[oc]);
           for (std::int64_t fh = 0; fh < p.FH; ++fh) {
             for (std::int64_t fw = 0; fw < p.FW; ++fw) {
               const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
@@ -97,7 +99,8 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
               }
             }
           }
-          store(y[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc], sum);
+          const std::int64_t at = ((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc;
+          store(y[at], epilogue.finish(sum, oc, at));
         }
       }
       executed += products;
@@ -107,14 +110,14 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
 }
 
 std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base,
-                                     const void* w_base, const void* bias_base, void* dx_base) {
+                                     const void* w_base, const Epilogue& given, void* dx_base) {
   std::atomic<std::int64_t> executed = 0;
   visit_types("conv2d backward_data (reference)", p, [&](auto activation, auto filter) {
     using A = decltype(activation);
     using F = decltype(filter);
     const auto* dy = static_cast<const A*>(dy_base);
     const auto* w = static_cast<const F*>(w_base);
-    const auto* bias = static_cast<const F*>(bias_base);
+    const TypedEpilogue<A, F> epilogue(given);
     auto* dx = static_cast<A*>(dx_base);
     const std::int64_t ic_per_group = p.IC / p.G;
     const std::int64_t oc_per_group = p.OC / p.G;
@@ -126,7 +129,7 @@ std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base
       for (std::int64_t iw = 0; iw < p.IW; ++iw) {
         for (std::int64_t ic = 0; ic < p.IC; ++ic) {
           const std::int64_t group = ic / ic_per_group;
-          double sum = bias == nullptr ? 0.0 : load(bias[ic]);
+          double sum = epilogue.bias == nullptr ? 0.0 : load(epilogue.bias[ic]);
           for (std::int64_t fh = 0; fh < p.FH; ++fh) {
             for (std::int64_t fw = 0; fw < p.FW; ++fw) {
               // Tap (fh,fw) reads (ih,iw) at the output with oh*sh = ih + pt - fh*dh, if any.
@@ -147,7 +150,8 @@ std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base
               }
             }
           }
-          store(dx[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + ic], sum);
+          const std::int64_t at = ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + ic;
+          store(dx[at], epilogue.finish(sum, ic, at));
         }
       }
       executed += products;
@@ -203,5 +207,48 @@ std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_bas
   });
   return executed;
 }
+
+namespace {
+
+bool reads(const Conv2dProblem& p) {
+  return p.x_type == p.y_type && is_floating(p.x_type) && is_floating(p.w_type);
+}
+
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
+  if (!reads(request.problem)) {
+    return {};
+  }
+  Conv2dPlan plan;
+  plan.reason = "loops of the definition, sums in float64";
+  return {{std::move(plan), std::numeric_limits<double>::infinity()}};
+}
+
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return reads(p) && plan.tile == Conv2dTile{} && plan.split_k == 1;
+}
+
+std::int64_t run(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  switch (conv.plan.pass) {
+    case Conv2dPass::forward:
+      return reference_forward(conv.problem, o.x, o.w, o.epilogue, o.result);
+    case Conv2dPass::backward_data:
+      return reference_backward_data(conv.problem, o.y, o.w, o.epilogue, o.result);
+    case Conv2dPass::backward_filter:
+      break;
+  }
+  return reference_backward_filter(conv.problem, o.x, o.y, o.result);
+}
+
+}  // namespace
+
+const Conv2dKernel reference = {
+    .name = "reference",
+    .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .compute_capability = 0,
+    .candidates = candidates,
+    .accepts = accepts,
+    .prepare = nullptr,
+    .run = run};
 
 }  // namespace cks::kernels::cpu

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/conv2d/problem.h"
 
 /// The three passes as naive loop nests, straight from the definition: every output walks over the
@@ -14,14 +15,14 @@
 /// Throws   DtypeError if the problem's dtypes are others.
 namespace cks::kernels::cpu {
 
-/// Y[n,oh,ow,oc] = bias[oc] + sum over fh,fw,ic. bias [OC] may be null.
+/// Y[n,oh,ow,oc] = epilogue of the sum over fh,fw,ic.
 std::int64_t reference_forward(const Conv2dProblem& problem, const void* x, const void* w,
-                               const void* bias, void* y);
+                               const Epilogue& epilogue, void* y);
 
-/// dX[n,ih,iw,ic] = bias[ic] + sum over oc,fh,fw of dY at the (oh,ow) that read (ih,iw) through tap
-/// (fh,fw), if there is one. bias [IC] may be null.
+/// dX[n,ih,iw,ic] = epilogue of the sum over oc,fh,fw of dY at the (oh,ow) that read (ih,iw)
+/// through tap (fh,fw), if there is one.
 std::int64_t reference_backward_data(const Conv2dProblem& problem, const void* dy, const void* w,
-                                     const void* bias, void* dx);
+                                     const Epilogue& epilogue, void* dx);
 
 /// dW[oc,fh,fw,ic] = sum over n,oh,ow of dY * the pixel of X that tap (fh,fw) reads there.
 std::int64_t reference_backward_filter(const Conv2dProblem& problem, const void* x, const void* dy,

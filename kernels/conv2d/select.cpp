@@ -1,48 +1,34 @@
-#include "cks/kernels/conv2d/cuda/select.h"
-
+#include <algorithm>
 #include <string>
 
-#include "cks/kernels/common/error.h"
-#include "cks/kernels/conv2d/cpu/layout.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/conv2d/kernel.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/taps.h"
 
-// Plan selection: pure functions of problem and device. On the CPU each pass has one method that
-// takes every float32 and float64 problem, and the reference; cuda/select.cpp holds the GPU's rows.
+// Plan selection: pure functions of problem and device over the table of kernels.
 namespace cks::kernels {
 namespace {
 
-bool method_takes(const Conv2dProblem& p) {
-  return p.x_type == p.w_type && p.x_type == p.y_type &&
-         (p.x_type == DType::float32 || p.x_type == DType::float64);
-}
-
-std::string skipped_share(Conv2dPass pass, const Conv2dProblem& p) {
-  const auto plain = static_cast<double>(plain_multiply_adds(pass, p));
-  const auto exact = static_cast<double>(exact_multiply_adds(p));
-  const auto permille = static_cast<std::int64_t>(plain > 0 ? 1000 * (1 - exact / plain) + 0.5 : 0);
-  return std::to_string(permille / 10) + "." + std::to_string(permille % 10) +
-         " % of the plain multiply-adds are with zeros and skipped";
-}
-
-Conv2dPlan method_plan(Conv2dPass pass, const Conv2dProblem& p, const DeviceDescription& device) {
-  Conv2dPlan plan = cpu::unexplained_plan(pass, p, device.simd_bytes);
-  plan.reason = skipped_share(pass, p);
-  if (pass == Conv2dPass::backward_filter) {
-    using Lanes = cpu::FilterGradientLayout::Lanes;
-    const Lanes lanes = cpu::filter_gradient_layout(p, device.simd_bytes).lanes;
-    plan.reason += lanes == Lanes::inputs    ? "; lanes over input channels"
-                   : lanes == Lanes::outputs ? "; lanes over output channels"
-                                             : "; lanes over groups";
+std::vector<Conv2dCandidate> all_candidates(const Conv2dRequest& request) {
+  std::vector<Conv2dCandidate> all;
+  const Arithmetic arithmetic =
+      request.problem.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
+  for (const Conv2dKernel* kernel : conv2d_kernels(request.device.is_cuda)) {
+    if (!kernel->passes.contains(request.pass) || !kernel->arithmetic.contains(arithmetic) ||
+        kernel->compute_capability > request.device.compute_capability) {
+      continue;
+    }
+    for (Conv2dCandidate& candidate : kernel->candidates(request)) {
+      candidate.plan.pass = request.pass;
+      candidate.plan.kernel = kernel->name;
+      candidate.plan.arithmetic = arithmetic;
+      all.push_back(std::move(candidate));
+    }
   }
-  return plan;
-}
-
-Conv2dPlan reference_plan(Conv2dPass pass) {
-  Conv2dPlan plan;
-  plan.pass = pass;
-  plan.reason = "loops of the definition, sums in float64";
-  return plan;
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.cost < b.cost; });
+  return all;
 }
 
 }  // namespace
@@ -59,55 +45,57 @@ const char* name_of(Conv2dPass pass) {
   return "?";
 }
 
-const char* name_of(Conv2dAlgorithm algorithm) {
-  switch (algorithm) {
-    case Conv2dAlgorithm::reference:
-      return "reference";
-    case Conv2dAlgorithm::convv2:
+const char* name_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp32 ? "fp32" : "fp64";
+}
+
+const char* method_of(Conv2dPass pass) {
+  switch (pass) {
+    case Conv2dPass::forward:
       return "convv2";
-    case Conv2dAlgorithm::ks_deconv:
+    case Conv2dPass::backward_data:
       return "ks_deconv";
-    case Conv2dAlgorithm::sk_dilated:
+    case Conv2dPass::backward_filter:
       return "sk_dilated";
   }
   return "?";
 }
 
-DeviceDescription describe_cpu() {
-  DeviceDescription device;
-  device.simd_bytes = cpu::kSimdBytes;
-  return device;
+const char* Conv2dPlan::method() const {
+  return kernel == "reference" ? "reference" : method_of(pass);
 }
 
 std::string Conv2dPlan::to_string() const {
-  return std::string(name_of(pass)) + " " + name_of(algorithm) + " tile " +
-         std::to_string(tile_rows) + "x" + std::to_string(tile_lanes) + " granule " +
-         std::to_string(granule) + " slices " + std::to_string(slices) + " workspace " +
-         std::to_string(workspace_bytes) + " (" + reason + ")";
+  return formatted("{} {} {} {}x{} {} split-K {} granule {} workspace {} ({})", name_of(pass),
+                   method(), kernel, tile.rows, tile.columns, name_of(arithmetic), split_k, granule,
+                   workspace_bytes, reason);
+}
+
+bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b) {
+  return a.pass == b.pass && a.kernel == b.kernel && a.arithmetic == b.arithmetic &&
+         a.tile == b.tile && a.split_k == b.split_k && a.granule == b.granule &&
+         a.workspace_bytes == b.workspace_bytes;
 }
 
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
                                        const DeviceDescription& device) {
-  if (device.is_cuda) {
-    return cuda::possible_plans(pass, problem, device);
-  }
   std::vector<Conv2dPlan> plans;
-  if (method_takes(problem)) {
-    plans.push_back(method_plan(pass, problem, device));
+  for (Conv2dCandidate& candidate : all_candidates({pass, problem, device})) {
+    plans.push_back(std::move(candidate.plan));
   }
-  plans.push_back(reference_plan(pass));
   return plans;
 }
 
 Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDescription& device) {
-  Conv2dPlan plan = possible_plans(pass, problem, device).front();
-  if (plan.algorithm == Conv2dAlgorithm::reference) {
-    throw DtypeError(std::string("conv2d ") + name_of(pass) +
-                     ": X, W and Y must all be float32 or all float64, got " +
-                     name_of(problem.x_type) + ", " + name_of(problem.w_type) + ", " +
-                     name_of(problem.y_type) + " (" + to_string(problem) + ")");
+  const std::vector<Conv2dPlan> plans = possible_plans(pass, problem, device);
+  if (plans.empty() || plans.front().kernel == "reference") {
+    throw DtypeError(
+        formatted("conv2d {}: X, W and Y must all be float32 or all float64, got {}, "
+                  "{}, {} ({})",
+                  name_of(pass), name_of(problem.x_type), name_of(problem.w_type),
+                  name_of(problem.y_type), to_string(problem)));
   }
-  return plan;
+  return plans.front();
 }
 
 Conv2dPlan select_forward(const Conv2dProblem& problem, const DeviceDescription& device) {
@@ -122,18 +110,39 @@ Conv2dPlan select_backward_filter(const Conv2dProblem& problem, const DeviceDesc
   return select(Conv2dPass::backward_filter, problem, device);
 }
 
-Conv2dPlan force_plan(const std::string& algorithm, Conv2dPass pass, const Conv2dProblem& problem,
+Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProblem& problem,
                       const DeviceDescription& device) {
   const std::vector<Conv2dPlan> plans = possible_plans(pass, problem, device);
-  std::string names;
+  std::vector<std::string> names;
   for (const Conv2dPlan& plan : plans) {
-    if (name_of(plan.algorithm) == algorithm) {
+    if (name == plan.method() || name == plan.kernel) {
       return plan;
     }
-    names += (names.empty() ? "" : ", ") + std::string(name_of(plan.algorithm));
+    for (const std::string& known : {std::string(plan.method()), plan.kernel}) {
+      if (std::find(names.begin(), names.end(), known) == names.end()) {
+        names.push_back(known);
+      }
+    }
   }
-  throw PlanError("conv2d " + std::string(name_of(pass)) + ": no plan \"" + algorithm +
-                  "\" for this problem; possible: " + names + " (" + to_string(problem) + ")");
+  std::string possible;
+  for (const std::string& known : names) {
+    possible += (possible.empty() ? "" : ", ") + known;
+  }
+  throw PlanError(formatted("conv2d {}: no plan \"{}\" for this problem; possible: {} ({})",
+                            name_of(pass), name, possible, to_string(problem)));
+}
+
+std::vector<std::string> plan_names(Conv2dPass pass) {
+  std::vector<std::string> names = {method_of(pass)};
+  for (const bool is_cuda : {false, true}) {
+    for (const Conv2dKernel* kernel : conv2d_kernels(is_cuda)) {
+      if (kernel->passes.contains(pass) &&
+          std::find(names.begin(), names.end(), kernel->name) == names.end()) {
+        names.emplace_back(kernel->name);
+      }
+    }
+  }
+  return names;
 }
 
 std::int64_t exact_multiply_adds(const Conv2dProblem& p) {

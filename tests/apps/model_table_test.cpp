@@ -58,7 +58,7 @@ TEST_CASE("the counts grow with the batch, the shares do not") {
 TEST_CASE("a report of convolutions divides by the steps") {
   cks::ConvRecord record;
   record.module_path = "conv1";
-  record.plan.algorithm = cks::kernels::Conv2dAlgorithm::convv2;
+  record.plan.kernel = "simd";
   record.calls = 4;
   record.plain = 4000;
   record.executed = 3000;

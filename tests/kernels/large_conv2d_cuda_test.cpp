@@ -116,13 +116,13 @@ void check_pass(const Conv2dProblem& p, Conv2dPass pass) {
     CAPTURE(plan.to_string());
     DeviceBuffer workspace(plan.workspace_bytes);
     result.poison();
+    const auto conv = cks::kernels::prepare_conv2d(p, plan, this_gpu());
     if (is_forward) {
-      cuda::conv2d_forward(p, plan, a.data(), b.data(), nullptr, result.data(), workspace.data());
+      conv2d_forward(conv, a.data(), b.data(), {}, result.data(), workspace.data());
     } else if (is_data) {
-      cuda::conv2d_backward_data(p, plan, a.data(), b.data(), nullptr, result.data(),
-                                 workspace.data());
+      conv2d_backward_data(conv, a.data(), b.data(), {}, result.data(), workspace.data());
     } else {
-      cuda::conv2d_backward_filter(p, plan, a.data(), b.data(), result.data(), workspace.data());
+      conv2d_backward_filter(conv, a.data(), b.data(), result.data(), workspace.data());
     }
     std::size_t next = 0;
     check_positions(result, like.size(), drawn, [&](std::int64_t) { return expected[next++]; });
@@ -136,16 +136,15 @@ void check_large(Conv2dPass pass, std::int64_t stride) {
   for (const std::int64_t batch : kBatches) {
     for (const bool wide_input : {true, false}) {
       const std::int64_t side = wide_input ? kSide : kSide * stride;
-      Conv2dProblem p = make_conv2d_problem({.N = batch,
-                                             .IH = side,
-                                             .IW = side,
-                                             .IC = wide_input ? kWide : kNarrow,
-                                             .OC = wide_input ? kNarrow : kWide,
-                                             .FH = 3,
-                                             .FW = 3,
-                                             .stride = stride,
-                                             .padding = 1});
-      p.x_align = p.w_align = p.y_align = 64;
+      const Conv2dProblem p = make_conv2d_problem({.N = batch,
+                                                   .IH = side,
+                                                   .IW = side,
+                                                   .IC = wide_input ? kWide : kNarrow,
+                                                   .OC = wide_input ? kNarrow : kWide,
+                                                   .FH = 3,
+                                                   .FW = 3,
+                                                   .stride = stride,
+                                                   .padding = 1});
       CAPTURE(to_string(p));
       check_pass(p, pass);
     }

@@ -403,8 +403,6 @@ Conv2dProblem ListedProblem::at(DType dtype) const {
                                      : kernels::make_conv2d_problem(typed);
   problem.x_pitch += x_gap;
   problem.y_pitch += y_gap;
-  const auto alignment = odd_bases ? static_cast<std::int64_t>(size_of(dtype)) : 64;
-  problem.x_align = problem.w_align = problem.y_align = alignment;
   return problem;
 }
 

@@ -18,7 +18,7 @@ struct ListedProblem {
   std::int64_t y_gap = 0;
   bool odd_bases = false;  // every tensor starts one element behind a 64-byte boundary
 
-  /// The problem with the dtype given for all tensors, pitches and alignments included.
+  /// The problem with the dtype given for all tensors, pitches included.
   kernels::Conv2dProblem at(DType dtype) const;
 };
 

@@ -45,17 +45,17 @@ void pack_filter(const T* filter, const CorrelationLayout& layout, std::int64_t 
 }  // namespace
 
 template <class T>
-std::int64_t convv2(const Conv2dProblem& p, const T* x, const T* w, const T* bias, T* y,
-                    void* workspace) {
+std::int64_t convv2(const Conv2dProblem& p, const T* x, const T* w,
+                    const TypedEpilogue<T>& epilogue, T* y, void* workspace) {
   const CorrelationLayout layout(Conv2dPass::forward, p, kSimdBytes);
   auto* const bytes = static_cast<std::byte*>(workspace);
   pack_filter(w, layout, p.FH * p.FW * layout.inner_channels, reinterpret_cast<T*>(bytes));
-  return correlate_pass(Conv2dPass::forward, p, layout, x, bias, y, bytes);
+  return correlate_pass(Conv2dPass::forward, p, layout, x, epilogue, y, bytes);
 }
 
-template std::int64_t convv2(const Conv2dProblem&, const float*, const float*, const float*, float*,
-                             void*);
-template std::int64_t convv2(const Conv2dProblem&, const double*, const double*, const double*,
-                             double*, void*);
+template std::int64_t convv2(const Conv2dProblem&, const float*, const float*,
+                             const TypedEpilogue<float>&, float*, void*);
+template std::int64_t convv2(const Conv2dProblem&, const double*, const double*,
+                             const TypedEpilogue<double>&, double*, void*);
 
 }  // namespace cks::kernels::cpu

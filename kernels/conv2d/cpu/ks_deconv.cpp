@@ -9,7 +9,7 @@
 //   lanes      input channels of a group
 //   panel      the filter, its taps ordered class by class in the order of rising output pixels:
 //              W[oc][fh][fw][ic] -> [slot][slot][oc][ic lane]
-// Pixels that no tap reaches hold the bias, or 0.
+// Pixels that no tap reaches hold the epilogue of 0.
 namespace cks::kernels::cpu {
 namespace {
 
@@ -63,8 +63,8 @@ void pack_filter(const Conv2dProblem& p, const T* filter, const CorrelationLayou
 }  // namespace
 
 template <class T>
-std::int64_t ks_deconv(const Conv2dProblem& p, const T* dy, const T* w, const T* bias, T* dx,
-                       void* workspace) {
+std::int64_t ks_deconv(const Conv2dProblem& p, const T* dy, const T* w,
+                       const TypedEpilogue<T>& epilogue, T* dx, void* workspace) {
   const CorrelationLayout layout(Conv2dPass::backward_data, p, kSimdBytes);
   auto* const bytes = static_cast<std::byte*>(workspace);
   auto* const row_slots =
@@ -73,12 +73,12 @@ std::int64_t ks_deconv(const Conv2dProblem& p, const T* dy, const T* w, const T*
   deconv_slots(row_axis(p), row_slots);
   deconv_slots(column_axis(p), column_slots);
   pack_filter(p, w, layout, row_slots, column_slots, reinterpret_cast<T*>(bytes));
-  return correlate_pass(Conv2dPass::backward_data, p, layout, dy, bias, dx, bytes);
+  return correlate_pass(Conv2dPass::backward_data, p, layout, dy, epilogue, dx, bytes);
 }
 
-template std::int64_t ks_deconv(const Conv2dProblem&, const float*, const float*, const float*,
-                                float*, void*);
-template std::int64_t ks_deconv(const Conv2dProblem&, const double*, const double*, const double*,
-                                double*, void*);
+template std::int64_t ks_deconv(const Conv2dProblem&, const float*, const float*,
+                                const TypedEpilogue<float>&, float*, void*);
+template std::int64_t ks_deconv(const Conv2dProblem&, const double*, const double*,
+                                const TypedEpilogue<double>&, double*, void*);
 
 }  // namespace cks::kernels::cpu

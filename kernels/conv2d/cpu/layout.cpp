@@ -50,18 +50,6 @@ void choose_slices(const Conv2dProblem& p, FilterGradientLayout& layout) {
                    p.N * p.OH, kMostPartialBytes / (layout.elements * element_bytes)}));
 }
 
-constexpr Conv2dAlgorithm method_of(Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return Conv2dAlgorithm::convv2;
-    case Conv2dPass::backward_data:
-      return Conv2dAlgorithm::ks_deconv;
-    case Conv2dPass::backward_filter:
-      break;
-  }
-  return Conv2dAlgorithm::sk_dilated;
-}
-
 }  // namespace
 
 FilterGradientLayout filter_gradient_layout(const Conv2dProblem& p, int simd_bytes) {
@@ -75,27 +63,6 @@ FilterGradientLayout filter_gradient_layout(const Conv2dProblem& p, int simd_byt
           ? 0
           : align_up(static_cast<std::size_t>(layout.slices * layout.elements) * size_of(p.x_type));
   return layout;
-}
-
-Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
-  Conv2dPlan plan;
-  plan.pass = pass;
-  plan.algorithm = method_of(pass);
-  std::int64_t lane_channels = 0;
-  if (pass == Conv2dPass::backward_filter) {
-    const FilterGradientLayout layout = filter_gradient_layout(p, simd_bytes);
-    lane_channels = layout.lane_channels;
-    plan.slices = layout.slices;
-    plan.workspace_bytes = layout.bytes();
-  } else {
-    const CorrelationLayout layout(pass, p, simd_bytes);
-    lane_channels = layout.lane_channels;
-    plan.workspace_bytes = layout.bytes();
-  }
-  const LaneBlocks blocks(lane_channels, simd_bytes, p.x_type);
-  plan.tile_lanes = blocks.width(0);
-  plan.tile_rows = tile_rows(pass, simd_bytes, plan.tile_lanes, blocks.full);
-  return plan;
 }
 
 }  // namespace cks::kernels::cpu

@@ -116,7 +116,4 @@ struct FilterGradientLayout {
 
 FilterGradientLayout filter_gradient_layout(const Conv2dProblem& problem, int simd_bytes);
 
-/// The plan of the pass' own method, without its reason: allocates nothing.
-Conv2dPlan unexplained_plan(Conv2dPass pass, const Conv2dProblem& problem, int simd_bytes);
-
 }  // namespace cks::kernels::cpu

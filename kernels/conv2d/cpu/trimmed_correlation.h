@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/conv2d/cpu/layout.h"
 #include "cks/kernels/conv2d/cpu/micro_kernel.h"
@@ -9,7 +10,8 @@
 /// The loop nest that ConvV2 and KS-deconv share: a correlation of which every target pixel meets
 /// only its live taps.
 ///
-///   target[n,h,w,:] = bias + sum over live taps (i,j) of source[n,hi,wj,:] * panel[slot i, slot j]
+///   target[n,h,w,:] = epilogue of the sum over live taps (i,j) of source[n,hi,wj,:] * panel[slot
+///   i, slot j]
 ///
 /// Rows and columns are cut into runs of pixels with the same live taps (taps.h). A row run and a
 /// column run span a rectangle; with the images it is a set of positions that share one trimmed
@@ -23,7 +25,7 @@ struct TrimmedCorrelation {
   const T* source;
   T* target;
   const T* panels;  // [group][lane block][slot of FH][slot of FW][inner channel][lane]
-  const T* bias;    // [target channels] or null
+  TypedEpilogue<T> epilogue;
   std::int64_t images;
   std::int64_t source_rows, source_columns, source_pitch;
   std::int64_t target_rows, target_columns, target_pitch;
@@ -126,10 +128,19 @@ class PositionCursor {
 template <class T>
 struct LaneUnit {
   const T* panel;
-  const T* bias;
+  const T* bias;  // of its first lane, or null
   std::int64_t source_channel, target_channel;
   std::int64_t lanes;  // real ones
 };
+
+/// What follows the bias in the epilogue, for one position whose sums are stored.
+template <class T>
+void finish_position(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, T* target) {
+  const std::int64_t at = target - c.target;
+  for (std::int64_t lane = 0; lane < unit.lanes; ++lane) {
+    target[lane] = c.epilogue.finish(target[lane], unit.target_channel + lane, at + lane);
+  }
+}
 
 /// Pixels without a live tap hold the bias alone.
 template <class T>
@@ -139,6 +150,9 @@ void fill_bias(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, Position
     T* const target = c.target + cursor.target();
     for (std::int64_t lane = 0; lane < unit.lanes; ++lane) {
       target[lane] = unit.bias == nullptr ? T{0} : unit.bias[lane];
+    }
+    if (!c.epilogue.is_plain) {
+      finish_position(c, unit, target);
     }
   }
 }
@@ -187,6 +201,9 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<
       window_tile<S, row_count(), NV, Depthwise>(window, terms, sources, panel, unit.bias,
                                                  last_lanes, targets);
     });
+    for (std::int64_t r = 0; !c.epilogue.is_plain && r < count; ++r) {
+      finish_position(c, unit, targets[r]);
+    }
     executed += count * unit.lanes * depth;
   }
   return executed;
@@ -233,7 +250,7 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
       const std::int64_t channel = group * c.lane_channels + first_lane;
       const LaneUnit<T> unit{
           .panel = c.panels + (group * lane_blocks.padded() + first_lane) * depth,
-          .bias = c.bias == nullptr ? nullptr : c.bias + channel,
+          .bias = c.epilogue.bias == nullptr ? nullptr : c.epilogue.bias + channel,
           .source_channel = c.depthwise ? channel : group * c.inner_channels,
           .target_channel = channel,
           .lanes = std::min(width, c.lane_channels - first_lane)};
@@ -250,8 +267,8 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
 /// CorrelationLayout says: the filter is packed in it already, the runs of both axes come in here.
 template <class T>
 std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
-                            const CorrelationLayout& layout, const T* source, const T* bias,
-                            T* target, std::byte* workspace) {
+                            const CorrelationLayout& layout, const T* source,
+                            const TypedEpilogue<T>& epilogue, T* target, std::byte* workspace) {
   const bool forward = pass == Conv2dPass::forward;
   const auto cut_axis = forward ? forward_runs : deconv_runs;
   const std::int64_t rows = forward ? p.OH : p.IH;
@@ -265,7 +282,7 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
       .source = source,
       .target = target,
       .panels = reinterpret_cast<const T*>(workspace),
-      .bias = bias,
+      .epilogue = epilogue,
       .images = p.N,
       .source_rows = forward ? p.IH : p.OH,
       .source_columns = forward ? p.IW : p.OW,

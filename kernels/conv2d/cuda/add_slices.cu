@@ -1,6 +1,6 @@
 // The second stage of split sums: partial results of slices, added in a fixed order.
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 
 namespace cks::kernels::cuda {
 namespace {

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <vector>
 
+#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
 #include "cks/kernels/conv2d/taps.h"
 
 namespace cks::kernels::cuda {
@@ -42,13 +43,13 @@ std::vector<Run> axis_runs(const TapAxis& axis, Conv2dPass pass) {
 }  // namespace
 
 bool has_narrow_extents(const Conv2dProblem& p) {
-  constexpr auto kNarrow = std::int64_t{1} << 24;  // extents that 32-bit runs hold with room
+  constexpr auto kMost = std::int64_t{1} << 24;  // extents that 32-bit runs hold with room
   const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC, p.FH, p.FW,
                                   p.pt, p.pb, p.pl, p.pr, p.sh, p.sw, p.dh, p.dw};
   constexpr auto kMostPixels = std::int64_t{1} << 31;
   return p.G <= 65535 &&
          std::none_of(std::begin(extents), std::end(extents),
-                      [](std::int64_t extent) { return extent > kNarrow; }) &&
+                      [](std::int64_t extent) { return extent > kMost; }) &&
          p.IH * p.IW < kMostPixels && p.OH * p.OW < kMostPixels;
 }
 
@@ -62,17 +63,11 @@ bool takes_correlation(const Conv2dProblem& p, Conv2dPass pass) {
 }
 
 PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pass,
-                                    std::int64_t tile_rows, std::int64_t tile_lanes,
-                                    const float* source, const float* filter, const float* bias,
-                                    float* target) {
+                                    const Conv2dTile& tile) {
   const bool forward = pass == Conv2dPass::forward;
   const Conv2dProblem& q = problem;
   PlannedCorrelation result;
   Correlation& p = result.correlation;
-  p.source = source;
-  p.filter = filter;
-  p.bias = bias;
-  p.target = target;
   const std::int64_t filter_taps = q.FH * q.FW * (q.IC / q.G);
   p.source_pixel = forward ? q.x_pitch : q.y_pitch;
   p.source_row = p.source_pixel * (forward ? q.IW : q.OW);
@@ -111,20 +106,29 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
   for (const auto& [taps, r, c] : order) {
     p.pair[p.pairs++] = {static_cast<short>(r), static_cast<short>(c), static_cast<int>(tiles)};
     const std::int64_t positions = q.N * rows[r].count * columns[c].count;
-    tiles += ceil_div(positions, tile_rows);
+    tiles += ceil_div(positions, tile.rows);
     executed += positions * taps * p.channels * p.lanes * q.G;  // m*k*n of this pair's GEMM
   }
   p.pair[p.pairs].first_tile = static_cast<int>(tiles);
-  p.lane_tiles = static_cast<int>(ceil_div(p.lanes, tile_lanes));
+  p.lane_tiles = static_cast<int>(ceil_div(p.lanes, tile.columns));
   result.tiles = static_cast<int>(tiles);
   result.executed = executed;
   return result;
 }
 
-std::size_t narrow_correlation_shared_bytes(const Conv2dProblem& q, Conv2dPass pass,
-                                            std::int64_t lanes) {
+std::size_t narrow_shared_bytes(const Conv2dProblem& q, Conv2dPass pass, const Conv2dTile& tile) {
   const std::int64_t channels = (pass == Conv2dPass::forward ? q.IC : q.OC) / q.G;
-  return static_cast<std::size_t>(q.FH * q.FW * channels * lanes) * sizeof(float);
+  return static_cast<std::size_t>(q.FH * q.FW * channels * tile.columns) * sizeof(float);
+}
+
+Correlation with_operands(const Correlation& planned, const Conv2dOperands& operands,
+                          bool forward) {
+  Correlation p = planned;
+  p.source = static_cast<const float*>(forward ? operands.x : operands.y);
+  p.filter = static_cast<const float*>(operands.w);
+  p.bias = static_cast<const float*>(operands.epilogue.bias);
+  p.target = static_cast<float*>(operands.result);
+  return p;
 }
 
 bool takes_vectors(const Conv2dProblem& q, const Correlation& p) {

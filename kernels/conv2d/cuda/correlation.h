@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "cks/kernels/conv2d/plan.h"
+#include "cks/kernels/conv2d/kernel.h"
 
 /// ConvV2 and KS-deconv as one sum: rectangles of positions that meet the same taps. Shared by the
 /// kernels that compute it; plain data, passed to them by value.
@@ -45,22 +45,20 @@ bool has_narrow_extents(const Conv2dProblem& problem);
 /// True if, beyond that, the positions fall into few enough rectangles for the kernel's parameters.
 bool takes_correlation(const Conv2dProblem& problem, Conv2dPass pass);
 
-/// A correlation, its tiles of tile_rows positions and tile_lanes lanes, and the multiply-adds of
+/// A correlation, its tiles of positions x channels, and the multiply-adds of
 /// its products.
 struct PlannedCorrelation {
   Correlation correlation{};
   int tiles = 0;
   std::int64_t executed = 0;
 };
-/// pass is forward (source X, target Y) or backward_data (source dY, target dX).
+/// pass is forward (source X, target Y) or backward_data (source dY, target dX). All but the
+/// pointers.
 PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pass,
-                                    std::int64_t tile_rows, std::int64_t tile_lanes,
-                                    const float* source, const float* filter, const float* bias,
-                                    float* target);
+                                    const Conv2dTile& tile);
 
-/// Shared memory of a tile of narrow_correlation.cu.
-std::size_t narrow_correlation_shared_bytes(const Conv2dProblem& problem, Conv2dPass pass,
-                                            std::int64_t lanes);
+/// The correlation of a call: source, filter, epilogue and target.
+Correlation with_operands(const Correlation& planned, const Conv2dOperands& operands, bool forward);
 
 /// True if all of it can be read and written 16 bytes at a time.
 bool takes_vectors(const Conv2dProblem& problem, const Correlation& correlation);

@@ -3,7 +3,7 @@
 // on the GPU; with the element's own type they are the generic ConvV2, KS-deconv and Sk-dilated for
 // depthwise and grouped convolutions and for problems with too many kinds of positions.
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 
 namespace cks::kernels::cuda {
 namespace {
@@ -131,46 +131,58 @@ __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const
   }
 }
 
+template <class T, class Sum>
+void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  const Conv2dProblem& p = conv.problem;
+  const auto* x = static_cast<const T*>(o.x);
+  const auto* w = static_cast<const T*>(o.w);
+  const auto* y = static_cast<const T*>(o.y);
+  const auto* bias = static_cast<const T*>(o.epilogue.bias);
+  auto* result = static_cast<T*>(o.result);
+  if (conv.plan.pass == Conv2dPass::backward_filter) {
+    const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
+    const std::int64_t split_k = conv.plan.split_k;
+    auto* const partial = static_cast<T*>(o.workspace);
+    launch("sk_dilated", direct_backward_filter_kernel<T, Sum, T>,
+           grid_for(size * split_k, kThreads), kThreads, 0, p, x, y, split_k > 1 ? partial : result,
+           size, split_k);
+    if (split_k > 1) {
+      add_slices(partial, result, size, split_k);
+    }
+    return;
+  }
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  const std::int64_t count = p.N * (forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
+  if (count == 0) {
+    return;
+  }
+  if (forward) {
+    launch("convv2", direct_forward_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0, p, x, w,
+           bias, result, count);
+  } else {
+    launch("ks_deconv", direct_backward_data_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0,
+           p, y, w, bias, result, count);
+  }
+}
+
 }  // namespace
 
-template <class T, class Sum>
-void direct_forward(const Conv2dProblem& p, const T* x, const T* w, const T* bias, T* y) {
-  const std::int64_t count = p.N * p.OH * p.OW * p.OC;
-  if (count > 0) {
-    launch("convv2", direct_forward_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0, p, x, w,
-           bias, y, count);
+std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.arithmetic == Arithmetic::fp64) {
+    run_typed<double, double>(conv, operands);
+  } else {
+    run_typed<float, float>(conv, operands);
   }
+  return exact_multiply_adds(conv.problem);
 }
 
-template <class T, class Sum>
-void direct_backward_data(const Conv2dProblem& p, const T* dy, const T* w, const T* bias, T* dx) {
-  const std::int64_t count = p.N * p.IH * p.IW * p.IC;
-  if (count > 0) {
-    launch("ks_deconv", direct_backward_data_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0,
-           p, dy, w, bias, dx, count);
+std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.arithmetic == Arithmetic::fp64) {
+    run_typed<double, double>(conv, operands);
+  } else {
+    run_typed<float, double>(conv, operands);
   }
+  return exact_multiply_adds(conv.problem);
 }
-
-template <class T, class Sum>
-void direct_backward_filter(const Conv2dProblem& p, const T* x, const T* dy, T* dw, T* workspace,
-                            std::int64_t slices) {
-  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
-  launch("sk_dilated", direct_backward_filter_kernel<T, Sum, T>, grid_for(size * slices, kThreads),
-         kThreads, 0, p, x, dy, slices > 1 ? workspace : dw, size, slices);
-  if (slices > 1) {
-    add_slices(workspace, dw, size, slices);
-  }
-}
-
-#define CKS_INSTANTIATE(T, Sum)                                                                  \
-  template void direct_forward<T, Sum>(const Conv2dProblem&, const T*, const T*, const T*, T*);  \
-  template void direct_backward_data<T, Sum>(const Conv2dProblem&, const T*, const T*, const T*, \
-                                             T*);                                                \
-  template void direct_backward_filter<T, Sum>(const Conv2dProblem&, const T*, const T*, T*, T*, \
-                                               std::int64_t)
-CKS_INSTANTIATE(float, float);
-CKS_INSTANTIATE(float, double);
-CKS_INSTANTIATE(double, double);
-#undef CKS_INSTANTIATE
 
 }  // namespace cks::kernels::cuda

@@ -5,19 +5,15 @@
 //   block       128 threads; each owns P positions of one pair and L lanes (output channels)
 //   shared      the pair's sub-filter for these lanes, [tap][channel][lane]; all threads read the
 //               same element at the same time, which costs one access
-#include <string>
-
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/correlation.h"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 
 namespace cks::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 128;
-
 template <int P, int L>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kNarrowThreads)
     narrow_correlation_kernel(const __grid_constant__ Correlation p) {
   begin_kernel();
   extern __shared__ __align__(16) float filter_tile[];
@@ -26,7 +22,7 @@ __global__ void __launch_bounds__(kThreads)
   const int lane0 = static_cast<int>(blockIdx.x) % p.lane_tiles * L;
   const int tile = static_cast<int>(blockIdx.x) / p.lane_tiles;
   const int group = static_cast<int>(blockIdx.y);
-  for (int i = t; i < p.pairs; i += kThreads) {
+  for (int i = t; i < p.pairs; i += kNarrowThreads) {
     if (tile >= p.pair[i].first_tile && tile < p.pair[i + 1].first_tile) {
       my_pair = i;
     }
@@ -38,7 +34,7 @@ __global__ void __launch_bounds__(kThreads)
   const float* filter = p.filter + group * p.filter_group + rows.filter_tap * p.filter_row +
                         columns.filter_tap * p.filter_column;
   const int k_size = rows.taps * columns.taps * p.channels;
-  for (int i = t; i < k_size * L; i += kThreads) {
+  for (int i = t; i < k_size * L; i += kNarrowThreads) {
     const int lane = i % L;
     const int k = i / L;
     const int channel = k % p.channels;
@@ -57,13 +53,13 @@ __global__ void __launch_bounds__(kThreads)
   const int per_image = rows.count * columns.count;
   const std::int64_t positions = static_cast<std::int64_t>(p.images) * per_image;
   const std::int64_t first =
-      static_cast<std::int64_t>(tile - p.pair[my_pair].first_tile) * (kThreads * P) + t;
+      static_cast<std::int64_t>(tile - p.pair[my_pair].first_tile) * (kNarrowThreads * P) + t;
   const float* source[P];
   float* target[P];
 #pragma unroll
   for (int i = 0; i < P; ++i) {
     // A position beyond the end computes the last one again and stores nothing.
-    const std::int64_t wanted = first + i * kThreads;
+    const std::int64_t wanted = first + i * kNarrowThreads;
     const std::int64_t position = wanted < positions ? wanted : positions - 1;
     const int n = static_cast<int>(position / per_image);
     const int rest = static_cast<int>(position - static_cast<std::int64_t>(n) * per_image);
@@ -109,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll
   for (int i = 0; i < P; ++i) {
-    if (first + i * kThreads >= positions) {
+    if (first + i * kNarrowThreads >= positions) {
       continue;
     }
 #pragma unroll
@@ -124,31 +120,19 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-std::int64_t narrow_correlation(const Conv2dProblem& problem, const Conv2dPlan& plan,
-                                const float* source, const float* filter, const float* bias,
-                                float* target) {
-  const PlannedCorrelation planned = plan_correlation(
-      problem, plan.pass, plan.tile_rows, plan.tile_lanes, source, filter, bias, target);
-  const Correlation& p = planned.correlation;
+std::int64_t run_narrow(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const auto& planned = conv.data<PlannedCorrelation>();
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  const Correlation p = with_operands(planned.correlation, operands, forward);
   const dim3 grid(static_cast<unsigned>(planned.tiles) * static_cast<unsigned>(p.lane_tiles),
-                  static_cast<unsigned>(problem.G));
-  const std::size_t bytes = narrow_correlation_shared_bytes(problem, plan.pass, plan.tile_lanes);
-  const char* operation = plan.pass == Conv2dPass::forward ? "convv2" : "ks_deconv";
-  const auto run = [&](auto kernel) { launch(operation, kernel, grid, kThreads, bytes, p); };
-  if (plan.tile_rows == 128 && plan.tile_lanes == 4) {
-    run(narrow_correlation_kernel<1, 4>);
-  } else if (plan.tile_rows == 128 && plan.tile_lanes == 8) {
-    run(narrow_correlation_kernel<1, 8>);
-  } else if (plan.tile_rows == 256 && plan.tile_lanes == 8) {
-    run(narrow_correlation_kernel<2, 8>);
-  } else if (plan.tile_rows == 256 && plan.tile_lanes == 16) {
-    run(narrow_correlation_kernel<2, 16>);
-  } else if (plan.tile_rows == 256 && plan.tile_lanes == 32) {
-    run(narrow_correlation_kernel<2, 32>);
-  } else {
-    throw PlanError("narrow_correlation: no tile " + std::to_string(plan.tile_rows) + "x" +
-                    std::to_string(plan.tile_lanes));
-  }
+                  static_cast<unsigned>(conv.problem.G));
+  const std::size_t bytes = narrow_shared_bytes(conv.problem, conv.plan.pass, conv.plan.tile);
+  with_tile<kNarrow>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kNarrow[at()];
+    launch(forward ? "convv2" : "ks_deconv",
+           narrow_correlation_kernel<tile.thread_rows, tile.thread_columns>, grid, kNarrowThreads,
+           bytes, p);
+  });
   return planned.executed;
 }
 

@@ -12,8 +12,10 @@
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/common/register_tile.cuh"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/gradient_tiles.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/taps.h"
 
 namespace cks::kernels::cuda {
@@ -235,28 +237,12 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
   }
 }
 
-template <class T>
-void launch_tile(const FilterGradient& p, int groups, bool vectors, bool merged) {
-  const dim3 grid(static_cast<unsigned>(ceil_div(p.m, T::BM) * p.n_tiles),
-                  static_cast<unsigned>(merged ? 1 : p.FH * p.FW),
-                  static_cast<unsigned>(p.slices * groups));
-  if (merged) {
-    launch("sk_dilated", sk_dilated_kernel<T, 1, true>, grid, T::kThreads, 0, p);
-  } else if (vectors) {
-    launch("sk_dilated", sk_dilated_kernel<T, 4, false>, grid, T::kThreads, 0, p);
-  } else {
-    launch("sk_dilated", sk_dilated_kernel<T, 1, false>, grid, T::kThreads, 0, p);
-  }
-}
-
-}  // namespace
-
-std::int64_t sk_dilated_tiled(const Conv2dProblem& q, const Conv2dPlan& plan, const float* x,
-                              const float* dy, float* dw, float* workspace) {
+FilterGradient gradient_of(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& q = conv.problem;
   FilterGradient p{};
-  p.x = x;
-  p.dy = dy;
-  p.out = plan.slices > 1 ? workspace : dw;
+  p.x = static_cast<const float*>(operands.x);
+  p.dy = static_cast<const float*>(operands.y);
+  p.out = static_cast<float*>(conv.plan.split_k > 1 ? operands.workspace : operands.result);
   p.x_pixel = q.x_pitch;
   p.x_row = q.x_pitch * q.IW;
   p.x_image = p.x_row * q.IH;
@@ -269,33 +255,41 @@ std::int64_t sk_dilated_tiled(const Conv2dProblem& q, const Conv2dPlan& plan, co
   p.sh = narrow(q.sh), p.sw = narrow(q.sw), p.pt = narrow(q.pt), p.pl = narrow(q.pl);
   p.dh = narrow(q.dh), p.dw = narrow(q.dw);
   p.m = narrow(q.OC / q.G), p.n = narrow(q.IC / q.G);
-  p.filter_size = q.OC * q.FH * q.FW * p.n;
-  p.slices = narrow(plan.slices);
-  const bool merged = plan.granule != 1;
-  p.n_tiles = narrow(ceil_div<std::int64_t>(merged ? p.n * q.FH * q.FW : p.n, plan.tile_lanes));
-  const auto aligned = [](const void* pointer) {
-    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
-  };
+  p.filter_size = filter_size(q);
+  p.slices = narrow(conv.plan.split_k);
+  return p;
+}
+
+template <class T, int VEC, bool kMergedTaps>
+void launch_gradient(FilterGradient p, const Conv2dProblem& q) {
+  const int n = kMergedTaps ? p.n * p.FH * p.FW : p.n;
+  p.n_tiles = ceil_div(n, static_cast<int>(T::BN));
+  const dim3 grid(static_cast<unsigned>(ceil_div(p.m, static_cast<int>(T::BM)) * p.n_tiles),
+                  static_cast<unsigned>(kMergedTaps ? 1 : p.FH * p.FW),
+                  static_cast<unsigned>(p.slices * q.G));
+  launch("sk_dilated", sk_dilated_kernel<T, VEC, kMergedTaps>, grid, T::kThreads, 0, p);
+}
+
+void add_slices_of(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.split_k > 1) {
+    add_slices(static_cast<const float*>(operands.workspace), static_cast<float*>(operands.result),
+               filter_size(conv.problem), conv.plan.split_k);
+  }
+}
+
+}  // namespace
+
+std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& q = conv.problem;
+  const FilterGradient p = gradient_of(conv, operands);
   const bool vectors = p.m % 4 == 0 && p.n % 4 == 0 && q.x_pitch % 4 == 0 && q.y_pitch % 4 == 0 &&
-                       aligned(x) && aligned(dy) && aligned(dw);
-  if (plan.tile_rows == 128 && plan.tile_lanes == 128) {
-    launch_tile<Tile<128, 128, 8, 8>>(p, narrow(q.G), vectors, merged);
-  } else if (plan.tile_rows == 64 && plan.tile_lanes == 64) {
-    launch_tile<Tile<64, 64, 4, 8>>(p, narrow(q.G), vectors, merged);
-  } else if (plan.tile_rows == 64 && plan.tile_lanes == 32) {
-    launch_tile<Tile<64, 32, 4, 4>>(p, narrow(q.G), vectors, merged);
-  } else if (plan.tile_rows == 32 && plan.tile_lanes == 32) {
-    launch_tile<Tile<32, 32, 4, 4>>(p, narrow(q.G), vectors, merged);
-  } else {
-    throw PlanError("sk_dilated: no tile " + std::to_string(plan.tile_rows) + "x" +
-                    std::to_string(plan.tile_lanes));
-  }
-  if (plan.slices > 1) {
-    add_slices(workspace, dw, p.filter_size, plan.slices);
-  }
-  if (merged) {
-    return q.N * q.OH * q.OW * q.OC * q.FH * q.FW * p.n;  // m*n*k of the one GEMM of each group
-  }
+                       aligned_for_packs(p.x, p.dy, static_cast<const float*>(operands.result));
+  with_tile<kTiledTaps>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kTiledTaps[at()];
+    using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
+    vectors ? launch_gradient<T, 4, false>(p, q) : launch_gradient<T, 1, false>(p, q);
+  });
+  add_slices_of(conv, operands);
   std::int64_t executed = 0;
   for (std::int64_t fh = 0; fh < q.FH; ++fh) {
     for (std::int64_t fw = 0; fw < q.FW; ++fw) {  // m*n*k of each tap's GEMM
@@ -304,6 +298,18 @@ std::int64_t sk_dilated_tiled(const Conv2dProblem& q, const Conv2dPlan& plan, co
     }
   }
   return executed;
+}
+
+std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& q = conv.problem;
+  const FilterGradient p = gradient_of(conv, operands);
+  with_tile<kMergedTaps>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kMergedTaps[at()];
+    launch_gradient<Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>, 1, true>(
+        p, q);
+  });
+  add_slices_of(conv, operands);
+  return q.N * q.OH * q.OW * q.OC * q.FH * q.FW * p.n;  // m*n*k of the one GEMM
 }
 
 }  // namespace cks::kernels::cuda

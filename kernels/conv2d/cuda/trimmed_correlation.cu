@@ -12,8 +12,8 @@
 //   shared      two stages of BK x BM source values and BK x BN filter values
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/register_tile.cuh"
-#include "cks/kernels/conv2d/cuda/correlation.h"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 
 namespace cks::kernels::cuda {
 namespace {
@@ -265,35 +265,22 @@ void launch_tile(const char* operation, const Correlation& p, int tiles, int gro
 
 }  // namespace
 
-std::int64_t trimmed_correlation(const Conv2dProblem& problem, const Conv2dPlan& plan,
-                                 const float* source, const float* filter, const float* bias,
-                                 float* target) {
-  const PlannedCorrelation planned = plan_correlation(
-      problem, plan.pass, plan.tile_rows, plan.tile_lanes, source, filter, bias, target);
-  const Correlation& p = planned.correlation;
-  const bool forward = plan.pass == Conv2dPass::forward;
-  const bool vectors = takes_vectors(problem, p);
+std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const auto& planned = conv.data<PlannedCorrelation>();
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  const Correlation p = with_operands(planned.correlation, operands, forward);
+  const bool vectors = takes_vectors(conv.problem, p);
   const char* operation = forward ? "convv2" : "ks_deconv";
-  const int groups = static_cast<int>(problem.G);
-  const auto run = [&]<class T>(T) {
+  const int groups = static_cast<int>(conv.problem.G);
+  with_tile<kTiled>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kTiled[at()];
+    using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
     if (forward) {
       launch_tile<T, false>(operation, p, planned.tiles, groups, vectors);
     } else {
       launch_tile<T, true>(operation, p, planned.tiles, groups, vectors);
     }
-  };
-  if (plan.tile_rows == 128 && plan.tile_lanes == 128) {
-    run(Tile<128, 128, 8, 8>{});
-  } else if (plan.tile_rows == 128 && plan.tile_lanes == 64) {
-    run(Tile<128, 64, 8, 8>{});
-  } else if (plan.tile_rows == 64 && plan.tile_lanes == 64) {
-    run(Tile<64, 64, 4, 8>{});
-  } else if (plan.tile_rows == 32 && plan.tile_lanes == 32) {
-    run(Tile<32, 32, 4, 4>{});
-  } else {
-    throw PlanError("trimmed_correlation: no tile " + std::to_string(plan.tile_rows) + "x" +
-                    std::to_string(plan.tile_lanes));
-  }
+  });
   return planned.executed;
 }
 

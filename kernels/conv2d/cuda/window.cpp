@@ -23,7 +23,9 @@ constexpr std::int64_t kBusyThreads = std::int64_t{132} * 512;
 }  // namespace
 
 WindowCorrelation window_correlation_shape(const Conv2dProblem& p, Conv2dPass pass,
-                                           std::int64_t positions, std::int64_t lanes) {
+                                           const Conv2dTile& tile) {
+  const std::int64_t positions = tile.rows;
+  const std::int64_t lanes = tile.columns;
   const bool forward = pass == Conv2dPass::forward;
   WindowCorrelation s{};
   s.source.image_h = narrow(forward ? p.IH : p.OH);
@@ -73,7 +75,8 @@ WindowCorrelation window_correlation_shape(const Conv2dProblem& p, Conv2dPass pa
   return s;
 }
 
-WindowGradient window_gradient_shape(const Conv2dProblem& p, std::int64_t lanes) {
+WindowGradient window_gradient_shape(const Conv2dProblem& p, const Conv2dTile& tile) {
+  const std::int64_t lanes = tile.columns;
   WindowGradient s{};
   s.source.image_h = narrow(p.IH);
   s.source.image_w = narrow(p.IW);
@@ -119,8 +122,7 @@ WindowGradient window_gradient_shape(const Conv2dProblem& p, std::int64_t lanes)
   return s;
 }
 
-bool takes_windows(const Conv2dProblem& p, Conv2dPass pass, std::int64_t tile_rows,
-                   std::int64_t tile_lanes) {
+bool takes_windows(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile) {
   constexpr std::int64_t kMostChannels = 512;
   constexpr std::int64_t kMostRow = 4096;
   const bool simple = p.G == 1 && p.sh == 1 && p.sw == 1 && p.dh == 1 && p.dw == 1 && p.N >= 1 &&
@@ -128,19 +130,21 @@ bool takes_windows(const Conv2dProblem& p, Conv2dPass pass, std::int64_t tile_ro
   const bool small = p.IC <= kMostChannels && p.OC <= kMostChannels && p.IW <= kMostRow &&
                      p.OW <= kMostRow && std::max(p.pl, p.pr) <= kMostRow &&
                      p.N * std::max(p.IH, p.OH) < (std::int64_t{1} << 31);
-  const bool lanes = tile_lanes == 4 || tile_lanes == 6 || tile_lanes == 8;
-  if (!simple || !small || !lanes) {
+  if (!simple || !small || !has_type(p, DType::float32)) {
     return false;
   }
   constexpr int kMostThreads = 2 * kWindowThreads;
   if (pass == Conv2dPass::backward_filter) {
-    const WindowGradient s = window_gradient_shape(p, tile_lanes);
-    return tile_rows == p.FW && s.threads <= kMostThreads && s.shared_bytes <= kWindowSharedBytes;
+    if (!has_tile(kWindowTaps, tile) || tile.rows != p.FW) {
+      return false;
+    }
+    const WindowGradient s = window_gradient_shape(p, tile);
+    return s.threads <= kMostThreads && s.shared_bytes <= kWindowSharedBytes;
   }
-  if (tile_rows != 2 && tile_rows != 4) {
+  if (!has_tile(kWindow, tile)) {
     return false;
   }
-  const WindowCorrelation s = window_correlation_shape(p, pass, tile_rows, tile_lanes);
+  const WindowCorrelation s = window_correlation_shape(p, pass, tile);
   return s.threads <= kMostThreads && s.shared_bytes <= kWindowSharedBytes;
 }
 

@@ -2,13 +2,24 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cks/kernels/conv2d/plan.h"
+#include "cks/kernels/conv2d/cuda/cost.h"
 
 /// Kernels for few channels and stride 1 (LeNet, first layers): a block stages a band of image rows
 /// in shared memory, one plane a channel with a border of zeros left and right, and a thread slides
 /// a window of registers along a row. Rows outside the image are skipped; the zeros beside it are
 /// multiplied, and counted. Plain data and pure functions, for the selector too.
 namespace cks::kernels::cuda {
+
+/// Tiles of window_correlation.cu: positions of a thread, side by side in a row, x channels.
+inline constexpr RatedTile kWindow[] = {{2, 4, 2, 4, 0.26, 0.13},  {2, 6, 2, 6, 0.25, 0.09},
+                                        {2, 8, 2, 8, 0.30, 0.135}, {4, 4, 4, 4, 0.33, 0.175},
+                                        {4, 6, 4, 6, 0.29, 0.15},  {4, 8, 4, 8, 0.27, 0.17}};
+/// Tiles of window_gradient.cu: columns of the filter x output channels of a thread.
+inline constexpr RatedTile kWindowTaps[] = {{3, 4, 3, 4, 0.26, 0.12},
+                                            {3, 8, 3, 8, 0.25, 0.12},
+                                            {5, 4, 5, 4, 0.28, 0.15},
+                                            {5, 6, 5, 6, 0.25, 0.12},
+                                            {5, 8, 5, 8, 0.28, 0.15}};
 
 inline constexpr int kWindowThreads = 256;
 inline constexpr std::size_t kWindowSharedBytes = 48128;  // of 48 KiB; some is the kernel's own
@@ -38,7 +49,7 @@ struct WindowCorrelation {
   std::size_t filter_floats, shared_bytes;
 };
 WindowCorrelation window_correlation_shape(const Conv2dProblem& problem, Conv2dPass pass,
-                                           std::int64_t positions, std::int64_t lanes);
+                                           const Conv2dTile& tile);
 
 /// Sk-dilated (window_gradient.cu): a thread owns one row of taps of one input channel for
 /// some output channels.
@@ -54,12 +65,10 @@ struct WindowGradient {
   int threads;
   std::size_t shared_bytes;
 };
-WindowGradient window_gradient_shape(const Conv2dProblem& problem, std::int64_t lanes);
+WindowGradient window_gradient_shape(const Conv2dProblem& problem, const Conv2dTile& tile);
 
-/// True if the kernel of the pass takes the problem with a register tile of tile_rows positions
-/// (the filter's columns in backward_filter) x tile_lanes lanes.
-bool takes_windows(const Conv2dProblem& problem, Conv2dPass pass, std::int64_t tile_rows,
-                   std::int64_t tile_lanes);
+/// True if the kernel of the pass takes the problem with a tile of its list.
+bool takes_windows(const Conv2dProblem& problem, Conv2dPass pass, const Conv2dTile& tile);
 
 /// The multiply-adds of a pass, zeros beside the image included.
 std::int64_t window_multiply_adds(const Conv2dProblem& problem, Conv2dPass pass);

@@ -5,10 +5,8 @@
 //               row and channel it reads P + FW - 1 source values once and slides along them
 //   shares      of the channels, where images are few and small; added in order at the end
 //   shared      the source's planes (window.cuh), the filter as [row][channel][column][lane]
-#include <string>
-
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/window.cuh"
 
 namespace cks::kernels::cuda {
@@ -177,17 +175,17 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
 
 }  // namespace
 
-std::int64_t window_correlation(const Conv2dProblem& problem, const Conv2dPlan& plan,
-                                const float* source, const float* filter, const float* bias,
-                                float* target) {
-  const bool forward = plan.pass == Conv2dPass::forward;
+std::int64_t run_window(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& problem = conv.problem;
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
   WindowTask p{};
-  p.shape = window_correlation_shape(problem, plan.pass, plan.tile_rows, plan.tile_lanes);
+  p.shape = conv.data<WindowCorrelation>();
   const WindowCorrelation& s = p.shape;
-  p.source = window_source(source, s.source, forward ? problem.x_pitch : problem.y_pitch);
-  p.filter = filter;
-  p.bias = bias;
-  p.target = target;
+  p.source = window_source(static_cast<const float*>(forward ? operands.x : operands.y), s.source,
+                           forward ? problem.x_pitch : problem.y_pitch);
+  p.filter = static_cast<const float*>(operands.w);
+  p.bias = static_cast<const float*>(operands.epilogue.bias);
+  p.target = static_cast<float*>(operands.result);
   p.target_pixel = forward ? problem.y_pitch : problem.x_pitch;
   p.target_row = p.target_pixel * s.target_w;
   p.target_image = p.target_row * s.target_h;
@@ -199,34 +197,18 @@ std::int64_t window_correlation(const Conv2dProblem& problem, const Conv2dPlan& 
   p.forward = forward;
   const auto allows = [&](int floats) {
     return s.lanes % floats == 0 && p.target_pixel % floats == 0 &&
-           reinterpret_cast<std::uintptr_t>(target) % (sizeof(float) * floats) == 0;
+           reinterpret_cast<std::uintptr_t>(p.target) % (sizeof(float) * floats) == 0;
   };
   p.vector = allows(4) ? 4 : (allows(2) ? 2 : 1);
-
-  const dim3 grid(static_cast<unsigned>(problem.N * s.bands));
-  const char* operation = forward ? "convv2" : "ks_deconv";
-  const auto run = [&](auto kernel) {
-    launch(operation, kernel, grid, static_cast<unsigned>(s.threads), s.shared_bytes, p);
-  };
-  const auto run_tile = [&]<int P, int L>(std::integral_constant<int, P>,
-                                          std::integral_constant<int, L>) {
-    if (s.positions == P && s.lanes_each == L) {
-      run(s.filter_w == 3 ? window_correlation_kernel<P, L, 3>
-                          : window_correlation_kernel<P, L, 5>);
-      return true;
-    }
-    return false;
-  };
-  constexpr std::integral_constant<int, 2> two;
-  constexpr std::integral_constant<int, 4> four;
-  constexpr std::integral_constant<int, 6> six;
-  constexpr std::integral_constant<int, 8> eight;
-  if (!(run_tile(two, four) || run_tile(two, six) || run_tile(two, eight) || run_tile(four, four) ||
-        run_tile(four, six) || run_tile(four, eight))) {
-    throw PlanError("window_correlation: no tile " + std::to_string(plan.tile_rows) + "x" +
-                    std::to_string(plan.tile_lanes));
-  }
-  return window_multiply_adds(problem, plan.pass);
+  with_tile<kWindow>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kWindow[at()];
+    launch(forward ? "convv2" : "ks_deconv",
+           s.filter_w == 3 ? window_correlation_kernel<tile.thread_rows, tile.thread_columns, 3>
+                           : window_correlation_kernel<tile.thread_rows, tile.thread_columns, 5>,
+           dim3(static_cast<unsigned>(problem.N * s.bands)), static_cast<unsigned>(s.threads),
+           s.shared_bytes, p);
+  });
+  return window_multiply_adds(problem, conv.plan.pass);
 }
 
 }  // namespace cks::kernels::cuda

@@ -7,10 +7,8 @@
 //               once for all taps
 //   shares      of the rows of a band; added in order at the end
 //   slices      partial gradients of the blocks, added in order by a second kernel
-#include <string>
-
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/methods.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/window.cuh"
 
 namespace cks::kernels::cuda {
@@ -151,44 +149,36 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
 
 }  // namespace
 
-std::int64_t window_gradient(const Conv2dProblem& q, const Conv2dPlan& plan, const float* x,
-                             const float* dy, float* dw, float* workspace) {
+std::int64_t run_window_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& q = conv.problem;
+  const std::int64_t split_k = conv.plan.split_k;
   GradientTask p{};
-  p.shape = window_gradient_shape(q, plan.tile_lanes);
+  p.shape = conv.data<WindowGradient>();
   const WindowGradient& s = p.shape;
-  p.x = window_source(x, s.source, q.x_pitch);
-  p.dy = dy;
-  p.out = plan.slices > 1 ? workspace : dw;
+  auto* const dw = static_cast<float*>(operands.result);
+  auto* const partial = static_cast<float*>(operands.workspace);
+  p.x = window_source(static_cast<const float*>(operands.x), s.source, q.x_pitch);
+  p.dy = static_cast<const float*>(operands.y);
+  p.out = split_k > 1 ? partial : dw;
   p.y_pixel = q.y_pitch;
   p.y_row = q.y_pitch * q.OW;
   p.y_image = p.y_row * q.OH;
-  p.y_pack = packs_of(dy, q.OC, q.y_pitch);
+  p.y_pack = packs_of(p.dy, q.OC, q.y_pitch);
   p.by_y_packs = Divide(q.OC / p.y_pack);
   p.by_y_columns = Divide(q.OW);
   p.filter_size = static_cast<int>(q.OC * q.FH * q.FW * q.IC);
   p.tiles = static_cast<int>(q.N * s.bands);
-  p.slices = static_cast<int>(plan.slices);
-  const auto run = [&](auto kernel) {
-    launch("sk_dilated", kernel, dim3(static_cast<unsigned>(p.slices)),
-           static_cast<unsigned>(s.threads), s.shared_bytes, p);
-  };
-  const auto run_lanes = [&]<int L>(std::integral_constant<int, L>) {
-    if (s.lanes_each == L) {
-      run(s.filter_w == 3 ? window_gradient_kernel<L, 3> : window_gradient_kernel<L, 5>);
-      return true;
-    }
-    return false;
-  };
-  if (!(run_lanes(std::integral_constant<int, 4>{}) ||
-        run_lanes(std::integral_constant<int, 6>{}) ||
-        run_lanes(std::integral_constant<int, 8>{}))) {
-    throw PlanError("window_gradient: no tile " + std::to_string(plan.tile_rows) + "x" +
-                    std::to_string(plan.tile_lanes));
+  p.slices = static_cast<int>(split_k);
+  with_tile<kWindowTaps>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kWindowTaps[at()];
+    launch("sk_dilated", window_gradient_kernel<tile.thread_columns, tile.thread_rows>,
+           dim3(static_cast<unsigned>(p.slices)), static_cast<unsigned>(s.threads), s.shared_bytes,
+           p);
+  });
+  if (split_k > 1) {
+    add_slices(partial, dw, p.filter_size, split_k);
   }
-  if (plan.slices > 1) {
-    add_slices(workspace, dw, p.filter_size, plan.slices);
-  }
-  return window_multiply_adds(q, plan.pass);
+  return window_multiply_adds(q, conv.plan.pass);
 }
 
 }  // namespace cks::kernels::cuda

@@ -13,7 +13,6 @@
 // against the CPU's float64 reference, in poisoned device memory between guard bands.
 
 using cks::DType;
-using cks::kernels::Conv2dAlgorithm;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
@@ -108,19 +107,20 @@ struct DeviceCase {
   }
 
   std::int64_t run(const Conv2dPlan& plan) {
-    namespace cuda = cks::kernels::cuda;
     result.poison();
     DeviceBuffer workspace(plan.workspace_bytes);
+    const auto conv = cks::kernels::prepare_conv2d(problem, plan, kGpu);
+    const cks::kernels::Epilogue epilogue{.bias = bias.data()};
     std::int64_t executed = 0;
     if (pass == Conv2dPass::forward) {
-      executed = cuda::conv2d_forward(problem, plan, first.data(), second.data(), bias.data(),
-                                      result.data(), workspace.data());
+      executed = conv2d_forward(conv, first.data(), second.data(), epilogue, result.data(),
+                                workspace.data());
     } else if (pass == Conv2dPass::backward_data) {
-      executed = cuda::conv2d_backward_data(problem, plan, first.data(), second.data(), bias.data(),
-                                            result.data(), workspace.data());
+      executed = conv2d_backward_data(conv, first.data(), second.data(), epilogue, result.data(),
+                                      workspace.data());
     } else {
-      executed = cuda::conv2d_backward_filter(problem, plan, first.data(), second.data(),
-                                              result.data(), workspace.data());
+      executed = conv2d_backward_filter(conv, first.data(), second.data(), result.data(),
+                                        workspace.data());
     }
     REQUIRE(workspace.intact());
     return executed;

@@ -121,14 +121,12 @@ struct Conv2dMemory::Image {
 };
 
 Conv2dMemory::Conv2dMemory(Conv2dPass pass, const Conv2dProblem& p, const Conv2dValues& values,
-                           bool with_bias)
+                           bool with_bias, bool odd_bases)
     : pass_(pass), problem_(p) {
-  // A base is aligned to the problem's promise and to no more than that.
-  const auto offset = [](std::int64_t align) { return static_cast<std::size_t>(align % 64); };
-  const auto image = [&](const Extents& shape, std::int64_t pitch, DType dtype, std::int64_t align,
+  const auto image = [&](const Extents& shape, std::int64_t pitch, DType dtype,
                          const std::vector<double>* dense) {
     auto made = std::make_shared<Image>(shape[0] * shape[1] * shape[2], shape[3], pitch, dtype,
-                                        offset(align));
+                                        odd_bases ? size_of(dtype) : 0);
     if (dense != nullptr) {
       made->write(*dense);
     }
@@ -137,12 +135,12 @@ Conv2dMemory::Conv2dMemory(Conv2dPass pass, const Conv2dProblem& p, const Conv2d
   const bool writes_x = pass == Conv2dPass::backward_data;
   const bool writes_y = pass == Conv2dPass::forward;
   const bool writes_w = pass == Conv2dPass::backward_filter;
-  auto x = image(x_shape(p), p.x_pitch, p.x_type, p.x_align, writes_x ? nullptr : &values.x);
-  auto w = image(w_shape(p), p.IC / p.G, p.w_type, p.w_align, writes_w ? nullptr : &values.w);
-  auto y = image(y_shape(p), p.y_pitch, p.y_type, p.y_align, writes_y ? nullptr : &values.y);
+  auto x = image(x_shape(p), p.x_pitch, p.x_type, writes_x ? nullptr : &values.x);
+  auto w = image(w_shape(p), p.IC / p.G, p.w_type, writes_w ? nullptr : &values.w);
+  auto y = image(y_shape(p), p.y_pitch, p.y_type, writes_y ? nullptr : &values.y);
   if (with_bias && !writes_w) {
     const std::vector<double>& bias = writes_y ? values.y_bias : values.x_bias;
-    bias_ = image({1, 1, 1, writes_y ? p.OC : p.IC}, 1, p.w_type, p.w_align, &bias);
+    bias_ = image({1, 1, 1, writes_y ? p.OC : p.IC}, 1, p.w_type, &bias);
   }
   result_ = writes_x ? x : writes_y ? y : w;
   inputs_ = writes_x ? std::vector{y, w} : writes_y ? std::vector{x, w} : std::vector{x, y};
@@ -156,16 +154,17 @@ std::int64_t Conv2dMemory::run(const Conv2dPlan& plan) {
   const void* second = inputs_[1]->buffer.data();
   const void* bias = bias_ ? bias_->buffer.data() : nullptr;
   void* result = result_->buffer.data();
+  const kernels::PreparedConv2d conv =
+      kernels::prepare_conv2d(problem_, plan, kernels::describe_cpu());
   switch (pass_) {
     case Conv2dPass::forward:
-      return kernels::cpu::conv2d_forward(problem_, plan, first, second, bias, result, workspace);
+      return kernels::conv2d_forward(conv, first, second, {.bias = bias}, result, workspace);
     case Conv2dPass::backward_data:
-      return kernels::cpu::conv2d_backward_data(problem_, plan, first, second, bias, result,
-                                                workspace);
+      return kernels::conv2d_backward_data(conv, first, second, {.bias = bias}, result, workspace);
     case Conv2dPass::backward_filter:
       break;
   }
-  return kernels::cpu::conv2d_backward_filter(problem_, plan, first, second, result, workspace);
+  return kernels::conv2d_backward_filter(conv, first, second, result, workspace);
 }
 
 std::int64_t Conv2dMemory::run_reference() {
@@ -177,9 +176,9 @@ std::int64_t Conv2dMemory::run_reference() {
   void* result = result_->buffer.data();
   switch (pass_) {
     case Conv2dPass::forward:
-      return kernels::cpu::reference_forward(problem_, first, second, bias, result);
+      return kernels::cpu::reference_forward(problem_, first, second, {.bias = bias}, result);
     case Conv2dPass::backward_data:
-      return kernels::cpu::reference_backward_data(problem_, first, second, bias, result);
+      return kernels::cpu::reference_backward_data(problem_, first, second, {.bias = bias}, result);
     case Conv2dPass::backward_filter:
       break;
   }

@@ -32,11 +32,11 @@ Extents y_shape(const kernels::Conv2dProblem& problem);
 Extents result_shape(kernels::Conv2dPass pass, const kernels::Conv2dProblem& problem);
 
 /// The tensors of one pass in memory as the problem lays them out: between guard bands, with the
-/// gaps between pixels NaN, at the bases that the problem's alignments promise.
+/// gaps between pixels NaN; odd bases lie one element behind a 64-byte boundary.
 class Conv2dMemory {
  public:
   Conv2dMemory(kernels::Conv2dPass pass, const kernels::Conv2dProblem& problem,
-               const Conv2dValues& values, bool with_bias);
+               const Conv2dValues& values, bool with_bias, bool odd_bases = false);
 
   /// Fills the result and a workspace of exactly plan.workspace_bytes with NaN and calls the entry
   /// point. Returns the multiply-adds it reports.

@@ -6,11 +6,10 @@
 
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
-#include "cks/kernels/conv2d/cuda/select.h"
+#include "cks/kernels/conv2d/kernel.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
 using cks::DType;
-using cks::kernels::Conv2dAlgorithm;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
@@ -21,28 +20,24 @@ using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is 
 
 namespace {
 
-const Conv2dAlgorithm kAlgorithms[] = {Conv2dAlgorithm::reference, Conv2dAlgorithm::convv2,
-                                       Conv2dAlgorithm::ks_deconv, Conv2dAlgorithm::sk_dilated};
+const char* const kMethods[] = {"reference", "convv2", "ks_deconv", "sk_dilated"};
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// The method that the charter gives to a pass.
-Conv2dAlgorithm method_of(Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return Conv2dAlgorithm::convv2;
-    case Conv2dPass::backward_data:
-      return Conv2dAlgorithm::ks_deconv;
-    case Conv2dPass::backward_filter:
-      break;
-  }
-  return Conv2dAlgorithm::sk_dilated;
+bool same_decision(const Conv2dPlan& a, const Conv2dPlan& b) {
+  return same_plan(a, b) && a.reason == b.reason;
 }
 
-bool same_decision(const Conv2dPlan& a, const Conv2dPlan& b) {
-  return a.to_string() == b.to_string() && a.workspace_bytes == b.workspace_bytes;
+/// Whether a plan's CUDA kernel takes it for a problem.
+bool gpu_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  for (const cks::kernels::Conv2dKernel* kernel : cks::kernels::conv2d_kernels(true)) {
+    if (kernel->name == plan.kernel) {
+      return kernel->accepts(plan, p);
+    }
+  }
+  return false;
 }
 
 /// The message of the PlanError that `body` throws; fails the test if it throws none.
@@ -69,23 +64,25 @@ TEST_CASE("plan: the selected plan comes first, the reference last, every one by
         const Conv2dPlan selected = select(pass, p, describe_cpu());
         const std::string where = listed.name + ", " + name_of(pass);
         if (plans.empty() || !same_decision(plans.front(), selected) ||
-            plans.back().algorithm != Conv2dAlgorithm::reference) {
+            plans.back().kernel != "reference") {
           failures.add(where, "order of the possible plans");
           continue;
         }
-        if (selected.algorithm != method_of(pass)) {
+        if (std::string(selected.method()) != cks::kernels::method_of(pass)) {
           failures.add(where, "selected " + selected.to_string());
         }
         for (const Conv2dPlan& plan : plans) {
           const std::string text = plan.to_string();
-          if (plan.pass != pass || plan.reason.empty() || plan.granule < 1 || plan.slices < 1 ||
-              !contains(text, name_of(pass)) || !contains(text, name_of(plan.algorithm)) ||
-              !contains(text, plan.reason)) {
+          if (plan.pass != pass || plan.reason.empty() || plan.granule < 1 || plan.split_k < 1 ||
+              !contains(text, name_of(pass)) || !contains(text, plan.method()) ||
+              !contains(text, plan.kernel) || !contains(text, plan.reason)) {
             failures.add(where, "malformed plan: " + text);
           }
-          const Conv2dPlan forced = force_plan(name_of(plan.algorithm), pass, p, describe_cpu());
-          if (forced.algorithm != plan.algorithm || forced.pass != pass) {
-            failures.add(where, "forced " + forced.to_string() + " for " + text);
+          for (const std::string& name : {std::string(plan.method()), plan.kernel}) {
+            const Conv2dPlan forced = force_plan(name, pass, p, describe_cpu());
+            if (forced.kernel != plan.kernel || forced.pass != pass) {
+              failures.add(where, "forced " + forced.to_string() + " for " + text);
+            }
           }
         }
       }
@@ -126,22 +123,24 @@ TEST_CASE("plan: an unknown or impossible name is refused with the possible ones
   for (const Conv2dPass pass : kPasses) {
     const auto plans = possible_plans(pass, p, describe_cpu());
     std::vector<std::string> refused = {"", "fast", "CONVV2", "convv2 "};
-    for (const Conv2dAlgorithm algorithm : kAlgorithms) {
+    for (const char* method : kMethods) {
       const bool possible = std::any_of(plans.begin(), plans.end(), [&](const Conv2dPlan& plan) {
-        return plan.algorithm == algorithm;
+        return std::string(plan.method()) == method;
       });
       if (!possible) {
-        refused.emplace_back(name_of(algorithm));
+        refused.emplace_back(method);
       }
     }
-    CHECK(refused.size() == 6);  // two methods of other passes among them
+    CHECK(refused.size() == 6);     // two methods of other passes among them
+    refused.emplace_back("tiled");  // a kernel of another device
     for (const std::string& name : refused) {
       CAPTURE(name);
       const std::string message =
           plan_error([&] { return force_plan(name, pass, p, describe_cpu()); });
       CHECK(contains(message, name_of(pass)));
       for (const Conv2dPlan& plan : plans) {
-        CHECK(contains(message, name_of(plan.algorithm)));
+        CHECK(contains(message, plan.method()));
+        CHECK(contains(message, plan.kernel));
       }
     }
   }
@@ -170,21 +169,58 @@ TEST_CASE("plan: an entry point refuses a plan of another pass and writes nothin
   }
 }
 
-TEST_CASE("plan: an entry point refuses a plan whose method is of another pass") {
+TEST_CASE("plan: a plan of another device, problem or instruction set is refused") {
   const Conv2dProblem p =
       ListedProblem{"small", {.N = 1, .IH = 5, .IW = 6, .IC = 3, .OC = 4, .FH = 3, .FW = 3}}.at(
           DType::float32);
-  const Conv2dValues values = make_values(p, Fill::reals, 1);
+  const auto refusal = [&](const Conv2dPlan& plan) {
+    return plan_error([&] { prepare_conv2d(p, plan, describe_cpu()); });
+  };
   for (const Conv2dPass pass : kPasses) {
-    Conv2dPlan plan = select(pass, p, describe_cpu());
-    for (const Conv2dAlgorithm algorithm : kAlgorithms) {
-      if (algorithm == Conv2dAlgorithm::reference || algorithm == method_of(pass)) {
-        continue;
-      }
-      plan.algorithm = algorithm;
-      Conv2dMemory memory(pass, p, values, false);
-      CHECK(contains(plan_error([&] { memory.run(plan); }), name_of(algorithm)));
-    }
+    const Conv2dPlan plan = select(pass, p, describe_cpu());
+    Conv2dPlan changed = plan;
+    changed.kernel = pass == Conv2dPass::backward_filter ? "tiled_taps" : "tiled";
+    CHECK(contains(refusal(changed), "\"" + changed.kernel + "\""));
+    CHECK(contains(refusal(changed), "it has simd, reference"));
+    changed = plan;
+    changed.tile.columns *= 2;
+    CHECK(contains(refusal(changed), changed.to_string()));
+    changed = plan;
+    ++changed.split_k;
+    CHECK(contains(refusal(changed), changed.to_string()));
+    changed = plan;
+    changed.workspace_bytes += 64;
+    CHECK(contains(refusal(changed), changed.to_string()));
+  }
+}
+
+TEST_CASE("plan: the reference is a plan only for types that it reads") {
+  const DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  Conv2dProblem p = make_conv2d_problem({.N = 1, .IH = 5, .IW = 6, .IC = 3, .OC = 4});
+  const auto set_types = [&](DType type) { p.x_type = p.w_type = p.y_type = type; };
+  Conv2dPlan reference;
+  for (const Conv2dPass pass : kPasses) {
+    reference.pass = pass;
+    set_types(DType::bfloat16);
+    CHECK(possible_plans(pass, p, describe_cpu()).size() == 1);
+    CHECK(possible_plans(pass, p, gpu).empty());
+    CHECK_FALSE(gpu_accepts(reference, p));
+    CHECK_THROWS_AS(select(pass, p, describe_cpu()), cks::DtypeError);
+    CHECK_THROWS_AS(select(pass, p, gpu), cks::DtypeError);
+    set_types(DType::int64);
+    CHECK(possible_plans(pass, p, describe_cpu()).empty());
+    CHECK_THROWS_AS(select(pass, p, describe_cpu()), cks::DtypeError);
+    set_types(DType::float64);
+    CHECK(gpu_accepts(reference, p));
+  }
+}
+
+TEST_CASE("plan: every kernel has a name of its own, and is known by it") {
+  for (const Conv2dPass pass : kPasses) {
+    std::vector<std::string> names = cks::kernels::plan_names(pass);
+    CHECK(names.front() == cks::kernels::method_of(pass));
+    std::sort(names.begin(), names.end());
+    CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
   }
 }
 
@@ -213,19 +249,19 @@ TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not ho
   int sliced = 0;
   for (const Conv2dPlan& plan : possible_plans(Conv2dPass::backward_filter, p, gpu)) {
     CAPTURE(plan.to_string());
-    CHECK(cks::kernels::cuda::accepts(plan, p));
+    CHECK(gpu_accepts(plan, p));
     Conv2dPlan changed = plan;
-    for (const std::int64_t slices : {std::int64_t{-1}, std::int64_t{0}, std::int64_t{1} << 31}) {
-      changed.slices = slices;
-      CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
+    for (const std::int64_t split_k : {std::int64_t{-1}, std::int64_t{0}, std::int64_t{1} << 31}) {
+      changed.split_k = split_k;
+      CHECK_FALSE(gpu_accepts(changed, p));
     }
-    changed.slices = plan.slices + 1;
-    CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
-    changed.workspace_bytes = static_cast<std::size_t>(changed.slices) * 6 * 5 * 5 * sizeof(float);
-    CHECK(cks::kernels::cuda::accepts(changed, p));
+    changed.split_k = plan.split_k + 1;
+    CHECK_FALSE(gpu_accepts(changed, p));
+    changed.workspace_bytes = static_cast<std::size_t>(changed.split_k) * 6 * 5 * 5 * sizeof(float);
+    CHECK(gpu_accepts(changed, p));
     --changed.workspace_bytes;
-    CHECK_FALSE(cks::kernels::cuda::accepts(changed, p));
-    sliced += plan.slices > 1 ? 1 : 0;
+    CHECK_FALSE(gpu_accepts(changed, p));
+    sliced += plan.split_k > 1 ? 1 : 0;
   }
   CHECK(sliced > 0);
 }
@@ -240,19 +276,18 @@ TEST_CASE("plan: images of 2^31 pixels are left to the CUDA kernels that count i
       CAPTURE(name_of(pass));
       const auto plans = possible_plans(pass, p, gpu);
       const bool has_tiles = std::any_of(plans.begin(), plans.end(),
-                                         [](const Conv2dPlan& plan) { return plan.tile_rows > 1; });
+                                         [](const Conv2dPlan& plan) { return plan.tile.rows > 1; });
       CHECK(has_tiles == (width == 1 << 14));
     }
   }
   Conv2dPlan tiled;
   tiled.pass = Conv2dPass::backward_filter;
-  tiled.algorithm = Conv2dAlgorithm::sk_dilated;
-  tiled.tile_rows = 64;
-  tiled.tile_lanes = 64;
+  tiled.kernel = "tiled_taps";
+  tiled.tile = {64, 64};
   for (const std::int64_t images : {16, 64}) {
     const Conv2dProblem p = make_conv2d_problem(
         {.N = images, .IH = 1 << 13, .IW = 1 << 13, .IC = 1, .OC = 4, .FH = 1, .FW = 1});
     CAPTURE(images);
-    CHECK(cks::kernels::cuda::accepts(tiled, p) == (images == 16));  // of 2^30 and 2^32 positions
+    CHECK(gpu_accepts(tiled, p) == (images == 16));  // of 2^30 and 2^32 positions
   }
 }

@@ -1,0 +1,107 @@
+#include "cks/kernels/conv2d/conv2d.h"
+
+#include <algorithm>
+
+#include "cks/config.h"
+#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/conv2d/kernel.h"
+
+// Preparing checks that plan, problem and device belong together; the entry points call the plan's
+// kernel. A plan of another pass, problem or machine is an error, never replaced.
+namespace cks::kernels {
+namespace {
+
+[[noreturn]] void fail(Conv2dPass pass, const Conv2dProblem& problem, const std::string& what) {
+  throw PlanError(formatted("conv2d {}: {} ({})", name_of(pass), what, to_string(problem)));
+}
+
+const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& problem,
+                              const DeviceDescription& device) {
+  std::string known;
+  for (const Conv2dKernel* kernel : conv2d_kernels(device.is_cuda)) {
+    if (!kernel->passes.contains(plan.pass)) {
+      continue;
+    }
+    if (kernel->name == plan.kernel) {
+      return *kernel;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(kernel->name);
+  }
+  fail(plan.pass, problem,
+       formatted("the plan names the kernel \"{}\", which this device does not have for the pass; "
+                 "it has {}",
+                 plan.kernel, known));
+}
+
+auto add_channels([[maybe_unused]] bool on_cuda) {
+#if CKS_HAS_CUDA
+  return on_cuda ? cuda::channel_sums : cpu::channel_sums;
+#else
+  return cpu::channel_sums;
+#endif
+}
+
+/// Runs a prepared pass, and adds up the channels of its result if that is asked for.
+std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const Conv2dProblem& p = conv.problem;
+  if (conv.plan.pass != pass) {
+    fail(pass, p, formatted("the plan is for {}", name_of(conv.plan.pass)));
+  }
+  if (operands.workspace == nullptr && conv.plan.workspace_bytes > 0) {
+    fail(pass, p, formatted("workspace is null, expected {} bytes", conv.plan.workspace_bytes));
+  }
+  const std::int64_t executed = conv.kernel->run(conv, operands);
+  if (operands.epilogue.channel_sums != nullptr) {
+    const bool forward = pass == Conv2dPass::forward;
+    const ChannelSumsProblem sums{.pixels = forward ? p.N * p.OH * p.OW : p.N * p.IH * p.IW,
+                                  .channels = forward ? p.OC : p.IC,
+                                  .pitch = forward ? p.y_pitch : p.x_pitch,
+                                  .dtype = forward ? p.y_type : p.x_type};
+    add_channels(conv.kernel->compute_capability > 0)(
+        sums, operands.result, operands.epilogue.channel_sums, operands.epilogue.sums_workspace);
+  }
+  return executed;
+}
+
+}  // namespace
+
+PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& plan,
+                              const DeviceDescription& device) {
+  const Conv2dKernel& kernel = kernel_of(plan, problem, device);
+  if (device.is_cuda && device.compute_capability < kernel.compute_capability) {
+    fail(plan.pass, problem,
+         formatted("the kernel \"{}\" needs compute capability {}, the device has {}", plan.kernel,
+                   kernel.compute_capability, device.compute_capability));
+  }
+  if (!kernel.arithmetic.contains(plan.arithmetic) || !kernel.accepts(plan, problem)) {
+    fail(plan.pass, problem,
+         formatted("the plan \"{}\" does not take this problem", plan.to_string()));
+  }
+  if (kernel.run == nullptr) {
+    fail(plan.pass, problem,
+         formatted("this build has no CUDA code, which the kernel \"{}\" is", plan.kernel));
+  }
+  return {.problem = problem,
+          .plan = plan,
+          .kernel = &kernel,
+          .launch_data = kernel.prepare == nullptr ? nullptr : kernel.prepare(plan, problem)};
+}
+
+std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const void* w,
+                            const Epilogue& epilogue, void* y, void* workspace) {
+  return run(Conv2dPass::forward, conv, {x, w, nullptr, y, epilogue, workspace});
+}
+
+std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
+                                  const Epilogue& epilogue, void* dx, void* workspace) {
+  return run(Conv2dPass::backward_data, conv, {nullptr, w, dy, dx, epilogue, workspace});
+}
+
+std::int64_t conv2d_backward_filter(const PreparedConv2d& conv, const void* x, const void* dy,
+                                    void* dw, void* workspace) {
+  return run(Conv2dPass::backward_filter, conv, {x, nullptr, dy, dw, {}, workspace});
+}
+
+}  // namespace cks::kernels

@@ -1,0 +1,114 @@
+#include <cmath>
+#include <string>
+
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
+
+// What the kernels `tiled` and `narrow` plan: ConvV2 and KS-deconv over rectangles of positions
+// that meet the same taps (correlation.h).
+namespace cks::kernels::cuda {
+namespace {
+
+double round_up(double value, double step) { return std::ceil(value / step) * step; }
+
+/// K of the products of a pair of runs, as a kernel issues them: in whole stages, or tap by tap.
+double issued_depth(const Correlation& c, const Pair& pair, bool in_stages) {
+  constexpr double kStage = 16.0;
+  const double row_taps = c.rows[pair.row].taps;
+  const double column_taps = c.columns[pair.column].taps;
+  if (!in_stages) {
+    return row_taps * column_taps * c.channels;
+  }
+  return c.merge_columns != 0 ? row_taps * round_up(column_taps * c.channels, kStage)
+                              : row_taps * column_taps * round_up(c.channels, kStage);
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile, bool in_stages) {
+  const Conv2dTile size{tile.rows, tile.columns};
+  const PlannedCorrelation planned = plan_correlation(request.problem, request.pass, size);
+  const Correlation& c = planned.correlation;
+  double total = 0.0;
+  double longest = 0.0;
+  for (int i = 0; i < c.pairs; ++i) {
+    const double depth = issued_depth(c, c.pair[i], in_stages);
+    const double tiles = c.pair[i + 1].first_tile - c.pair[i].first_tile;
+    total += tiles * static_cast<double>(tile.rows) *
+             static_cast<double>(c.lane_tiles * tile.columns) * depth;
+    longest = std::max(longest, static_cast<double>(tile.rows * tile.columns) * depth);
+  }
+  total *= static_cast<double>(request.problem.G);
+  Conv2dCandidate candidate;
+  candidate.cost = cost_of(total, longest, tile, multiprocessors_of(request));
+  candidate.plan.tile = size;
+  const double used = total > 0 ? 100.0 * static_cast<double>(planned.executed) / total : 100.0;
+  candidate.plan.reason =
+      formatted("{}; {} % of the issued multiply-adds are used",
+                in_stages ? "tiles of shared memory" : "threads own positions", std::lround(used));
+  return candidate;
+}
+
+std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return std::make_shared<PlannedCorrelation>(plan_correlation(problem, plan.pass, plan.tile));
+}
+
+bool takes(const Conv2dProblem& p, Conv2dPass pass) {
+  return has_type(p, DType::float32) && takes_correlation(p, pass);
+}
+
+std::vector<Conv2dCandidate> tiled_candidates(const Conv2dRequest& request) {
+  std::vector<Conv2dCandidate> found;
+  if (takes(request.problem, request.pass)) {
+    for (const RatedTile& tile : kTiled) {
+      found.push_back(candidate_of(request, tile, true));
+    }
+  }
+  return found;
+}
+
+bool tiled_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return takes(p, plan.pass) && has_tile(kTiled, plan.tile);
+}
+
+bool fits_narrow(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile) {
+  return narrow_shared_bytes(p, pass, tile) <= kNarrowSharedBytes;
+}
+
+std::vector<Conv2dCandidate> narrow_candidates(const Conv2dRequest& request) {
+  std::vector<Conv2dCandidate> found;
+  if (takes(request.problem, request.pass)) {
+    for (const RatedTile& tile : kNarrow) {
+      if (fits_narrow(request.problem, request.pass, {tile.rows, tile.columns})) {
+        found.push_back(candidate_of(request, tile, false));
+      }
+    }
+  }
+  return found;
+}
+
+bool narrow_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return takes(p, plan.pass) && has_tile(kNarrow, plan.tile) &&
+         fits_narrow(p, plan.pass, plan.tile);
+}
+
+}  // namespace
+
+const Conv2dKernel tiled = {.name = "tiled",
+                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                            .arithmetic = {Arithmetic::fp32},
+                            .compute_capability = 75,
+                            .candidates = tiled_candidates,
+                            .accepts = tiled_accepts,
+                            .prepare = prepare,
+                            .run = CKS_CUDA_CODE(run_tiled)};
+
+const Conv2dKernel narrow = {.name = "narrow",
+                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                             .arithmetic = {Arithmetic::fp32},
+                             .compute_capability = 75,
+                             .candidates = narrow_candidates,
+                             .accepts = narrow_accepts,
+                             .prepare = prepare,
+                             .run = CKS_CUDA_CODE(run_narrow)};
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,33 @@
+#include "cks/kernels/conv2d/cuda/cost.h"
+
+#include <limits>
+
+namespace cks::kernels::cuda {
+
+double cost_of(double total, double longest, const RatedTile& tile, int multiprocessors) {
+  const double alone = longest / tile.alone;
+  return kLaunch + std::max(total / (multiprocessors * tile.rate) + 0.5 * alone, alone);
+}
+
+void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& p, std::int64_t split_k,
+                 int multiprocessors) {
+  candidate.plan.split_k = split_k;
+  if (split_k > 1) {
+    const std::int64_t size = filter_size(p);
+    candidate.cost += kLaunch + 30.0 * static_cast<double>(size) *
+                                    static_cast<double>(split_k + 1) / multiprocessors;
+    candidate.plan.workspace_bytes = static_cast<std::size_t>(size * split_k) * size_of(p.x_type);
+  }
+}
+
+bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  if (plan.split_k < 1 || plan.split_k > kMost) {
+    return false;
+  }
+  const auto slice = static_cast<std::size_t>(filter_size(p)) * size_of(p.x_type);
+  return plan.split_k == 1 ||
+         plan.workspace_bytes / static_cast<std::size_t>(plan.split_k) >= slice;
+}
+
+}  // namespace cks::kernels::cuda

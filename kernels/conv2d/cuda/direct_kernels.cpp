@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <limits>
+
+#include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/taps.h"
+
+// What the kernels of direct.cu plan: one thread for an element of the result, any problem.
+// `direct` adds in the problem's type, `reference` in float64.
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr double kRate = 0.02;
+constexpr int kThreads = 1024;  // of a multiprocessor, that hide each other's waiting
+
+std::int64_t split_k_of(const Conv2dProblem& p, int multiprocessors) {
+  const std::int64_t wanted = ceil_div(std::int64_t{multiprocessors} * kThreads, filter_size(p));
+  const std::int64_t fewest = ceil_div(p.N * p.OH * p.OW, kLongestSum);
+  return std::clamp<std::int64_t>(std::max(wanted, fewest), 1,
+                                  std::max<std::int64_t>(1, p.N * p.OH));
+}
+
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
+  const Conv2dProblem& p = request.problem;
+  if (!has_real_type(p)) {
+    return {};
+  }
+  const int multiprocessors = multiprocessors_of(request);
+  Conv2dCandidate candidate;
+  candidate.plan.tile = {1, 1};
+  candidate.plan.reason = "one thread an element";
+  std::int64_t threads =
+      p.N * (request.pass == Conv2dPass::forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
+  if (request.pass == Conv2dPass::backward_filter) {
+    add_split_k(candidate, p, split_k_of(p, multiprocessors), multiprocessors);
+    threads = filter_size(p) * candidate.plan.split_k;
+  }
+  const double full = multiprocessors * static_cast<double>(kThreads);
+  const double share = std::min(1.0, static_cast<double>(threads) / full);
+  candidate.cost = 2.0 * kLaunch + static_cast<double>(exact_multiply_adds(p)) /
+                                       (multiprocessors * kRate * share + 1e-9);
+  return {std::move(candidate)};
+}
+
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return has_real_type(p) && has_room_for_slices(plan, p);
+}
+
+std::vector<Conv2dCandidate> reference_candidates(const Conv2dRequest& request) {
+  if (!has_real_type(request.problem)) {
+    return {};
+  }
+  Conv2dCandidate candidate;
+  candidate.plan.reason = "one thread an element, sums in float64";
+  candidate.cost = std::numeric_limits<double>::infinity();
+  return {std::move(candidate)};
+}
+
+}  // namespace
+
+const Conv2dKernel direct = {
+    .name = "direct",
+    .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .compute_capability = 75,
+    .candidates = candidates,
+    .accepts = accepts,
+    .prepare = nullptr,
+    .run = CKS_CUDA_CODE(run_direct)};
+
+const Conv2dKernel reference = {
+    .name = "reference",
+    .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .compute_capability = 75,
+    .candidates = reference_candidates,
+    .accepts = accepts,
+    .prepare = nullptr,
+    .run = CKS_CUDA_CODE(run_reference)};
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,139 @@
+#include <cmath>
+
+#include "cks/kernels/conv2d/cuda/correlation.h"
+#include "cks/kernels/conv2d/cuda/gradient_tiles.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/taps.h"
+
+// What the kernels `tiled_taps` and `merged_taps` plan: Sk-dilated, a product for each tap, or one
+// for all taps and input channels together.
+namespace cks::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kGrid = 65535;
+constexpr std::int64_t kMostSplitK = 256;
+
+/// Positions that the products sum over: of all taps together, and of the tap that has most.
+struct Depth {
+  double all = 0.0;
+  double deepest = 0.0;
+};
+
+Depth depth_of(const Conv2dProblem& p, bool merged) {
+  if (merged) {
+    const auto positions = static_cast<double>(p.N * p.OH * p.OW);
+    return {positions, positions};
+  }
+  Depth depth;
+  for (std::int64_t fh = 0; fh < p.FH; ++fh) {
+    for (std::int64_t fw = 0; fw < p.FW; ++fw) {
+      const auto positions = static_cast<double>(p.N * tap_outputs(row_axis(p), fh).size() *
+                                                 tap_outputs(column_axis(p), fw).size());
+      depth.all += positions;
+      depth.deepest = std::max(depth.deepest, positions);
+    }
+  }
+  return depth;
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile, bool merged,
+                             std::int64_t split_k) {
+  const Conv2dProblem& p = request.problem;
+  const std::int64_t m = p.OC / p.G;
+  const std::int64_t n = p.IC / p.G * (merged ? p.FH * p.FW : 1);
+  const double area = static_cast<double>(ceil_div(m, tile.rows) * tile.rows) *
+                      static_cast<double>(ceil_div(n, tile.columns) * tile.columns);
+  const Depth depth = depth_of(p, merged);
+  const double slice_depth =
+      std::ceil(depth.deepest / static_cast<double>(split_k) / 16.0) * 16.0 + 32;
+  Conv2dCandidate candidate;
+  candidate.cost = cost_of(area * depth.all * static_cast<double>(p.G),
+                           static_cast<double>(tile.rows * tile.columns) * slice_depth, tile,
+                           multiprocessors_of(request));
+  add_split_k(candidate, p, split_k, multiprocessors_of(request));
+  candidate.plan.tile = {tile.rows, tile.columns};
+  candidate.plan.granule = merged ? p.N * p.OH * p.OW : 1;
+  candidate.plan.reason = merged ? "taps and input channels merged, zeros of the padding multiplied"
+                                 : "one product a tap, positions trimmed";
+  return candidate;
+}
+
+/// Of each tile the best way to split the sums.
+template <class Tiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
+                                        bool merged) {
+  const Conv2dProblem& p = request.problem;
+  const std::int64_t positions = p.N * p.OH * p.OW;
+  const std::int64_t fewest =
+      std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, kMostSplitK);
+  std::vector<Conv2dCandidate> found;
+  for (const RatedTile& tile : tiles) {
+    Conv2dCandidate best;
+    for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
+      const bool too_fine = split_k > fewest && positions / split_k < 64;
+      if (too_fine || split_k * p.G > kGrid || p.FH * p.FW > kGrid) {
+        break;
+      }
+      Conv2dCandidate candidate = candidate_of(request, tile, merged, split_k);
+      if (best.cost == 0.0 || candidate.cost < best.cost) {
+        best = std::move(candidate);
+      }
+    }
+    if (best.cost > 0.0) {
+      found.push_back(std::move(best));
+    }
+  }
+  return found;
+}
+
+bool takes(const Conv2dProblem& p) { return has_type(p, DType::float32) && has_narrow_extents(p); }
+
+/// Whether the slices of a plan have room, and 32 bits count the positions of one.
+bool accepts_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  constexpr auto kMostPositions = std::int64_t{1} << 30;
+  return takes(p) && has_room_for_slices(plan, p) &&
+         p.N * p.OH * p.OW / plan.split_k <= kMostPositions;
+}
+
+std::vector<Conv2dCandidate> tiled_candidates(const Conv2dRequest& request) {
+  return takes(request.problem) ? candidates(request, kTiledTaps, false)
+                                : std::vector<Conv2dCandidate>{};
+}
+
+bool tiled_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return accepts_slices(plan, p) && has_tile(kTiledTaps, plan.tile);
+}
+
+std::vector<Conv2dCandidate> merged_candidates(const Conv2dRequest& request) {
+  const Conv2dProblem& p = request.problem;
+  const std::int64_t positions = p.N * p.OH * p.OW;
+  const bool pays = p.IC <= 16 && positions >= 2 && positions < (std::int64_t{1} << 31);
+  return takes(p) && p.G == 1 && pays ? candidates(request, kMergedTaps, true)
+                                      : std::vector<Conv2dCandidate>{};
+}
+
+bool merged_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return accepts_slices(plan, p) && p.G == 1 && has_tile(kMergedTaps, plan.tile);
+}
+
+}  // namespace
+
+const Conv2dKernel tiled_taps = {.name = "tiled_taps",
+                                 .passes = {Conv2dPass::backward_filter},
+                                 .arithmetic = {Arithmetic::fp32},
+                                 .compute_capability = 75,
+                                 .candidates = tiled_candidates,
+                                 .accepts = tiled_accepts,
+                                 .prepare = nullptr,
+                                 .run = CKS_CUDA_CODE(run_tiled_taps)};
+
+const Conv2dKernel merged_taps = {.name = "merged_taps",
+                                  .passes = {Conv2dPass::backward_filter},
+                                  .arithmetic = {Arithmetic::fp32},
+                                  .compute_capability = 75,
+                                  .candidates = merged_candidates,
+                                  .accepts = merged_accepts,
+                                  .prepare = nullptr,
+                                  .run = CKS_CUDA_CODE(run_merged_taps)};
+
+}  // namespace cks::kernels::cuda

@@ -1,0 +1,38 @@
+#pragma once
+#include "cks/config.h"
+#include "cks/kernels/conv2d/kernel.h"
+
+/// The kernels of the CUDA backend. What they plan is host code that a build without CUDA has too,
+/// so that it can be tested without a GPU; what they run is in .cu files.
+namespace cks::kernels::cuda {
+
+extern const Conv2dKernel tiled;        // correlation_kernels.cpp, trimmed_correlation.cu
+extern const Conv2dKernel narrow;       // correlation_kernels.cpp, narrow_correlation.cu
+extern const Conv2dKernel window;       // window_kernels.cpp, window_correlation.cu
+extern const Conv2dKernel tiled_taps;   // gradient_kernels.cpp, sk_dilated.cu
+extern const Conv2dKernel merged_taps;  // gradient_kernels.cpp, sk_dilated.cu
+extern const Conv2dKernel window_taps;  // window_kernels.cpp, window_gradient.cu
+extern const Conv2dKernel direct;       // direct_kernels.cpp, direct.cu
+extern const Conv2dKernel reference;    // direct_kernels.cpp, direct.cu
+
+/// The function of a .cu file in a table: null in a build without CUDA.
+#if CKS_HAS_CUDA
+#  define CKS_CUDA_CODE(function) function
+#else
+#  define CKS_CUDA_CODE(function) nullptr
+#endif
+
+std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_narrow(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_window(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_window_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands);
+
+/// out[i] = partial[0][i] + partial[1][i] + ..., in an order of split_k alone.
+void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t split_k);
+void add_slices(const double* partial, double* out, std::int64_t size, std::int64_t split_k);
+
+}  // namespace cks::kernels::cuda

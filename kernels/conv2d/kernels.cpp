@@ -1,0 +1,21 @@
+#include "cks/kernels/conv2d/cpu/kernels.h"
+
+#include "cks/kernels/conv2d/cuda/kernels.h"
+
+// The table of kernels. A new one is a file that defines it and a row here.
+namespace cks::kernels {
+
+std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
+  static constexpr const Conv2dKernel* kCpu[] = {
+      &cpu::simd,
+      &cpu::reference,
+  };
+  static constexpr const Conv2dKernel* kCuda[] = {
+      &cuda::window,     &cuda::tiled,       &cuda::narrow, &cuda::window_taps,
+      &cuda::tiled_taps, &cuda::merged_taps, &cuda::direct, &cuda::reference,
+  };
+  return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
+                 : std::span<const Conv2dKernel* const>(kCpu);
+}
+
+}  // namespace cks::kernels
