@@ -1,0 +1,190 @@
+#include "cks/kernels/common/epilogue.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/conv2d/conv2d.h"
+#include "cks/kernels/conv2d/reference.h"
+#include "tests/support/compare.h"
+#include "tests/support/fill.h"
+#include "tests/support/run_kernel.h"
+
+// What every kernel does with a sum before it stores it. Small integers, so that all results are
+// exact.
+
+using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
+using cks::kernels::Activation;
+using cks::kernels::Conv2dPass;
+using cks::kernels::Conv2dPlan;
+using cks::kernels::Conv2dProblem;
+using cks::kernels::Conv2dSizes;
+using cks::kernels::Epilogue;
+
+namespace {
+
+const cks::kernels::DeviceDescription kDevice =
+    kTestsCuda ? cks::kernels::DeviceDescription{.is_cuda = true,
+                                                 .compute_capability = 90,
+                                                 .multiprocessors = 132}
+               : cks::kernels::describe_cpu();
+
+/// Tiles with and without rests, borders, strides, pixels that nothing reaches, groups, depthwise.
+const std::vector<Conv2dSizes> kSizes = {
+    {.N = 3, .IH = 7, .IW = 6, .IC = 3, .OC = 8, .FH = 3, .FW = 3, .padding = 1},
+    {.N = 2, .IH = 9, .IW = 8, .IC = 4, .OC = 5, .FH = 3, .FW = 3, .stride = 2, .padding = 1},
+    {.N = 2, .IH = 6, .IW = 6, .IC = 6, .OC = 6, .FH = 1, .FW = 1, .stride = 2},
+    {.N = 1, .IH = 8, .IW = 9, .IC = 33, .OC = 70, .FH = 3, .FW = 3, .padding = 1},
+    {.N = 2, .IH = 5, .IW = 5, .IC = 8, .OC = 12, .FH = 3, .FW = 3, .padding = 1, .groups = 4},
+    {.N = 2, .IH = 5, .IW = 7, .IC = 9, .OC = 9, .FH = 3, .FW = 3, .padding = 1, .groups = 9},
+    {.N = 2, .IH = 12, .IW = 12, .IC = 1, .OC = 6, .FH = 5, .FW = 5, .padding = 2}};
+
+template <class T>
+std::vector<T> integers(std::int64_t count, std::uint64_t seed) {
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<T>(random_integer(seed, i, -2, 2));
+  }
+  return values;
+}
+
+/// Which steps of an epilogue a case has.
+struct Steps {
+  bool bias, scale, shift, residual, relu, sums;
+};
+constexpr Steps kSteps[] = {
+    {true, false, false, false, false, false}, {false, true, true, false, false, false},
+    {false, false, false, true, false, false}, {true, false, false, false, true, false},
+    {false, false, true, true, true, false},   {false, false, false, false, false, true},
+    {true, true, true, true, true, true}};
+
+template <class T>
+struct Case {
+  Conv2dPass pass;
+  Conv2dProblem p;
+  std::int64_t channels, pixels;
+  std::vector<T> input, filter, bias, scale, shift, residual;
+  std::vector<double> sums;  // before any epilogue
+
+  Case(Conv2dPass which, const Conv2dProblem& problem)
+      : pass(which),
+        p(problem),
+        channels(forward() ? p.OC : p.IC),
+        pixels(p.N * (forward() ? p.OH * p.OW : p.IH * p.IW)),
+        input(integers<T>(forward() ? p.N * p.IH * p.IW * p.IC : p.N * p.OH * p.OW * p.OC, 1)),
+        filter(integers<T>(p.OC * p.FH * p.FW * (p.IC / p.G), 2)),
+        bias(integers<T>(channels, 3)),
+        scale(integers<T>(channels, 4)),
+        shift(integers<T>(channels, 5)),
+        residual(integers<T>(pixels * channels, 6)) {
+    std::vector<T> plain(static_cast<std::size_t>(pixels * channels));
+    if (forward()) {
+      cks::kernels::cpu::reference_forward(p, input.data(), filter.data(), {}, plain.data());
+    } else {
+      cks::kernels::cpu::reference_backward_data(p, input.data(), filter.data(), {}, plain.data());
+    }
+    sums.assign(plain.begin(), plain.end());
+  }
+  bool forward() const { return pass == Conv2dPass::forward; }
+
+  std::vector<double> expected(const Steps& steps) const {
+    std::vector<double> values = sums;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t c = i % static_cast<std::size_t>(channels);
+      double& v = values[i];
+      v += steps.bias ? static_cast<double>(bias[c]) : 0.0;
+      v *= steps.scale ? static_cast<double>(scale[c]) : 1.0;
+      v += steps.shift ? static_cast<double>(shift[c]) : 0.0;
+      v += steps.residual ? static_cast<double>(residual[i]) : 0.0;
+      v = steps.relu && v < 0.0 ? 0.0 : v;
+    }
+    return values;
+  }
+
+  std::vector<T> run(const Conv2dPlan& plan, const Steps& steps, TargetBuffer& channel_sums) const {
+    const auto conv = cks::kernels::prepare_conv2d(p, plan, kDevice);
+    TargetBuffer scratch(cks::kernels::channel_sums_workspace_bytes(channels));
+    const auto with = [&](const T* b, const T* sc, const T* sh, const T* re) {
+      return Epilogue{.bias = steps.bias ? b : nullptr,
+                      .scale = steps.scale ? sc : nullptr,
+                      .shift = steps.shift ? sh : nullptr,
+                      .residual = steps.residual ? re : nullptr,
+                      .activation = steps.relu ? Activation::relu : Activation::none,
+                      .channel_sums = steps.sums ? channel_sums.as<double>() : nullptr,
+                      .sums_workspace = scratch.data()};
+    };
+    std::vector<T> result = run_kernel<T>(pixels * channels, [&](T* out) {
+      TargetBuffer workspace(plan.workspace_bytes);
+      const auto call = [&](const T* a, const T* w, const Epilogue& epilogue) {
+        return forward() ? conv2d_forward(conv, a, w, epilogue, out, workspace.data())
+                         : conv2d_backward_data(conv, a, w, epilogue, out, workspace.data());
+      };
+      call(on_device(input), on_device(filter),
+           with(on_device(bias), on_device(scale), on_device(shift), on_device(residual)));
+      REQUIRE(workspace.intact());
+    });
+    REQUIRE(scratch.intact());
+    return result;
+  }
+};
+
+template <class T>
+void check(Conv2dPass pass, Conv2dSizes sizes) {
+  sizes.dtype = cks::dtype_of<T>();
+  const Case<T> c(pass, cks::kernels::make_conv2d_problem(sizes));
+  const Extents shape = {c.pixels, c.channels};
+  for (const Conv2dPlan& plan : possible_plans(pass, c.p, kDevice)) {
+    for (const Steps& steps : kSteps) {
+      CAPTURE(to_string(c.p));
+      CAPTURE(plan.to_string());
+      TargetBuffer channel_sums(static_cast<std::size_t>(2 * c.channels) * sizeof(double));
+      const std::vector<T> got = c.run(plan, steps, channel_sums);
+      const std::vector<double> expected = c.expected(steps);
+      const Comparison same = compare(got, shape, expected, shape);
+      CHECK_MESSAGE(same.ok, same.message);
+      if (steps.sums) {
+        std::vector<double> sums(static_cast<std::size_t>(2 * c.channels), 0.0);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          const std::size_t channel = i % static_cast<std::size_t>(c.channels);
+          sums[channel] += expected[i];
+          sums[channel + static_cast<std::size_t>(c.channels)] += expected[i] * expected[i];
+        }
+        CHECK(read_from<double>(channel_sums) == sums);
+        CHECK(channel_sums.intact());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("small: conv2d, the epilogue of every plan") {
+  for (const Conv2dSizes& sizes : kSizes) {
+    for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
+      check<float>(pass, sizes);
+      check<double>(pass, sizes);
+    }
+  }
+}
+
+TEST_CASE("conv2d: a ReLU in the epilogue keeps a NaN") {
+  const auto p = cks::kernels::make_conv2d_problem({.N = 1, .IH = 2, .IW = 2, .IC = 1, .OC = 1});
+  const std::vector<float> x = {1.0F, std::numeric_limits<float>::quiet_NaN(), -1.0F, 2.0F};
+  const std::vector<float> w = {1.0F};
+  for (const Conv2dPlan& plan : possible_plans(Conv2dPass::forward, p, kDevice)) {
+    CAPTURE(plan.to_string());
+    const auto conv = cks::kernels::prepare_conv2d(p, plan, kDevice);
+    const std::vector<float> y = run_kernel<float>(4, [&](float* out) {
+      TargetBuffer workspace(plan.workspace_bytes);
+      const auto call = [&](const float* a, const float* b) {
+        conv2d_forward(conv, a, b, {.activation = Activation::relu}, out, workspace.data());
+      };
+      call(on_device(x), on_device(w));
+    });
+    CHECK(y[0] == 1.0F);
+    CHECK(std::isnan(y[1]));
+    CHECK(y[2] == 0.0F);
+    CHECK(y[3] == 2.0F);
+  }
+}
