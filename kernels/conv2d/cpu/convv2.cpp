@@ -5,13 +5,13 @@
 //
 //   positions  output pixels (n,oh,ow); a run holds the outputs whose live taps are the same
 //              [fh_begin, fh_end), so borders get short filters instead of zeros
-//   lanes      output channels of a group
+//   vectors    output channels of a group
 //   panel      the filter, transposed once per call: W[oc][fh][fw][ic] -> [fh][fw][ic][oc lane]
 namespace cks::kernels::cpu {
 namespace {
 
 /// Transposes the rows [begin, end) of [channels][depth] to [depth][width], 16 entries at a time so
-/// that both sides stay in cache. Lanes without a channel become 0.
+/// that both sides stay in cache. VectorsOver without a channel become 0.
 template <class T>
 void pack_panel(const T* filter, std::int64_t channels, std::int64_t depth, IndexRange range,
                 std::int64_t width, T* panel) {
@@ -28,7 +28,7 @@ void pack_panel(const T* filter, std::int64_t channels, std::int64_t depth, Inde
 
 template <class T>
 void pack_filter(const T* filter, const CorrelationLayout& layout, std::int64_t depth, T* panels) {
-  const LaneBlocks blocks(layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const ChannelBlocks blocks(layout.vector_channels, kSimdBytes, dtype_of<T>());
   const std::int64_t chunk = 512;  // of the depth
   const std::int64_t chunks = ceil_div(depth, chunk);
   parallel_for(layout.groups * blocks.count() * chunks, [&](std::int64_t block) {
@@ -36,8 +36,9 @@ void pack_filter(const T* filter, const CorrelationLayout& layout, std::int64_t 
     const std::int64_t group = unit / blocks.count();
     const std::int64_t lane = blocks.begin(unit % blocks.count());
     const std::int64_t k = block % chunks * chunk;
-    pack_panel(filter + (group * layout.lane_channels + lane) * depth, layout.lane_channels - lane,
-               depth, {k, std::min(depth, k + chunk)}, blocks.width(unit % blocks.count()),
+    pack_panel(filter + (group * layout.vector_channels + lane) * depth,
+               layout.vector_channels - lane, depth, {k, std::min(depth, k + chunk)},
+               blocks.width(unit % blocks.count()),
                panels + (group * blocks.padded() + lane) * depth);
   });
 }

@@ -6,14 +6,14 @@
 // all. No stride-inserted zero exists, and borders are trimmed as in ConvV2.
 //
 //   positions  input pixels of one class; a run holds those with the same live taps
-//   lanes      input channels of a group
+//   vectors    input channels of a group
 //   panel      the filter, its taps ordered class by class in the order of rising output pixels:
 //              W[oc][fh][fw][ic] -> [slot][slot][oc][ic lane]
 // Pixels that no tap reaches hold the epilogue of 0.
 namespace cks::kernels::cpu {
 namespace {
 
-/// Copies one group's lanes [lane, lane+width) of one pair of taps: [oc][ic] -> [oc][width].
+/// Copies one group's channels [lane, lane+width) of one pair of taps: [oc][ic] -> [oc][width].
 template <class T>
 void pack_tap(const T* filter, std::int64_t outer, std::int64_t outer_step, std::int64_t channels,
               std::int64_t width, T* panel) {
@@ -24,7 +24,7 @@ void pack_tap(const T* filter, std::int64_t outer, std::int64_t outer_step, std:
   }
 }
 
-/// As pack_tap with one channel a group: lanes are groups.
+/// As pack_tap with one channel a group: vectors hold groups.
 template <class T>
 void pack_depthwise_tap(const T* filter, std::int64_t taps, std::int64_t channels,
                         std::int64_t width, T* panel) {
@@ -36,7 +36,7 @@ void pack_depthwise_tap(const T* filter, std::int64_t taps, std::int64_t channel
 template <class T>
 void pack_filter(const Conv2dProblem& p, const T* filter, const CorrelationLayout& layout,
                  const std::int64_t* row_slots, const std::int64_t* column_slots, T* panels) {
-  const LaneBlocks blocks(layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const ChannelBlocks blocks(layout.vector_channels, kSimdBytes, dtype_of<T>());
   const std::int64_t taps = p.FH * p.FW;
   const std::int64_t ic = p.IC / p.G;
   parallel_for(layout.groups * blocks.count() * p.FH, [&](std::int64_t block) {
@@ -50,11 +50,11 @@ void pack_filter(const Conv2dProblem& p, const T* filter, const CorrelationLayou
       const std::int64_t tap = row_slots[row_slot] * p.FW + column_slots[column_slot];
       T* const to = panel + (row_slot * p.FW + column_slot) * layout.inner_channels * width;
       if (is_depthwise(p)) {
-        pack_depthwise_tap(filter + lane * taps + tap, taps, layout.lane_channels - lane, width,
+        pack_depthwise_tap(filter + lane * taps + tap, taps, layout.vector_channels - lane, width,
                            to);
       } else {
         pack_tap(filter + (group * layout.inner_channels * taps + tap) * ic + lane,
-                 layout.inner_channels, taps * ic, layout.lane_channels - lane, width, to);
+                 layout.inner_channels, taps * ic, layout.vector_channels - lane, width, to);
       }
     }
   });

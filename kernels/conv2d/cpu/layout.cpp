@@ -8,36 +8,36 @@ constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds of 
 constexpr std::int64_t kLeastRepeats = 64;                  // positions of a slice
 constexpr std::int64_t kMostPartialBytes = std::int64_t{64} << 20;
 
-/// The share of lanes that hold channels.
+/// The share of vector elements that hold channels.
 double fill_of(std::int64_t channels, int simd_bytes, DType dtype) {
-  const LaneBlocks blocks(channels, simd_bytes, dtype);
+  const ChannelBlocks blocks(channels, simd_bytes, dtype);
   return static_cast<double>(channels) / static_cast<double>(blocks.padded());
 }
 
-void choose_lanes(const Conv2dProblem& p, int simd_bytes, FilterGradientLayout& layout) {
-  using Lanes = FilterGradientLayout::Lanes;
+void choose_vectors(const Conv2dProblem& p, int simd_bytes, FilterGradientLayout& layout) {
+  using VectorsOver = FilterGradientLayout::VectorsOver;
   if (is_depthwise(p)) {
-    layout.lanes = Lanes::groups;
-    layout.lane_channels = p.G;
-    layout.units = LaneBlocks(p.G, simd_bytes, p.x_type).count();
+    layout.vectors_over = VectorsOver::groups;
+    layout.vector_channels = p.G;
+    layout.units = ChannelBlocks(p.G, simd_bytes, p.x_type).count();
     return;
   }
   layout.groups = p.G;
   const std::int64_t inner = p.IC / p.G;
   const std::int64_t outer = p.OC / p.G;
-  const std::int64_t two_vectors = 2 * LaneBlocks(1, simd_bytes, p.x_type).full;
+  const std::int64_t two_vectors = 2 * ChannelBlocks(1, simd_bytes, p.x_type).full;
   layout.merged = p.FW > 1 && p.dw == 1 && p.G == 1 && p.x_pitch == p.IC && inner < two_vectors;
-  layout.lane_channels = layout.merged ? p.FW * inner : inner;
+  layout.vector_channels = layout.merged ? p.FW * inner : inner;
   layout.unit_rows = outer >= 64 ? 16 : 32;
   layout.units = p.G * ceil_div(outer, layout.unit_rows);
   constexpr double kClearlyBetter = 1.15;  // the second layout sums over shorter runs
   if (fill_of(outer, simd_bytes, p.x_type) >
-      kClearlyBetter * fill_of(layout.lane_channels, simd_bytes, p.x_type)) {
-    layout.lanes = Lanes::outputs;
+      kClearlyBetter * fill_of(layout.vector_channels, simd_bytes, p.x_type)) {
+    layout.vectors_over = VectorsOver::outputs;
     layout.merged = false;
-    layout.lane_channels = outer;
+    layout.vector_channels = outer;
     layout.unit_rows = 1;
-    layout.units = p.G * LaneBlocks(outer, simd_bytes, p.x_type).count();
+    layout.units = p.G * ChannelBlocks(outer, simd_bytes, p.x_type).count();
   }
 }
 
@@ -55,7 +55,7 @@ void choose_slices(const Conv2dProblem& p, FilterGradientLayout& layout) {
 FilterGradientLayout filter_gradient_layout(const Conv2dProblem& p, int simd_bytes) {
   FilterGradientLayout layout;
   layout.elements = p.OC * p.FH * p.FW * (p.IC / p.G);
-  choose_lanes(p, simd_bytes, layout);
+  choose_vectors(p, simd_bytes, layout);
   choose_slices(p, layout);
   layout.run_bytes = align_up(static_cast<std::size_t>(p.OH + p.OW) * sizeof(TapRun));
   layout.partial_bytes =

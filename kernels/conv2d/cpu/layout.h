@@ -6,8 +6,8 @@
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/taps.h"
 
-/// What the CPU selector and the CPU kernels agree on: widths of register tiles, blocks of channel
-/// lanes, and the layout of the workspace. Pure functions of problem and vector width.
+/// What the CPU selector and the CPU kernels agree on: widths of register tiles, blocks of
+/// channels, and the layout of the workspace. Pure functions of problem and vector width.
 namespace cks::kernels::cpu {
 
 /// Bytes of the vector registers that this library was compiled for.
@@ -21,12 +21,12 @@ inline constexpr int kSimdBytes = 16;
 
 constexpr std::size_t align_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// Cuts `channels` lanes into blocks: each is two vectors wide; of what remains, up to half a
+/// Cuts channels into blocks of vectors: each is two vectors wide; of what remains, up to half a
 /// vector goes to a half vector, up to a vector to one, up to one and a half to both.
-struct LaneBlocks {
+struct ChannelBlocks {
   std::int64_t channels, full, half;
 
-  LaneBlocks(std::int64_t channel_count, int simd_bytes, DType dtype)
+  ChannelBlocks(std::int64_t channel_count, int simd_bytes, DType dtype)
       : channels(channel_count),
         full(simd_bytes / static_cast<std::int64_t>(size_of(dtype))),
         half(std::max(16, simd_bytes / 2) / static_cast<std::int64_t>(size_of(dtype))) {}
@@ -37,7 +37,7 @@ struct LaneBlocks {
     }
     return remaining > half ? full : half;
   }
-  /// First lane of a block.
+  /// First channel of a block.
   std::int64_t begin(std::int64_t block) const {
     const std::int64_t whole = channels / (2 * full);
     return block <= whole ? block * 2 * full : whole * 2 * full + full;
@@ -48,17 +48,17 @@ struct LaneBlocks {
     const std::int64_t rest = channels - whole * 2 * full;
     return whole + (rest > 0 ? 1 : 0) + (rest > width_for(std::max<std::int64_t>(rest, 1)) ? 1 : 0);
   }
-  /// All lanes of all blocks.
+  /// All channels of all blocks, those that fill vectors up included.
   std::int64_t padded() const { return begin(count() - 1) + width(count() - 1); }
 };
 
-/// One channel a group on both sides: lanes run over groups instead of over a group's channels.
+/// One channel a group on both sides: vectors run over groups instead of over a group's channels.
 inline bool is_depthwise(const Conv2dProblem& p) { return p.G > 1 && p.IC == p.G && p.OC == p.G; }
 
-/// Most rows of a tile whose rows are `width` lanes. Two vectors a row: the accumulators fill half
-/// of 32 registers, or most of 16. A gradient tile of one vector a row has room for more of them. A
-/// window tile needs a pointer a row and takes more only where half vectors would leave the
-/// multipliers waiting for the previous sum.
+/// Most rows of a tile whose rows are `width` channels. Two vectors a row: the accumulators fill
+/// half of 32 registers, or most of 16. A gradient tile of one vector a row has room for more of
+/// them. A correlation tile needs a pointer a row and takes more only where half vectors would
+/// leave the multipliers waiting for the previous sum.
 constexpr std::int64_t tile_rows(Conv2dPass pass, int simd_bytes, std::int64_t width,
                                  std::int64_t full) {
   const bool more = pass == Conv2dPass::backward_filter ? width <= full : width < full;
@@ -68,9 +68,9 @@ constexpr std::int64_t tile_rows(Conv2dPass pass, int simd_bytes, std::int64_t w
 /// Workspace of ConvV2 and KS-deconv: the packed filter, the runs of both axes and, for KS-deconv,
 /// the taps of the slots.
 struct CorrelationLayout {
-  std::int64_t groups;          // 1 if depthwise
-  std::int64_t inner_channels;  // summed over, per group
-  std::int64_t lane_channels;   // results, per group
+  std::int64_t groups;           // 1 if depthwise
+  std::int64_t inner_channels;   // summed over, per group
+  std::int64_t vector_channels;  // results, per group
   std::size_t panel_bytes, run_bytes, slot_bytes;
 
   CorrelationLayout(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
@@ -78,10 +78,11 @@ struct CorrelationLayout {
     const bool depthwise = is_depthwise(p);
     groups = depthwise ? 1 : p.G;
     inner_channels = depthwise ? 1 : (forward ? p.IC : p.OC) / p.G;
-    lane_channels = (forward ? p.OC : p.IC) / groups;
-    const std::int64_t lanes = LaneBlocks(lane_channels, simd_bytes, p.w_type).padded();
-    panel_bytes = align_up(static_cast<std::size_t>(groups * p.FH * p.FW * inner_channels * lanes) *
-                           size_of(p.w_type));
+    vector_channels = (forward ? p.OC : p.IC) / groups;
+    const std::int64_t channels = ChannelBlocks(vector_channels, simd_bytes, p.w_type).padded();
+    panel_bytes =
+        align_up(static_cast<std::size_t>(groups * p.FH * p.FW * inner_channels * channels) *
+                 size_of(p.w_type));
     run_bytes =
         align_up(static_cast<std::size_t>(forward ? p.OH + p.OW : p.IH + p.IW) * sizeof(TapRun));
     slot_bytes =
@@ -92,25 +93,25 @@ struct CorrelationLayout {
 
 /// How Sk-dilated maps dW to register tiles, and how it splits the sum over positions.
 ///
-///   lanes over inputs    a tile is output channels x lanes of one filter row's window (all its
-///                        taps at once where they are contiguous in X, else one tap);
-///   lanes over outputs   a tile is window elements (fh,fw,ic) x output channels, for first layers,
-///                        whose windows are too short to fill vectors;
-///   depthwise            a tile is taps x groups.
+///   over inputs    a tile is output channels x input channels of one filter row (all its
+///                  taps at once where they are contiguous in X, else one tap);
+///   over outputs   a tile is filter elements (fh,fw,ic) x output channels, for first layers,
+///                  whose filter rows are too short to fill vectors;
+///   over groups    a tile is taps x groups, of depthwise filters.
 struct FilterGradientLayout {
-  enum class Lanes : std::uint8_t { inputs, outputs, groups };
-  Lanes lanes = Lanes::inputs;
-  bool merged = false;      // lanes over inputs: the taps of a filter row are contiguous in X
-  std::int64_t groups = 1;  // 1 if depthwise
-  std::int64_t lane_channels = 1;  // lanes of the longest tile row, per group
-  std::int64_t units = 1;      // output tiles are dealt out in units: (group, row or lane block)
-  std::int64_t unit_rows = 1;  // lanes over inputs: output channels of a unit
+  enum class VectorsOver : std::uint8_t { inputs, outputs, groups };
+  VectorsOver vectors_over = VectorsOver::inputs;
+  bool merged = false;               // over inputs: the taps of a filter row are contiguous in X
+  std::int64_t groups = 1;           // 1 if depthwise
+  std::int64_t vector_channels = 1;  // of the longest tile row, per group
+  std::int64_t units = 1;  // output tiles are dealt out in units: (group, row or block of channels)
+  std::int64_t unit_rows = 1;  // over inputs: output channels of a unit
   std::int64_t slices = 1;     // of the sum over positions, each with its own partial sums
   std::int64_t elements = 0;   // of dW
   std::size_t partial_bytes = 0, run_bytes = 0;
 
   /// Whether the sums need no second stage: one slice, laid out as dW.
-  bool direct() const { return slices == 1 && lanes == Lanes::inputs; }
+  bool direct() const { return slices == 1 && vectors_over == VectorsOver::inputs; }
   std::size_t bytes() const { return partial_bytes + run_bytes; }
 };
 

@@ -10,9 +10,10 @@
 
 /// The two register tiles under all three methods, on the vector extensions of GCC and Clang.
 ///
-///   window tile    acc[r][v] += row_r[k] * panel[k][v]: rows are positions, v runs over output
-///                  lanes, k over the channels of every live tap (ConvV2, KS-deconv);
-///   gradient tile  acc[r][v] += row_p[r] * lane_p[v]: p runs over positions, both operands are
+///   correlation tile    acc[r][v] += row_r[k] * panel[k][v]: rows are positions, v runs over
+///   result
+///                  channels, k over the channels of every live tap (ConvV2, KS-deconv);
+///   gradient tile  acc[r][v] += row_p[r] * vector_p[v]: p runs over positions, both operands are
 ///                  read where they lie (Sk-dilated).
 ///
 /// The accumulators stay in registers over the whole sum. In depthwise tiles a row holds a vector
@@ -20,12 +21,12 @@
 namespace cks::kernels::cpu {
 
 /// A vector register of T. load and store take any alignment; the *_part forms touch only the
-/// first `count` elements, 0 <= count <= lanes, and load zeros for the others.
+/// first `count` elements, 0 <= count <= width, and load zeros for the others.
 template <class Scalar, int Bytes>
 struct Simd {
   using T = Scalar;
   typedef T Vec __attribute__((vector_size(Bytes)));  // NOLINT(modernize-use-using): attribute
-  static constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+  static constexpr int width = Bytes / static_cast<int>(sizeof(T));
 
   static Vec load(const T* from) {
     Vec value;
@@ -67,10 +68,10 @@ struct Simd {
 #else
   static constexpr bool masked = false;
   static Vec load_part(const T* from, std::int64_t count) {
-    return count == lanes ? load(from) : load_each(from, count);
+    return count == width ? load(from) : load_each(from, count);
   }
   static void store_part(T* to, Vec value, std::int64_t count) {
-    if (count == lanes) {
+    if (count == width) {
       store(to, value);
     } else {
       store_each(to, value, count);
@@ -93,77 +94,77 @@ struct Simd {
   }
 };
 
-/// NV vectors of S side by side, of which the last holds `last` real lanes; the others are full.
+/// NV vectors of S side by side, of which the last holds `last` channels; the others are full.
 template <class S, int NV>
-struct LaneAccess {
+struct VectorAccess {
   using T = typename S::T;
   std::int64_t last;
 
   typename S::Vec load(const T* from, int v) const {
-    return v < NV - 1 ? S::load(from + v * S::lanes) : S::load_part(from + v * S::lanes, last);
+    return v < NV - 1 ? S::load(from + v * S::width) : S::load_part(from + v * S::width, last);
   }
   void store(T* to, int v, typename S::Vec value) const {
     if (v < NV - 1) {
-      S::store(to + v * S::lanes, value);
+      S::store(to + v * S::width, value);
     } else {
-      S::store_part(to + v * S::lanes, value, last);
+      S::store_part(to + v * S::width, value, last);
     }
   }
 };
 
 /// Most rows of the two tiles with NV vectors of S a row.
 template <class S, int NV>
-inline constexpr int kWindowRows =
-    static_cast<int>(tile_rows(Conv2dPass::forward, kSimdBytes, NV* S::lanes,
+inline constexpr int kCorrelationRows =
+    static_cast<int>(tile_rows(Conv2dPass::forward, kSimdBytes, NV* S::width,
                                kSimdBytes / static_cast<int>(sizeof(typename S::T))));
 template <class S, int NV>
 inline constexpr int kGradientRows =
-    static_cast<int>(tile_rows(Conv2dPass::backward_filter, kSimdBytes, NV* S::lanes,
+    static_cast<int>(tile_rows(Conv2dPass::backward_filter, kSimdBytes, NV* S::width,
                                kSimdBytes / static_cast<int>(sizeof(typename S::T))));
 
-/// What a window tile sums over: row_taps x column_taps live taps, `length` values each. Tap (i,j)
-/// lies at i*row_step + j*column_step from a row's pointer and at i*panel_row + j*panel_column in
-/// the packed panel, whose entry k is a lane block.
-struct Window {
+/// What a correlation tile sums over: row_taps x column_taps live taps, `length` values each. Tap
+/// (i,j) lies at i*row_step + j*column_step from a row's pointer and at i*panel_row +
+/// j*panel_column in the packed panel, whose entry k is a block of channels.
+struct TapBox {
   std::int64_t row_taps, column_taps, length;
   std::int64_t row_step, column_step;
   std::int64_t panel_row, panel_column;
 };
 
-/// The same terms one by one. Short windows are summed along such a list: a single loop, whose end
+/// The same terms one by one. Short sums run along such a list: a single loop, whose end
 /// is foreseen, instead of many loops of a few rounds.
 struct TermList {
   static constexpr std::int64_t kMost = 256;
   struct Term {
     std::int64_t row, panel;
   };
-  std::int64_t count = 0;  // 0: the window is too long for a list
+  std::int64_t count = 0;  // 0: too long for a list
   Term at[kMost];
 
-  TermList(const Window& window, std::int64_t width) {
-    if (window.row_taps * window.column_taps * window.length > kMost) {
+  TermList(const TapBox& box, std::int64_t width) {
+    if (box.row_taps * box.column_taps * box.length > kMost) {
       return;
     }
-    for (std::int64_t i = 0; i < window.row_taps; ++i) {
-      for (std::int64_t j = 0; j < window.column_taps; ++j) {
-        for (std::int64_t k = 0; k < window.length; ++k) {
-          at[count++] = {i * window.row_step + j * window.column_step + k,
-                         i * window.panel_row + j * window.panel_column + k * width};
+    for (std::int64_t i = 0; i < box.row_taps; ++i) {
+      for (std::int64_t j = 0; j < box.column_taps; ++j) {
+        for (std::int64_t k = 0; k < box.length; ++k) {
+          at[count++] = {i * box.row_step + j * box.column_step + k,
+                         i * box.panel_row + j * box.panel_column + k * width};
         }
       }
     }
   }
 };
 
-/// One window tile: MR positions, NV vectors of lanes. rows[r] points at position r's first live
-/// tap, results[r] at its first lane. bias (or null) starts every sum.
+/// One correlation tile: MR positions, NV vectors of channels. rows[r] points at position r's first
+/// live tap, results[r] at its first lane. bias (or null) starts every sum.
 template <class S, int MR, int NV, bool Depthwise>
-void window_tile(const Window& window, const TermList& terms, const typename S::T* const* rows,
-                 const typename S::T* panel, const typename S::T* bias, std::int64_t last_lanes,
-                 typename S::T* const* results) {
+void correlation_tile(const TapBox& box, const TermList& terms, const typename S::T* const* rows,
+                      const typename S::T* panel, const typename S::T* bias,
+                      std::int64_t last_channels, typename S::T* const* results) {
   using T = typename S::T;
   using Vec = typename S::Vec;
-  const LaneAccess<S, NV> access{last_lanes};
+  const VectorAccess<S, NV> access{last_channels};
   Vec sum[MR][NV];
   for (int v = 0; v < NV; ++v) {
     const Vec start = bias == nullptr ? Vec{} : access.load(bias, v);
@@ -172,11 +173,11 @@ void window_tile(const Window& window, const TermList& terms, const typename S::
       sum[r][v] = start;
     }
   }
-  const auto add_term = [&](std::int64_t k, const T* lanes) __attribute__((always_inline)) {
+  const auto add_term = [&](std::int64_t k, const T* weights) __attribute__((always_inline)) {
     Vec factor[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      factor[v] = S::load(lanes + v * S::lanes);
+      factor[v] = S::load(weights + v * S::width);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r) {
@@ -196,12 +197,12 @@ void window_tile(const Window& window, const TermList& terms, const typename S::
       add_term(term->row, panel + term->panel);
     }
   } else {
-    for (std::int64_t i = 0; i < window.row_taps; ++i) {
-      for (std::int64_t j = 0; j < window.column_taps; ++j) {
-        const std::int64_t begin = i * window.row_step + j * window.column_step;
-        const T* lanes = panel + i * window.panel_row + j * window.panel_column;
-        for (std::int64_t k = begin; k < begin + window.length; ++k, lanes += NV * S::lanes) {
-          add_term(k, lanes);
+    for (std::int64_t i = 0; i < box.row_taps; ++i) {
+      for (std::int64_t j = 0; j < box.column_taps; ++j) {
+        const std::int64_t begin = i * box.row_step + j * box.column_step;
+        const T* weights = panel + i * box.panel_row + j * box.panel_column;
+        for (std::int64_t k = begin; k < begin + box.length; ++k, weights += NV * S::width) {
+          add_term(k, weights);
         }
       }
     }
@@ -232,8 +233,9 @@ struct PositionList {
 /// lane operand (NV vectors) to partial sums; row r of them starts at sums + sum_offsets[r].
 template <class S, int MR, int NV, bool Depthwise>
 void gradient_tile(const PositionList& positions, const typename S::T* rows,
-                   const std::int64_t* row_offsets, const typename S::T* lanes,
-                   std::int64_t last_lanes, typename S::T* sums, const std::int64_t* sum_offsets) {
+                   const std::int64_t* row_offsets, const typename S::T* vectors,
+                   std::int64_t last_channels, typename S::T* sums,
+                   const std::int64_t* sum_offsets) {
   using T = typename S::T;
   using Vec = typename S::Vec;
   std::int64_t offset[MR];
@@ -242,11 +244,11 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
     offset[r] = row_offsets[r];
   }
   Vec sum[MR][NV] = {};
-  const auto add = [&](const LaneAccess<S, NV>& in) __attribute__((always_inline)) {
+  const auto add = [&](const VectorAccess<S, NV>& in) __attribute__((always_inline)) {
     const PositionOffsets* const end = positions.at + positions.count;
     for (const PositionOffsets* at = positions.at; at != end; ++at) {
       const T* const row = rows + at->row;
-      const T* const lane = lanes + at->lane;
+      const T* const lane = vectors + at->lane;
       Vec factor[NV];
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
@@ -265,9 +267,9 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
       }
     }
   };
-  const LaneAccess<S, NV> access{last_lanes};
-  if (!S::masked && last_lanes == S::lanes) {
-    add(LaneAccess<S, NV>{S::lanes});
+  const VectorAccess<S, NV> access{last_channels};
+  if (!S::masked && last_channels == S::width) {
+    add(VectorAccess<S, NV>{S::width});
   } else {
     add(access);
   }
@@ -292,14 +294,15 @@ void with_rows(std::int64_t rows, Body&& body) {
   body(std::integral_constant<int, Most>{});
 }
 
-/// Calls body(Simd, std::integral_constant<int, NV>) for the vectors that make up a lane block.
+/// Calls body(Simd, std::integral_constant<int, NV>) for the vectors that make up a block of
+/// channels.
 template <class T, class Body>
-void with_lane_block(std::int64_t width, Body&& body) {
+void with_channel_block(std::int64_t width, Body&& body) {
   using Full = Simd<T, kSimdBytes>;
   using Half = Simd<T, kSimdBytes == 16 ? 16 : kSimdBytes / 2>;
-  if (width == 2 * Full::lanes) {
+  if (width == 2 * Full::width) {
     body(Full{}, std::integral_constant<int, 2>{});
-  } else if (width == Full::lanes) {
+  } else if (width == Full::width) {
     body(Full{}, std::integral_constant<int, 1>{});
   } else {
     body(Half{}, std::integral_constant<int, 1>{});

@@ -26,15 +26,15 @@ Conv2dPlan plan_of(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
   std::int64_t channels = 0;
   if (pass == Conv2dPass::backward_filter) {
     const FilterGradientLayout layout = filter_gradient_layout(p, simd_bytes);
-    channels = layout.lane_channels;
+    channels = layout.vector_channels;
     plan.split_k = layout.slices;
     plan.workspace_bytes = layout.bytes();
   } else {
     const CorrelationLayout layout(pass, p, simd_bytes);
-    channels = layout.lane_channels;
+    channels = layout.vector_channels;
     plan.workspace_bytes = layout.bytes();
   }
-  const LaneBlocks blocks(channels, simd_bytes, p.x_type);
+  const ChannelBlocks blocks(channels, simd_bytes, p.x_type);
   plan.tile.columns = blocks.width(0);
   plan.tile.rows = tile_rows(pass, simd_bytes, plan.tile.columns, blocks.full);
   return plan;
@@ -48,11 +48,11 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   Conv2dPlan plan = plan_of(request.pass, p, request.device.simd_bytes);
   plan.reason = skipped_share(request.pass, p);
   if (request.pass == Conv2dPass::backward_filter) {
-    using Lanes = FilterGradientLayout::Lanes;
-    const Lanes lanes = filter_gradient_layout(p, request.device.simd_bytes).lanes;
-    plan.reason += lanes == Lanes::inputs    ? "; vectors over input channels"
-                   : lanes == Lanes::outputs ? "; vectors over output channels"
-                                             : "; vectors over groups";
+    using VectorsOver = FilterGradientLayout::VectorsOver;
+    const VectorsOver over = filter_gradient_layout(p, request.device.simd_bytes).vectors_over;
+    plan.reason += over == VectorsOver::inputs    ? "; vectors over input channels"
+                   : over == VectorsOver::outputs ? "; vectors over output channels"
+                                                  : "; vectors over groups";
   }
   return {{std::move(plan), 1.0}};
 }

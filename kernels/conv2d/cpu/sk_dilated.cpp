@@ -8,7 +8,7 @@
 // that tap (fh,fw) reads. X is walked with the stride, so no stride-inserted zero exists, and each
 // tap sums over those outputs only for which it falls inside the image.
 //
-//   tiles      FilterGradientLayout (layout.h) says what rows and lanes of a register tile are
+//   tiles      FilterGradientLayout (layout.h) says what rows and vectors of a register tile are
 //   positions  output pixels (n,oh,ow) in rectangles; both operands are read where they lie
 //   chunks     rectangles small enough for the second-level cache; all tiles visit one chunk before
 //              the next one is touched
@@ -17,7 +17,7 @@
 namespace cks::kernels::cpu {
 namespace {
 
-using Lanes = FilterGradientLayout::Lanes;
+using VectorsOver = FilterGradientLayout::VectorsOver;
 
 /// Images and output rows that are summed over together.
 struct Chunk {
@@ -30,7 +30,7 @@ struct FilterGradient {
   const FilterGradientLayout& layout;
   const T* x;
   const T* dy;
-  T* partial;  // [slice][elements]: laid out as dW, or [fh][fw][ic][oc] unless lanes are inputs
+  T* partial;  // [slice][elements]: laid out as dW, or [fh][fw][ic][oc] unless vectors hold inputs
   const TapRun* row_runs;
   std::int64_t row_run_count;
   const TapRun* column_runs;
@@ -88,19 +88,19 @@ void for_each_row_tile(std::int64_t rows, Body&& body) {
   }
 }
 
-/// Lanes over inputs: output channels of one unit x lanes of one filter row's window, over one
-/// rectangle of positions. `lanes` elements from x belong to as many elements of dW from `element`.
+/// Vectors over inputs: output channels of one unit x one filter row, over one rectangle of
+/// positions. `elements` elements from x belong to as many elements of dW from `element`.
 template <class T>
-std::int64_t add_window(const FilterGradient<T>& f, const PositionList& positions, const T* x,
-                        const T* dy, IndexRange outputs, std::int64_t lanes, T* partial,
-                        std::int64_t element) {
-  const LaneBlocks blocks(lanes, kSimdBytes, dtype_of<T>());
+std::int64_t add_filter_row(const FilterGradient<T>& f, const PositionList& positions, const T* x,
+                            const T* dy, IndexRange outputs, std::int64_t elements, T* partial,
+                            std::int64_t element) {
+  const ChannelBlocks blocks(elements, kSimdBytes, dtype_of<T>());
   const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
   std::int64_t executed = 0;
   for (std::int64_t b = 0; b < blocks.count(); ++b) {
     const std::int64_t lane = blocks.begin(b);
-    const std::int64_t real = std::min(blocks.width(b), lanes - lane);
-    with_lane_block<T>(blocks.width(b), [&](auto simd, auto vectors) {
+    const std::int64_t real = std::min(blocks.width(b), elements - lane);
+    with_channel_block<T>(blocks.width(b), [&](auto simd, auto vectors) {
       using S = decltype(simd);
       constexpr int kMostRows = kGradientRows<S, vectors()>;
       for_each_row_tile<kMostRows>(outputs.size(), [&](std::int64_t begin, std::int64_t count) {
@@ -112,7 +112,7 @@ std::int64_t add_window(const FilterGradient<T>& f, const PositionList& position
         }
         with_rows<kMostRows>(count, [&](auto rows) {
           gradient_tile<S, rows(), vectors(), false>(
-              positions, dy, offsets, x + lane, real - (vectors() - 1) * S::lanes, partial, sums);
+              positions, dy, offsets, x + lane, real - (vectors() - 1) * S::width, partial, sums);
         });
         executed += count * real * positions.count;
       });
@@ -121,7 +121,7 @@ std::int64_t add_window(const FilterGradient<T>& f, const PositionList& position
   return executed;
 }
 
-/// Lanes over inputs: one unit over one chunk.
+/// Vectors over inputs: one unit over one chunk.
 template <class T>
 std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit, const Chunk& chunk,
                                   T* partial) {
@@ -148,9 +148,9 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
     const auto add = [&](std::int64_t fw, std::int64_t taps, std::int64_t ow, std::int64_t count) {
       for_each_position_list(
           f, chunk.images.size(), rows.size(), count, false, [&](const PositionList& positions) {
-            executed += add_window(f, positions, x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
-                                   dy + ow * p.y_pitch, outputs, taps * f.inner_channels(), partial,
-                                   (fh * p.FW + fw) * f.inner_channels());
+            executed += add_filter_row(f, positions, x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
+                                       dy + ow * p.y_pitch, outputs, taps * f.inner_channels(),
+                                       partial, (fh * p.FW + fw) * f.inner_channels());
           });
     };
     if (f.layout.merged) {
@@ -172,11 +172,12 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
   return executed;
 }
 
-/// Lanes over outputs or groups: the live window elements of one rectangle x one lane block.
+/// Vectors over outputs or groups: the live filter elements of one rectangle x one block of
+/// channels.
 template <class S, int NV, bool Depthwise, class T = typename S::T>
 std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positions, const T* x,
                           const T* dy, const TapRun& row_run, const TapRun& column_run,
-                          std::int64_t real_lanes, T* sums_base) {
+                          std::int64_t real_channels, T* sums_base) {
   const Conv2dProblem& p = f.p;
   const std::int64_t inner = f.inner_channels();
   std::int64_t i = 0;
@@ -201,25 +202,25 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positi
         }
         with_rows<kMostRows>(count, [&](auto rows) {
           gradient_tile<S, rows(), NV, Depthwise>(
-              positions, x, offsets, dy, real_lanes - (NV - 1) * S::lanes, sums_base, sums);
+              positions, x, offsets, dy, real_channels - (NV - 1) * S::width, sums_base, sums);
         });
-        executed += count * real_lanes * positions.count;
+        executed += count * real_channels * positions.count;
       });
   return executed;
 }
 
-/// Lanes over outputs or groups: one unit over one chunk.
+/// Vectors over outputs or groups: one unit over one chunk.
 template <class T>
 std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit,
                                    const Chunk& chunk, T* partial) {
   const Conv2dProblem& p = f.p;
-  const LaneBlocks blocks(f.layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const ChannelBlocks blocks(f.layout.vector_channels, kSimdBytes, dtype_of<T>());
   const std::int64_t group = unit / blocks.count();
   const std::int64_t lane = blocks.begin(unit % blocks.count());
   const std::int64_t width = blocks.width(unit % blocks.count());
-  const std::int64_t real = std::min(width, f.layout.lane_channels - lane);
-  const std::int64_t channel = group * f.layout.lane_channels + lane;  // of dY
-  const bool depthwise = f.layout.lanes == Lanes::groups;
+  const std::int64_t real = std::min(width, f.layout.vector_channels - lane);
+  const std::int64_t channel = group * f.layout.vector_channels + lane;  // of dY
+  const bool depthwise = f.layout.vectors_over == VectorsOver::groups;
   const std::int64_t x_channel = depthwise ? channel : group * f.inner_channels();
   std::int64_t executed = 0;
   for (std::int64_t a = 0; a < f.row_run_count; ++a) {
@@ -236,7 +237,7 @@ std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit
                          column_run.source * p.x_pitch + x_channel;
       const T* const dy = f.dy + (chunk.images.begin * p.OH + rows.begin) * f.y_row() +
                           column_run.target * p.y_pitch + channel;
-      with_lane_block<T>(width, [&](auto simd, auto vectors) {
+      with_channel_block<T>(width, [&](auto simd, auto vectors) {
         using S = decltype(simd);
         const auto add =
             depthwise ? add_elements<S, vectors(), true> : add_elements<S, vectors(), false>;
@@ -284,7 +285,7 @@ std::int64_t rows_that_fit(const Conv2dProblem& p, const FilterGradientLayout& l
 template <class T>
 void clear_unit(const FilterGradient<T>& f, std::int64_t unit, T* partial) {
   const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
-  if (f.layout.lanes == Lanes::inputs) {
+  if (f.layout.vectors_over == VectorsOver::inputs) {
     const std::int64_t units_per_group = f.layout.units / f.layout.groups;
     const std::int64_t first = unit % units_per_group * f.layout.unit_rows;
     const std::int64_t count = std::min(f.layout.unit_rows, f.outer_channels() - first);
@@ -292,12 +293,13 @@ void clear_unit(const FilterGradient<T>& f, std::int64_t unit, T* partial) {
                 count * depth, T{0});
     return;
   }
-  const LaneBlocks blocks(f.layout.lane_channels, kSimdBytes, dtype_of<T>());
+  const ChannelBlocks blocks(f.layout.vector_channels, kSimdBytes, dtype_of<T>());
   const std::int64_t lane = blocks.begin(unit % blocks.count());
-  const std::int64_t channel = unit / blocks.count() * f.layout.lane_channels + lane;
+  const std::int64_t channel = unit / blocks.count() * f.layout.vector_channels + lane;
   for (std::int64_t element = 0; element < depth; ++element) {
     std::fill_n(partial + element * f.p.OC + channel,
-                std::min(blocks.width(unit % blocks.count()), f.layout.lane_channels - lane), T{0});
+                std::min(blocks.width(unit % blocks.count()), f.layout.vector_channels - lane),
+                T{0});
   }
 }
 
@@ -306,7 +308,7 @@ template <class T>
 void add_slices(const FilterGradient<T>& f, T* dw) {
   const FilterGradientLayout& layout = f.layout;
   const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
-  const bool transposed = layout.lanes != Lanes::inputs;
+  const bool transposed = layout.vectors_over != VectorsOver::inputs;
   parallel_for_ranges(layout.elements, 1024, [&](std::int64_t begin, std::int64_t end) {
     T sum[1024];
     std::copy(f.partial + begin, f.partial + end, sum);
@@ -353,8 +355,9 @@ std::int64_t sk_dilated(const Conv2dProblem& p, const T* x, const T* dy, T* dw, 
     const IndexRange rows{slice * cuts / layout.slices * rows_per_cut,
                           (slice + 1) * cuts / layout.slices * rows_per_cut};
     for_each_chunk(p, rows, row_limit, [&](const Chunk& chunk) {
-      executed += layout.lanes == Lanes::inputs ? add_unit_over_inputs(f, unit, chunk, sums)
-                                                : add_unit_over_outputs(f, unit, chunk, sums);
+      executed += layout.vectors_over == VectorsOver::inputs
+                      ? add_unit_over_inputs(f, unit, chunk, sums)
+                      : add_unit_over_outputs(f, unit, chunk, sums);
     });
   });
   if (!layout.direct()) {

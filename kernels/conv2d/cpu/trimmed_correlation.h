@@ -17,19 +17,19 @@
 /// column run span a rectangle; with the images it is a set of positions that share one trimmed
 /// filter, and any few of them, taken in the order (n,h,w), form the rows of a register tile.
 /// So a corner pixel's tile holds that pixel of several images, nothing is copied, and no product
-/// with padding is issued. Lanes are target channels.
+/// with padding is issued. VectorsOver are target channels.
 namespace cks::kernels::cpu {
 
 template <class T>
 struct TrimmedCorrelation {
   const T* source;
   T* target;
-  const T* panels;  // [group][lane block][slot of FH][slot of FW][inner channel][lane]
+  const T* panels;  // [group][block][slot of FH][slot of FW][inner channel][target channel]
   TypedEpilogue<T> epilogue;
   std::int64_t images;
   std::int64_t source_rows, source_columns, source_pitch;
   std::int64_t target_rows, target_columns, target_pitch;
-  std::int64_t groups, inner_channels, lane_channels;  // CorrelationLayout
+  std::int64_t groups, inner_channels, vector_channels;  // CorrelationLayout
   std::int64_t filter_rows, filter_columns;
   bool depthwise;
   const TapRun* row_runs;
@@ -38,7 +38,7 @@ struct TrimmedCorrelation {
   std::int64_t column_run_count;
 
   std::int64_t source_channels() const {
-    return depthwise ? lane_channels : groups * inner_channels;
+    return depthwise ? vector_channels : groups * inner_channels;
   }
 };
 
@@ -50,7 +50,7 @@ struct CorrelationBlocks {
   static constexpr std::int64_t kSmallMap = 256;                     // pixels
 
   std::int64_t images_per_block, image_blocks;
-  std::int64_t units_per_block, unit_blocks;  // units are (group, lane block)
+  std::int64_t units_per_block, unit_blocks;  // units are (group, block of channels)
   std::int64_t row_positions;                 // longest row run
   bool split_rows;
 
@@ -124,31 +124,31 @@ class PositionCursor {
   std::int64_t target_, target_column_, target_row_, target_image_;
 };
 
-/// One lane block of one group.
+/// One block of channels of one group.
 template <class T>
-struct LaneUnit {
+struct ChannelUnit {
   const T* panel;
   const T* bias;  // of its first lane, or null
   std::int64_t source_channel, target_channel;
-  std::int64_t lanes;  // real ones
+  std::int64_t channels;  // real ones
 };
 
 /// What follows the bias in the epilogue, for one position whose sums are stored.
 template <class T>
-void finish_position(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, T* target) {
+void finish_position(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit, T* target) {
   const std::int64_t at = target - c.target;
-  for (std::int64_t lane = 0; lane < unit.lanes; ++lane) {
+  for (std::int64_t lane = 0; lane < unit.channels; ++lane) {
     target[lane] = c.epilogue.finish(target[lane], unit.target_channel + lane, at + lane);
   }
 }
 
 /// Pixels without a live tap hold the bias alone.
 template <class T>
-void fill_bias(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, PositionCursor<T> cursor,
+void fill_bias(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit, PositionCursor<T> cursor,
                std::int64_t positions) {
   for (std::int64_t i = 0; i < positions; ++i, cursor.next()) {
     T* const target = c.target + cursor.target();
-    for (std::int64_t lane = 0; lane < unit.lanes; ++lane) {
+    for (std::int64_t lane = 0; lane < unit.channels; ++lane) {
       target[lane] = unit.bias == nullptr ? T{0} : unit.bias[lane];
     }
     if (!c.epilogue.is_plain) {
@@ -157,9 +157,9 @@ void fill_bias(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit, Position
   }
 }
 
-/// One rectangle of positions x one lane block; returns the multiply-adds.
+/// One rectangle of positions x one block of channels; returns the multiply-adds.
 template <class S, int NV, bool Depthwise, class T = typename S::T>
-std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit,
+std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit,
                                  const TapRun& rows, const TapRun& columns,
                                  std::int64_t first_image, std::int64_t images) {
   const std::int64_t positions = images * rows.count * columns.count;
@@ -168,50 +168,49 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const LaneUnit<
     fill_bias(c, unit, cursor, positions);
     return 0;
   }
-  constexpr std::int64_t width = NV * S::lanes;
-  Window window{.row_taps = rows.taps,
-                .column_taps = columns.taps,
-                .length = c.inner_channels,
-                .row_step = rows.tap_step * c.source_columns * c.source_pitch,
-                .column_step = columns.tap_step * c.source_pitch,
-                .panel_row = c.filter_columns * c.inner_channels * width,
-                .panel_column = c.inner_channels * width};
-  if (window.column_step == window.length) {  // the taps of a row are contiguous in both operands
-    window.length *= window.column_taps;
-    window.column_taps = 1;
+  constexpr std::int64_t width = NV * S::width;
+  TapBox box{.row_taps = rows.taps,
+             .column_taps = columns.taps,
+             .length = c.inner_channels,
+             .row_step = rows.tap_step * c.source_columns * c.source_pitch,
+             .column_step = columns.tap_step * c.source_pitch,
+             .panel_row = c.filter_columns * c.inner_channels * width,
+             .panel_column = c.inner_channels * width};
+  if (box.column_step == box.length) {  // the taps of a row are contiguous in both operands
+    box.length *= box.column_taps;
+    box.column_taps = 1;
   }
-  const TermList terms(window, width);
-  const std::int64_t depth = window.row_taps * window.column_taps * window.length;
-  const T* const panel =
-      unit.panel + rows.slot * window.panel_row + columns.slot * window.panel_column;
-  const std::int64_t last_lanes = unit.lanes - (NV - 1) * S::lanes;
-  const std::int64_t tiles = ceil_div(positions, kWindowRows<S, NV>);
+  const TermList terms(box, width);
+  const std::int64_t depth = box.row_taps * box.column_taps * box.length;
+  const T* const panel = unit.panel + rows.slot * box.panel_row + columns.slot * box.panel_column;
+  const std::int64_t last_channels = unit.channels - (NV - 1) * S::width;
+  const std::int64_t tiles = ceil_div(positions, kCorrelationRows<S, NV>);
   const std::int64_t least = positions / tiles;  // tiles differ by one row at most
   const std::int64_t larger = positions % tiles;
   std::int64_t executed = 0;
   for (std::int64_t tile = 0; tile < tiles; ++tile) {
     const std::int64_t count = least + (tile < larger ? 1 : 0);
-    const T* sources[kWindowRows<S, NV>];
-    T* targets[kWindowRows<S, NV>];
+    const T* sources[kCorrelationRows<S, NV>];
+    T* targets[kCorrelationRows<S, NV>];
     for (std::int64_t r = 0; r < count; ++r, cursor.next()) {
       sources[r] = c.source + cursor.source();
       targets[r] = c.target + cursor.target();
     }
-    with_rows<kWindowRows<S, NV>>(count, [&](auto row_count) {
-      window_tile<S, row_count(), NV, Depthwise>(window, terms, sources, panel, unit.bias,
-                                                 last_lanes, targets);
+    with_rows<kCorrelationRows<S, NV>>(count, [&](auto row_count) {
+      correlation_tile<S, row_count(), NV, Depthwise>(box, terms, sources, panel, unit.bias,
+                                                      last_channels, targets);
     });
     for (std::int64_t r = 0; !c.epilogue.is_plain && r < count; ++r) {
       finish_position(c, unit, targets[r]);
     }
-    executed += count * unit.lanes * depth;
+    executed += count * unit.channels * depth;
   }
   return executed;
 }
 
-/// All rectangles of some images and row runs x one lane block.
+/// All rectangles of some images and row runs x one block of channels.
 template <class S, int NV, class T = typename S::T>
-std::int64_t correlate_unit(const TrimmedCorrelation<T>& c, const LaneUnit<T>& unit,
+std::int64_t correlate_unit(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit,
                             IndexRange images, IndexRange row_runs) {
   std::int64_t executed = 0;
   for (std::int64_t i = row_runs.begin; i < row_runs.end; ++i) {
@@ -227,8 +226,8 @@ std::int64_t correlate_unit(const TrimmedCorrelation<T>& c, const LaneUnit<T>& u
 /// Computes every target pixel once; returns the multiply-adds executed.
 template <class T>
 std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& blocks) {
-  const LaneBlocks lane_blocks(c.lane_channels, kSimdBytes, dtype_of<T>());
-  const std::int64_t per_group = lane_blocks.count();
+  const ChannelBlocks channel_blocks(c.vector_channels, kSimdBytes, dtype_of<T>());
+  const std::int64_t per_group = channel_blocks.count();
   const std::int64_t units = c.groups * per_group;
   const std::int64_t depth = c.filter_rows * c.filter_columns * c.inner_channels;
   const std::int64_t row_blocks = blocks.split_rows ? c.row_run_count : 1;
@@ -245,16 +244,16 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
     for (std::int64_t u = first_unit; u < std::min(units, first_unit + blocks.units_per_block);
          ++u) {
       const std::int64_t group = u / per_group;
-      const std::int64_t first_lane = lane_blocks.begin(u % per_group);
-      const std::int64_t width = lane_blocks.width(u % per_group);
-      const std::int64_t channel = group * c.lane_channels + first_lane;
-      const LaneUnit<T> unit{
-          .panel = c.panels + (group * lane_blocks.padded() + first_lane) * depth,
+      const std::int64_t first_channel = channel_blocks.begin(u % per_group);
+      const std::int64_t width = channel_blocks.width(u % per_group);
+      const std::int64_t channel = group * c.vector_channels + first_channel;
+      const ChannelUnit<T> unit{
+          .panel = c.panels + (group * channel_blocks.padded() + first_channel) * depth,
           .bias = c.epilogue.bias == nullptr ? nullptr : c.epilogue.bias + channel,
           .source_channel = c.depthwise ? channel : group * c.inner_channels,
           .target_channel = channel,
-          .lanes = std::min(width, c.lane_channels - first_lane)};
-      with_lane_block<T>(width, [&](auto simd, auto vectors) {
+          .channels = std::min(width, c.vector_channels - first_channel)};
+      with_channel_block<T>(width, [&](auto simd, auto vectors) {
         sum += correlate_unit<decltype(simd), vectors()>(c, unit, images, runs);
       });
     }
@@ -275,9 +274,9 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
   const std::int64_t columns = forward ? p.OW : p.IW;
   auto* const row_runs = reinterpret_cast<TapRun*>(workspace + layout.panel_bytes);
   auto* const column_runs = row_runs + rows;
-  const LaneBlocks lanes(layout.lane_channels, kSimdBytes, dtype_of<T>());
-  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * lanes.count(), rows,
-                                 rows * columns);
+  const ChannelBlocks channels(layout.vector_channels, kSimdBytes, dtype_of<T>());
+  const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * channels.count(),
+                                 rows, rows * columns);
   const TrimmedCorrelation<T> correlation{
       .source = source,
       .target = target,
@@ -292,7 +291,7 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
       .target_pitch = forward ? p.y_pitch : p.x_pitch,
       .groups = layout.groups,
       .inner_channels = layout.inner_channels,
-      .lane_channels = layout.lane_channels,
+      .vector_channels = layout.vector_channels,
       .filter_rows = p.FH,
       .filter_columns = p.FW,
       .depthwise = is_depthwise(p),
