@@ -4,7 +4,7 @@
 #include <string>
 
 #include "cks/core/error.h"
-#include "cks/kernels/conv2d/problem.h"
+#include "cks/kernels/common/geometry.h"
 #include "cks/layers/module.h"
 
 /// Checks of options and short descriptions, for the layers of this room.

@@ -1,6 +1,6 @@
 #pragma once
 #include "cks/core/tensor/tensor.h"
-#include "cks/kernels/conv2d/problem.h"
+#include "cks/kernels/common/geometry.h"
 
 namespace cks {
 

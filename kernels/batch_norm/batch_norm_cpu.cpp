@@ -3,6 +3,7 @@
 
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/batch_norm/formulas.h"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/visit_elements.h"
 
@@ -15,7 +16,7 @@ constexpr std::int64_t kMaxBlocks = 1024;
 /// Rows of one block, by the problem alone.
 std::int64_t block_rows(const BatchNormProblem& p) {
   const std::int64_t by_size = std::max<std::int64_t>(1, kBlockElements / p.C);
-  return std::max(by_size, (p.rows + kMaxBlocks - 1) / kMaxBlocks);
+  return std::max(by_size, ceil_div(p.rows, kMaxBlocks));
 }
 
 std::int64_t block_count(const BatchNormProblem& p) {

@@ -3,19 +3,15 @@
 #include <string>
 
 #include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/stream.h"
 
 namespace cks::kernels::cuda {
 
-template <class T>
-constexpr __host__ __device__ T ceil_div(T a, T b) {
-  return (a + b - 1) / b;
-}
-
 /// Blocks of `threads` for `count` elements, one element a thread at most 2^31-1 blocks; kernels
 /// loop over what is left (grid-stride).
 inline unsigned grid_for(std::int64_t count, int threads, std::int64_t most = 1 << 20) {
-  const std::int64_t blocks = ceil_div<std::int64_t>(count, threads);
+  const std::int64_t blocks = ceil_div(count, threads);
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < most ? blocks : most));
 }
 

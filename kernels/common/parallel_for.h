@@ -3,6 +3,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "cks/kernels/common/math.h"
+
 namespace cks::kernels {
 
 /// Threads that parallel_for uses, the caller included. Starts as the number of usable cores.
@@ -42,7 +44,7 @@ void parallel_for(std::int64_t blocks, BlockBody body);
 /// body(begin, end) for each of them.
 template <class F>
 void parallel_for_ranges(std::int64_t count, std::int64_t grain, F&& body) {
-  const std::int64_t blocks = (count + grain - 1) / grain;
+  const std::int64_t blocks = ceil_div(count, grain);
   parallel_for(blocks, [&](std::int64_t block) {
     const std::int64_t begin = block * grain;
     const std::int64_t end = begin + grain < count ? begin + grain : count;

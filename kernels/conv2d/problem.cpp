@@ -138,12 +138,6 @@ void check_products(const SizeCheck& check, const Conv2dProblem& p) {
 
 }  // namespace
 
-std::int64_t conv_output_extent(std::int64_t in, std::int64_t pad, std::int64_t filter,
-                                std::int64_t stride, std::int64_t dilation) {
-  const std::int64_t room = in + pad - dilation * (filter - 1) - 1;
-  return room < 0 ? 0 : room / stride + 1;
-}
-
 Conv2dProblem make_conv2d_problem(const Conv2dSizes& sizes, const char* operation) {
   const SizeCheck check(sizes, operation);
   check.sizes();

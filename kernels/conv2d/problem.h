@@ -3,38 +3,9 @@
 #include <string>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/geometry.h"
 
-namespace cks {
-
-/// A pair (rows, columns). One number stands for both.
-struct Size2 {
-  std::int64_t h = 1;
-  std::int64_t w = 1;
-
-  constexpr Size2() = default;
-  constexpr Size2(std::int64_t both) : h(both), w(both) {}  // NOLINT(google-explicit-constructor)
-  constexpr Size2(std::int64_t rows, std::int64_t columns) : h(rows), w(columns) {}
-  friend constexpr bool operator==(const Size2&, const Size2&) = default;
-};
-
-/// Rows and columns of zeros around an image. One number stands for all four sides.
-struct Padding2d {
-  std::int64_t top = 0;
-  std::int64_t bottom = 0;
-  std::int64_t left = 0;
-  std::int64_t right = 0;
-
-  constexpr Padding2d() = default;
-  constexpr Padding2d(std::int64_t all)  // NOLINT(google-explicit-constructor)
-      : top(all), bottom(all), left(all), right(all) {}
-  constexpr Padding2d(std::int64_t rows, std::int64_t columns)
-      : top(rows), bottom(rows), left(columns), right(columns) {}
-  constexpr Padding2d(std::int64_t t, std::int64_t b, std::int64_t l, std::int64_t r)
-      : top(t), bottom(b), left(l), right(r) {}
-  friend constexpr bool operator==(const Padding2d&, const Padding2d&) = default;
-};
-
-namespace kernels {
+namespace cks::kernels {
 
 /// What a user states of a convolution, before the output size is known.
 struct Conv2dSizes {
@@ -72,11 +43,6 @@ struct Conv2dProblem {
   friend bool operator==(const Conv2dProblem&, const Conv2dProblem&) = default;
 };
 
-/// The one copy of the size formula: floor((in + pad_low + pad_high - dilation*(filter-1) - 1) /
-/// stride) + 1. May be below 1 where the filter exceeds the padded image.
-std::int64_t conv_output_extent(std::int64_t in, std::int64_t pad, std::int64_t filter,
-                                std::int64_t stride, std::int64_t dilation);
-
 /// Checks the sizes and completes them to a problem with dense pixels.
 /// Throws ShapeError, prefixed with `operation` and ending with all shapes and options, if an
 /// extent is < 1 (N may be 0), a padding < 0, channels do not divide by groups, or OH or OW < 1.
@@ -93,5 +59,4 @@ Conv2dProblem make_conv_transpose2d_problem(const Conv2dSizes& sizes, Size2 outp
 /// "N8 32x32x3 -> 16, filter 3x3, stride 1x1, padding 1,1,1,1, ..." for reports and messages.
 std::string to_string(const Conv2dProblem& problem);
 
-}  // namespace kernels
-}  // namespace cks
+}  // namespace cks::kernels

@@ -3,50 +3,20 @@
 #include <cstdint>
 #include <numeric>
 
+#include "cks/kernels/common/math.h"
+#include "cks/kernels/common/taps.h"
 #include "cks/kernels/conv2d/problem.h"
 
-/// Which filter taps meet which pixels: the one copy of the index formulas of the three methods.
-/// Rows and columns are independent, so everything is stated for one axis.
+/// The index formulas of the three convolution methods: common/taps.h says which filter taps meet
+/// which pixels, this file cuts an axis into runs of positions that meet the same ones. ConvV2
+/// walks forward_taps(), Sk-dilated tap_outputs(), KS-deconv residue classes.
 namespace cks::kernels {
 
-/// One axis of a convolution: output o, tap f reads input o*stride - pad + f*dilation.
-struct TapAxis {
-  std::int64_t in, out, filter, stride, pad, dilation;
-};
-
-inline TapAxis row_axis(const Conv2dProblem& p) { return {p.IH, p.OH, p.FH, p.sh, p.pt, p.dh}; }
-inline TapAxis column_axis(const Conv2dProblem& p) { return {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw}; }
-
-/// Division towards minus infinity, towards plus infinity, and its non-negative rest; b > 0.
-constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((b - 1 - a) / b);
+CKS_HOST_DEVICE inline TapAxis row_axis(const Conv2dProblem& p) {
+  return {p.IH, p.OH, p.FH, p.sh, p.pt, p.dh};
 }
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return -floor_div(-a, b); }
-constexpr std::int64_t mod(std::int64_t a, std::int64_t b) { return a - b * floor_div(a, b); }
-
-/// A half-open range; empty if end == begin.
-struct IndexRange {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
-};
-
-/// The range [begin, max(begin, end)).
-constexpr IndexRange range_of(std::int64_t begin, std::int64_t end) {
-  return {begin, std::max(begin, end)};
-}
-
-/// ConvV2: the taps of output o that fall inside the input.
-inline IndexRange forward_taps(const TapAxis& axis, std::int64_t o) {
-  const std::int64_t shift = axis.pad - o * axis.stride;
-  return range_of(ceil_div(std::max<std::int64_t>(0, shift), axis.dilation),
-                  std::min(axis.filter, floor_div(axis.in - 1 + shift, axis.dilation) + 1));
-}
-
-/// Sk-dilated: the outputs for which tap f falls inside the input.
-inline IndexRange tap_outputs(const TapAxis& axis, std::int64_t f) {
-  const std::int64_t shift = axis.pad - f * axis.dilation;
-  return range_of(std::max<std::int64_t>(0, ceil_div(shift, axis.stride)),
-                  std::min(axis.out, floor_div(axis.in - 1 + shift, axis.stride) + 1));
+CKS_HOST_DEVICE inline TapAxis column_axis(const Conv2dProblem& p) {
+  return {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw};
 }
 
 /// The number of (output, tap) pairs inside the input: the axis' factor of V.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/elementwise/functors.h"
@@ -55,7 +56,7 @@ void for_each_run(const BroadcastProblem& problem, Body&& body) {
   const std::int64_t inner = problem.rank == 0 ? 1 : problem.extents[last];
   const std::int64_t rows = problem.count / inner;
   if (inner > kGrain) {
-    const std::int64_t pieces = (inner + kGrain - 1) / kGrain;
+    const std::int64_t pieces = ceil_div(inner, kGrain);
     parallel_for(rows * pieces, [&](std::int64_t block) {
       const std::int64_t row = block / pieces;
       const std::int64_t begin = block % pieces * kGrain;

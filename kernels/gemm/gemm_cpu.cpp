@@ -9,6 +9,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/gemm/gemm.h"
 
@@ -23,8 +24,6 @@ constexpr std::int64_t kWantedBlocks = 8;
 constexpr double kSmallProduct = 262144;  // multiply-adds; below, waking threads costs more
 constexpr std::int64_t kMinSlice = 512;   // of K
 constexpr std::int64_t kMaxSlices = 16;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// How the work is cut into blocks: by the problem, never by the number of threads.
 struct Cut {

@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/conv2d/taps.h"
+#include "cks/kernels/common/taps.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
 namespace cks::kernels::cpu {
@@ -79,13 +79,6 @@ void with_chunk(std::int64_t C, Body&& body) {
 TapAxis rows_of(const Pool2dProblem& p) { return {p.IH, p.OH, p.FH, p.sh, p.pt, p.dh}; }
 TapAxis columns_of(const Pool2dProblem& p) { return {p.IW, p.OW, p.FW, p.sw, p.pl, p.dw}; }
 
-/// forward_taps without its divisions where the window lies inside the image.
-IndexRange taps_of(const TapAxis& axis, std::int64_t o) {
-  const std::int64_t low = o * axis.stride - axis.pad;
-  const bool inside = low >= 0 && low + (axis.filter - 1) * axis.dilation < axis.in;
-  return inside ? IndexRange{0, axis.filter} : forward_taps(axis, o);
-}
-
 /// Whether the windows tile the image: every pixel lies in at most one of them.
 bool tiles_image(const Pool2dProblem& p) {
   return p.sh == p.FH && p.sw == p.FW && p.dh == 1 && p.dw == 1 && p.pt == 0 && p.pb == 0 &&
@@ -140,9 +133,9 @@ void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) 
   using L = Lanes<T, V>;
   for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
     const T* image = x + n * p.IH * p.IW * p.C;
-    const IndexRange fh = taps_of(rows_of(p), oh);
+    const IndexRange fh = forward_taps(rows_of(p), oh);
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {
-      const IndexRange fw = taps_of(columns_of(p), ow);
+      const IndexRange fw = forward_taps(columns_of(p), ow);
       const std::int64_t out = ((n * p.OH + oh) * p.OW + ow) * p.C;
       const std::int64_t corner = (oh * p.sh - p.pt) * p.IW + ow * p.sw - p.pl;
       // The first tap's pixel, which keeps a window full of -infinity; none in an empty window.
@@ -232,7 +225,7 @@ void max_backward(const Pool2dProblem& p, const T* dy, const std::int32_t* index
 std::int64_t divisor_of(const Pool2dProblem& p, bool count_include_pad, std::int64_t oh,
                         std::int64_t ow) {
   return count_include_pad ? p.FH * p.FW
-                           : taps_of(rows_of(p), oh).size() * taps_of(columns_of(p), ow).size();
+                           : forward_taps(rows_of(p), oh).size() * forward_taps(columns_of(p), ow).size();
 }
 
 template <class T, int V>
@@ -240,9 +233,9 @@ void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* 
   using L = Lanes<T, V>;
   for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
     const T* image = x + n * p.IH * p.IW * p.C;
-    const IndexRange fh = taps_of(rows_of(p), oh);
+    const IndexRange fh = forward_taps(rows_of(p), oh);
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {
-      const IndexRange fw = taps_of(columns_of(p), ow);
+      const IndexRange fw = forward_taps(columns_of(p), ow);
       const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
       T* to = y + ((n * p.OH + oh) * p.OW + ow) * p.C;
       for_chunks<V>(p.C, [&](std::int64_t c) {

@@ -5,6 +5,7 @@
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
+#include "cks/kernels/common/taps.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
 namespace cks::kernels::cuda {
@@ -12,36 +13,9 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// One axis of a pooling: window o, tap f reads pixel o*stride - pad + f*dilation.
-template <class Index>
-struct Axis {
-  Index in, out, filter, stride, pad, dilation;
-};
-
-/// A half-open range; empty if end <= begin.
-template <class Index>
-struct Range {
-  Index begin, end;
-  __device__ Index size() const { return end > begin ? end - begin : 0; }
-};
-
-/// forward_taps of conv2d/taps.h for the device: the taps of window o that fall inside the image.
-template <class Index>
-__device__ __forceinline__ Range<Index> taps_of(const Axis<Index>& axis, Index o) {
-  const Index low = o * axis.stride - axis.pad;
-  const Index below = low < 0 ? -low : 0;  // pixels before the image
-  const Index last = axis.in - 1 - low;    // from the first tap to the last pixel
-  if (below == 0 && (axis.filter - 1) * axis.dilation <= last) {
-    return {0, axis.filter};
-  }
-  const Index begin = axis.dilation == 1 ? below : ceil_div(below, axis.dilation);
-  const Index end = last < 0 ? 0 : last / axis.dilation + 1;
-  return {begin, end < axis.filter ? end : axis.filter};
-}
-
 /// The windows that span pixel i. A dilated window also spans pixels that it does not read.
 template <class Index>
-__device__ __forceinline__ Range<Index> windows_of(const Axis<Index>& axis, Index i) {
+__device__ __forceinline__ IndexRangeOf<Index> windows_of(const TapAxisOf<Index>& axis, Index i) {
   const Index position = i + axis.pad;
   const Index before = position - (axis.filter - 1) * axis.dilation;
   const Index begin = before <= 0 ? 0 : ceil_div(before, axis.stride);
@@ -51,7 +25,7 @@ __device__ __forceinline__ Range<Index> windows_of(const Axis<Index>& axis, Inde
 
 template <class Index>
 struct Pooling {
-  Axis<Index> rows, columns;
+  TapAxisOf<Index> rows, columns;
   Index N, C, packs;  // packs of V channels in a pixel
 };
 
@@ -93,8 +67,8 @@ __global__ void __launch_bounds__(kThreads)
   for_share(count, [&](Index i) {
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
     const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const Range<Index> fh = taps_of(p.rows, at.h);
-    const Range<Index> fw = taps_of(p.columns, at.w);
+    const IndexRangeOf<Index> fh = forward_taps(p.rows, at.h);
+    const IndexRangeOf<Index> fw = forward_taps(p.columns, at.w);
     const Index corner = (at.h * p.rows.stride - p.rows.pad) * p.columns.in +
                          at.w * p.columns.stride - p.columns.pad;
     // The first tap's pixel, which keeps a window full of -infinity; none in an empty window.
@@ -135,8 +109,8 @@ __device__ __forceinline__ void gather(const Pooling<Index>& p, T* dx, Share&& s
   const Index count = p.N * p.rows.in * p.columns.in * p.packs;
   for_share(count, [&](Index i) {
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.in, p.rows.in);
-    const Range<Index> oh = windows_of(p.rows, at.h);
-    const Range<Index> ow = windows_of(p.columns, at.w);
+    const IndexRangeOf<Index> oh = windows_of(p.rows, at.h);
+    const IndexRangeOf<Index> ow = windows_of(p.columns, at.w);
     Pack<T, V> sum{};
     for (Index h = oh.begin; h < oh.end; ++h) {
       for (Index w = ow.begin; w < ow.end; ++w) {
@@ -168,7 +142,7 @@ template <class Index>
 __device__ __forceinline__ Index divisor_of(const Pooling<Index>& p, bool count_include_pad,
                                             Index oh, Index ow) {
   return count_include_pad ? p.rows.filter * p.columns.filter
-                           : taps_of(p.rows, oh).size() * taps_of(p.columns, ow).size();
+                           : forward_taps(p.rows, oh).size() * forward_taps(p.columns, ow).size();
 }
 
 template <class T, int V, class Index>
@@ -180,8 +154,8 @@ __global__ void __launch_bounds__(kThreads)
   for_share(count, [&](Index i) {
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
     const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const Range<Index> fh = taps_of(p.rows, at.h);
-    const Range<Index> fw = taps_of(p.columns, at.w);
+    const IndexRangeOf<Index> fh = forward_taps(p.rows, at.h);
+    const IndexRangeOf<Index> fw = forward_taps(p.columns, at.w);
     Pack<T, V> sum{};
     for (Index h = fh.begin; h < fh.end; ++h) {
       const Index row = (at.h * p.rows.stride - p.rows.pad + h) * p.columns.in;

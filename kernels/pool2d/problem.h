@@ -1,7 +1,8 @@
 #pragma once
 #include <cstdint>
 
-#include "cks/kernels/conv2d/problem.h"
+#include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/geometry.h"
 
 namespace cks::kernels {
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/reduce/functors.h"
 #include "cks/kernels/reduce/reduce.h"
@@ -19,8 +20,6 @@ constexpr std::int64_t kShortestChunk = 256;
 constexpr std::int64_t kColumns = 1024;
 // Independent accumulators of a contiguous run: enough to hide the latency of an addition.
 constexpr std::int64_t kLanes = 64;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // How a problem is cut: `chunks` partial results along the reduced axis for every output.
 struct Cut {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 
@@ -13,8 +14,6 @@ constexpr std::int64_t kGrain = 16384;
 // Side of a tile of a transposition: its source and target lines fit the first-level cache.
 constexpr std::int64_t kTile = 32;
 constexpr std::int64_t kBlock = 8;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // The problem with its last axis (or its last two) taken out of the walk.
 struct Position {

@@ -18,7 +18,6 @@ std::vector<Run> to_device_runs(const std::vector<TapRun>& runs, bool deconv,
   for (const TapRun& run : runs) {
     const std::int64_t tap =
         run.taps == 0 ? 0 : (deconv ? tap_of_slot[static_cast<std::size_t>(run.slot)] : run.slot);
-    const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
     result.push_back({narrow(run.target), narrow(run.target_step), narrow(run.count),
                       narrow(run.taps), narrow(tap), narrow(deconv ? -deconv_tap_step : 1),
                       narrow(run.source), narrow(run.source_step), narrow(run.tap_step)});

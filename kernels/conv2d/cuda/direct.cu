@@ -4,27 +4,12 @@
 // depthwise and grouped convolutions and for problems with too many kinds of positions.
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/taps.h"
 
 namespace cks::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-struct Range {
-  std::int64_t begin, end;
-};
-
-__device__ std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((b - 1 - a) / b);
-}
-
-/// tap_outputs of taps.h.
-__device__ Range outputs_of_tap(std::int64_t in, std::int64_t out, std::int64_t stride,
-                                std::int64_t low) {
-  const std::int64_t begin = low <= 0 ? 0 : (low + stride - 1) / stride;
-  const std::int64_t end = min(out, floor_divide(in - 1 + low, stride) + 1);
-  return {begin, max(begin, end)};
-}
 
 template <class T, class Sum>
 __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, const T* bias, T* y,
@@ -107,9 +92,9 @@ __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const
     const std::int64_t oc = element % p.OC, rest = element / p.OC;
     const std::int64_t ic = rest % group_in, tap = rest / group_in;
     const std::int64_t fw = tap % p.FW, fh = tap / p.FW;
-    const Range rows = outputs_of_tap(p.IH, p.OH, p.sh, p.pt - fh * p.dh);
-    const Range columns = outputs_of_tap(p.IW, p.OW, p.sw, p.pl - fw * p.dw);
-    const std::int64_t height = rows.end - rows.begin;
+    const IndexRange rows = tap_outputs(row_axis(p), fh);
+    const IndexRange columns = tap_outputs(column_axis(p), fw);
+    const std::int64_t height = rows.size();
     const std::int64_t begin = p.N * height * slice / slices;
     const std::int64_t end = p.N * height * (slice + 1) / slices;
     Sum sum{0};

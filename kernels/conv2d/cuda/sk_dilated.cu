@@ -40,15 +40,6 @@ struct Tile {
   static constexpr int kThreads = (BM / TM) * (BN / TN);
 };
 
-/// tap_outputs of taps.h for the device: outputs [begin, end) of which tap f falls inside.
-__device__ int2 outputs_of_tap(int in, int out, int stride, int pad, int shift) {
-  const int low = pad - shift;
-  const int begin = low <= 0 ? 0 : (low + stride - 1) / stride;
-  const int high = in - 1 + low;
-  const int end = high < 0 ? 0 : min(out, high / stride + 1);
-  return make_int2(begin, max(begin, end));
-}
-
 template <class T, int VEC, bool kMergedTaps>
 __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
     sk_dilated_kernel(const __grid_constant__ FilterGradient p) {
@@ -70,11 +61,14 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
   const int slice = static_cast<int>(blockIdx.z) % p.slices;
   const int group = static_cast<int>(blockIdx.z) / p.slices;
 
-  const int2 rows =
-      kMergedTaps ? make_int2(0, p.OH) : outputs_of_tap(p.IH, p.OH, p.sh, p.pt, fh * p.dh);
-  const int2 columns =
-      kMergedTaps ? make_int2(0, p.OW) : outputs_of_tap(p.IW, p.OW, p.sw, p.pl, fw * p.dw);
-  const int height = rows.y - rows.x, width = columns.y - columns.x;
+  using Range = IndexRangeOf<int>;
+  const Range rows = kMergedTaps
+                         ? Range{0, p.OH}
+                         : tap_outputs(TapAxisOf<int>{p.IH, p.OH, p.FH, p.sh, p.pt, p.dh}, fh);
+  const Range columns = kMergedTaps
+                            ? Range{0, p.OW}
+                            : tap_outputs(TapAxisOf<int>{p.IW, p.OW, p.FW, p.sw, p.pl, p.dw}, fw);
+  const int height = rows.size(), width = columns.size();
   const std::int64_t positions = static_cast<std::int64_t>(p.images) * height * width;
   // Slices begin at whole stages.
   const std::int64_t stages_in_all = (positions + BK - 1) / BK;
@@ -91,10 +85,10 @@ __global__ void __launch_bounds__(T::kThreads, 512 / T::kThreads)
                 "a stage divides evenly among the threads");
   const int a_lane = (t % kVecM) * VEC, b_lane = (t % kVecN) * VEC;
   const bool a_inside = m0 + a_lane < p.m, b_inside = n0 + b_lane < n_size;
-  const float* dy = p.dy + rows.x * p.y_row + columns.x * p.y_pixel +
+  const float* dy = p.dy + rows.begin * p.y_row + columns.begin * p.y_pixel +
                     static_cast<std::int64_t>(group) * p.m + m0 + a_lane;
-  const float* x = p.x + (rows.x * p.sh - p.pt + fh * p.dh) * p.x_row +
-                   (columns.x * p.sw - p.pl + fw * p.dw) * p.x_pixel +
+  const float* x = p.x + (rows.begin * p.sh - p.pt + fh * p.dh) * p.x_row +
+                   (columns.begin * p.sw - p.pl + fw * p.dw) * p.x_pixel +
                    static_cast<std::int64_t>(group) * p.n +
                    (kMergedTaps ? n_of_thread - tap * p.n : n_of_thread);
 
@@ -249,7 +243,6 @@ FilterGradient gradient_of(const PreparedConv2d& conv, const Conv2dOperands& ope
   p.y_pixel = q.y_pitch;
   p.y_row = q.y_pitch * q.OW;
   p.y_image = p.y_row * q.OH;
-  const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
   p.images = narrow(q.N), p.IH = narrow(q.IH), p.IW = narrow(q.IW);
   p.OH = narrow(q.OH), p.OW = narrow(q.OW), p.FH = narrow(q.FH), p.FW = narrow(q.FW);
   p.sh = narrow(q.sh), p.sw = narrow(q.sw), p.pt = narrow(q.pt), p.pl = narrow(q.pl);

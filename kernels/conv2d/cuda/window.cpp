@@ -8,11 +8,6 @@
 namespace cks::kernels::cuda {
 namespace {
 
-int narrow(std::int64_t value) { return static_cast<int>(value); }
-std::int64_t round_up(std::int64_t value, std::int64_t step) {
-  return ceil_div(value, step) * step;
-}
-
 constexpr std::int64_t kWarp = 32;
 constexpr std::int64_t kQuad = 4;
 /// Bands in all that give every multiprocessor of a large GPU two.
