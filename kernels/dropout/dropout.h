@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 namespace cks::kernels {
 
@@ -14,18 +15,9 @@ struct DropoutProblem {
   std::uint64_t key;
 };
 
-namespace cpu {
-
 /// Y = kept ? X / (1 - probability) : 0, with the step read from memory. The backward pass is the
 /// same function of dY: the mask is drawn again, never stored.
-void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y);
+CKS_ENTRY_POINT(void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x,
+                             void* y));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream().
-namespace cuda {
-
-void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y);
-
-}  // namespace cuda
 }  // namespace cks::kernels

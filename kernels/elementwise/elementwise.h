@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 #include "cks/kernels/elementwise/broadcast.h"
 
 /// Operations on each element by itself. Inputs and results are dense; a result may be an input
@@ -54,56 +55,33 @@ enum class TernaryOp : std::uint8_t {
   if_equal,      // (x, y, z)  -> z where x equals y or both are NaN, else 0
 };
 
-namespace cpu {
-
-void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
-                   UnaryParameters parameters = {});
+CKS_ENTRY_POINT(void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x,
+                                   void* y, UnaryParameters parameters = {}));
 /// dx = dy * f'; `saved` is what unary_saves(op) says, null for nothing.
-void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
-                    void* dx, UnaryParameters parameters = {});
+CKS_ENTRY_POINT(void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy,
+                                    const void* saved, void* dx, UnaryParameters parameters = {}));
 
 /// y = f(a, b); `problem` has operands {a, b}.
-void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-                    const void* b, void* y);
+CKS_ENTRY_POINT(void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem,
+                                    const void* a, const void* b, void* y));
 /// The same with every dtype and a uint8 result.
-void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-             const void* b, std::uint8_t* y);
+CKS_ENTRY_POINT(void compare(CompareOp op, DType dtype, const BroadcastProblem& problem,
+                             const void* a, const void* b, std::uint8_t* y));
 /// y = f(a, b, c); `problem` has operands {a, b, c}.
-void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-             const void* b, const void* c, void* y);
+CKS_ENTRY_POINT(void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem,
+                             const void* a, const void* b, const void* c, void* y));
 /// y = condition ? a : b, every dtype; `problem` has operands {condition, a, b}.
-void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
-            const void* a, const void* b, void* y);
+CKS_ENTRY_POINT(void select(DType dtype, const BroadcastProblem& problem,
+                            const std::uint8_t* condition, const void* a, const void* b, void* y));
 
 /// y = value, converted as by convert(). Every dtype.
-void fill(DType dtype, std::int64_t count, double value, void* y);
+CKS_ENTRY_POINT(void fill(DType dtype, std::int64_t count, double value, void* y));
 /// y = x in another dtype, every pair. To an integer: towards zero, values outside its range become
 /// its nearest end and NaN becomes 0; between integers: modulo 2^bits; float64 to bfloat16 rounds
 /// to float32 first.
-void convert(DType from, DType to, std::int64_t count, const void* x, void* y);
+CKS_ENTRY_POINT(void convert(DType from, DType to, std::int64_t count, const void* x, void* y));
 /// y += scale * x: how gradients are summed.
-void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale = 1.0);
+CKS_ENTRY_POINT(void accumulate(DType dtype, std::int64_t count, const void* x, void* y,
+                                double scale = 1.0));
 
-}  // namespace cpu
-
-namespace cuda {
-
-// As cpu::f, on device memory, queued on current_stream().
-void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
-                   UnaryParameters parameters = {});
-void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
-                    void* dx, UnaryParameters parameters = {});
-void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-                    const void* b, void* y);
-void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-             const void* b, std::uint8_t* y);
-void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
-             const void* b, const void* c, void* y);
-void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
-            const void* a, const void* b, void* y);
-void fill(DType dtype, std::int64_t count, double value, void* y);
-void convert(DType from, DType to, std::int64_t count, const void* x, void* y);
-void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale = 1.0);
-
-}  // namespace cuda
 }  // namespace cks::kernels

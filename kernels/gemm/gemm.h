@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 namespace cks::kernels {
 
@@ -19,28 +20,16 @@ struct GemmProblem {
   std::int64_t lda = 0, ldb = 0, ldc = 0;
 };
 
-namespace cpu {
-
 /// Bytes that gemm() needs: 0 unless K is cut into slices, which a small C with a long K is.
 /// Throws DtypeError unless float32 or float64.
-std::size_t gemm_workspace_bytes(const GemmProblem& problem);
+CKS_ENTRY_POINT(std::size_t gemm_workspace_bytes(const GemmProblem& problem));
 
 /// Overwrites C. bias may be null; K = 0 leaves the bias or zeros. The workspace is 64-byte aligned
 /// and may be null if gemm_workspace_bytes is 0.
 ///
 /// Tiles of C and slices of K are cut by the problem alone and the slices are added in order, so
 /// the result does not depend on the number of threads.
-void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
-          void* workspace);
+CKS_ENTRY_POINT(void gemm(const GemmProblem& problem, const void* a, const void* b,
+                          const void* bias, void* c, void* workspace));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream().
-namespace cuda {
-
-std::size_t gemm_workspace_bytes(const GemmProblem& problem);
-void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
-          void* workspace);
-
-}  // namespace cuda
 }  // namespace cks::kernels

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "cks/kernels/common/entry_point.h"
+
 /// Batches from images that are kept as bytes: which image, how it is shifted and mirrored, and its
 /// numbers, in one pass. Everything is a function of keys, epoch and position, and the same bits on
 /// every device.
@@ -23,8 +25,6 @@ struct BatchPosition {
   std::int64_t first;  // place in the epoch's order of the batch's first image
 };
 
-namespace cpu {
-
 /// Image i of the batch is the one at place first + i of the epoch's order, a place past the last
 /// counting from the start again; labels_out[i] is its label. With b the byte of its pixel in
 /// channel c: images_out = tables[c][b], the normalised value. With crop_padding P the image is
@@ -34,22 +34,12 @@ namespace cpu {
 ///
 /// pixels [images,H,W,C], labels [images], tables [C,256], images_out [batch,H,W,C]. On the calling
 /// thread alone: a loader makes batches beside the step that has the pool of threads.
-void image_batch(const ImageBatchProblem& problem, const BatchPosition* position,
-                 const std::uint8_t* pixels, const std::int64_t* labels, const float* tables,
-                 float* images_out, std::int64_t* labels_out);
+CKS_ENTRY_POINT(void image_batch(const ImageBatchProblem& problem, const BatchPosition* position,
+                                 const std::uint8_t* pixels, const std::int64_t* labels,
+                                 const float* tables, float* images_out, std::int64_t* labels_out));
 
 /// Moves on by `count` images, and from place `end` or beyond to the start of the next epoch.
-void advance_position(BatchPosition* position, std::int64_t count, std::int64_t end);
+CKS_ENTRY_POINT(void advance_position(BatchPosition* position, std::int64_t count,
+                                      std::int64_t end));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream().
-namespace cuda {
-
-void image_batch(const ImageBatchProblem& problem, const BatchPosition* position,
-                 const std::uint8_t* pixels, const std::int64_t* labels, const float* tables,
-                 float* images_out, std::int64_t* labels_out);
-void advance_position(BatchPosition* position, std::int64_t count, std::int64_t end);
-
-}  // namespace cuda
 }  // namespace cks::kernels

@@ -3,9 +3,11 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 #include "cks/kernels/common/host_device.h"
 
-/// Looking at all gradients together.
+/// Looking at all gradients together: on a GPU in one launch for up to 160 gradients of a dtype and
+/// one for the rest of the sum.
 namespace cks::kernels {
 
 /// One gradient: a dense array of `count` elements, float32 or float64.
@@ -21,26 +23,14 @@ CKS_HOST_DEVICE inline double clip_ratio(double norm, double max_norm) {
   return ratio > 1.0 ? 1.0 : ratio;
 }
 
-namespace cpu {
-
 /// Bytes of workspace, 8-byte aligned, that gradient_norm needs.
-std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count);
+CKS_ENTRY_POINT(std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors,
+                                                          std::int64_t count));
 
 /// *norm = the root of the sum of the squares of all elements, added in float64 in an order of the
 /// sizes alone; *factor = clip_ratio(*norm, max_norm). The list lies in host memory and is read
 /// before the call returns.
-void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
-                   double* factor, void* workspace);
+CKS_ENTRY_POINT(void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm,
+                                   double* norm, double* factor, void* workspace));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream(): one launch for up to 160 gradients of a
-/// dtype and one for the rest of the sum.
-namespace cuda {
-
-std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count);
-void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
-                   double* factor, void* workspace);
-
-}  // namespace cuda
 }  // namespace cks::kernels

@@ -2,9 +2,11 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 /// One update of all parameters, in PyTorch's formulas and order of operations. What changes from
-/// step to step is read from memory when the step runs, so that a recorded step repeats.
+/// step to step is read from memory when the step runs, so that a recorded step repeats. On a GPU
+/// one launch updates up to 48 parameters of a dtype.
 namespace cks::kernels {
 
 /// One parameter: dense arrays of `count` elements of one dtype, float32 or float64.
@@ -41,25 +43,13 @@ struct AdamStepOptions {
   bool decoupled = false;  // AdamW's weight decay, which bypasses the moments
 };
 
-namespace cpu {
-
 /// g = grad + weight_decay * p;  b = momentum * b + g;  g = nesterov ? g + momentum * b : b;
 /// p = p - lr * g. The buffer b starts as zeros and may be null without momentum.
-void sgd_step(const StepProblem& problem, const SgdStepOptions& options);
+CKS_ENTRY_POINT(void sgd_step(const StepProblem& problem, const SgdStepOptions& options));
 
 /// m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
 /// p = p - lr/(1 - beta1^t) * m / (sqrt(v)/sqrt(1 - beta2^t) + eps), with t = *step >= 1.
 /// Before: g = grad + weight_decay * p, or if decoupled p = p * (1 - lr * weight_decay).
-void adam_step(const StepProblem& problem, const AdamStepOptions& options);
+CKS_ENTRY_POINT(void adam_step(const StepProblem& problem, const AdamStepOptions& options));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream(): one launch for up to 48 parameters of a
-/// dtype.
-namespace cuda {
-
-void sgd_step(const StepProblem& problem, const SgdStepOptions& options);
-void adam_step(const StepProblem& problem, const AdamStepOptions& options);
-
-}  // namespace cuda
 }  // namespace cks::kernels

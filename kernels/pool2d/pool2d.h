@@ -1,51 +1,36 @@
 #pragma once
 #include <cstdint>
 
+#include "cks/kernels/common/entry_point.h"
 #include "cks/kernels/pool2d/problem.h"
 
 /// Pooling over windows of an image, forward and backward, float32 and float64. All of them
 /// overwrite their results completely. Gradients are gathered: each pixel of dX sums over the
 /// windows that contain it, in order; results do not depend on the number of threads.
-namespace cks::kernels::cpu {
+namespace cks::kernels {
 
 /// Y = the largest element of each window; index = the pixel ih*IW+iw where it was found.
 /// The first of equal elements wins; a NaN wins over every number, the last of several NaNs wins.
 /// A dilated window that touches no pixel of the image gives -infinity and index -1.
-void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index);
+CKS_ENTRY_POINT(void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y,
+                                        std::int32_t* index));
 
 /// dX from dY and the forward pass's index.
-void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
-                         void* dx);
+CKS_ENTRY_POINT(void max_pool2d_backward(const Pool2dProblem& problem, const void* dy,
+                                         const std::int32_t* index, void* dx));
 
 /// Y = the sum of each window divided by FH*FW if count_include_pad, otherwise by the number of its
 /// pixels inside the image. With count_include_pad every window counts FH*FW, its padding included.
 /// Dilation must be 1.
-void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
-                        void* y);
-void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
-                         void* dx);
+CKS_ENTRY_POINT(void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad,
+                                        const void* x, void* y));
+CKS_ENTRY_POINT(void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad,
+                                         const void* dy, void* dx));
 
 /// Y [N,C] = the mean over the pixels of X [N,pixels,C]; summed in double.
-void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
-                               const void* x, void* y);
-void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
-                                const void* dy, void* dx);
+CKS_ENTRY_POINT(void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels,
+                                               std::int64_t C, const void* x, void* y));
+CKS_ENTRY_POINT(void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels,
+                                                std::int64_t C, const void* dy, void* dx));
 
-}  // namespace cks::kernels::cpu
-
-/// As cpu::, on device memory, queued on current_stream().
-namespace cks::kernels::cuda {
-
-void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index);
-void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
-                         void* dx);
-void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
-                        void* y);
-void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
-                         void* dx);
-void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
-                               const void* x, void* y);
-void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
-                                const void* dy, void* dx);
-
-}  // namespace cks::kernels::cuda
+}  // namespace cks::kernels

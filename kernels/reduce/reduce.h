@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 /// Reductions over one axis. Sums of float32 and of float64 accumulate in float64, in lanes and
 /// blocks whose bounds and order come from the problem, so that results are the same bits for every
@@ -22,36 +23,20 @@ enum class ReduceOp : std::uint8_t {
   max,  // NaN if any element is; -infinity where count is 0
 };
 
-namespace cpu {
-
 /// Bytes of workspace, 8-byte aligned, that reduce needs; 0 for small problems.
-std::size_t reduce_workspace_bytes(const ReduceProblem& problem);
+CKS_ENTRY_POINT(std::size_t reduce_workspace_bytes(const ReduceProblem& problem));
 /// Bytes of workspace, 8-byte aligned, that sum_of_squares needs.
-std::size_t sum_of_squares_workspace_bytes(std::int64_t count);
+CKS_ENTRY_POINT(std::size_t sum_of_squares_workspace_bytes(std::int64_t count));
 
 /// y = scale * reduction over count; the product is formed in float64. scale < 0 or > 1 is fine.
-void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
-            void* workspace);
+CKS_ENTRY_POINT(void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x,
+                            void* y, void* workspace));
 
 /// Index of the first greatest element along count, a NaN being the greatest. count must be >= 1.
-void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y);
+CKS_ENTRY_POINT(void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y));
 
 /// Sum of x*x, accumulated in float64.
-void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
-                    void* workspace);
+CKS_ENTRY_POINT(void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
+                                    void* workspace));
 
-}  // namespace cpu
-
-namespace cuda {
-
-// As cpu::f, on device memory, queued on current_stream().
-std::size_t reduce_workspace_bytes(const ReduceProblem& problem);
-std::size_t sum_of_squares_workspace_bytes(std::int64_t count);
-void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
-            void* workspace);
-void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y);
-void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
-                    void* workspace);
-
-}  // namespace cuda
 }  // namespace cks::kernels

@@ -3,10 +3,12 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 /// Softmax and its logarithm over the last axis of X [rows,C], and the mean cross-entropy of logits
 /// [N,C] with labels [N]; float32 and float64, dense. Results are overwritten completely and do not
-/// depend on the number of threads.
+/// depend on the number of threads. On a GPU nobody on the host can read the labels of a recorded
+/// step: one outside [0, C) is not followed, it makes the loss and its row of dX NaN.
 namespace cks::kernels {
 
 struct SoftmaxProblem {
@@ -17,45 +19,29 @@ struct SoftmaxProblem {
 /// Bytes that cross_entropy_forward needs: one double a row.
 std::size_t cross_entropy_workspace_bytes(const SoftmaxProblem& problem);
 
-namespace cpu {
-
 /// Y = exp(X - max) / sum(exp(X - max)), row by row.
-void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
+CKS_ENTRY_POINT(void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y));
 /// Y = X - max - log(sum(exp(X - max))), row by row.
-void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
+CKS_ENTRY_POINT(void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y));
 /// dX from the forward pass's result Y: Y * (dY - sum(Y * dY)).
-void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
+CKS_ENTRY_POINT(void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy,
+                                      void* dx));
 /// dX = dY - exp(Y) * sum(dY).
-void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
+CKS_ENTRY_POINT(void log_softmax_backward(const SoftmaxProblem& problem, const void* y,
+                                          const void* dy, void* dx));
 
 /// loss (one element) = mean over rows of
 ///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_softmax of the logits,
 /// s = label_smoothing. Labels lie in [0, C). Needs rows >= 1.
-void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
-                           const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace);
+CKS_ENTRY_POINT(void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
+                                           const void* log_probabilities,
+                                           const std::int64_t* labels, void* loss,
+                                           void* workspace));
 /// Gradient by the logits: grad_loss/rows * (exp(L) - (1 - s) * [c == label] - s/C), with grad_loss
 /// (one element) read from memory.
-void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
-                            const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx);
+CKS_ENTRY_POINT(void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
+                                            const void* log_probabilities,
+                                            const std::int64_t* labels, const void* grad_loss,
+                                            void* dx));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream(). Nobody on the host can read the labels
-/// of a recorded step: one outside [0, C) is not followed, it makes the loss and its row of dX NaN.
-namespace cuda {
-
-void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
-void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y);
-void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
-void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx);
-void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
-                           const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace);
-void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
-                            const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx);
-
-}  // namespace cuda
 }  // namespace cks::kernels

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 #include "cks/kernels/common/host_device.h"
 
 /// What training steps come to, kept where they run: the host looks when it likes, and a recorded
@@ -80,20 +81,10 @@ struct BatchOutputs {
   const std::int64_t* labels = nullptr;  // [images]
 };
 
-namespace cpu {
-
 /// Adds a batch's mean loss, times its images, and its correct classifications to what is pending.
-void add_batch(const BatchOutputs& outputs, StepResults* results);
+CKS_ENTRY_POINT(void add_batch(const BatchOutputs& outputs, StepResults* results));
 /// judge(); *skip becomes 1 if the step must not be taken, else 0.
-void judge_step(const double* gradient_norm, StepResults* results, std::uint8_t* skip);
+CKS_ENTRY_POINT(void judge_step(const double* gradient_norm, StepResults* results,
+                                std::uint8_t* skip));
 
-}  // namespace cpu
-
-/// As cpu::, on device memory, queued on current_stream().
-namespace cuda {
-
-void add_batch(const BatchOutputs& outputs, StepResults* results);
-void judge_step(const double* gradient_norm, StepResults* results, std::uint8_t* skip);
-
-}  // namespace cuda
 }  // namespace cks::kernels

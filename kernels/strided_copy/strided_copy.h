@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "cks/kernels/common/entry_point.h"
+
 namespace cks::kernels {
 
 /// Moves elements between two strided arrays: permutation, slice with a step, expansion (source
@@ -23,21 +25,10 @@ CopyProblem make_copy(std::span<const std::int64_t> extents,
                       std::span<const std::int64_t> source_strides,
                       std::span<const std::int64_t> target_strides);
 
-namespace cpu {
-
 /// Copies; both pointers name the element of index 0 on every axis, and the arrays are disjoint.
 /// element_bytes is 1, 2, 4 or 8 (Error otherwise).
 /// A permutation that turns the fastest axis (NHWC to NCHW) goes tile by tile.
-void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const void* source,
-                  void* target);
+CKS_ENTRY_POINT(void strided_copy(const CopyProblem& problem, std::size_t element_bytes,
+                                  const void* source, void* target));
 
-}  // namespace cpu
-
-namespace cuda {
-
-// As cpu::f, on device memory, queued on current_stream().
-void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const void* source,
-                  void* target);
-
-}  // namespace cuda
 }  // namespace cks::kernels
