@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/dtype.h"
+#include "cks/kernels/common/entry_point.h"
 
 /// Sums over the channels of a result: what a batch normalisation needs of it.
 namespace cks::kernels {
@@ -19,16 +20,10 @@ inline constexpr std::int64_t kChannelSlices = 64;
 /// Bytes of workspace for any number of pixels.
 std::size_t channel_sums_workspace_bytes(std::int64_t channels);
 
-namespace cpu {
 /// sums [2][channels] float64: sums[c] of all values of a channel, sums[channels + c] of their
 /// squares, in float64 and in an order of the problem alone. workspace: of the size above, 8-byte
 /// aligned. Throws DtypeError.
-void channel_sums(const ChannelSumsProblem& problem, const void* values, double* sums,
-                  void* workspace);
-}  // namespace cpu
-namespace cuda {
-void channel_sums(const ChannelSumsProblem& problem, const void* values, double* sums,
-                  void* workspace);
-}  // namespace cuda
+CKS_ENTRY_POINT(void channel_sums(const ChannelSumsProblem& problem, const void* values,
+                                  double* sums, void* workspace));
 
 }  // namespace cks::kernels

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/correlation_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 
@@ -10,13 +11,11 @@
 namespace cks::kernels::cuda {
 namespace {
 
-double round_up(double value, double step) { return std::ceil(value / step) * step; }
-
 /// K of the products of a pair of runs, as a kernel issues them: in whole stages, or tap by tap.
-double issued_depth(const Correlation& c, const Pair& pair, bool in_stages) {
-  constexpr double kStage = 16.0;
-  const double row_taps = c.rows[pair.row].taps;
-  const double column_taps = c.columns[pair.column].taps;
+std::int64_t issued_depth(const Correlation& c, const Pair& pair, bool in_stages) {
+  constexpr std::int64_t kStage = 16;
+  const std::int64_t row_taps = c.rows[pair.row].taps;
+  const std::int64_t column_taps = c.columns[pair.column].taps;
   if (!in_stages) {
     return row_taps * column_taps * c.channels;
   }
@@ -31,7 +30,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
   double total = 0.0;
   double longest = 0.0;
   for (int i = 0; i < c.pairs; ++i) {
-    const double depth = issued_depth(c, c.pair[i], in_stages);
+    const auto depth = static_cast<double>(issued_depth(c, c.pair[i], in_stages));
     const double tiles = c.pair[i + 1].first_tile - c.pair[i].first_tile;
     total += tiles * static_cast<double>(tile.rows) *
              static_cast<double>(c.lane_tiles * tile.columns) * depth;
