@@ -15,6 +15,13 @@ inline unsigned grid_for(std::int64_t count, int threads, std::int64_t most = 1 
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < most ? blocks : most));
 }
 
+/// Threads that every multiprocessor of the architecture holds: launch bounds beyond are errors.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline constexpr int kResidentThreads = 1024;
+#else
+inline constexpr int kResidentThreads = 1536;
+#endif
+
 /// The first statement of every kernel. Where the GPU can (compute capability 9.0 on), a kernel is
 /// launched as soon as the blocks of the one before it have ended, and waits here until their
 /// results are in memory: the gap between small kernels shrinks. (Launched earlier yet, blocks

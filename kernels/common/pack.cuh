@@ -18,6 +18,19 @@ __device__ __forceinline__ Pack<T, V> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, V>*>(from);
 }
 
+/// The same where nothing writes while the kernel runs; zeros, and no access, unless `inside`.
+template <int V>
+__device__ __forceinline__ Pack<float, V> load_constant_pack(const float* from, bool inside) {
+  static_assert(V == 1 || V == 4, "one element or 16 bytes");
+  if constexpr (V == 4) {
+    const float4 v =
+        inside ? __ldg(reinterpret_cast<const float4*>(from)) : make_float4(0, 0, 0, 0);
+    return {{v.x, v.y, v.z, v.w}};
+  } else {
+    return {{inside ? __ldg(from) : 0.0F}};
+  }
+}
+
 template <int V, class T>
 __device__ __forceinline__ void store_pack(T* to, const Pack<T, V>& pack) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;

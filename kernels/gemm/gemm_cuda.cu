@@ -12,9 +12,10 @@
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/common/register_tile.cuh"
 #include "cks/kernels/gemm/gemm.h"
-#include "cks/kernels/gemm/tile_mover.cuh"
+#include "cks/kernels/gemm/matrix_loader.cuh"
+#include "cks/kernels/mma/epilogue.cuh"
+#include "cks/kernels/mma/mainloop.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
@@ -27,8 +28,8 @@ constexpr std::int64_t kSliceStep = 128;  // whole stages of every tile
 template <class T>
 struct Product {
   Operand<T> a, b;
-  const T* bias;  // null where slices are added later
-  T* c;           // [slices][M][N] if there are several
+  BiasEpilogue<T> epilogue;  // without bias where slices are added later
+  T* c;                      // [slices][M][N] if there are several
   std::int64_t ldc;
   std::int64_t K, slice;
   std::int64_t slice_size;  // elements of c between slices
@@ -36,152 +37,54 @@ struct Product {
   bool packs;  // base, ldc and slice_size allow 16-byte stores
 };
 
-template <class T, class Shape, bool kAAlongK, bool kBAlongK>
-__global__ void __launch_bounds__(Shape::kThreads,
-                                  Shape::kThreads <= 256 ? 512 / Shape::kThreads : 1)
+/// The stages' place is the groups' when all products are added.
+template <class Tile, class T>
+union SharedTile {
+  Stages<Tile, T> stages;
+  GroupSums<Tile, T> sums;
+};
+template <class Tile, class T>
+requires(Tile::GROUPS == 1) union SharedTile<Tile, T> {
+  Stages<Tile, T> stages;
+};
+
+template <class T, class Tile, bool kAAlongK, bool kBAlongK>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     gemm_kernel(const __grid_constant__ Product<T> p) {
   begin_kernel();
-  constexpr int BM = Shape::BM, BN = Shape::BN, BK = Shape::BK, TM = Shape::TM, TN = Shape::TN;
-  constexpr int kDepth = static_cast<int>(kGroupDepth);
-  constexpr int kBuffers = Shape::BUFFERS;
-  constexpr int kSummedRows = Shape::GROUPS > 1 ? BM : 1;
-  union Shared {
-    struct {
-      T a[kBuffers][BK][BM];
-      T b[kBuffers][BK][BN];
-    } tile;
-    T sums[Shape::GROUPS][kSummedRows][BN];
-  };
-  static_assert(sizeof(Shared) <= 48 * 1024, "fits into shared memory");
-  __shared__ __align__(16) Shared shared;
-
-  const int t = static_cast<int>(threadIdx.x);
-  const std::int64_t row0 = blockIdx.x / p.column_tiles * BM;
-  const std::int64_t column0 = blockIdx.x % p.column_tiles * BN;
+  __shared__ __align__(16) SharedTile<Tile, T> shared;
+  static_assert(sizeof(shared) <= 48 * 1024, "fits into shared memory");
+  const std::int64_t row0 = blockIdx.x / p.column_tiles * Tile::BM;
+  const std::int64_t column0 = blockIdx.x % p.column_tiles * Tile::BN;
   const std::int64_t k_begin = blockIdx.y * p.slice;
   const std::int64_t k_end = k_begin + p.slice < p.K ? k_begin + p.slice : p.K;
-  const std::int64_t stages = k_begin < k_end ? (k_end - k_begin + BK - 1) / BK : 0;
-  const auto depth_of = [&](std::int64_t stage) {
-    const std::int64_t left = k_end - k_begin - stage * BK;
-    return left < BK ? static_cast<int>(left) : BK;
+
+  MatrixLoader<T, Tile, Tile::BM, kAAlongK> a(p.a, row0, k_begin);
+  MatrixLoader<T, Tile, Tile::BN, kBAlongK> b(p.b, column0, k_begin);
+  SliceCursor<Tile> cursor{static_cast<int>(k_end - k_begin)};
+  const ThreadTile<Tile> thread;
+  T sum[Tile::TM][Tile::TN] = {};
+  multiply(shared.stages, a, b, cursor, thread, sum);
+
+  const auto existing = [](std::int64_t left, int most) {
+    return left < most ? static_cast<int>(left) : most;
   };
-
-  const int group = t / Shape::kGroupThreads;
-  const int in_group = t % Shape::kGroupThreads;
-  const int tx = in_group % (BN / TN);
-  const int ty = in_group / (BN / TN);
-  Mover<T, Shape, BM, kAAlongK> a_mover(p.a, row0, k_begin);
-  Mover<T, Shape, BN, kBAlongK> b_mover(p.b, column0, k_begin);
-  T sum[TM][TN] = {};
-  if (stages > 0) {
-    a_mover.load(depth_of(0));
-    b_mover.load(depth_of(0));
-    a_mover.store(shared.tile.a[0]);
-    b_mover.store(shared.tile.b[0]);
-    __syncthreads();
-  }
-  for (std::int64_t s = 0; s < stages; ++s) {
-    const int now = kBuffers == 1 ? 0 : static_cast<int>(s & 1);
-    const bool more = s + 1 < stages;
-    if (more) {
-      a_mover.load(depth_of(s + 1));
-      b_mover.load(depth_of(s + 1));
-    }
-#pragma unroll
-    for (int step = 0; step < kDepth; ++step) {
-      const int k = group * kDepth + step;
-      T a[TM], b[TN];
-#pragma unroll
-      for (int q = 0; q < TM / 4; ++q) {
-        const int row = quad_row<BM, TM>(q, ty);
-        load_quad(&shared.tile.a[now][k][swizzle<kAAlongK>(step, row)], a + 4 * q);
-      }
-#pragma unroll
-      for (int q = 0; q < TN / 4; ++q) {
-        const int column = quad_row<BN, TN>(q, tx);
-        load_quad(&shared.tile.b[now][k][swizzle<kBAlongK>(step, column)], b + 4 * q);
-      }
-      add_outer_product(a, b, sum);
-    }
-    if (more) {
-      if (kBuffers == 1) {
-        __syncthreads();  // everyone has read the stage that is overwritten
-      }
-      a_mover.store(shared.tile.a[kBuffers == 1 ? 0 : now ^ 1]);
-      b_mover.store(shared.tile.b[kBuffers == 1 ? 0 : now ^ 1]);
-      __syncthreads();
-    }
-  }
-
-  T* c = p.c + blockIdx.y * p.slice_size;
-  if constexpr (Shape::GROUPS > 1) {
-    __syncthreads();  // the sums take the place of the last stage
-    static_assert(TN % 4 == 0, "columns of a thread are quads");
-    constexpr int V = kPackLanes<T>;
-#pragma unroll
-    for (int i = 0; i < TM; ++i) {
-#pragma unroll
-      for (int j = 0; j < TN; j += V) {
-        const int row = (i / 4) * (BM / (TM / 4)) + ty * 4 + i % 4;
-        const int column = (j / 4) * (BN / (TN / 4)) + tx * 4 + j % 4;
-        Pack<T, V> pack;
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-          pack.lane[v] = sum[i][j + v];
-        }
-        store_pack<V>(&shared.sums[group][row][column], pack);
-      }
-    }
-    __syncthreads();
-    for (int at = t; at < BM * BN; at += Shape::kThreads) {
-      const int row = at / BN;
-      const int column = at % BN;
-      if (row0 + row < p.a.lanes && column0 + column < p.b.lanes) {
-        T total = shared.sums[0][row][column];
-#pragma unroll
-        for (int g = 1; g < Shape::GROUPS; ++g) {
-          total += shared.sums[g][row][column];
-        }
-        c[(row0 + row) * p.ldc + column0 + column] =
-            p.bias == nullptr ? total : total + p.bias[column0 + column];
-      }
-    }
+  const TileOutput<Stores::aligned, BiasEpilogue<T>> output{existing(p.a.rows - row0, Tile::BM),
+                                                            existing(p.b.rows - column0, Tile::BN),
+                                                            p.epilogue.from(column0), p.packs};
+  T* c = p.c + blockIdx.y * p.slice_size + row0 * p.ldc + column0;
+  const auto address = [&](int row) { return c + row * p.ldc; };
+  if constexpr (Tile::GROUPS > 1) {
+    store_groups<Tile>(shared.sums, sum, thread, output, address);
   } else {
-    constexpr int V = kPackLanes<T>;
-#pragma unroll
-    for (int i = 0; i < TM; ++i) {
-      const std::int64_t row = row0 + (i / 4) * (BM / (TM / 4)) + ty * 4 + i % 4;
-      if (row >= p.a.lanes) {
-        continue;
-      }
-#pragma unroll
-      for (int j = 0; j < TN; j += V) {
-        const std::int64_t column = column0 + (j / 4) * (BN / (TN / 4)) + tx * 4 + j % 4;
-        Pack<T, V> result;
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-          const bool biased = p.bias != nullptr && column + v < p.b.lanes;
-          result.lane[v] = sum[i][j + v] + (biased ? p.bias[column + v] : T{0});
-        }
-        T* to = c + row * p.ldc + column;
-        if (p.packs && column + V <= p.b.lanes) {
-          store_pack<V>(to, result);
-        } else {
-#pragma unroll
-          for (int v = 0; v < V; ++v) {
-            if (column + v < p.b.lanes) {
-              to[v] = result.lane[v];
-            }
-          }
-        }
-      }
-    }
+    store_tile<Tile>(sum, thread, output, address);
   }
 }
 
 template <class T>
-__global__ void add_gemm_slices_kernel(const T* partial, const T* bias, T* c, std::int64_t M,
-                                       std::int64_t N, std::int64_t ldc, std::int64_t slices) {
+__global__ void add_gemm_slices_kernel(const T* partial, BiasEpilogue<T> epilogue, T* c,
+                                       std::int64_t M, std::int64_t N, std::int64_t ldc,
+                                       std::int64_t slices) {
   begin_kernel();
   const std::int64_t size = M * N;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
@@ -193,7 +96,8 @@ __global__ void add_gemm_slices_kernel(const T* partial, const T* bias, T* c, st
     for (std::int64_t s = 1; s < slices; ++s) {
       sum += partial[s * size + i];
     }
-    c[row * ldc + column] = bias == nullptr ? sum : sum + bias[column];
+    T* to = c + row * ldc + column;
+    *to = epilogue.apply(sum, epilogue.at(column), to);
   }
 }
 
@@ -224,22 +128,22 @@ Cut cut_of(const GemmProblem& p) {
   return cut;
 }
 
-template <class T, class Shape>
+template <class T, class Tile>
 void launch_tile(const GemmProblem& problem, const Cut& cut, const Product<T>& product) {
   Product<T> p = product;
-  p.column_tiles = ceil_div<std::int64_t>(problem.N, Shape::BN);
+  p.column_tiles = ceil_div<std::int64_t>(problem.N, Tile::BN);
   const dim3 grid(
-      static_cast<unsigned>(ceil_div<std::int64_t>(problem.M, Shape::BM) * p.column_tiles),
+      static_cast<unsigned>(ceil_div<std::int64_t>(problem.M, Tile::BM) * p.column_tiles),
       static_cast<unsigned>(cut.slices));
   const bool a_along_k = !problem.transpose_a;
   const bool b_along_k = problem.transpose_b;
   const auto run = [&](void (*kernel)(Product<T>)) {
-    launch("gemm", kernel, grid, Shape::kThreads, 0, p);
+    launch("gemm", kernel, grid, Tile::kThreads, 0, p);
   };
   if (a_along_k) {
-    run(b_along_k ? gemm_kernel<T, Shape, true, true> : gemm_kernel<T, Shape, true, false>);
+    run(b_along_k ? gemm_kernel<T, Tile, true, true> : gemm_kernel<T, Tile, true, false>);
   } else {
-    run(b_along_k ? gemm_kernel<T, Shape, false, true> : gemm_kernel<T, Shape, false, false>);
+    run(b_along_k ? gemm_kernel<T, Tile, false, true> : gemm_kernel<T, Tile, false, false>);
   }
 }
 
@@ -260,7 +164,7 @@ void run(const GemmProblem& problem, const T* a, const T* b, const T* bias, T* c
   Product<T> p{};
   p.a = {a, lda, problem.M, aligned_for_packs(a) && lda % V == 0};
   p.b = {b, ldb, problem.N, aligned_for_packs(b) && ldb % V == 0};
-  p.bias = sliced ? nullptr : bias;
+  p.epilogue.bias = sliced ? nullptr : bias;
   p.c = sliced ? workspace : c;
   p.ldc = sliced ? problem.N : ldc;
   p.K = problem.K;
@@ -282,7 +186,7 @@ void run(const GemmProblem& problem, const T* a, const T* b, const T* bias, T* c
   }
   if (sliced) {
     launch("gemm", add_gemm_slices_kernel<T>, grid_for(problem.M * problem.N, 256), 256, 0,
-           workspace, bias, c, problem.M, problem.N, ldc, cut.slices);
+           workspace, BiasEpilogue<T>{bias}, c, problem.M, problem.N, ldc, cut.slices);
   }
 }
 

@@ -1,118 +1,123 @@
 // ConvV2 and KS-deconv for few channels (first layers, LeNet, the output layers of generators):
-// the rectangles of trimmed_correlation.cu, but a thread owns whole positions, so that no lane of
+// the rectangles of trimmed_correlation.cu, but a thread owns whole positions, so that no part of
 // a wide tile idles.
 //
-//   block       128 threads; each owns P positions of one pair and L lanes (output channels)
-//   shared      the pair's sub-filter for these lanes, [tap][channel][lane]; all threads read the
-//               same element at the same time, which costs one access
+//   block       128 threads; each owns P positions of one pair and L channels of the target
+//   shared      the pair's sub-filter for these channels, [tap][source channel][target
+//               channel]; all threads read the same element at the same time, which costs one
+//               access
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/correlation_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/cuda/region.cuh"
+#include "cks/kernels/mma/epilogue.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
 
-template <int P, int L>
-__global__ void __launch_bounds__(kNarrowThreads)
-    narrow_correlation_kernel(const __grid_constant__ Correlation p) {
-  begin_kernel();
-  extern __shared__ __align__(16) float filter_tile[];
-  __shared__ int my_pair;
-  const int t = static_cast<int>(threadIdx.x);
-  const int lane0 = static_cast<int>(blockIdx.x) % p.lane_tiles * L;
-  const int tile = static_cast<int>(blockIdx.x) / p.lane_tiles;
-  const int group = static_cast<int>(blockIdx.y);
-  for (int i = t; i < p.pairs; i += kNarrowThreads) {
-    if (tile >= p.pair[i].first_tile && tile < p.pair[i + 1].first_tile) {
-      my_pair = i;
-    }
-  }
-  __syncthreads();
-  const Run& rows = p.rows[p.pair[my_pair].row];
-  const Run& columns = p.columns[p.pair[my_pair].column];
+/// For the launch bounds: with many sums, blocks of a multiprocessor that must find registers.
+constexpr int blocks_of(int sums) { return sums < 64 ? 0 : 5; }
 
-  const float* filter = p.filter + group * p.filter_group + rows.filter_tap * p.filter_row +
-                        columns.filter_tap * p.filter_column;
+/// Stages the region's sub-filter for L target channels from channel0 on; zeros beyond the last.
+template <int L>
+__device__ __forceinline__ void stage_filter(const Region& region, int group, int channel0,
+                                             float* filter_tile) {
+  const Correlation& p = region.p;
+  const Run& rows = region.rows;
+  const Run& columns = region.columns;
+  const float* filter = filter_of(region, group);
   const int k_size = rows.taps * columns.taps * p.channels;
-  for (int i = t; i < k_size * L; i += kNarrowThreads) {
-    const int lane = i % L;
+  for (int i = static_cast<int>(threadIdx.x); i < k_size * L; i += kNarrowThreads) {
+    const int target_channel = channel0 + i % L;
     const int k = i / L;
     const int channel = k % p.channels;
     const int tap = k / p.channels;
     const int row_tap = tap / columns.taps;
     const int column_tap = tap - row_tap * columns.taps;
     filter_tile[i] =
-        lane0 + lane < p.lanes
-            ? filter[static_cast<std::int64_t>(lane0 + lane) * p.filter_lane +
+        target_channel < p.lanes
+            ? filter[static_cast<std::int64_t>(target_channel) * p.filter_lane +
                      channel * p.filter_channel + row_tap * rows.filter_step * p.filter_row +
                      column_tap * columns.filter_step * p.filter_column]
             : 0.0F;
   }
-  __syncthreads();
+}
 
-  const int per_image = rows.count * columns.count;
-  const std::int64_t positions = static_cast<std::int64_t>(p.images) * per_image;
-  const std::int64_t first =
-      static_cast<std::int64_t>(tile - p.pair[my_pair].first_tile) * (kNarrowThreads * P) + t;
-  const float* source[P];
-  float* target[P];
-#pragma unroll
-  for (int i = 0; i < P; ++i) {
-    // A position beyond the end computes the last one again and stores nothing.
-    const std::int64_t wanted = first + i * kNarrowThreads;
-    const std::int64_t position = wanted < positions ? wanted : positions - 1;
-    const int n = static_cast<int>(position / per_image);
-    const int rest = static_cast<int>(position - static_cast<std::int64_t>(n) * per_image);
-    const int r = rest / columns.count;
-    const int c = rest - r * columns.count;
-    source[i] = p.source + n * p.source_image +
-                (rows.source + r * rows.source_step) * p.source_row +
-                (columns.source + c * columns.source_step) * p.source_pixel +
-                static_cast<std::int64_t>(group) * p.channels;
-    target[i] = p.target + n * p.target_image +
-                (rows.target + r * rows.target_step) * p.target_row +
-                (columns.target + c * columns.target_step) * p.target_pixel +
-                static_cast<std::int64_t>(group) * p.lanes + lane0;
-  }
-
-  float sum[P][L] = {};
-  const float* weight = filter_tile;
+/// Adds the products of all taps and channels: of the sources at the thread's positions.
+template <int P, int L>
+__device__ __forceinline__ void add_taps(const Region& region, const float* const (&source)[P],
+                                         const float* weight, float (&sum)[P][L]) {
+  const Correlation& p = region.p;
+  const Run& rows = region.rows;
+  const Run& columns = region.columns;
   for (int row_tap = 0; row_tap < rows.taps; ++row_tap) {
     for (int column_tap = 0; column_tap < columns.taps; ++column_tap) {
       const std::int64_t shift =
           row_tap * rows.tap_step * p.source_row + column_tap * columns.tap_step * p.source_pixel;
+      const float* from[P];
+#pragma unroll
+      for (int i = 0; i < P; ++i) {
+        from[i] = source[i] + shift;
+      }
 #pragma unroll 4
       for (int channel = 0; channel < p.channels; ++channel) {
         float value[P];
 #pragma unroll
         for (int i = 0; i < P; ++i) {
-          value[i] = __ldg(source[i] + shift + channel);
+          value[i] = __ldg(from[i]++);
         }
 #pragma unroll
-        for (int lane = 0; lane < L; lane += 4) {
-          const float4 w = *reinterpret_cast<const float4*>(weight + lane);
+        for (int j = 0; j < L; j += 4) {
+          const Pack<float, 4> w = load_pack<4>(weight + j);
 #pragma unroll
           for (int i = 0; i < P; ++i) {
-            sum[i][lane] = fmaf(value[i], w.x, sum[i][lane]);
-            sum[i][lane + 1] = fmaf(value[i], w.y, sum[i][lane + 1]);
-            sum[i][lane + 2] = fmaf(value[i], w.z, sum[i][lane + 2]);
-            sum[i][lane + 3] = fmaf(value[i], w.w, sum[i][lane + 3]);
+#pragma unroll
+            for (int v = 0; v < 4; ++v) {
+              sum[i][j + v] = fmaf(value[i], w.lane[v], sum[i][j + v]);
+            }
           }
         }
         weight += L;
       }
     }
   }
+}
+
+template <int P, int L>
+__global__ void __launch_bounds__(kNarrowThreads, blocks_of(P* L))
+    narrow_correlation_kernel(const __grid_constant__ Correlation p) {
+  begin_kernel();
+  extern __shared__ __align__(16) float filter_tile[];
+  const int channel0 = static_cast<int>(blockIdx.x) % p.lane_tiles * L;
+  const int tile = static_cast<int>(blockIdx.x) / p.lane_tiles;
+  const int group = static_cast<int>(blockIdx.y);
+  const Region region = region_of_tile(p, tile);
+  stage_filter<L>(region, group, channel0, filter_tile);
+  __syncthreads();
+
+  const Positions positions(region, kNarrowThreads * P);
+  const float* source[P];
+  float* target[P];  // null beyond the last position
 #pragma unroll
   for (int i = 0; i < P; ++i) {
-    if (first + i * kNarrowThreads >= positions) {
-      continue;
-    }
+    const std::int64_t position =
+        positions.first + static_cast<int>(threadIdx.x) + i * kNarrowThreads;
+    const PositionOffsets offsets = offsets_of(region, position, positions.count, group);
+    source[i] = p.source + offsets.source;
+    target[i] = position < positions.count ? p.target + offsets.target + channel0 : nullptr;
+  }
+  float sum[P][L] = {};
+  add_taps(region, source, filter_tile, sum);
+
+  const BiasEpilogue<float> epilogue = BiasEpilogue<float>{p.bias}.from(group * p.lanes + channel0);
 #pragma unroll
-    for (int lane = 0; lane < L; ++lane) {
-      if (lane0 + lane < p.lanes) {
-        target[i][lane] =
-            sum[i][lane] + (p.bias != nullptr ? p.bias[group * p.lanes + lane0 + lane] : 0.0F);
+  for (int i = 0; i < P; ++i) {
+    if (target[i] != nullptr) {
+#pragma unroll
+      for (int j = 0; j < L; ++j) {
+        if (channel0 + j < p.lanes) {
+          target[i][j] = epilogue.apply(sum[i][j], epilogue.at(j), target[i] + j);
+        }
       }
     }
   }

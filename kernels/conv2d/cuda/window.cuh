@@ -34,7 +34,7 @@ __device__ __forceinline__ void stage_planes(const WindowSource& from, const Win
   const int t = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);
   for (int i = t; i < s.plane * s.channels / 4; i += threads) {
-    reinterpret_cast<float4*>(planes)[i] = make_float4(0.0F, 0.0F, 0.0F, 0.0F);
+    store_pack<4>(planes + 4 * i, Pack<float, 4>{});
   }
   __syncthreads();
   const int begin = max(0, first_row);
@@ -55,8 +55,11 @@ __device__ __forceinline__ void stage_planes(const WindowSource& from, const Win
     const float* source = rows + pixel * from.pixel + channel;
     float* to = planes + channel * s.plane + (begin + row - first_row) * s.pitch + column;
     if (from.pack == 4) {
-      const float4 v = __ldg(reinterpret_cast<const float4*>(source));
-      to[0] = v.x, to[s.plane] = v.y, to[2 * s.plane] = v.z, to[3 * s.plane] = v.w;
+      const Pack<float, 4> pack = load_constant_pack<4>(source, true);
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        to[c * s.plane] = pack.lane[c];
+      }
     } else {
       to[0] = __ldg(source);
     }
@@ -70,12 +73,10 @@ __device__ __forceinline__ void load_floats(const float* from, float* to) {
   constexpr int kStep = Count % 4 == 0 ? 4 : 2;
 #pragma unroll
   for (int i = 0; i < Count; i += kStep) {
-    if constexpr (kStep == 4) {
-      const float4 v = *reinterpret_cast<const float4*>(from + i);
-      to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
-    } else {
-      const float2 v = *reinterpret_cast<const float2*>(from + i);
-      to[i] = v.x, to[i + 1] = v.y;
+    const Pack<float, kStep> pack = load_pack<kStep>(from + i);
+#pragma unroll
+    for (int j = 0; j < kStep; ++j) {
+      to[i + j] = pack.lane[j];
     }
   }
 }

@@ -1,13 +1,16 @@
 // ConvV2 and, with the filter turned, KS-deconv for few channels and stride 1.
 //
 //   block       a band of target rows of one image
-//   thread      P neighbouring positions x L lanes (output channels of the pass): for each filter
+//   thread      P neighbouring positions x L channels of the target: for each filter
 //               row and channel it reads P + FW - 1 source values once and slides along them
 //   shares      of the channels, where images are few and small; added in order at the end
-//   shared      the source's planes (window.cuh), the filter as [row][channel][column][lane]
+//   shared      the source's planes (window.cuh), the filter as [row][source
+//   channel][column][target
+//               channel]
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/window.cuh"
+#include "cks/kernels/mma/epilogue.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
@@ -27,22 +30,21 @@ struct WindowTask {
   int vector;  // floats of a store: 4, 2 or 1
 };
 
-template <int P, int L, int FW>
-__global__ void __launch_bounds__(2 * kWindowThreads)
-    window_correlation_kernel(const __grid_constant__ WindowTask p) {
-  begin_kernel();
-  extern __shared__ __align__(16) float shared[];
-  const WindowCorrelation& s = p.shape;
-  float* filter = shared;
-  float* planes = shared + s.filter_floats;
-  const int t = static_cast<int>(threadIdx.x);
-  const int threads = static_cast<int>(blockDim.x);
-  const int n = static_cast<int>(blockIdx.x) / s.bands;
-  const int first = (static_cast<int>(blockIdx.x) - n * s.bands) * s.band_rows;
-  const int channels = s.source.channels;
+/// Blocks of a multiprocessor whose threads have registers for so many sums, and the rest.
+constexpr int blocks_of(int sums) {
+  const int wanted = sums <= 12 ? 3 : sums <= 24 ? 2 : 1;
+  const int most = kResidentThreads / (2 * kWindowThreads);
+  return wanted < most ? wanted : most;
+}
 
+/// Stages the filter as [row][source channel][column][target channel]; backward_data reads it
+/// turned by half.
+template <int FW>
+__device__ __forceinline__ void stage_filter(const WindowTask& p, float* filter) {
+  const int channels = p.shape.source.channels;
 #pragma unroll 4
-  for (int i = t; i < p.filter_size; i += threads) {
+  for (int i = static_cast<int>(threadIdx.x); i < p.filter_size;
+       i += static_cast<int>(blockDim.x)) {
     const int oc = static_cast<int>(p.by_filter_block.divide(static_cast<std::uint32_t>(i)));
     int rest = i - oc * static_cast<int>(p.by_filter_block.divisor);
     int fh = static_cast<int>(p.by_filter_row.divide(static_cast<std::uint32_t>(rest)));
@@ -50,125 +52,177 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
     int fw = static_cast<int>(p.by_inner.divide(static_cast<std::uint32_t>(rest)));
     const int ic = rest - fw * static_cast<int>(p.by_inner.divisor);
     if (!p.forward) {
-      fh = s.filter_h - 1 - fh;
+      fh = p.shape.filter_h - 1 - fh;
       fw = FW - 1 - fw;
     }
-    const int lane = p.forward ? oc : ic;
+    const int target_channel = p.forward ? oc : ic;
     const int channel = p.forward ? ic : oc;
-    filter[((fh * channels + channel) * FW + fw) * p.filter_lanes + lane] = __ldg(p.filter + i);
+    filter[((fh * channels + channel) * FW + fw) * p.filter_lanes + target_channel] =
+        __ldg(p.filter + i);
   }
+}
+
+/// What a thread owns of its block's band: P positions from `column` on, L channels, and a share of
+/// the source's channels.
+struct Owner {
+  int index, share, row, column, group;  // group: of L channels
+
+  template <int P>
+  static __device__ __forceinline__ Owner of_thread(const WindowCorrelation& s, int owners) {
+    const int t = static_cast<int>(threadIdx.x);
+    const int share = t / owners;
+    const int index = t - share * owners;
+    const int above = index / s.column_groups;
+    const int group = above / s.band_rows;
+    return {index, share, above - group * s.band_rows, (index - above * s.column_groups) * P,
+            group};
+  }
+};
+
+/// P + FW - 1 neighbouring source values.
+template <int P, int FW>
+__device__ __forceinline__ void load_window(const float* from, float (&x)[P + FW - 1]) {
+  if constexpr (P == 4) {
+    load_floats<4>(from, x);
+    load_floats<FW - 1>(from + 4, x + 4);
+  } else {
+#pragma unroll
+    for (int i = 0; i < P + FW - 1; i += 2) {
+      load_floats<2>(from + i, x + i);
+    }
+  }
+}
+
+/// Adds the products of the filter rows that fall inside the image and the share's channels.
+template <int P, int L, int FW>
+__device__ __forceinline__ void add_windows(const WindowTask& p, const Owner& owner, int target_row,
+                                            const float* filter, const float* planes,
+                                            float (&sum)[P][L]) {
+  const WindowCorrelation& s = p.shape;
+  const int channels = s.source.channels;
+  const int above_image = s.source.pad_h - target_row;
+  const int f_begin = max(0, above_image);
+  const int f_end = min(s.filter_h, s.source.image_h + above_image);
+  const int c_begin = channels * owner.share / s.shares;
+  const int c_end = channels * (owner.share + 1) / s.shares;
+  const float* source = planes + owner.row * s.source.pitch + owner.column;
+  const float* weights = filter + owner.group * L;
+  constexpr int kUnroll = P * L * FW < 50 ? 2 : 1;
+  for (int f = f_begin; f < f_end; ++f) {
+#pragma unroll kUnroll
+    for (int c = c_begin; c < c_end; ++c) {
+      float x[P + FW - 1];
+      load_window<P, FW>(source + c * s.source.plane + f * s.source.pitch, x);
+      const float* weight = weights + (f * channels + c) * FW * p.filter_lanes;
+#pragma unroll
+      for (int fw = 0; fw < FW; ++fw) {
+        float w[L];
+        load_floats<L>(weight + fw * p.filter_lanes, w);
+#pragma unroll
+        for (int i = 0; i < P; ++i) {
+#pragma unroll
+          for (int j = 0; j < L; ++j) {
+            sum[i][j] = fmaf(x[i + fw], w[j], sum[i][j]);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Adds the other shares' sums, in order, to those of share 0; they take the place of planes and
+/// filter. For all threads of the block.
+template <int P, int L>
+__device__ __forceinline__ void add_shares(const Owner& owner, bool works, int owners, int shares,
+                                           float* parts, float (&sum)[P][L]) {
+  __syncthreads();
+  if (works && owner.share > 0) {
+#pragma unroll
+    for (int i = 0; i < P * L; ++i) {
+      parts[((owner.share - 1) * P * L + i) * owners + owner.index] = sum[i / L][i % L];
+    }
+  }
+  __syncthreads();
+  if (!works || owner.share > 0) {
+    return;
+  }
+  for (int other = 0; other < shares - 1; ++other) {
+#pragma unroll
+    for (int i = 0; i < P * L; ++i) {
+      sum[i / L][i % L] += parts[(other * P * L + i) * owners + owner.index];
+    }
+  }
+}
+
+/// Stores the L channels of a position, V at once; `existing` of them exist.
+template <int V, int L>
+__device__ __forceinline__ void store_channels(const BiasEpilogue<float>& epilogue,
+                                               const BiasEpilogue<float>::Column (&of_channels)[L],
+                                               int existing, const float (&sum)[L], float* to) {
+#pragma unroll
+  for (int j = 0; j + V <= L; j += V) {
+    if (j < existing) {
+      Pack<float, V> values;
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        values.lane[v] = epilogue.apply(sum[j + v], of_channels[j + v], to + j + v);
+      }
+      store_pack<V>(to + j, values);
+    }
+  }
+}
+
+template <int P, int L, int FW>
+__global__ void __launch_bounds__(2 * kWindowThreads, blocks_of(P* L))
+    window_correlation_kernel(const __grid_constant__ WindowTask p) {
+  begin_kernel();
+  extern __shared__ __align__(16) float shared[];
+  const WindowCorrelation& s = p.shape;
+  float* planes = shared + s.filter_floats;
+  const int n = static_cast<int>(blockIdx.x) / s.bands;
+  const int first = (static_cast<int>(blockIdx.x) - n * s.bands) * s.band_rows;
+  stage_filter<FW>(p, shared);
   stage_planes(p.source, s.source, n, first - s.source.pad_h, planes);
   __syncthreads();
 
   const int owners = s.column_groups * s.lane_groups * s.band_rows;
-  const int share = t / owners;
-  const int owner = t - share * owners;
-  const int above = owner / s.column_groups;
-  const int column = (owner - above * s.column_groups) * P;
-  const int lane_group = above / s.band_rows;
-  const int row = above - lane_group * s.band_rows;
-  const int target_row = first + row;
-  const bool works = share < s.shares && target_row < s.target_h;
-
+  const Owner owner = Owner::of_thread<P>(s, owners);
+  const int target_row = first + owner.row;
+  const bool works = owner.share < s.shares && target_row < s.target_h;
   float sum[P][L] = {};
   if (works) {
-    // The filter rows that fall inside the image.
-    const int above_image = s.source.pad_h - target_row;
-    const int f_begin = max(0, above_image);
-    const int f_end = min(s.filter_h, s.source.image_h + above_image);
-    const int c_begin = channels * share / s.shares;
-    const int c_end = channels * (share + 1) / s.shares;
-    const float* source = planes + row * s.source.pitch + column;
-    const float* weights = filter + lane_group * L;
-    for (int f = f_begin; f < f_end; ++f) {
-      for (int c = c_begin; c < c_end; ++c) {
-        float x[P + FW - 1];
-        const float* from = source + c * s.source.plane + f * s.source.pitch;
-        if constexpr (P == 4) {
-          load_floats<4>(from, x);
-          load_floats<FW - 1>(from + 4, x + 4);
-        } else {
-#pragma unroll
-          for (int i = 0; i < P + FW - 1; i += 2) {
-            load_floats<2>(from + i, x + i);
-          }
-        }
-        const float* weight = weights + (f * channels + c) * FW * p.filter_lanes;
-#pragma unroll
-        for (int fw = 0; fw < FW; ++fw) {
-          float w[L];
-          load_floats<L>(weight + fw * p.filter_lanes, w);
-#pragma unroll
-          for (int i = 0; i < P; ++i) {
-#pragma unroll
-            for (int lane = 0; lane < L; ++lane) {
-              sum[i][lane] = fmaf(x[i + fw], w[lane], sum[i][lane]);
-            }
-          }
-        }
-      }
-    }
+    add_windows<P, L, FW>(p, owner, target_row, shared, planes, sum);
   }
   if (s.shares > 1) {
-    __syncthreads();  // the parts take the place of planes and filter
-    if (works && share > 0) {
-#pragma unroll
-      for (int i = 0; i < P * L; ++i) {
-        shared[((share - 1) * P * L + i) * owners + owner] = sum[i / L][i % L];
-      }
-    }
-    __syncthreads();
-    if (!works || share > 0) {
-      return;
-    }
-    for (int other = 0; other < s.shares - 1; ++other) {
-#pragma unroll
-      for (int i = 0; i < P * L; ++i) {
-        sum[i / L][i % L] += shared[(other * P * L + i) * owners + owner];
-      }
-    }
+    add_shares(owner, works, owners, s.shares, shared, sum);
   }
-  if (!works) {
+  if (!works || owner.share > 0) {
     return;
   }
 
-  const int lane0 = lane_group * L;
-  float bias[L];
+  const int channel0 = owner.group * L;
+  const int existing = s.lanes - channel0;
+  const BiasEpilogue<float> epilogue = BiasEpilogue<float>{p.bias}.from(channel0);
+  BiasEpilogue<float>::Column of_channels[L] = {};
 #pragma unroll
-  for (int lane = 0; lane < L; ++lane) {
-    bias[lane] = p.bias != nullptr && lane0 + lane < s.lanes ? __ldg(p.bias + lane0 + lane) : 0.0F;
+  for (int j = 0; j < L; ++j) {
+    if (j < existing) {
+      of_channels[j] = epilogue.at(j);
+    }
   }
-  float* to =
-      p.target + n * p.target_image + target_row * p.target_row + column * p.target_pixel + lane0;
+  float* to = p.target + n * p.target_image + target_row * p.target_row +
+              owner.column * p.target_pixel + channel0;
 #pragma unroll
   for (int i = 0; i < P; ++i, to += p.target_pixel) {
-    if (column + i >= s.target_w) {
+    if (owner.column + i >= s.target_w) {
       continue;
     }
     if (p.vector == 4 && L % 4 == 0) {
-#pragma unroll
-      for (int lane = 0; lane + 3 < L; lane += 4) {
-        if (lane0 + lane < s.lanes) {
-          *reinterpret_cast<float4*>(to + lane) =
-              make_float4(sum[i][lane] + bias[lane], sum[i][lane + 1] + bias[lane + 1],
-                          sum[i][lane + 2] + bias[lane + 2], sum[i][lane + 3] + bias[lane + 3]);
-        }
-      }
+      store_channels<4>(epilogue, of_channels, existing, sum[i], to);
     } else if (p.vector >= 2) {
-#pragma unroll
-      for (int lane = 0; lane < L; lane += 2) {
-        if (lane0 + lane < s.lanes) {
-          *reinterpret_cast<float2*>(to + lane) =
-              make_float2(sum[i][lane] + bias[lane], sum[i][lane + 1] + bias[lane + 1]);
-        }
-      }
+      store_channels<2>(epilogue, of_channels, existing, sum[i], to);
     } else {
-#pragma unroll
-      for (int lane = 0; lane < L; ++lane) {
-        if (lane0 + lane < s.lanes) {
-          to[lane] = sum[i][lane] + bias[lane];
-        }
-      }
+      store_channels<1>(epilogue, of_channels, existing, sum[i], to);
     }
   }
 }

@@ -38,13 +38,13 @@ __device__ __forceinline__ void stage_gradient(const GradientTask& p, int n, int
 #pragma unroll 4
   for (int i = t; i < rows * s.out_w * packs; i += threads) {
     const int pixel = static_cast<int>(p.by_y_packs.divide(static_cast<std::uint32_t>(i)));
-    const int lane = (i - pixel * packs) * p.y_pack;
+    const int channel = (i - pixel * packs) * p.y_pack;
     const int row = static_cast<int>(p.by_y_columns.divide(static_cast<std::uint32_t>(pixel)));
     const int column = pixel - row * s.out_w;
-    const float* from = dy + pixel * p.y_pixel + lane;
-    float* to = tile + (row * s.y_columns + column) * s.y_pitch + lane;
+    const float* from = dy + pixel * p.y_pixel + channel;
+    float* to = tile + (row * s.y_columns + column) * s.y_pitch + channel;
     if (p.y_pack == 4) {
-      *reinterpret_cast<float4*>(to) = __ldg(reinterpret_cast<const float4*>(from));
+      store_pack<4>(to, load_constant_pack<4>(from, true));
     } else {
       *to = __ldg(from);
     }
@@ -70,8 +70,8 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
   const int owner = t - share * owners;
   const int above = owner / s.filter_h;
   const int fh = owner - above * s.filter_h;
-  const int lane_group = above / s.source.channels;
-  const int channel = above - lane_group * s.source.channels;
+  const int group = above / s.source.channels;
+  const int channel = above - group * s.source.channels;
   const bool works = share < s.shares;
 
   float sum[FW][L] = {};
@@ -91,11 +91,12 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
         continue;
       }
       const float* x = planes + channel * s.source.plane + (row + fh) * s.source.pitch;
-      const float* dy = y_tile + row * s.y_columns * s.y_pitch + lane_group * L;
+      const float* dy = y_tile + row * s.y_columns * s.y_pitch + group * L;
       float window[8];
       load_floats<4>(x, window);
+      const int columns = s.y_columns;
 #pragma unroll 2
-      for (int column = 0; column < s.y_columns; column += 4) {
+      for (int column = 0; column < columns; column += 4) {
         load_floats<4>(x + column + 4, window + 4);
 #pragma unroll
         for (int i = 0; i < 4; ++i, dy += s.y_pitch) {
@@ -104,8 +105,8 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
 #pragma unroll
           for (int fw = 0; fw < FW; ++fw) {
 #pragma unroll
-            for (int lane = 0; lane < L; ++lane) {
-              sum[fw][lane] = fmaf(window[i + fw], gradient[lane], sum[fw][lane]);
+            for (int j = 0; j < L; ++j) {
+              sum[fw][j] = fmaf(window[i + fw], gradient[j], sum[fw][j]);
             }
           }
         }
@@ -125,12 +126,12 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
   float* parts = s.shares > 1 ? shared + share * s.y_pitch * filter_row : out;
   if (works) {
 #pragma unroll
-    for (int lane = 0; lane < L; ++lane) {
-      const int oc = lane_group * L + lane;
+    for (int j = 0; j < L; ++j) {
+      const int oc = group * L + j;
       if (oc < s.out_channels) {
 #pragma unroll
         for (int fw = 0; fw < FW; ++fw) {
-          parts[oc * filter_row + first_element + fw * s.source.channels] = sum[fw][lane];
+          parts[oc * filter_row + first_element + fw * s.source.channels] = sum[fw][j];
         }
       }
     }
