@@ -24,8 +24,9 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
   Tensor result = ops::make_output(operation, {problem.M, problem.N}, a.dtype(), a.device());
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
   const auto workspace = ops::make_workspace(operation, bytes, a.device());
-  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), bias.defined() ? bias.data() : nullptr,
-                              result.data(), workspace->data()));
+  CKS_KERNEL(a.device(),
+             gemm(problem, a.data(), b.data(), {.bias = bias.defined() ? bias.data() : nullptr},
+                  result.data(), workspace->data()));
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -157,6 +158,45 @@ bool kernels_overlap() {
     answer.store(attributes.ptxVersion >= 90 ? 2 : 1, std::memory_order_relaxed);
   }
   return answer.load(std::memory_order_relaxed) == 2;
+}
+
+void allow_shared_memory(const char* operation, const void* kernel, std::size_t bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, std::size_t> allowed;  // by kernel and device
+  const std::lock_guard lock(mutex);
+  std::size_t& most = allowed[{kernel, current_device()}];
+  if (bytes <= most) {
+    return;
+  }
+  const cudaError_t status = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    throw CudaError(std::string(operation) + ": " + std::to_string(bytes) +
+                    " bytes of shared memory: " + describe(status));
+  }
+  most = bytes;
+}
+
+void require_clusters(const char* operation, dim3 grid, dim3 cluster) {
+  const auto text = [](dim3 d) {
+    return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z);
+  };
+  const std::uint64_t blocks = std::uint64_t{cluster.x} * cluster.y * cluster.z;
+  if (blocks == 0 || blocks > 8 || grid.x % cluster.x != 0 || grid.y % cluster.y != 0 ||
+      grid.z % cluster.z != 0) {
+    throw CudaError(std::string(operation) + ": grid " + text(grid) +
+                    " cannot be cut into clusters of " + text(cluster) +
+                    " (at most 8 blocks, a divisor of the grid)");
+  }
+  int major = 0;
+  CKS_CUDA_CHECK(
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, current_device()));
+  if (major < 9) {
+    throw CudaError(std::string(operation) +
+                    ": clusters need compute capability 9.0, the device has " +
+                    std::to_string(major) + ".x");
+  }
 }
 
 void finish_launch(const char* operation) {

@@ -32,13 +32,14 @@ struct Epilogue {
 /// An Epilogue for a result of T and a filter of F.
 template <class T, class F = T>
 struct TypedEpilogue {
-  const F* bias;
-  const F* scale;
-  const F* shift;
-  const T* residual;
-  Activation activation;
-  bool is_plain;  // nothing but the bias, if that
+  const F* bias = nullptr;
+  const F* scale = nullptr;
+  const F* shift = nullptr;
+  const T* residual = nullptr;
+  Activation activation = Activation::none;
+  bool is_plain = true;  // nothing but the bias, if that
 
+  TypedEpilogue() = default;
   explicit TypedEpilogue(const Epilogue& e)
       : bias(static_cast<const F*>(e.bias)),
         scale(static_cast<const F*>(e.scale)),

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -35,12 +36,33 @@ __device__ __forceinline__ void begin_kernel() {
 /// Whether kernels may be launched before the one ahead has ended: their code waits by itself.
 bool kernels_overlap();
 
-/// The only kernel launch of the project: queues on the current stream, checks the grid's limits,
-/// throws CudaError naming the operation.
+/// What a launch needs beyond grid and block; a number alone is its dynamic shared memory.
+struct LaunchOptions {
+  std::size_t shared_bytes = 0;
+  /// Blocks that share their shared memory and wait for each other; the grid is cut into such. At
+  /// most 8; needs compute capability 9.0.
+  dim3 cluster = dim3(1, 1, 1);
+
+  LaunchOptions(std::size_t bytes, dim3 blocks = dim3(1, 1, 1))
+      : shared_bytes(bytes), cluster(blocks) {}
+};
+
+/// What a kernel may use unasked.
+inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
+
+/// Allows a kernel that much dynamic shared memory on the current device; each kernel is asked for
+/// once. Any thread. Throws CudaError, naming the operation, if the device has less.
+void allow_shared_memory(const char* operation, const void* kernel, std::size_t bytes);
+/// Throws CudaError, naming the operation, unless the current device can cut the grid into
+/// clusters.
+void require_clusters(const char* operation, dim3 grid, dim3 cluster);
+
+/// The only kernel launch of the project: queues on the current stream, checks grid, cluster and
+/// shared memory, throws CudaError naming the operation.
 /// The kernel begins with begin_kernel().
 template <class... Parameters, class... Arguments>
 void launch(const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            std::size_t shared_bytes, Arguments&&... arguments) {
+            const LaunchOptions& options, Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) {
     return;
   }
@@ -49,16 +71,28 @@ void launch(const char* operation, void (*kernel)(Parameters...), dim3 grid, dim
                     std::to_string(grid.y) + "x" + std::to_string(grid.z) +
                     " exceeds 65535 in y or z");
   }
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  if (options.shared_bytes > kDefaultSharedBytes) {
+    allow_shared_memory(operation, reinterpret_cast<const void*>(kernel), options.shared_bytes);
+  }
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (kernels_overlap()) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  const dim3 cluster = options.cluster;
+  if (cluster.x * cluster.y * cluster.z != 1) {
+    require_clusters(operation, grid, cluster);
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {cluster.x, cluster.y, cluster.z};
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
+  config.dynamicSmemBytes = options.shared_bytes;
   config.stream = static_cast<cudaStream_t>(current_stream());
-  config.attrs = &overlap;
-  config.numAttrs = kernels_overlap() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   finish_launch(operation);
 }

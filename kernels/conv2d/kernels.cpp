@@ -11,7 +11,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::reference,
   };
   static constexpr const Conv2dKernel* kCuda[] = {
-      &cuda::window,     &cuda::tiled,       &cuda::narrow, &cuda::window_taps,
+      &cuda::band,       &cuda::tiled,       &cuda::thin,   &cuda::band_taps,
       &cuda::tiled_taps, &cuda::merged_taps, &cuda::direct, &cuda::reference,
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)

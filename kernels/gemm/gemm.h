@@ -4,12 +4,13 @@
 
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/entry_point.h"
+#include "cks/kernels/common/epilogue.h"
 
 namespace cks::kernels {
 
-/// C = op(A) op(B) + bias, all row-major.
+/// C = epilogue(op(A) op(B)), all row-major; the columns of C are the epilogue's channels.
 ///
-/// Shapes   op(A) [M,K], op(B) [K,N], C [M,N], bias [N]. A is stored as [M,K], or as [K,M] if
+/// Shapes   op(A) [M,K], op(B) [K,N], C [M,N]. A is stored as [M,K], or as [K,M] if
 ///          transpose_a; B as [K,N], or as [N,K] if transpose_b.
 /// Layout   lda, ldb, ldc are the elements between neighbouring rows as stored; 0 means dense.
 struct GemmProblem {
@@ -24,12 +25,12 @@ struct GemmProblem {
 /// Throws DtypeError unless float32 or float64.
 CKS_ENTRY_POINT(std::size_t gemm_workspace_bytes(const GemmProblem& problem));
 
-/// Overwrites C. bias may be null; K = 0 leaves the bias or zeros. The workspace is 64-byte aligned
+/// Overwrites C; with K = 0 the sums are zeros. The workspace is 64-byte aligned
 /// and may be null if gemm_workspace_bytes is 0.
 ///
 /// Tiles of C and slices of K are cut by the problem alone and the slices are added in order, so
 /// the result does not depend on the number of threads.
 CKS_ENTRY_POINT(void gemm(const GemmProblem& problem, const void* a, const void* b,
-                          const void* bias, void* c, void* workspace));
+                          const Epilogue& epilogue, void* c, void* workspace));
 
 }  // namespace cks::kernels

@@ -9,6 +9,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 
+#include "cks/kernels/common/channel_sums.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/gemm/gemm.h"
@@ -85,16 +86,22 @@ void with_block(const T* m, bool transpose, std::int64_t ld, std::int64_t row, s
 }
 
 template <class T>
-void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b, const T* bias, T* c,
-         T* partial) {
+void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b,
+         const TypedEpilogue<T>& epilogue, T* c, T* partial) {
   const std::int64_t lda = p.lda != 0 ? p.lda : (p.transpose_a ? p.M : p.K);
   const std::int64_t ldb = p.ldb != 0 ? p.ldb : (p.transpose_b ? p.K : p.N);
   const std::int64_t ldc = p.ldc != 0 ? p.ldc : p.N;
   const bool sliced = cut.slices > 1;
-  const auto add_bias = [&](View<T>& tile, std::int64_t column) {
-    if (bias != nullptr) {
-      tile.rowwise() +=
-          Eigen::Map<const Eigen::Matrix<T, 1, Eigen::Dynamic>>(bias + column, tile.cols());
+  const auto finish = [&](View<T>& tile, std::int64_t column) {
+    if (epilogue.bias != nullptr) {
+      tile.rowwise() += Eigen::Map<const Eigen::Matrix<T, 1, Eigen::Dynamic>>(
+          epilogue.bias + column, tile.cols());
+    }
+    for (std::int64_t i = 0; !epilogue.is_plain && i < tile.rows(); ++i) {
+      T* const row = tile.data() + i * ldc;
+      for (std::int64_t j = 0; j < tile.cols(); ++j) {
+        row[j] = epilogue.finish(row[j], column + j, row + j - c);
+      }
     }
   };
   parallel_for(cut.row_tiles * cut.column_tiles * cut.slices, [&](std::int64_t block) {
@@ -117,7 +124,7 @@ void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b, const T* 
       });
     }
     if (!sliced) {
-      add_bias(result, column);
+      finish(result, column);
     }
   });
   if (!sliced) {
@@ -135,7 +142,7 @@ void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b, const T* 
                             sum += part;
                           }
                         }
-                        add_bias(sum, 0);
+                        finish(sum, 0);
                       });
 }
 
@@ -152,13 +159,18 @@ std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
   });
 }
 
-void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
-          void* workspace) {
+void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,
+          void* c, void* workspace) {
   visit_real("gemm", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
     run<T>(problem, cut_of(problem), static_cast<const T*>(a), static_cast<const T*>(b),
-           static_cast<const T*>(bias), static_cast<T*>(c), static_cast<T*>(workspace));
+           TypedEpilogue<T>(epilogue), static_cast<T*>(c), static_cast<T*>(workspace));
   });
+  if (epilogue.channel_sums != nullptr) {
+    const std::int64_t ldc = problem.ldc != 0 ? problem.ldc : problem.N;
+    channel_sums({problem.M, problem.N, ldc, problem.dtype}, c, epilogue.channel_sums,
+                 epilogue.sums_workspace);
+  }
 }
 
 }  // namespace cpu

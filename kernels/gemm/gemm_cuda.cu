@@ -11,6 +11,7 @@
 // columns; a pack at an edge, or one that is not aligned, is loaded element by element.
 #include <algorithm>
 
+#include "cks/kernels/common/channel_sums.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/gemm/gemm.h"
 #include "cks/kernels/gemm/matrix_loader.cuh"
@@ -28,8 +29,8 @@ constexpr std::int64_t kSliceStep = 128;  // whole stages of every tile
 template <class T>
 struct Product {
   Operand<T> a, b;
-  BiasEpilogue<T> epilogue;  // without bias where slices are added later
-  T* c;                      // [slices][M][N] if there are several
+  TypedEpilogue<T> epilogue;  // none where slices are added later
+  T* c;                       // [slices][M][N] if there are several
   std::int64_t ldc;
   std::int64_t K, slice;
   std::int64_t slice_size;  // elements of c between slices
@@ -69,9 +70,11 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   const auto existing = [](std::int64_t left, int most) {
     return left < most ? static_cast<int>(left) : most;
   };
-  const TileOutput<Stores::aligned, BiasEpilogue<T>> output{existing(p.a.rows - row0, Tile::BM),
-                                                            existing(p.b.rows - column0, Tile::BN),
-                                                            p.epilogue.from(column0), p.packs};
+  const TileOutput<Stores::aligned, ChannelEpilogue<T>> output{
+      existing(p.a.rows - row0, Tile::BM),
+      existing(p.b.rows - column0, Tile::BN),
+      {p.epilogue, p.c, column0},
+      p.packs};
   T* c = p.c + blockIdx.y * p.slice_size + row0 * p.ldc + column0;
   const auto address = [&](int row) { return c + row * p.ldc; };
   if constexpr (Tile::GROUPS > 1) {
@@ -82,7 +85,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 }
 
 template <class T>
-__global__ void add_gemm_slices_kernel(const T* partial, BiasEpilogue<T> epilogue, T* c,
+__global__ void add_gemm_slices_kernel(const T* partial, TypedEpilogue<T> epilogue, T* c,
                                        std::int64_t M, std::int64_t N, std::int64_t ldc,
                                        std::int64_t slices) {
   begin_kernel();
@@ -96,8 +99,7 @@ __global__ void add_gemm_slices_kernel(const T* partial, BiasEpilogue<T> epilogu
     for (std::int64_t s = 1; s < slices; ++s) {
       sum += partial[s * size + i];
     }
-    T* to = c + row * ldc + column;
-    *to = epilogue.apply(sum, epilogue.at(column), to);
+    c[row * ldc + column] = epilogue.apply(sum, column, row * ldc + column);
   }
 }
 
@@ -148,7 +150,8 @@ void launch_tile(const GemmProblem& problem, const Cut& cut, const Product<T>& p
 }
 
 template <class T>
-void run(const GemmProblem& problem, const T* a, const T* b, const T* bias, T* c, T* workspace) {
+void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& given, T* c,
+         T* workspace) {
   if (problem.M == 0 || problem.N == 0) {
     return;
   }
@@ -164,7 +167,8 @@ void run(const GemmProblem& problem, const T* a, const T* b, const T* bias, T* c
   Product<T> p{};
   p.a = {a, lda, problem.M, aligned_for_packs(a) && lda % V == 0};
   p.b = {b, ldb, problem.N, aligned_for_packs(b) && ldb % V == 0};
-  p.epilogue.bias = sliced ? nullptr : bias;
+  const TypedEpilogue<T> epilogue(given);
+  p.epilogue = sliced ? TypedEpilogue<T>() : epilogue;
   p.c = sliced ? workspace : c;
   p.ldc = sliced ? problem.N : ldc;
   p.K = problem.K;
@@ -186,7 +190,11 @@ void run(const GemmProblem& problem, const T* a, const T* b, const T* bias, T* c
   }
   if (sliced) {
     launch("gemm", add_gemm_slices_kernel<T>, grid_for(problem.M * problem.N, 256), 256, 0,
-           workspace, BiasEpilogue<T>{bias}, c, problem.M, problem.N, ldc, cut.slices);
+           workspace, epilogue, c, problem.M, problem.N, ldc, cut.slices);
+  }
+  if (given.channel_sums != nullptr) {
+    channel_sums({problem.M, problem.N, ldc, problem.dtype}, c, given.channel_sums,
+                 given.sums_workspace);
   }
 }
 
@@ -201,11 +209,11 @@ std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
   });
 }
 
-void gemm(const GemmProblem& problem, const void* a, const void* b, const void* bias, void* c,
-          void* workspace) {
+void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,
+          void* c, void* workspace) {
   visit_real("gemm", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T>(problem, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<const T*>(bias),
+    run<T>(problem, static_cast<const T*>(a), static_cast<const T*>(b), epilogue,
            static_cast<T*>(c), static_cast<T*>(workspace));
   });
 }

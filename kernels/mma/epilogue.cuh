@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/mma/register_tile.cuh"
 
@@ -8,21 +9,21 @@
 namespace cks::kernels::cuda {
 
 /// What is done to a finished sum before it is stored: at(column) loads, once a thread, what a
-/// column needs; apply() makes the value that is stored at `to`.
+/// column needs; apply() makes the value that is stored at `to`. Columns are channels, from `first`
+/// on; `base` is the result's first element.
 template <class T>
-struct BiasEpilogue {
-  const T* bias;  // of each column, or null
+struct ChannelEpilogue {
+  const TypedEpilogue<T>& epilogue;
+  const T* base;
+  std::int64_t first;
 
   using Column = T;
   __device__ __forceinline__ Column at(std::int64_t column) const {
-    return bias == nullptr ? T{0} : __ldg(bias + column);
+    return epilogue.bias == nullptr ? T{0} : __ldg(epilogue.bias + first + column);
   }
-  __device__ __forceinline__ T apply(T sum, Column of_column, const T* /*to*/) const {
-    return sum + of_column;
-  }
-  /// For a part of the columns, from `first` on.
-  __device__ __forceinline__ BiasEpilogue from(std::int64_t first) const {
-    return {bias == nullptr ? nullptr : bias + first};
+  __device__ __forceinline__ T apply(T sum, Column bias, std::int64_t column, const T* to) const {
+    const T value = sum + bias;
+    return epilogue.is_plain ? value : epilogue.finish(value, first + column, to - base);
   }
 };
 
@@ -31,7 +32,10 @@ template <class T>
 struct NoEpilogue {
   struct Column {};
   __device__ __forceinline__ Column at(std::int64_t /*column*/) const { return {}; }
-  __device__ __forceinline__ T apply(T sum, Column /*none*/, const T* /*to*/) const { return sum; }
+  __device__ __forceinline__ T apply(T sum, Column /*none*/, std::int64_t /*column*/,
+                                     const T* /*to*/) const {
+    return sum;
+  }
 };
 
 enum class Stores {
@@ -60,14 +64,14 @@ struct TileOutput {
       Pack<T, V> values;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        values.lane[v] = epilogue.apply(sums[v], of_columns[v], to + v);
+        values.lane[v] = epilogue.apply(sums[v], of_columns[v], column + v, to + v);
       }
       store_pack<V>(to, values);
     } else if constexpr (kStores != Stores::packs) {
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         if (column + v < columns) {
-          to[v] = epilogue.apply(sums[v], of_columns[v], to + v);
+          to[v] = epilogue.apply(sums[v], of_columns[v], column + v, to + v);
         }
       }
     }
@@ -124,7 +128,7 @@ __device__ __forceinline__ void store_groups(GroupSums<Tile, T>& shared,
         total += shared[g][row][column];
       }
       T* to = address(row) + column;
-      *to = output.epilogue.apply(total, output.epilogue.at(column), to);
+      *to = output.epilogue.apply(total, output.epilogue.at(column), column, to);
     }
   }
 }

@@ -12,8 +12,8 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T, class Sum>
-__global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, const T* bias, T* y,
-                                      std::int64_t count) {
+__global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w,
+                                      TypedEpilogue<T> epilogue, T* y, std::int64_t count) {
   begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
@@ -21,7 +21,7 @@ __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, c
        i += step) {
     const std::int64_t oc = i % p.OC, pixel = i / p.OC;
     const std::int64_t ow = pixel % p.OW, oh = pixel / p.OW % p.OH, n = pixel / p.OW / p.OH;
-    Sum sum = bias != nullptr ? static_cast<Sum>(bias[oc]) : Sum{0};
+    Sum sum = epilogue.bias != nullptr ? static_cast<Sum>(epilogue.bias[oc]) : Sum{0};
     for (std::int64_t fh = 0; fh < p.FH; ++fh) {
       const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
       if (ih < 0 || ih >= p.IH) {
@@ -39,13 +39,14 @@ __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w, c
         }
       }
     }
-    y[pixel * p.y_pitch + oc] = static_cast<T>(sum);
+    const std::int64_t at = pixel * p.y_pitch + oc;
+    y[at] = static_cast<T>(epilogue.finish(sum, oc, at));
   }
 }
 
 template <class T, class Sum>
-__global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const T* w, const T* bias,
-                                            T* dx, std::int64_t count) {
+__global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const T* w,
+                                            TypedEpilogue<T> epilogue, T* dx, std::int64_t count) {
   begin_kernel();
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t group_in = p.IC / p.G, group_out = p.OC / p.G;
@@ -54,7 +55,7 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
     const std::int64_t ic = i % p.IC, pixel = i / p.IC;
     const std::int64_t iw = pixel % p.IW, ih = pixel / p.IW % p.IH, n = pixel / p.IW / p.IH;
     const std::int64_t group = ic / group_in;
-    Sum sum = bias != nullptr ? static_cast<Sum>(bias[ic]) : Sum{0};
+    Sum sum = epilogue.bias != nullptr ? static_cast<Sum>(epilogue.bias[ic]) : Sum{0};
     for (std::int64_t fh = 0; fh < p.FH; ++fh) {
       const std::int64_t up = ih + p.pt - fh * p.dh;
       if (up < 0 || up % p.sh != 0 || up / p.sh >= p.OH) {
@@ -74,7 +75,8 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
         }
       }
     }
-    dx[pixel * p.x_pitch + ic] = static_cast<T>(sum);
+    const std::int64_t at = pixel * p.x_pitch + ic;
+    dx[at] = static_cast<T>(epilogue.finish(sum, ic, at));
   }
 }
 
@@ -122,7 +124,7 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const auto* x = static_cast<const T*>(o.x);
   const auto* w = static_cast<const T*>(o.w);
   const auto* y = static_cast<const T*>(o.y);
-  const auto* bias = static_cast<const T*>(o.epilogue.bias);
+  const TypedEpilogue<T> epilogue(o.epilogue);
   auto* result = static_cast<T*>(o.result);
   if (conv.plan.pass == Conv2dPass::backward_filter) {
     const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
@@ -143,10 +145,10 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   }
   if (forward) {
     launch("convv2", direct_forward_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0, p, x, w,
-           bias, result, count);
+           epilogue, result, count);
   } else {
     launch("ks_deconv", direct_backward_data_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0,
-           p, y, w, bias, result, count);
+           p, y, w, epilogue, result, count);
   }
 }
 

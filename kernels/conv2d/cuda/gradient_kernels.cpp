@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "cks/kernels/conv2d/cuda/correlation.h"
 #include "cks/kernels/conv2d/cuda/gradient_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/cuda/regions.h"
 #include "cks/kernels/conv2d/taps.h"
 
 // What the kernels `tiled_taps` and `merged_taps` plan: Sk-dilated, a product for each tap, or one

@@ -1,7 +1,7 @@
 #pragma once
 #include "cks/kernels/conv2d/cuda/cost.h"
 
-/// The tiles of sk_dilated.cu: output channels x input channels of one tap, or x taps and input
+/// The tiles of tiled_taps.cu: output channels x input channels of one tap, or x taps and input
 /// channels together.
 namespace cks::kernels::cuda {
 

@@ -6,12 +6,12 @@
 /// so that it can be tested without a GPU; what they run is in .cu files.
 namespace cks::kernels::cuda {
 
-extern const Conv2dKernel tiled;        // correlation_kernels.cpp, trimmed_correlation.cu
-extern const Conv2dKernel narrow;       // correlation_kernels.cpp, narrow_correlation.cu
-extern const Conv2dKernel window;       // window_kernels.cpp, window_correlation.cu
-extern const Conv2dKernel tiled_taps;   // gradient_kernels.cpp, sk_dilated.cu
-extern const Conv2dKernel merged_taps;  // gradient_kernels.cpp, sk_dilated.cu
-extern const Conv2dKernel window_taps;  // window_kernels.cpp, window_gradient.cu
+extern const Conv2dKernel tiled;        // region_kernels.cpp, tiled.cu
+extern const Conv2dKernel thin;         // region_kernels.cpp, thin.cu
+extern const Conv2dKernel band;         // band_kernels.cpp, band.cu
+extern const Conv2dKernel tiled_taps;   // gradient_kernels.cpp, tiled_taps.cu
+extern const Conv2dKernel merged_taps;  // gradient_kernels.cpp, tiled_taps.cu
+extern const Conv2dKernel band_taps;    // band_kernels.cpp, band_taps.cu
 extern const Conv2dKernel direct;       // direct_kernels.cpp, direct.cu
 extern const Conv2dKernel reference;    // direct_kernels.cpp, direct.cu
 
@@ -23,11 +23,11 @@ extern const Conv2dKernel reference;    // direct_kernels.cpp, direct.cu
 #endif
 
 std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operands);
-std::int64_t run_narrow(const PreparedConv2d& conv, const Conv2dOperands& operands);
-std::int64_t run_window(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_thin(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_band(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
-std::int64_t run_window_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_band_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands);
 

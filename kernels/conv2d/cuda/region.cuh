@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/kernels/conv2d/cuda/correlation.h"
+#include "cks/kernels/conv2d/cuda/regions.h"
 
 /// What a block of a correlation works on: a tile of the positions of one pair of runs, which all
 /// meet the same taps.
@@ -55,10 +55,10 @@ __device__ __forceinline__ PositionOffsets offsets_of(const Region& region, std:
   const int c = rest - r * columns.count;
   return {n * p.source_image + (rows.source + r * rows.source_step) * p.source_row +
               (columns.source + c * columns.source_step) * p.source_pixel +
-              static_cast<std::int64_t>(group) * p.channels,
+              static_cast<std::int64_t>(group) * p.source_channels,
           n * p.target_image + (rows.target + r * rows.target_step) * p.target_row +
               (columns.target + c * columns.target_step) * p.target_pixel +
-              static_cast<std::int64_t>(group) * p.lanes};
+              static_cast<std::int64_t>(group) * p.target_channels};
 }
 
 /// The group's filter from the region's first tap on.

@@ -15,7 +15,8 @@ struct TapCursor {
 
   __device__ __forceinline__ explicit TapCursor(const Region& of)
       : region(of),
-        channels(of.p.merge_columns ? of.columns.taps * of.p.channels : of.p.channels),
+        channels(of.p.merge_columns ? of.columns.taps * of.p.source_channels
+                                    : of.p.source_channels),
         column_taps(of.p.merge_columns ? 1 : of.columns.taps) {
     if (channels == 0 || column_taps == 0) {
       row_tap = region.rows.taps;
@@ -75,8 +76,8 @@ struct FilterLoader : StageLoader<Tile, float, Tile::BN, V, kAlongSource> {
   int existing;       // target channels, from channel0 on
 
   __device__ __forceinline__ FilterLoader(const Correlation& p, const float* first, int channel0)
-      : step(kAlongSource ? 1 : p.filter_channel), existing(p.lanes - channel0) {
-    const std::int64_t row_step = kAlongSource ? p.filter_lane : 1;
+      : step(kAlongSource ? 1 : p.filter_source), existing(p.target_channels - channel0) {
+    const std::int64_t row_step = kAlongSource ? p.filter_target : 1;
 #pragma unroll
     for (int i = 0; i < Stage::kLoads; ++i) {
       filter[i] = first + (channel0 + Stage::row(i)) * row_step + Stage::k(i) * step;

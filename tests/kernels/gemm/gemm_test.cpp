@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "cks/kernels/common/channel_sums.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 #include "tests/support/run_kernel.h"
@@ -109,7 +110,8 @@ std::vector<T> run(const Sizes& s, const Operands& operands, bool ta, bool tb, b
   const std::vector<T> c = run_kernel<T>(s.M * ldc, [&](T* out) {
     TargetBuffer workspace(bytes);
     const auto product = [&](const T* bias_or_null) {
-      target::gemm(problem, on_device(a), on_device(b), bias_or_null, out, workspace.data());
+      target::gemm(problem, on_device(a), on_device(b), {.bias = bias_or_null}, out,
+                   workspace.data());
     };
     if (with_bias) {
       product(on_device(bias));
@@ -184,16 +186,16 @@ TEST_CASE("gemm: a long K is cut into slices, and only then a workspace is neede
 TEST_CASE("gemm: no depth leaves the bias, no rows write nothing") {
   const std::vector<float> bias{1.0F, 2.0F};
   const auto biased = run_kernel<float>(6, [&](float* c) {
-    target::gemm({3, 2, 0}, nullptr, nullptr, on_device(bias), c, nullptr);
+    target::gemm({3, 2, 0}, nullptr, nullptr, {.bias = on_device(bias)}, c, nullptr);
   });
   CHECK(biased == std::vector<float>{1, 2, 1, 2, 1, 2});
   const auto zeros = run_kernel<float>(6, [&](float* c) {
-    target::gemm({3, 2, 0}, nullptr, nullptr, nullptr, c, nullptr);
+    target::gemm({3, 2, 0}, nullptr, nullptr, {}, c, nullptr);
   });
   CHECK(zeros == std::vector<float>(6, 0.0F));
   const std::vector<float> b(8, 1.0F);
   run_kernel<float>(0, [&](float* c) {
-    target::gemm({0, 2, 4}, nullptr, on_device(b), on_device(bias), c, nullptr);
+    target::gemm({0, 2, 4}, nullptr, on_device(b), {.bias = on_device(bias)}, c, nullptr);
   });
 }
 
@@ -212,4 +214,53 @@ TEST_CASE("gemm: NaN reaches exactly the row and column it belongs to") {
 TEST_CASE("gemm: integers are refused") {
   CHECK_THROWS_WITH_AS(target::gemm_workspace_bytes({1, 1, 1, false, false, cks::DType::int32}),
                        "gemm: takes float32 or float64, got int32", cks::DtypeError);
+}
+
+TEST_CASE("gemm: scale and shift, residual, ReLU and sums of the columns") {
+  using cks::kernels::channel_sums_workspace_bytes;
+  for (const Sizes& s : kSizes) {
+    CAPTURE(s.M);
+    CAPTURE(s.N);
+    CAPTURE(s.K);
+    const Operands operands = make_operands(s, true);
+    const std::vector<float> a(operands.a.begin(), operands.a.end());
+    const std::vector<float> b(operands.b.begin(), operands.b.end());
+    const std::vector<float> bias(operands.bias.begin(), operands.bias.end());
+    std::vector<float> residual;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(s.M * s.N); ++i) {
+      residual.push_back(static_cast<float>(random_integer(4, i, -2, 2)));
+    }
+    std::vector<double> expected = naive(s, operands, true);
+    std::vector<double> expected_sums(static_cast<std::size_t>(2 * s.N), 0.0);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const std::size_t column = i % static_cast<std::size_t>(s.N);
+      double& v = expected[i];
+      v = v * operands.bias[column] + operands.bias[column] + static_cast<double>(residual[i]);
+      v = v < 0.0 ? 0.0 : v;
+      expected_sums[column] += v;
+      expected_sums[static_cast<std::size_t>(s.N) + column] += v * v;
+    }
+    const GemmProblem problem{s.M, s.N, s.K};
+    TargetBuffer sums(expected_sums.size() * sizeof(double));
+    TargetBuffer scratch(channel_sums_workspace_bytes(s.N));
+    const std::vector<float> c = run_kernel<float>(s.M * s.N, [&](float* out) {
+      TargetBuffer workspace(target::gemm_workspace_bytes(problem));
+      const auto call = [&](const float* left, const float* right, const float* each,
+                            const float* added) {
+        target::gemm(problem, left, right,
+                     {.bias = each,
+                      .scale = each,
+                      .shift = each,
+                      .residual = added,
+                      .activation = cks::kernels::Activation::relu,
+                      .channel_sums = sums.as<double>(),
+                      .sums_workspace = scratch.data()},
+                     out, workspace.data());
+      };
+      call(on_device(a), on_device(b), on_device(bias), on_device(residual));
+    });
+    const auto same = compare(c, {s.M, s.N}, expected, {s.M, s.N});
+    CHECK_MESSAGE(same.ok, same.message);
+    CHECK(cks::testing::read_from<double>(sums) == expected_sums);
+  }
 }

@@ -1,11 +1,11 @@
-#include "cks/kernels/conv2d/cuda/correlation.h"
+#include "cks/kernels/conv2d/cuda/regions.h"
 
 #include <algorithm>
 #include <array>
 #include <iterator>
 #include <vector>
 
-#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
+#include "cks/kernels/conv2d/cuda/region_tiles.h"
 #include "cks/kernels/conv2d/taps.h"
 
 namespace cks::kernels::cuda {
@@ -74,14 +74,14 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
   p.target_pixel = forward ? q.y_pitch : q.x_pitch;
   p.target_row = p.target_pixel * (forward ? q.OW : q.IW);
   p.target_image = p.target_row * (forward ? q.OH : q.IH);
-  p.filter_lane = forward ? filter_taps : 1;
-  p.filter_channel = forward ? 1 : filter_taps;
+  p.filter_target = forward ? filter_taps : 1;
+  p.filter_source = forward ? 1 : filter_taps;
   p.filter_column = q.IC / q.G;
   p.filter_row = q.FW * p.filter_column;
   p.filter_group = q.OC / q.G * filter_taps;
   p.images = static_cast<int>(q.N);
-  p.channels = static_cast<int>((forward ? q.IC : q.OC) / q.G);
-  p.lanes = static_cast<int>((forward ? q.OC : q.IC) / q.G);
+  p.source_channels = static_cast<int>((forward ? q.IC : q.OC) / q.G);
+  p.target_channels = static_cast<int>((forward ? q.OC : q.IC) / q.G);
   // Pays while the channels of one tap leave most of a 16-deep stage empty.
   p.merge_columns = forward && q.G == 1 && q.dw == 1 && q.x_pitch == q.IC && q.IC < 16 ? 1 : 0;
   const std::vector<Run> rows = axis_runs(row_axis(q), pass);
@@ -106,16 +106,17 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
     p.pair[p.pairs++] = {static_cast<short>(r), static_cast<short>(c), static_cast<int>(tiles)};
     const std::int64_t positions = q.N * rows[r].count * columns[c].count;
     tiles += ceil_div(positions, tile.rows);
-    executed += positions * taps * p.channels * p.lanes * q.G;  // m*k*n of this pair's GEMM
+    executed += positions * taps * p.source_channels * p.target_channels *
+                q.G;  // m*k*n of this pair's GEMM
   }
   p.pair[p.pairs].first_tile = static_cast<int>(tiles);
-  p.lane_tiles = static_cast<int>(ceil_div(p.lanes, tile.columns));
+  p.channel_tiles = static_cast<int>(ceil_div(p.target_channels, tile.columns));
   result.tiles = static_cast<int>(tiles);
   result.executed = executed;
   return result;
 }
 
-std::size_t narrow_shared_bytes(const Conv2dProblem& q, Conv2dPass pass, const Conv2dTile& tile) {
+std::size_t thin_shared_bytes(const Conv2dProblem& q, Conv2dPass pass, const Conv2dTile& tile) {
   const std::int64_t channels = (pass == Conv2dPass::forward ? q.IC : q.OC) / q.G;
   return static_cast<std::size_t>(q.FH * q.FW * channels * tile.columns) * sizeof(float);
 }
@@ -125,7 +126,7 @@ Correlation with_operands(const Correlation& planned, const Conv2dOperands& oper
   Correlation p = planned;
   p.source = static_cast<const float*>(forward ? operands.x : operands.y);
   p.filter = static_cast<const float*>(operands.w);
-  p.bias = static_cast<const float*>(operands.epilogue.bias);
+  p.epilogue = TypedEpilogue<float>(operands.epilogue);
   p.target = static_cast<float*>(operands.result);
   return p;
 }
@@ -134,8 +135,8 @@ bool takes_vectors(const Conv2dProblem& q, const Correlation& p) {
   const auto aligned = [](const void* pointer) {
     return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
   };
-  return p.channels % 4 == 0 && p.lanes % 4 == 0 && q.x_pitch % 4 == 0 && q.y_pitch % 4 == 0 &&
-         aligned(p.source) && aligned(p.filter) && aligned(p.target);
+  return p.source_channels % 4 == 0 && p.target_channels % 4 == 0 && q.x_pitch % 4 == 0 &&
+         q.y_pitch % 4 == 0 && aligned(p.source) && aligned(p.filter) && aligned(p.target);
 }
 
 }  // namespace cks::kernels::cuda

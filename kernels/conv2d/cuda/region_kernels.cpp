@@ -3,11 +3,11 @@
 
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/math.h"
-#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/cuda/region_tiles.h"
 
-// What the kernels `tiled` and `narrow` plan: ConvV2 and KS-deconv over rectangles of positions
-// that meet the same taps (correlation.h).
+// What the kernels `tiled` and `thin` plan: ConvV2 and KS-deconv over rectangles of positions
+// that meet the same taps (regions.h).
 namespace cks::kernels::cuda {
 namespace {
 
@@ -17,10 +17,10 @@ std::int64_t issued_depth(const Correlation& c, const Pair& pair, bool in_stages
   const std::int64_t row_taps = c.rows[pair.row].taps;
   const std::int64_t column_taps = c.columns[pair.column].taps;
   if (!in_stages) {
-    return row_taps * column_taps * c.channels;
+    return row_taps * column_taps * c.source_channels;
   }
-  return c.merge_columns != 0 ? row_taps * round_up(column_taps * c.channels, kStage)
-                              : row_taps * column_taps * round_up(c.channels, kStage);
+  return c.merge_columns != 0 ? row_taps * round_up(column_taps * c.source_channels, kStage)
+                              : row_taps * column_taps * round_up(c.source_channels, kStage);
 }
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile, bool in_stages) {
@@ -33,7 +33,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
     const auto depth = static_cast<double>(issued_depth(c, c.pair[i], in_stages));
     const double tiles = c.pair[i + 1].first_tile - c.pair[i].first_tile;
     total += tiles * static_cast<double>(tile.rows) *
-             static_cast<double>(c.lane_tiles * tile.columns) * depth;
+             static_cast<double>(c.channel_tiles * tile.columns) * depth;
     longest = std::max(longest, static_cast<double>(tile.rows * tile.columns) * depth);
   }
   total *= static_cast<double>(request.problem.G);
@@ -69,15 +69,15 @@ bool tiled_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return takes(p, plan.pass) && has_tile(kTiled, plan.tile);
 }
 
-bool fits_narrow(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile) {
-  return narrow_shared_bytes(p, pass, tile) <= kNarrowSharedBytes;
+bool fits_thin(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile) {
+  return thin_shared_bytes(p, pass, tile) <= kThinSharedBytes;
 }
 
-std::vector<Conv2dCandidate> narrow_candidates(const Conv2dRequest& request) {
+std::vector<Conv2dCandidate> thin_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   if (takes(request.problem, request.pass)) {
-    for (const RatedTile& tile : kNarrow) {
-      if (fits_narrow(request.problem, request.pass, {tile.rows, tile.columns})) {
+    for (const RatedTile& tile : kThin) {
+      if (fits_thin(request.problem, request.pass, {tile.rows, tile.columns})) {
         found.push_back(candidate_of(request, tile, false));
       }
     }
@@ -85,9 +85,8 @@ std::vector<Conv2dCandidate> narrow_candidates(const Conv2dRequest& request) {
   return found;
 }
 
-bool narrow_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return takes(p, plan.pass) && has_tile(kNarrow, plan.tile) &&
-         fits_narrow(p, plan.pass, plan.tile);
+bool thin_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return takes(p, plan.pass) && has_tile(kThin, plan.tile) && fits_thin(p, plan.pass, plan.tile);
 }
 
 }  // namespace
@@ -101,13 +100,13 @@ const Conv2dKernel tiled = {.name = "tiled",
                             .prepare = prepare,
                             .run = CKS_CUDA_CODE(run_tiled)};
 
-const Conv2dKernel narrow = {.name = "narrow",
-                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                             .arithmetic = {Arithmetic::fp32},
-                             .compute_capability = 75,
-                             .candidates = narrow_candidates,
-                             .accepts = narrow_accepts,
-                             .prepare = prepare,
-                             .run = CKS_CUDA_CODE(run_narrow)};
+const Conv2dKernel thin = {.name = "thin",
+                           .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                           .arithmetic = {Arithmetic::fp32},
+                           .compute_capability = 75,
+                           .candidates = thin_candidates,
+                           .accepts = thin_accepts,
+                           .prepare = prepare,
+                           .run = CKS_CUDA_CODE(run_thin)};
 
 }  // namespace cks::kernels::cuda

@@ -22,7 +22,7 @@ namespace {
 
 template <class Tile, int V, bool kMergedTaps>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    sk_dilated_kernel(const __grid_constant__ FilterGradient p) {
+    tiled_taps_kernel(const __grid_constant__ FilterGradient p) {
   begin_kernel();
   using DyLoader = PositionLoader<Tile, Tile::BM, V, OutputPixels>;
   using XLoader = PositionLoader<Tile, Tile::BN, V, InputPixels<kMergedTaps>>;
@@ -97,7 +97,7 @@ void launch_gradient(FilterGradient p, const Conv2dProblem& q) {
   const dim3 grid(static_cast<unsigned>(ceil_div(p.m, static_cast<int>(T::BM)) * p.n_tiles),
                   static_cast<unsigned>(kMergedTaps ? 1 : p.FH * p.FW),
                   static_cast<unsigned>(p.slices * q.G));
-  launch("sk_dilated", sk_dilated_kernel<T, V, kMergedTaps>, grid, T::kThreads, 0, p);
+  launch("sk_dilated", tiled_taps_kernel<T, V, kMergedTaps>, grid, T::kThreads, 0, p);
 }
 
 void add_slices_of(const PreparedConv2d& conv, const Conv2dOperands& operands) {

@@ -7,13 +7,13 @@
 // and the inner loop needs no bounds checks. Pairs with most taps start first, so that the last
 // blocks to finish are short ones.
 //
-//   block       BM positions of one pair x BN lanes (output channels of the pass)
+//   block       BM positions of one pair x BN channels of the result
 //   thread      TM x TN of them, as quads, so that shared memory is read 16 bytes at a time
 //   shared      two stages of BK x BM source values and BK x BN filter values
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/correlation_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/region_loader.cuh"
+#include "cks/kernels/conv2d/cuda/region_tiles.h"
 #include "cks/kernels/mma/epilogue.cuh"
 #include "cks/kernels/mma/mainloop.cuh"
 
@@ -22,14 +22,14 @@ namespace {
 
 template <class Tile, bool kForward, int V>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    trimmed_correlation_kernel(const __grid_constant__ Correlation p) {
+    tiled_kernel(const __grid_constant__ Correlation p) {
   begin_kernel();
   __shared__ __align__(16) Stages<Tile, float> stages;
   __shared__ std::int64_t target_of_row[Tile::BM];
   __shared__ std::int64_t source_of_row[Tile::BM];
 
-  const int channel0 = static_cast<int>(blockIdx.x) % p.lane_tiles * Tile::BN;
-  const int tile = static_cast<int>(blockIdx.x) / p.lane_tiles;
+  const int channel0 = static_cast<int>(blockIdx.x) % p.channel_tiles * Tile::BN;
+  const int tile = static_cast<int>(blockIdx.x) / p.channel_tiles;
   const int group = static_cast<int>(blockIdx.y);
   const Region region = region_of_tile(p, tile);
   const Positions positions(region, Tile::BM);
@@ -48,20 +48,20 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   multiply(stages, source, filter, cursor, thread, sum);
 
   const std::int64_t left = positions.count - positions.first;
-  const BiasEpilogue<float> epilogue{p.bias};
-  const TileOutput<V == 4 ? Stores::packs : Stores::elements, BiasEpilogue<float>> output{
-      left < Tile::BM ? static_cast<int>(left) : Tile::BM, p.lanes - channel0,
-      epilogue.from(group * p.lanes + channel0)};
+  const TileOutput<V == 4 ? Stores::packs : Stores::elements, ChannelEpilogue<float>> output{
+      left < Tile::BM ? static_cast<int>(left) : Tile::BM,
+      p.target_channels - channel0,
+      {p.epilogue, p.target, group * p.target_channels + channel0}};
   store_tile<Tile>(sum, thread, output, [&](int row) { return p.target + target_of_row[row]; });
 }
 
 template <class T, bool kForward>
 void launch_tile(const char* operation, const Correlation& p, int tiles, int groups, bool vectors) {
-  const dim3 grid(static_cast<unsigned>(tiles * p.lane_tiles), static_cast<unsigned>(groups));
+  const dim3 grid(static_cast<unsigned>(tiles * p.channel_tiles), static_cast<unsigned>(groups));
   if (vectors) {
-    launch(operation, trimmed_correlation_kernel<T, kForward, 4>, grid, T::kThreads, 0, p);
+    launch(operation, tiled_kernel<T, kForward, 4>, grid, T::kThreads, 0, p);
   } else {
-    launch(operation, trimmed_correlation_kernel<T, kForward, 1>, grid, T::kThreads, 0, p);
+    launch(operation, tiled_kernel<T, kForward, 1>, grid, T::kThreads, 0, p);
   }
 }
 

@@ -8,8 +8,8 @@
 //   shares      of the rows of a band; added in order at the end
 //   slices      partial gradients of the blocks, added in order by a second kernel
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/band.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
-#include "cks/kernels/conv2d/cuda/window.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
@@ -17,8 +17,8 @@ namespace {
 using Divide = Divider<std::uint32_t>;
 
 struct GradientTask {
-  WindowSource x;
-  WindowGradient shape;
+  BandSource x;
+  BandTapsShape shape;
   const float* dy;
   float* out;  // dW, or [slices][dW]
   std::int64_t y_image, y_row, y_pixel;
@@ -30,7 +30,7 @@ struct GradientTask {
 
 __device__ __forceinline__ void stage_gradient(const GradientTask& p, int n, int first, int rows,
                                                float* tile) {
-  const WindowGradient& s = p.shape;
+  const BandTapsShape& s = p.shape;
   const int t = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);
   const float* dy = p.dy + n * p.y_image + first * p.y_row;
@@ -57,15 +57,15 @@ __device__ __forceinline__ void stage_gradient(const GradientTask& p, int n, int
 }
 
 template <int L, int FW>
-__global__ void __launch_bounds__(2 * kWindowThreads)
-    window_gradient_kernel(const __grid_constant__ GradientTask p) {
+__global__ void __launch_bounds__(2 * kBandThreads)
+    band_taps_kernel(const __grid_constant__ GradientTask p) {
   begin_kernel();
   extern __shared__ __align__(16) float shared[];
-  const WindowGradient& s = p.shape;
+  const BandTapsShape& s = p.shape;
   float* y_tile = shared;
   float* planes = shared + s.band_rows * s.y_columns * s.y_pitch;
   const int t = static_cast<int>(threadIdx.x);
-  const int owners = s.filter_h * s.source.channels * s.lane_groups;
+  const int owners = s.filter_h * s.source.channels * s.channel_groups;
   const int share = t / owners;
   const int owner = t - share * owners;
   const int above = owner / s.filter_h;
@@ -92,12 +92,12 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
       }
       const float* x = planes + channel * s.source.plane + (row + fh) * s.source.pitch;
       const float* dy = y_tile + row * s.y_columns * s.y_pitch + group * L;
-      float window[8];
-      load_floats<4>(x, window);
+      float slide[8];
+      load_floats<4>(x, slide);
       const int columns = s.y_columns;
 #pragma unroll 2
       for (int column = 0; column < columns; column += 4) {
-        load_floats<4>(x + column + 4, window + 4);
+        load_floats<4>(x + column + 4, slide + 4);
 #pragma unroll
         for (int i = 0; i < 4; ++i, dy += s.y_pitch) {
           float gradient[L];
@@ -106,13 +106,13 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
           for (int fw = 0; fw < FW; ++fw) {
 #pragma unroll
             for (int j = 0; j < L; ++j) {
-              sum[fw][j] = fmaf(window[i + fw], gradient[j], sum[fw][j]);
+              sum[fw][j] = fmaf(slide[i + fw], gradient[j], sum[fw][j]);
             }
           }
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          window[i] = window[i + 4];
+          slide[i] = slide[i + 4];
         }
       }
     }
@@ -150,15 +150,15 @@ __global__ void __launch_bounds__(2 * kWindowThreads)
 
 }  // namespace
 
-std::int64_t run_window_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+std::int64_t run_band_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const Conv2dProblem& q = conv.problem;
   const std::int64_t split_k = conv.plan.split_k;
   GradientTask p{};
-  p.shape = conv.data<WindowGradient>();
-  const WindowGradient& s = p.shape;
+  p.shape = conv.data<BandTapsShape>();
+  const BandTapsShape& s = p.shape;
   auto* const dw = static_cast<float*>(operands.result);
   auto* const partial = static_cast<float*>(operands.workspace);
-  p.x = window_source(static_cast<const float*>(operands.x), s.source, q.x_pitch);
+  p.x = band_source(static_cast<const float*>(operands.x), s.source, q.x_pitch);
   p.dy = static_cast<const float*>(operands.y);
   p.out = split_k > 1 ? partial : dw;
   p.y_pixel = q.y_pitch;
@@ -170,16 +170,16 @@ std::int64_t run_window_taps(const PreparedConv2d& conv, const Conv2dOperands& o
   p.filter_size = static_cast<int>(q.OC * q.FH * q.FW * q.IC);
   p.tiles = static_cast<int>(q.N * s.bands);
   p.slices = static_cast<int>(split_k);
-  with_tile<kWindowTaps>(conv.plan.tile, [&](auto at) {
-    constexpr RatedTile tile = kWindowTaps[at()];
-    launch("sk_dilated", window_gradient_kernel<tile.thread_columns, tile.thread_rows>,
+  with_tile<kBandTaps>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kBandTaps[at()];
+    launch("sk_dilated", band_taps_kernel<tile.thread_columns, tile.thread_rows>,
            dim3(static_cast<unsigned>(p.slices)), static_cast<unsigned>(s.threads), s.shared_bytes,
            p);
   });
   if (split_k > 1) {
     add_slices(partial, dw, p.filter_size, split_k);
   }
-  return window_multiply_adds(q, conv.plan.pass);
+  return band_multiply_adds(q, conv.plan.pass);
 }
 
 }  // namespace cks::kernels::cuda

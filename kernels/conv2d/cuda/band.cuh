@@ -1,9 +1,9 @@
 #pragma once
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/pack.cuh"
-#include "cks/kernels/conv2d/cuda/window.h"
+#include "cks/kernels/conv2d/cuda/band.h"
 
-/// What the kernels of window.h share.
+/// What the kernels of band.h share.
 namespace cks::kernels::cuda {
 
 /// Neighbouring channels that may be loaded at once: 4 where addresses allow it, else 1.
@@ -12,15 +12,14 @@ inline int packs_of(const float* data, std::int64_t channels, std::int64_t pixel
 }
 
 /// Where the images of a launch lie.
-struct WindowSource {
+struct BandSource {
   const float* data;
   std::int64_t image, pixel;  // elements from one to the next
   int pack;                   // channels that one thread loads at a time: 4 or 1
   Divider<std::uint32_t> by_packs, by_columns;
 };
 
-inline WindowSource window_source(const float* data, const WindowPlanes& planes,
-                                  std::int64_t pixel) {
+inline BandSource band_source(const float* data, const BandPlanes& planes, std::int64_t pixel) {
   const int pack = packs_of(data, planes.channels, pixel);
   return {
       data, pixel * planes.image_w * planes.image_h,        pixel,
@@ -29,7 +28,7 @@ inline WindowSource window_source(const float* data, const WindowPlanes& planes,
 
 /// Stages the rows of image n from first_row on; those outside the image become zeros. Needs a
 /// __syncthreads() before and after; has one inside.
-__device__ __forceinline__ void stage_planes(const WindowSource& from, const WindowPlanes& s, int n,
+__device__ __forceinline__ void stage_planes(const BandSource& from, const BandPlanes& s, int n,
                                              int first_row, float* planes) {
   const int t = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);

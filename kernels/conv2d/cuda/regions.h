@@ -26,12 +26,12 @@ struct Pair {
 struct Correlation {
   const float* source;
   const float* filter;
-  const float* bias;
   float* target;
+  TypedEpilogue<float> epilogue;
   std::int64_t source_image, source_row, source_pixel;  // elements from one to the next
   std::int64_t target_image, target_row, target_pixel;
-  std::int64_t filter_lane, filter_channel, filter_row, filter_column, filter_group;
-  int images, channels, lanes, lane_tiles, pairs, row_runs, column_runs;
+  std::int64_t filter_target, filter_source, filter_row, filter_column, filter_group;
+  int images, source_channels, target_channels, channel_tiles, pairs, row_runs, column_runs;
   // X and W hold the taps of a row side by side: a product may run over taps and channels at once.
   int merge_columns;
   Run rows[kMaxRuns];

@@ -1,15 +1,14 @@
 // ConvV2 and, with the filter turned, KS-deconv for few channels and stride 1.
 //
 //   block       a band of target rows of one image
-//   thread      P neighbouring positions x L channels of the target: for each filter
-//               row and channel it reads P + FW - 1 source values once and slides along them
+//   thread      P neighbouring positions x L channels of the target: for each filter row and
+//               channel it reads P + FW - 1 source values once and slides along them
 //   shares      of the channels, where images are few and small; added in order at the end
-//   shared      the source's planes (window.cuh), the filter as [row][source
-//   channel][column][target
-//               channel]
+//   shared      the source's planes (band.cuh), the filter as
+//               [row][source channel][column][target channel]
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/band.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
-#include "cks/kernels/conv2d/cuda/window.cuh"
 #include "cks/kernels/mma/epilogue.cuh"
 
 namespace cks::kernels::cuda {
@@ -17,15 +16,15 @@ namespace {
 
 using Divide = Divider<std::uint32_t>;
 
-struct WindowTask {
-  WindowSource source;
-  WindowCorrelation shape;
+struct BandTask {
+  BandSource source;
+  BandShape shape;
   const float* filter;
-  const float* bias;
+  TypedEpilogue<float> epilogue;
   float* target;
   std::int64_t target_image, target_row, target_pixel;
   Divide by_filter_block, by_filter_row, by_inner;  // W[OC,FH,FW,IC]: FH*FW*IC, FW*IC, IC
-  int filter_size, filter_lanes;
+  int filter_size, filter_pitch;
   bool forward;
   int vector;  // floats of a store: 4, 2 or 1
 };
@@ -33,14 +32,14 @@ struct WindowTask {
 /// Blocks of a multiprocessor whose threads have registers for so many sums, and the rest.
 constexpr int blocks_of(int sums) {
   const int wanted = sums <= 12 ? 3 : sums <= 24 ? 2 : 1;
-  const int most = kResidentThreads / (2 * kWindowThreads);
+  const int most = kResidentThreads / (2 * kBandThreads);
   return wanted < most ? wanted : most;
 }
 
 /// Stages the filter as [row][source channel][column][target channel]; backward_data reads it
 /// turned by half.
 template <int FW>
-__device__ __forceinline__ void stage_filter(const WindowTask& p, float* filter) {
+__device__ __forceinline__ void stage_filter(const BandTask& p, float* filter) {
   const int channels = p.shape.source.channels;
 #pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x); i < p.filter_size;
@@ -57,7 +56,7 @@ __device__ __forceinline__ void stage_filter(const WindowTask& p, float* filter)
     }
     const int target_channel = p.forward ? oc : ic;
     const int channel = p.forward ? ic : oc;
-    filter[((fh * channels + channel) * FW + fw) * p.filter_lanes + target_channel] =
+    filter[((fh * channels + channel) * FW + fw) * p.filter_pitch + target_channel] =
         __ldg(p.filter + i);
   }
 }
@@ -68,7 +67,7 @@ struct Owner {
   int index, share, row, column, group;  // group: of L channels
 
   template <int P>
-  static __device__ __forceinline__ Owner of_thread(const WindowCorrelation& s, int owners) {
+  static __device__ __forceinline__ Owner of_thread(const BandShape& s, int owners) {
     const int t = static_cast<int>(threadIdx.x);
     const int share = t / owners;
     const int index = t - share * owners;
@@ -81,7 +80,7 @@ struct Owner {
 
 /// P + FW - 1 neighbouring source values.
 template <int P, int FW>
-__device__ __forceinline__ void load_window(const float* from, float (&x)[P + FW - 1]) {
+__device__ __forceinline__ void load_neighbours(const float* from, float (&x)[P + FW - 1]) {
   if constexpr (P == 4) {
     load_floats<4>(from, x);
     load_floats<FW - 1>(from + 4, x + 4);
@@ -95,10 +94,10 @@ __device__ __forceinline__ void load_window(const float* from, float (&x)[P + FW
 
 /// Adds the products of the filter rows that fall inside the image and the share's channels.
 template <int P, int L, int FW>
-__device__ __forceinline__ void add_windows(const WindowTask& p, const Owner& owner, int target_row,
-                                            const float* filter, const float* planes,
-                                            float (&sum)[P][L]) {
-  const WindowCorrelation& s = p.shape;
+__device__ __forceinline__ void add_band(const BandTask& p, const Owner& owner, int target_row,
+                                         const float* filter, const float* planes,
+                                         float (&sum)[P][L]) {
+  const BandShape& s = p.shape;
   const int channels = s.source.channels;
   const int above_image = s.source.pad_h - target_row;
   const int f_begin = max(0, above_image);
@@ -112,12 +111,12 @@ __device__ __forceinline__ void add_windows(const WindowTask& p, const Owner& ow
 #pragma unroll kUnroll
     for (int c = c_begin; c < c_end; ++c) {
       float x[P + FW - 1];
-      load_window<P, FW>(source + c * s.source.plane + f * s.source.pitch, x);
-      const float* weight = weights + (f * channels + c) * FW * p.filter_lanes;
+      load_neighbours<P, FW>(source + c * s.source.plane + f * s.source.pitch, x);
+      const float* weight = weights + (f * channels + c) * FW * p.filter_pitch;
 #pragma unroll
       for (int fw = 0; fw < FW; ++fw) {
         float w[L];
-        load_floats<L>(weight + fw * p.filter_lanes, w);
+        load_floats<L>(weight + fw * p.filter_pitch, w);
 #pragma unroll
         for (int i = 0; i < P; ++i) {
 #pragma unroll
@@ -156,16 +155,16 @@ __device__ __forceinline__ void add_shares(const Owner& owner, bool works, int o
 
 /// Stores the L channels of a position, V at once; `existing` of them exist.
 template <int V, int L>
-__device__ __forceinline__ void store_channels(const BiasEpilogue<float>& epilogue,
-                                               const BiasEpilogue<float>::Column (&of_channels)[L],
-                                               int existing, const float (&sum)[L], float* to) {
+__device__ __forceinline__ void store_channels(
+    const ChannelEpilogue<float>& epilogue, const ChannelEpilogue<float>::Column (&of_channels)[L],
+    int existing, const float (&sum)[L], float* to) {
 #pragma unroll
   for (int j = 0; j + V <= L; j += V) {
     if (j < existing) {
       Pack<float, V> values;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        values.lane[v] = epilogue.apply(sum[j + v], of_channels[j + v], to + j + v);
+        values.lane[v] = epilogue.apply(sum[j + v], of_channels[j + v], j + v, to + j + v);
       }
       store_pack<V>(to + j, values);
     }
@@ -173,11 +172,11 @@ __device__ __forceinline__ void store_channels(const BiasEpilogue<float>& epilog
 }
 
 template <int P, int L, int FW>
-__global__ void __launch_bounds__(2 * kWindowThreads, blocks_of(P* L))
-    window_correlation_kernel(const __grid_constant__ WindowTask p) {
+__global__ void __launch_bounds__(2 * kBandThreads, blocks_of(P* L))
+    band_kernel(const __grid_constant__ BandTask p) {
   begin_kernel();
   extern __shared__ __align__(16) float shared[];
-  const WindowCorrelation& s = p.shape;
+  const BandShape& s = p.shape;
   float* planes = shared + s.filter_floats;
   const int n = static_cast<int>(blockIdx.x) / s.bands;
   const int first = (static_cast<int>(blockIdx.x) - n * s.bands) * s.band_rows;
@@ -185,13 +184,13 @@ __global__ void __launch_bounds__(2 * kWindowThreads, blocks_of(P* L))
   stage_planes(p.source, s.source, n, first - s.source.pad_h, planes);
   __syncthreads();
 
-  const int owners = s.column_groups * s.lane_groups * s.band_rows;
+  const int owners = s.column_groups * s.channel_groups * s.band_rows;
   const Owner owner = Owner::of_thread<P>(s, owners);
   const int target_row = first + owner.row;
   const bool works = owner.share < s.shares && target_row < s.target_h;
   float sum[P][L] = {};
   if (works) {
-    add_windows<P, L, FW>(p, owner, target_row, shared, planes, sum);
+    add_band<P, L, FW>(p, owner, target_row, shared, planes, sum);
   }
   if (s.shares > 1) {
     add_shares(owner, works, owners, s.shares, shared, sum);
@@ -201,9 +200,9 @@ __global__ void __launch_bounds__(2 * kWindowThreads, blocks_of(P* L))
   }
 
   const int channel0 = owner.group * L;
-  const int existing = s.lanes - channel0;
-  const BiasEpilogue<float> epilogue = BiasEpilogue<float>{p.bias}.from(channel0);
-  BiasEpilogue<float>::Column of_channels[L] = {};
+  const int existing = s.target_channels - channel0;
+  const ChannelEpilogue<float> epilogue{p.epilogue, p.target, channel0};
+  ChannelEpilogue<float>::Column of_channels[L] = {};
 #pragma unroll
   for (int j = 0; j < L; ++j) {
     if (j < existing) {
@@ -229,16 +228,16 @@ __global__ void __launch_bounds__(2 * kWindowThreads, blocks_of(P* L))
 
 }  // namespace
 
-std::int64_t run_window(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+std::int64_t run_band(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const Conv2dProblem& problem = conv.problem;
   const bool forward = conv.plan.pass == Conv2dPass::forward;
-  WindowTask p{};
-  p.shape = conv.data<WindowCorrelation>();
-  const WindowCorrelation& s = p.shape;
-  p.source = window_source(static_cast<const float*>(forward ? operands.x : operands.y), s.source,
-                           forward ? problem.x_pitch : problem.y_pitch);
+  BandTask p{};
+  p.shape = conv.data<BandShape>();
+  const BandShape& s = p.shape;
+  p.source = band_source(static_cast<const float*>(forward ? operands.x : operands.y), s.source,
+                         forward ? problem.x_pitch : problem.y_pitch);
   p.filter = static_cast<const float*>(operands.w);
-  p.bias = static_cast<const float*>(operands.epilogue.bias);
+  p.epilogue = TypedEpilogue<float>(operands.epilogue);
   p.target = static_cast<float*>(operands.result);
   p.target_pixel = forward ? problem.y_pitch : problem.x_pitch;
   p.target_row = p.target_pixel * s.target_w;
@@ -247,22 +246,22 @@ std::int64_t run_window(const PreparedConv2d& conv, const Conv2dOperands& operan
   p.by_filter_row = Divide(problem.FW * problem.IC);
   p.by_filter_block = Divide(problem.FH * problem.FW * problem.IC);
   p.filter_size = static_cast<int>(problem.OC * problem.FH * problem.FW * problem.IC);
-  p.filter_lanes = ceil_div(s.lane_groups * s.lanes_each, 4) * 4;
+  p.filter_pitch = ceil_div(s.channel_groups * s.channels_each, 4) * 4;
   p.forward = forward;
   const auto allows = [&](int floats) {
-    return s.lanes % floats == 0 && p.target_pixel % floats == 0 &&
+    return s.target_channels % floats == 0 && p.target_pixel % floats == 0 &&
            reinterpret_cast<std::uintptr_t>(p.target) % (sizeof(float) * floats) == 0;
   };
   p.vector = allows(4) ? 4 : (allows(2) ? 2 : 1);
-  with_tile<kWindow>(conv.plan.tile, [&](auto at) {
-    constexpr RatedTile tile = kWindow[at()];
+  with_tile<kBand>(conv.plan.tile, [&](auto at) {
+    constexpr RatedTile tile = kBand[at()];
     launch(forward ? "convv2" : "ks_deconv",
-           s.filter_w == 3 ? window_correlation_kernel<tile.thread_rows, tile.thread_columns, 3>
-                           : window_correlation_kernel<tile.thread_rows, tile.thread_columns, 5>,
+           s.filter_w == 3 ? band_kernel<tile.thread_rows, tile.thread_columns, 3>
+                           : band_kernel<tile.thread_rows, tile.thread_columns, 5>,
            dim3(static_cast<unsigned>(problem.N * s.bands)), static_cast<unsigned>(s.threads),
            s.shared_bytes, p);
   });
-  return window_multiply_adds(problem, conv.plan.pass);
+  return band_multiply_adds(problem, conv.plan.pass);
 }
 
 }  // namespace cks::kernels::cuda
