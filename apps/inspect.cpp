@@ -16,7 +16,7 @@
 #include "apps/report/model_table.h"
 #include "apps/report/picture.h"
 #include "apps/report/text_table.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 

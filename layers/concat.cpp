@@ -1,6 +1,6 @@
 #include "cks/layers/concat.h"
 
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 
 namespace cks {
 

@@ -3,7 +3,7 @@
 #include <unordered_set>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/layers/module.h"
 
 // A module's state as PyTorch's state_dict has it, and copies of whole modules.

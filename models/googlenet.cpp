@@ -2,7 +2,7 @@
 
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"

@@ -1,7 +1,7 @@
 #include "cks/models/mlp.h"
 
 #include "cks/core/ops/activation.h"
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 
 namespace cks {
 

@@ -1,6 +1,6 @@
 #include "cks/models/vgg.h"
 
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {

@@ -4,20 +4,14 @@
 
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
 
-thread_local bool recording_enabled = true;
 thread_local Precision thread_precision = Precision::fp32;
 
 }  // namespace
-
-bool grad_enabled() { return recording_enabled; }
-
-GradMode::GradMode(bool enabled) : before_(std::exchange(recording_enabled, enabled)) {}
-
-GradMode::~GradMode() { recording_enabled = before_; }
 
 Precision current_precision() { return thread_precision; }
 
@@ -38,14 +32,14 @@ void SavedTensor::save(const Tensor& tensor) {
 
 const Tensor& SavedTensor::get() const {
   if (released_) {
-    throw AutogradError(std::string(owner_->name()) +
-                        ": the saved tensors were freed by an earlier backward()");
+    throw AutogradError(
+        formatted("{}: the saved tensors were freed by an earlier backward()", owner_->name()));
   }
   if (tensor_.defined() && tensor_.version() != version_) {
-    throw AutogradError(std::string(owner_->name()) + ": a tensor of shape " +
-                        tensor_.shape().to_string() + " that backward needs was written to " +
-                        std::to_string(tensor_.version() - version_) +
-                        " time(s) since the forward pass");
+    throw AutogradError(
+        formatted("{}: a tensor of shape {} that backward needs was written to {} time(s) since "
+                  "the forward pass",
+                  owner_->name(), tensor_.shape().to_string(), tensor_.version() - version_));
   }
   return tensor_;
 }
@@ -112,16 +106,16 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
   }
   const std::string name = node->name();
   if (!result.defined() || result.requires_grad()) {
-    throw AutogradError(name + ": the result to record is " +
-                        (result.defined() ? "on the tape already" : "undefined") +
-                        ", expected a fresh tensor");
+    throw AutogradError(formatted("{}: the result to record is {}, expected a fresh tensor", name,
+                                  result.defined() ? "on the tape already" : "undefined"));
   }
   if (!is_floating(result.dtype())) {
-    throw DtypeError(name + ": a result of dtype " + name_of(result.dtype()) +
-                     " has no gradient, expected a floating dtype");
+    throw DtypeError(
+        formatted("{}: a result of dtype {} has no gradient, expected a floating dtype", name,
+                  name_of(result.dtype())));
   }
   if (!node->edges_.empty() || node->released_) {
-    throw AutogradError(name + ": the node has been recorded before");
+    throw AutogradError(formatted("{}: the node has been recorded before", name));
   }
   std::vector<Node::Edge> edges;
   edges.reserve(inputs.size());
@@ -131,7 +125,7 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
       continue;
     }
     if (is_same(input, result)) {
-      throw AutogradError(name + ": the result to record is one of the inputs");
+      throw AutogradError(formatted("{}: the result to record is one of the inputs", name));
     }
     edge.shape = input.shape();
     edge.dtype = input.dtype();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cks/core/tensor/grad_mode.h"  // IWYU pragma: export
 #include "cks/core/tensor/tensor.h"
 
 namespace cks {
@@ -107,27 +108,6 @@ Tensor record(Tensor result, std::initializer_list<Tensor> inputs, Save&& save) 
   save(*node);
   return record_node(std::move(result), std::move(node), span);
 }
-
-/// Whether operations are recorded on this thread. On at first.
-bool grad_enabled();
-
-/// Switches recording off (or on) on this thread until the end of the scope.
-class GradMode {
- public:
-  explicit GradMode(bool enabled);
-  ~GradMode();
-  GradMode(const GradMode&) = delete;
-  GradMode& operator=(const GradMode&) = delete;
-
- private:
-  bool before_;
-};
-
-/// Nothing is recorded in its scope.
-class NoGradGuard : public GradMode {
- public:
-  NoGradGuard() : GradMode(false) {}
-};
 
 /// Mode in which operations of this thread multiply, until the end of the scope. A node remembers
 /// the mode of its forward pass for backward.

@@ -3,9 +3,12 @@
 #include <utility>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/device/capture_rules.h"
+#include "cks/core/device/dispatch.h"
 #include "cks/core/profile/module_path.h"
+#include "cks/core/tensor/check.h"
 #include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
@@ -99,9 +102,10 @@ class Engine {
     std::vector<Frame> stack;
     const auto enter = [&](const std::shared_ptr<Node>& node) {
       if (node->released_) {
-        throw AutogradError(std::string("backward: the graph was freed by an earlier backward() "
-                                        "and is needed again by ") +
-                            node->name() + node->at_module());
+        throw AutogradError(
+            formatted("backward: the graph was freed by an earlier backward() and is needed again "
+                      "by {}{}",
+                      node->name(), node->at_module()));
       }
       index_.emplace(node.get(), kOpen);
       stack.push_back({node.get(), 0});
@@ -190,9 +194,9 @@ class Engine {
         ModulePass::backward);
     visit.gradient = {};
     if (gradients.size() != needed.size()) {
-      throw AutogradError(std::string(node.name()) + ": backward returned " +
-                          std::to_string(gradients.size()) + " gradients, expected " +
-                          std::to_string(needed.size()) + node.at_module());
+      throw AutogradError(formatted("{}: backward returned {} gradients, expected {}{}",
+                                    node.name(), gradients.size(), needed.size(),
+                                    node.at_module()));
     }
     for (std::size_t i = 0; i < needed.size(); ++i) {
       if (needed[i]) {
@@ -205,8 +209,8 @@ class Engine {
                std::vector<std::size_t>& ready) {
     const Node::Edge& edge = node.edges_[input];
     require_matches(gradient, edge.shape, edge.dtype, edge.device, [&] {
-      return std::string(node.name()) + ": backward, gradient of input " + std::to_string(input) +
-             node.at_module();
+      return formatted("{}: backward, gradient of input {}{}", node.name(), input,
+                       node.at_module());
     });
     if (edge.node == nullptr) {
       const auto [entry, is_new] = leaf_index_.emplace(edge.leaf.get(), leaves_.size());
@@ -263,11 +267,11 @@ class Engine {
     const std::string expected =
         ", expected " + shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
     if (!gradient.defined()) {
-      throw AutogradError(who() + ": it is undefined" + expected);
+      throw AutogradError(formatted("{}: it is undefined{}", who(), expected));
     }
-    const std::string message = who() + ": got " + gradient.shape().to_string() + " " +
-                                name_of(gradient.dtype()) + " on " + gradient.device().to_string() +
-                                expected;
+    const std::string message =
+        formatted("{}: got {} {} on {}{}", who(), gradient.shape().to_string(),
+                  name_of(gradient.dtype()), gradient.device().to_string(), expected);
     if (!(gradient.shape() == shape)) {
       throw ShapeError(message);
     }
@@ -305,24 +309,25 @@ namespace {
 Tensor start_gradient(const char* operation, const Tensor& output, const Tensor& grad_output) {
   ops::require_defined(operation, {{"tensor", output}});
   if (!output.requires_grad()) {
-    throw AutogradError(std::string(operation) +
-                        ": the tensor does not depend on any that requires a gradient (shape " +
-                        output.shape().to_string() + ")");
+    throw AutogradError(
+        formatted("{}: the tensor does not depend on any that requires a gradient (shape {})",
+                  operation, output.shape().to_string()));
   }
   if (!grad_output.defined()) {
     if (output.numel() != 1) {
-      throw ShapeError(std::string(operation) + ": a tensor of shape " +
-                       output.shape().to_string() +
-                       " needs a grad_output; only one element starts with gradient 1");
+      throw ShapeError(formatted(
+          "{}: a tensor of shape {} needs a grad_output; only one element starts with gradient 1",
+          operation, output.shape().to_string()));
     }
     return Tensor::ones(output.shape(), output.dtype(), output.device());
   }
   ops::require_same(operation, {{"tensor", output}, {"grad_output", grad_output}});
   ops::require_shape(operation, {"grad_output", grad_output}, output.shape());
   if (grad_output.requires_grad()) {
-    throw AutogradError(std::string(operation) +
-                        ": grad_output requires a gradient, but backward is not recorded: there "
-                        "is no double backward; detach() it");
+    throw AutogradError(
+        formatted("{}: grad_output requires a gradient, but backward is not recorded: there is no "
+                  "double backward; detach() it",
+                  operation));
   }
   return grad_output;
 }
@@ -342,8 +347,8 @@ std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inpu
   for (const Tensor& input : inputs) {
     ops::require_defined("gradients", {{"input", input}});
     if (!input.requires_grad()) {
-      throw AutogradError("gradients: an input of shape " + input.shape().to_string() +
-                          " does not require a gradient");
+      throw AutogradError(formatted("gradients: an input of shape {} does not require a gradient",
+                                    input.shape().to_string()));
     }
   }
   std::vector<Tensor> result(inputs.size());

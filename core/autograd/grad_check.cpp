@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/tensor/check.h"
 #include "cks/core/tensor/random.h"
 
 namespace cks {

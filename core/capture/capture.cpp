@@ -6,37 +6,99 @@
 #include <vector>
 
 #include "cks/config.h"
-#include "cks/core/capture/capture_impl.h"
+#include "cks/core/capture/step_graph_impl.h"
+#include "cks/core/device/capture_rules.h"
+#include "cks/core/device/dispatch.h"
+#include "cks/core/error.h"
 #include "cks/core/memory/storage.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/tensor/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 
-// The rules of captured steps, the same on every device. The CUDA graph is in capture_cuda.cpp.
+// Captured steps, the same on every device. The CUDA graph is in capture_cuda.cpp.
 
 namespace cks {
 namespace {
 
-struct RecordedResults {
+/// The results of a step's first run, with which the later ones are compared.
+class RecordedResults final : public capture::Notes {
+ public:
+  explicit RecordedResults(Device device) : device_(device) {}
+
+  void add_result(const char* operation, const Shape& shape, Device device) override {
+    if (!(device == device_)) {
+      throw CaptureError(
+          formatted("{}: a result on {} inside a step captured on {}; CapturedStep's constructor "
+                    "takes the device",
+                    operation, device.to_string(), device_.to_string()));
+    }
+    if (!complete) {
+      results_.push_back({operation, shape});
+      return;
+    }
+    if (next_ == results_.size()) {
+      throw CaptureError(formatted(
+          "{}: the recorded step ended after {} results, this run makes another one of shape {}",
+          operation, results_.size(), shape.to_string()));
+    }
+    const Result& expected = results_[next_];
+    if (expected.operation != operation || !(expected.shape == shape)) {
+      throw CaptureError(formatted(
+          "{}: result {} of the captured step has shape {}, recorded was {} with shape "
+          "{}; call reset() to record anew",
+          operation, next_, shape.to_string(), expected.operation, expected.shape.to_string()));
+    }
+    ++next_;
+  }
+
+  void add_write(const std::shared_ptr<Storage>& storage) override {
+    if (complete && device_.is_cuda()) {
+      written.emplace_back(storage);
+    }
+  }
+
+  /// Calls the body, once, under the rules.
+  void call(const std::function<void()>& body) {
+    struct Scope {
+      explicit Scope(RecordedResults* notes) { capture::set_notes(notes); }
+      ~Scope() { capture::set_notes(nullptr); }
+    };
+    next_ = 0;
+    written.clear();
+    if (!complete) {
+      results_.clear();  // of a first run that threw
+    }
+    {
+      const Scope scope(this);
+      body();
+    }
+    if (complete && next_ != results_.size()) {
+      throw CaptureError(
+          formatted("captured step: made {} results, the recorded step made {}; the first missing "
+                    "one is {}'s",
+                    next_, results_.size(), results_[next_].operation));
+    }
+  }
+
+  /// One of each storage written, without those that the body has dropped again.
+  void keep_living() {
+    std::unordered_set<const Storage*> seen;
+    std::erase_if(written, [&](const std::weak_ptr<Storage>& storage) {
+      return storage.expired() || !seen.insert(storage.lock().get()).second;
+    });
+  }
+
+  bool complete = false;  // the first run has ended: from now on results are compared
+  std::vector<std::weak_ptr<Storage>> written;  // by the run that is under way
+
+ private:
   struct Result {
     std::string operation;
     Shape shape;
   };
-  Device device;
-  std::vector<Result> results;
-  std::size_t next = 0;   // result that a repetition comes to next
-  bool complete = false;  // the first run has ended: from now on results are compared
-  std::vector<std::weak_ptr<Storage>> written;  // by the run that is under way
+  Device device_;
+  std::vector<Result> results_;
+  std::size_t next_ = 0;  // result that a repetition comes to next
 };
-
-thread_local RecordedResults* current_recording = nullptr;
-thread_local SideStreams* current_side_streams = nullptr;
-
-/// One of each, without those that the body has dropped again.
-void keep_living(std::vector<std::weak_ptr<Storage>>& storages) {
-  std::unordered_set<const Storage*> seen;
-  std::erase_if(storages, [&](const std::weak_ptr<Storage>& storage) {
-    return storage.expired() || !seen.insert(storage.lock().get()).second;
-  });
-}
 
 }  // namespace
 
@@ -44,36 +106,12 @@ struct CapturedStep::Recording {
   RecordedResults steps;
   std::unique_ptr<StepGraph> graph;  // null on the CPU
 
-  explicit Recording(Device device) {
-    steps.device = device;
+  explicit Recording(Device device) : steps(device) {
 #if CKS_HAS_CUDA
     if (device.is_cuda()) {
       graph = make_step_graph(device);
     }
 #endif
-  }
-
-  /// Calls the body, once, under the rules.
-  void call(const std::function<void()>& body) {
-    struct Scope {
-      explicit Scope(RecordedResults* recording) { current_recording = recording; }
-      ~Scope() { current_recording = nullptr; }
-    };
-    steps.next = 0;
-    steps.written.clear();
-    if (!steps.complete) {
-      steps.results.clear();  // of a first run that threw
-    }
-    {
-      const Scope scope(&steps);
-      body();
-    }
-    if (steps.complete && steps.next != steps.results.size()) {
-      throw CaptureError("captured step: made " + std::to_string(steps.next) +
-                         " results, the recorded step made " +
-                         std::to_string(steps.results.size()) + "; the first missing one is " +
-                         steps.results[steps.next].operation + "'s");
-    }
   }
 };
 
@@ -113,84 +151,16 @@ void CapturedStep::run() {
     }
     return;
   }
-  const auto call = [&] { recording_->call(body_); };
+  const auto call = [&] { steps.call(body_); };
   if (graph == nullptr) {
     call();
   } else if (!steps.complete) {
     graph->run_eagerly(call);
   } else {
     graph->record(call);
-    keep_living(steps.written);
+    steps.keep_living();
   }
   steps.complete = true;
 }
 
-Branches::Branches() : side_(current_side_streams) {}
-
-Branches::~Branches() {
-  try {
-    join();
-  } catch (const Error&) {
-    // The recording has failed, which is being reported.
-  }
-}
-
-void Branches::join() {
-  if (std::exchange(used_, 0) > 0) {
-    side_->join();
-  }
-}
-
-SideStreamsScope::SideStreamsScope(SideStreams* side) { current_side_streams = side; }
-SideStreamsScope::~SideStreamsScope() { current_side_streams = nullptr; }
-
-namespace capture {
-
-bool active() { return current_recording != nullptr; }
-
-void forbid(const char* operation) {
-  if (active()) {
-    throw CaptureError(std::string(operation) +
-                       ": not allowed inside a captured step, which cannot read values or draw "
-                       "random numbers on the host; do it before or after run()");
-  }
-}
-
-void note_result(const char* operation, const Shape& shape, Device device) {
-  RecordedResults* recording = current_recording;
-  if (recording == nullptr) {
-    return;
-  }
-  if (!(device == recording->device)) {
-    throw CaptureError(std::string(operation) + ": a result on " + device.to_string() +
-                       " inside a step captured on " + recording->device.to_string() +
-                       "; CapturedStep's constructor takes the device");
-  }
-  if (!recording->complete) {
-    recording->results.push_back({operation, shape});
-    return;
-  }
-  if (recording->next == recording->results.size()) {
-    throw CaptureError(std::string(operation) + ": the recorded step ended after " +
-                       std::to_string(recording->results.size()) +
-                       " results, this run makes another one of shape " + shape.to_string());
-  }
-  const auto& expected = recording->results[recording->next];
-  if (expected.operation != operation || !(expected.shape == shape)) {
-    throw CaptureError(std::string(operation) + ": result " + std::to_string(recording->next) +
-                       " of the captured step has shape " + shape.to_string() + ", recorded was " +
-                       expected.operation + " with shape " + expected.shape.to_string() +
-                       "; call reset() to record anew");
-  }
-  ++recording->next;
-}
-
-void note_write(const std::shared_ptr<Storage>& storage) {
-  if (current_recording != nullptr && current_recording->complete &&
-      current_recording->device.is_cuda()) {
-    current_recording->written.emplace_back(storage);
-  }
-}
-
-}  // namespace capture
 }  // namespace cks

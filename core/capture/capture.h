@@ -1,14 +1,10 @@
 #pragma once
-#include <cstdint>
 #include <functional>
 #include <memory>
 
 #include "cks/core/device/device.h"
-#include "cks/core/tensor/shape.h"
 
 namespace cks {
-
-class Storage;
 
 /// A training step that is recorded once and then repeated: a CUDA graph on a GPU, the same lambda
 /// on the CPU. Both keep the same rules, so that a step written on the CPU captures on a GPU:
@@ -55,16 +51,5 @@ class CapturedStep {
   Device device_;
   std::unique_ptr<Recording> recording_;
 };
-
-namespace capture {
-/// True inside a CapturedStep's lambda on this thread.
-bool active();
-/// Throws CaptureError, naming the operation, inside a captured step.
-void forbid(const char* operation);
-/// Records a result on the first run of a captured step, compares with it on later ones.
-void note_result(const char* operation, const Shape& shape, Device device);
-/// Notes that a captured step writes to a storage, whose version each repetition raises.
-void note_write(const std::shared_ptr<Storage>& storage);
-}  // namespace capture
 
 }  // namespace cks

@@ -3,11 +3,13 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/capture/capture_impl.h"
+#include "cks/core/capture/branches_impl.h"
+#include "cks/core/capture/step_graph_impl.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/device/stream.h"
 #include "cks/core/memory/allocator_impl.h"
 #include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/stream.h"
 
 // Captured steps as CUDA graphs.
@@ -141,8 +143,8 @@ class CudaStepGraph : public StepGraph {
     Graph graph(made);
     if (status != cudaSuccess) {
       cudaGetLastError();
-      throw CaptureError(std::string("captured step: CUDA could not record it: ") +
-                         cudaGetErrorName(status) + ", " + cudaGetErrorString(status));
+      throw CaptureError(formatted("captured step: CUDA could not record it: {}, {}",
+                                   cudaGetErrorName(status), cudaGetErrorString(status)));
     }
     return graph;
   }

@@ -2,10 +2,10 @@
 
 #include <string>
 
+#include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
-#include "cks/core/ops/common.h"
-#include "cks/core/ops/run_gradients.h"
+#include "cks/core/ops/output.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -145,16 +145,12 @@ void run_pass(const char* operation, Conv2dPass pass, const Conv2dProblem& probl
   }
 }
 
-const void* data_or_null(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data() : nullptr;
-}
-
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
   run_pass(operation, Conv2dPass::forward, p, y, [&](const PreparedConv2d& conv, void* workspace) {
-    return kernels::conv2d_forward(conv, x.data(), w.data(), {.bias = data_or_null(bias)}, y.data(),
-                                   workspace);
+    return kernels::conv2d_forward(conv, x.data(), w.data(), {.bias = ops::data_or_null(bias)},
+                                   y.data(), workspace);
   });
   return y;
 }
@@ -164,8 +160,9 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
   run_pass(operation, Conv2dPass::backward_data, p, dx,
            [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_data(
-                 conv, dy.data(), w.data(), {.bias = data_or_null(bias)}, dx.data(), workspace);
+             return kernels::conv2d_backward_data(conv, dy.data(), w.data(),
+                                                  {.bias = ops::data_or_null(bias)}, dx.data(),
+                                                  workspace);
            });
   return dx;
 }

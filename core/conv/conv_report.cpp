@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "cks/core/conv/conv_plan.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/profile/device_timer.h"
 #include "cks/core/profile/module_path.h"
 

@@ -1,9 +1,10 @@
 #include "cks/core/device/cuda.h"
 
 #include "cks/config.h"
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 #if CKS_HAS_CUDA
 #  include <array>
@@ -20,7 +21,7 @@ namespace cks {
 namespace {
 
 std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+  return formatted("{}.{}", version / 1000, version % 1000 / 10);
 }
 
 /// Why the runtime finds no device at all; empty if it finds one. The count goes to `count`.
@@ -41,8 +42,8 @@ std::string why_no_device(int& count) {
     return "there is no NVIDIA driver";
   }
   if (status == cudaErrorInsufficientDriver) {
-    return "the NVIDIA driver is for CUDA " + version_text(driver) + ", this build needs " +
-           version_text(CUDART_VERSION);
+    return formatted("the NVIDIA driver is for CUDA {}, this build needs {}", version_text(driver),
+                     version_text(CUDART_VERSION));
   }
   return cudaGetErrorString(status);
 }
@@ -71,14 +72,15 @@ std::string why_not_usable(Device device) {
   }
   if (device.index < 0 || device.index >= count) {
     return count == 1 ? "there is one CUDA device, number 0"
-                      : "there are " + std::to_string(count) + " CUDA devices, numbered from 0";
+                      : formatted("there are {} CUDA devices, numbered from 0", count);
   }
   try {
     if (!kernels::cuda::has_code_for(device.index)) {
       const int major = attribute_of(device.index, cudaDevAttrComputeCapabilityMajor);
       const int minor = attribute_of(device.index, cudaDevAttrComputeCapabilityMinor);
-      return "its compute capability is " + std::to_string(major) + "." + std::to_string(minor) +
-             ", this build has code for the architectures " CKS_CUDA_ARCHITECTURES;
+      return formatted(
+          "its compute capability is {}.{}, this build has code for the architectures {}", major,
+          minor, CKS_CUDA_ARCHITECTURES);
     }
   } catch (const CudaError& error) {  // another process has it alone, say
     return error.what();
@@ -94,7 +96,7 @@ bool ops::select_cuda(Device device) {
   const auto index = static_cast<std::size_t>(device.index);
   if (index >= usable.size() || !usable[index].load(std::memory_order_relaxed)) {
     if (const std::string reason = why_not_usable(device); !reason.empty()) {
-      throw DeviceError(device.to_string() + ": " + reason);
+      throw DeviceError(formatted("{}: {}", device.to_string(), reason));
     }
     usable.at(index).store(true, std::memory_order_relaxed);
   }
@@ -141,7 +143,7 @@ std::string why_not_usable(Device device) {
 
 void ops::require_compiled(Device device) {
   if (!device.is_cpu()) {
-    throw DeviceError(device.to_string() + ": " + why_not_usable(device));
+    throw DeviceError(formatted("{}: {}", device.to_string(), why_not_usable(device)));
   }
 }
 
@@ -173,10 +175,10 @@ Device choose_device(const std::string& text) {
   try {
     device = Device::parse(text);
   } catch (const DeviceError&) {
-    throw DeviceError("device: expected auto, cpu, cuda or cuda:N, got \"" + text + "\"");
+    throw DeviceError(formatted("device: expected auto, cpu, cuda or cuda:N, got \"{}\"", text));
   }
   if (const std::string reason = why_not_usable(device); !reason.empty()) {
-    throw DeviceError(device.to_string() + ": " + reason);
+    throw DeviceError(formatted("{}: {}", device.to_string(), reason));
   }
   return device;
 }

@@ -1,6 +1,7 @@
 #include "cks/core/device/device.h"
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -16,7 +17,7 @@ Device Device::parse(const std::string& text) {
                           text.compare(0, prefix.size(), prefix) == 0 &&
                           text.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
   if (!has_number) {
-    throw DeviceError("device: expected cpu, cuda or cuda:N, got \"" + text + "\"");
+    throw DeviceError(formatted("device: expected cpu, cuda or cuda:N, got \"{}\"", text));
   }
   return cuda(std::stoi(text.substr(prefix.size())));
 }

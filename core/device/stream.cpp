@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "cks/config.h"
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
+#include "cks/core/device/stream_impl.h"
 
 #if CKS_HAS_CUDA
-#  include "cks/core/memory/allocator_impl.h"
 #  include "cks/kernels/common/cuda_check.h"
 #  include "cks/kernels/common/stream.h"
 #endif
@@ -19,17 +19,16 @@ Stream::Stream(Device device, std::shared_ptr<void> handle)
 
 #if CKS_HAS_CUDA
 
+std::atomic<void (*)(Device, void*)> on_stream_end{nullptr};
+
 namespace {
 
 cudaStream_t as_cuda(void* handle) { return static_cast<cudaStream_t>(handle); }
 
 void destroy_stream(Device device, void* handle) {
-  // Its free blocks go to the default stream, so its work must have ended.
   cudaStreamSynchronize(as_cuda(handle));
-  try {
-    allocator_of(device).retire_stream(handle, kernels::cuda::default_stream(device.index));
-  } catch (const Error&) {
-    // At the end of a process the runtime may be gone already.
+  if (auto* const tell = on_stream_end.load()) {
+    tell(device, handle);
   }
   cudaStreamDestroy(as_cuda(handle));
   cudaGetLastError();

@@ -11,12 +11,13 @@
 #include <utility>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
 
 [[noreturn]] void fail(const std::string& path, const char* what, int reason) {
-  throw IoError(path + ": " + what + ": " + std::generic_category().message(reason));
+  throw IoError(formatted("{}: {}: {}", path, what, std::generic_category().message(reason)));
 }
 
 /// Closes a descriptor when a scope ends.
@@ -48,7 +49,7 @@ void sync_folder(const std::string& path) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   static std::atomic<unsigned> count{0};
-  temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  temporary_ = formatted("{}.tmp-{}-{}", path_, ::getpid(), count++);
   descriptor_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
   if (descriptor_ < 0) {
     fail(path_, "cannot be written", errno);
@@ -66,7 +67,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* bytes, std::size_t count) {
   if (descriptor_ < 0) {
-    throw IoError(path_ + ": written to after commit()");
+    throw IoError(formatted("{}: written to after commit()", path_));
   }
   const char* next = static_cast<const char*>(bytes);
   while (count > 0) {
@@ -84,7 +85,7 @@ void AtomicFile::write(const void* bytes, std::size_t count) {
 
 void AtomicFile::commit() {
   if (descriptor_ < 0) {
-    throw IoError(path_ + ": committed twice");
+    throw IoError(formatted("{}: committed twice", path_));
   }
   if (::fsync(descriptor_) != 0) {
     fail(path_, "cannot be brought to the disk", errno);
@@ -115,11 +116,11 @@ std::string read_file(const std::string& path, std::size_t limit) {
     fail(path, "cannot be read", errno);
   }
   if (!S_ISREG(info.st_mode)) {
-    throw IoError(path + ": is not a regular file");
+    throw IoError(formatted("{}: is not a regular file", path));
   }
   if (static_cast<std::size_t>(info.st_size) > limit) {
-    throw IoError(path + ": has " + std::to_string(info.st_size) + " bytes, at most " +
-                  std::to_string(limit) + " were expected");
+    throw IoError(
+        formatted("{}: has {} bytes, at most {} were expected", path, info.st_size, limit));
   }
   std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
   std::size_t done = 0;
@@ -132,8 +133,8 @@ std::string read_file(const std::string& path, std::size_t limit) {
       fail(path, "cannot be read", errno);
     }
     if (got == 0) {
-      throw IoError(path + ": ended at byte " + std::to_string(done) + " of " +
-                    std::to_string(bytes.size()) + " while it was read");
+      throw IoError(
+          formatted("{}: ended at byte {} of {} while it was read", path, done, bytes.size()));
     }
     done += static_cast<std::size_t>(got);
   }

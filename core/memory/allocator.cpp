@@ -12,6 +12,7 @@
 #include "cks/config.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/memory/allocator_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #  define CKS_ADDRESS_SANITIZER 1
@@ -39,7 +40,7 @@ bool plain_allocator() {
   if (std::string_view(choice) == "caching") {
     return false;
   }
-  throw Error("CKS_ALLOCATOR: expected plain or caching, got \"" + std::string(choice) + "\"");
+  throw Error(formatted("CKS_ALLOCATOR: expected plain or caching, got \"{}\"", choice));
 }
 
 std::size_t physical_memory() {
@@ -268,10 +269,9 @@ void Allocator::set_limit(std::size_t bytes) {
 }
 
 OutOfMemoryError Allocator::out_of_memory(std::size_t bytes) const {
-  return OutOfMemoryError("out of memory on " + device_.to_string() + ": " + std::to_string(bytes) +
-                          " bytes asked for, " + std::to_string(in_use_) + " in use, " +
-                          std::to_string(reserved_) + " reserved, " + describe_device() + "limit " +
-                          std::to_string(limit_));
+  return OutOfMemoryError(
+      formatted("out of memory on {}: {} bytes asked for, {} in use, {} reserved, {}limit {}",
+                device_.to_string(), bytes, in_use_, reserved_, describe_device(), limit_));
 }
 
 // --- The allocators -----------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 #include "cks/core/device/dispatch.h"
+#include "cks/core/device/stream_impl.h"
 #include "cks/core/memory/allocator_impl.h"
 #include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/stream.h"
 
 // The memory of CUDA devices.
@@ -49,8 +51,7 @@ class CudaAllocator : public Allocator {
 
   std::string describe_device() const override {
     const DeviceMemory memory = memory_of(own_device_);
-    return std::to_string(memory.free_bytes) + " of " + std::to_string(memory.total_bytes) +
-           " free on the device, ";
+    return formatted("{} of {} free on the device, ", memory.free_bytes, memory.total_bytes);
   }
 
   const Device own_device_;
@@ -58,6 +59,15 @@ class CudaAllocator : public Allocator {
 
 }  // namespace
 
-Allocator* make_cuda_allocator(Device device) { return new CudaAllocator(device); }
+Allocator* make_cuda_allocator(Device device) {
+  on_stream_end = [](Device owner, void* stream) {
+    try {
+      allocator_of(owner).retire_stream(stream, kernels::cuda::default_stream(owner.index));
+    } catch (const Error&) {
+      // At the end of a process the runtime may be gone already.
+    }
+  };
+  return new CudaAllocator(device);
+}
 
 }  // namespace cks

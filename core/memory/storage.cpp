@@ -6,6 +6,7 @@
 
 #include "cks/core/error.h"
 #include "cks/core/memory/allocator_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -61,7 +62,7 @@ void trim_memory(Device device) { allocator_of(device).trim(); }
 
 void set_memory_limit(std::int64_t bytes, Device device) {
   if (bytes < 0) {
-    throw Error("set_memory_limit: bytes must not be negative, got " + std::to_string(bytes));
+    throw Error(formatted("set_memory_limit: bytes must not be negative, got {}", bytes));
   }
   allocator_of(device).set_limit(static_cast<std::size_t>(bytes));
 }

@@ -1,9 +1,11 @@
 #include <cstring>
 
 #include "cks/config.h"
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
+#include "cks/core/error.h"
 #include "cks/core/memory/transfer_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 #if CKS_HAS_CUDA
 #  include <algorithm>
@@ -117,10 +119,10 @@ void copy_bytes(const char* operation, Device to, void* target, Device from, con
   ops::require_compiled(to);
   ops::require_compiled(from);
   if (capture::active() && !(to == from)) {
-    throw CaptureError(std::string(operation) + ": a copy from " + from.to_string() + " to " +
-                       to.to_string() +
-                       " is not allowed inside a captured step; do it before or "
-                       "after run()");
+    throw CaptureError(
+        formatted("{}: a copy from {} to {} is not allowed inside a captured step; do it before or "
+                  "after run()",
+                  operation, from.to_string(), to.to_string()));
   }
   if (bytes == 0) {
     return;
@@ -153,10 +155,10 @@ void require_memory_of(const char* operation, Device device, const void* data) {
       attributes.type == cudaMemoryTypeManaged ||
       (attributes.type == cudaMemoryTypeDevice && attributes.device == device.index);
   if (!reachable) {
-    throw Error(std::string(operation) + ": data is no memory of " + device.to_string() +
-                (attributes.type == cudaMemoryTypeDevice
-                     ? ", but of " + Device::cuda(attributes.device).to_string()
-                     : ", but of the host"));
+    throw Error(formatted("{}: data is no memory of {}{}", operation, device.to_string(),
+                          attributes.type == cudaMemoryTypeDevice
+                              ? ", but of " + Device::cuda(attributes.device).to_string()
+                              : ", but of the host"));
   }
 }
 

@@ -2,8 +2,9 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -21,8 +22,8 @@ void check_vector(const Tensor& input, const ops::Argument& argument) {
 /// Two tensors that come together or not at all.
 void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument& b) {
   if (a.tensor.defined() != b.tensor.defined()) {
-    throw Error(std::string(kName) + ": " + a.name + " and " + b.name +
-                " come together, but only one is defined");
+    throw Error(
+        formatted("{}: {} and {} come together, but only one is defined", kName, a.name, b.name));
   }
   if (a.tensor.defined()) {
     check_vector(input, a);
@@ -36,38 +37,32 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
   ops::require_real(kName, {"input", input});
   const Shape& shape = input.shape();
   if (shape.rank() < 2 || shape[-1] < 1) {
-    throw ShapeError(std::string(kName) + ": input has shape " + shape.to_string() +
-                     ", expected [..,C] of rank >= 2 with a channel");
+    throw ShapeError(
+        formatted("{}: input has shape {}, expected [..,C] of rank >= 2 with a channel", kName,
+                  shape.to_string()));
   }
   if (options.num_features != 0 && options.num_features != shape[-1]) {
-    throw ShapeError(std::string(kName) + ": input has " + std::to_string(shape[-1]) +
-                     " channels, num_features is " + std::to_string(options.num_features) +
-                     " (input " + shape.to_string() + ")");
+    throw ShapeError(formatted("{}: input has {} channels, num_features is {} (input {})", kName,
+                               shape[-1], options.num_features, shape.to_string()));
   }
   check_pair(input, {"weight", weight}, {"bias", bias});
   if (!options.affine && weight.defined()) {
-    throw ShapeError(std::string(kName) + ": option affine is false, but a weight is given");
+    throw ShapeError(formatted("{}: option affine is false, but a weight is given", kName));
   }
   check_pair(input, {"running_mean", running_mean}, {"running_var", running_var});
   if (!(options.eps > 0.0)) {
-    throw Error(std::string(kName) + ": eps must be above 0, got " + std::to_string(options.eps));
+    throw Error(formatted("{}: eps must be above 0, got {:f}", kName, options.eps));
   }
   if (!(options.momentum >= 0.0 && options.momentum <= 1.0)) {
-    throw Error(std::string(kName) + ": momentum must lie in [0, 1], got " +
-                std::to_string(options.momentum));
+    throw Error(formatted("{}: momentum must lie in [0, 1], got {:f}", kName, options.momentum));
   }
   if (training && shape.numel() / shape[-1] < 2) {
-    throw ShapeError(std::string(kName) + ": training needs at least 2 values a channel, got " +
-                     std::to_string(shape.numel() / shape[-1]) + " (input " + shape.to_string() +
-                     ")");
+    throw ShapeError(formatted("{}: training needs at least 2 values a channel, got {} (input {})",
+                               kName, shape.numel() / shape[-1], shape.to_string()));
   }
   if (!training && !running_mean.defined()) {
-    throw Error(std::string(kName) + ": evaluation needs running_mean and running_var");
+    throw Error(formatted("{}: evaluation needs running_mean and running_var", kName));
   }
-}
-
-const void* data_or_null(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data() : nullptr;
 }
 
 std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device device) {
@@ -135,8 +130,9 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
     CKS_KERNEL(device,
                batch_norm_inv_std(problem, options.eps, running_var.data(), inv_std.data()));
   }
-  CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
-                                        data_or_null(weight), data_or_null(bias), result.data()));
+  CKS_KERNEL(device,
+             batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
+                                ops::data_or_null(weight), ops::data_or_null(bias), result.data()));
   return record<BatchNorm2dBackward>(
       std::move(result), {input, weight, bias}, [&](BatchNorm2dBackward& node) {
         node.problem = problem;

@@ -1,6 +1,6 @@
-#include "cks/core/ops/broadcast.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
@@ -188,10 +188,7 @@ Tensor minimum(const Tensor& a, const Tensor& b) { return extreme(BinaryOp::mini
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   ops::require_dtype("where", {"condition", condition}, DType::uint8);
   ops::require_same("where", {{"a", a}, {"b", b}});
-  if (!(condition.device() == a.device())) {
-    throw DeviceError("where: condition is on " + condition.device().to_string() + ", a on " +
-                      a.device().to_string());
-  }
+  ops::require_same_device("where", {"condition", condition}, {"a", a});
   const Shape shape =
       broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
   Tensor result = ops::make_output("where", shape, a.dtype(), a.device());

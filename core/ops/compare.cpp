@@ -2,8 +2,9 @@
 
 #include <string>
 
-#include "cks/core/ops/broadcast.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/broadcast_impl.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
@@ -25,7 +26,7 @@ Tensor compare(const char* name, CompareOp op, const Tensor& a, double b) {
   try {
     return compare(name, op, a, Tensor::full({}, b, a.dtype(), a.device()));
   } catch (const DtypeError& error) {
-    throw DtypeError(std::string(name) + ": " + error.what());
+    throw DtypeError(formatted("{}: {}", name, error.what()));
   }
 }
 

@@ -2,7 +2,8 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/dropout/dropout.h"
 
 namespace cks {
@@ -31,16 +32,10 @@ struct DropoutBackward : Node {
 Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step) {
   ops::require_real("dropout", {"input", input});
   ops::require_dtype("dropout", {"step", step}, DType::int64);
-  if (step.numel() != 1) {
-    throw ShapeError("dropout: step has shape " + step.shape().to_string() +
-                     ", expected one element");
-  }
-  if (!(step.device() == input.device())) {
-    throw DeviceError("dropout: step is on " + step.device().to_string() + ", input on " +
-                      input.device().to_string());
-  }
+  ops::require_one_element("dropout", {"step", step});
+  ops::require_same_device("dropout", {"step", step}, {"input", input});
   if (!(p >= 0.0 && p <= 1.0)) {
-    throw Error("dropout: p must lie in [0, 1], got " + std::to_string(p));
+    throw Error(formatted("dropout: p must lie in [0, 1], got {:f}", p));
   }
   const DropoutProblem problem{input.dtype(), input.numel(), p, key.value};
   return record<DropoutBackward>(run(problem, input, step), {input, step},

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
 #include "cks/kernels/image_batch/place.h"
 
@@ -28,8 +29,9 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
   ops::require_rank(kMake, {"pixels", bank.pixels}, 4, "[N,H,W,C]");
   const Shape& shape = bank.pixels.shape();
   if (shape.numel() == 0 || shape.numel() / shape[0] > std::numeric_limits<std::int32_t>::max()) {
-    throw ShapeError(std::string(kMake) + ": pixels have shape " + shape.to_string() +
-                     ", expected at least one image of 1 to 2^31-1 elements");
+    throw ShapeError(
+        formatted("{}: pixels have shape {}, expected at least one image of 1 to 2^31-1 elements",
+                  kMake, shape.to_string()));
   }
   ops::require_dtype(kMake, {"bank's labels", bank.labels}, DType::int64);
   ops::require_shape(kMake, {"bank's labels", bank.labels}, {shape[0]});
@@ -46,16 +48,16 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
         ops::Argument{"images", images}, ops::Argument{"labels", labels},
         ops::Argument{"position", position}}) {
     if (!(argument.tensor.device() == bank.pixels.device())) {
-      throw DeviceError(std::string(kMake) + ": " + argument.name + " on " +
-                        argument.tensor.device().to_string() + ", pixels on " +
-                        bank.pixels.device().to_string());
+      throw DeviceError(formatted("{}: {} on {}, pixels on {}", kMake, argument.name,
+                                  argument.tensor.device().to_string(),
+                                  bank.pixels.device().to_string()));
     }
   }
   const std::int64_t padding = options.augment.crop_padding;
   if (padding < 0 || padding >= std::min(shape[1], shape[2])) {
-    throw Error(std::string(kMake) + ": crop_padding is " + std::to_string(padding) +
-                ", expected at least 0 and less than height and width of images " +
-                shape.to_string());
+    throw Error(formatted(
+        "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
+        kMake, padding, shape.to_string()));
   }
 }
 
@@ -77,8 +79,8 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
 
 Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device) {
   if (epoch < 0 || first < 0) {
-    throw Error("make_batch_position: epoch " + std::to_string(epoch) + ", first image " +
-                std::to_string(first) + ", expected at least 0");
+    throw Error(formatted("make_batch_position: epoch {}, first image {}, expected at least 0",
+                          epoch, first));
   }
   return Tensor::from_vector(std::vector<std::int64_t>{epoch, first}, {2}, device);
 }
@@ -101,9 +103,10 @@ std::vector<std::int64_t> image_batch_indices(std::int64_t images, std::int64_t 
                                               std::int64_t first, std::int64_t count,
                                               const ImageBatchOptions& options) {
   if (images < 1 || epoch < 0 || first < 0 || count < 0) {
-    throw Error("image_batch_indices: " + std::to_string(count) + " of " + std::to_string(images) +
-                " images from place " + std::to_string(first) + " of epoch " +
-                std::to_string(epoch) + " on, expected at least 1 image and no negative number");
+    throw Error(
+        formatted("image_batch_indices: {} of {} images from place {} of epoch {} on, expected at "
+                  "least 1 image and no negative number",
+                  count, images, first, epoch));
   }
   const kernels::ImageBatchProblem problem = make_problem({images, 1, 1, 1}, count, options);
   const kernels::RandomOrder order = kernels::order_of(problem, epoch);
@@ -118,8 +121,8 @@ std::vector<std::int64_t> image_batch_indices(std::int64_t images, std::int64_t 
 void advance_batch_position_(Tensor& position, std::int64_t count, std::int64_t end) {
   require_position("advance_batch_position_", position);
   if (count < 0 || end < 1) {
-    throw Error("advance_batch_position_: count is " + std::to_string(count) + " and end " +
-                std::to_string(end) + ", expected at least 0 and 1");
+    throw Error(formatted(
+        "advance_batch_position_: count is {} and end {}, expected at least 0 and 1", count, end));
   }
   auto* at = static_cast<kernels::BatchPosition*>(position.data());
   CKS_KERNEL(position.device(), advance_position(at, count, end));

@@ -2,9 +2,10 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cks {
@@ -20,16 +21,16 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
   ops::require_dtype(kName, {"labels", labels}, DType::int64);
   ops::require_shape(kName, {"labels", labels}, {logits.size(0)});
   if (!(labels.device() == logits.device())) {
-    throw DeviceError(std::string(kName) + ": labels are on " + labels.device().to_string() +
-                      ", logits on " + logits.device().to_string());
+    throw DeviceError(formatted("{}: labels are on {}, logits on {}", kName,
+                                labels.device().to_string(), logits.device().to_string()));
   }
   if (logits.numel() == 0) {
-    throw ShapeError(std::string(kName) + ": there is nothing to average (logits " +
-                     logits.shape().to_string() + ")");
+    throw ShapeError(formatted("{}: there is nothing to average (logits {})", kName,
+                               logits.shape().to_string()));
   }
   if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
-    throw Error(std::string(kName) + ": label_smoothing must lie in [0, 1], got " +
-                std::to_string(options.label_smoothing));
+    throw Error(formatted("{}: label_smoothing must lie in [0, 1], got {:f}", kName,
+                          options.label_smoothing));
   }
   if (!labels.device().is_cpu()) {
     return;  // reading them would wait for the device; an unknown label makes the loss NaN there
@@ -37,10 +38,8 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
   const auto* values = labels.data_as<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
     if (values[i] < 0 || values[i] >= logits.size(1)) {
-      throw Error(std::string(kName) + ": label " + std::to_string(i) + " is " +
-                  std::to_string(values[i]) + ", expected 0 to " +
-                  std::to_string(logits.size(1) - 1) + " (logits " + logits.shape().to_string() +
-                  ")");
+      throw Error(formatted("{}: label {} is {}, expected 0 to {} (logits {})", kName, i, values[i],
+                            logits.size(1) - 1, logits.shape().to_string()));
     }
   }
 }
@@ -89,8 +88,8 @@ Tensor mse_loss(const Tensor& input, const Tensor& target) {
   ops::require_real("mse_loss", {"input", input});
   ops::require_shape("mse_loss", {"target", target}, input.shape());
   if (input.numel() == 0) {
-    throw ShapeError("mse_loss: there is nothing to average (input " + input.shape().to_string() +
-                     ")");
+    throw ShapeError(
+        formatted("mse_loss: there is nothing to average (input {})", input.shape().to_string()));
   }
   return mean(square(input - target));
 }

@@ -2,8 +2,9 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
-#include "cks/core/ops/run_gradients.h"
+#include "cks/core/capture/branches_impl.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/gemm/gemm.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -24,9 +25,8 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
   Tensor result = ops::make_output(operation, {problem.M, problem.N}, a.dtype(), a.device());
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
   const auto workspace = ops::make_workspace(operation, bytes, a.device());
-  CKS_KERNEL(a.device(),
-             gemm(problem, a.data(), b.data(), {.bias = bias.defined() ? bias.data() : nullptr},
-                  result.data(), workspace->data()));
+  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), {.bias = ops::data_or_null(bias)},
+                              result.data(), workspace->data()));
   return result;
 }
 
@@ -71,9 +71,9 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   const char* operation = "linear";
   check(operation, {"input", input}, {"weight", weight});
   if (input.size(1) != weight.size(1)) {
-    throw ShapeError("linear: input has " + std::to_string(input.size(1)) +
-                     " features, weight expects " + std::to_string(weight.size(1)) + " (input " +
-                     input.shape().to_string() + ", weight " + weight.shape().to_string() + ")");
+    throw ShapeError(formatted(
+        "linear: input has {} features, weight expects {} (input {}, weight {})", input.size(1),
+        weight.size(1), input.shape().to_string(), weight.shape().to_string()));
   }
   if (bias.defined()) {
     ops::require_same(operation, {{"input", input}, {"bias", bias}});
@@ -115,9 +115,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   const char* operation = "matmul";
   check(operation, {"a", a}, {"b", b});
   if (a.size(1) != b.size(0)) {
-    throw ShapeError("matmul: a has " + std::to_string(a.size(1)) + " columns, b has " +
-                     std::to_string(b.size(0)) + " rows (a " + a.shape().to_string() + ", b " +
-                     b.shape().to_string() + ")");
+    throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", a.size(1),
+                               b.size(0), a.shape().to_string(), b.shape().to_string()));
   }
   return record<MatmulBackward>(product(operation, a, false, b, false), {a, b},
                                 [&](MatmulBackward& node) {

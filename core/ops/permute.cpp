@@ -3,10 +3,11 @@
 #include <string>
 #include <utility>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"
-#include "cks/core/ops/shape.h"
-#include "cks/core/ops/strides.h"
+#include "cks/core/ops/strides_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 // Other orders of the same elements: permute, transpose, flatten_chw, upsample_nearest.
 
@@ -35,8 +36,8 @@ std::vector<int> checked_order(const Tensor& input, const std::vector<int>& orde
     axes.push_back(positive);
   }
   if (axes.size() != order.size() || static_cast<int>(axes.size()) != rank) {
-    throw ShapeError("permute: order must name each axis once, got " + print_order(order) +
-                     " (input " + input.shape().to_string() + ")");
+    throw ShapeError(formatted("permute: order must name each axis once, got {} (input {})",
+                               print_order(order), input.shape().to_string()));
   }
   return axes;
 }
@@ -87,8 +88,8 @@ Tensor transpose(const Tensor& input, int a, int b) {
   ops::require_defined("transpose", {{"input", input}});
   for (const int axis : {a, b}) {
     if (axis < -input.rank() || axis >= input.rank()) {
-      throw ShapeError("transpose: axis " + std::to_string(axis) + " is out of range for input " +
-                       input.shape().to_string());
+      throw ShapeError(formatted("transpose: axis {} is out of range for input {}", axis,
+                                 input.shape().to_string()));
     }
   }
   std::vector<int> order(static_cast<std::size_t>(input.rank()));
@@ -107,8 +108,8 @@ Tensor flatten_chw(const Tensor& input) {
 Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
   ops::require_rank("upsample_nearest", {"input", input}, 4, "[N,H,W,C]");
   if (scale < 1) {
-    throw ShapeError("upsample_nearest: scale must be at least 1, got " + std::to_string(scale) +
-                     " (input " + input.shape().to_string() + ")");
+    throw ShapeError(formatted("upsample_nearest: scale must be at least 1, got {} (input {})",
+                               scale, input.shape().to_string()));
   }
   const Shape& in = input.shape();
   // Each pixel is repeated along two axes of its own, in which the source does not move. Building

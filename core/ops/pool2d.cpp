@@ -1,6 +1,7 @@
 #include "cks/core/ops/pool2d.h"
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
 namespace cks {
@@ -111,7 +112,8 @@ Tensor global_avg_pool2d(const Tensor& input) {
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   const Shape& shape = input.shape();
   if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {
-    throw ShapeError("global_avg_pool2d: the image is empty (input " + shape.to_string() + ")");
+    throw ShapeError(
+        formatted("global_avg_pool2d: the image is empty (input {})", shape.to_string()));
   }
   Tensor result =
       ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());

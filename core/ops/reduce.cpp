@@ -3,10 +3,11 @@
 #include <array>
 #include <string>
 
-#include "cks/core/ops/broadcast.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
-#include "cks/core/ops/strides.h"
+#include "cks/core/ops/output.h"
+#include "cks/core/ops/strides_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -30,13 +31,13 @@ AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<i
   AxisSet set{};
   for (const int axis : axes) {
     if (axis < -input.rank() || axis >= input.rank()) {
-      throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
-                       " is out of range for input " + input.shape().to_string());
+      throw ShapeError(formatted("{}: axis {} is out of range for input {}", name, axis,
+                                 input.shape().to_string()));
     }
     bool& chosen = set[static_cast<std::size_t>(input.shape().index_of(axis))];
     if (chosen) {
-      throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
-                       " is named twice (input " + input.shape().to_string() + ")");
+      throw ShapeError(formatted("{}: axis {} is named twice (input {})", name, axis,
+                                 input.shape().to_string()));
     }
     chosen = true;
   }
@@ -172,8 +173,8 @@ struct MaxBackward : Node {
 Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
   ops::require_real("max", {"input", input});
   if (elements_per_result(input.shape(), set) == 0) {
-    throw ShapeError("max: there are no elements to choose from (input " +
-                     input.shape().to_string() + ")");
+    throw ShapeError(formatted("max: there are no elements to choose from (input {})",
+                               input.shape().to_string()));
   }
   Tensor result = reduce_axes("max", ReduceOp::max, input, set, 1.0,
                               reduced_shape(input.shape(), set, keepdim));
@@ -210,8 +211,7 @@ Tensor argmax(const Tensor& input, int axis, bool keepdim) {
   const Shape& shape = input.shape();
   ReduceProblem problem{1, shape[axis], 1, input.dtype()};
   if (problem.count == 0) {
-    throw ShapeError("argmax: axis " + std::to_string(axis) + " is empty (input " +
-                     shape.to_string() + ")");
+    throw ShapeError(formatted("argmax: axis {} is empty (input {})", axis, shape.to_string()));
   }
   for (int k = 0; k < shape.rank(); ++k) {
     const int chosen = shape.index_of(axis);

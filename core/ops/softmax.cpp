@@ -2,7 +2,8 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cks {
@@ -13,8 +14,8 @@ using kernels::SoftmaxProblem;
 SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
   ops::require_real(operation, {"input", input});
   if (input.rank() < 1 || input.size(-1) < 1) {
-    throw ShapeError(std::string(operation) + ": the last axis of the input is empty (input " +
-                     input.shape().to_string() + ")");
+    throw ShapeError(formatted("{}: the last axis of the input is empty (input {})", operation,
+                               input.shape().to_string()));
   }
   return {input.numel() / input.size(-1), input.size(-1), input.dtype()};
 }

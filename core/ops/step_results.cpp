@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/step_results/step_results.h"
 
 namespace cks {
@@ -18,9 +19,8 @@ static_assert(kNumbers * sizeof(double) == sizeof(kernels::StepResults));
 void require_here(const char* operation, const ops::Argument& argument, Device device) {
   ops::require_defined(operation, {argument});
   if (!(argument.tensor.device() == device)) {
-    throw DeviceError(std::string(operation) + ": " + argument.name + " is on " +
-                      argument.tensor.device().to_string() + ", the results on " +
-                      device.to_string());
+    throw DeviceError(formatted("{}: {} is on {}, the results on {}", operation, argument.name,
+                                argument.tensor.device().to_string(), device.to_string()));
   }
 }
 
@@ -47,8 +47,9 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
   require_here(kAdd, {"loss", loss}, device);
   ops::require_real(kAdd, {"loss", loss});
   if (loss.numel() != 1 || images < 0) {
-    throw ShapeError(std::string(kAdd) + ": loss has shape " + loss.shape().to_string() + " for " +
-                     std::to_string(images) + " images, expected one element and at least 0");
+    throw ShapeError(
+        formatted("{}: loss has shape {} for {} images, expected one element and at least 0", kAdd,
+                  loss.shape().to_string(), images));
   }
   kernels::BatchOutputs outputs{.images = images, .loss = loss.data(), .loss_dtype = loss.dtype()};
   if (logits.defined()) {
@@ -57,8 +58,8 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
     ops::require_real(kAdd, {"logits", logits});
     ops::require_rank(kAdd, {"logits", logits}, 2, "[images,classes]");
     if (logits.size(0) != images || logits.size(1) < 1) {
-      throw ShapeError(std::string(kAdd) + ": logits have shape " + logits.shape().to_string() +
-                       ", expected [" + std::to_string(images) + ",classes] with a class");
+      throw ShapeError(formatted("{}: logits have shape {}, expected [{},classes] with a class",
+                                 kAdd, logits.shape().to_string(), images));
     }
     ops::require_dtype(kAdd, {"labels", labels}, DType::int64);
     ops::require_shape(kAdd, {"labels", labels}, {images});
@@ -76,10 +77,7 @@ Tensor StepResults::judge(const Tensor& gradient_norm) {
   const Device device = values_.device();
   require_here(kJudge, {"gradient_norm", gradient_norm}, device);
   ops::require_dtype(kJudge, {"gradient_norm", gradient_norm}, DType::float64);
-  if (gradient_norm.numel() != 1) {
-    throw ShapeError(std::string(kJudge) + ": gradient_norm has shape " +
-                     gradient_norm.shape().to_string() + ", expected one element");
-  }
+  ops::require_one_element(kJudge, {"gradient_norm", gradient_norm});
   Tensor skip = ops::make_output(kJudge, {}, DType::uint8, device);
   auto* results = static_cast<kernels::StepResults*>(values_.data());
   CKS_KERNEL(device,

@@ -1,8 +1,9 @@
 #include <string>
 
 #include "cks/core/ops/activation.h"
-#include "cks/core/ops/common.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Operations of one tensor and up to two constants. They differ by one formula and its derivative,
@@ -72,8 +73,7 @@ Tensor pow(const Tensor& input, double exponent) { return unary(UnaryOp::pow, in
 
 Tensor clamp(const Tensor& input, double low, double high) {
   if (!(low <= high)) {
-    throw Error("clamp: low must not exceed high, got low " + std::to_string(low) + ", high " +
-                std::to_string(high));
+    throw Error(formatted("clamp: low must not exceed high, got low {:f}, high {:f}", low, high));
   }
   return unary(UnaryOp::clamp, input, {low, high});
 }

@@ -1,11 +1,12 @@
 #include <utility>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/memory/transfer_impl.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/tensor/tensor.h"
 #include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Copies and views of Tensor: reshape, slice, clone, detach, to.
@@ -83,15 +84,17 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
     } else if (unknown == nullptr) {
       unknown = &extent;
     } else {
-      throw ShapeError("reshape: more than one extent is -1 (tensor " + shape().to_string() + ")");
+      throw ShapeError(
+          formatted("reshape: more than one extent is -1 (tensor {})", shape().to_string()));
     }
   }
   if (unknown != nullptr) {
     const std::int64_t product = Shape(known).numel();
     if (product == 0 || numel() % product != 0) {
-      throw ShapeError("reshape: the extent -1 cannot be inferred: " + shape().to_string() +
-                       " has " + std::to_string(numel()) + " elements, the other extents are " +
-                       Shape(known).to_string());
+      throw ShapeError(
+          formatted("reshape: the extent -1 cannot be inferred: {} has {} elements, the other "
+                    "extents are {}",
+                    shape().to_string(), numel(), Shape(known).to_string()));
     }
     *unknown = numel() / product;
   }
@@ -101,9 +104,8 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
 Tensor Tensor::reshape(const Shape& new_shape) const {
   ops::require_defined("reshape", {{"tensor", *this}});
   if (new_shape.numel() != numel()) {
-    throw ShapeError("reshape: " + shape().to_string() + " has " + std::to_string(numel()) +
-                     " elements, " + new_shape.to_string() + " has " +
-                     std::to_string(new_shape.numel()));
+    throw ShapeError(formatted("reshape: {} has {} elements, {} has {}", shape().to_string(),
+                               numel(), new_shape.to_string(), new_shape.numel()));
   }
   capture::note_result("reshape", new_shape, device());
   return record<ReshapeBackward>(make_view(storage(), storage_offset(), new_shape, dtype()),
@@ -118,8 +120,8 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   }
   const std::int64_t rows = size(0);
   if (begin < 0 || end < begin || end > rows) {
-    throw ShapeError("slice: rows [" + std::to_string(begin) + "," + std::to_string(end) +
-                     ") are not within [0," + std::to_string(rows) + ") of " + shape().to_string());
+    throw ShapeError(formatted("slice: rows [{},{}) are not within [0,{}) of {}", begin, end, rows,
+                               shape().to_string()));
   }
   const Shape result_shape = shape().with(0, end - begin);
   const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
@@ -130,6 +132,20 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
         node.input_shape = shape();
         node.begin = begin;
       });
+}
+
+Tensor Tensor::operator[](std::int64_t index) const {
+  ops::require_defined("index", {{"tensor", *this}});
+  if (rank() == 0) {
+    throw ShapeError("index: the tensor has rank 0, expected at least one axis");
+  }
+  const std::int64_t rows = size(0);
+  if (index < -rows || index >= rows) {
+    throw ShapeError(formatted("index: {} is not within [{},{}) of {}", index, -rows, rows,
+                               shape().to_string()));
+  }
+  const std::int64_t row = index < 0 ? index + rows : index;
+  return slice(row, row + 1).reshape(std::vector<std::int64_t>(shape().begin() + 1, shape().end()));
 }
 
 Tensor Tensor::clone() const {

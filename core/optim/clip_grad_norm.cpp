@@ -2,7 +2,8 @@
 
 #include <string>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/optimizer_step/clip.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -30,8 +31,8 @@ Gradients gradients_of(const char* operation, const std::vector<Tensor>& paramet
     if (all.tensors.empty()) {
       all.device = grad.device();
     } else if (!(grad.device() == all.device)) {
-      throw DeviceError(std::string(operation) + ": gradients are on " + all.device.to_string() +
-                        " and on " + grad.device().to_string());
+      throw DeviceError(formatted("{}: gradients are on {} and on {}", operation,
+                                  all.device.to_string(), grad.device().to_string()));
     }
     all.tensors.push_back(grad);
   }
@@ -43,8 +44,7 @@ Gradients gradients_of(const char* operation, const std::vector<Tensor>& paramet
 ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
   const char* operation = "clip_grad_norm";
   if (!(max_norm > 0.0)) {
-    throw Error(std::string(operation) + ": max_norm must be above 0, got " +
-                std::to_string(max_norm));
+    throw Error(formatted("{}: max_norm must be above 0, got {:f}", operation, max_norm));
   }
   const Gradients gradients = gradients_of(operation, parameters);
   std::vector<kernels::NormTensor> list;

@@ -6,6 +6,8 @@
 #include <numbers>
 #include <string>
 
+#include "cks/kernels/common/formatted_impl.h"
+
 namespace cks {
 namespace {
 
@@ -14,8 +16,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 void require_steps(const char* schedule, const char* option, std::int64_t steps,
                    std::int64_t lowest) {
   if (steps < lowest) {
-    throw Error(std::string(schedule) + ": " + option + " must be at least " +
-                std::to_string(lowest) + ", got " + std::to_string(steps));
+    throw Error(formatted("{}: {} must be at least {}, got {}", schedule, option, lowest, steps));
   }
 }
 
@@ -48,8 +49,8 @@ LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma) {
   std::int64_t before = 0;
   for (const std::int64_t milestone : milestones) {
     if (milestone <= before) {
-      throw Error("multistep_lr: the milestones must rise from above 0, got " +
-                  std::to_string(milestone) + " after " + std::to_string(before));
+      throw Error(formatted("multistep_lr: the milestones must rise from above 0, got {} after {}",
+                            milestone, before));
     }
     before = milestone;
   }
@@ -73,13 +74,13 @@ namespace {
 void check_one_cycle(const OneCycleOptions& options) {
   require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
   if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
-    throw Error("one_cycle_lr: pct_start must lie in [0, 1], got " +
-                std::to_string(options.pct_start));
+    throw Error(
+        formatted("one_cycle_lr: pct_start must lie in [0, 1], got {:f}", options.pct_start));
   }
   for (const double divisor : {options.div_factor, options.final_div_factor}) {
     if (!(std::isfinite(divisor) && divisor > 0.0)) {
-      throw Error("one_cycle_lr: a divisor must be finite and above 0, got " +
-                  std::to_string(divisor));
+      throw Error(
+          formatted("one_cycle_lr: a divisor must be finite and above 0, got {:f}", divisor));
     }
   }
 }
@@ -110,8 +111,9 @@ LrFactor one_cycle_lr(const OneCycleOptions& options) {
 MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, double high) {
   check_one_cycle(options);
   if (!(low >= 0.0 && low <= high && std::isfinite(high))) {
-    throw Error("one_cycle_momentum: low and high must be finite with 0 <= low <= high, got " +
-                std::to_string(low) + " and " + std::to_string(high));
+    throw Error(formatted(
+        "one_cycle_momentum: low and high must be finite with 0 <= low <= high, got {:f} and {:f}",
+        low, high));
   }
   return [=](std::int64_t step) { return one_cycle_value(options, step, high, low, high); };
 }
@@ -119,8 +121,7 @@ MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, dou
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
   require_steps("with_warmup", "steps", steps, 0);
   if (!(start_factor >= 0.0 && start_factor <= 1.0)) {
-    throw Error("with_warmup: start_factor must lie in [0, 1], got " +
-                std::to_string(start_factor));
+    throw Error(formatted("with_warmup: start_factor must lie in [0, 1], got {:f}", start_factor));
   }
   if (!after) {
     throw Error("with_warmup: the schedule after it is empty");

@@ -5,9 +5,10 @@
 #include <map>
 #include <set>
 
-#include "cks/core/capture/capture.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/device/capture_rules.h"
+#include "cks/core/ops/output.h"
 #include "cks/kernels/common/counter.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::string describe(const Shape& shape, DType dtype, Device device) {
-  return shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
+  return formatted("{} {} on {}", shape.to_string(), name_of(dtype), device.to_string());
 }
 
 std::string describe(const Tensor& tensor) {
@@ -59,8 +60,8 @@ void optim::require_option(const char* optimizer, const char* option, double val
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
     const std::string upper = high == kInfinity ? "" : " and below " + std::to_string(high);
-    throw Error(std::string(optimizer) + ": " + option + " must be finite, at least " +
-                std::to_string(low) + upper + ", got " + std::to_string(value));
+    throw Error(formatted("{}: {} must be finite, at least {:f}{}, got {:f}", optimizer, option,
+                          low, upper, value));
   }
 }
 
@@ -83,10 +84,10 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
     for (const auto& [key, parameter] : group.parameters) {
       ops::require_real(name, {key.c_str(), parameter});
       if (!names.insert(key).second) {
-        throw Error(std::string(name) + ": two parameters are named " + key);
+        throw Error(formatted("{}: two parameters are named {}", name, key));
       }
       if (!seen.insert(parameter.impl().get()).second) {
-        throw Error(std::string(name) + ": parameter " + key + " is given twice");
+        throw Error(formatted("{}: parameter {} is given twice", name, key));
       }
       slots_.push_back({key,
                         parameter,
@@ -99,14 +100,14 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
     }
   }
   if (slots_.empty()) {
-    throw Error(std::string(name) + ": there are no parameters");
+    throw Error(formatted("{}: there are no parameters", name));
   }
   const Device device = slots_.front().device;
   for (const Slot& slot : slots_) {
     if (!(slot.device == device)) {
-      throw DeviceError(std::string(name) + ": parameter " + slot.name + " is on " +
-                        slot.device.to_string() + ", " + slots_.front().name + " on " +
-                        device.to_string());
+      throw DeviceError(formatted("{}: parameter {} is on {}, {} on {}", name, slot.name,
+                                  slot.device.to_string(), slots_.front().name,
+                                  device.to_string()));
     }
   }
   learning_rate_ = Tensor::scalar(learning_rate, DType::float64, device);
@@ -125,9 +126,9 @@ void Optimizer::add_state(const char* key, StateKind kind) {
 
 void Optimizer::check_slot(const Slot& slot) const {
   const auto fail = [&](const char* what, const Tensor& tensor) {
-    const std::string text = std::string(name_) + ": " + what + " of parameter " + slot.name +
-                             " is " + describe(tensor) + ", expected " +
-                             describe(slot.shape, slot.dtype, slot.device);
+    const std::string text =
+        formatted("{}: {} of parameter {} is {}, expected {}", name_, what, slot.name,
+                  describe(tensor), describe(slot.shape, slot.dtype, slot.device));
     if (!(tensor.device() == slot.device)) {
       throw DeviceError(text);
     }
@@ -146,14 +147,10 @@ void Optimizer::check_slot(const Slot& slot) const {
 
 void Optimizer::check_scalar(const char* argument, const Tensor& tensor, DType dtype) const {
   ops::require_dtype(name_, {argument, tensor}, dtype);
-  if (tensor.numel() != 1) {
-    throw ShapeError(std::string(name_) + ": " + argument + " has shape " +
-                     tensor.shape().to_string() + ", expected one element");
-  }
+  ops::require_one_element(name_, {argument, tensor});
   if (!(tensor.device() == step_.device())) {
-    throw DeviceError(std::string(name_) + ": " + argument + " is on " +
-                      tensor.device().to_string() + ", the parameters on " +
-                      step_.device().to_string());
+    throw DeviceError(formatted("{}: {} is on {}, the parameters on {}", name_, argument,
+                                tensor.device().to_string(), step_.device().to_string()));
   }
 }
 
@@ -209,7 +206,7 @@ void Optimizer::set_learning_rate(double learning_rate) {
 }
 
 void Optimizer::set_momentum(double /*momentum*/) {
-  throw Error(std::string(name_) + ": there is no momentum to set");
+  throw Error(formatted("{}: there is no momentum to set", name_));
 }
 
 std::int64_t Optimizer::step_count() const {
@@ -247,13 +244,13 @@ void Optimizer::load_state(const NamedTensors& state) {
   NamedTensors targets = handles();
   const std::string problems = mismatches(targets, state);
   if (!problems.empty()) {
-    throw Error(std::string(name_) + ": the state does not fit the parameters:" + problems);
+    throw Error(formatted("{}: the state does not fit the parameters:{}", name_, problems));
   }
   std::map<std::string, Tensor> by_key(state.begin(), state.end());
   optim::require_option(name_, "learning_rate", by_key["learning_rate"].item(), 0.0, kInfinity);
   for (const auto& [key, tensor] : by_key) {
     if (tensor.dtype() == DType::int64 && tensor.item() < 0.0) {
-      throw Error(std::string(name_) + ": the state's " + key + " is negative");
+      throw Error(formatted("{}: the state's {} is negative", name_, key));
     }
   }
   for (auto& [key, tensor] : targets) {

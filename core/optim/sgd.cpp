@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "cks/kernels/optimizer_step/optimizer_step.h"
 
 namespace cks {

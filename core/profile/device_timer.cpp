@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "cks/config.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
 
 #if CKS_HAS_CUDA

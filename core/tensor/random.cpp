@@ -6,8 +6,10 @@
 #include <string>
 #include <utility>
 
-#include "cks/core/capture/capture.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/device/capture_rules.h"
+#include "cks/core/tensor/check.h"
+#include "cks/core/tensor/grad_mode.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/philox.h"
 #include "cks/kernels/common/random_order.h"
@@ -94,8 +96,7 @@ RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string
 
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
   if (!(low <= high)) {
-    throw Error("fill_uniform: low " + std::to_string(low) + " exceeds high " +
-                std::to_string(high));
+    throw Error(formatted("fill_uniform: low {:f} exceeds high {:f}", low, high));
   }
   fill_host("fill_uniform", tensor, key, step, [&](const PhiloxBlock& block) {
     std::array<double, 4> values{};
@@ -109,7 +110,7 @@ void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::u
 
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step) {
   if (!(stddev >= 0.0)) {
-    throw Error("fill_normal: stddev must not be negative, got " + std::to_string(stddev));
+    throw Error(formatted("fill_normal: stddev must not be negative, got {:f}", stddev));
   }
   fill_host("fill_normal", tensor, key, step, [&](const PhiloxBlock& block) {
     const auto [a, b] = box_muller(block.word[0], block.word[1]);
@@ -122,7 +123,7 @@ void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std:
 std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
                                              std::uint64_t step) {
   if (count < 0) {
-    throw Error("random_permutation: count must not be negative, got " + std::to_string(count));
+    throw Error(formatted("random_permutation: count must not be negative, got {}", count));
   }
   capture::forbid("random_permutation");
   std::vector<std::int64_t> numbers;
@@ -153,7 +154,7 @@ double RandomStream::normal() {
 
 std::int64_t RandomStream::below(std::int64_t count) {
   if (count < 1) {
-    throw Error("RandomStream::below: count must be at least 1, got " + std::to_string(count));
+    throw Error(formatted("RandomStream::below: count must be at least 1, got {}", count));
   }
   return static_cast<std::int64_t>(multiply_high(bits(), static_cast<std::uint64_t>(count)));
 }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -26,8 +27,7 @@ Shape::Shape(const std::vector<std::int64_t>& extents) { assign(extents.data(), 
 
 void Shape::assign(const std::int64_t* extents, std::size_t count) {
   if (count > static_cast<std::size_t>(kMaxRank)) {
-    throw ShapeError("shape: rank " + std::to_string(count) + " exceeds the greatest rank " +
-                     std::to_string(kMaxRank));
+    throw ShapeError(formatted("shape: rank {} exceeds the greatest rank {}", count, kMaxRank));
   }
   // The product of the non-zero extents has to fit, so that no partial product overflows either.
   std::int64_t product = 1;
@@ -35,13 +35,14 @@ void Shape::assign(const std::int64_t* extents, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t extent = extents[i];
     if (extent < 0) {
-      throw ShapeError("shape: extents must not be negative, got " + print(extents, count));
+      throw ShapeError(
+          formatted("shape: extents must not be negative, got {}", print(extents, count)));
     }
     if (extent == 0) {
       is_empty = true;
     } else if (product > std::numeric_limits<std::int64_t>::max() / extent) {
-      throw ShapeError("shape: number of elements of " + print(extents, count) +
-                       " does not fit into 63 bits");
+      throw ShapeError(formatted("shape: number of elements of {} does not fit into 63 bits",
+                                 print(extents, count)));
     } else {
       product *= extent;
     }
@@ -53,8 +54,8 @@ void Shape::assign(const std::int64_t* extents, std::size_t count) {
 
 int Shape::index_of(int axis) const {
   if (axis < -rank_ || axis >= rank_) {
-    throw ShapeError("shape: axis " + std::to_string(axis) + " is outside of " + to_string() +
-                     " of rank " + std::to_string(rank_));
+    throw ShapeError(
+        formatted("shape: axis {} is outside of {} of rank {}", axis, to_string(), rank_));
   }
   return axis < 0 ? axis + rank_ : axis;
 }
@@ -78,10 +79,9 @@ Shape broadcast_shapes(const char* operation, const Shape& a, const Shape& b) {
     const std::int64_t extent_a = axis_a < 0 ? 1 : a[axis_a];
     const std::int64_t extent_b = axis_b < 0 ? 1 : b[axis_b];
     if (extent_a != extent_b && extent_a != 1 && extent_b != 1) {
-      throw ShapeError(std::string(operation) + ": shapes " + a.to_string() + " and " +
-                       b.to_string() + " do not broadcast: extents " + std::to_string(extent_a) +
-                       " and " + std::to_string(extent_b) + " at axis " +
-                       std::to_string(axis - rank));
+      throw ShapeError(
+          formatted("{}: shapes {} and {} do not broadcast: extents {} and {} at axis {}",
+                    operation, a.to_string(), b.to_string(), extent_a, extent_b, axis - rank));
     }
     extents[static_cast<std::size_t>(axis)] = extent_a == 1 ? extent_b : extent_a;
   }

@@ -5,37 +5,30 @@
 #include <type_traits>
 #include <utility>
 
-#include "cks/core/autograd/autograd.h"
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
+#include "cks/core/device/dispatch.h"
 #include "cks/core/memory/transfer_impl.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/tensor/grad_mode.h"
 #include "cks/core/tensor/tensor_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
 namespace {
 
-TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl, const char* operation) {
-  if (impl == nullptr) {
-    throw Error(std::string(operation) + ": the tensor is undefined");
-  }
-  return *impl;
-}
-
 std::size_t bytes_of(const char* operation, const Shape& shape, DType dtype) {
   const auto count = static_cast<std::uint64_t>(shape.numel());
   if (count > static_cast<std::uint64_t>(INT64_MAX) / size_of(dtype)) {
-    throw OutOfMemoryError(std::string(operation) + ": " + shape.to_string() + " of " +
-                           name_of(dtype) + " does not fit into 63 bits of bytes");
+    throw OutOfMemoryError(formatted("{}: {} of {} does not fit into 63 bits of bytes", operation,
+                                     shape.to_string(), name_of(dtype)));
   }
   return static_cast<std::size_t>(count) * size_of(dtype);
 }
 
 void require_type(const char* operation, const TensorImpl& tensor, DType expected) {
   if (tensor.dtype != expected) {
-    throw DtypeError(std::string(operation) + ": the tensor is " + name_of(tensor.dtype) +
-                     ", asked for as " + name_of(expected) + " (shape " + tensor.shape.to_string() +
-                     ")");
+    throw DtypeError(formatted("{}: the tensor is {}, asked for as {} (shape {})", operation,
+                               name_of(tensor.dtype), name_of(expected), tensor.shape.to_string()));
   }
 }
 
@@ -54,20 +47,26 @@ void require_representable(const char* operation, double value, DType dtype) {
     }
   });
   if (!(value >= low && value < end && value == std::floor(value))) {
-    throw DtypeError(std::string(operation) + ": " + std::to_string(value) + " is not a value of " +
-                     name_of(dtype));
+    throw DtypeError(formatted("{}: {:f} is not a value of {}", operation, value, name_of(dtype)));
   }
 }
 
 void require_writable(const char* operation, const Tensor& tensor) {
   if (grad_enabled() && tensor.requires_grad()) {
-    throw AutogradError(std::string(operation) +
-                        ": the tensor requires a gradient; write under NoGradGuard (shape " +
-                        tensor.shape().to_string() + ")");
+    throw AutogradError(
+        formatted("{}: the tensor requires a gradient; write under NoGradGuard (shape {})",
+                  operation, tensor.shape().to_string()));
   }
 }
 
 }  // namespace
+
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl, const char* operation) {
+  if (impl == nullptr) {
+    throw Error(formatted("{}: the tensor is undefined", operation));
+  }
+  return *impl;
+}
 
 Tensor make_view(std::shared_ptr<Storage> storage, std::int64_t offset, const Shape& shape,
                  DType dtype) {
@@ -104,7 +103,7 @@ Tensor Tensor::scalar(double value, DType dtype, Device device) {
 
 Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
   if (count < 0) {
-    throw ShapeError("arange: count must not be negative, got " + std::to_string(count));
+    throw ShapeError(formatted("arange: count must not be negative, got {}", count));
   }
   if (count > 0) {
     require_representable("arange", static_cast<double>(count - 1), dtype);
@@ -119,8 +118,8 @@ Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
 template <class T>
 Tensor Tensor::from_vector(const std::vector<T>& values, Shape shape, Device device) {
   if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
-    throw ShapeError("from_vector: " + std::to_string(values.size()) + " values, shape " +
-                     shape.to_string() + " has " + std::to_string(shape.numel()));
+    throw ShapeError(formatted("from_vector: {} values, shape {} has {}", values.size(),
+                               shape.to_string(), shape.numel()));
   }
   Tensor result = empty(shape, dtype_of<T>(), device);
   copy_bytes("from_vector", device, result.data(), Device::cpu(), values.data(),
@@ -133,12 +132,12 @@ Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
   const std::size_t bytes = bytes_of("from_blob", shape, dtype);
   ops::require_compiled(device);
   if (data == nullptr && bytes > 0) {
-    throw Error("from_blob: data is null, expected " + std::to_string(bytes) + " bytes for " +
-                shape.to_string());
+    throw Error(
+        formatted("from_blob: data is null, expected {} bytes for {}", bytes, shape.to_string()));
   }
   if (reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) != 0) {
-    throw Error(std::string("from_blob: data is not aligned for ") + name_of(dtype) +
-                ", expected a multiple of " + std::to_string(size_of(dtype)) + " bytes");
+    throw Error(formatted("from_blob: data is not aligned for {}, expected a multiple of {} bytes",
+                          name_of(dtype), size_of(dtype)));
   }
   if (device.is_cuda() && bytes > 0) {
     require_memory_of("from_blob", device, data);
@@ -183,7 +182,8 @@ std::vector<T> Tensor::to_vector() const {
 double Tensor::item() const {
   const TensorImpl& impl = checked(impl_, "item");
   if (impl.shape.numel() != 1) {
-    throw ShapeError("item: expected one element, the tensor has shape " + impl.shape.to_string());
+    throw ShapeError(
+        formatted("item: expected one element, the tensor has shape {}", impl.shape.to_string()));
   }
   capture::forbid("item");
   double element = 0.0;  // room for one of any dtype
@@ -206,8 +206,8 @@ Tensor& Tensor::copy_(const Tensor& source) {
   checked(impl_, "copy_");
   checked(source.impl_, "copy_: source");
   if (!(source.shape() == shape())) {
-    throw ShapeError("copy_: source has shape " + source.shape().to_string() + ", expected " +
-                     shape().to_string());
+    throw ShapeError(formatted("copy_: source has shape {}, expected {}",
+                               source.shape().to_string(), shape().to_string()));
   }
   require_writable("copy_", *this);
   if (!(source.device() == device()) && source.dtype() == dtype()) {
@@ -224,69 +224,6 @@ Tensor& Tensor::copy_(const Tensor& source) {
   return *this;
 }
 
-bool Tensor::requires_grad() const {
-  const TensorImpl& impl = checked(impl_, "requires_grad");
-  return impl.requires_grad || impl.node != nullptr;
-}
-
-Tensor& Tensor::set_requires_grad(bool value) {
-  TensorImpl& impl = checked(impl_, "set_requires_grad");
-  if (impl.node != nullptr) {
-    throw AutogradError(std::string("set_requires_grad: the tensor is the result of ") +
-                        impl.node->name() + ", only leaves take it; detach() it first");
-  }
-  if (value && !is_floating(impl.dtype)) {
-    throw DtypeError(std::string("set_requires_grad: expected a floating dtype, got ") +
-                     name_of(impl.dtype));
-  }
-  impl.requires_grad = value;
-  return *this;
-}
-
-bool Tensor::is_leaf() const { return checked(impl_, "is_leaf").node == nullptr; }
-
-Tensor Tensor::grad() const {
-  const TensorImpl& impl = checked(impl_, "grad");
-  if (impl.node != nullptr) {
-    throw AutogradError(std::string("grad: the tensor is the result of ") + impl.node->name() +
-                        ", only leaves keep a gradient; see gradients()");
-  }
-  return Tensor(impl.gradient);
-}
-
-void Tensor::set_grad(const Tensor& grad) {
-  TensorImpl& impl = checked(impl_, "set_grad");
-  if (impl.node != nullptr) {
-    throw AutogradError(std::string("set_grad: the tensor is the result of ") + impl.node->name() +
-                        ", only leaves keep a gradient");
-  }
-  if (grad.defined()) {
-    ops::require_same("set_grad", {{"tensor", *this}, {"grad", grad}});
-    ops::require_shape("set_grad", {"grad", grad}, impl.shape);
-  }
-  impl.gradient = grad.defined() ? grad.detach().impl() : nullptr;
-}
-
-void Tensor::zero_grad() { checked(impl_, "zero_grad").gradient = nullptr; }
-
-void Tensor::set_data(const Tensor& source) {
-  TensorImpl& impl = checked(impl_, "set_data");
-  const TensorImpl& from = checked(source.impl_, "set_data: source");
-  if (impl.node != nullptr) {
-    throw AutogradError(std::string("set_data: the tensor is the result of ") + impl.node->name() +
-                        ", only leaves take it");
-  }
-  if (impl.requires_grad && !is_floating(from.dtype)) {
-    throw DtypeError(std::string("set_data: the tensor requires a gradient, source is ") +
-                     name_of(from.dtype) + ", expected a floating dtype");
-  }
-  impl.storage = from.storage;
-  impl.offset = from.offset;
-  impl.shape = from.shape;
-  impl.dtype = from.dtype;
-  impl.gradient = nullptr;
-}
-
 std::uint64_t Tensor::version() const { return checked(impl_, "version").storage->version(); }
 
 void Tensor::bump_version() {
@@ -300,8 +237,6 @@ const std::shared_ptr<Storage>& Tensor::storage() const {
 }
 
 std::int64_t Tensor::storage_offset() const { return checked(impl_, "storage_offset").offset; }
-
-const std::shared_ptr<Node>& Tensor::grad_node() const { return checked(impl_, "grad_node").node; }
 
 template Tensor Tensor::from_vector(const std::vector<float>&, Shape, Device);
 template Tensor Tensor::from_vector(const std::vector<bfloat16>&, Shape, Device);

@@ -85,6 +85,9 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   /// Rows [begin, end) of the first axis; shares memory. Differentiable.
   Tensor slice(std::int64_t begin, std::int64_t end) const;
+  /// Row `index` of the first axis, without that axis; -1 is the last. Shares memory.
+  /// Differentiable. Throws ShapeError for rank 0 or an index outside [-size(0), size(0)).
+  Tensor operator[](std::int64_t index) const;
   /// A deep copy. Differentiable.
   Tensor clone() const;
   /// Shares the elements, leaves the tape.

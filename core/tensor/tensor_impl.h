@@ -17,6 +17,9 @@ struct TensorImpl {
   std::shared_ptr<TensorImpl> gradient;  // of a leaf
 };
 
+/// What the handle leads to; throws Error, naming the operation, if the tensor is undefined.
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl, const char* operation);
+
 /// A tensor off the tape that starts `offset` elements into a storage.
 Tensor make_view(std::shared_ptr<Storage> storage, std::int64_t offset, const Shape& shape,
                  DType dtype);

@@ -1,7 +1,7 @@
 #include <cstdio>
 #include <ostream>
 
-#include "cks/core/capture/capture.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/tensor/tensor.h"
 #include "cks/kernels/elementwise/elementwise.h"
 

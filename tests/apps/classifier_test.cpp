@@ -7,7 +7,7 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/error.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/core/ops.h"
 #include "cks/models/registry.h"
 #include "tests/support/devices.h"

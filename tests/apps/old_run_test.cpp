@@ -9,7 +9,7 @@
 #include "apps/classify/classifier.h"
 #include "apps/cli/app.h"
 #include "cks/core/io/file.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/datasets/drawn_digits.h"
 #include "cks/train/metrics.h"
 #include "cks/train/run_folder.h"

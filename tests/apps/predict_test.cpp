@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cks/core/io/file.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/datasets/drawn_digits.h"
 #include "cks/datasets/image_io.h"
 #include "cks/models/registry.h"

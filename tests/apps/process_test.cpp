@@ -18,7 +18,7 @@
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/io/file.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/train/run_folder.h"
 
 namespace {

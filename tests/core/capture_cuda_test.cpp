@@ -7,6 +7,7 @@
 
 #include "cks/core/capture/capture.h"
 #include "cks/core/conv/conv2d.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/stream.h"
 #include "cks/core/ops/activation.h"

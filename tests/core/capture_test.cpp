@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "cks/core/device/capture_rules.h"
 #include "tests/core/test_ops.h"
 
 namespace cks {

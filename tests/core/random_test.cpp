@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "cks/core/capture/capture.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "tests/core/test_ops.h"
 

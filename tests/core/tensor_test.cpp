@@ -278,5 +278,22 @@ TEST_CASE("tensor: different threads may use different tensors") {
   }
 }
 
+TEST_CASE("tensor: x[i] is a row that shares memory") {
+  Tensor x = Tensor::arange(6, DType::float32).reshape({3, 2});
+  CHECK(x[1].shape() == Shape{2});
+  CHECK(x[1].to_vector<float>() == std::vector<float>{2, 3});
+  CHECK(x[-1][0].item() == 4.0);
+  CHECK(x[-3][1].item() == 1.0);
+  x[2].fill_(7.0);
+  CHECK(x.to_vector<float>() == std::vector<float>{0, 1, 2, 3, 7, 7});
+  CHECK(message_of<ShapeError>([&] { static_cast<void>(x[3]); }) ==
+        "index: 3 is not within [-3,3) of [3,2]");
+  CHECK(message_of<ShapeError>([&] { static_cast<void>(x[-4]); }) ==
+        "index: -4 is not within [-3,3) of [3,2]");
+  CHECK(message_of<ShapeError>([&] { static_cast<void>(x[0][0][0]); }) ==
+        "index: the tensor has rank 0, expected at least one axis");
+  CHECK_THROWS_AS(static_cast<void>(Tensor()[0]), Error);
+}
+
 }  // namespace
 }  // namespace cks

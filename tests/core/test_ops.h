@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "tests/support/tensors.h"
 
 /// Operations as a user would write them, so that the tests of the tape need no other part of core.

@@ -2,7 +2,7 @@
 #include <map>
 #include <string>
 
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/layers/module.h"
 #include "tests/support/tensors.h"
 

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/models/registry.h"
 #include "tests/golden/golden.h"
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/train/tiny.h"
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 #include "tests/support/devices.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/train/tiny.h"

@@ -1,5 +1,5 @@
+#include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"
-#include "cks/core/ops/shape.h"
 #include "tests/core/ops/op_table.h"
 
 namespace cks::testing {
@@ -99,6 +99,12 @@ std::vector<OpRow> shape_rows() {
        [](const Inputs& in) {
          return in[0].reshape({-1, 2, 2});
        }},
+      {"index of a row",
+       {{{5, 4}, between(-2, 2, 1), false}},
+       [](const Inputs& in) { return in[0][3]; }},
+      {"index of the last row",
+       {{{5, 4}, between(-2, 2, 1), false}},
+       [](const Inputs& in) { return in[0][-1]; }},
       {"clone", {x({3, 4})}, [](const Inputs& in) { return in[0].clone(); }},
       {"slice of columns as a view",
        {{{5, 4}, between(-2, 2, 1), false}},

@@ -1,4 +1,4 @@
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 
 #include <algorithm>
 #include <array>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cks/core/io/file.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -47,7 +48,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     if (depth_ == 1) {
       if (!names_.insert(name).second) {
-        return fail("key " + quote(name) + " occurs twice");
+        return fail(formatted("key {} occurs twice", quote(name)));
       }
       entry_ = name;
       if (name != kMetadata) {
@@ -59,7 +60,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (in_metadata() || name == "dtype" || name == "shape" || name == "data_offsets") {
       return true;
     }
-    return fail("key " + quote(entry_) + " has an unknown field " + quote(name));
+    return fail(formatted("key {} has an unknown field {}", quote(entry_), quote(name)));
   }
 
   bool start_object(std::size_t) override {
@@ -75,7 +76,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ == 2 && !in_metadata()) {
       const TensorEntry& entry = entries.back();
       if (!entry.dtype || !entry.shape || !entry.offsets) {
-        return fail("key " + quote(entry_) + " lacks its dtype, shape or data_offsets");
+        return fail(formatted("key {} lacks its dtype, shape or data_offsets", quote(entry_)));
       }
     }
     --depth_;
@@ -101,12 +102,11 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool number_unsigned(number_unsigned_t value) override {
     if (numbers_ == nullptr || value > static_cast<std::uint64_t>(INT64_MAX)) {
-      return unexpected("the number " + std::to_string(value));
+      return unexpected(formatted("the number {}", value));
     }
     const std::size_t limit = field_ == "shape" ? static_cast<std::size_t>(Shape::kMaxRank) : 2;
     if (numbers_->size() == limit) {
-      return fail("key " + quote(entry_) + ": " + field_ + " has more than " +
-                  std::to_string(limit) + " numbers");
+      return fail(formatted("key {}: {} has more than {} numbers", quote(entry_), field_, limit));
     }
     numbers_->push_back(static_cast<std::int64_t>(value));
     return true;
@@ -117,7 +117,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       return metadata.emplace(field_, value).second || twice();
     }
     if (depth_ != 2 || field_ != "dtype" || numbers_ != nullptr) {
-      return unexpected("the string " + quote(value));
+      return unexpected(formatted("the string {}", quote(value)));
     }
     if (entries.back().dtype) {
       return twice();
@@ -128,28 +128,28 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         return true;
       }
     }
-    return fail("key " + quote(entry_) + " has dtype " + quote(value) +
-                ", expected F32, F64, BF16, I64, I32 or U8");
+    return fail(formatted("key {} has dtype {}, expected F32, F64, BF16, I64, I32 or U8",
+                          quote(entry_), quote(value)));
   }
 
   bool null() override { return unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool binary(binary_t&) override { return unexpected("a binary value"); }
   bool number_integer(number_integer_t value) override {
-    return unexpected("the number " + std::to_string(value));
+    return unexpected(formatted("the number {}", value));
   }
   bool number_float(number_float_t, const string_t& text) override {
-    return unexpected("the number " + text);
+    return unexpected(formatted("the number {}", text));
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return fail("not JSON at byte " + std::to_string(position));
+    return fail(formatted("not JSON at byte {}", position));
   }
 
  private:
   /// At most 80 characters of a text from the file.
   static std::string quote(const std::string& text) {
-    return '"' + (text.size() > 80 ? text.substr(0, 80) + "..." : text) + '"';
+    return formatted("\"{}\"", text.size() > 80 ? text.substr(0, 80) + "..." : text);
   }
   bool in_metadata() const { return entry_ == kMetadata; }
   bool fail(std::string message) {
@@ -157,11 +157,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
   bool twice() {
-    return fail("key " + quote(entry_) + ": field " + quote(field_) + " occurs twice");
+    return fail(formatted("key {}: field {} occurs twice", quote(entry_), quote(field_)));
   }
   bool unexpected(const std::string& what) {
-    return fail((entry_.empty() ? "" : "key " + quote(entry_) + ": ") + what +
-                (field_.empty() ? "" : " in field " + quote(field_)) + " was not expected");
+    return fail(formatted("{}{}{} was not expected",
+                          entry_.empty() ? "" : "key " + quote(entry_) + ": ", what,
+                          field_.empty() ? "" : " in field " + quote(field_)));
   }
 
   int depth_ = 0;                                 // of objects
@@ -190,21 +191,20 @@ const char* known_format(std::string_view bytes) {
 Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t begin,
                    const std::string& where) {
   const auto fail = [&](const std::string& message) {
-    return IoError(where + ": key \"" + entry.name + "\": " + message);
+    return IoError(formatted("{}: key \"{}\": {}", where, entry.name, message));
   };
   if (entry.offsets->size() != 2) {
-    throw fail("data_offsets has " + std::to_string(entry.offsets->size()) +
-               " numbers, expected 2");
+    throw fail(formatted("data_offsets has {} numbers, expected 2", entry.offsets->size()));
   }
   const std::int64_t first = (*entry.offsets)[0];
   const std::int64_t end = (*entry.offsets)[1];
-  const std::string range = "bytes [" + std::to_string(first) + "," + std::to_string(end) + ")";
+  const std::string range = formatted("bytes [{},{})", first, end);
   if (end < first || end > static_cast<std::int64_t>(data.size())) {
-    throw fail(range + " are not within the " + std::to_string(data.size()) + " bytes of data");
+    throw fail(formatted("{} are not within the {} bytes of data", range, data.size()));
   }
   if (first != begin) {
-    throw fail(range + (first < begin ? " overlap the tensor before"
-                                      : " leave a gap after byte " + std::to_string(begin)));
+    throw fail(first < begin ? range + " overlap the tensor before"
+                             : formatted("{} leave a gap after byte {}", range, begin));
   }
   Shape shape;
   try {
@@ -214,7 +214,8 @@ Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t
   }
   const auto size = static_cast<std::int64_t>(size_of(*entry.dtype));
   if ((end - first) % size != 0 || (end - first) / size != shape.numel()) {
-    throw fail(range + " do not hold shape " + shape.to_string() + " of " + name_of(*entry.dtype));
+    throw fail(formatted("{} do not hold shape {} of {}", range, shape.to_string(),
+                         name_of(*entry.dtype)));
   }
   Tensor tensor = Tensor::empty(shape, *entry.dtype);
   if (end > first) {
@@ -261,9 +262,8 @@ std::string make_header(const NamedTensors& tensors,
   std::size_t begin = 0;
   for (const auto& [name, tensor] : tensors) {
     const std::size_t end = begin + bytes_of(tensor);
-    add(name, std::string(R"({"dtype":")") + dtype_text(tensor.dtype()) + R"(","shape":)" +
-                  tensor.shape().to_string() + R"(,"data_offsets":[)" + std::to_string(begin) +
-                  "," + std::to_string(end) + "]}");
+    add(name, formatted(R"({{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
+                        dtype_text(tensor.dtype()), tensor.shape().to_string(), begin, end));
     begin = end;
   }
   header += "}";
@@ -276,30 +276,32 @@ std::string make_header(const NamedTensors& tensors,
 SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& name) {
   std::uint64_t header_size = 0;
   if (bytes.size() < sizeof header_size) {
-    throw IoError(name + ": has " + std::to_string(bytes.size()) +
-                  " bytes, a safetensors file has at least 8");
+    throw IoError(
+        formatted("{}: has {} bytes, a safetensors file has at least 8", name, bytes.size()));
   }
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
   const char* const format = known_format(bytes);
   bytes.remove_prefix(sizeof header_size);
   if (header_size > kMaxHeader || header_size > bytes.size()) {
     if (format != nullptr) {
-      throw IoError(name + ": is " + format + ", not a safetensors file");
+      throw IoError(formatted("{}: is {}, not a safetensors file", name, format));
     }
     const bool is_cut_off = header_size <= kMaxHeader && (bytes.empty() || bytes.starts_with('{'));
-    throw IoError(name + ": is " + (is_cut_off ? "cut off" : "not a safetensors file") +
-                  ": its first 8 bytes announce a header of " + std::to_string(header_size) +
-                  " bytes; the file has " + std::to_string(bytes.size()) + " more, and at most " +
-                  std::to_string(kMaxHeader) + " are allowed");
+    throw IoError(
+        formatted("{}: is {}: its first 8 bytes announce a header of {} bytes; the file has {} "
+                  "more, and at most {} are allowed",
+                  name, is_cut_off ? "cut off" : "not a safetensors file", header_size,
+                  bytes.size(), kMaxHeader));
   }
   const std::string_view header = bytes.substr(0, header_size);
   const std::string_view data = bytes.substr(header_size);
   if (header.empty() || header.front() != '{') {
-    throw IoError(name + ": is not a safetensors file: its header does not start with { at byte 8");
+    throw IoError(formatted(
+        "{}: is not a safetensors file: its header does not start with {{ at byte 8", name));
   }
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
-    throw IoError(name + ": header: " + reader.error);
+    throw IoError(formatted("{}: header: {}", name, reader.error));
   }
   std::vector<const TensorEntry*> entries;
   for (const TensorEntry& entry : reader.entries) {
@@ -316,8 +318,8 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
     begin = (*entry->offsets)[1];
   }
   if (begin != static_cast<std::int64_t>(data.size())) {
-    throw IoError(name + ": the tensors end at byte " + std::to_string(begin) + " of " +
-                  std::to_string(data.size()) + " bytes of data");
+    throw IoError(
+        formatted("{}: the tensors end at byte {} of {} bytes of data", name, begin, data.size()));
   }
   return file;
 }
@@ -331,7 +333,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   NamedTensors ordered;
   std::set<std::string> names{kMetadata};
   const auto fail = [&](const std::string& name, const char* what) {
-    return Error(path + ": cannot save a tensor \"" + name + "\": " + what);
+    return Error(formatted("{}: cannot save a tensor \"{}\": {}", path, name, what));
   };
   for (const auto& [name, tensor] : tensors) {
     if (!tensor.defined()) {
@@ -348,8 +350,8 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   const std::string header = make_header(ordered, metadata);
   const std::uint64_t header_size = header.size();
   if (header_size > kMaxHeader) {
-    throw Error("save_safetensors: a header of " + std::to_string(header_size) +
-                " bytes exceeds the format's " + std::to_string(kMaxHeader) + " (" + path + ")");
+    throw Error(formatted("save_safetensors: a header of {} bytes exceeds the format's {} ({})",
+                          header_size, kMaxHeader, path));
   }
   AtomicFile file(path);
   file.write(&header_size, sizeof header_size);

@@ -1,9 +1,10 @@
 #include <string>
 #include <utility>
 
-#include "cks/core/ops/common.h"
-#include "cks/core/ops/shape.h"
-#include "cks/core/ops/strides.h"
+#include "cks/core/ops/output.h"
+#include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/strides_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 // Putting tensors together and taking parts of them: concat, stack, slice, pad.
 
@@ -12,8 +13,8 @@ namespace {
 
 int checked_axis(const char* name, int axis, int rank, const Shape& shape) {
   if (axis < -rank || axis >= rank) {
-    throw ShapeError(std::string(name) + ": axis " + std::to_string(axis) +
-                     " is out of range for input " + shape.to_string());
+    throw ShapeError(
+        formatted("{}: axis {} is out of range for input {}", name, axis, shape.to_string()));
   }
   return axis < 0 ? axis + rank : axis;
 }
@@ -21,18 +22,18 @@ int checked_axis(const char* name, int axis, int rank, const Shape& shape) {
 /// Same dtype and device as the first, and the same shape but for `free_axis` (-1: no exception).
 void check_inputs(const char* name, const std::vector<Tensor>& inputs, int free_axis) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const std::string own = "inputs[" + std::to_string(i) + "]";
+    const std::string own = formatted("inputs[{}]", i);
     ops::require_same(name, {{"inputs[0]", inputs[0]}, {own.c_str(), inputs[i]}});
     const Shape& shape = inputs[i].shape();
     const bool fits = free_axis < 0 || shape.rank() != inputs[0].rank()
                           ? shape == inputs[0].shape()
                           : shape.with(free_axis, 0) == inputs[0].shape().with(free_axis, 0);
     if (!fits) {
-      throw ShapeError(std::string(name) + ": " + own + " has shape " + shape.to_string() +
-                       ", inputs[0] has " + inputs[0].shape().to_string() +
-                       (free_axis < 0
-                            ? ", expected equal shapes"
-                            : ", expected the same but for axis " + std::to_string(free_axis)));
+      throw ShapeError(formatted(
+          "{}: {} has shape {}, inputs[0] has {}{}", name, own, shape.to_string(),
+          inputs[0].shape().to_string(),
+          free_axis < 0 ? ", expected equal shapes"
+                        : ", expected the same but for axis " + std::to_string(free_axis)));
     }
   }
 }
@@ -136,11 +137,10 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
   const Shape& shape = input.shape();
   const int along = checked_axis("slice", axis, shape.rank(), shape);
   if (begin < 0 || end < begin || end > shape[along] || step < 1) {
-    throw ShapeError("slice: [" + std::to_string(begin) + "," + std::to_string(end) +
-                     ") with step " + std::to_string(step) + " is not within axis " +
-                     std::to_string(along) + " of input " + shape.to_string() +
-                     ", expected 0 <= begin <= end <= " + std::to_string(shape[along]) +
-                     " and step >= 1");
+    throw ShapeError(
+        formatted("slice: [{},{}) with step {} is not within axis {} of input {}, expected 0 <= "
+                  "begin <= end <= {} and step >= 1",
+                  begin, end, step, along, shape.to_string(), shape[along]));
   }
   const std::int64_t count = begin == end ? 0 : (end - begin - 1) / step + 1;
   const Shape part = shape.with(along, count);
@@ -162,17 +162,17 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
   ops::require_defined("pad", {{"input", input}});
   const Shape& part = input.shape();
   if (static_cast<int>(amounts.size()) != part.rank()) {
-    throw ShapeError("pad: expected one amount for each axis, got " +
-                     std::to_string(amounts.size()) + " (input " + part.to_string() + ")");
+    throw ShapeError(formatted("pad: expected one amount for each axis, got {} (input {})",
+                               amounts.size(), part.to_string()));
   }
   Shape shape = part;
   for (int axis = 0; axis < part.rank(); ++axis) {
     const PadAmount& amount = amounts[static_cast<std::size_t>(axis)];
     constexpr std::int64_t kLimit = std::int64_t{1} << 60;  // keeps the sum within 64 bits
     if (amount.before < 0 || amount.after < 0 || amount.before > kLimit || amount.after > kLimit) {
-      throw ShapeError("pad: amounts of axis " + std::to_string(axis) + " are " +
-                       std::to_string(amount.before) + " and " + std::to_string(amount.after) +
-                       ", expected 0 or more and no overflow (input " + part.to_string() + ")");
+      throw ShapeError(formatted(
+          "pad: amounts of axis {} are {} and {}, expected 0 or more and no overflow (input {})",
+          axis, amount.before, amount.after, part.to_string()));
     }
     shape = shape.with(axis, amount.before + part[axis] + amount.after);
   }

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cks/core/ops/common.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/tensor/tensor.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 

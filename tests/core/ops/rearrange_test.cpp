@@ -1,4 +1,4 @@
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 
 #include <doctest/doctest.h>
 

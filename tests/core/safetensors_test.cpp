@@ -1,4 +1,4 @@
-#include "cks/core/io/serialize.h"
+#include "cks/core/io/safetensors.h"
 
 #include <doctest/doctest.h>
 

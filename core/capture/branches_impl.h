@@ -1,25 +1,9 @@
 #pragma once
-#include <functional>
-#include <memory>
+#include <vector>
 
-#include "cks/core/device/device.h"
+#include "cks/core/tensor/tensor.h"
 
 namespace cks {
-
-/// The record of a captured step on a CUDA device, with the memory pool that it uses.
-class StepGraph {
- public:
-  virtual ~StepGraph() = default;
-  /// Calls the body in the pool of the step. If it throws, the pool is gone.
-  virtual void run_eagerly(const std::function<void()>& body) = 0;
-  /// Records what the body queues, and launches it. If anything throws, nothing has run.
-  virtual void record(const std::function<void()>& body) = 0;
-  virtual bool recorded() const = 0;
-  virtual void launch() = 0;
-};
-
-/// Only in builds with CUDA.
-std::unique_ptr<StepGraph> make_step_graph(Device device);
 
 /// Streams beside the one that a step is recorded on.
 class SideStreams {
@@ -79,4 +63,32 @@ class SideStreamsScope {
   SideStreamsScope& operator=(const SideStreamsScope&) = delete;
 };
 
+namespace ops {
+
+/// The needed ones of the gradients of input, weight and bias, in this order, from functions that
+/// make them. They do not need each other: in a captured step they run side by side, that of the
+/// input, for which the layers before it wait, on the main line.
+template <class Input, class Weight, class Bias>
+std::vector<Tensor> run_gradients(const std::vector<bool>& needed, Input&& input, Weight&& weight,
+                                  Bias&& bias) {
+  std::vector<Tensor> grads(3);
+  Branches branches;
+  if (needed[2]) {
+    branches.run([&] { grads[2] = bias(); });
+  }
+  if (needed[1]) {
+    if (needed[0]) {
+      branches.run([&] { grads[1] = weight(); });
+    } else {
+      grads[1] = weight();
+    }
+  }
+  if (needed[0]) {
+    grads[0] = input();
+  }
+  branches.join();
+  return grads;
+}
+
+}  // namespace ops
 }  // namespace cks

@@ -1,0 +1,32 @@
+#include <utility>
+
+#include "cks/core/capture/branches_impl.h"
+#include "cks/core/error.h"
+
+namespace cks {
+namespace {
+
+thread_local SideStreams* current_side_streams = nullptr;
+
+}  // namespace
+
+Branches::Branches() : side_(current_side_streams) {}
+
+Branches::~Branches() {
+  try {
+    join();
+  } catch (const Error&) {
+    // The recording has failed, which is being reported.
+  }
+}
+
+void Branches::join() {
+  if (std::exchange(used_, 0) > 0) {
+    side_->join();
+  }
+}
+
+SideStreamsScope::SideStreamsScope(SideStreams* side) { current_side_streams = side; }
+SideStreamsScope::~SideStreamsScope() { current_side_streams = nullptr; }
+
+}  // namespace cks

@@ -1,0 +1,32 @@
+#include "cks/core/ops/output.h"
+
+#include "cks/kernels/common/formatted_impl.h"
+
+namespace cks::ops {
+
+Tensor make_output(const char* operation, const Shape& shape, DType dtype, Device device) {
+  capture::note_result(operation, shape, device);
+  try {
+    return Tensor::empty(shape, dtype, device);
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(formatted("{}: {}, for a result {} of {}", operation, error.what(),
+                                     shape.to_string(), name_of(dtype)));
+  }
+}
+
+std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes, Device device) {
+  try {
+    return Storage::allocate(bytes, device);
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(formatted("{}: {}, for workspace", operation, error.what()));
+  }
+}
+
+void require_precision(const char* operation, Device device) {
+  if (current_precision() != Precision::fp32) {
+    throw DeviceError(formatted("{}: {} has no precision mode {}, expected fp32", operation,
+                                device.to_string(), name_of(current_precision())));
+  }
+}
+
+}  // namespace cks::ops

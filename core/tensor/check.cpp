@@ -1,0 +1,98 @@
+#include "cks/core/tensor/check.h"
+
+#include "cks/kernels/common/formatted_impl.h"
+
+namespace cks::ops {
+namespace {
+
+/// " (a [2,3] float32, b [3] float64)"; undefined arguments are named so.
+std::string print_all(std::initializer_list<Argument> arguments) {
+  std::string text;
+  for (const auto& [name, tensor] : arguments) {
+    text += text.empty() ? " (" : ", ";
+    text += tensor.defined()
+                ? formatted("{} {} {}", name, tensor.shape().to_string(), name_of(tensor.dtype()))
+                : formatted("{} undefined", name);
+  }
+  return text + ")";
+}
+
+}  // namespace
+
+void require_defined(const char* operation, std::initializer_list<Argument> arguments) {
+  for (const auto& [name, tensor] : arguments) {
+    if (!tensor.defined()) {
+      throw Error(formatted("{}: {} is undefined{}", operation, name, print_all(arguments)));
+    }
+  }
+}
+
+void require_same(const char* operation, std::initializer_list<Argument> arguments) {
+  require_defined(operation, arguments);
+  const Argument& first = *arguments.begin();
+  for (const auto& [name, tensor] : arguments) {
+    if (!(tensor.device() == first.tensor.device())) {
+      throw DeviceError(formatted("{}: {} is on {}, {} on {}{}", operation, name,
+                                  tensor.device().to_string(), first.name,
+                                  first.tensor.device().to_string(), print_all(arguments)));
+    }
+    if (tensor.dtype() != first.tensor.dtype()) {
+      throw DtypeError(formatted("{}: {} has dtype {}, {} has {}{}", operation, name,
+                                 name_of(tensor.dtype()), first.name, name_of(first.tensor.dtype()),
+                                 print_all(arguments)));
+    }
+  }
+}
+
+void require_real(const char* operation, const Argument& argument) {
+  require_defined(operation, {argument});
+  const DType dtype = argument.tensor.dtype();
+  if (dtype != DType::float32 && dtype != DType::float64) {
+    throw DtypeError(formatted("{}: {} has dtype {}, expected float32 or float64{}", operation,
+                               argument.name, name_of(dtype), print_all({argument})));
+  }
+}
+
+void require_dtype(const char* operation, const Argument& argument, DType dtype) {
+  require_defined(operation, {argument});
+  if (argument.tensor.dtype() != dtype) {
+    throw DtypeError(formatted("{}: {} has dtype {}, expected {}{}", operation, argument.name,
+                               name_of(argument.tensor.dtype()), name_of(dtype),
+                               print_all({argument})));
+  }
+}
+
+void require_rank(const char* operation, const Argument& argument, int rank, const char* layout) {
+  require_defined(operation, {argument});
+  if (argument.tensor.rank() != rank) {
+    throw ShapeError(formatted("{}: {} has shape {}, expected rank {} ({})", operation,
+                               argument.name, argument.tensor.shape().to_string(), rank, layout));
+  }
+}
+
+void require_shape(const char* operation, const Argument& argument, const Shape& expected) {
+  require_defined(operation, {argument});
+  if (!(argument.tensor.shape() == expected)) {
+    throw ShapeError(formatted("{}: {} has shape {}, expected {}", operation, argument.name,
+                               argument.tensor.shape().to_string(), expected.to_string()));
+  }
+}
+
+void require_one_element(const char* operation, const Argument& argument) {
+  require_defined(operation, {argument});
+  if (argument.tensor.numel() != 1) {
+    throw ShapeError(formatted("{}: {} has shape {}, expected one element", operation,
+                               argument.name, argument.tensor.shape().to_string()));
+  }
+}
+
+void require_same_device(const char* operation, const Argument& argument, const Argument& other) {
+  require_defined(operation, {argument, other});
+  if (!(argument.tensor.device() == other.tensor.device())) {
+    throw DeviceError(formatted("{}: {} is on {}, {} on {}", operation, argument.name,
+                                argument.tensor.device().to_string(), other.name,
+                                other.tensor.device().to_string()));
+  }
+}
+
+}  // namespace cks::ops
