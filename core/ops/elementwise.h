@@ -26,6 +26,26 @@ Tensor operator*(double a, const Tensor& b);
 Tensor operator/(double a, const Tensor& b);
 Tensor operator-(const Tensor& input);
 
+/// a = a + b and so on, for all handles of `a`, whose shape must stay.
+///
+/// Where nothing is recorded (no gradient is required, or under NoGradGuard) the new elements go
+/// into the old ones' place, as by copy_(): views see them, the version is raised, and a captured
+/// step may do it. Where it is recorded, `a` becomes the result: it gets memory of its own and its
+/// new place on the tape; views of it, tensors detached from it and what backward needs keep the
+/// old elements.
+///
+/// Throws  ShapeError, changing nothing, if the result has another shape than `a`; AutogradError
+///         where it would be recorded and `a` is a leaf that requires a gradient, or only a part of
+///         its memory (a slice, x[i]), which the rest could not follow.
+Tensor& operator+=(Tensor& a, const Tensor& b);
+Tensor& operator-=(Tensor& a, const Tensor& b);
+Tensor& operator*=(Tensor& a, const Tensor& b);
+Tensor& operator/=(Tensor& a, const Tensor& b);
+Tensor& operator+=(Tensor& a, double b);
+Tensor& operator-=(Tensor& a, double b);
+Tensor& operator*=(Tensor& a, double b);
+Tensor& operator/=(Tensor& a, double b);
+
 /// The greater and the lesser of two elements; NaN if either is. Equal elements get half of the
 /// gradient each.
 Tensor maximum(const Tensor& a, const Tensor& b);

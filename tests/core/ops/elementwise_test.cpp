@@ -204,5 +204,74 @@ TEST_CASE("a second use of a freed tape throws") {
   CHECK_THROWS_AS(y.backward(Tensor::ones({2}, DType::float64)), AutogradError);
 }
 
+TEST_CASE("+= off the tape writes into the tensor's own memory") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = tensor({1, 2, 3}, device);
+    const Tensor other_handle = x;
+    const Tensor view = x.slice(1, 3);
+    const std::uint64_t version = x.version();
+    x += tensor({1, 1, 1}, device);
+    x *= 2.0;
+    x -= tensor({1}, device);  // broadcast
+    x /= tensor({1, 5, 7}, device);
+    CHECK(x.version() == version + 4);
+    CHECK(near(x, {3, 1, 1}));
+    CHECK(near(view, {1, 1}));
+    CHECK(near(other_handle, {3, 1, 1}));
+
+    Tensor row = view[0];
+    row -= 1.0;
+    CHECK(near(x, {3, 0, 1}));
+    x += x;
+    CHECK(near(x, {6, 0, 2}));
+  }
+}
+
+TEST_CASE("+= on the tape makes the tensor the result, for all its handles") {
+  Tensor a = leaf({1, 2});
+  Tensor sum = Tensor::zeros({2}, DType::float64);
+  const Tensor before = sum.detach();
+  const Tensor other_handle = sum;
+  sum += a;
+  sum += a * a;
+  CHECK(near(before, {0, 0}));
+  CHECK(near(other_handle, {2, 6}));
+  CHECK(other_handle.requires_grad());
+  other_handle.backward(Tensor::ones({2}, DType::float64));
+  CHECK(near(a.grad(), {3, 5}));
+
+  // What backward needs stays.
+  Tensor y = exp(a);
+  y *= a;
+  y.backward(Tensor::ones({2}, DType::float64));
+  CHECK(near(a.grad(), {3 + 2 * std::exp(1.0), 5 + 3 * std::exp(2.0)}));
+
+  const NoGradGuard no_grad;
+  a -= a.grad() * 0.0 + 1.0;
+  CHECK(near(a, {0, 1}));
+  CHECK(a.requires_grad());
+  CHECK(a.grad().defined());
+}
+
+TEST_CASE("+= refuses what it cannot do, and changes nothing") {
+  Tensor a = leaf({1, 2});
+  CHECK(message_of<AutogradError>([&] { a += 1.0; }) ==
+        "+=: the tensor is a leaf that requires a gradient; write under NoGradGuard, or make a new "
+        "tensor (shape [2])");
+  Tensor product = a * 2.0;
+  Tensor part = product.slice(0, 1);
+  CHECK(message_of<AutogradError>([&] { part *= 2.0; }) ==
+        "*=: the tensor is a part of another one, which would not change with it; make a new "
+        "tensor (shape [1])");
+  Tensor one = tensor({5});
+  CHECK(message_of<ShapeError>([&] { one -= a.detach(); }) ==
+        "-=: the result has shape [2], the tensor [1]");
+  CHECK(near(one, {5}));
+  CHECK_THROWS_AS(one /= Tensor::ones({1}), DtypeError);
+  Tensor undefined;
+  CHECK_THROWS_AS(undefined += 1.0, Error);
+}
+
 }  // namespace
 }  // namespace cks

@@ -52,6 +52,38 @@ std::vector<OpRow> elementwise_rows() {
       {"tanh", {x(any)}, [](const Inputs& in) { return tanh(in[0]); }},
 
       {"add", {x(any), x(between(-1, 1, 2))}, [](const Inputs& in) { return in[0] + in[1]; }},
+      {"add in place",
+       {x(any), x(between(-1, 1, 2))},
+       [](const Inputs& in) {
+         Tensor sum = in[0] + 1.0;
+         sum += in[1];
+         sum += 0.5;
+         return sum;
+       }},
+      {"sub in place",
+       {x(any), x(between(-1, 1, 2))},
+       [](const Inputs& in) {
+         Tensor difference = in[0] - in[1];
+         difference -= in[1];
+         difference -= 0.5;
+         return difference;
+       }},
+      {"mul in place",
+       {x(any), x(between(-1, 1, 2))},
+       [](const Inputs& in) {
+         Tensor product = in[0] * in[1];
+         product *= product;
+         product *= 0.5;
+         return product;
+       }},
+      {"div in place",
+       {x(any), x(positive)},
+       [](const Inputs& in) {
+         Tensor quotient = in[0] / in[1];
+         quotient /= in[1];
+         quotient /= 0.5;
+         return quotient;
+       }},
       {"add row", {x(any), fixed({4}, any)}, [](const Inputs& in) { return in[0] + in[1]; }},
       {"add to a scalar tensor",
        {fixed({}, any), x(any)},
