@@ -5,14 +5,16 @@ set(CKS_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/cks)
 
 set(targets cks_cks)
 foreach(room IN LISTS CKS_ROOMS)
-  if(room MATCHES "^(.+):(.+)$")
-    list(APPEND targets cks_${CMAKE_MATCH_1})
-    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${CMAKE_MATCH_2}/
-            DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks/${CMAKE_MATCH_1}
-            FILES_MATCHING PATTERN "*.h" PATTERN "*_impl.h" EXCLUDE)
-  endif()
+  list(APPEND targets cks_${room})
+  get_target_property(folder cks_${room} CKS_FOLDER)
+  get_target_property(headers cks_${room} CKS_HEADERS)
+  foreach(header IN LISTS headers)
+    cmake_path(GET header PARENT_PATH storey)
+    install(FILES ${PROJECT_SOURCE_DIR}/${folder}/${header}
+            DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks/${room}/${storey})
+  endforeach()
 endforeach()
-install(FILES ${CKS_INCLUDE_DIR}/cks/config.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks)
+install(FILES ${CKS_INCLUDE_DIR}/cks/config.h ${CKS_INCLUDE_DIR}/cks/cks.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks)
 install(TARGETS ${targets} EXPORT cksTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT cksTargets NAMESPACE cks:: DESTINATION ${CKS_PACKAGE_DIR})
