@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Compiles the CUDA backend, warnings being errors, and runs the tests of that build that say
 # something without a GPU: auto takes the CPU, a CUDA device is refused with the reason, and the core
-# works as ever. Needs the CUDA toolkit, no GPU. usage: scripts/cuda_compile.sh [ARCHITECTURES]
+# works as ever; then builds outside programs, an operation of one's own among them, against the
+# installed package. Needs the CUDA toolkit, no GPU. usage: scripts/cuda_compile.sh [ARCHITECTURES]
 # Without an argument: Hopper alone, or all architectures if kernels changed within the twelve hours
 # before the newest commit. The build lies in build/cuda.
 set -euo pipefail
@@ -32,3 +33,4 @@ fi
 
 say "testing"
 ctest --test-dir "$root/build/cuda" --output-on-failure --no-tests=error -R '^(core|kernels_cuda)$'
+scripts/package_check.sh "$root/build/cuda"

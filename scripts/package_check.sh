@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs a finished build into a scratch prefix, builds apps/examples/custom_model.cpp and the programs of the
-# README and of docs/training_runs.md against it with find_package(cks), and runs them.
+# README and of docs/training_runs.md against it with find_package(cks), and runs them; with CUDA
+# apps/examples/custom_op as well. Times how long cks/cks.h takes to compile.
 # usage: scripts/package_check.sh BUILD_DIR
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,6 +21,24 @@ program_of "$root/docs/training_runs.md" >"$scratch/source/training_run.cpp"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
+
+# The least of three: processor time, which other work on the machine hardly changes.
+echo '#include "cks/cks.h"' >"$scratch/all.cpp"
+seconds=$(for _ in 1 2 3; do
+  TIMEFORMAT=%U
+  { time "${CXX:-c++}" -std=c++20 -fsyntax-only -I"$scratch/prefix/include" "$scratch/all.cpp"; } 2>&1
+done | sort -n | head -1)
+say "cks/cks.h compiles in $seconds s"
+awk -v seconds="$seconds" 'BEGIN { exit !(seconds > 0 && seconds <= 1.0) }' ||
+  fail "cks/cks.h takes more than a second to compile"
+
+if grep -q '^CKS_ENABLE_CUDA:BOOL=ON$' "$build/CMakeCache.txt"; then
+  architectures=$(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' "$build/CMakeCache.txt")
+  cmake -S "$root/apps/examples/custom_op" -B "$scratch/custom_op" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_PREFIX_PATH="$scratch/prefix" -DCMAKE_CUDA_ARCHITECTURES="${architectures:-90}" >/dev/null
+  cmake --build "$scratch/custom_op" >/dev/null
+  "$scratch/custom_op/custom_op"
+fi
 "$scratch/build/custom_model"
 "$scratch/build/readme" | tee "$scratch/readme.txt"
 # A wrong program would come to 10 %.

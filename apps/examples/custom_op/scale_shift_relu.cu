@@ -1,0 +1,140 @@
+// Your own operation on CPU and GPU, in one file that you can copy: y = relu(x * scale + shift) in
+// one pass over memory, scale and shift being one number a channel (the last axis). Checks its
+// gradients on every device and says so; expected: "cpu: ok", and "cuda:0: ok" where there is a
+// GPU.
+#include <cstdio>
+#include <exception>
+
+#include "cks/cks.h"
+#include "cks/kernels/common/host_device.h"
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace {
+
+using cks::Device;
+using cks::Tensor;
+
+// 1. The formulas, one for each pass: what happens to element i, the same on both devices.
+template <class T>
+struct Forward {
+  const T* x;
+  const T* scale;
+  const T* shift;
+  T* y;
+  std::int64_t channels;
+  CKS_HOST_DEVICE void operator()(std::int64_t i) const {
+    const T value = x[i] * scale[i % channels] + shift[i % channels];
+    y[i] = value > T(0) ? value : T(0);
+  }
+};
+
+/// The gradient of x * scale + shift: that of y where y is above 0.
+template <class T>
+struct Backward {
+  const T* y;
+  const T* grad_y;
+  T* grad;
+  CKS_HOST_DEVICE void operator()(std::int64_t i) const {
+    grad[i] = y[i] > T(0) ? grad_y[i] : T(0);
+  }
+};
+
+// 2. How elements are walked through.
+template <class Body>
+__global__ void elements_kernel(std::int64_t count, Body body) {
+  cks::kernels::cuda::begin_kernel();
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) {
+    body(i);
+  }
+}
+
+template <class Body>
+void for_each_element(const char* operation, Device device, std::int64_t count, Body body) {
+  if (cks::ops::select_cuda(device)) {  // queued on this thread's current stream
+    namespace cuda = cks::kernels::cuda;
+    cuda::launch(operation, elements_kernel<Body>, cuda::grid_for(count, 256), 256, 0, count, body);
+    return;
+  }
+  cks::kernels::parallel_for_ranges(count, 4096, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      body(i);
+    }
+  });
+}
+
+// 3. The place on the tape: what backward needs, and what it makes of it. Products and sums are
+// left to operations that there are.
+struct ScaleShiftReluBackward : cks::Node {
+  cks::SavedTensor x{this};
+  cks::SavedTensor scale{this};
+  cks::SavedTensor y{this};
+
+  const char* name() const override { return "scale_shift_relu"; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    Tensor grad = cks::ops::make_output(name(), grad_output.shape(), grad_output.dtype(),
+                                        grad_output.device());
+    cks::visit_real(name(), grad.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      for_each_element(
+          name(), grad.device(), grad.numel(),
+          Backward<T>{y.get().data_as<T>(), grad_output.data_as<T>(), grad.data_as<T>()});
+    });
+    const Tensor rows = grad.reshape({-1, grad.size(-1)});
+    return {needed[0] ? grad * scale.get() : Tensor(),
+            needed[1] ? cks::sum(rows * x.get().reshape(rows.shape()), {0}) : Tensor(),
+            needed[2] ? cks::sum(rows, {0}) : Tensor()};
+  }
+};
+
+// 4. The operation: checks, a fresh result, the pass, the tape.
+/// relu(x * scale + shift). Shapes: x [..,C] with a row, scale and shift [C]. float32 or float64.
+Tensor scale_shift_relu(const Tensor& x, const Tensor& scale, const Tensor& shift) {
+  const char* operation = "scale_shift_relu";
+  cks::ops::require_same(operation, {{"x", x}, {"scale", scale}, {"shift", shift}});
+  cks::ops::require_shape(operation, {"scale", scale}, {x.size(-1)});
+  cks::ops::require_shape(operation, {"shift", shift}, {x.size(-1)});
+  Tensor y = cks::ops::make_output(operation, x.shape(), x.dtype(), x.device());
+  cks::visit_real(operation, x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    for_each_element(operation, x.device(), x.numel(),
+                     Forward<T>{x.data_as<T>(), scale.data_as<T>(), shift.data_as<T>(),
+                                y.data_as<T>(), x.size(-1)});
+  });
+  return cks::record<ScaleShiftReluBackward>(y, {x, scale, shift},
+                                             [&](ScaleShiftReluBackward& node) {
+                                               node.x.save(x);
+                                               node.scale.save(scale);
+                                               node.y.save(y);
+                                             });
+}
+
+/// Values in [-1, 1).
+Tensor random(const cks::Shape& shape, Device device, std::uint64_t seed) {
+  Tensor tensor = Tensor::empty(shape, cks::DType::float64, device);
+  cks::fill_uniform(tensor, -1.0, 1.0, cks::make_random_key(seed, cks::RandomPurpose::data));
+  return tensor;
+}
+
+bool check(Device device) {
+  const auto report = cks::grad_check(
+      [](const std::vector<Tensor>& in) { return scale_shift_relu(in[0], in[1], in[2]); },
+      {random({4, 3, 3, 5}, device, 1), random({5}, device, 2), random({5}, device, 3)});
+  std::printf("%s: %s\n", device.to_string().c_str(), report ? "ok" : report.message.c_str());
+  return report.ok;
+}
+
+}  // namespace
+
+int main() try {
+  bool ok = check(Device::cpu());
+  if (cks::cuda_device_count() > 0) {
+    ok = check(Device::cuda()) && ok;
+  }
+  return ok ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "error: %s\n", error.what());
+  return 1;
+}
