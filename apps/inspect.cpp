@@ -3,7 +3,8 @@
 //   inspect --model lenet5
 //   inspect --model resnet20 --input 32x32x3 --batch 8
 //   inspect runs/demo/best.safetensors
-//   inspect runs/demo/best.safetensors --filters filters.png
+//   inspect --model resnet20 --savings savings.svg
+//   inspect runs/demo/best.safetensors --filters filters.svg
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
@@ -12,11 +13,13 @@
 #include "apps/cli/app.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/image_size.h"
+#include "apps/report/figures.h"
 #include "apps/report/filter_picture.h"
 #include "apps/report/model_table.h"
 #include "apps/report/picture.h"
 #include "apps/report/text_table.h"
 #include "cks/core/io/safetensors.h"
+#include "cks/core/io/file.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 
@@ -26,7 +29,22 @@ using cks::apps::ImageSize;
 using cks::apps::ModelTable;
 using cks::apps::with_commas;
 
-void show_model(const std::string& name, const std::string& input, std::int64_t batch) {
+/// What is to be drawn; empty: nothing.
+struct Drawings {
+  std::string filters;     // file
+  std::string filters_of;  // key; empty: those of the first convolution
+  std::string savings;     // file
+};
+
+void draw_savings(const std::string& picture, const std::string& model, const ModelTable& table) {
+  cks::write_file_atomically(
+      picture,
+      cks::apps::svg_file({cks::apps::savings_figure(table, "What C-K-S skips in " + model)}));
+  std::cout << "\nsavings drawn in " << picture << "\n";
+}
+
+void show_model(const std::string& name, const std::string& input, std::int64_t batch,
+                const Drawings& drawings) {
   const cks::ModelInfo& info = cks::model_info(name);
   const ImageSize image = input.empty()
                               ? ImageSize{info.image_size, info.image_size, info.in_channels}
@@ -39,6 +57,10 @@ void show_model(const std::string& name, const std::string& input, std::int64_t 
                "stride;\n'skips' is the share of each pass (forward, input gradient dX, filter "
                "gradient dW) that C-K-S leaves out\n\n"
             << cks::apps::to_string(cks::apps::trace_model(*model, shape));
+  if (!drawings.savings.empty()) {
+    const cks::Shape one{1, image.height, image.width, image.channels};
+    draw_savings(drawings.savings, name, cks::apps::trace_model(*model, one));
+  }
 }
 
 /// Whether a file of weights says all that is needed to build its model.
@@ -102,33 +124,41 @@ void draw_filters(const std::string& path, const cks::SafetensorsFile& file, con
                           : ": '" + key + "' is " + found->second.shape().to_string() +
                                 ", expected filters [OC,IC,FH,FW]"));
   }
-  cks::apps::write_png(picture, cks::apps::filter_picture(found->second));
+  if (picture.ends_with(".png")) {
+    cks::apps::write_png(picture, cks::apps::filter_picture(found->second));
+  } else {
+    cks::write_file_atomically(
+        picture, cks::apps::svg_file({cks::apps::filter_figure(found->second, "Filters " + key)}));
+  }
   std::cout << "\nfilters " << key << " " << found->second.shape().to_string() << " drawn in "
             << picture << "\n";
 }
 
-/// Shows a file of weights; draws filters unless `picture` is empty. `key` names them; empty: those
-/// of the first convolution.
-void show_checkpoint(const std::string& path, const std::string& picture, std::string key) {
+void show_checkpoint(const std::string& path, Drawings drawings) {
   const cks::SafetensorsFile file = cks::load_safetensors(path);
   show_keys(path, file);
   const cks::CheckpointInfo info = cks::read_checkpoint_info(path);
   if (names_model(info)) {
     const ModelTable table = trace_checkpoint(path, info);
     std::cout << "\nThe weights fill " << info.model << ":\n\n" << cks::apps::to_string(table);
-    if (!picture.empty() && key.empty()) {
-      key = first_filters(info.model, table);
+    if (!drawings.savings.empty()) {
+      draw_savings(drawings.savings, info.model, table);
     }
+    if (!drawings.filters.empty() && drawings.filters_of.empty()) {
+      drawings.filters_of = first_filters(info.model, table);
+    }
+  } else if (!drawings.savings.empty()) {
+    throw cks::Error("--savings: " + path + " does not name a model of CKS");
   }
-  if (picture.empty()) {
+  if (drawings.filters.empty()) {
     return;
   }
-  if (key.empty()) {
+  if (drawings.filters_of.empty()) {
     throw cks::Error("--filters: " + path +
                      " does not name a model of CKS, so which convolution is its first is not "
                      "known; name the key of the filters with --filters-of KEY");
   }
-  draw_filters(path, file, key, picture);
+  draw_filters(path, file, drawings.filters_of, drawings.filters);
 }
 
 int run(int argc, char** argv) {
@@ -136,8 +166,7 @@ int run(int argc, char** argv) {
   std::string model;
   std::string input;
   std::int64_t batch = 1;
-  std::string filters;
-  std::string filters_of;
+  Drawings drawings;
   std::vector<std::string> names;
   std::string list = "Models:";
   for (const cks::ModelInfo& info : cks::model_list()) {
@@ -149,11 +178,15 @@ int run(int argc, char** argv) {
   parser.add_choice("model", model, names, "a network by name");
   parser.add("input", input, "its images, HEIGHTxWIDTHxCHANNELS; default: what it was made for");
   parser.add("batch", batch, "images in a batch", 1, 1 << 20);
-  parser.add("filters", filters,
-             "PNG file for the filters of the checkpoint's first convolution, each in its own "
-             "scale: 0 is grey, the greatest magnitude black or white; in colour for 3 channels, a "
-             "grey tile for each channel otherwise");
-  parser.add("filters-of", filters_of, "key of other filters to draw, such as conv2.weight");
+  parser.add("savings", drawings.savings,
+             "SVG file for the share of each convolution's multiply-adds that is skipped");
+  parser.add(
+      "filters", drawings.filters,
+      "SVG or PNG file for the filters of the checkpoint's first convolution, each in its own "
+      "scale: 0 is grey, the greatest magnitude black or white; in colour for 3 channels, a "
+      "grey tile for each channel otherwise");
+  parser.add("filters-of", drawings.filters_of,
+             "key of other filters to draw, such as conv2.weight");
   parser.footer(list);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
@@ -162,15 +195,22 @@ int run(int argc, char** argv) {
     std::cerr << "error: name either a checkpoint or --model\n  see inspect --help\n";
     return cks::apps::kExitUsage;
   }
-  if (filters.empty() ? !filters_of.empty() : checkpoint.empty()) {
+  const std::string& filters = drawings.filters;
+  if (filters.empty() ? !drawings.filters_of.empty() : checkpoint.empty()) {
     std::cerr << "error: --filters goes with a checkpoint, --filters-of with --filters\n  see "
                  "inspect --help\n";
     return cks::apps::kExitUsage;
   }
+  if (!filters.empty() && !filters.ends_with(".svg") && !filters.ends_with(".png")) {
+    throw cks::apps::UsageError("--filters " + filters + " must end in .svg or .png");
+  }
+  if (!drawings.savings.empty() && !drawings.savings.ends_with(".svg")) {
+    throw cks::apps::UsageError("--savings " + drawings.savings + " must end in .svg");
+  }
   if (checkpoint.empty()) {
-    show_model(model, input, batch);
+    show_model(model, input, batch, drawings);
   } else {
-    show_checkpoint(checkpoint, filters, filters_of);
+    show_checkpoint(checkpoint, drawings);
   }
   return cks::apps::kExitOk;
 }

@@ -143,11 +143,7 @@ struct ClassCount {
 };
 
 ClassCount count_of(const ConfusionMatrix& confusion, std::int64_t truth) {
-  ClassCount count{.correct = confusion.at(truth, truth)};
-  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
-    count.images += confusion.at(truth, c);
-  }
-  return count;
+  return {.images = confusion.images_of(truth), .correct = confusion.at(truth, truth)};
 }
 
 /// Of five classes or fewer the right one is always among the top five.

@@ -1,6 +1,6 @@
 // Trains the autoencoder of models/autoencoder.h on digits, without their labels: its loss is the
 // mean squared error to its own input. The folder of the run gets, beside what every run writes,
-// reconstructions.png: test digits, below each what it drew.
+// reconstructions.png: test digits, below each what it drew. report.html shows it, too.
 //
 //   train_autoencoder --dataset drawn       needs no file
 //   train_autoencoder --data-dir DIR        MNIST
@@ -23,8 +23,10 @@
 #include "apps/run/digit_data.h"
 #include "apps/run/run_header.h"
 #include "apps/run/run_place.h"
+#include "apps/run/run_results.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/io/file.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/lr_schedule.h"
@@ -198,6 +200,10 @@ int run(int argc, char** argv) {
 
   const std::string picture = folder.file("reconstructions.png");
   cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
+  cks::apps::RunReport report = cks::apps::begin_report(folder, summary, *model, data.test, kModel);
+  report.has_accuracy = false;
+  report.pictures = cks::read_file(picture);
+  cks::apps::write_report(folder, report);
   cks::write_summary(
       folder.summary_file(), summary,
       {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
@@ -207,7 +213,8 @@ int run(int argc, char** argv) {
   } else {
     std::cout << "test loss " << summary.test_loss << " after epoch " << summary.epochs;
   }
-  std::cout << "\npicture   " << picture << "\nsaved     " << folder.last_file() << "\n";
+  std::cout << "\nreport    " << folder.report_file() << "\npicture   " << picture << "\nsaved     "
+            << folder.last_file() << "\n";
   if (summary.interrupted) {
     std::cout << "          go on with: " << resume_command << "\n";
     return cks::apps::kExitInterrupted;

@@ -1,37 +1,43 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
-#include <utility>
+#include <tuple>
 
-#include "apps/cli/format.h"
-#include "apps/report/chart.h"
+#include "apps/report/figures.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
 
-constexpr std::int64_t kPanelWidth = 560;
-constexpr std::int64_t kPanelHeight = 420;
-constexpr Area kPlot{76, 44, 460, 310};  // within a panel
-constexpr std::int64_t kMarkedPoints = 60;
-constexpr double kLinearSpan = 10.0;  // of losses; wider ones get a logarithmic axis
-constexpr Colour kGrid{225, 225, 225};
-constexpr Colour kTrainColour{31, 95, 180};
-constexpr Colour kTestColour{214, 84, 0};
+constexpr double kWidth = 440.0;
+constexpr double kHeight = 270.0;
+constexpr double kLeft = 48.0;  // of the axes
+constexpr double kRight = 428.0;
+constexpr double kTop = 44.0;
+constexpr double kBottom = 232.0;
+constexpr double kMostTicks = 7.0;
+constexpr std::size_t kMarkedPoints = 40;  // more would hide the line
+constexpr double kPercent = 100.0;
 
-struct Series {
-  std::string name;
-  Colour colour;
-  std::vector<double> values;  // one an epoch
+/// One number of each epoch.
+using Column = double EpochMetrics::*;
+
+struct Panel {
+  std::string title{};
+  std::string unit{};  // behind numbers
+  double factor = 1.0;
+  Column train{};
+  Column test{};
 };
 
-/// What an axis shows.
-struct Range {
+/// From `begin` to `end` on the paper; of a logarithmic one low and high are logarithms.
+struct Axis {
+  double begin = 0.0;
+  double end = 0.0;
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
-  bool logarithmic = false;  // low and high are then logarithms
+  bool logarithmic = false;
 
   void take_in(double value) {
     if (std::isfinite(value)) {
@@ -39,198 +45,180 @@ struct Range {
       high = std::max(high, value);
     }
   }
-  /// Never empty, and with some air.
-  void widen() {
+  /// After the last value: never empty, and with some air.
+  void close() {
     if (low > high) {
       low = 0.0;
       high = 1.0;
+    }
+    if (logarithmic) {
+      low = std::log10(low);
+      high = std::log10(high);
     }
     const double air = high > low ? 0.05 * (high - low) : std::max(0.1 * std::abs(high), 1e-6);
     low -= air;
     high += air;
   }
-  /// Before widen().
-  void take_logarithms() {
-    logarithmic = true;
-    low = std::log10(low);
-    high = std::log10(high);
+  double place(double value) const {
+    return begin + ((logarithmic ? std::log10(value) : value) - low) / (high - low) * (end - begin);
   }
-  std::vector<double> ticks(int most) const {
-    return logarithmic ? log_ticks(std::pow(10.0, low), std::pow(10.0, high), most)
-                       : round_ticks(low, high, most);
-  }
-  std::int64_t place(double value, std::int64_t begin, std::int64_t end) const {
-    const double at = logarithmic ? std::log10(value) : value;
-    return begin + std::llround((at - low) / (high - low) * static_cast<double>(end - begin));
+  /// 1, 2 or 5 times a power of ten apart. On a logarithmic axis these numbers themselves or, where
+  /// it is long, powers of ten, or every second, third, ... of them.
+  std::vector<double> ticks() const {
+    std::vector<double> ticks;
+    if (logarithmic) {
+      constexpr double kShort = 2.0;
+      const double every = std::ceil((high - low) / kMostTicks);
+      for (double power = every * std::floor(low / every); power <= high; power += every) {
+        for (const double factor : {1.0, 2.0, 5.0}) {
+          const double at = power + std::log10(factor);
+          if (at >= low && at <= high && (factor == 1.0 || high - low < kShort)) {
+            ticks.push_back(std::pow(10.0, at));
+          }
+        }
+      }
+      return ticks;
+    }
+    double step = std::pow(10.0, std::floor(std::log10(high - low)) - 1.0);
+    for (int i = 0; high - low > (kMostTicks - 1.0) * step; ++i) {
+      step *= i % 3 == 1 ? 2.5 : 2.0;
+    }
+    const double first = std::ceil(low / step);
+    for (int i = 0; i < kMostTicks && (first + i) * step <= high; ++i) {
+      ticks.push_back((first + i) * step + 0.0);  // never -0
+    }
+    return ticks;
   }
 };
 
-/// Short enough for the margin: 250000 is 250k.
-std::string tick_text(double tick) {
-  constexpr double kMillion = 1e6;
-  constexpr double kTenThousand = 1e4;
-  const double size = std::abs(tick);
-  if (size >= 1000.0 * kMillion) {
-    return format("%.1e", tick);
-  }
-  if (size >= kMillion) {
-    return format("%gM", tick / kMillion);
-  }
-  return size >= kTenThousand ? format("%gk", tick / 1000.0) : format("%g", tick);
+struct Axes {
+  Axis x{.begin = kLeft, .end = kRight};
+  Axis y{.begin = kBottom, .end = kTop};
+  double x_of(const EpochMetrics& row) const { return x.place(static_cast<double>(row.epoch)); }
+};
+
+std::string number_text(const Panel& panel, double value) {
+  return panel.unit.empty() ? formatted("{:.4g}", value) : formatted("{:.2f}{}", value, panel.unit);
 }
 
-void draw_axes(Canvas& canvas, const Area& plot, const Range& x, const Range& y) {
-  constexpr int kMostTicks = 7;
-  const std::int64_t bottom = plot.y + plot.height - 1;
-  const std::int64_t half_text = Canvas::text_height() / 2;
-  for (const double tick : y.ticks(kMostTicks)) {
-    const std::int64_t at = y.place(tick, bottom, plot.y);
-    const std::string label = tick_text(tick);
-    canvas.fill({plot.x, at, plot.width, 1}, kGrid);
-    canvas.text({plot.x - 8 - Canvas::text_width(label), at - half_text}, label, kBlack);
+std::string draw_axes(const Axes& axes) {
+  std::string body;
+  for (const double tick : axes.y.ticks()) {
+    const double y = axes.y.place(tick);
+    body += formatted("<path d=\"M{:.1f} {:.1f}H{:.1f}\" class=\"rule\"/>\n", kLeft, y, kRight) +
+            text_at(kLeft - 8.0, y + 4.0, "muted end", formatted("{:g}", tick));
   }
-  for (const double tick : x.ticks(kMostTicks)) {
-    if (tick != std::floor(tick)) {
-      continue;  // there is no half epoch
+  for (const double tick : axes.x.ticks()) {
+    if (tick == std::floor(tick) && tick > 0.0) {  // there is no half epoch, nor one before 1
+      body += text_at(axes.x.place(tick), kBottom + 18.0, "muted middle", formatted("{:g}", tick));
     }
-    const std::int64_t at = x.place(tick, plot.x, plot.x + plot.width - 1);
-    const std::string label = format("%g", tick);
-    canvas.fill({at, plot.y, 1, plot.height}, kGrid);
-    canvas.text({at - Canvas::text_width(label) / 2, bottom + 8}, label, kBlack);
   }
-  canvas.frame(plot, kBlack);
+  return body + text_at((kLeft + kRight) / 2.0, kBottom + 34.0, "muted middle", "epoch");
 }
 
-void draw_series(Canvas& canvas, const Area& plot, const Range& x, const Range& y,
-                 const std::vector<double>& epochs, const Series& series) {
-  const bool marked = series.values.size() <= static_cast<std::size_t>(kMarkedPoints);
-  Point before;
-  bool has_before = false;
-  for (std::size_t i = 0; i < series.values.size(); ++i) {
-    if (!std::isfinite(series.values[i])) {
-      has_before = false;
-      continue;
+/// A line through what is finite, broken where a value is not.
+std::string draw_series(const Axes& axes, const std::vector<EpochMetrics>& rows, const Panel& panel,
+                        Column column, const std::string& colour) {
+  std::string line;
+  std::string marks;
+  bool goes_on = false;
+  for (const EpochMetrics& row : rows) {
+    const double value = panel.factor * row.*column;
+    if (std::isfinite(value)) {
+      const double x = axes.x_of(row);
+      const double y = axes.y.place(value);
+      line += formatted("{}{:.1f} {:.1f}", goes_on ? "L" : "M", x, y);
+      if (rows.size() <= kMarkedPoints) {
+        marks += formatted("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" class=\"{}\"/>\n", x, y,
+                           colour);
+      }
     }
-    const Point now{x.place(epochs[i], plot.x, plot.x + plot.width - 1),
-                    y.place(series.values[i], plot.y + plot.height - 1, plot.y)};
-    if (has_before) {
-      canvas.line(before, now, series.colour, 2);
-    }
-    if (marked) {
-      canvas.fill({now.x - 3, now.y - 3, 6, 6}, series.colour);
-    }
-    before = now;
-    has_before = true;
+    goes_on = std::isfinite(value);
   }
+  return formatted("<path d=\"{}\" class=\"{} line\"/>\n{}", line, colour, marks);
 }
 
-enum class Scale { linear, by_span };
-
-void draw_panel(Canvas& canvas, std::int64_t left, std::string title, Scale scale,
-                const std::vector<double>& epochs, const std::array<Series, 2>& all) {
-  const Area plot{left + kPlot.x, kPlot.y, kPlot.width, kPlot.height};
-  Range x;
-  Range y;
-  for (const double epoch : epochs) {
-    x.take_in(epoch);
+/// Both lines' samples with their last numbers.
+std::string draw_legend(const EpochMetrics& last, const Panel& panel) {
+  std::string body;
+  double x = kLeft;
+  for (const auto& [name, column, colour] :
+       {std::tuple{"test ", panel.test, "orange"}, std::tuple{"train ", panel.train, "blue"}}) {
+    const std::string text = name + number_text(panel, panel.factor * last.*column);
+    body += formatted("<path d=\"M{:.1f} 8H{:.1f}\" class=\"{} line\"/>\n", x, x + 20.0, colour) +
+            text_at(x + 28.0, 12.0, "ink", text);
+    x += 52.0 + text_width(text);
   }
-  for (const Series& series : all) {
-    for (const double value : series.values) {
-      y.take_in(value);
-    }
-  }
-  if (scale == Scale::by_span && y.low > 0.0 && y.high > kLinearSpan * y.low) {
-    y.take_logarithms();
-    title += ", log scale";
-  }
-  x.widen();
-  y.widen();
-  draw_axes(canvas, plot, x, y);
-  canvas.text({plot.x, plot.y - Canvas::text_height() - 10}, title, kBlack);
-  const std::string label = "epoch";
-  canvas.text({plot.x + (plot.width - Canvas::text_width(label)) / 2,
-               plot.y + plot.height + Canvas::text_height() + 16},
-              label, kBlack);
-  std::int64_t legend = plot.x + plot.width;
-  for (const Series& series : all) {
-    draw_series(canvas, plot, x, y, epochs, series);
-    legend -= Canvas::text_width(series.name) + 24;
-    canvas.text({legend, plot.y - Canvas::text_height() - 10}, series.name, series.colour);
-  }
+  return body;
 }
 
-void require_range(const char* operation, double low, double high, int most) {
-  if (!(std::isfinite(low) && std::isfinite(high) && low < high) || most < 2) {
-    throw Error(format("%s: low %g must be below high %g, both finite, and most %d at least 2",
-                       operation, low, high, most));
+std::string draw_best(const Axes& axes, const EpochMetrics& best, const Panel& panel) {
+  const double x = axes.x_of(best);
+  const double value = panel.factor * best.*panel.test;
+  std::string body =
+      formatted("<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" class=\"best\" stroke-dasharray=\"2 3\"/>\n",
+                x, kTop - 6.0, kBottom);
+  if (std::isfinite(value)) {
+    body += formatted("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5.5\" class=\"best\"/>\n", x,
+                      axes.y.place(value));
   }
+  const bool is_left = x < (kLeft + kRight) / 2.0;
+  return body + text_at(x + (is_left ? -3.0 : 3.0), kTop - 11.0, is_left ? "muted" : "muted end",
+                        formatted("best epoch {}: {}", best.epoch, number_text(panel, value)));
+}
+
+Figure draw_panel(const std::vector<EpochMetrics>& rows, std::int64_t best_epoch, Panel panel) {
+  Axes axes;
+  for (const EpochMetrics& row : rows) {
+    axes.x.take_in(static_cast<double>(row.epoch));
+    axes.y.take_in(panel.factor * row.*panel.train);
+    axes.y.take_in(panel.factor * row.*panel.test);
+  }
+  // A spike at the beginning would flatten the rest.
+  constexpr double kLinearSpan = 10.0;
+  const bool is_share = panel.factor == kPercent;
+  if (!is_share && axes.y.low > 0.0 && axes.y.high > kLinearSpan * axes.y.low) {
+    axes.y.logarithmic = true;
+    panel.title += ", log scale";
+  }
+  axes.x.close();
+  axes.y.close();
+  if (is_share) {
+    axes.y.low = std::max(axes.y.low, 0.0);
+    axes.y.high = std::min(axes.y.high, kPercent);
+  }
+  Figure figure{.title = panel.title, .width = kWidth, .height = kHeight};
+  figure.body = draw_axes(axes);
+  for (const EpochMetrics& row : rows) {
+    if (row.epoch == best_epoch) {
+      figure.body += draw_best(axes, row, panel);
+    }
+  }
+  figure.body += draw_series(axes, rows, panel, panel.train, "blue") +
+                 draw_series(axes, rows, panel, panel.test, "orange") +
+                 draw_legend(rows.back(), panel);
+  return figure;
 }
 
 }  // namespace
 
-std::vector<double> round_ticks(double low, double high, int most) {
-  require_range("round_ticks", low, high, most);
-  constexpr double kRounding = 1.0 - 1e-9;
-  const double least = kRounding * (high - low) / static_cast<double>(most - 1);
-  const double power = std::pow(10.0, std::floor(std::log10(least)));
-  double step = 10.0 * power;
-  for (const double factor : {5.0, 2.0, 1.0}) {
-    if (factor * power >= least) {
-      step = factor * power;
-    }
-  }
-  std::vector<double> ticks;
-  for (auto i = static_cast<std::int64_t>(std::ceil(low / step));
-       static_cast<double>(i) * step <= high; ++i) {
-    ticks.push_back(static_cast<double>(i) * step);
-  }
-  return ticks;
-}
-
-std::vector<double> log_ticks(double low, double high, int most) {
-  require_range("log_ticks", low, high, most);
-  if (!(low > 0.0)) {
-    throw Error(format("log_ticks: low %g must be above 0", low));
-  }
-  const auto first = static_cast<int>(std::floor(std::log10(low)));
-  const auto last = static_cast<int>(std::ceil(std::log10(high)));
-  const auto ticks_at = [&](std::initializer_list<double> factors, int every) {
-    std::vector<double> ticks;
-    for (int power = first; power <= last; ++power) {
-      for (const double factor : factors) {
-        const double tick = factor * std::pow(10.0, power);
-        if (power % every == 0 && tick >= low && tick <= high) {
-          ticks.push_back(tick);
-        }
-      }
-    }
-    return ticks;
-  };
-  std::vector<double> ticks = ticks_at({1.0, 2.0, 5.0}, 1);
-  for (int every = 1; ticks.size() > static_cast<std::size_t>(most); ++every) {
-    ticks = ticks_at({1.0}, every);
-  }
-  return ticks;
-}
-
-Tensor draw_curves(const std::vector<EpochMetrics>& rows) {
+std::vector<Figure> curve_figures(const std::vector<EpochMetrics>& rows, std::int64_t best_epoch,
+                                  bool has_accuracy) {
   if (rows.empty()) {
-    throw Error("draw_curves: there are no epochs");
+    throw Error("curve_figures: there are no epochs");
   }
-  std::vector<double> epochs;
-  std::array<Series, 2> losses{{{"train", kTrainColour, {}}, {"test", kTestColour, {}}}};
-  std::array<Series, 2> accuracies = losses;
-  for (const EpochMetrics& row : rows) {
-    epochs.push_back(static_cast<double>(row.epoch));
-    losses[0].values.push_back(row.train_loss);
-    losses[1].values.push_back(row.test_loss);
-    accuracies[0].values.push_back(100.0 * row.train_accuracy);
-    accuracies[1].values.push_back(100.0 * row.test_accuracy);
+  std::vector<Figure> figures{draw_panel(
+      rows, best_epoch,
+      {.title = "Loss", .train = &EpochMetrics::train_loss, .test = &EpochMetrics::test_loss})};
+  if (has_accuracy) {
+    figures.push_back(draw_panel(rows, best_epoch,
+                                 {.title = "Accuracy",
+                                  .unit = " %",
+                                  .factor = kPercent,
+                                  .train = &EpochMetrics::train_accuracy,
+                                  .test = &EpochMetrics::test_accuracy}));
   }
-  Canvas canvas(2 * kPanelWidth, kPanelHeight);
-  draw_panel(canvas, 0, "loss", Scale::by_span, epochs, losses);
-  draw_panel(canvas, kPanelWidth, "accuracy %", Scale::linear, epochs, accuracies);
-  return canvas.image();
+  return figures;
 }
 
 }  // namespace cks::apps

@@ -1,4 +1,7 @@
 #pragma once
+#include <string>
+
+#include "apps/report/svg.h"
 #include "cks/core/tensor/tensor.h"
 
 namespace cks::apps {
@@ -14,5 +17,8 @@ namespace cks::apps {
 /// Throws  ShapeError unless the rank is 4 and no extent is 0; DtypeError for integers; Error for a
 ///         weight that is not finite.
 Tensor filter_picture(const Tensor& filters);
+
+/// The same tiles as a drawing. Throws as filter_picture().
+Figure filter_figure(const Tensor& filters, const std::string& title);
 
 }  // namespace cks::apps

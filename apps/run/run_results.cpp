@@ -1,11 +1,11 @@
 #include "apps/run/run_results.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "apps/report/chart.h"
-#include "apps/report/picture.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
 #include "cks/train/metrics.h"
@@ -36,11 +36,7 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
                               const std::vector<std::string>& names) {
   NumberFields accuracies;
   for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
-    std::int64_t images = 0;
-    for (std::int64_t predicted = 0; predicted < confusion.classes(); ++predicted) {
-      images += confusion.at(truth, predicted);
-    }
-    if (images > 0) {
+    if (const std::int64_t images = confusion.images_of(truth); images > 0) {
       accuracies[names[static_cast<std::size_t>(truth)]] =
           static_cast<double>(confusion.at(truth, truth)) / static_cast<double>(images);
     }
@@ -48,10 +44,43 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
   return accuracies;
 }
 
+/// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
+/// cannot be drawn.
+Tensor first_filters(const Module& model, const ModelTable& layers) {
+  for (const LayerRow& row : layers.rows) {
+    if (row.type == "Conv2d") {
+      for (const auto& [name, tensor] : model.state_dict()) {
+        if (name == row.path + ".weight") {
+          const Tensor filters = tensor.to(Device::cpu());
+          const std::vector<float> weights = filters.to(DType::float32).to_vector<float>();
+          const auto is_finite = [](float weight) { return std::isfinite(weight); };
+          return std::all_of(weights.begin(), weights.end(), is_finite) ? filters : Tensor();
+        }
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Module& model,
+                       const ImageDataset& data, const std::string& model_name) {
+  RunReport report{.model = model_name,
+                   .dataset = data.name,
+                   .summary = summary,
+                   .rows = folder.read_metrics(),
+                   .class_names = data.class_names,
+                   .layers = trace_model(model, {1, data.height(), data.width(), data.channels()}),
+                   .config = folder.read_config()};
+  report.filters = first_filters(model, report.layers);
+  return report;
+}
 
 void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
                        DataLoader& test_loader, const TextFields& extra) {
+  RunReport report =
+      begin_report(folder, run.summary, model, test_loader.dataset(), extra.at("model"));
   std::map<std::string, NumberFields> numbers;
   if (!run.summary.interrupted && run.summary.epochs > 0) {
     const std::vector<std::string>& names = test_loader.dataset().class_names;
@@ -62,11 +91,9 @@ void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& 
           {"5", static_cast<double>(top5_correct) / static_cast<double>(confusion.total())}};
     }
     write_file_atomically(folder.file("confusion.csv"), confusion.to_csv());
-    write_png(folder.file("confusion.png"), draw_confusion(confusion, names));
+    report.confusion = confusion;
   }
-  if (!run.rows.empty()) {
-    write_png(folder.file("curves.png"), draw_curves(run.rows));
-  }
+  write_report(folder, report);
   // Last: it says that the run is done.
   write_summary(folder.summary_file(), run.summary, extra, numbers);
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include "apps/report/report.h"
 #include "apps/run/repeated_runs.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/layers/module.h"
@@ -6,10 +7,14 @@
 
 namespace cks::apps {
 
-/// Writes what a run came to into its folder: summary.json with `extra`, curves.png, and unless it
-/// was interrupted confusion.csv and confusion.png from one pass of the model over the test images,
-/// with the accuracy of each class and, of more than five classes, the top-5 accuracy in
-/// summary.json. Throws IoError.
+/// What every run has to show, whatever it trains. Throws IoError.
+RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Module& model,
+                       const ImageDataset& data, const std::string& model_name);
+
+/// Writes what a run came to into its folder: summary.json with `extra` (its "model" is the name of
+/// the network), report.html and the figures of it, and unless it was interrupted confusion.csv
+/// from one pass of the model over the test images, with the accuracy of each class and, of more
+/// than five classes, the top-5 accuracy in summary.json. Throws IoError.
 void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
                        DataLoader& test_loader, const TextFields& extra);
 

@@ -110,7 +110,7 @@ void print_result(const TrainSummary& summary, const RunFolder* folder) {
   }
   std::cout << "\n";
   if (folder != nullptr) {
-    std::cout << "saved     "
+    std::cout << "report    " << folder->report_file() << "\nsaved     "
               << (summary.best_epoch > 0 ? folder->best_file() : folder->last_file()) << "\n";
   }
 }

@@ -109,6 +109,14 @@ std::int64_t ConfusionMatrix::at(std::int64_t truth, std::int64_t predicted) con
   return counts_[static_cast<std::size_t>(truth * classes_ + predicted)];
 }
 
+std::int64_t ConfusionMatrix::images_of(std::int64_t truth) const {
+  std::int64_t images = 0;
+  for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
+    images += at(truth, predicted);
+  }
+  return images;
+}
+
 std::int64_t ConfusionMatrix::total() const {
   std::int64_t total = 0;
   for (const std::int64_t count : counts_) {

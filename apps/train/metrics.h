@@ -35,6 +35,8 @@ class ConfusionMatrix {
   /// Adds a batch. Throws ShapeError, DtypeError; Error for a label outside [0, classes).
   void add(const Tensor& logits, const Tensor& labels);
   std::int64_t at(std::int64_t truth, std::int64_t predicted) const;
+  /// Images of a class, whatever was predicted. Throws ShapeError.
+  std::int64_t images_of(std::int64_t truth) const;
   std::int64_t classes() const { return classes_; }
   std::int64_t total() const;
   std::int64_t correct() const;

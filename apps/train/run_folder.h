@@ -46,7 +46,8 @@ using ConfigSections = std::map<std::string, TextFields>;
 ///   config.json     flags, version, build, device, data: write_config()
 ///   run.log         what was said, line by line: log()
 ///   summary.json    the result, once the run has ended: write_summary()
-///   curves.png, confusion.png, confusion.csv    the result as pictures
+///   report.html     the result as a page; its figures curves.svg, confusion.svg, filters.svg and
+///                   savings.svg, and confusion.csv
 ///   convolutions.csv    what each convolution did
 ///
 /// Files are written to a temporary name and renamed, except run.log and metrics.csv, which grow.
@@ -68,6 +69,7 @@ class RunFolder {
   std::string config_file() const { return file("config.json"); }
   std::string metrics_file() const { return file("metrics.csv"); }
   std::string summary_file() const { return file("summary.json"); }
+  std::string report_file() const { return file("report.html"); }
   std::string convolutions_file() const { return file("convolutions.csv"); }
   std::string log_file() const { return file("run.log"); }
   std::string best_file() const { return file("best.safetensors"); }

@@ -27,6 +27,7 @@ using cks::testing::contains;
 using cks::testing::Outcome;
 using cks::testing::run_process;
 using cks::testing::ScratchFolder;
+using cks::testing::slurp;
 using Json = nlohmann::json;
 
 constexpr std::int64_t kTestImages = 200;
@@ -499,6 +500,19 @@ TEST_CASE("inspect --filters draws the first convolution, or the filters that ar
   CHECK(outcome.code == 0);
   CHECK(cks::load_image(picture, {.channels = 1}).shape() ==
         cks::Shape{16 * 37 - 2, 6 * 37 - 2, 1});
+
+  const std::string drawing = scratch / "filters.svg";
+  const std::string savings = scratch / "savings.svg";
+  outcome = inspect({trained().weights, "--filters", drawing, "--savings", savings});
+  CHECK(outcome.code == 0);
+  CHECK(contains(slurp(drawing), ">Filters conv1.weight</text>"));
+  CHECK(contains(slurp(savings), ">What C-K-S skips in lenet5</text>"));
+  CHECK(inspect({"--model", "resnet20", "--savings", savings}).code == 0);
+  CHECK(contains(slurp(savings), ">layer3.2.conv2</text>"));
+  outcome = inspect({"--model", "lenet5", "--savings", picture});
+  CHECK(outcome.code == 2);
+  CHECK(contains(outcome.err, "--savings " + picture + " must end in .svg"));
+  CHECK(inspect({trained().weights, "--filters", scratch / "filters.gif"}).code == 2);
 
   for (const auto& [key, why] :
        {std::pair{"conv9.weight", "has no key 'conv9.weight'"},

@@ -48,6 +48,8 @@ TEST_CASE("train_autoencoder: learns to draw digits again, and its folder has wh
   CHECK(rows[1].test_loss <= 0.3);
   CHECK(cks::load_image(folder.file("reconstructions.png"), {.channels = 1}).shape() ==
         cks::Shape{4 * 30 - 2, 8 * 30 - 2, 1});
+  CHECK(contains(slurp(folder.report_file()), "base64,iVBORw0KGgo"));  // the same picture
+  CHECK(std::filesystem::exists(folder.file("curves.svg")));
   for (const std::string& weights : {folder.best_file(), folder.last_file()}) {
     CHECK(cks::read_checkpoint_info(weights).model == "autoencoder");
   }
