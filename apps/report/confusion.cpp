@@ -116,11 +116,13 @@ Figure confusion_figure(const ConfusionMatrix& confusion, const std::vector<std:
   }
   const bool is_numbered = classes <= kMostNumbered;
   double longest_name = 0.0;
-  for (const std::string& name : names) {
-    longest_name = std::max(longest_name, text_width(shortened(name, kLongestName)));
+  double longest_count = 0.0;
+  for (std::int64_t i = 0; i < classes; ++i) {
+    const std::string name = shortened(names[static_cast<std::size_t>(i)], kLongestName);
+    longest_name = std::max(longest_name, text_width(name));
+    longest_count = std::max(longest_count, text_width(std::to_string(confusion.images_of(i))));
   }
-  const Layout layout =
-      lay_out(classes, longest_name, text_width(std::to_string(confusion.total() / classes)));
+  const Layout layout = lay_out(classes, longest_name, longest_count);
   const double side = static_cast<double>(classes) * layout.cell;
   Figure figure{
       .title = "Confusion matrix, accuracy " + percent(confusion.accuracy()),

@@ -27,7 +27,7 @@ main{max-width:62rem;margin:0 auto;padding:2rem 1rem 3rem}
 h1{font-size:1.6rem;line-height:1.2;margin:0 0 .25rem}h2{font-size:1.1rem;margin:0}
 h3{font-size:.875rem;margin:1.25rem 0 .25rem}
 h1 span,p,dt,th,.tile span{color:var(--muted)}h1 span{font-weight:400}
-p{margin:0 0 1rem;font-size:.875rem}code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}
+p{margin:0 0 1rem;font-size:.875rem}
 section,details{background:var(--card);border:1px solid var(--rule);border-radius:10px;
 padding:1.1rem 1.25rem;margin-top:1rem}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.25rem,1fr));gap:1rem}
@@ -43,11 +43,12 @@ th{font-weight:500}th:first-child,td:first-child{text-align:left;padding-left:0}
 .pairs td:nth-child(2),.pairs th:nth-child(2){text-align:left}
 dl{columns:19rem;column-gap:2.5rem;margin:0;font-size:.8125rem}
 dl div{display:flex;gap:1rem;justify-content:space-between;break-inside:avoid;padding:.15rem 0;
-border-bottom:1px solid var(--rule)}dt,dd{overflow-wrap:anywhere}dd{margin:0;text-align:right}
+border-bottom:1px solid var(--rule)}dt{flex:none}dt,dd{overflow-wrap:anywhere}dd{margin:0;text-align:right}
 dl.long{columns:auto}.long div{display:block}.long dd{text-align:left}
 @media (max-width:30rem){main{padding:1rem .75rem}section,details{padding:.9rem}}
 @media print{body{background:#fff;font-size:12px}main{padding:0;max-width:none}
-section,details{break-inside:avoid;border-color:#ccc}}
+section,details{break-inside:avoid;border-color:#ccc}
+.figures{grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}}
 )";
 
 /// Figures that share a card of the page and a file.

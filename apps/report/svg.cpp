@@ -101,7 +101,9 @@ std::string svg_element(const Figure& figure) {
 }
 
 std::string svg_file(const std::vector<Figure>& figures) {
-  constexpr double kHead = 52.0;  // title and note
+  const bool has_note = std::any_of(figures.begin(), figures.end(),
+                                    [](const Figure& figure) { return !figure.note.empty(); });
+  const double head = has_note ? 52.0 : 32.0;
   std::string body;
   std::string title;
   double x = kMargin;
@@ -109,13 +111,13 @@ std::string svg_file(const std::vector<Figure>& figures) {
   for (const Figure& figure : figures) {
     body += text_at(x, kMargin + 12.0, "ink title", figure.title) +
             text_at(x, kMargin + 32.0, "muted", figure.note) +
-            formatted("<g transform=\"translate({:.1f} {:.1f})\">\n{}</g>\n", x, kMargin + kHead,
+            formatted("<g transform=\"translate({:.1f} {:.1f})\">\n{}</g>\n", x, kMargin + head,
                       figure.body);
     title += (title.empty() ? "" : ", ") + figure.title;
     x += std::max(figure.width, text_width(figure.note)) + kMargin;
     height = std::max(height, figure.height);
   }
-  height += 2.0 * kMargin + kHead;
+  height += 2.0 * kMargin + head;
   return formatted(
              "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
              "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\" {3}>\n<style>{4}"
