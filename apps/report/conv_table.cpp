@@ -1,12 +1,11 @@
 #include "apps/report/conv_table.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <optional>
 
 #include "apps/cli/app.h"
 #include "apps/report/text_table.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -36,14 +35,8 @@ std::vector<ConvRecord> by_module_and_pass(const std::vector<ConvRecord>& record
   return sums;
 }
 
-std::string formatted(const char* pattern, double value) {
-  std::array<char, 48> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), pattern, value);
-  return buffer.data();
-}
-
 std::string error_text(const std::optional<double>& error) {
-  return error ? formatted("%.1e", *error) : "-";
+  return error ? formatted("{:.1e}", *error) : "-";
 }
 
 double ratio(std::int64_t a, std::int64_t b) {
@@ -63,16 +56,16 @@ std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t step
   for (const ConvRecord& sum : by_module_and_pass(records)) {
     table.add({sum.module_path, kernels::name_of(sum.pass), with_commas(sum.plain / steps),
                with_commas(sum.executed / steps), percent(1.0 - ratio(sum.executed, sum.plain)),
-               formatted("%.4f", ratio(sum.executed, sum.exact)),
-               formatted("%.3f", 1e3 * sum.seconds / static_cast<double>(steps)),
+               formatted("{:.4f}", ratio(sum.executed, sum.exact)),
+               formatted("{:.3f}", 1e3 * sum.seconds / static_cast<double>(steps)),
                error_text(sum.error), sum.plan.to_string()});
     total.add(sum);
   }
   table.rule();
   table.add({"total", "", with_commas(total.plain / steps), with_commas(total.executed / steps),
              percent(1.0 - ratio(total.executed, total.plain)),
-             formatted("%.4f", ratio(total.executed, total.exact)),
-             formatted("%.3f", 1e3 * total.seconds / static_cast<double>(steps)),
+             formatted("{:.4f}", ratio(total.executed, total.exact)),
+             formatted("{:.3f}", 1e3 * total.seconds / static_cast<double>(steps)),
              error_text(total.error)});
   return table.to_string();
 }
@@ -81,17 +74,11 @@ std::string conv_csv(const std::vector<ConvRecord>& records) {
   std::string csv =
       "module,pass,problem,plan,calls,multiply_adds,executed,v,executed_over_v,seconds,error\n";
   for (const ConvRecord& record : records) {
-    csv += record.module_path;
-    csv.append(",").append(kernels::name_of(record.pass));
-    csv.append(",").append(quoted(kernels::to_string(record.problem)));
-    csv.append(",").append(quoted(record.plan.to_string()));
-    for (const std::int64_t count : {record.calls, record.plain, record.executed, record.exact}) {
-      csv.append(",").append(std::to_string(count));
-    }
-    csv += formatted(",%.6f", ratio(record.executed, record.exact));
-    csv += formatted(",%.9g,", record.seconds);
-    csv += record.error ? formatted("%.3e", *record.error) : "";
-    csv += "\n";
+    csv += formatted("{},{},{},{},{},{},{},{},{:.6f},{:.9g},{}\n", record.module_path,
+                     kernels::name_of(record.pass), quoted(kernels::to_string(record.problem)),
+                     quoted(record.plan.to_string()), record.calls, record.plain, record.executed,
+                     record.exact, ratio(record.executed, record.exact), record.seconds,
+                     record.error ? formatted("{:.3e}", *record.error) : "");
   }
   return csv;
 }

@@ -25,8 +25,8 @@ Tensor to_bytes(const Tensor& filters) {
     float greatest = 0.0F;
     for (std::size_t i = begin; i < begin + size; ++i) {
       if (!std::isfinite(weights[i])) {
-        throw Error("filter_picture: filter " + std::to_string(begin / size) +
-                    " has a weight that is not finite");
+        throw Error(
+            formatted("filter_picture: filter {} has a weight that is not finite", begin / size));
       }
       greatest = std::max(greatest, std::abs(weights[i]));
     }
@@ -46,12 +46,13 @@ struct Tiles {
 
 Tiles filter_tiles(const Tensor& filters) {
   if (filters.rank() != 4 || filters.numel() == 0) {
-    throw ShapeError("filter_picture: filters are " + filters.shape().to_string() +
-                     ", expected [OC,IC,FH,FW] without a zero");
+    throw ShapeError(
+        formatted("filter_picture: filters are {}, expected [OC,IC,FH,FW] without a zero",
+                  filters.shape().to_string()));
   }
   if (!is_floating(filters.dtype())) {
-    throw DtypeError(std::string("filter_picture: filters are ") + name_of(filters.dtype()) +
-                     ", expected a floating dtype");
+    throw DtypeError(formatted("filter_picture: filters are {}, expected a floating dtype",
+                               name_of(filters.dtype())));
   }
   const std::int64_t count = filters.size(0);
   const std::int64_t channels = filters.size(1);

@@ -7,6 +7,7 @@
 #include "apps/report/text_table.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -141,8 +142,9 @@ std::string to_string(const ModelTable& table) {
             with_commas(table.forward.executed), skipped_text(table.forward),
             skipped_text(table.input_gradient), skipped_text(table.filter_gradient)});
   const PassCount all = table.all_passes();
-  return text.to_string() + "a training step: " + with_commas(all.plain) + " multiply-adds, " +
-         with_commas(all.executed) + " executed, C-K-S skips " + percent(all.skipped()) + "\n";
+  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n",
+                   text.to_string(), with_commas(all.plain), with_commas(all.executed),
+                   percent(all.skipped()));
 }
 
 }  // namespace cks::apps

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "apps/cli/format.h"
 #include "apps/report/text_table.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 
@@ -15,7 +15,8 @@ std::string module_time_table(const std::vector<ModuleTime>& times, std::int64_t
   }
   const double sum = total.forward + total.backward;
   const auto milliseconds = [&](double seconds) {
-    return format("%.3f", 1e3 * seconds / static_cast<double>(std::max<std::int64_t>(steps, 1)));
+    return formatted("{:.3f}",
+                     1e3 * seconds / static_cast<double>(std::max<std::int64_t>(steps, 1)));
   };
   TextTable table({"layer", "forward ms", "backward ms", "share"}, {false, true, true, true});
   const auto add = [&](const std::string& name, const ModuleTime& time) {
@@ -37,7 +38,7 @@ std::string module_time_table(const std::vector<ModuleTime>& times, std::int64_t
   }
   table.rule();
   add("total of a step", total);
-  return table.to_string() + "mean of " + std::to_string(steps) + " steps\n";
+  return formatted("{}mean of {} steps\n", table.to_string(), steps);
 }
 
 }  // namespace cks::apps

@@ -7,6 +7,7 @@
 
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_WRITE_NO_STDIO
@@ -16,16 +17,17 @@ namespace cks::apps {
 namespace {
 
 void require_bytes(const char* operation, const char* argument, const Tensor& tensor, int rank) {
-  const std::string start = std::string(operation) + ": " + argument + " ";
   if (tensor.rank() != rank || tensor.numel() == 0) {
-    throw ShapeError(start + "must have rank " + std::to_string(rank) + " and a pixel, got " +
-                     tensor.shape().to_string());
+    throw ShapeError(formatted("{}: {} must have rank {} and a pixel, got {}", operation, argument,
+                               rank, tensor.shape().to_string()));
   }
   if (tensor.dtype() != DType::uint8) {
-    throw DtypeError(start + "must be uint8, got " + name_of(tensor.dtype()));
+    throw DtypeError(
+        formatted("{}: {} must be uint8, got {}", operation, argument, name_of(tensor.dtype())));
   }
   if (!tensor.device().is_cpu()) {
-    throw DeviceError(start + "must be on the CPU, is on " + tensor.device().to_string());
+    throw DeviceError(formatted("{}: {} must be on the CPU, is on {}", operation, argument,
+                                tensor.device().to_string()));
   }
 }
 
@@ -35,13 +37,13 @@ void write_png(const std::string& path, const Tensor& image) {
   require_bytes("write_png", "image", image, 3);
   const std::int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
   if (channels != 1 && channels != 3) {
-    throw ShapeError("write_png: image must have 1 or 3 channels, got " +
-                     image.shape().to_string());
+    throw ShapeError(
+        formatted("write_png: image must have 1 or 3 channels, got {}", image.shape().to_string()));
   }
   constexpr std::int64_t kLongest = 1 << 14;  // stb counts bytes in int
   if (height > kLongest || width > kLongest) {
-    throw ShapeError("write_png: image must have at most " + std::to_string(kLongest) +
-                     " rows and columns, got " + image.shape().to_string());
+    throw ShapeError(formatted("write_png: image must have at most {} rows and columns, got {}",
+                               kLongest, image.shape().to_string()));
   }
   std::string png;
   const auto append = [](void* text, void* bytes, int count) {
@@ -52,7 +54,7 @@ void write_png(const std::string& path, const Tensor& image) {
       append, &png, static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels),
       image.data_as<std::uint8_t>(), static_cast<int>(width * channels));
   if (done == 0) {
-    throw IoError("write_png: cannot encode " + image.shape().to_string() + " for " + path);
+    throw IoError(formatted("write_png: cannot encode {} for {}", image.shape().to_string(), path));
   }
   write_file_atomically(path, png);
 }
@@ -60,8 +62,9 @@ void write_png(const std::string& path, const Tensor& image) {
 Tensor picture_grid(const Tensor& images, std::int64_t columns, std::int64_t gap) {
   require_bytes("picture_grid", "images", images, 4);
   if (columns < 1 || gap < 0) {
-    throw Error("picture_grid: columns must be at least 1 and gap at least 0, got " +
-                std::to_string(columns) + " and " + std::to_string(gap));
+    throw Error(
+        formatted("picture_grid: columns must be at least 1 and gap at least 0, got {} and {}",
+                  columns, gap));
   }
   const std::int64_t count = images.size(0), height = images.size(1), width = images.size(2),
                      channels = images.size(3);
@@ -88,10 +91,9 @@ Tensor denormalised(const Tensor& images, const std::vector<float>& mean,
   if (images.rank() != 4 || images.size(3) != static_cast<std::int64_t>(channels) ||
       std.size() != channels) {
     throw ShapeError(
-        "denormalised: images must be [N,H,W,C] with a mean and a std for each of C, "
-        "got " +
-        images.shape().to_string() + ", " + std::to_string(channels) + " means, " +
-        std::to_string(std.size()) + " stds");
+        formatted("denormalised: images must be [N,H,W,C] with a mean and a std for each of C, got "
+                  "{}, {} means, {} stds",
+                  images.shape().to_string(), channels, std.size()));
   }
   const std::vector<float> values = images.to_vector<float>();
   Tensor bytes = Tensor::empty(images.shape(), DType::uint8);

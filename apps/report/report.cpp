@@ -28,7 +28,7 @@ h1{font-size:1.6rem;line-height:1.2;margin:0 0 .25rem}h2{font-size:1.1rem;margin
 h3{font-size:.875rem;margin:1.25rem 0 .25rem}
 h1 span,p,dt,th,.tile span{color:var(--muted)}h1 span{font-weight:400}
 p{margin:0 0 1rem;font-size:.875rem}
-section,details{background:var(--card);border:1px solid var(--rule);border-radius:10px;
+section{background:var(--card);border:1px solid var(--rule);border-radius:10px;
 padding:1.1rem 1.25rem;margin-top:1rem}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.25rem,1fr));gap:1rem}
 .tile b{display:block;font-size:1.45rem;line-height:1.25;font-weight:600}
@@ -36,18 +36,17 @@ padding:1.1rem 1.25rem;margin-top:1rem}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1.25rem}
 .whole{grid-column:1/-1}.figure{overflow-x:auto}.figure svg{display:block;width:100%;height:auto}
 .drawn{max-width:100%;image-rendering:pixelated}
-summary{font-weight:600;cursor:pointer}table{border-collapse:collapse;margin-top:.75rem}
-.wide{overflow-x:auto}th,td{text-align:right;padding:.2rem 0 .2rem 1.1rem;white-space:nowrap;
+table{border-collapse:collapse;margin-top:.75rem}
+th,td{text-align:left;padding:.2rem 1.1rem .2rem 0;white-space:nowrap;font-weight:400;
 font-size:.8125rem;font-variant-numeric:tabular-nums;border-bottom:1px solid var(--rule)}
-th{font-weight:500}th:first-child,td:first-child{text-align:left;padding-left:0}
-.pairs td:nth-child(2),.pairs th:nth-child(2){text-align:left}
+th:nth-child(n+3),td:nth-child(n+3){text-align:right}
 dl{columns:19rem;column-gap:2.5rem;margin:0;font-size:.8125rem}
 dl div{display:flex;gap:1rem;justify-content:space-between;break-inside:avoid;padding:.15rem 0;
 border-bottom:1px solid var(--rule)}dt{flex:none}dt,dd{overflow-wrap:anywhere}dd{margin:0;text-align:right}
 dl.long{columns:auto}.long div{display:block}.long dd{text-align:left}
-@media (max-width:30rem){main{padding:1rem .75rem}section,details{padding:.9rem}}
+@media (max-width:30rem){main{padding:1rem .75rem}section{padding:.9rem}}
 @media print{body{background:#fff;font-size:12px}main{padding:0;max-width:none}
-section,details{break-inside:avoid;border-color:#ccc}
+section{break-inside:avoid;border-color:#ccc}
 .figures{grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}}
 )";
 
@@ -74,25 +73,6 @@ std::vector<Plate> plates_of(const RunReport& report) {
     plates.push_back({"savings.svg", {savings_figure(report.layers, "What C-K-S skips")}});
   }
   return plates;
-}
-
-using Cells = std::vector<std::string>;
-
-std::string table_row(const Cells& cells, const char* tag) {
-  std::string row = "<tr>";
-  for (const std::string& cell : cells) {
-    row += formatted("<{0}>{1}</{0}>", tag, escaped(cell));
-  }
-  return row + "</tr>\n";
-}
-
-std::string table(const Cells& header, const std::vector<Cells>& rows,
-                  const std::string& style = {}) {
-  std::string text = "<div class=\"wide " + style + "\"><table>\n" + table_row(header, "th");
-  for (const Cells& row : rows) {
-    text += table_row(row, "td");
-  }
-  return text + "</table></div>\n";
 }
 
 std::string base64(const std::string& bytes) {
@@ -138,7 +118,7 @@ std::string tiles(const RunReport& report) {
 }
 
 /// The pairs that are mistaken most often.
-std::string mistakes(const ConfusionMatrix& confusion, const Cells& names) {
+std::string mistakes(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {
   struct Pair {
     std::int64_t count, truth, predicted;
   };
@@ -153,16 +133,19 @@ std::string mistakes(const ConfusionMatrix& confusion, const Cells& names) {
   std::stable_sort(pairs.begin(), pairs.end(),
                    [](const Pair& a, const Pair& b) { return a.count > b.count; });
   pairs.resize(std::min<std::size_t>(pairs.size(), 10));
-  std::vector<Cells> rows;
+  std::string text = pairs.empty() ? ""
+                                   : "<h2>Most mistaken</h2>\n<div class=\"figure\"><table>\n"
+                                     "<tr><th>truth</th><th>taken for</th><th>images</th>"
+                                     "<th>share</th></tr>\n";
   for (const Pair& pair : pairs) {
-    rows.push_back({names[static_cast<std::size_t>(pair.truth)],
-                    names[static_cast<std::size_t>(pair.predicted)], with_commas(pair.count),
-                    percent(static_cast<double>(pair.count) /
-                            static_cast<double>(confusion.images_of(pair.truth)))});
+    const auto share =
+        static_cast<double>(pair.count) / static_cast<double>(confusion.images_of(pair.truth));
+    text += formatted("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                      escaped(names[static_cast<std::size_t>(pair.truth)]),
+                      escaped(names[static_cast<std::size_t>(pair.predicted)]),
+                      with_commas(pair.count), percent(share));
   }
-  return rows.empty() ? std::string()
-                      : "<h2>Most mistaken</h2>\n" +
-                            table({"truth", "taken for", "images", "share"}, rows, "pairs");
+  return pairs.empty() ? text : text + "</table></div>\n";
 }
 
 std::string cards(const RunReport& report) {
@@ -189,26 +172,6 @@ std::string cards(const RunReport& report) {
         base64(report.pictures) + "\"/></section>\n";
   }
   return text;
-}
-
-std::string epochs_table(const RunReport& report) {
-  Cells header{"epoch", "time", "learning rate", "train loss", "test loss"};
-  std::vector<Cells> rows;
-  for (const EpochMetrics& row : report.rows) {
-    rows.push_back({std::to_string(row.epoch), format_duration(row.seconds),
-                    formatted("{:.3g}", row.learning_rate), formatted("{:.4g}", row.train_loss),
-                    formatted("{:.4g}", row.test_loss)});
-    if (report.has_accuracy) {
-      rows.back().insert(rows.back().end(),
-                         {percent(row.train_accuracy), percent(row.test_accuracy)});
-    }
-  }
-  if (report.has_accuracy) {
-    header.insert(header.end(), {"train accuracy", "test accuracy"});
-  }
-  return rows.empty()
-             ? ""
-             : "<details><summary>Epochs</summary>\n" + table(header, rows) + "</details>\n";
 }
 
 std::string configuration(const ConfigSections& config) {
@@ -250,8 +213,8 @@ std::string report_page(const RunReport& report) {
              "content=\"width=device-width,initial-scale=1\"/>\n<style>{}{}</style>\n</head>"
              "<body><main>\n<h1>{} <span>on {}</span></h1>\n",
              title, kPageStyle, figure_style(), escaped(report.model), escaped(report.dataset)) +
-         lead(report.summary) + tiles(report) + cards(report) + epochs_table(report) +
-         configuration(report.config) + "</main></body></html>\n";
+         lead(report.summary) + tiles(report) + cards(report) + configuration(report.config) +
+         "</main></body></html>\n";
 }
 
 void write_report(const RunFolder& folder, const RunReport& report) {

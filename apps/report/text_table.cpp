@@ -1,16 +1,12 @@
 #include "apps/report/text_table.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
+
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 
-std::string percent(double fraction) {
-  std::array<char, 32> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%.2f %%", 100.0 * fraction);
-  return buffer.data();
-}
+std::string percent(double fraction) { return formatted("{:.2f} %", 100.0 * fraction); }
 
 std::string quoted(const std::string& text) {
   std::string cell = "\"";
