@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "apps/bench/conv_bench.h"
 #include "apps/bench/conv_shapes.h"
-#include "apps/cli/app.h"
+#include "apps/bench/conv_timing.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
@@ -24,9 +24,9 @@
 
 namespace {
 
-using cks::apps::ConvBench;
-using cks::apps::ConvBenchOptions;
-using cks::apps::ConvBenchRow;
+using cks::apps::ConvTiming;
+using cks::apps::ConvTimingOptions;
+using cks::apps::ConvTimingRow;
 
 #if defined(CKS_HAS_CUDNN)
 constexpr bool kHasCudnn = true;
@@ -43,13 +43,13 @@ std::string format(const char* pattern, Values... values) {
 
 struct Rates {
   double tflops, skipped, executed_over_exact;
-  explicit Rates(const ConvBenchRow& row)
+  explicit Rates(const ConvTimingRow& row)
       : tflops(2e-6 * static_cast<double>(row.plain) / row.times.median_us),
         skipped(1.0 - static_cast<double>(row.executed) / static_cast<double>(row.plain)),
         executed_over_exact(static_cast<double>(row.executed) / static_cast<double>(row.exact)) {}
 };
 
-std::string json_of(const ConvBenchRow& row, const ConvBenchOptions& options) {
+std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) {
   const Rates rates(row);
   std::string text = format(
       R"({"name": "%s", "pass": "%s", "algorithm": "%s", "device": "%s", "median_us": %.2f, )",
@@ -79,13 +79,13 @@ std::string json_of(const ConvBenchRow& row, const ConvBenchOptions& options) {
   return text + "}\n";
 }
 
-std::string header(const ConvBenchOptions& options) {
+std::string header(const ConvTimingOptions& options) {
   return format("%-26s %-15s %-18s %10s %10s %9s %10s %8s%s%s\n", "shape", "pass", "algorithm",
                 "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
                 options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
 }
 
-std::string line_of(const ConvBenchRow& row) {
+std::string line_of(const ConvTimingRow& row) {
   const Rates rates(row);
   const std::string method = row.plan.kernel + " " + std::to_string(row.plan.tile.rows) + "x" +
                              std::to_string(row.plan.tile.columns);
@@ -104,12 +104,12 @@ std::string line_of(const ConvBenchRow& row) {
 
 /// Where the rows go: a table or JSON lines on stdout, or JSON lines in a file.
 struct Output {
-  const ConvBenchOptions& options;
+  const ConvTimingOptions& options;
   const std::optional<std::string>& json;
   std::string file{};
 
-  void add(const std::vector<ConvBenchRow>& rows) {
-    for (const ConvBenchRow& row : rows) {
+  void add(const std::vector<ConvTimingRow>& rows) {
+    for (const ConvTimingRow& row : rows) {
       const std::string text = json ? json_of(row, options) : line_of(row);
       if (json && !json->empty()) {
         file += text;
@@ -122,13 +122,13 @@ struct Output {
 
 /// Serves shapes from stdin, line by line, until it ends. The last shape's operands are kept, so
 /// that a script which compares programs can ask for the same shape several times.
-void serve(const ConvBenchOptions& options, Output& output) {
-  std::unique_ptr<ConvBench> bench;
+void serve(const ConvTimingOptions& options, Output& output) {
+  std::unique_ptr<ConvTiming> bench;
   for (std::string line; std::getline(std::cin, line);) {
     for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(line)) {
       if (bench == nullptr || bench->name() != shape.name) {
         bench.reset();  // its memory first
-        bench = std::make_unique<ConvBench>(shape, options);
+        bench = std::make_unique<ConvTiming>(shape, options);
       }
       output.add(bench->run());
     }
@@ -136,7 +136,7 @@ void serve(const ConvBenchOptions& options, Output& output) {
 }
 
 int run(int argc, char** argv) {
-  ConvBenchOptions options;
+  ConvTimingOptions options;
   std::string shapes = "resnet20";
   std::string device = "cpu";
   std::string cudnn = "auto";
@@ -181,9 +181,9 @@ int run(int argc, char** argv) {
     serve(options, output);
   } else {
     // All shapes and plans are lawful before anything is printed.
-    std::vector<std::unique_ptr<ConvBench>> benches;
+    std::vector<std::unique_ptr<ConvTiming>> benches;
     for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(shapes)) {
-      benches.push_back(std::make_unique<ConvBench>(shape, options));
+      benches.push_back(std::make_unique<ConvTiming>(shape, options));
     }
     if (!json) {
       std::cout << header(options) << std::flush;
@@ -205,5 +205,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli/device_choice.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/device/cuda.h"

@@ -13,8 +13,8 @@
 #include <memory>
 #include <vector>
 
-#include "apps/cli/app.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/autograd/grad_check.h"
@@ -350,5 +350,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

@@ -10,10 +10,10 @@
 #include <iostream>
 #include <vector>
 
-#include "apps/cli/app.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/image_size.h"
 #include "apps/report/figures.h"
+#include "apps/cli/program.h"
 #include "apps/report/filter_picture.h"
 #include "apps/report/model_table.h"
 #include "apps/report/picture.h"
@@ -218,5 +218,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

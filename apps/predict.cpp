@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "apps/classify/classifier.h"
-#include "apps/classify/classify.h"
-#include "apps/cli/app.h"
-#include "apps/cli/device_choice.h"
+#include "apps/classify/pictures.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 
 namespace {
@@ -269,5 +269,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

@@ -14,16 +14,18 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli/app.h"
-#include "apps/cli/device_choice.h"
+#include "apps/cli/console.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/format.h"
-#include "apps/cli/speaker.h"
+#include "apps/cli/program.h"
 #include "apps/report/picture.h"
 #include "apps/run/digit_data.h"
 #include "apps/run/run_header.h"
 #include "apps/run/run_place.h"
 #include "apps/run/run_results.h"
+#include "apps/run/header.h"
+#include "apps/run/resume.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
@@ -113,18 +115,18 @@ std::string describe_epoch(const cks::EpochEvent& event) {
          (event.is_best ? "   best" : "");
 }
 
-void describe_run(cks::apps::Speaker& speaker, const cks::RunFolder& folder,
+void describe_run(cks::apps::Console& console, const cks::RunFolder& folder,
                   const cks::Module& model, const cks::TrainTest& data,
                   const cks::apps::ChosenDevice& chosen) {
   using cks::apps::with_commas;
   const cks::ImageDataset& train = data.train;
-  speaker.say("device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
-  speaker.say("data      " + cks::describe(train.name, train.source) + ": " +
+  console.say("device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
+  console.say("data      " + cks::describe(train.name, train.source) + ": " +
               with_commas(train.size()) + " train, " + with_commas(data.test.size()) + " test");
-  speaker.say(std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
+  console.say(std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
               " parameters");
-  speaker.say("run       " + folder.path());
-  report_data(speaker, data);
+  console.say("run       " + folder.path());
+  report_data(console, data);
 }
 
 cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTest& data,
@@ -180,10 +182,10 @@ int run(int argc, char** argv) {
       resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
   const std::string resume_command = cks::apps::resume_command(kProgram, folder.path());
   cks::apps::defer_interrupts(resume_command);
-  cks::apps::Speaker speaker(flags.output, &folder);
-  describe_run(speaker, folder, *model, data, chosen);
+  cks::apps::Console console(flags.output, &folder);
+  describe_run(console, folder, *model, data, chosen);
 
-  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(speaker, false, describe_epoch);
+  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(console, false, describe_epoch);
   cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
   cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
@@ -192,11 +194,11 @@ int run(int argc, char** argv) {
     summary = cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
                        train_loader, test_loader, callbacks);
   } catch (cks::Error& error) {
-    speaker.progress().clear();
+    console.progress().clear();
     cks::apps::append_flags(error, parser);
     throw;
   }
-  speaker.progress().clear();
+  console.progress().clear();
 
   const std::string picture = folder.file("reconstructions.png");
   cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
@@ -230,5 +232,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

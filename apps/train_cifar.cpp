@@ -8,11 +8,11 @@
 //   train_cifar --config DIR/config.json --epochs 60         a new run with another one's flags
 #include <iostream>
 
-#include "apps/cli/app.h"
 #include "apps/cli/config_file.h"
+#include "apps/cli/program.h"
 #include "apps/run/picture_data.h"
 #include "apps/run/presets.h"
-#include "apps/run/train_session.h"
+#include "apps/run/session.h"
 
 namespace {
 
@@ -126,5 +126,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

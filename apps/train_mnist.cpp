@@ -11,10 +11,10 @@
 #include <iostream>
 #include <vector>
 
-#include "apps/cli/app.h"
 #include "apps/cli/config_file.h"
+#include "apps/cli/program.h"
 #include "apps/run/digit_data.h"
-#include "apps/run/train_session.h"
+#include "apps/run/session.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/datasets/ascii_art.h"
 #include "cks/datasets/data_loader.h"
@@ -95,5 +95,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cks::apps::run_app([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "cks/core/io/file.h"
 
 namespace cks::apps {

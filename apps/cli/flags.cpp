@@ -2,18 +2,25 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <iostream>
 #include <sstream>
 
 #include "apps/cli/nearest_name.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/train/number_text_impl.h"
 
 namespace cks::apps {
 namespace {
 
 constexpr int kUsageExitCode = 2;
+
+/// How a flag's value is read as text, and set from one, which throws Error if it is not lawful.
+struct FlagText {
+  std::function<std::optional<std::string>()> get;
+  std::function<void(const std::string&)> set;
+};
 
 /// All spellings of a flag; the short ones are the same in every program.
 std::string names_of(const std::string& name) {
@@ -23,35 +30,38 @@ std::string names_of(const std::string& name) {
   return (found == kShort.end() ? "" : found->second + ",") + "--" + name;
 }
 
-/// Shortest text that reads back as the same number.
+/// What a number may be, for --help and for errors: "in [1, 100]" or ">= 0".
 template <class Number>
-std::string text_of(Number value) {
-  std::array<char, 64> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  return {buffer.data(), end.ptr};
+std::string describe_range(Number low, Number high) {
+  const std::string least = detail::number_text(low);
+  return high == std::numeric_limits<Number>::max()
+             ? ">= " + least
+             : formatted("in [{}, {}]", least, detail::number_text(high));
 }
 
+/// Of a number in a range.
 template <class Number>
-CLI::Validator range_validator(Number low, Number high) {
-  std::string description;
-  const bool has_low = low > std::numeric_limits<Number>::lowest();
-  const bool has_high = high < std::numeric_limits<Number>::max();
-  if (has_low && has_high) {
-    description = "in [" + text_of(low) + ", " + text_of(high) + "]";
-  } else if (has_low) {
-    description = ">= " + text_of(low);
-  }
-  const auto check = [low, high, description](const std::string& text) -> std::string {
-    Number value{};
-    const auto end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, value);
-    // Written so that NaN is refused.
-    if (parsed.ec != std::errc() || parsed.ptr != end || !(value >= low && value <= high)) {
-      return "'" + text + "' is not a number " + description;
-    }
-    return {};
-  };
-  return CLI::Validator(check, description, "range");
+FlagText number_text(Number& value, Number low, Number high) {
+  return {[&value] { return std::optional(detail::number_text(value)); },
+          [&value, low, high](const std::string& text) {
+            Number number{};
+            // Written so that NaN is refused.
+            if (!detail::parse_number(text, number) || !(number >= low && number <= high)) {
+              throw Error(formatted("'{}' is not a number {}", text, describe_range(low, high)));
+            }
+            value = number;
+          }};
+}
+
+/// Of any text that `check`, unless empty, does not throw for.
+FlagText plain_text(std::string& value, const std::function<void(const std::string&)>& check = {}) {
+  return {[&value] { return std::optional(value); },
+          [&value, check](const std::string& text) {
+            if (check) {
+              check(text);
+            }
+            value = text;
+          }};
 }
 
 constexpr std::size_t kNameColumns = 34;
@@ -95,8 +105,7 @@ class WrappingFormatter : public CLI::Formatter {
 struct Flags::Implementation {
   struct Entry {
     CLI::Option* option = nullptr;
-    std::function<std::optional<std::string>()> get;
-    std::function<void(const std::string&)> set;
+    FlagText text;
   };
 
   explicit Implementation(const std::string& program, const std::string& description)
@@ -106,11 +115,24 @@ struct Flags::Implementation {
   std::string current_group = "Options";
   std::map<std::string, Entry> entries;
 
-  void enter(const std::string& name, CLI::Option* option, Entry entry) {
+  void enter(const std::string& name, CLI::Option* option, FlagText text) {
     option->group(current_group);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a later one wins, for scripts
-    entry.option = option;
-    entries.emplace(name, std::move(entry));
+    entries.emplace(name, Entry{option, std::move(text)});
+  }
+  /// A flag with a value of one word; `type` is what --help says of it.
+  void add_value(const std::string& name, const std::string& type, const std::string& help,
+                 const FlagText& text) {
+    const auto set = [name, text](const std::string& word) {
+      try {
+        text.set(word);
+      } catch (const Error& error) {
+        throw CLI::ValidationError("--" + name, error.what());
+      }
+    };
+    auto* option = app.add_option_function<std::string>(names_of(name), set, help);
+    option->type_name(type)->default_str(text.get().value_or(""));
+    enter(name, option, text);
   }
   /// What is wrong with a command line of which words were left over: the first flag among them,
   /// or else the first word.
@@ -162,34 +184,6 @@ struct Flags::Implementation {
   }
 };
 
-namespace {
-
-template <class Number>
-std::function<void(const std::string&)> number_setter(const std::string& name, Number& value,
-                                                      const CLI::Validator& validator) {
-  return [&value, name, validator](const std::string& text) {
-    const std::string message = validator(text);
-    if (!message.empty()) {
-      throw Error("flag --" + name + ": " + message);
-    }
-    std::from_chars(text.data(), text.data() + text.size(), value);
-  };
-}
-
-/// `why_wrong` returns what is wrong with a text, or nothing.
-std::function<void(const std::string&)> checked_setter(
-    const std::string& name, std::string& value,
-    const std::function<std::string(const std::string&)>& why_wrong) {
-  return [&value, name, why_wrong](const std::string& text) {
-    if (const std::string message = why_wrong(text); !message.empty()) {
-      throw Error("flag --" + name + ": " + message);
-    }
-    value = text;
-  };
-}
-
-}  // namespace
-
 Flags::Flags(const std::string& program, const std::string& description)
     : implementation_(std::make_unique<Implementation>(program, description)) {
   implementation_->app.formatter(std::make_shared<WrappingFormatter>());
@@ -202,82 +196,45 @@ void Flags::group(const std::string& title) { implementation_->current_group = t
 
 void Flags::add(const std::string& name, std::string& value, const std::string& help,
                 const std::function<void(const std::string&)>& check) {
-  auto* option = implementation_->app.add_option(names_of(name), value, help);
-  if (!value.empty()) {
-    option->default_str(value);
-  }
-  const auto why_wrong = [check](const std::string& text) -> std::string {
-    try {
-      if (check) {
-        check(text);
-      }
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return {};
-  };
-  if (check) {
-    option->check(why_wrong);
-  }
-  implementation_->enter(
-      name, option,
-      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
+  implementation_->add_value(name, "TEXT", help, plain_text(value, check));
 }
 
 void Flags::add(const std::string& name, std::int64_t& value, const std::string& help,
                 std::int64_t low, std::int64_t high) {
-  const CLI::Validator validator = range_validator(low, high);
-  auto* option = implementation_->app.add_option(names_of(name), value, help);
-  option->default_str(text_of(value))->check(validator);
-  implementation_->enter(name, option,
-                         {nullptr, [&value] { return std::optional(text_of(value)); },
-                          number_setter(name, value, validator)});
+  implementation_->add_value(name, "INT:" + describe_range(low, high), help,
+                             number_text(value, low, high));
 }
 
 void Flags::add(const std::string& name, double& value, const std::string& help, double low,
                 double high) {
-  const CLI::Validator validator = range_validator(low, high);
-  auto* option = implementation_->app.add_option(names_of(name), value, help);
-  option->default_str(text_of(value))->check(validator);
-  implementation_->enter(name, option,
-                         {nullptr, [&value] { return std::optional(text_of(value)); },
-                          number_setter(name, value, validator)});
+  implementation_->add_value(name, "FLOAT:" + describe_range(low, high), help,
+                             number_text(value, low, high));
 }
 
 void Flags::add_choice(const std::string& name, std::string& value,
                        const std::vector<std::string>& choices, const std::string& help) {
-  std::string list;
-  std::map<std::string, std::string> names;
-  for (const std::string& choice : choices) {
-    list += (list.empty() ? "" : ",") + choice;
-    names.emplace(choice, "");
-  }
-  const auto why_wrong = [list, names](const std::string& text) -> std::string {
-    if (names.count(text) > 0) {
-      return {};
+  const CLI::IsMember is_member(choices);
+  const auto check = [is_member, choices](const std::string& text) {
+    if (!is_member(text).empty()) {
+      const std::string nearest = nearest_name(text, choices);
+      throw Error(formatted("'{}' is not one of {}{}", text, is_member.get_description(),
+                            nearest.empty() ? "" : "; the nearest is " + nearest));
     }
-    const std::string nearest = nearest_name(text, names);
-    return "'" + text + "' is not one of {" + list + "}" +
-           (nearest.empty() ? "" : "; the nearest is " + nearest);
   };
-  auto* option = implementation_->app.add_option(names_of(name), value, help);
-  option->default_str(value)->check(why_wrong, "{" + list + "}");
-  implementation_->enter(
-      name, option,
-      {nullptr, [&value] { return std::optional(value); }, checked_setter(name, value, why_wrong)});
+  implementation_->add_value(name, "TEXT:" + is_member.get_description(), help,
+                             plain_text(value, check));
 }
 
 void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
   auto* option = implementation_->app.add_flag(names_of(name), value, help);
-  implementation_->enter(
-      name, option,
-      {nullptr, [&value] { return std::optional<std::string>(value ? "true" : "false"); },
-       [&value, name](const std::string& text) {
-         if (text != "true" && text != "false") {
-           throw Error("flag --" + name + ": '" + text + "' is neither true nor false");
-         }
-         value = text == "true";
-       }});
+  implementation_->enter(name, option,
+                         {[&value] { return std::optional<std::string>(value ? "true" : "false"); },
+                          [&value](const std::string& text) {
+                            if (text != "true" && text != "false") {
+                              throw Error(formatted("'{}' is neither true nor false", text));
+                            }
+                            value = text == "true";
+                          }});
 }
 
 void Flags::add_optional(const std::string& name, std::optional<std::string>& value,
@@ -291,16 +248,13 @@ void Flags::add_optional(const std::string& name, std::optional<std::string>& va
   option->expected(0, 1);
   implementation_->enter(
       name, option,
-      {nullptr, [&value] { return value; }, [&value](const std::string& text) { value = text; }});
+      {[&value] { return value; }, [&value](const std::string& text) { value = text; }});
 }
 
 void Flags::add_positional(const std::string& name, std::string& value, const std::string& help,
                            bool required) {
-  auto* option = implementation_->app.add_option(name, value, help);
-  option->required(required);
-  implementation_->enter(name, option,
-                         {nullptr, [&value] { return std::optional(value); },
-                          [&value](const std::string& text) { value = text; }});
+  auto* option = implementation_->app.add_option(name, value, help)->required(required);
+  implementation_->enter(name, option, plain_text(value));
 }
 
 void Flags::add_positional(const std::string& name, std::vector<std::string>& values,
@@ -347,7 +301,7 @@ bool Flags::given(const std::string& name) const {
 FlagValues Flags::values() const {
   FlagValues values;
   for (const auto& [name, entry] : implementation_->entries) {
-    if (auto text = entry.get()) {
+    if (auto text = entry.text.get()) {
       values.emplace(name, *std::move(text));
     }
   }
@@ -355,7 +309,12 @@ FlagValues Flags::values() const {
 }
 
 void Flags::set(const std::string& name, const std::string& text) {
-  implementation_->at(name).set(text);
+  const Implementation::Entry& entry = implementation_->at(name);
+  try {
+    entry.text.set(text);
+  } catch (const Error& error) {
+    throw Error(formatted("flag --{}: {}", name, error.what()));
+  }
 }
 
 }  // namespace cks::apps

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
 

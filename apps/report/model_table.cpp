@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops.h"

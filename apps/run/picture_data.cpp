@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "cks/datasets/cifar.h"
 #include "cks/datasets/drawn_pictures.h"
 #include "cks/datasets/image_folder.h"

@@ -4,10 +4,10 @@
 #include <sstream>
 #include <vector>
 
-#include "apps/cli/app.h"
 #include "apps/cli/config_file.h"
-#include "apps/cli/device_choice.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/format.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"

@@ -5,8 +5,8 @@
 #include <set>
 #include <string>
 
+#include "apps/cli/console.h"
 #include "apps/cli/flags.h"
-#include "apps/cli/speaker.h"
 #include "cks/core/ops/image_batch.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"

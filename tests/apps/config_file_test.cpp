@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/file.h"
 #include "cks/train/run_folder.h"

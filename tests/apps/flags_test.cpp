@@ -2,17 +2,16 @@
 
 #include <doctest/doctest.h>
 
-#include <iostream>
-#include <sstream>
-
 #include "apps/cli/nearest_name.h"
-#include "apps/run/run_place.h"
+#include "apps/run/resume.h"
 #include "cks/core/error.h"
+#include "tests/apps/captured.h"
 
 namespace {
 
 using cks::apps::Flags;
 using cks::apps::nearest_name;
+using cks::testing::captured;
 
 struct Values {
   std::string name = "a";
@@ -45,16 +44,6 @@ std::optional<int> parse(Values& values, std::vector<const char*> arguments) {
   add_all(flags, values);
   arguments.insert(arguments.begin(), "program");
   return flags.parse(static_cast<int>(arguments.size()), arguments.data());
-}
-
-/// What is written to a stream meanwhile.
-template <class Body>
-std::string captured(std::ostream& stream, Body&& body) {
-  const std::ostringstream text;
-  std::streambuf* const before = stream.rdbuf(text.rdbuf());
-  body();
-  stream.rdbuf(before);
-  return text.str();
 }
 
 TEST_CASE("flags land in the caller's variables") {

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/classify/classifier.h"
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/datasets/drawn_digits.h"

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/report/picture.h"
 #include "apps/run/presets.h"
 #include "apps/run/train_flags.h"

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "apps/run/run_place.h"
+#include "apps/run/resume.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/io/file.h"

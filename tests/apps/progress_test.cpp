@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/cli/device_choice.h"
+#include "apps/cli/device_flag.h"
 
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"

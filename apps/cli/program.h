@@ -20,7 +20,7 @@ class UsageError : public Error {
 };
 
 /// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1, or 2.
-int run_app(const std::function<int()>& body);
+int run_program(const std::function<int()>& body);
 
 /// From now on SIGINT and SIGTERM end the process with a line on stderr and exit code 130.
 void install_interrupt_handler();

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli/device_choice.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/run/train_flags.h"
 #include "cks/datasets/dataset.h"

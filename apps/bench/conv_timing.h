@@ -18,7 +18,7 @@
 namespace cks::apps {
 
 /// What to measure of a convolution.
-struct ConvBenchOptions {
+struct ConvTimingOptions {
   std::string pass = "all";
   std::string algorithm = "selected";  // or "all", or a name
   Device device{};
@@ -28,7 +28,7 @@ struct ConvBenchOptions {
 };
 
 /// One plan of one pass.
-struct ConvBenchRow {
+struct ConvTimingRow {
   std::string name;
   kernels::Conv2dPlan plan;
   CallTimes times{};
@@ -42,17 +42,17 @@ struct ConvBenchRow {
 };
 
 /// One convolution with everything that is needed to time it again and again.
-class ConvBench {
+class ConvTiming {
  public:
   /// Throws PlanError for an algorithm that no pass of the shape has; needs no memory and no device
   /// yet.
-  ConvBench(const NamedShape& shape, const ConvBenchOptions& options);
-  ~ConvBench();
-  ConvBench(const ConvBench&) = delete;
-  ConvBench& operator=(const ConvBench&) = delete;
+  ConvTiming(const NamedShape& shape, const ConvTimingOptions& options);
+  ~ConvTiming();
+  ConvTiming(const ConvTiming&) = delete;
+  ConvTiming& operator=(const ConvTiming&) = delete;
 
   /// Times each plan. The first time, makes the operands.
-  std::vector<ConvBenchRow> run();
+  std::vector<ConvTimingRow> run();
   const std::string& name() const { return shape_.name; }
 
  private:
@@ -61,7 +61,7 @@ class ConvBench {
   struct PassBench;
 
   NamedShape shape_;
-  ConvBenchOptions options_;
+  ConvTimingOptions options_;
   std::vector<std::pair<kernels::Conv2dPass, std::vector<kernels::Conv2dPlan>>> plans_;
   std::unique_ptr<Operands> operands_;
   std::vector<std::unique_ptr<PassBench>> passes_;

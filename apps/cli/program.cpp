@@ -1,4 +1,4 @@
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 
 #include <unistd.h>
 
@@ -45,7 +45,7 @@ extern "C" void on_interrupt(int /*signal*/) {
 
 }  // namespace
 
-int run_app(const std::function<int()>& body) {
+int run_program(const std::function<int()>& body) {
   try {
     return body();
   } catch (const UsageError& error) {

@@ -1,4 +1,4 @@
-#include "apps/classify/classify.h"
+#include "apps/classify/pictures.h"
 
 #include <algorithm>
 #include <filesystem>

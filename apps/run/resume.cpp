@@ -1,4 +1,4 @@
-#include "apps/run/run_place.h"
+#include "apps/run/resume.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/utf8.h"
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "apps/cli/flags.h"
@@ -8,6 +9,10 @@
 #include "cks/datasets/dataset.h"
 #include "cks/train/run_folder.h"
 #include "cks/train/trainer.h"
+
+namespace spdlog {
+class logger;
+}
 
 namespace cks::apps {
 
@@ -21,13 +26,16 @@ struct OutputFlags {
 /// Adds them, under the title "Output".
 void add_output_flags(Flags& flags, OutputFlags& values);
 
-/// Says things on stderr unless quiet, and always in the run's log.
-class Speaker {
+/// What a training program says: a logger whose sinks are stderr, where the progress line makes
+/// room for each text, and the run.log of a run. Each of them throws IoError if the latter cannot
+/// be written.
+class Console {
  public:
-  /// `folder`, whose log is written, must outlive the speaker; null: no log.
-  Speaker(const OutputFlags& flags, const RunFolder* folder);
-  Progress& progress() { return progress_; }
+  /// Without a folder nothing is logged.
+  explicit Console(const OutputFlags& flags, const RunFolder* folder = nullptr);
+  Progress& progress() { return *progress_; }
 
+  /// On stderr unless quiet, and in the log.
   void say(const std::string& line);
   /// Quiet or not.
   void warn(const std::string& line);
@@ -35,17 +43,16 @@ class Speaker {
   void log(const std::string& line);
 
  private:
-  bool quiet_;
-  Progress progress_;
-  const RunFolder* folder_;
+  std::shared_ptr<Progress> progress_;
+  std::shared_ptr<spdlog::logger> logger_;
 };
 
 /// Warnings of both halves; every picture that was left out goes into the log.
-void report_data(Speaker& speaker, const TrainTest& data);
+void report_data(Console& console, const TrainTest& data);
 
 /// Callbacks that show every step, with its accuracy if the loss has one, say a line after every
-/// epoch and all notes, and stop at an interrupt. The speaker must outlive them.
-TrainCallbacks make_callbacks(Speaker& speaker, bool has_accuracy,
+/// epoch and all notes, and stop at an interrupt. The console must outlive them.
+TrainCallbacks make_callbacks(Console& console, bool has_accuracy,
                               const std::function<std::string(const EpochEvent&)>& describe_epoch);
 
 }  // namespace cks::apps

@@ -1,4 +1,4 @@
-#include "apps/bench/conv_bench.h"
+#include "apps/bench/conv_timing.h"
 
 #include <utility>
 
@@ -24,7 +24,7 @@ Tensor random_tensor(const Shape& shape, std::uint64_t stream, Device device) {
   return tensor.to(device);
 }
 
-std::vector<Conv2dPlan> plans_of(const ConvBenchOptions& options, Conv2dPass pass,
+std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pass,
                                  const Conv2dProblem& problem) {
   const auto device = describe_for_plans(options.device);
   if (options.algorithm == "selected") {
@@ -38,7 +38,7 @@ std::vector<Conv2dPlan> plans_of(const ConvBenchOptions& options, Conv2dPass pas
 
 }  // namespace
 
-struct ConvBench::Operands {
+struct ConvTiming::Operands {
   Tensor x, w, dy;
 
   Operands(const Conv2dProblem& p, Device device)
@@ -71,7 +71,7 @@ struct ConvBench::Operands {
 };
 
 /// One plan, ready to be timed.
-struct ConvBench::PlanBench {
+struct ConvTiming::PlanBench {
   PreparedConv2d conv;
   const Operands& operands;
   Tensor result;
@@ -102,7 +102,7 @@ struct ConvBench::PlanBench {
   }
 };
 
-struct ConvBench::PassBench {
+struct ConvTiming::PassBench {
   std::vector<std::unique_ptr<PlanBench>> plans;
 #if defined(CKS_HAS_CUDNN)
   Tensor cudnn_result;
@@ -118,7 +118,7 @@ struct ConvBench::PassBench {
 #endif
 };
 
-ConvBench::ConvBench(const NamedShape& shape, const ConvBenchOptions& options)
+ConvTiming::ConvTiming(const NamedShape& shape, const ConvTimingOptions& options)
     : shape_(shape), options_(options) {
   for (const Conv2dPass pass : kernels::kConv2dPasses) {
     if (options.pass == "all" || options.pass == name_of(pass)) {
@@ -127,9 +127,9 @@ ConvBench::ConvBench(const NamedShape& shape, const ConvBenchOptions& options)
   }
 }
 
-ConvBench::~ConvBench() = default;
+ConvTiming::~ConvTiming() = default;
 
-std::vector<ConvBenchRow> ConvBench::run() {
+std::vector<ConvTimingRow> ConvTiming::run() {
   const Conv2dProblem& p = shape_.problem;
   if (passes_.empty()) {
     operands_ = std::make_unique<Operands>(p, options_.device);
@@ -146,15 +146,15 @@ std::vector<ConvBenchRow> ConvBench::run() {
       passes_.push_back(std::move(bench));
     }
   }
-  std::vector<ConvBenchRow> rows;
+  std::vector<ConvTimingRow> rows;
   for (const auto& pass : passes_) {
     for (const auto& bench : pass->plans) {
-      ConvBenchRow row{.name = shape_.name,
-                       .plan = bench->conv.plan,
-                       .times = bench->timer.time(options_.seconds),
-                       .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, p),
-                       .exact = kernels::exact_multiply_adds(p),
-                       .executed = bench->executed};
+      ConvTimingRow row{.name = shape_.name,
+                        .plan = bench->conv.plan,
+                        .times = bench->timer.time(options_.seconds),
+                        .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, p),
+                        .exact = kernels::exact_multiply_adds(p),
+                        .executed = bench->executed};
       if (options_.check) {
         row.error = bench->error_against_reference();
       }

@@ -1,4 +1,4 @@
-#include "apps/bench/conv_bench.h"
+#include "apps/bench/conv_timing.h"
 
 #include <doctest/doctest.h>
 
@@ -23,16 +23,16 @@ TEST_CASE("shapes: text and lists, and what they refuse") {
   CHECK_THROWS_AS(parse_shapes(""), Error);
 }
 
-TEST_CASE("ConvBench: every plan of every pass, correct and timed, as often as asked") {
+TEST_CASE("ConvTiming: every plan of every pass, correct and timed, as often as asked") {
   for (const Device device : testing::test_devices()) {
-    const ConvBenchOptions options{
+    const ConvTimingOptions options{
         .algorithm = "all", .device = device, .seconds = 0.0, .check = true};
-    ConvBench bench(parse_shapes("2x7x6x3,8,k3,s2,p1").at(0), options);
+    ConvTiming bench(parse_shapes("2x7x6x3,8,k3,s2,p1").at(0), options);
     CHECK(bench.name() == "2x7x6x3,8,k3,s2,p1");
     for (int repetition = 0; repetition < 2; ++repetition) {
-      const std::vector<ConvBenchRow> rows = bench.run();
+      const std::vector<ConvTimingRow> rows = bench.run();
       CHECK(rows.size() >= 6);  // at least the method and the reference for each pass
-      for (const ConvBenchRow& row : rows) {
+      for (const ConvTimingRow& row : rows) {
         CHECK(row.times.min_us > 0.0);
         CHECK(row.times.min_us <= row.times.median_us);
         CHECK(row.times.median_us <= row.times.max_us);
@@ -46,12 +46,12 @@ TEST_CASE("ConvBench: every plan of every pass, correct and timed, as often as a
   }
 }
 
-TEST_CASE("ConvBench: an algorithm that no pass has is refused before anything runs") {
+TEST_CASE("ConvTiming: an algorithm that no pass has is refused before anything runs") {
   const NamedShape shape = parse_shapes("2x7x6x3,8,k3,s2,p1").at(0);
-  CHECK_THROWS_AS(ConvBench(shape, {.algorithm = "fastest"}), PlanError);
+  CHECK_THROWS_AS(ConvTiming(shape, {.algorithm = "fastest"}), PlanError);
   // convv2 computes the forward pass alone.
-  CHECK_THROWS_AS(ConvBench(shape, {.algorithm = "convv2"}), PlanError);
-  CHECK_NOTHROW(ConvBench(shape, {.pass = "forward", .algorithm = "convv2"}));
+  CHECK_THROWS_AS(ConvTiming(shape, {.algorithm = "convv2"}), PlanError);
+  CHECK_NOTHROW(ConvTiming(shape, {.pass = "forward", .algorithm = "convv2"}));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "apps/run/run_results.h"
+#include "apps/run/results.h"
 
 #include <algorithm>
 #include <cmath>

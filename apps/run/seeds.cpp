@@ -1,4 +1,4 @@
-#include "apps/run/repeated_runs.h"
+#include "apps/run/seeds.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "apps/run/train_session.h"
+#include "apps/run/session.h"
 
 #include <filesystem>
 #include <iostream>
@@ -8,17 +8,17 @@
 #include <utility>
 #include <vector>
 
-#include "apps/cli/app.h"
-#include "apps/cli/device_choice.h"
+#include "apps/cli/console.h"
+#include "apps/cli/device_flag.h"
 #include "apps/cli/format.h"
-#include "apps/cli/speaker.h"
+#include "apps/cli/program.h"
 #include "apps/report/conv_table.h"
 #include "apps/report/module_table.h"
 #include "apps/report/text_table.h"
-#include "apps/run/repeated_runs.h"
-#include "apps/run/run_header.h"
-#include "apps/run/run_place.h"
-#include "apps/run/run_results.h"
+#include "apps/run/header.h"
+#include "apps/run/results.h"
+#include "apps/run/resume.h"
+#include "apps/run/seeds.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/kernels/common/parallel_for.h"
@@ -171,7 +171,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   const RunFolder* const place = folder ? &*folder : nullptr;
   options.folder = place;
   defer_interrupts(place == nullptr ? "" : command_to_resume(session, *place));
-  Speaker speaker(flags.output, place);
+  Console console(flags.output, place);
   const RunHeader header =
       describe_run({.program = session.program.name,
                     .flags = flags,
@@ -183,12 +183,12 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
                     .device_bytes = train_loader.device_bytes() + test_loader.device_bytes(),
                     .folder = place});
   for (const std::string& line : header.lines) {
-    speaker.say(line);
+    console.say(line);
   }
-  report_data(speaker, data);
+  report_data(console, data);
   constexpr std::int64_t kFewSteps = 8;
   if (steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
-    speaker.say("note      only " + std::to_string(steps_per_epoch) + " step" +
+    console.say("note      only " + std::to_string(steps_per_epoch) + " step" +
                 (steps_per_epoch == 1 ? "" : "s") +
                 " in an epoch: a smaller --batch-size makes more of them");
   }
@@ -196,7 +196,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   if (place != nullptr && flags.resume) {
     rows = place->read_metrics();
   }
-  TrainCallbacks callbacks = make_callbacks(speaker, true, describe_epoch);
+  TrainCallbacks callbacks = make_callbacks(console, true, describe_epoch);
   callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
     std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
     rows.push_back(event.metrics);
@@ -215,7 +215,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
     summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
   } catch (Error& error) {
     append_flags(error, session.parser);
-    speaker.progress().clear();
+    console.progress().clear();
     if (place != nullptr) {
       try {
         place->log(std::string("error: ") + error.what());
@@ -224,7 +224,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
     }
     throw;
   }
-  speaker.progress().clear();
+  console.progress().clear();
   run.seed = flags.seed;
   run.folder = place == nullptr ? "" : place->path();
   run.rows = std::move(rows);

@@ -1,6 +1,6 @@
 #pragma once
 #include "apps/report/report.h"
-#include "apps/run/repeated_runs.h"
+#include "apps/run/seeds.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/layers/module.h"
 #include "cks/train/run_folder.h"

@@ -1,7 +1,7 @@
-#include "apps/run/run_header.h"
+#include "apps/run/header.h"
 
-#include "apps/cli/app.h"
 #include "apps/cli/format.h"
+#include "apps/cli/program.h"
 #include "apps/report/model_table.h"
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/parallel_for.h"

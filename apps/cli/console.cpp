@@ -1,0 +1,118 @@
+#include "apps/cli/console.h"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
+
+#include <iostream>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "apps/cli/program.h"
+
+namespace cks::apps {
+namespace {
+
+/// Takes the progress line away before each text.
+class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit StderrSink(std::shared_ptr<Progress> progress) : progress_(std::move(progress)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    progress_->clear();
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    std::cerr.write(text.data(), static_cast<std::streamsize>(text.size()));
+  }
+  void flush_() override { std::cerr.flush(); }
+
+  std::shared_ptr<Progress> progress_;
+};
+
+class RunLogSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit RunLogSink(const RunFolder& folder) : folder_(folder) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    folder_.log(std::string(message.payload.data(), message.payload.size()));
+  }
+  void flush_() override {}
+
+  RunFolder folder_;
+};
+
+}  // namespace
+
+void add_output_flags(Flags& flags, OutputFlags& values) {
+  flags.group("Output");
+  flags.add("log-interval", values.log_interval,
+            "steps between lines where stderr is no terminal; 0: none");
+  flags.add_switch("no-progress", values.no_progress, "lines in place of the bar");
+  flags.add_switch("quiet", values.quiet, "the result only");
+}
+
+Console::Console(const OutputFlags& flags, const RunFolder* folder)
+    : progress_(std::make_shared<Progress>(Progress::Options{
+          .enabled = !flags.quiet, .bar = !flags.no_progress, .interval = flags.log_interval})) {
+  auto on_stderr = std::make_shared<StderrSink>(progress_);
+  on_stderr->set_level(flags.quiet ? spdlog::level::warn : spdlog::level::info);
+  on_stderr->set_pattern("%v");
+  logger_ = std::make_shared<spdlog::logger>("console", std::move(on_stderr));
+  if (folder != nullptr) {
+    logger_->sinks().push_back(std::make_shared<RunLogSink>(*folder));
+  }
+  logger_->set_level(spdlog::level::debug);
+  logger_->flush_on(spdlog::level::debug);
+  // What a sink threw, which the logger caught: a log that cannot be written ends the run.
+  logger_->set_error_handler([](const std::string& /*why*/) { throw; });
+}
+
+void Console::say(const std::string& line) { logger_->info(line); }
+void Console::warn(const std::string& line) { logger_->warn("warning: " + line); }
+void Console::log(const std::string& line) { logger_->debug(line); }
+
+void report_data(Console& console, const TrainTest& data) {
+  const std::string& train = data.train.source.warning;
+  const std::string& test = data.test.source.warning;
+  if (train == test && !train.empty()) {
+    console.warn(train);
+  } else {
+    for (const auto& [half, warning] : {std::pair("train: ", &train), std::pair("test: ", &test)}) {
+      if (!warning->empty()) {
+        console.warn(half + *warning);
+      }
+    }
+  }
+  for (const ImageDataset* half : {&data.train, &data.test}) {
+    for (const std::string& skipped : half->source.skipped) {
+      console.log("left out: " + skipped);
+    }
+  }
+}
+
+TrainCallbacks make_callbacks(Console& console, bool has_accuracy,
+                              const std::function<std::string(const EpochEvent&)>& describe_epoch) {
+  TrainCallbacks callbacks;
+  callbacks.on_step = [&console, has_accuracy](const StepEvent& event) {
+    console.progress().update(
+        {.epoch = event.epoch,
+         .epochs = event.epochs,
+         .step = event.step,
+         .steps = event.steps_per_epoch,
+         .loss = event.loss,
+         .accuracy = has_accuracy ? std::optional(event.accuracy) : std::nullopt,
+         .learning_rate = event.learning_rate,
+         .images_per_second = event.images_per_second,
+         .seconds_left = event.seconds_left});
+  };
+  callbacks.on_epoch = [&console, describe_epoch](const EpochEvent& event) {
+    console.say(describe_epoch(event));
+  };
+  callbacks.on_note = [&console](const std::string& text) { console.say("note      " + text); };
+  callbacks.should_stop = [] { return interrupted(); };
+  return callbacks;
+}
+
+}  // namespace cks::apps
