@@ -5,8 +5,6 @@
 //   bench_conv --shapes resnet20            median microseconds of the selected plans
 //   bench_conv --shapes anchors --device cuda --algorithm all
 //   bench_conv --shapes "64x2x2x512,512,k3,s1,p1" --check
-#include <array>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -20,6 +18,7 @@
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace {
@@ -34,13 +33,6 @@ constexpr bool kHasCudnn = true;
 constexpr bool kHasCudnn = false;
 #endif
 
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-  std::array<char, 512> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), pattern, values...);
-  return buffer.data();
-}
-
 struct Rates {
   double tflops, skipped, executed_over_exact;
   explicit Rates(const ConvTimingRow& row)
@@ -51,53 +43,51 @@ struct Rates {
 
 std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) {
   const Rates rates(row);
-  std::string text = format(
-      R"({"name": "%s", "pass": "%s", "algorithm": "%s", "device": "%s", "median_us": %.2f, )",
-      row.name.c_str(), name_of(row.plan.pass), row.plan.method(),
-      options.device.to_string().c_str(), row.times.median_us);
-  text +=
-      format(R"("min_us": %.2f, "max_us": %.2f, "plain_tflops": %.4f, "skipped_percent": %.2f, )",
-             row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
-  text += format(
-      R"("executed_over_exact": %.4f, "kernel": "%s", "tile": "%lldx%lld", "split_k": %lld)",
-      rates.executed_over_exact, row.plan.kernel.c_str(),
-      static_cast<long long>(row.plan.tile.rows), static_cast<long long>(row.plan.tile.columns),
-      static_cast<long long>(row.plan.split_k));
+  std::string text = cks::formatted(
+      R"({{"name": "{}", "pass": "{}", "algorithm": "{}", "device": "{}", "median_us": {:.2f}, )",
+      row.name, name_of(row.plan.pass), row.plan.method(), options.device.to_string(),
+      row.times.median_us);
+  text += cks::formatted(
+      R"("min_us": {:.2f}, "max_us": {:.2f}, "plain_tflops": {:.4f}, "skipped_percent": {:.2f}, )",
+      row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
+  text += cks::formatted(
+      R"("executed_over_exact": {:.4f}, "kernel": "{}", "tile": "{}x{}", "split_k": {})",
+      rates.executed_over_exact, row.plan.kernel, row.plan.tile.rows, row.plan.tile.columns,
+      row.plan.split_k);
   if (row.error) {
-    text += format(R"(, "max_error": %.3g)", *row.error);
+    text += cks::formatted(R"(, "max_error": {:.3g})", *row.error);
   }
 #if defined(CKS_HAS_CUDNN)
   if (!row.cudnn_layout.empty()) {
-    text += format(
-        R"(, "cudnn_us": %.2f, "cudnn_min_us": %.2f, "cudnn_max_us": %.2f, "cudnn_layout": "%s", )",
-        row.cudnn_times.median_us, row.cudnn_times.min_us, row.cudnn_times.max_us,
-        row.cudnn_layout.c_str());
-    text += format(R"("cudnn_algorithm": %s, "cudnn_version": %lld)", row.cudnn_algorithm.c_str(),
-                   cks::apps::cudnn_version());
+    text +=
+        cks::formatted(R"(, "cudnn_us": {:.2f}, "cudnn_min_us": {:.2f}, "cudnn_max_us": {:.2f}, )",
+                       row.cudnn_times.median_us, row.cudnn_times.min_us, row.cudnn_times.max_us);
+    text += cks::formatted(R"("cudnn_layout": "{}", "cudnn_algorithm": {}, "cudnn_version": {})",
+                           row.cudnn_layout, row.cudnn_algorithm, cks::apps::cudnn_version());
   }
 #endif
   return text + "}\n";
 }
 
 std::string header(const ConvTimingOptions& options) {
-  return format("%-26s %-15s %-18s %10s %10s %9s %10s %8s%s%s\n", "shape", "pass", "algorithm",
-                "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
-                options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
+  return cks::formatted("{:26} {:15} {:18} {:>10} {:>10} {:>9} {:>10} {:>8}{}{}\n", "shape", "pass",
+                        "algorithm", "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
+                        options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
 }
 
 std::string line_of(const ConvTimingRow& row) {
   const Rates rates(row);
-  const std::string method = row.plan.kernel + " " + std::to_string(row.plan.tile.rows) + "x" +
-                             std::to_string(row.plan.tile.columns);
-  std::string text =
-      format("%-26s %-15s %-18s %10.1f %10.1f %9.3f %8.1f %% %8.3f", row.name.c_str(),
-             name_of(row.plan.pass), method.c_str(), row.times.median_us, row.times.min_us,
-             rates.tflops, 100.0 * rates.skipped, rates.executed_over_exact);
+  const cks::kernels::Conv2dPlan& plan = row.plan;
+  std::string text = cks::formatted(
+      "{:26} {:15} {:18} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}", row.name, name_of(plan.pass),
+      cks::formatted("{} {}x{}", plan.kernel, plan.tile.rows, plan.tile.columns),
+      row.times.median_us, row.times.min_us, rates.tflops, 100.0 * rates.skipped,
+      rates.executed_over_exact);
   if (row.error) {
-    text += format(" %10.2g", *row.error);
+    text += cks::formatted(" {:10.2g}", *row.error);
   }
   if (!row.cudnn_layout.empty()) {
-    text += format(" %10.1f %s", row.cudnn_times.median_us, row.cudnn_layout.c_str());
+    text += cks::formatted(" {:10.1f} {}", row.cudnn_times.median_us, row.cudnn_layout);
   }
   return text + "\n";
 }
@@ -135,7 +125,7 @@ void serve(const ConvTimingOptions& options, Output& output) {
   }
 }
 
-int run(int argc, char** argv) {
+struct BenchFlags {
   ConvTimingOptions options;
   std::string shapes = "resnet20";
   std::string device = "cpu";
@@ -143,63 +133,77 @@ int run(int argc, char** argv) {
   std::int64_t threads = cks::kernels::num_threads();
   std::optional<std::string> json;
   bool list = false;
-  cks::apps::Flags flags("bench_conv", "Times the plans of convolutions, pass by pass.");
-  flags.add("shapes", shapes,
-            "anchors, lenet, resnet20, or NxIHxIWxIC,OC,k3,s1,p1 separated by semicolons; -: lines "
-            "of these from stdin");
-  flags.add_choice("pass", options.pass, {"all", "forward", "backward_data", "backward_filter"},
-                   "which pass");
-  flags.add("algorithm", options.algorithm,
-            "selected, all, or the name of a method or kernel, such as convv2, tiled or reference");
-  flags.add("device", device, "auto, cpu, cuda or cuda:N");
-  flags.add("seconds", options.seconds, "time spent on each plan", 0.0, 3600.0);
-  flags.add("threads", threads, "threads", 1, 1024);
-  flags.add_switch("check", options.check, "compare with the float64 reference (slow)");
-  flags.add_choice("cudnn", cudnn, {"auto", "on", "off"},
-                   "time cuDNN as well; auto: on a GPU, if this program was built with it");
-  flags.add_switch("list", list, "print the names and sizes of the shapes, and end");
-  flags.add_optional("json", json, "one JSON object a line, on stdout or in the file named");
-  if (const auto code = flags.parse(argc, argv)) {
+};
+
+void add_flags(cks::apps::Flags& parser, BenchFlags& flags) {
+  parser.add(
+      "shapes", flags.shapes,
+      "anchors, lenet, resnet20, or NxIHxIWxIC,OC,k3,s1,p1 separated by semicolons; -: lines "
+      "of these from stdin");
+  parser.add_choice("pass", flags.options.pass,
+                    {"all", "forward", "backward_data", "backward_filter"}, "which pass");
+  parser.add(
+      "algorithm", flags.options.algorithm,
+      "selected, all, or the name of a method or kernel, such as convv2, tiled or reference");
+  parser.add("device", flags.device, "auto, cpu, cuda or cuda:N");
+  parser.add("seconds", flags.options.seconds, "time spent on each plan", 0.0, 3600.0);
+  parser.add("threads", flags.threads, "threads", 1, 1024);
+  parser.add_switch("check", flags.options.check, "compare with the float64 reference (slow)");
+  parser.add_choice("cudnn", flags.cudnn, {"auto", "on", "off"},
+                    "time cuDNN as well; auto: on a GPU, if this program was built with it");
+  parser.add_switch("list", flags.list, "print the names and sizes of the shapes, and end");
+  parser.add_optional("json", flags.json, "one JSON object a line, on stdout or in the file named");
+}
+
+/// Times the shapes; all of them and their plans are lawful before anything is printed.
+void time_shapes(const std::vector<cks::apps::NamedShape>& shapes, Output& output) {
+  std::vector<std::unique_ptr<ConvTiming>> benches;
+  for (const cks::apps::NamedShape& shape : shapes) {
+    benches.push_back(std::make_unique<ConvTiming>(shape, output.options));
+  }
+  if (!output.json) {
+    std::cout << header(output.options) << std::flush;
+  }
+  for (auto& bench : benches) {
+    output.add(bench->run());
+    bench.reset();
+  }
+  if (!output.json) {
+    std::cout << "* plain-equivalent: skipped multiply-adds count as done\n";
+  }
+}
+
+int run(int argc, char** argv) {
+  BenchFlags flags;
+  cks::apps::Flags parser("bench_conv", "Times the plans of convolutions, pass by pass.");
+  add_flags(parser, flags);
+  if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  if (list) {
-    for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(shapes)) {
+  if (flags.list) {
+    for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(flags.shapes)) {
       std::cout << shape.name << " " << cks::apps::text_of(shape.problem) << "\n";
     }
-    return 0;
+    return cks::apps::kExitOk;
   }
-  cks::kernels::set_num_threads(static_cast<int>(threads));
-  options.device = cks::choose_device(device);
-  if (cudnn == "on" && !(kHasCudnn && options.device.is_cuda())) {
-    throw cks::Error(kHasCudnn ? "--cudnn on: the device is " + options.device.to_string()
+  cks::kernels::set_num_threads(static_cast<int>(flags.threads));
+  flags.options.device = cks::choose_device(flags.device);
+  const bool can_run_cudnn = kHasCudnn && flags.options.device.is_cuda();
+  if (flags.cudnn == "on" && !can_run_cudnn) {
+    throw cks::Error(kHasCudnn ? "--cudnn on: the device is " + flags.options.device.to_string()
                                : "--cudnn on: this program was built without cuDNN");
   }
-  options.cudnn = kHasCudnn && options.device.is_cuda() && cudnn != "off";
-
-  Output output{options, json};
-  if (shapes == "-") {
-    serve(options, output);
+  flags.options.cudnn = can_run_cudnn && flags.cudnn != "off";
+  Output output{flags.options, flags.json};
+  if (flags.shapes == "-") {
+    serve(flags.options, output);
   } else {
-    // All shapes and plans are lawful before anything is printed.
-    std::vector<std::unique_ptr<ConvTiming>> benches;
-    for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(shapes)) {
-      benches.push_back(std::make_unique<ConvTiming>(shape, options));
-    }
-    if (!json) {
-      std::cout << header(options) << std::flush;
-    }
-    for (auto& bench : benches) {
-      output.add(bench->run());
-      bench.reset();
-    }
-    if (!json) {
-      std::cout << "* plain-equivalent: skipped multiply-adds count as done\n";
-    }
+    time_shapes(cks::apps::parse_shapes(flags.shapes), output);
   }
-  if (json && !json->empty()) {
-    cks::write_file_atomically(*json, output.file);
+  if (flags.json && !flags.json->empty()) {
+    cks::write_file_atomically(*flags.json, output.file);
   }
-  return 0;
+  return cks::apps::kExitOk;
 }
 
 }  // namespace

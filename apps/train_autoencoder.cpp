@@ -17,15 +17,12 @@
 #include "apps/cli/console.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
-#include "apps/cli/format.h"
 #include "apps/cli/program.h"
 #include "apps/report/picture.h"
 #include "apps/run/digit_data.h"
-#include "apps/run/run_header.h"
-#include "apps/run/run_place.h"
-#include "apps/run/run_results.h"
 #include "apps/run/header.h"
 #include "apps/run/resume.h"
+#include "apps/run/run_results.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
@@ -33,6 +30,7 @@
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/datasets/data_loader.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"
 
@@ -109,10 +107,9 @@ Tensor reconstructions(cks::Module& model, const cks::ImageDataset& test,
 
 std::string describe_epoch(const cks::EpochEvent& event) {
   const cks::EpochMetrics& row = event.metrics;
-  return cks::apps::format("epoch %2lld/%lld  train loss %.4f   test loss %.4f   %.1f s",
-                           static_cast<long long>(row.epoch), static_cast<long long>(event.epochs),
-                           row.train_loss, row.test_loss, row.seconds) +
-         (event.is_best ? "   best" : "");
+  return cks::formatted("epoch {:2}/{}  train loss {:.4f}   test loss {:.4f}   {:.1f} s{}",
+                        row.epoch, event.epochs, row.train_loss, row.test_loss, row.seconds,
+                        event.is_best ? "   best" : "");
 }
 
 void describe_run(cks::apps::Console& console, const cks::RunFolder& folder,
@@ -121,10 +118,11 @@ void describe_run(cks::apps::Console& console, const cks::RunFolder& folder,
   using cks::apps::with_commas;
   const cks::ImageDataset& train = data.train;
   console.say("device    " + (chosen.why.empty() ? chosen.device.to_string() : chosen.why));
-  console.say("data      " + cks::describe(train.name, train.source) + ": " +
-              with_commas(train.size()) + " train, " + with_commas(data.test.size()) + " test");
-  console.say(std::string("model     ") + kModel + ": " + with_commas(model.num_parameters()) +
-              " parameters");
+  console.say(cks::formatted("data      {}: {} train, {} test",
+                             cks::describe(train.name, train.source), with_commas(train.size()),
+                             with_commas(data.test.size())));
+  console.say(
+      cks::formatted("model     {}: {} parameters", kModel, with_commas(model.num_parameters())));
   console.say("run       " + folder.path());
   report_data(console, data);
 }
@@ -153,6 +151,59 @@ cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTe
   return options;
 }
 
+/// Trains as the flags say, in a folder.
+cks::TrainSummary train(const AutoencoderFlags& flags, const cks::apps::Flags& parser,
+                        const cks::apps::ChosenDevice& chosen, const cks::TrainTest& data,
+                        cks::Module& model, const cks::RunFolder& folder) {
+  cks::apps::Console console(flags.output, &folder);
+  describe_run(console, folder, model, data, chosen);
+  cks::Adam optimizer(model.named_parameters(), {.learning_rate = flags.lr});
+  cks::DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
+                                            .seed = static_cast<std::uint64_t>(flags.seed),
+                                            .device = chosen.device});
+  cks::DataLoader test_loader(data.test,
+                              {.batch_size = 500, .shuffle = false, .device = chosen.device});
+  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(console, false, describe_epoch);
+  cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
+  config["model"] = {{"name", kModel}, {"parameters", std::to_string(model.num_parameters())}};
+  cks::apps::write_config_on_start(folder, config, flags.resume.has_value(), callbacks);
+  return cks::apps::fit_with_advice(parser, console, [&] {
+    return cks::fit(make_options(flags, data, folder), model, optimizer, cks::constant_lr(),
+                    train_loader, test_loader, callbacks);
+  });
+}
+
+/// Writes and prints what the run came to; returns the exit code.
+int conclude(const AutoencoderFlags& flags, const cks::TrainSummary& summary,
+             const cks::TrainTest& data, cks::Module& model, const cks::RunFolder& folder) {
+  const std::string picture = folder.file("reconstructions.png");
+  cks::apps::write_png(picture, reconstructions(model, data.test, flags));
+  cks::apps::RunReport report = cks::apps::begin_report(folder, summary, model, data.test, kModel);
+  report.has_accuracy = false;
+  report.pictures = cks::read_file(picture);
+  cks::apps::write_report(folder, report);
+  cks::write_summary(
+      folder.summary_file(), summary,
+      {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
+  std::cout << (summary.interrupted ? "stopped   " : "done      ")
+            << (summary.epochs == 0 ? "not evaluated yet"
+                                    : cks::formatted("test loss {:g} after epoch {}",
+                                                     summary.test_loss, summary.epochs))
+            << "\nreport    " << folder.report_file() << "\npicture   " << picture << "\nsaved     "
+            << folder.last_file() << "\n";
+  if (summary.interrupted) {
+    std::cout << "          go on with: " << cks::apps::resume_command(kProgram, folder.path())
+              << "\n";
+    return cks::apps::kExitInterrupted;
+  }
+  if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {
+    std::cerr << "error: test loss " << summary.test_loss << " is above --target-loss "
+              << flags.target_loss << std::endl;
+    return cks::apps::kExitTargetNotReached;
+  }
+  return cks::apps::kExitOk;
+}
+
 int run(int argc, char** argv) {
   AutoencoderFlags flags;
   cks::apps::Flags parser(kProgram,
@@ -168,65 +219,15 @@ int run(int argc, char** argv) {
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
   const cks::TrainTest data = cks::apps::load_digits(flags.data);
   cks::apps::require_storable(data);
-  const auto seed = static_cast<std::uint64_t>(flags.seed);
   const auto model = cks::make_model(
       kModel, {.in_channels = data.train.channels(), .image_size = data.train.height()});
-  model->initialize(seed);
+  model->initialize(static_cast<std::uint64_t>(flags.seed));
   model->to(chosen.device);
-  cks::Adam optimizer(model->named_parameters(), {.learning_rate = flags.lr});
-  cks::DataLoader train_loader(
-      data.train, {.batch_size = flags.batch_size, .seed = seed, .device = chosen.device});
-  cks::DataLoader test_loader(data.test,
-                              {.batch_size = 500, .shuffle = false, .device = chosen.device});
   const cks::RunFolder folder =
       resumed ? *resumed : cks::apps::create_run_folder(kProgram, flags.output_dir);
-  const std::string resume_command = cks::apps::resume_command(kProgram, folder.path());
-  cks::apps::defer_interrupts(resume_command);
-  cks::apps::Console console(flags.output, &folder);
-  describe_run(console, folder, *model, data, chosen);
-
-  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(console, false, describe_epoch);
-  cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
-  config["model"] = {{"name", kModel}, {"parameters", std::to_string(model->num_parameters())}};
-  cks::apps::write_config_on_start(folder, config, resumed.has_value(), callbacks);
-  cks::TrainSummary summary;
-  try {
-    summary = cks::fit(make_options(flags, data, folder), *model, optimizer, cks::constant_lr(),
-                       train_loader, test_loader, callbacks);
-  } catch (cks::Error& error) {
-    console.progress().clear();
-    cks::apps::append_flags(error, parser);
-    throw;
-  }
-  console.progress().clear();
-
-  const std::string picture = folder.file("reconstructions.png");
-  cks::apps::write_png(picture, reconstructions(*model, data.test, flags));
-  cks::apps::RunReport report = cks::apps::begin_report(folder, summary, *model, data.test, kModel);
-  report.has_accuracy = false;
-  report.pictures = cks::read_file(picture);
-  cks::apps::write_report(folder, report);
-  cks::write_summary(
-      folder.summary_file(), summary,
-      {{"model", kModel}, {"dataset", data.train.name}, {"version", cks::apps::version()}});
-  std::cout << (summary.interrupted ? "stopped   " : "done      ");
-  if (summary.epochs == 0) {
-    std::cout << "not evaluated yet";
-  } else {
-    std::cout << "test loss " << summary.test_loss << " after epoch " << summary.epochs;
-  }
-  std::cout << "\nreport    " << folder.report_file() << "\npicture   " << picture << "\nsaved     "
-            << folder.last_file() << "\n";
-  if (summary.interrupted) {
-    std::cout << "          go on with: " << resume_command << "\n";
-    return cks::apps::kExitInterrupted;
-  }
-  if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {
-    std::cerr << "error: test loss " << summary.test_loss << " is above --target-loss "
-              << flags.target_loss << std::endl;
-    return cks::apps::kExitTargetNotReached;
-  }
-  return cks::apps::kExitOk;
+  cks::apps::defer_interrupts(cks::apps::resume_command(kProgram, folder.path()));
+  const cks::TrainSummary summary = train(flags, parser, chosen, data, *model, folder);
+  return conclude(flags, summary, data, *model, folder);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "apps/cli/program.h"
 #include "cks/core/io/file.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -23,12 +24,13 @@ Json read_object(const std::string& path) {
   try {
     json = Json::parse(read_file(path, kMostBytes));
   } catch (const Json::exception& error) {
-    throw IoError("--config: " + path + ": " + error.what());
+    throw IoError(formatted("--config: {}: {}", path, error.what()));
   } catch (const IoError& error) {
-    throw IoError(std::string("--config: ") + error.what());
+    throw IoError(formatted("--config: {}", error.what()));
   }
   if (!json.is_object()) {
-    throw IoError("--config: " + path + ": is no JSON object of flags, such as {\"epochs\": 5}");
+    throw IoError(
+        formatted("--config: {}: is no JSON object of flags, such as {{\"epochs\": 5}}", path));
   }
   return json;
 }
@@ -58,9 +60,7 @@ FlagValues read_flags(const std::string& path) {
         throw Error("it means one run and is not taken from a file");
       }
     } catch (const Error& error) {
-      std::string message = "--config: " + path;
-      message.append(": flag --").append(name).append(": ").append(error.what());
-      throw UsageError(message);
+      throw UsageError(formatted("--config: {}: flag --{}: {}", path, name, error.what()));
     }
   }
   return values;
@@ -88,7 +88,7 @@ FlagValues take_config(Flags& parser, const std::string& path) {
         parser.set(name, text);
       }
     } catch (const Error& error) {
-      throw UsageError("--config: " + path + ": " + error.what());
+      throw UsageError(formatted("--config: {}: {}", path, error.what()));
     }
   }
   return values;

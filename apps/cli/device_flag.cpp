@@ -3,6 +3,7 @@
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -16,13 +17,8 @@ void check_text(const std::string& text) {
   try {
     Device::parse(text);
   } catch (const DeviceError&) {
-    throw DeviceError("'" + text + "' is not auto, cpu, cuda or cuda:N");
+    throw DeviceError(formatted("'{}' is not auto, cpu, cuda or cuda:N", text));
   }
-}
-
-/// 90 -> "9.0".
-std::string capability_text(int capability) {
-  return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
 }
 
 }  // namespace
@@ -40,17 +36,17 @@ ChosenDevice take_device(const std::string& flag) {
   chosen.fields["device"] = name;
   if (chosen.device.is_cuda()) {
     const CudaDeviceInfo info = cuda_device_info(chosen.device);
-    const std::string capability = capability_text(info.compute_capability);
-    chosen.why.append(name).append(flag == kAuto ? " (auto), " : ", ").append(info.name);
-    chosen.why.append(", compute capability ").append(capability);
-    chosen.why.append(", driver for CUDA ").append(info.driver);
-    chosen.why.append(", compiled for ").append(info.compiled);
+    const std::string capability =
+        formatted("{}.{}", info.compute_capability / 10, info.compute_capability % 10);
+    chosen.why = formatted("{}{}, {}, compute capability {}, driver for CUDA {}, compiled for {}",
+                           name, flag == kAuto ? " (auto)" : "", info.name, capability, info.driver,
+                           info.compiled);
     chosen.fields["gpu"] = info.name;
     chosen.fields["compute_capability"] = capability;
     chosen.fields["driver"] = info.driver;
     chosen.fields["compiled_architectures"] = info.compiled;
   } else if (CKS_HAS_CUDA != 0 && flag == kAuto) {
-    chosen.why = name + " (auto: " + why_not_usable(Device::cuda()) + ")";
+    chosen.why = formatted("{} (auto: {})", name, why_not_usable(Device::cuda()));
   }
   return chosen;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 
@@ -20,10 +21,10 @@ ImageSize parse_image_size(const std::string& text) {
     begin = end + 1;
   }
   if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
-    throw Error("--input is '" + text + "', expected HEIGHTxWIDTHxCHANNELS such as 28x28x1");
+    throw Error(formatted("--input is '{}', expected HEIGHTxWIDTHxCHANNELS such as 28x28x1", text));
   }
   if (extents[0] != extents[1]) {
-    throw Error("--input is '" + text + "': the registered models take square images");
+    throw Error(formatted("--input is '{}': the registered models take square images", text));
   }
   return {extents[0], extents[1], extents[2]};
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cks/core/error.h"
 
@@ -38,5 +39,7 @@ std::string build_type();
 std::string instruction_set();
 /// 61706 -> "61,706".
 std::string with_commas(long long value);
+/// "a, b, c".
+std::string joined(const std::vector<std::string>& names);
 
 }  // namespace cks::apps

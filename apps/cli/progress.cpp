@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "apps/cli/format.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -28,35 +28,27 @@ std::string draw_bar(std::int64_t step, std::int64_t steps, bool colour) {
 }  // namespace
 
 std::string format_duration(double seconds) {
-  const auto whole = static_cast<long long>(std::llround(std::max(seconds, 0.0)));
+  const long long whole = std::llround(std::max(seconds, 0.0));
   const long long hours = whole / 3600;
   const long long minutes = whole / 60 % 60;
-  if (hours > 0) {
-    return format("%lld:%02lld:%02lld", hours, minutes, whole % 60);
-  }
-  return format("%lld:%02lld", minutes, whole % 60);
+  return hours > 0 ? formatted("{}:{:02}:{:02}", hours, minutes, whole % 60)
+                   : formatted("{}:{:02}", minutes, whole % 60);
 }
 
 std::string format_count(double count) {
   if (count >= 1e6) {
-    return format("%.1fM", count / 1e6);
+    return formatted("{:.1f}M", count / 1e6);
   }
-  return count >= 1e3 ? format("%.1fk", count / 1e3) : format("%.0f", count);
+  return count >= 1e3 ? formatted("{:.1f}k", count / 1e3) : formatted("{:.0f}", count);
 }
 
 std::string format_progress(const ProgressState& state, bool bar, bool colour) {
-  std::string line = format("epoch %2lld/%lld ", static_cast<long long>(state.epoch),
-                            static_cast<long long>(state.epochs));
-  if (bar) {
-    line += draw_bar(state.step, state.steps, colour) + " ";
-  }
-  line += format("%lld/%lld  loss %.4f  ", static_cast<long long>(state.step),
-                 static_cast<long long>(state.steps), state.loss);
-  if (state.accuracy) {
-    line += format("acc %.2f %%  ", 100.0 * *state.accuracy);
-  }
-  return line + format("lr %.3g  ", state.learning_rate) + format_count(state.images_per_second) +
-         " img/s  ETA " + format_duration(state.seconds_left);
+  return formatted("epoch {:2}/{} {}{}/{}  loss {:.4f}  {}lr {:.3g}  {} img/s  ETA {}", state.epoch,
+                   state.epochs, bar ? draw_bar(state.step, state.steps, colour) + " " : "",
+                   state.step, state.steps, state.loss,
+                   state.accuracy ? formatted("acc {:.2f} %  ", 100.0 * *state.accuracy) : "",
+                   state.learning_rate, format_count(state.images_per_second),
+                   format_duration(state.seconds_left));
 }
 
 Progress::Progress(Options options, std::FILE* out)

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "apps/cli/app.h"
+#include "apps/cli/program.h"
 #include "apps/cli/progress.h"
 #include "apps/report/figures.h"
 #include "apps/report/filter_picture.h"

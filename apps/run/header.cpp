@@ -1,9 +1,9 @@
 #include "apps/run/header.h"
 
-#include "apps/cli/format.h"
 #include "apps/cli/program.h"
 #include "apps/report/model_table.h"
 #include "apps/report/text_table.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks::apps {
@@ -30,14 +30,13 @@ std::string describe_classes(const std::vector<std::string>& names) {
 
 std::string describe_data(const RunParts& parts) {
   const ImageDataset& train = parts.data.train;
-  std::string line = describe(train.name, train.source) + ": " + with_commas(train.size()) +
-                     " train, " + with_commas(parts.data.test.size()) + " test, " +
-                     std::to_string(train.height()) + "x" + std::to_string(train.width()) + "x" +
-                     std::to_string(train.channels()) + ", " + describe_classes(train.class_names);
-  if (parts.device_bytes > 0) {
-    line += format(", %.1f MiB on the GPU", static_cast<double>(parts.device_bytes) / 1048576.0);
-  }
-  return line;
+  const std::string on_gpu = parts.device_bytes == 0
+                                 ? ""
+                                 : formatted(", {:.1f} MiB on the GPU",
+                                             static_cast<double>(parts.device_bytes) / 1048576.0);
+  return formatted("{}: {} train, {} test, {}x{}x{}, {}{}", describe(train.name, train.source),
+                   with_commas(train.size()), with_commas(parts.data.test.size()), train.height(),
+                   train.width(), train.channels(), describe_classes(train.class_names), on_gpu);
 }
 
 /// Everything that the numbers of the run depend on, and the defaults of nothing.
@@ -46,28 +45,28 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   if (!flags.preset.empty() && flags.preset != kNoPreset) {
     line = "preset " + flags.preset + ": ";
   }
-  line += describe_optimizer(flags) + ", " + describe_schedule(flags, steps_per_epoch) +
-          ", batch " + std::to_string(flags.batch_size);
+  line += formatted("{}, {}, batch {}", describe_optimizer(flags),
+                    describe_schedule(flags, steps_per_epoch), flags.batch_size);
   if (flags.accumulation > 1) {
-    line += " in " + std::to_string(flags.accumulation) + " pieces";
+    line += formatted(" in {} pieces", flags.accumulation);
   }
   if (flags.drop_last) {
     line += " (the last, smaller one dropped)";
   }
   if (flags.augment.crop_padding > 0) {
-    line += ", random crop " + std::to_string(flags.augment.crop_padding);
+    line += formatted(", random crop {}", flags.augment.crop_padding);
   }
   if (flags.augment.flip) {
     line += ", random flip";
   }
   if (flags.label_smoothing > 0.0) {
-    line += format(", label smoothing %g", flags.label_smoothing);
+    line += formatted(", label smoothing {:g}", flags.label_smoothing);
   }
   if (flags.clip_grad_norm > 0.0) {
-    line += format(", gradient norm at most %g", flags.clip_grad_norm);
+    line += formatted(", gradient norm at most {:g}", flags.clip_grad_norm);
   }
-  return line + ", " + std::to_string(flags.epochs) + (flags.epochs == 1 ? " epoch" : " epochs") +
-         ", seed " + std::to_string(flags.seed);
+  return line +
+         formatted(", {} epoch{}, seed {}", flags.epochs, flags.epochs == 1 ? "" : "s", flags.seed);
 }
 
 }  // namespace
@@ -94,10 +93,9 @@ RunHeader describe_run(const RunParts& parts) {
   const ImageDataset& train = parts.data.train;
   const ModelTable table =
       trace_model(parts.model, Shape{1, train.height(), train.width(), train.channels()});
-  const std::string threads = std::to_string(kernels::num_threads());
-  header.lines.push_back("cks " + version() + "   " + build_type() + " build, " +
-                         instruction_set() + ", " + threads + " threads, device " +
-                         parts.chosen.device.to_string());
+  header.lines.push_back(formatted("cks {}   {} build, {}, {} threads, device {}", version(),
+                                   build_type(), instruction_set(), kernels::num_threads(),
+                                   parts.chosen.device.to_string()));
   if (!parts.chosen.why.empty()) {
     header.lines.push_back("device    " + parts.chosen.why);
   }
@@ -105,15 +103,15 @@ RunHeader describe_run(const RunParts& parts) {
     header.lines.push_back("          this Debug build computes many times slower than Release");
   }
   header.lines.push_back("data      " + describe_data(parts));
-  header.lines.push_back("model     " + parts.flags.model + ": " + with_commas(table.parameters) +
-                         " parameters; multiply-adds of one image: forward " +
-                         with_commas(table.forward.plain) + ", whole step " +
-                         with_commas(table.all_passes().plain) + ", of which C-K-S skips " +
-                         percent(table.all_passes().skipped()));
+  header.lines.push_back(
+      formatted("model     {}: {} parameters; multiply-adds of one image: forward {}, whole step "
+                "{}, of which "
+                "C-K-S skips {}",
+                parts.flags.model, with_commas(table.parameters), with_commas(table.forward.plain),
+                with_commas(table.all_passes().plain), percent(table.all_passes().skipped())));
   header.lines.push_back("training  " + describe_training(parts.flags, parts.steps_per_epoch));
-  header.lines.push_back("run       " + (parts.folder == nullptr
-                                             ? std::string("nothing is written (--dry-run)")
-                                             : parts.folder->path()));
+  header.lines.push_back("run       " + (parts.folder == nullptr ? "nothing is written (--dry-run)"
+                                                                 : parts.folder->path()));
   header.config = describe_program(parts.program, parts.parser, parts.chosen, parts.data);
   header.config["model"] = {{"name", parts.flags.model},
                             {"parameters", std::to_string(table.parameters)}};

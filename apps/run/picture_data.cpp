@@ -8,6 +8,7 @@
 #include "cks/datasets/cifar.h"
 #include "cks/datasets/drawn_pictures.h"
 #include "cks/datasets/image_folder.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -19,18 +20,19 @@ constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or 
 void require_folder(const PictureData& data) {
   if (data.dataset == "folder") {
     if (data.data_dir.empty()) {
-      throw UsageError(std::string("--dataset folder needs --data-dir DIR, with ") + kLayout);
+      throw UsageError(formatted("--dataset folder needs --data-dir DIR, with {}", kLayout));
     }
     if (std::error_code ignored;
         data.test_share_given && fs::is_directory(fs::path(data.data_dir) / "train", ignored)) {
-      throw UsageError("--test-share is for a folder that has no halves of its own; " +
-                       data.data_dir + " has train");
+      throw UsageError(
+          formatted("--test-share is for a folder that has no halves of its own; {} has train",
+                    data.data_dir));
     }
     return;
   }
   if (data.image_size != 0) {
-    throw UsageError("--image-size is for --dataset folder; the pictures of " + data.dataset +
-                     " are 32x32");
+    throw UsageError(formatted("--image-size is for --dataset folder; the pictures of {} are 32x32",
+                               data.dataset));
   }
   if (data.skip_broken) {
     throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
@@ -62,9 +64,11 @@ TrainTest load_folder(const PictureData& data) {
 TrainTest read_folder(const PictureData& data) {
   TrainTest halves = load_folder(data);
   if (const auto& names = halves.train.class_names; names.size() < 2) {
-    throw Error("--data-dir " + data.data_dir + " has one class, '" + names.front() +
-                "', which leaves nothing to tell apart; expected " + kLayout +
-                " with two classes or more");
+    throw Error(
+        formatted("--data-dir {} has one class, '{}', which leaves nothing to tell apart; expected "
+                  "{} with two "
+                  "classes or more",
+                  data.data_dir, names.front(), kLayout));
   }
   return halves;
 }

@@ -1,6 +1,8 @@
 #include "apps/run/presets.h"
 
+#include "apps/cli/program.h"
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 
@@ -59,14 +61,14 @@ const std::vector<Preset>& cifar_presets() {
 }
 
 const Preset& cifar_preset(const std::string& name) {
-  std::string names;
+  std::vector<std::string> names;
   for (const Preset& preset : cifar_presets()) {
     if (preset.name == name) {
       return preset;
     }
-    names += (names.empty() ? "" : ", ") + preset.name;
+    names.push_back(preset.name);
   }
-  throw Error("preset \"" + name + "\" does not exist; there are " + names);
+  throw Error(formatted("preset \"{}\" does not exist; there are {}", name, joined(names)));
 }
 
 void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken) {

@@ -13,6 +13,7 @@
 #include "apps/cli/program.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/utf8.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -52,8 +53,8 @@ std::string newest_run(const std::string& program, const std::string& output_dir
     }
   }
   if (newest.empty()) {
-    throw IoError("--resume: there is no run of " + program + " in " +
-                  fs::absolute(kRunsFolder).string() + "; name its folder: --resume DIR");
+    throw IoError(formatted("--resume: there is no run of {} in {}; name its folder: --resume DIR",
+                            program, fs::absolute(kRunsFolder).string()));
   }
   return newest;
 }
@@ -68,9 +69,8 @@ bool is_same_folder(const std::string& a, const std::string& b) {
 void require_utf8(const Flags& parser) {
   for (const auto& [name, text] : parser.values()) {
     if (!is_utf8(text)) {
-      std::string message = "--";
-      message.append(name).append(" is '").append(text);
-      throw UsageError(message + "', which is not UTF-8; a run cannot keep it in its config.json");
+      throw UsageError(formatted(
+          "--{} is '{}', which is not UTF-8; a run cannot keep it in its config.json", name, text));
     }
   }
 }
@@ -101,16 +101,16 @@ void require_program(const RunFolder& folder, const std::string& program) {
     return;
   }
   if (const std::string& other = build->second.at("program"); other != program) {
-    throw Error("--resume: " + folder.path() + " is a run of " + other + ", not of " + program);
+    throw Error(formatted("--resume: {} is a run of {}, not of {}", folder.path(), other, program));
   }
 }
 
 void restore_flags(const RunFolder& folder, Flags& parser) {
   if (!folder.has_config()) {
-    throw IoError(
-        "--resume: " + folder.path() +
-        " has no config.json to take the flags from: the run saved nothing; remove the folder and "
-        "begin again");
+    throw IoError(formatted(
+        "--resume: {} has no config.json to take the flags from: the run saved nothing; remove the "
+        "folder and begin again",
+        folder.path()));
   }
   const ConfigSections config = folder.read_config();
   const auto saved = config.find("flags");
@@ -120,7 +120,7 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
     try {
       parser.set(name, text);
     } catch (const Error& error) {
-      throw IoError("--resume: " + folder.config_file() + ": " + error.what());
+      throw IoError(formatted("--resume: {}: {}", folder.config_file(), error.what()));
     }
   };
   const TextFields flags = saved == config.end() ? TextFields{} : saved->second;
@@ -135,17 +135,18 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
     } else if (!parser.given(name)) {
       take(name, text);
     } else if (given.at(name) != text) {
-      differing.append("\n  --").append(name).append(" ").append(text).append(" then, ");
-      differing.append(given.at(name)).append(" now");
+      differing += formatted("\n  --{} {} then, {} now", name, text, given.at(name));
       if (name == "epochs") {
-        differing.append(": its schedule, ").append(scheduler->second);
-        differing.append(", spans all epochs of the run");
+        differing +=
+            formatted(": its schedule, {}, spans all epochs of the run", scheduler->second);
       }
     }
   }
   if (!differing.empty()) {
-    throw Error("--resume: the run in " + folder.path() + " was begun with other flags:" +
-                differing + "\n  leave them out, or begin a new run");
+    throw Error(
+        formatted("--resume: the run in {} was begun with other flags:{}\n  leave them out, or "
+                  "begin a new run",
+                  folder.path(), differing));
   }
 }
 
@@ -153,9 +154,10 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
 RunFolder open_run(const std::string& path) {
   RunFolder folder = RunFolder::open(path);
   if (!folder.has_state() && fs::exists(folder.last_file())) {
-    throw IoError("--resume: " + folder.state_file() + " is missing, but " + folder.last_file() +
-                  " is there: the run cannot go on where it stopped, and beginning anew would "
-                  "overwrite its results; begin a new run");
+    throw IoError(formatted(
+        "--resume: {} is missing, but {} is there: the run cannot go on where it stopped, and "
+        "beginning anew would overwrite its results; begin a new run",
+        folder.state_file(), folder.last_file()));
   }
   return folder;
 }
@@ -184,8 +186,9 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
     return std::nullopt;
   }
   if (!resume->empty() && !output_dir.empty() && !is_same_folder(*resume, output_dir)) {
-    throw UsageError("--resume " + *resume + " goes on in that folder, --output-dir " + output_dir +
-                     " names another; leave one of them out");
+    throw UsageError(formatted(
+        "--resume {} goes on in that folder, --output-dir {} names another; leave one of them out",
+        *resume, output_dir));
   }
   const std::string path = resume->empty() ? newest_run(program, output_dir) : *resume;
   const RunFolder folder = open_run(path);
@@ -204,9 +207,10 @@ RunFolder create_run_folder(const std::string& name, const std::string& output_d
     return folder.has_value();
   };
   if (!(output_dir.empty() ? try_names_by_time(name, take) : take(output_dir))) {
-    throw IoError("output folder " + taken + " already holds a run (absolute: " +
-                  fs::absolute(taken).lexically_normal().string() +
-                  "); give another --output-dir, or continue it with --resume " + taken);
+    throw IoError(formatted(
+        "output folder {0} already holds a run (absolute: {1}); give another --output-dir, or "
+        "continue it with --resume {0}",
+        taken, fs::absolute(taken).lexically_normal().string()));
   }
   return *folder;
 }
@@ -218,8 +222,9 @@ std::string resume_command(const std::string& program, const std::string& path) 
 void require_storable(const TrainTest& data) {
   for (const ImageDataset* half : {&data.train, &data.test}) {
     if (!is_utf8(half->source.path)) {
-      throw Error("the data lie in '" + half->source.path +
-                  "', which is not UTF-8; a run cannot keep that in its config.json");
+      throw Error(formatted(
+          "the data lie in '{}', which is not UTF-8; a run cannot keep that in its config.json",
+          half->source.path));
     }
   }
 }
@@ -244,6 +249,23 @@ void append_flags(Error& error, const Flags& parser) {
     }
   }
   error.append(text);
+}
+
+TrainSummary fit_with_advice(const Flags& parser, Console& console,
+                             const std::function<TrainSummary()>& fit) {
+  try {
+    TrainSummary summary = fit();
+    console.progress().clear();
+    return summary;
+  } catch (Error& error) {
+    append_flags(error, parser);
+    console.progress().clear();
+    try {
+      console.log(std::string("error: ") + error.what());
+    } catch (const IoError&) {  // the disk may be what failed; the first error is the one to show
+    }
+    throw;
+  }
 }
 
 void write_config_on_start(const RunFolder& folder, const ConfigSections& config, bool is_resumed,

@@ -4,19 +4,21 @@
 #include <cmath>
 #include <filesystem>
 
-#include "apps/cli/format.h"
 #include "apps/report/text_table.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
 
-/// "12.3 +- 0.4" with the digits of `pattern`, a printf pattern for one number.
-std::string mean_text(const std::vector<double>& values, const char* pattern) {
+std::string number(double value, int digits) { return formatted("{:.{}f}", value, digits); }
+
+/// "12.3 +- 0.4".
+std::string mean_text(const std::vector<double>& values, int digits) {
   if (values.empty()) {
     return "-";
   }
   const MeanDeviation result = mean_deviation(values);
-  return format(pattern, result.mean) + " +- " + format(pattern, result.deviation);
+  return number(result.mean, digits) + " +- " + number(result.deviation, digits);
 }
 
 }  // namespace
@@ -76,11 +78,11 @@ std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
     last.push_back(100.0 * run.summary.test_accuracy);
     best.push_back(100.0 * run.summary.best_test_accuracy);
     seconds.push_back(run.summary.seconds);
-    std::vector<std::string> row{std::to_string(run.seed), format("%.2f", last.back()),
-                                 format("%.2f", best.back()), format("%.1f", seconds.back())};
+    std::vector<std::string> row{std::to_string(run.seed), number(last.back(), 2),
+                                 number(best.back(), 2), number(seconds.back(), 1)};
     if (target > 0.0) {
       const double reached = seconds_to(target, run.rows);
-      row.push_back(reached < 0.0 ? "never" : format("%.1f", reached));
+      row.push_back(reached < 0.0 ? "never" : number(reached, 1));
       if (reached >= 0.0) {
         to_target.push_back(reached);
       }
@@ -88,26 +90,25 @@ std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
     table.add(std::move(row));
   }
   table.rule();
-  std::vector<std::string> means{"mean +- deviation", mean_text(last, "%.2f"),
-                                 mean_text(best, "%.2f"), mean_text(seconds, "%.1f")};
+  std::vector<std::string> means{"mean +- deviation", mean_text(last, 2), mean_text(best, 2),
+                                 mean_text(seconds, 1)};
   if (target > 0.0) {
-    means.push_back(mean_text(to_target, "%.1f"));
+    means.push_back(mean_text(to_target, 1));
   }
   table.add(std::move(means));
-  return table.to_string() +
-         (target > 0.0 ? std::to_string(to_target.size()) + " of " + std::to_string(runs.size()) +
-                             " runs reached " + percent(target) + "\n"
-                       : std::string());
+  return table.to_string() + (target > 0.0
+                                  ? formatted("{} of {} runs reached {}\n", to_target.size(),
+                                              runs.size(), percent(target))
+                                  : "");
 }
 
 std::string runs_csv(const std::vector<FinishedRun>& runs, double target) {
   std::string text = "seed,test_acc,best_test_acc,seconds,seconds_to_target,folder\n";
   for (const FinishedRun& run : runs) {
     const double reached = target > 0.0 ? seconds_to(target, run.rows) : -1.0;
-    text += std::to_string(run.seed) +
-            format(",%.17g,%.17g,%.17g,", run.summary.test_accuracy, run.summary.best_test_accuracy,
-                   run.summary.seconds) +
-            (reached < 0.0 ? "" : format("%.17g", reached)) + "," + quoted(run.folder) + "\n";
+    text += formatted("{},{:.17g},{:.17g},{:.17g},{},{}\n", run.seed, run.summary.test_accuracy,
+                      run.summary.best_test_accuracy, run.summary.seconds,
+                      reached < 0.0 ? "" : formatted("{:.17g}", reached), quoted(run.folder));
   }
   return text;
 }

@@ -10,7 +10,6 @@
 
 #include "apps/cli/console.h"
 #include "apps/cli/device_flag.h"
-#include "apps/cli/format.h"
 #include "apps/cli/program.h"
 #include "apps/report/conv_table.h"
 #include "apps/report/module_table.h"
@@ -21,6 +20,7 @@
 #include "apps/run/seeds.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"
@@ -34,28 +34,20 @@ constexpr double kMebibyte = 1024.0 * 1024.0;
 /// Rows and columns of the images, which models take square.
 std::int64_t image_size(const ImageDataset& dataset) {
   if (dataset.height() != dataset.width()) {
-    throw ShapeError("dataset " + dataset.name + ": images are " +
-                     std::to_string(dataset.height()) + "x" + std::to_string(dataset.width()) +
-                     ", the models take square ones (--image-size resizes a folder's)");
+    throw ShapeError(
+        formatted("dataset {}: images are {}x{}, the models take square ones (--image-size resizes "
+                  "a folder's)",
+                  dataset.name, dataset.height(), dataset.width()));
   }
   return dataset.height();
 }
 
 std::string describe_epoch(const EpochEvent& event) {
   const EpochMetrics& row = event.metrics;
-  return format("epoch %2lld/%lld  train %.4f / %.2f %%   test %.4f / %.2f %%   %.1f s",
-                static_cast<long long>(row.epoch), static_cast<long long>(event.epochs),
-                row.train_loss, 100.0 * row.train_accuracy, row.test_loss,
-                100.0 * row.test_accuracy, row.seconds) +
-         (event.is_best ? "   best" : "");
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) {
-    text += (text.empty() ? "" : ", ") + name;
-  }
-  return text;
+  return formatted("epoch {:2}/{}  train {:.4f} / {:.2f} %   test {:.4f} / {:.2f} %   {:.1f} s{}",
+                   row.epoch, event.epochs, row.train_loss, 100.0 * row.train_accuracy,
+                   row.test_loss, 100.0 * row.test_accuracy, row.seconds,
+                   event.is_best ? "   best" : "");
 }
 
 TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
@@ -93,26 +85,23 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   return options;
 }
 
-void print_result(const TrainSummary& summary, const RunFolder* folder) {
-  std::cout << (summary.interrupted ? "stopped   " : "done      ")
-            << (summary.epochs == 0
-                    ? std::string("not evaluated yet, ")
-                    : format("test accuracy %.2f %% after epoch %lld, best %.2f %% (epoch %lld), ",
-                             100.0 * summary.test_accuracy, static_cast<long long>(summary.epochs),
-                             100.0 * summary.best_test_accuracy,
-                             static_cast<long long>(summary.best_epoch)))
-            << format("%.1f s, ", summary.seconds) << format_count(summary.images_per_second)
-            << " img/s, peak "
-            << format("%.0f MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte);
-  if (summary.device != Device::cpu().to_string()) {
-    std::cout << format(" and on the GPU %.0f MiB",
-                        static_cast<double>(summary.peak_tensor_bytes) / kMebibyte);
-  }
-  std::cout << "\n";
-  if (folder != nullptr) {
-    std::cout << "report    " << folder->report_file() << "\nsaved     "
-              << (summary.best_epoch > 0 ? folder->best_file() : folder->last_file()) << "\n";
-  }
+/// The numbers of a run in one line.
+std::string describe_result(const TrainSummary& summary) {
+  const std::string accuracy =
+      summary.epochs == 0
+          ? "not evaluated yet"
+          : formatted("test accuracy {:.2f} % after epoch {}, best {:.2f} % (epoch {})",
+                      100.0 * summary.test_accuracy, summary.epochs,
+                      100.0 * summary.best_test_accuracy, summary.best_epoch);
+  const auto mebibytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / kMebibyte; };
+  const std::string on_gpu =
+      summary.device == Device::cpu().to_string()
+          ? ""
+          : formatted(" and on the GPU {:.0f} MiB", mebibytes(summary.peak_tensor_bytes));
+  return formatted("{}{}, {:.1f} s, {} img/s, peak {:.0f} MiB{}",
+                   summary.interrupted ? "stopped   " : "done      ", accuracy, summary.seconds,
+                   format_count(summary.images_per_second), mebibytes(summary.peak_resident_bytes),
+                   on_gpu);
 }
 
 /// The folder of --runs and its config.json, with the flags of all of them, as the folder of one
@@ -138,122 +127,149 @@ std::string command_to_resume(const Session& session, const RunFolder& run) {
                         session.group != nullptr ? session.group->folder->path() : run.path());
 }
 
-/// One run with its own model, from the header to the pictures. Its folder is asked for after all
-/// checks, so that a refused run leaves none, and not for a dry run.
-FinishedRun train_once(const Session& session, TrainFlags& flags,
-                       const std::function<RunFolder()>& take_folder) {
-  const TrainTest& data = session.data;
-  const auto seed = static_cast<std::uint64_t>(flags.seed);
-  const Device device = session.chosen.device;
-  const auto model = make_model(flags.model, {.classes = data.train.classes(),
-                                              .in_channels = data.train.channels(),
-                                              .image_size = image_size(data.train)});
-  model->initialize(seed);
-  model->to(device);  // before the optimiser, whose state lives where the parameters do
-  const auto optimizer = make_optimizer(flags, *model);
-  DataLoader train_loader(data.train, {.batch_size = flags.batch_size,
-                                       .shuffle = true,
-                                       .seed = seed,
-                                       .drop_last = flags.drop_last,
-                                       .device = device,
-                                       .augment = flags.augment});
-  DataLoader test_loader(data.test,
-                         {.batch_size = flags.eval_batch_size, .shuffle = false, .device = device});
-  const std::int64_t steps_per_epoch = train_loader.batches_per_epoch();
-  const LrFactor lr_factor = make_lr_factor(flags, steps_per_epoch);
-  TrainOptions options = make_options(flags, data, steps_per_epoch);
+std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags& flags) {
+  const ImageDataset& train = session.data.train;
+  auto model = make_model(flags.model, {.classes = train.classes(),
+                                        .in_channels = train.channels(),
+                                        .image_size = image_size(train)});
+  model->initialize(static_cast<std::uint64_t>(flags.seed));
+  model->to(session.chosen.device);  // before the optimiser, whose state lives where they do
+  return model;
+}
 
-  std::optional<RunFolder> folder;
-  if (!flags.dry_run) {
-    folder = take_folder();
-    flags.output_dir = folder->path();
-  }
-  const RunFolder* const place = folder ? &*folder : nullptr;
-  options.folder = place;
-  defer_interrupts(place == nullptr ? "" : command_to_resume(session, *place));
-  Console console(flags.output, place);
-  const RunHeader header =
-      describe_run({.program = session.program.name,
-                    .flags = flags,
-                    .parser = session.parser,
-                    .data = data,
-                    .chosen = session.chosen,
-                    .model = *model,
-                    .steps_per_epoch = steps_per_epoch,
-                    .device_bytes = train_loader.device_bytes() + test_loader.device_bytes(),
-                    .folder = place});
+/// What a run trains, and on what.
+struct Training {
+  std::unique_ptr<Module> model;
+  std::unique_ptr<Optimizer> optimizer;
+  DataLoader train_loader;
+  DataLoader test_loader;
+  std::int64_t steps_per_epoch;
+  LrFactor lr_factor;
+  TrainOptions options;
+
+  Training(const Session& session, const TrainFlags& flags)
+      : model(make_trainable(session, flags)),
+        optimizer(make_optimizer(flags, *model)),
+        train_loader(session.data.train, {.batch_size = flags.batch_size,
+                                          .shuffle = true,
+                                          .seed = static_cast<std::uint64_t>(flags.seed),
+                                          .drop_last = flags.drop_last,
+                                          .device = session.chosen.device,
+                                          .augment = flags.augment}),
+        test_loader(session.data.test, {.batch_size = flags.eval_batch_size,
+                                        .shuffle = false,
+                                        .device = session.chosen.device}),
+        steps_per_epoch(train_loader.batches_per_epoch()),
+        lr_factor(make_lr_factor(flags, steps_per_epoch)),
+        options(make_options(flags, session.data, steps_per_epoch)) {}
+};
+
+/// Says what is about to be trained; returns its config.json.
+ConfigSections introduce(const Session& session, const TrainFlags& flags, const Training& training,
+                         Console& console) {
+  const RunHeader header = describe_run(
+      {.program = session.program.name,
+       .flags = flags,
+       .parser = session.parser,
+       .data = session.data,
+       .chosen = session.chosen,
+       .model = *training.model,
+       .steps_per_epoch = training.steps_per_epoch,
+       .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes(),
+       .folder = training.options.folder});
   for (const std::string& line : header.lines) {
     console.say(line);
   }
-  report_data(console, data);
+  report_data(console, session.data);
   constexpr std::int64_t kFewSteps = 8;
-  if (steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
-    console.say("note      only " + std::to_string(steps_per_epoch) + " step" +
-                (steps_per_epoch == 1 ? "" : "s") +
-                " in an epoch: a smaller --batch-size makes more of them");
+  if (training.steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
+    console.say(
+        formatted("note      only {} step{} in an epoch: a smaller --batch-size makes more of them",
+                  training.steps_per_epoch, training.steps_per_epoch == 1 ? "" : "s"));
   }
-  std::vector<EpochMetrics> rows;
-  if (place != nullptr && flags.resume) {
-    rows = place->read_metrics();
-  }
+  return header.config;
+}
+
+/// Trains; `rows` gets a row for each epoch.
+TrainSummary train(const Session& session, Training& training, const ConfigSections& config,
+                   std::vector<EpochMetrics>& rows, Console& console) {
+  const RunFolder* const folder = training.options.folder;
   TrainCallbacks callbacks = make_callbacks(console, true, describe_epoch);
   callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
     std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
     rows.push_back(event.metrics);
     report(event);
   };
-  if (place != nullptr) {
-    write_config_on_start(*place, header.config, flags.resume.has_value(), callbacks);
+  if (folder != nullptr) {
+    write_config_on_start(*folder, config, training.options.resume, callbacks);
     if (session.group != nullptr && session.group->is_resumed) {
       write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
     }
   }
+  return fit_with_advice(session.parser, console, [&] {
+    return fit(training.options, *training.model, *training.optimizer, training.lr_factor,
+               training.train_loader, training.test_loader, callbacks);
+  });
+}
 
-  FinishedRun run;
-  TrainSummary& summary = run.summary;
-  try {
-    summary = fit(options, *model, *optimizer, lr_factor, train_loader, test_loader, callbacks);
-  } catch (Error& error) {
-    append_flags(error, session.parser);
-    console.progress().clear();
-    if (place != nullptr) {
-      try {
-        place->log(std::string("error: ") + error.what());
-      } catch (const IoError&) {  // the disk may be what failed; the first error is the one to show
-      }
-    }
-    throw;
-  }
-  console.progress().clear();
-  run.seed = flags.seed;
-  run.folder = place == nullptr ? "" : place->path();
-  run.rows = std::move(rows);
-  if (place != nullptr) {
+/// Writes and prints what a run came to.
+void conclude(const Session& session, const TrainFlags& flags, const FinishedRun& run,
+              Training& training) {
+  const TrainSummary& summary = run.summary;
+  const RunFolder* const folder = training.options.folder;
+  if (folder != nullptr) {
     write_run_results(
-        *place, run, *model, test_loader,
-        {{"model", flags.model}, {"dataset", data.train.name}, {"version", version()}});
+        *folder, run, *training.model, training.test_loader,
+        {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}});
   }
   if (flags.conv_report) {
-    if (place != nullptr) {
-      write_file_atomically(place->convolutions_file(), conv_csv(summary.convolutions));
+    if (folder != nullptr) {
+      write_file_atomically(folder->convolutions_file(), conv_csv(summary.convolutions));
     }
     std::cout << conv_table(summary.convolutions, summary.recorded_steps);
   }
   if (flags.profile) {
     std::cout << module_time_table(summary.module_times, summary.timed_steps);
   }
-  print_result(summary, place);
+  std::cout << describe_result(summary) << "\n";
+  if (folder != nullptr) {
+    std::cout << "report    " << folder->report_file() << "\nsaved     "
+              << (summary.best_epoch > 0 ? folder->best_file() : folder->last_file()) << "\n";
+  }
   if (flags.target_accuracy > 0.0) {
     const double seconds = seconds_to(flags.target_accuracy, run.rows);
     std::cout << "target    " << percent(flags.target_accuracy)
-              << (seconds < 0.0 ? " was never reached" : format(" was reached in %.1f s", seconds))
+              << (seconds < 0.0 ? " was never reached"
+                                : formatted(" was reached in {:.1f} s", seconds))
               << "\n";
   }
-  if (summary.interrupted && place != nullptr) {
-    std::cout << "          go on with: " << command_to_resume(session, *place) << "\n";
+  if (summary.interrupted && folder != nullptr) {
+    std::cout << "          go on with: " << command_to_resume(session, *folder) << "\n";
   } else if (!summary.interrupted && session.program.show) {
-    session.program.show(*model, data.test);
+    session.program.show(*training.model, session.data.test);
   }
+}
+
+/// One run with its own model, from the header to the pictures. Its folder is asked for after all
+/// checks, so that a refused run leaves none, and not for a dry run.
+FinishedRun train_once(const Session& session, TrainFlags& flags,
+                       const std::function<RunFolder()>& take_folder) {
+  Training training(session, flags);
+  FinishedRun run{.seed = flags.seed};
+  std::optional<RunFolder> folder;
+  if (!flags.dry_run) {
+    folder = take_folder();
+    run.folder = flags.output_dir = folder->path();
+    training.options.folder = &*folder;
+  }
+  defer_interrupts(folder ? command_to_resume(session, *folder) : "");
+  Console console(flags.output, training.options.folder);
+  const ConfigSections config = introduce(session, flags, training, console);
+  if (folder && flags.resume) {
+    run.rows = folder->read_metrics();
+  }
+  run.summary = train(session, training, config, run.rows, console);
+  conclude(session, flags, run, training);
   return run;
 }
 
@@ -279,8 +295,7 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
                                           const std::optional<RunFolder>& resumed) {
   const std::int64_t first_seed = flags.seed;
   if (first_seed > std::numeric_limits<std::int64_t>::max() - flags.runs) {
-    throw UsageError("--seed " + std::to_string(first_seed) + " leaves no seeds for --runs " +
-                     std::to_string(flags.runs));
+    throw UsageError(formatted("--seed {} leaves no seeds for --runs {}", first_seed, flags.runs));
   }
   RunGroup group{
       resumed, describe_program(session.program.name, session.parser, session.chosen, session.data),
@@ -296,9 +311,7 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
     flags.resume = begun ? std::optional(begun->path()) : std::nullopt;
     if (begun && is_done(*begun, flags.epochs)) {
       runs.push_back(read_run(*begun, flags.seed));
-      if (!flags.output.quiet) {
-        std::cerr << "note      " << begun->path() << " is done" << std::endl;
-      }
+      Console(flags.output).say("note      " + begun->path() + " is done");
     } else {
       runs.push_back(train_once(session, flags, [&] {
         if (!group.folder) {
@@ -342,12 +355,6 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   const ChosenDevice chosen = take_device(flags.device);
   TrainTest data = program.load_data();
   require_storable(data);
-  if (flags.limit_train > 0) {
-    data.train = data.train.limit(flags.limit_train);
-  }
-  if (flags.limit_test > 0) {
-    data.test = data.test.limit(flags.limit_test);
-  }
   if (flags.dry_run) {
     data.train = data.train.limit(flags.batch_size * kDryRunSteps);
     data.test = data.test.limit(flags.eval_batch_size);

@@ -1,16 +1,14 @@
 #include "apps/run/train_flags.h"
 
 #include <cmath>
-#include <sstream>
-#include <vector>
 
 #include "apps/cli/config_file.h"
 #include "apps/cli/device_flag.h"
-#include "apps/cli/format.h"
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/registry.h"
 
 namespace cks::apps {
@@ -28,21 +26,9 @@ std::int64_t warmup_steps(const TrainFlags& flags, std::int64_t steps_per_epoch)
   return std::llround(flags.lr_warmup_epochs * static_cast<double>(steps_per_epoch));
 }
 
-}  // namespace
-
-void add_train_flags(Flags& flags, TrainFlags& values) {
-  const std::vector<std::string> models = classifier_names();
-  std::string list = "Models:";
-  for (const std::string& name : models) {
-    list += "\n  " + name + ": " + model_info(name).summary;
-  }
-  flags.footer(list +
-               "\nCtrl-C ends a run after its step, saves it and says how to go on; twice: at once."
-               "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
-               "interrupted.");
-
+void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.group("Training");
-  flags.add_choice("model", values.model, models, "which network");
+  flags.add_choice("model", values.model, classifier_names(), "which network");
   flags.add_switch("list-models", values.list_models, "print the networks and exit");
   flags.add("epochs", values.epochs, "passes over the training images", 1, kMostEpochs);
   flags.add("batch-size", values.batch_size, "images of one step", 1, kMostImages);
@@ -76,10 +62,11 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   add_device_flag(flags, values.device);
   flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
             4096);
-
   flags.add_switch("no-graph", values.no_graph,
                    "on a GPU, launch each kernel of a step by itself, not as one CUDA graph");
+}
 
+void add_run_flags(Flags& flags, TrainFlags& values) {
   flags.group("Run");
   flags.add("output-dir", values.output_dir,
             "folder for everything that is written; default: runs/<program>-<model>-<time>");
@@ -104,7 +91,21 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
   flags.add_switch("overfit-batch", values.overfit_batch,
                    "train on a single batch again and again, to see that the network learns");
+}
 
+}  // namespace
+
+void add_train_flags(Flags& flags, TrainFlags& values) {
+  std::string list = "Models:";
+  for (const std::string& name : classifier_names()) {
+    list += formatted("\n  {}: {}", name, model_info(name).summary);
+  }
+  flags.footer(list +
+               "\nCtrl-C ends a run after its step, saves it and says how to go on; twice: at once."
+               "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
+               "interrupted.");
+  add_training_flags(flags, values);
+  add_run_flags(flags, values);
   add_output_flags(flags, values.output);
   flags.add_switch("conv-report", values.conv_report,
                    "what each convolution multiplied and skipped, its plan, time and error");
@@ -164,8 +165,7 @@ LrFactor make_lr_factor(const TrainFlags& flags, std::int64_t steps_per_epoch) {
     return one_cycle_lr({.total_steps = total});
   }
   if (warmup >= total) {
-    throw UsageError("--lr-warmup-epochs takes all of the " + std::to_string(flags.epochs) +
-                     " epochs");
+    throw UsageError(formatted("--lr-warmup-epochs takes all of the {} epochs", flags.epochs));
   }
   LrFactor factor;
   if (flags.lr_scheduler == "cosine") {
@@ -194,45 +194,33 @@ MomentumCurve make_momentum(const TrainFlags& flags, std::int64_t steps_per_epoc
 }
 
 std::string describe_optimizer(const TrainFlags& flags) {
-  std::ostringstream text;
-  text << flags.optimizer << ", learning rate " << flags.lr;
+  std::string text = formatted("{}, learning rate {:g}", flags.optimizer, flags.lr);
   if (flags.optimizer == "sgd") {
-    text << ", " << (flags.nesterov ? "Nesterov momentum " : "momentum ");
-    if (flags.cycle_momentum) {
-      text << kHighMomentum << " to " << kLowMomentum << " and back";
-    } else {
-      text << flags.momentum;
-    }
+    text += flags.nesterov ? ", Nesterov momentum " : ", momentum ";
+    text += flags.cycle_momentum ? formatted("{:g} to {:g} and back", kHighMomentum, kLowMomentum)
+                                 : formatted("{:g}", flags.momentum);
   }
-  if (flags.weight_decay > 0.0) {
-    text << ", weight decay " << flags.weight_decay;
-  }
-  return text.str();
+  return flags.weight_decay > 0.0 ? text + formatted(", weight decay {:g}", flags.weight_decay)
+                                  : text;
 }
 
 std::string describe_schedule(const TrainFlags& flags, std::int64_t steps_per_epoch) {
-  std::ostringstream text;
-  text << flags.lr_scheduler;
+  std::string text = flags.lr_scheduler;
   if (flags.lr_scheduler == "step") {
-    text << " (times " << flags.lr_gamma << " every " << flags.lr_step_epochs << " epochs)";
+    text += formatted(" (times {:g} every {} epochs)", flags.lr_gamma, flags.lr_step_epochs);
   } else if (spans_run(flags.lr_scheduler)) {
-    text << " over " << flags.epochs * steps_per_epoch << " steps";
+    text += formatted(" over {} steps", flags.epochs * steps_per_epoch);
   }
-  if (flags.lr_warmup_epochs > 0.0) {
-    text << " after " << warmup_steps(flags, steps_per_epoch) << " steps of warm-up";
-  }
-  return text.str();
+  return flags.lr_warmup_epochs > 0.0
+             ? text + formatted(" after {} steps of warm-up", warmup_steps(flags, steps_per_epoch))
+             : text;
 }
 
 std::string list_classifiers() {
   TextTable table({"model", "made for", "what"}, {});
   for (const std::string& name : classifier_names()) {
     const ModelInfo& info = model_info(name);
-    table.add(
-        {name,
-         format("%lldx%lldx%lld", static_cast<long long>(info.image_size),
-                static_cast<long long>(info.image_size), static_cast<long long>(info.in_channels)),
-         info.summary});
+    table.add({name, formatted("{0}x{0}x{1}", info.image_size, info.in_channels), info.summary});
   }
   return table.to_string();
 }
