@@ -8,9 +8,8 @@
 /// From a thread's sums to the product in memory.
 namespace cks::kernels::cuda {
 
-/// What is done to a finished sum before it is stored: at(column) loads, once a thread, what a
-/// column needs; apply() makes the value that is stored at `to`. Columns are channels, from `first`
-/// on; `base` is the result's first element.
+/// What is done to finished sums before they are stored. Columns are channels, from `first` on;
+/// `base` is the result's first element.
 template <class T>
 struct ChannelEpilogue {
   const TypedEpilogue<T>& epilogue;
@@ -18,24 +17,79 @@ struct ChannelEpilogue {
   std::int64_t first;
 
   using Column = T;
+  /// What a column needs, to be loaded once a thread.
   __device__ __forceinline__ Column at(std::int64_t column) const {
     return epilogue.bias == nullptr ? T{0} : __ldg(epilogue.bias + first + column);
   }
+  /// The value that is stored at `to`.
   __device__ __forceinline__ T apply(T sum, Column bias, std::int64_t column, const T* to) const {
     const T value = sum + bias;
     return epilogue.is_plain ? value : epilogue.finish(value, first + column, to - base);
+  }
+
+  /// The same for all sums of a thread, step by step: asked for once, each step is short code.
+  template <class Tile, class Address>
+  __device__ __forceinline__ void apply_to_tile(T (&sum)[Tile::TM][Tile::TN],
+                                                const ThreadTile<Tile>& thread, int rows,
+                                                int columns, Address&& address) const {
+    const auto for_columns = [&](const T* values, T outside, auto&& change) {
+#pragma unroll
+      for (int j = 0; j < Tile::TN; ++j) {
+        const int column = thread.column(j);
+        const T value = column < columns ? __ldg(values + first + column) : outside;
+#pragma unroll
+        for (int i = 0; i < Tile::TM; ++i) {
+          change(sum[i][j], value);
+        }
+      }
+    };
+    const auto add = [](T& to, T value) { to += value; };
+    if (epilogue.bias != nullptr) {
+      for_columns(epilogue.bias, T{0}, add);
+    }
+    if (epilogue.is_plain) {
+      return;
+    }
+    if (epilogue.scale != nullptr) {
+      for_columns(epilogue.scale, T{1}, [](T& to, T value) { to *= value; });
+    }
+    if (epilogue.shift != nullptr) {
+      for_columns(epilogue.shift, T{0}, add);
+    }
+    for_elements(sum, thread, rows, columns, address);
+  }
+
+ private:
+  /// Residual and activation.
+  template <class Tile, class Address>
+  __device__ __forceinline__ void for_elements(T (&sum)[Tile::TM][Tile::TN],
+                                               const ThreadTile<Tile>& thread, int rows,
+                                               int columns, Address&& address) const {
+#pragma unroll
+    for (int i = 0; i < Tile::TM; ++i) {
+      const int row = thread.row(i);
+      const T* residual = nullptr;
+      if (epilogue.residual != nullptr && row < rows) {
+        residual = epilogue.residual + (address(row) - base);
+      }
+#pragma unroll
+      for (int j = 0; j < Tile::TN; ++j) {
+        const int column = thread.column(j);
+        if (residual != nullptr && column < columns) {
+          sum[i][j] += __ldg(residual + column);
+        }
+        const bool cut = epilogue.activation == Activation::relu && sum[i][j] < T{0};
+        sum[i][j] = cut ? T{0} : sum[i][j];  // a NaN stays
+      }
+    }
   }
 };
 
 /// Sums are stored as they are.
 template <class T>
 struct NoEpilogue {
-  struct Column {};
-  __device__ __forceinline__ Column at(std::int64_t /*column*/) const { return {}; }
-  __device__ __forceinline__ T apply(T sum, Column /*none*/, std::int64_t /*column*/,
-                                     const T* /*to*/) const {
-    return sum;
-  }
+  template <class... Unused>
+  __device__ __forceinline__ void apply_to_tile(const Unused&... /*unused*/) const {}
 };
 
 enum class Stores {
@@ -48,49 +102,40 @@ enum class Stores {
 /// epilogue counts from the tile's first column.
 template <Stores kStores, class Epilogue>
 struct TileOutput {
-  using Column = typename Epilogue::Column;
-
   int rows, columns;
   Epilogue epilogue;
   bool is_aligned = true;
 
-  /// Stores V neighbouring sums, from `column` on, of a row that begins at `row`; of_columns is
-  /// what the epilogue needs of these columns.
+  /// Stores V neighbouring values, from `column` on, of a row that begins at `row`.
   template <int V, class T>
-  __device__ __forceinline__ void store(T* row, int column, const T* sums,
-                                        const Column* of_columns) const {
+  __device__ __forceinline__ void store(T* row, int column, const T* values) const {
     T* to = row + column;
     if (kStores != Stores::elements && is_aligned && column + V <= columns) {
-      Pack<T, V> values;
+      Pack<T, V> pack;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        values.lane[v] = epilogue.apply(sums[v], of_columns[v], column + v, to + v);
+        pack.lane[v] = values[v];
       }
-      store_pack<V>(to, values);
+      store_pack<V>(to, pack);
     } else if constexpr (kStores != Stores::packs) {
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         if (column + v < columns) {
-          to[v] = epilogue.apply(sums[v], of_columns[v], column + v, to + v);
+          to[v] = values[v];
         }
       }
     }
   }
 };
 
-/// Stores the thread's sums; address(row) is where a row of the tile begins.
+/// Applies the epilogue to the thread's sums and stores them; address(row) is where a row of the
+/// tile begins.
 template <class Tile, class T, class Output, class Address>
-__device__ __forceinline__ void store_tile(const T (&sum)[Tile::TM][Tile::TN],
+__device__ __forceinline__ void store_tile(T (&sum)[Tile::TM][Tile::TN],
                                            const ThreadTile<Tile>& thread, const Output& output,
                                            Address&& address) {
   constexpr int V = kPackLanes<T>;
-  typename Output::Column of_columns[Tile::TN] = {};
-#pragma unroll
-  for (int j = 0; j < Tile::TN; ++j) {
-    if (thread.column(j) < output.columns) {
-      of_columns[j] = output.epilogue.at(thread.column(j));
-    }
-  }
+  output.epilogue.apply_to_tile(sum, thread, output.rows, output.columns, address);
 #pragma unroll
   for (int i = 0; i < Tile::TM; ++i) {
     const int row = thread.row(i);
@@ -98,7 +143,7 @@ __device__ __forceinline__ void store_tile(const T (&sum)[Tile::TM][Tile::TN],
       T* to = address(row);
 #pragma unroll
       for (int j = 0; j < Tile::TN; j += V) {
-        output.template store<V>(to, thread.column(j), sum[i] + j, of_columns + j);
+        output.template store<V>(to, thread.column(j), sum[i] + j);
       }
     }
   }
@@ -111,7 +156,7 @@ using GroupSums = T[Tile::GROUPS][Tile::BM][Tile::BN];
 /// The same after the sums of the groups have been added in order.
 template <class Tile, class T, class Output, class Address>
 __device__ __forceinline__ void store_groups(GroupSums<Tile, T>& shared,
-                                             const T (&sum)[Tile::TM][Tile::TN],
+                                             T (&sum)[Tile::TM][Tile::TN],
                                              const ThreadTile<Tile>& thread, const Output& output,
                                              Address&& address) {
   __syncthreads();  // the sums take the place of the last stage
