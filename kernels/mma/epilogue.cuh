@@ -28,17 +28,18 @@ struct ChannelEpilogue {
   }
 
   /// The same for all sums of a thread, step by step: asked for once, each step is short code.
-  template <class Tile, class Address>
-  __device__ __forceinline__ void apply_to_tile(T (&sum)[Tile::TM][Tile::TN],
-                                                const ThreadTile<Tile>& thread, int rows,
-                                                int columns, Address&& address) const {
+  /// column_of(j) is where column j of `sum` stands, of which `columns` exist; address_of(i) is
+  /// where row i begins in memory, null if it does not exist.
+  template <int R, int C, class ColumnOf, class AddressOf>
+  __device__ __forceinline__ void apply_to(T (&sum)[R][C], int columns, ColumnOf&& column_of,
+                                           AddressOf&& address_of) const {
     const auto for_columns = [&](const T* values, T outside, auto&& change) {
 #pragma unroll
-      for (int j = 0; j < Tile::TN; ++j) {
-        const int column = thread.column(j);
+      for (int j = 0; j < C; ++j) {
+        const int column = column_of(j);
         const T value = column < columns ? __ldg(values + first + column) : outside;
 #pragma unroll
-        for (int i = 0; i < Tile::TM; ++i) {
+        for (int i = 0; i < R; ++i) {
           change(sum[i][j], value);
         }
       }
@@ -56,27 +57,22 @@ struct ChannelEpilogue {
     if (epilogue.shift != nullptr) {
       for_columns(epilogue.shift, T{0}, add);
     }
-    for_elements(sum, thread, rows, columns, address);
+    for_elements(sum, columns, column_of, address_of);
   }
 
  private:
   /// Residual and activation.
-  template <class Tile, class Address>
-  __device__ __forceinline__ void for_elements(T (&sum)[Tile::TM][Tile::TN],
-                                               const ThreadTile<Tile>& thread, int rows,
-                                               int columns, Address&& address) const {
+  template <int R, int C, class ColumnOf, class AddressOf>
+  __device__ __forceinline__ void for_elements(T (&sum)[R][C], int columns, ColumnOf&& column_of,
+                                               AddressOf&& address_of) const {
 #pragma unroll
-    for (int i = 0; i < Tile::TM; ++i) {
-      const int row = thread.row(i);
-      const T* residual = nullptr;
-      if (epilogue.residual != nullptr && row < rows) {
-        residual = epilogue.residual + (address(row) - base);
-      }
+    for (int i = 0; i < R; ++i) {
+      const T* row = epilogue.residual == nullptr ? nullptr : address_of(i);
+      const T* residual = row == nullptr ? nullptr : epilogue.residual + (row - base);
 #pragma unroll
-      for (int j = 0; j < Tile::TN; ++j) {
-        const int column = thread.column(j);
-        if (residual != nullptr && column < columns) {
-          sum[i][j] += __ldg(residual + column);
+      for (int j = 0; j < C; ++j) {
+        if (residual != nullptr && column_of(j) < columns) {
+          sum[i][j] += __ldg(residual + column_of(j));
         }
         const bool cut = epilogue.activation == Activation::relu && sum[i][j] < T{0};
         sum[i][j] = cut ? T{0} : sum[i][j];  // a NaN stays
@@ -89,7 +85,7 @@ struct ChannelEpilogue {
 template <class T>
 struct NoEpilogue {
   template <class... Unused>
-  __device__ __forceinline__ void apply_to_tile(const Unused&... /*unused*/) const {}
+  __device__ __forceinline__ void apply_to(const Unused&... /*unused*/) const {}
 };
 
 enum class Stores {
@@ -135,7 +131,11 @@ __device__ __forceinline__ void store_tile(T (&sum)[Tile::TM][Tile::TN],
                                            const ThreadTile<Tile>& thread, const Output& output,
                                            Address&& address) {
   constexpr int V = kPackLanes<T>;
-  output.epilogue.apply_to_tile(sum, thread, output.rows, output.columns, address);
+  output.epilogue.apply_to(
+      sum, output.columns, [&](int j) { return thread.column(j); },
+      [&](int i) -> const T* {
+        return thread.row(i) < output.rows ? address(thread.row(i)) : nullptr;
+      });
 #pragma unroll
   for (int i = 0; i < Tile::TM; ++i) {
     const int row = thread.row(i);

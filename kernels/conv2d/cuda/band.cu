@@ -155,18 +155,16 @@ __device__ __forceinline__ void add_shares(const Owner& owner, bool works, int o
 
 /// Stores the L channels of a position, V at once; `existing` of them exist.
 template <int V, int L>
-__device__ __forceinline__ void store_channels(
-    const ChannelEpilogue<float>& epilogue, const ChannelEpilogue<float>::Column (&of_channels)[L],
-    int existing, const float (&sum)[L], float* to) {
+__device__ __forceinline__ void store_channels(int existing, const float (&values)[L], float* to) {
 #pragma unroll
   for (int j = 0; j + V <= L; j += V) {
     if (j < existing) {
-      Pack<float, V> values;
+      Pack<float, V> pack;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        values.lane[v] = epilogue.apply(sum[j + v], of_channels[j + v], j + v, to + j + v);
+        pack.lane[v] = values[j + v];
       }
-      store_pack<V>(to + j, values);
+      store_pack<V>(to + j, pack);
     }
   }
 }
@@ -202,26 +200,24 @@ __global__ void __launch_bounds__(2 * kBandThreads, blocks_of(P* L))
   const int channel0 = owner.group * L;
   const int existing = s.target_channels - channel0;
   const ChannelEpilogue<float> epilogue{p.epilogue, p.target, channel0};
-  ChannelEpilogue<float>::Column of_channels[L] = {};
-#pragma unroll
-  for (int j = 0; j < L; ++j) {
-    if (j < existing) {
-      of_channels[j] = epilogue.at(j);
-    }
-  }
   float* to = p.target + n * p.target_image + target_row * p.target_row +
               owner.column * p.target_pixel + channel0;
+  epilogue.apply_to(
+      sum, existing, [](int j) { return j; },
+      [&](int i) -> const float* {
+        return owner.column + i < s.target_w ? to + i * p.target_pixel : nullptr;
+      });
 #pragma unroll
   for (int i = 0; i < P; ++i, to += p.target_pixel) {
     if (owner.column + i >= s.target_w) {
       continue;
     }
     if (p.vector == 4 && L % 4 == 0) {
-      store_channels<4>(epilogue, of_channels, existing, sum[i], to);
+      store_channels<4>(existing, sum[i], to);
     } else if (p.vector >= 2) {
-      store_channels<2>(epilogue, of_channels, existing, sum[i], to);
+      store_channels<2>(existing, sum[i], to);
     } else {
-      store_channels<1>(epilogue, of_channels, existing, sum[i], to);
+      store_channels<1>(existing, sum[i], to);
     }
   }
 }

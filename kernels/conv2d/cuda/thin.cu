@@ -110,13 +110,16 @@ __global__ void __launch_bounds__(kThinThreads, blocks_of(P* L))
   add_taps(region, source, filter_tile, sum);
 
   const ChannelEpilogue<float> epilogue{p.epilogue, p.target, group * p.target_channels + channel0};
+  const int existing = p.target_channels - channel0;
+  epilogue.apply_to(
+      sum, existing, [](int j) { return j; }, [&](int i) -> const float* { return target[i]; });
 #pragma unroll
   for (int i = 0; i < P; ++i) {
     if (target[i] != nullptr) {
 #pragma unroll
       for (int j = 0; j < L; ++j) {
-        if (channel0 + j < p.target_channels) {
-          target[i][j] = epilogue.apply(sum[i][j], epilogue.at(j), j, target[i] + j);
+        if (j < existing) {
+          target[i][j] = sum[i][j];
         }
       }
     }
