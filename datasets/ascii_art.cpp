@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -21,8 +22,9 @@ void append_padded(std::string& line, const std::string& text, std::size_t width
 std::vector<std::string> ascii_art(const Tensor& image) {
   const bool batched = image.rank() == 4 && image.size(0) == 1;
   if ((image.rank() != 2 && image.rank() != 3 && !batched) || image.numel() == 0) {
-    throw ShapeError("ascii_art: image is " + image.shape().to_string() +
-                     ", expected [H,W], [H,W,C] or [1,H,W,C] without a zero");
+    throw ShapeError(
+        formatted("ascii_art: image is {}, expected [H,W], [H,W,C] or [1,H,W,C] without a zero",
+                  image.shape().to_string()));
   }
   const std::uint8_t* bytes = image.data_as<std::uint8_t>();
   const int first = batched ? 1 : 0;
@@ -50,8 +52,8 @@ std::vector<std::string> ascii_art(const Tensor& image) {
 std::string beside(const std::vector<std::vector<std::string>>& pictures,
                    const std::vector<std::string>& captions, int gap) {
   if (pictures.size() != captions.size()) {
-    throw Error("beside: " + std::to_string(pictures.size()) + " pictures, but " +
-                std::to_string(captions.size()) + " captions");
+    throw Error(
+        formatted("beside: {} pictures, but {} captions", pictures.size(), captions.size()));
   }
   std::size_t height = 0;
   std::vector<std::size_t> widths;

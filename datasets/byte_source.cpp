@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "cks/core/error.h"
-#include "cks/datasets/checksum.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 1U << 16;
 constexpr std::size_t kFirstChunk = 1U << 20;
+constexpr std::size_t kMostAtOnce = 1U << 30;  // zlib counts in 32 bits
 constexpr int kGzipWindow = 15 + 16;  // the largest window; + 16: with gzip's header and CRC
 
 struct CloseFile {
@@ -29,13 +30,8 @@ struct CloseFile {
 struct ByteSource::State {
   std::unique_ptr<std::FILE, CloseFile> file;
   std::array<std::uint8_t, kBufferBytes> buffer{};
-  std::size_t begin = 0;  // unread bytes of the buffer: [begin, end)
-  std::size_t end = 0;
-  z_stream zlib{};
+  z_stream zlib{};  // next_in and avail_in: unread bytes of the buffer, of a plain file too
   bool member_open = false;  // inside a gzip member
-  bool finished = false;     // nothing follows
-  Md5 content_sum;
-  Md5 file_sum;
 
   ~State() {
     if (zlib.state != nullptr) {
@@ -47,17 +43,18 @@ struct ByteSource::State {
 ByteSource::ByteSource(const std::string& path) : path_(path), state_(std::make_unique<State>()) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) {
-    throw IoError("read: '" + path + "' is a folder, expected a file");
+    throw IoError(formatted("read: '{}' is a folder, expected a file", path));
   }
   state_->file.reset(std::fopen(path.c_str(), "rb"));
   if (!state_->file) {
-    throw IoError("read: cannot open '" + path + "': " + std::strerror(errno));
+    throw IoError(formatted("read: cannot open '{}': {}", path, std::strerror(errno)));
   }
-  refill();
-  compressed_ = state_->end >= 2 && state_->buffer[0] == 0x1f && state_->buffer[1] == 0x8b;
+  has_more();
+  compressed_ =
+      state_->zlib.avail_in >= 2 && state_->buffer[0] == 0x1f && state_->buffer[1] == 0x8b;
   if (compressed_) {
     if (inflateInit2(&state_->zlib, kGzipWindow) != Z_OK) {
-      throw IoError("read: zlib cannot start on '" + path + "'");
+      throw IoError(formatted("read: zlib cannot start on '{}'", path));
     }
     state_->member_open = true;
   }
@@ -65,73 +62,63 @@ ByteSource::ByteSource(const std::string& path) : path_(path), state_(std::make_
 
 ByteSource::~ByteSource() = default;
 
-std::size_t ByteSource::refill() {
-  State& s = *state_;
-  if (s.begin == s.end) {
-    s.begin = 0;
-    s.end = std::fread(s.buffer.data(), 1, s.buffer.size(), s.file.get());
-    if (s.end < s.buffer.size() && std::ferror(s.file.get()) != 0) {
-      throw IoError("read: '" + path_ + "' cannot be read: " + std::strerror(errno));
-    }
-    s.file_sum.update(s.buffer.data(), s.end);
-  }
-  return s.end - s.begin;
-}
-
 void ByteSource::fail_gzip(const std::string& what) const {
-  throw IoError("read: '" + path_ + "': " + what + " after " + std::to_string(offset_) +
-                " uncompressed bytes");
+  throw IoError(formatted("read: '{}': {} after {} uncompressed bytes", path_, what, offset_));
 }
 
-std::size_t ByteSource::inflate_into(std::uint8_t* out, std::size_t bytes) {
+/// Whether the file goes on, with at least a byte of it in the buffer.
+bool ByteSource::has_more() {
   State& s = *state_;
-  const std::size_t available = refill();
-  if (!s.member_open) {
-    if (available == 0) {
-      s.finished = true;
-      return 0;
+  if (s.zlib.avail_in == 0) {
+    const std::size_t got = std::fread(s.buffer.data(), 1, s.buffer.size(), s.file.get());
+    if (got < s.buffer.size() && std::ferror(s.file.get()) != 0) {
+      throw IoError(formatted("read: '{}' cannot be read: {}", path_, std::strerror(errno)));
     }
-    if (s.buffer[s.begin] != 0x1f) {
+    s.zlib.next_in = s.buffer.data();
+    s.zlib.avail_in = static_cast<uInt>(got);
+    file_bytes_ += got;
+    if (got == 0 && s.member_open) {
+      fail_gzip("gzip stream is cut short");
+    }
+  }
+  return s.zlib.avail_in > 0;
+}
+
+/// Up to `bytes` bytes from the buffer; may be none although the file goes on.
+std::size_t ByteSource::read_some(std::uint8_t* out, std::size_t bytes) {
+  z_stream& z = state_->zlib;
+  if (!compressed_) {
+    const std::size_t got = std::min<std::size_t>(z.avail_in, bytes);
+    std::memcpy(out, z.next_in, got);
+    z.next_in += got;
+    z.avail_in -= static_cast<uInt>(got);
+    return got;
+  }
+  if (!state_->member_open) {
+    if (*z.next_in != 0x1f) {
       fail_gzip("other bytes follow the end of the gzip stream");
     }
-    inflateReset(&s.zlib);
-    s.member_open = true;
+    inflateReset(&z);
+    state_->member_open = true;
   }
-  if (available == 0) {
-    fail_gzip("gzip stream is cut short");
-  }
-  s.zlib.next_in = s.buffer.data() + s.begin;
-  s.zlib.avail_in = static_cast<uInt>(available);
-  s.zlib.next_out = out;
-  s.zlib.avail_out = static_cast<uInt>(std::min<std::size_t>(bytes, 1U << 30));
-  const uInt asked = s.zlib.avail_out;
-  const int status = inflate(&s.zlib, Z_NO_FLUSH);
-  s.begin = s.end - s.zlib.avail_in;
-  const std::size_t got = asked - s.zlib.avail_out;
+  const auto asked = static_cast<uInt>(std::min(bytes, kMostAtOnce));
+  z.next_out = out;
+  z.avail_out = asked;
+  const int status = inflate(&z, Z_NO_FLUSH);
   if (status == Z_STREAM_END) {
-    s.member_open = false;
+    state_->member_open = false;
   } else if (status != Z_OK) {
-    const char* reason = s.zlib.msg == nullptr ? zError(status) : s.zlib.msg;
-    fail_gzip(std::string("gzip stream is damaged (") + reason + ")");
+    fail_gzip(formatted("gzip stream is damaged ({})", z.msg == nullptr ? zError(status) : z.msg));
   }
-  return got;
+  return asked - z.avail_out;
 }
 
 std::size_t ByteSource::read(void* out, std::size_t bytes) {
-  State& s = *state_;
   auto* next = static_cast<std::uint8_t*>(out);
   std::size_t done = 0;
-  while (done < bytes && !s.finished) {
-    std::size_t got = 0;
-    if (compressed_) {
-      got = inflate_into(next + done, bytes - done);
-    } else {
-      got = std::min(refill(), bytes - done);
-      std::memcpy(next + done, s.buffer.data() + s.begin, got);
-      s.begin += got;
-      s.finished = got == 0;
-    }
-    s.content_sum.update(next + done, got);
+  while (done < bytes && has_more()) {
+    const std::size_t got = read_some(next + done, bytes - done);
+    crc32_ = static_cast<std::uint32_t>(::crc32(crc32_, next + done, static_cast<uInt>(got)));
     done += got;
     offset_ += got;
   }
@@ -141,33 +128,22 @@ std::size_t ByteSource::read(void* out, std::size_t bytes) {
 std::vector<std::uint8_t> ByteSource::read_bytes(std::size_t most) {
   std::vector<std::uint8_t> bytes;
   std::size_t filled = 0;
-  while (filled < most) {
+  while (filled < most && filled == bytes.size()) {
     bytes.resize(std::min(most, std::max(kFirstChunk, 2 * bytes.size())));
     filled += read(bytes.data() + filled, bytes.size() - filled);
-    if (filled < bytes.size()) {
-      bytes.resize(filled);
-      break;
-    }
   }
+  bytes.resize(filled);
   return bytes;
 }
 
 std::uint64_t ByteSource::skip(std::uint64_t bytes) {
-  std::vector<std::uint8_t> passed(kBufferBytes);
-  std::uint64_t done = 0;
-  while (done < bytes) {
-    const auto asked =
-        static_cast<std::size_t>(std::min<std::uint64_t>(kBufferBytes, bytes - done));
-    const std::size_t got = read(passed.data(), asked);
-    done += got;
-    if (got < asked) {
-      break;
-    }
+  std::array<std::uint8_t, kBufferBytes> passed;
+  const std::uint64_t begin = offset_;
+  while (offset_ - begin < bytes && has_more()) {
+    read(passed.data(), static_cast<std::size_t>(
+                            std::min<std::uint64_t>(passed.size(), bytes - (offset_ - begin))));
   }
-  return done;
+  return offset_ - begin;
 }
-
-std::string ByteSource::content_md5() const { return state_->content_sum.hex(); }
-std::string ByteSource::file_md5() const { return state_->file_sum.hex(); }
 
 }  // namespace cks

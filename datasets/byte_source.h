@@ -31,20 +31,22 @@ class ByteSource {
   const std::string& path() const { return path_; }
   std::uint64_t offset() const { return offset_; }
   bool compressed() const { return compressed_; }
-  /// MD5 of the uncompressed bytes read so far.
-  std::string content_md5() const;
-  /// MD5 of the bytes taken from the disk so far; the file's own sum once read() came to its end.
-  std::string file_md5() const;
+  /// CRC-32, as gzip's, of the uncompressed bytes read so far.
+  std::uint32_t crc32() const { return crc32_; }
+  /// Bytes taken from the disk so far; the file's own size once read() came to its end.
+  std::uint64_t file_bytes() const { return file_bytes_; }
 
  private:
   struct State;
 
-  std::size_t refill();
-  std::size_t inflate_into(std::uint8_t* out, std::size_t bytes);
+  bool has_more();
+  std::size_t read_some(std::uint8_t* out, std::size_t bytes);
   [[noreturn]] void fail_gzip(const std::string& what) const;
 
   std::string path_;
   std::uint64_t offset_ = 0;
+  std::uint64_t file_bytes_ = 0;
+  std::uint32_t crc32_ = 0;
   bool compressed_ = false;
   std::unique_ptr<State> state_;  // keeps zlib out of this header
 };

@@ -11,6 +11,7 @@
 #include "cks/datasets/cifar_names_impl.h"
 #include "cks/datasets/data_roots_impl.h"
 #include "cks/datasets/tar.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
@@ -32,7 +33,7 @@ struct Layout {
   const char* name;
   const char* folder;
   const char* archive;
-  const char* archive_md5;
+  std::uint64_t archive_bytes;  // of the .tar.gz, as published
   std::vector<std::string> train_files;
   std::string test_file;
   std::int64_t label_bytes;
@@ -45,23 +46,17 @@ const Layout& layout_of(CifarKind kind) {
                                "cifar10",
                                "cifar-10-batches-bin",
                                "cifar-10-binary.tar",
-                               "c32a1d4ab5d03f1284b67883e8d87530",
+                               170052171,
                                {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                 "data_batch_4.bin", "data_batch_5.bin"},
                                "test_batch.bin",
                                1,
                                10000,
                                10000};
-  static const Layout kCifar100{"load_cifar100",
-                                "cifar100",
-                                "cifar-100-binary",
-                                "cifar-100-binary.tar",
-                                "03b5dce01913d631647c71ecec9e9cb8",
-                                {"train.bin"},
-                                "test.bin",
-                                2,
-                                50000,
-                                10000};
+  static const Layout kCifar100{
+      "load_cifar100", "cifar100",    "cifar-100-binary", "cifar-100-binary.tar",
+      168513733,       {"train.bin"}, "test.bin",         2,
+      50000,           10000};
   return kind == CifarKind::cifar10 ? kCifar10 : kCifar100;
 }
 
@@ -85,6 +80,13 @@ struct Member {
   std::string path;
   std::vector<std::uint8_t> bytes;
 };
+
+template <class Offset, class... Arguments>
+[[noreturn]] void fail(const Layout& layout, const Member& member, Offset at,
+                       fmt::format_string<Arguments...> what, Arguments&&... arguments) {
+  throw IoError(formatted("{}: '{}' at byte {}: {}", layout.op, member.path, at,
+                          formatted(what, std::forward<Arguments>(arguments)...)));
+}
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;  // what cannot be read counts as missing
@@ -151,7 +153,7 @@ class Members {
   const Member& required(const std::string& name) const {
     const auto found = members_.find(name);
     if (found == members_.end()) {
-      throw IoError(op_ + ": '" + where_ + "' lacks " + name);
+      throw IoError(formatted("{}: '{}' lacks {}", op_, where_, name));
     }
     return found->second;
   }
@@ -160,8 +162,8 @@ class Members {
     return found == members_.end() ? nullptr : &found->second;
   }
   const std::string& where() const { return where_; }
-  /// Empty for a folder.
-  const std::string& archive_md5() const { return archive_md5_; }
+  /// Of a .tar.gz, all of which was then read and found whole; otherwise 0.
+  std::uint64_t gzip_bytes() const { return gzip_bytes_; }
 
  private:
   void read_archive(const std::vector<std::string>& names, std::uint64_t largest) {
@@ -171,20 +173,14 @@ class Members {
       if (!entry->is_file || std::find(names.begin(), names.end(), name) == names.end()) {
         continue;
       }
-      std::string path = where_;
-      path.append("' in '").append(entry->name);
+      const std::string path = where_ + "' in '" + entry->name;
       if (members_.contains(name)) {
-        fail_twice(path, entry->offset, name);
+        throw IoError(formatted("{}: '{}' at byte {}: a second {}, expected one", op_, path,
+                                entry->offset, name));
       }
       members_[name] = {path, tar.content(largest)};
     }
-    archive_md5_ = tar.file_md5();
-  }
-
-  [[noreturn]] void fail_twice(const std::string& path, std::uint64_t offset,
-                               const std::string& name) const {
-    throw IoError(op_ + ": '" + path + "' at byte " + std::to_string(offset) + ": a second " +
-                  name + ", expected one");
+    gzip_bytes_ = tar.compressed() ? tar.file_bytes() : 0;
   }
 
   void read_folder(const std::vector<std::string>& names, std::uint64_t largest) {
@@ -199,7 +195,7 @@ class Members {
 
   std::string op_;
   std::string where_;
-  std::string archive_md5_;
+  std::uint64_t gzip_bytes_ = 0;
   std::map<std::string, Member> members_;
 };
 
@@ -208,19 +204,16 @@ std::int64_t count_images(const Layout& layout, const Member& member, std::int64
                           bool any_count) {
   const std::int64_t record = layout.label_bytes + kImageBytes;
   const auto bytes = static_cast<std::int64_t>(member.bytes.size());
-  const std::string meaning = " records of " + std::to_string(layout.label_bytes) +
-                              " label bytes and " + std::to_string(kImageBytes) + " of pixels";
-  if (!any_count && bytes != published * record) {
-    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                  std::to_string(std::min(bytes, published * record)) +
-                  (bytes < published * record ? ": ends after " : ": goes on, to ") +
-                  std::to_string(bytes) + " bytes, expected " + std::to_string(published * record) +
-                  " (" + std::to_string(published) + meaning + ")");
+  const std::string records =
+      formatted("records of {} label bytes and {} of pixels", layout.label_bytes, kImageBytes);
+  const std::int64_t expected = published * record;
+  if (!any_count && bytes != expected) {
+    fail(layout, member, std::min(bytes, expected), "{} {} bytes, expected {} ({} {})",
+         bytes < expected ? "ends after" : "goes on, to", bytes, expected, published, records);
   }
   if (bytes == 0 || bytes % record != 0) {
-    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                  std::to_string(bytes - bytes % record) + ": ends after " + std::to_string(bytes) +
-                  " bytes, expected whole" + meaning + ", at least one");
+    fail(layout, member, bytes - bytes % record,
+         "ends after {} bytes, expected whole {}, at least one", bytes, records);
   }
   return bytes / record;
 }
@@ -234,9 +227,8 @@ void unpack(const Layout& layout, const Labels& labels, const Member& member, st
     const std::int64_t at = i * record + labels.place;
     targets[i] = member.bytes[static_cast<std::size_t>(at)];
     if (targets[i] >= classes) {
-      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                    std::to_string(at) + ": label of image " + std::to_string(i) + " is " +
-                    std::to_string(targets[i]) + ", expected 0 to " + std::to_string(classes - 1));
+      fail(layout, member, at, "label of image {} is {}, expected 0 to {}", i, targets[i],
+           classes - 1);
     }
   }
   kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
@@ -280,8 +272,7 @@ std::vector<std::string> parse_names(const Layout& layout, const Member& member,
   std::size_t begin = 0;
   const auto end_line = [&](std::size_t end) {
     if (!is_utf8(line)) {
-      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                    std::to_string(begin) + ": a line that is not UTF-8, expected a class name");
+      fail(layout, member, begin, "a line that is not UTF-8, expected a class name");
     }
     if (!line.empty()) {
       names.push_back(line);
@@ -294,19 +285,15 @@ std::vector<std::string> parse_names(const Layout& layout, const Member& member,
     if (byte == '\n') {
       end_line(at);
     } else if (byte < ' ' && byte != '\r') {
-      throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                    std::to_string(at) + ": control character " + std::to_string(byte) +
-                    ", expected a class name in each line");
+      fail(layout, member, at, "control character {}, expected a class name in each line", byte);
     } else if (byte != '\r') {
       line += static_cast<char>(byte);
     }
   }
   end_line(member.bytes.size());
   if (names.size() != expected) {
-    throw IoError(std::string(layout.op) + ": '" + member.path + "' at byte " +
-                  std::to_string(member.bytes.size()) + ": ends after " +
-                  std::to_string(names.size()) + " class names, expected " +
-                  std::to_string(expected));
+    fail(layout, member, member.bytes.size(), "ends after {} class names, expected {}",
+         names.size(), expected);
   }
   return names;
 }
@@ -315,18 +302,20 @@ std::vector<std::string> parse_names(const Layout& layout, const Member& member,
 DataSource identify(const Layout& layout, const Members& members) {
   DataSource source;
   source.path = members.where();
-  if (members.archive_md5() == layout.archive_md5) {
+  if (members.gzip_bytes() == layout.archive_bytes) {
     source.checksums = DataSource::Checksums::verified;
     return source;
   }
   source.checksums = DataSource::Checksums::unknown;
-  source.warning = members.archive_md5().empty()
-                       ? "no checksums are published of the single files in " + source.path +
-                             "; sizes and labels are right; give the archive " + layout.archive +
-                             ".gz to have it verified"
-                       : "MD5 of " + source.path + " is " + members.archive_md5() +
-                             ", published is " + layout.archive_md5 +
-                             "; the archive is whole and is used as it is";
+  source.warning =
+      members.gzip_bytes() == 0
+          ? formatted(
+                "no checksums are published of the files in {}; sizes and labels are right; "
+                "give the archive {}.gz to have it verified",
+                source.path, layout.archive)
+          : formatted(
+                "{} has {} bytes, published are {}; the archive is whole and is used as it is",
+                source.path, members.gzip_bytes(), layout.archive_bytes);
   return source;
 }
 
@@ -373,11 +362,11 @@ TrainTest load_cifar100(const std::string& dir, CifarOptions options) {
 TrainTest load_cifar(const CifarFiles& files, CifarOptions options) {
   const Layout& layout = layout_of(files.kind);
   if (files.folder.empty() == files.archive.empty()) {
-    throw Error(std::string(layout.op) + ": folder is '" + files.folder + "' and archive '" +
-                files.archive + "', expected one of the two");
+    throw Error(formatted("{}: folder is '{}' and archive '{}', expected one of the two", layout.op,
+                          files.folder, files.archive));
   }
   if (options.coarse && files.kind == CifarKind::cifar10) {
-    throw Error(std::string(layout.op) + ": CIFAR-10 has no coarse labels");
+    throw Error(formatted("{}: CIFAR-10 has no coarse labels", layout.op));
   }
   Labels labels = labels_of(files.kind, options.coarse);
   // One byte more than the largest file shows that a file is too long.

@@ -12,6 +12,7 @@
 
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -48,24 +49,24 @@ struct DataLoader::Maker {
     dataset.check();
     const std::string op = "data loader of '" + dataset.name + "': ";
     if (options.batch_size < 1) {
-      throw Error(op + "batch_size is " + std::to_string(options.batch_size) +
-                  ", expected at least 1");
+      throw Error(formatted("{}batch_size is {}, expected at least 1", op, options.batch_size));
     }
     if (options.prefetch < 0) {
-      throw Error(op + "prefetch is " + std::to_string(options.prefetch) + ", expected at least 0");
+      throw Error(formatted("{}prefetch is {}, expected at least 0", op, options.prefetch));
     }
     const std::int64_t full = dataset.size() / options.batch_size;
     const bool partial = dataset.size() % options.batch_size != 0;
     batches = full + (partial && !options.drop_last ? 1 : 0);
     if (batches == 0) {
-      throw Error(op + "drop_last leaves nothing of " + std::to_string(dataset.size()) +
-                  " images in batches of " + std::to_string(options.batch_size));
+      throw Error(formatted("{}drop_last leaves nothing of {} images in batches of {}", op,
+                            dataset.size(), options.batch_size));
     }
     if (const std::int64_t padding = options.augment.crop_padding;
         padding < 0 || padding >= std::min(dataset.height(), dataset.width())) {
-      throw Error(op + "crop_padding is " + std::to_string(padding) +
-                  ", expected at least 0 and less than height and width of images " +
-                  dataset.images.shape().to_string());
+      throw Error(
+          formatted("{}crop_padding is {}, expected at least 0 and less than height and "
+                    "width of images {}",
+                    op, padding, dataset.images.shape().to_string()));
     }
     batch_options = {.shuffle = options.shuffle,
                      .order_key = make_random_key(options.seed, RandomPurpose::shuffle),
@@ -89,18 +90,19 @@ struct DataLoader::Maker {
       bank = {bank.pixels.to(options.device), bank.labels.to(options.device),
               bank.tables.to(options.device)};
     } catch (const OutOfMemoryError& error) {
-      throw OutOfMemoryError(op + "its " + std::to_string(dataset.size()) + " images, " +
-                             std::to_string(bank_bytes()) + " bytes, do not fit on " +
-                             options.device.to_string() + " (" + error.what() +
-                             "); with the loader's device left at cpu, each batch is copied there");
+      throw OutOfMemoryError(
+          formatted("{}its {} images, {} bytes, do not fit on {} ({}); with the "
+                    "loader's device left at cpu, each batch is copied there",
+                    op, dataset.size(), bank_bytes(), options.device.to_string(), error.what()));
     }
   }
 
   void check(const char* what, Position at, std::int64_t last) const {
     if (at.epoch < 0 || at.batch < 0 || at.batch > last) {
-      throw Error(std::string(what) + " of '" + dataset.name + "': epoch " +
-                  std::to_string(at.epoch) + ", batch " + std::to_string(at.batch) +
-                  " does not exist; an epoch has batches 0 to " + std::to_string(batches - 1));
+      throw Error(
+          formatted("{} of '{}': epoch {}, batch {} does not exist; an epoch has batches 0 "
+                    "to {}",
+                    what, dataset.name, at.epoch, at.batch, batches - 1));
     }
   }
 

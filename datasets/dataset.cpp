@@ -3,24 +3,24 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cks/kernels/common/formatted_impl.h"
+
 namespace cks {
 
 std::string describe(const std::string& name, const DataSource& source) {
-  switch (source.checksums) {
-    case DataSource::Checksums::verified:
-      return name + " from " + source.path + " (checksums verified)";
-    case DataSource::Checksums::unknown:
-      return name + " from " + source.path + " (checksums unknown)";
-    case DataSource::Checksums::none:
-      break;
+  if (source.checksums != DataSource::Checksums::none) {
+    const bool verified = source.checksums == DataSource::Checksums::verified;
+    return formatted("{} from {} (checksums {})", name, source.path,
+                     verified ? "verified" : "unknown");
   }
   return name + ", " + source.path + (source.split.empty() ? "" : ", " + source.split);
 }
 
 ChannelStatistics channel_statistics(const Tensor& images) {
   if (images.rank() != 4 || images.numel() == 0) {
-    throw ShapeError("channel_statistics: images are " + images.shape().to_string() +
-                     ", expected [N,H,W,C] without a zero");
+    throw ShapeError(
+        formatted("channel_statistics: images are {}, expected [N,H,W,C] without a zero",
+                  images.shape().to_string()));
   }
   const std::uint8_t* bytes = images.data_as<std::uint8_t>();
   const std::int64_t channels = images.size(3);
@@ -54,14 +54,14 @@ void ImageDataset::check() const {
     throw Error(op + "images or labels are undefined");
   }
   const std::string shapes =
-      " (images " + images.shape().to_string() + ", labels " + labels.shape().to_string() + ")";
+      formatted(" (images {}, labels {})", images.shape().to_string(), labels.shape().to_string());
   if (images.dtype() != DType::uint8 || labels.dtype() != DType::int64) {
-    throw DtypeError(op + "images are " + name_of(images.dtype()) + " and labels " +
-                     name_of(labels.dtype()) + ", expected uint8 and int64" + shapes);
+    throw DtypeError(formatted("{}images are {} and labels {}, expected uint8 and int64{}", op,
+                               name_of(images.dtype()), name_of(labels.dtype()), shapes));
   }
   if (!images.device().is_cpu() || !labels.device().is_cpu()) {
-    throw DeviceError(op + "images are on " + images.device().to_string() + " and labels on " +
-                      labels.device().to_string() + ", expected cpu" + shapes);
+    throw DeviceError(formatted("{}images are on {} and labels on {}, expected cpu{}", op,
+                                images.device().to_string(), labels.device().to_string(), shapes));
   }
   if (images.rank() != 4 || images.numel() == 0) {
     throw ShapeError(op + "images must be [N,H,W,C] without a zero" + shapes);
@@ -71,30 +71,29 @@ void ImageDataset::check() const {
   }
   const auto channel_count = static_cast<std::size_t>(channels());
   if (mean.size() != channel_count || std.size() != channel_count) {
-    throw ShapeError(op + "mean has " + std::to_string(mean.size()) + " and std " +
-                     std::to_string(std.size()) + " values, expected one for each channel" +
-                     shapes);
+    throw ShapeError(formatted("{}mean has {} and std {} values, expected one for each channel{}",
+                               op, mean.size(), std.size(), shapes));
   }
   for (std::size_t c = 0; c < channel_count; ++c) {
     if (!std::isfinite(mean[c]) || !std::isfinite(std[c]) || !(std[c] > 0.0F)) {
-      throw Error(op + "channel " + std::to_string(c) + " has mean " + std::to_string(mean[c]) +
-                  " and std " + std::to_string(std[c]) + ", expected finite numbers and std > 0");
+      throw Error(
+          formatted("{}channel {} has mean {:f} and std {:f}, expected finite numbers and "
+                    "std > 0",
+                    op, c, mean[c], std[c]));
     }
   }
   const std::int64_t* label = labels.data_as<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
     if (label[i] < 0 || label[i] >= classes()) {
-      throw Error(op + "label " + std::to_string(i) + " is " + std::to_string(label[i]) +
-                  ", expected 0 to " + std::to_string(classes() - 1));
+      throw Error(formatted("{}label {} is {}, expected 0 to {}", op, i, label[i], classes() - 1));
     }
   }
 }
 
 ImageDataset ImageDataset::subset(std::int64_t begin, std::int64_t end) const {
   if (begin < 0 || end <= begin || end > size()) {
-    throw ShapeError("dataset '" + name + "': subset [" + std::to_string(begin) + "," +
-                     std::to_string(end) + ") is empty or outside of its " +
-                     std::to_string(size()) + " images");
+    throw ShapeError(formatted("dataset '{}': subset [{},{}) is empty or outside of its {} images",
+                               name, begin, end, size()));
   }
   ImageDataset part = *this;
   part.images = images.slice(begin, end);
@@ -104,8 +103,7 @@ ImageDataset ImageDataset::subset(std::int64_t begin, std::int64_t end) const {
 
 ImageDataset ImageDataset::limit(std::int64_t count) const {
   if (count < 1) {
-    throw ShapeError("dataset '" + name + "': limit is " + std::to_string(count) +
-                     ", expected at least 1");
+    throw ShapeError(formatted("dataset '{}': limit is {}, expected at least 1", name, count));
   }
   return subset(0, std::min(count, size()));
 }

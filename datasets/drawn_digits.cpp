@@ -12,7 +12,8 @@
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
 #include "cks/datasets/digit_strokes.h"
-#include "cks/datasets/draws_impl.h"
+#include "cks/datasets/drawing_random_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
@@ -169,7 +170,7 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
 
 ImageDataset draw_split(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t count) {
   if (count < 1) {
-    throw Error("drawn_digits: a count is " + std::to_string(count) + ", expected at least 1");
+    throw Error(formatted("drawn_digits: a count is {}, expected at least 1", count));
   }
   ImageDataset dataset;
   dataset.name = "drawn digits";
@@ -192,7 +193,7 @@ ImageDataset draw_split(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t
 std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t index,
                         std::uint8_t* pixels) {
   if (index < 0) {
-    throw Error("draw_digit: index is " + std::to_string(index) + ", expected at least 0");
+    throw Error(formatted("draw_digit: index is {}, expected at least 0", index));
   }
   const std::int64_t label = balanced_label(key_of(seed, split, ".labels"), index);
   Draws draws(key_of(seed, split, ".shapes"), index);

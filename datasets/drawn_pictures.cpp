@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/datasets/draws_impl.h"
+#include "cks/datasets/drawing_random_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
@@ -244,7 +245,7 @@ RandomKey key_of(std::uint64_t seed, DrawnPicturesSplit split, const char* what)
 
 ImageDataset draw_split(std::uint64_t seed, DrawnPicturesSplit split, std::int64_t count) {
   if (count < 1) {
-    throw Error("drawn_pictures: a count is " + std::to_string(count) + ", expected at least 1");
+    throw Error(formatted("drawn_pictures: a count is {}, expected at least 1", count));
   }
   ImageDataset dataset;
   dataset.name = "drawn pictures";
@@ -270,7 +271,7 @@ ImageDataset draw_split(std::uint64_t seed, DrawnPicturesSplit split, std::int64
 std::int64_t draw_picture(std::uint64_t seed, DrawnPicturesSplit split, std::int64_t index,
                           std::uint8_t* pixels) {
   if (index < 0) {
-    throw Error("draw_picture: index is " + std::to_string(index) + ", expected at least 0");
+    throw Error(formatted("draw_picture: index is {}, expected at least 0", index));
   }
   const std::int64_t label = balanced_label(key_of(seed, split, ".labels"), index);
   Draws draws(key_of(seed, split, ".pictures"), index);

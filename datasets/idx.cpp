@@ -1,12 +1,12 @@
 #include "cks/datasets/idx.h"
 
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
 #include "cks/datasets/byte_source.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -17,21 +17,14 @@ constexpr std::uint32_t kLabelsMagic = 0x801;
 constexpr std::int64_t kMaxCount = 0x7fffffff;
 constexpr std::int64_t kMaxSide = 65535;
 
-std::string hex(std::uint32_t value) {
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "0x%08x", value);
-  return text.data();
-}
-
 /// Reads one IDX file from the front; every error names the file and an offset.
 class IdxReader {
  public:
   IdxReader(const char* op, const std::string& path) : op_(op), source_(path) {}
 
   [[noreturn]] void fail(std::uint64_t offset, const std::string& what) const {
-    throw IoError(std::string(op_) + ": '" + source_.path() + "' at byte " +
-                  std::to_string(offset) + (source_.compressed() ? " (uncompressed)" : "") + ": " +
-                  what);
+    throw IoError(formatted("{}: '{}' at byte {}{}: {}", op_, source_.path(), offset,
+                            source_.compressed() ? " (uncompressed)" : "", what));
   }
 
   std::uint32_t header_word(const char* field) {
@@ -39,8 +32,8 @@ class IdxReader {
     std::array<std::uint8_t, 4> b{};
     const std::size_t got = source_.read(b.data(), b.size());
     if (got < b.size()) {
-      fail(at, "the file ends inside the header: expected 4 bytes of " + std::string(field) +
-                   ", got " + std::to_string(got));
+      fail(at, formatted("the file ends inside the header: expected 4 bytes of {}, got {}", field,
+                         got));
     }
     return static_cast<std::uint32_t>(b[0]) << 24 | static_cast<std::uint32_t>(b[1]) << 16 |
            static_cast<std::uint32_t>(b[2]) << 8 | static_cast<std::uint32_t>(b[3]);
@@ -49,12 +42,11 @@ class IdxReader {
   void expect_magic(std::uint32_t expected, const char* kind) {
     const std::uint32_t magic = header_word("the magic number");
     if (magic != expected) {
-      std::string hint;
-      if (magic == kImagesMagic || magic == kLabelsMagic) {
-        hint = magic == kImagesMagic ? "; this is an image file" : "; this is a label file";
-      }
-      fail(0, "magic number is " + hex(magic) + ", expected " + hex(expected) + " of a file of " +
-                  kind + hint);
+      fail(0, formatted("magic number is {:#010x}, expected {:#010x} of a file of {}{}", magic,
+                        expected, kind,
+                        magic == kImagesMagic   ? "; this is an image file"
+                        : magic == kLabelsMagic ? "; this is a label file"
+                                                : ""));
     }
   }
 
@@ -62,8 +54,7 @@ class IdxReader {
     const std::uint64_t at = source_.offset();
     const std::int64_t value = header_word(field);
     if (value < 1 || value > most) {
-      fail(at, std::string(field) + " is " + std::to_string(value) + ", expected 1 to " +
-                   std::to_string(most));
+      fail(at, formatted("{} is {}, expected 1 to {}", field, value, most));
     }
     return value;
   }
@@ -75,19 +66,21 @@ class IdxReader {
     std::vector<std::uint8_t> data = source_.read_bytes(expected);
     if (data.size() < expected) {
       const std::uint64_t end = at + data.size();
-      fail(end, "the file ends after " + std::to_string(end) + " bytes, expected " +
-                    std::to_string(at + expected) + " (" + meaning + ")");
+      fail(end, formatted("the file ends after {} bytes, expected {} ({})", end, at + expected,
+                          meaning));
     }
     std::uint8_t extra = 0;
     if (source_.read(&extra, 1) != 0) {
-      fail(at + expected, "more bytes follow, expected the end of the file after " +
-                              std::to_string(at + expected) + " bytes (" + meaning + ")");
+      fail(at + expected,
+           formatted("more bytes follow, expected the end of the file after {} bytes ({})",
+                     at + expected, meaning));
     }
     return data;
   }
 
   IdxFile result(Tensor values) const {
-    return {std::move(values), source_.path(), source_.content_md5(), source_.file_md5()};
+    return {std::move(values), source_.path(), source_.offset(), source_.crc32(),
+            source_.file_bytes()};
   }
 
  private:
@@ -104,9 +97,8 @@ IdxFile read_idx_images(const std::string& path) {
   const std::int64_t height = reader.extent("the image height", kMaxSide);
   const std::int64_t width = reader.extent("the image width", kMaxSide);
   const Shape shape{count, height, width, 1};
-  const std::vector<std::uint8_t> bytes =
-      reader.body(shape.numel(), "header of 16 and " + std::to_string(count) + " images of " +
-                                     std::to_string(height) + " x " + std::to_string(width));
+  const std::vector<std::uint8_t> bytes = reader.body(
+      shape.numel(), formatted("header of 16 and {} images of {} x {}", count, height, width));
   Tensor values = Tensor::empty(shape, DType::uint8);
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return reader.result(std::move(values));
@@ -114,20 +106,18 @@ IdxFile read_idx_images(const std::string& path) {
 
 IdxFile read_idx_labels(const std::string& path, std::int64_t classes) {
   if (classes < 1 || classes > 256) {
-    throw ShapeError("read_idx_labels: classes is " + std::to_string(classes) +
-                     ", expected 1 to 256");
+    throw ShapeError(formatted("read_idx_labels: classes is {}, expected 1 to 256", classes));
   }
   IdxReader reader("read_idx_labels", path);
   reader.expect_magic(kLabelsMagic, "labels");
   const std::int64_t count = reader.extent("the number of labels", kMaxCount);
   const std::vector<std::uint8_t> bytes =
-      reader.body(count, "header of 8 and " + std::to_string(count) + " labels");
+      reader.body(count, formatted("header of 8 and {} labels", count));
   Tensor values = Tensor::empty({count}, DType::int64);
   auto* labels = values.data_as<std::int64_t>();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] >= classes) {
-      reader.fail(8 + i, "label " + std::to_string(i) + " is " + std::to_string(bytes[i]) +
-                             ", expected 0 to " + std::to_string(classes - 1));
+      reader.fail(8 + i, formatted("label {} is {}, expected 0 to {}", i, bytes[i], classes - 1));
     }
     labels[i] = bytes[i];
   }

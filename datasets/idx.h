@@ -10,8 +10,9 @@ namespace cks {
 struct IdxFile {
   Tensor values;  // uint8 [N,H,W,1] of an image file, int64 [N] of a label file
   std::string path;
-  std::string content_md5;  // of the uncompressed bytes
-  std::string file_md5;     // of the file as it lies on the disk
+  std::uint64_t content_bytes;  // uncompressed
+  std::uint32_t content_crc32;  // of them
+  std::uint64_t file_bytes;     // of the file as it lies on the disk
 };
 
 /// Reads the images of an IDX file of the MNIST format, plain or gzip.

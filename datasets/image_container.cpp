@@ -8,6 +8,7 @@
 #include "cks/core/error.h"
 #include "cks/datasets/image_container_impl.h"
 #include "cks/datasets/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -33,8 +34,11 @@ constexpr std::uint8_t kStartOfScan = 0xda;
 constexpr std::size_t kTableHead = 17;   // a Huffman table's class and its 16 counts of codes
 constexpr std::size_t kMostCodes = 255;  // no JPEG of 8 bits uses more than 176
 
-[[noreturn]] void fail(const std::string& path, std::size_t at, const std::string& what) {
-  throw IoError("read_image: '" + path + "' at byte " + std::to_string(at) + ": " + what);
+template <class... Arguments>
+[[noreturn]] void fail(const std::string& path, std::size_t at,
+                       fmt::format_string<Arguments...> what, Arguments&&... arguments) {
+  throw IoError(formatted("read_image: '{}' at byte {}: {}", path, at,
+                          formatted(what, std::forward<Arguments>(arguments)...)));
 }
 
 template <std::size_t kCount>
@@ -53,9 +57,7 @@ std::uint32_t big_endian(Bytes bytes) {
 void check_sides(std::size_t height, std::size_t width, std::size_t at, const std::string& path) {
   if (std::min(height, width) < 1 ||
       std::max(height, width) > static_cast<std::size_t>(kMaxImageSide)) {
-    fail(path, at,
-         "has " + std::to_string(height) + " x " + std::to_string(width) +
-             " pixels, expected sides of 1 to " + std::to_string(kMaxImageSide));
+    fail(path, at, "has {} x {} pixels, expected sides of 1 to {}", height, width, kMaxImageSide);
   }
 }
 
@@ -67,18 +69,16 @@ void check_png(Bytes file, const std::string& path) {
     }
     const std::size_t length = big_endian(file.subspan(at, 4));
     if (length > file.size() - at - kChunkFrame) {
-      fail(path, file.size(),
-           "the PNG is cut short: expected a chunk of " + std::to_string(length) +
-               " bytes from byte " + std::to_string(at));
+      fail(path, file.size(), "the PNG is cut short: expected a chunk of {} bytes from byte {}",
+           length, at);
     }
     const Bytes sealed = file.subspan(at + 4, 4 + length);  // the kind and the data
     const std::uint32_t stored = big_endian(file.subspan(at + 8 + length, 4));
     const auto actual =
         static_cast<std::uint32_t>(crc32(0, sealed.data(), static_cast<uInt>(sealed.size())));
     if (stored != actual) {
-      fail(path, at + 8 + length,
-           "the PNG is damaged: the CRC of a chunk is " + std::to_string(stored) + ", expected " +
-               std::to_string(actual));
+      fail(path, at + 8 + length, "the PNG is damaged: the CRC of a chunk is {}, expected {}",
+           stored, actual);
     }
     if (std::equal(sealed.begin(), sealed.begin() + 4, "IHDR") && length >= 8) {
       check_sides(big_endian(sealed.subspan(8, 4)), big_endian(sealed.subspan(4, 4)), at + 8, path);
@@ -113,7 +113,7 @@ std::string describe_other_format(Bytes file) {
                                 Format{"HEIC", 4, "ftypheic"sv}};
   for (const Format& format : kFormats) {
     if (has_at(file, 0, format.start) && has_at(file, format.at, format.mark)) {
-      return std::string("the file is ") + format.name + ", not PNG or JPEG";
+      return formatted("the file is {}, not PNG or JPEG", format.name);
     }
   }
   return file.empty() ? "the file is empty, expected a PNG or a JPEG"
@@ -142,8 +142,9 @@ void check_huffman_tables(Bytes segment, std::size_t begin, const std::string& p
     const std::size_t codes = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
     if (codes > kMostCodes || codes > segment.size() - at - kTableHead) {
       fail(path, begin + at,
-           "the JPEG is damaged: a Huffman table has " + std::to_string(codes) +
-               " codes, expected at most " + std::to_string(kMostCodes) + ", within its segment");
+           "the JPEG is damaged: a Huffman table has {} codes, expected at most {}, within its "
+           "segment",
+           codes, kMostCodes);
     }
     at += kTableHead + codes;
   }
@@ -159,9 +160,7 @@ void check_jpeg(Bytes file, const std::string& path) {
   std::size_t at = 2;
   while (true) {
     if (byte_at(at) != 0xff) {
-      fail(path, at,
-           "the JPEG is damaged: byte is " + std::to_string(file[at]) +
-               ", expected 255 of a marker");
+      fail(path, at, "the JPEG is damaged: byte is {}, expected 255 of a marker", file[at]);
     }
     while (byte_at(at) == 0xff) {  // any number of them may stand before a marker
       ++at;
@@ -175,9 +174,7 @@ void check_jpeg(Bytes file, const std::string& path) {
     }
     const std::size_t length = std::size_t{byte_at(at)} << 8 | byte_at(at + 1);
     if (length < 2) {
-      fail(path, at,
-           "the JPEG is damaged: a segment has " + std::to_string(length) +
-               " bytes, expected at least 2");
+      fail(path, at, "the JPEG is damaged: a segment has {} bytes, expected at least 2", length);
     }
     if (is_frame(marker) && length >= 7 && length <= file.size() - at) {
       check_sides(big_endian(file.subspan(at + 3, 2)), big_endian(file.subspan(at + 5, 2)), at + 3,
@@ -204,7 +201,7 @@ void check_image_container(Bytes file, const std::string& path) {
   } else if (starts_with(file, kJpegSignature)) {
     check_jpeg(file, path);
   } else {
-    fail(path, 0, describe_other_format(file));
+    fail(path, 0, "{}", describe_other_format(file));
   }
 }
 

@@ -8,6 +8,7 @@
 #include "cks/core/io/utf8.h"
 #include "cks/datasets/image_files_impl.h"
 #include "cks/datasets/image_folder.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -40,7 +41,7 @@ constexpr const char* kLoadFolder = "load_image_folder";
 
 [[noreturn]] void fail(const std::string& dir, const std::string& what,
                        const char* operation = kLoadFolder) {
-  throw IoError(std::string(operation) + ": '" + dir + "' " + what);
+  throw IoError(formatted("{}: '{}' {}", operation, dir, what));
 }
 
 /// Paths of the folders in `dir`, or of the images in and below it, in byte order; hidden folders
@@ -85,7 +86,7 @@ std::int64_t label_of(const ImageClasses& classes, const std::string& name) {
   const auto place = std::find(classes.names.begin(), classes.names.end(), name);
   if (place == classes.names.end()) {
     fail(classes.dir,
-         "has a folder '" + name + "', expected only the classes " + joined(classes.names));
+         formatted("has a folder '{}', expected only the classes {}", name, joined(classes.names)));
   }
   return place - classes.names.begin();
 }
@@ -99,7 +100,7 @@ std::string joined(const std::vector<std::string>& names) {
     text.append(i == 0 ? "" : ", ").append(names[i]);
   }
   if (names.size() > kMost) {
-    text.append(" and ").append(std::to_string(names.size() - kMost)).append(" more");
+    text += formatted(" and {} more", names.size() - kMost);
   }
   return text;
 }

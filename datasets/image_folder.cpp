@@ -7,7 +7,6 @@
 #include <exception>
 #include <filesystem>
 #include <set>
-#include <sstream>
 #include <tuple>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "cks/core/tensor/random.h"
 #include "cks/datasets/image_files_impl.h"
 #include "cks/datasets/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
@@ -26,24 +26,23 @@ namespace fs = std::filesystem;
 constexpr const char* kOp = "load_image_folder";
 
 void check_options(const ImageFolderOptions& options) {
-  const std::string size = std::to_string(options.height) + " x " + std::to_string(options.width);
   const bool own_size = options.height == 0 && options.width == 0;
   if (!own_size && (std::min(options.height, options.width) < 1 ||
                     std::max(options.height, options.width) > kMaxImageSide)) {
-    throw Error(std::string(kOp) + ": size is " + size + ", expected sides of 1 to " +
-                std::to_string(kMaxImageSide) + ", or 0 x 0 for the images' own");
+    throw Error(
+        formatted("{}: size is {} x {}, expected sides of 1 to {}, or 0 x 0 for the images' "
+                  "own",
+                  kOp, options.height, options.width, kMaxImageSide));
   }
   if (options.channels != 1 && options.channels != 3) {
-    throw Error(std::string(kOp) + ": channels is " + std::to_string(options.channels) +
-                ", expected 1 or 3");
+    throw Error(formatted("{}: channels is {}, expected 1 or 3", kOp, options.channels));
   }
   if (!(options.test_share > 0.0 && options.test_share < 1.0)) {
-    throw Error(std::string(kOp) + ": test_share is " + std::to_string(options.test_share) +
-                ", expected a number between 0 and 1");
+    throw Error(formatted("{}: test_share is {:f}, expected a number between 0 and 1", kOp,
+                          options.test_share));
   }
   if (options.max_bytes < 1) {
-    throw Error(std::string(kOp) + ": max_bytes is " + std::to_string(options.max_bytes) +
-                ", expected at least 1");
+    throw Error(formatted("{}: max_bytes is {}, expected at least 1", kOp, options.max_bytes));
   }
 }
 
@@ -67,10 +66,10 @@ class FolderDecoder {
     const std::int64_t image_bytes = height_ * width_ * options_.channels;
     bytes_ += count * image_bytes;
     if (bytes_ > options_.max_bytes) {
-      throw ShapeError(std::string(kOp) + ": images of " + std::to_string(height_) + " x " +
-                       std::to_string(width_) + " x " + std::to_string(options_.channels) +
-                       " need " + std::to_string(bytes_) + " bytes or more, expected at most " +
-                       std::to_string(options_.max_bytes) + "; choose a smaller size");
+      throw ShapeError(
+          formatted("{}: images of {} x {} x {} need {} bytes or more, expected at most "
+                    "{}; choose a smaller size",
+                    kOp, height_, width_, options_.channels, bytes_, options_.max_bytes));
     }
     Tensor images = Tensor::empty({count, height_, width_, options_.channels}, DType::uint8);
     auto* pixels = images.data_as<std::uint8_t>();
@@ -110,19 +109,18 @@ class FolderDecoder {
  private:
   Tensor read(const std::string& path) const {
     if (!is_readable_format(path)) {
-      throw IoError("read_image: '" + path +
-                    "' is of a format that is not read, expected PNG or "
-                    "JPEG");
+      throw IoError(formatted(
+          "read_image: '{}' is of a format that is not read, expected PNG or JPEG", path));
     }
     Tensor image = load_image(path, {.channels = options_.channels});
     if (height_ == 0 || (image.size(0) == height_ && image.size(1) == width_)) {
       return image;
     }
     if (options_.height == 0) {
-      throw ShapeError(std::string(kOp) + ": '" + path + "' has " + std::to_string(image.size(0)) +
-                       " x " + std::to_string(image.size(1)) + " pixels, but '" + size_from_ +
-                       "' has " + std::to_string(height_) + " x " + std::to_string(width_) +
-                       "; give a height and a width to resize all images to");
+      throw ShapeError(
+          formatted("{}: '{}' has {} x {} pixels, but '{}' has {} x {}; give a height "
+                    "and a width to resize all images to",
+                    kOp, path, image.size(0), image.size(1), size_from_, height_, width_));
     }
     return resize_image(image, height_, width_);
   }
@@ -142,8 +140,8 @@ class FolderDecoder {
       }
     }
     if (height_ == 0) {
-      throw IoError(std::string(kOp) + ": none of " + std::to_string(files.size()) +
-                    " images can be read, '" + files.front().path + "' the first");
+      throw IoError(formatted("{}: none of {} images can be read, '{}' the first", kOp,
+                              files.size(), files.front().path));
     }
   }
 
@@ -167,8 +165,8 @@ class FolderDecoder {
       labels.push_back(files[i].label);
     }
     if (labels.empty()) {
-      throw IoError(std::string(kOp) + ": none of " + std::to_string(files.size()) +
-                    " images can be read; the first: " + decoded.skipped.front());
+      throw IoError(formatted("{}: none of {} images can be read; the first: {}", kOp, files.size(),
+                              decoded.skipped.front()));
     }
     const auto kept = static_cast<std::int64_t>(labels.size());
     decoded.images = images.slice(0, kept);
@@ -195,9 +193,8 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   dataset.source.skipped = std::move(decoded.skipped);
   if (const std::vector<std::string>& skipped = dataset.source.skipped; !skipped.empty()) {
     dataset.source.warning =
-        std::to_string(skipped.size()) + " of " +
-        std::to_string(skipped.size() + static_cast<std::size_t>(dataset.size())) +
-        " images are broken and were left out; the first: " + skipped.front();
+        formatted("{} of {} images are broken and were left out; the first: {}", skipped.size(),
+                  skipped.size() + static_cast<std::size_t>(dataset.size()), skipped.front());
   }
   return dataset;
 }
@@ -208,11 +205,16 @@ void require_every_class(const ImageDataset& train) {
   const std::set<std::int64_t> left(labels.begin(), labels.end());
   for (std::int64_t label = 0; label < train.classes(); ++label) {
     if (left.count(label) == 0) {
-      throw IoError(std::string(kOp) + ": '" + train.source.path +
-                    "': no training image of class " +
-                    train.class_names[static_cast<std::size_t>(label)] + " can be read");
+      throw IoError(formatted("{}: '{}': no training image of class {} can be read", kOp,
+                              train.source.path,
+                              train.class_names[static_cast<std::size_t>(label)]));
     }
   }
+}
+
+void add_warning(ImageDataset& dataset, const std::string& text) {
+  std::string& warning = dataset.source.warning;
+  warning += (warning.empty() ? "" : "\n") + text;
 }
 
 /// Folders DIR/Train/CLASS or DIR/DIR/CLASS would train to tell the wrong things apart.
@@ -221,13 +223,11 @@ void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
     return;
   }
   for (ImageDataset* half : {&data.train, &data.test}) {
-    std::string& warning = half->source.warning;
-    warning.append(warning.empty() ? "" : "\n")
-        .append("every image lies in a folder inside its class (")
-        .append(joined(classes.names))
-        .append(
-            "); if those folders are the classes, give the folder that holds them, or name the "
-            "halves train and test");
+    add_warning(*half,
+                formatted("every image lies in a folder inside its class ({}); if those "
+                          "folders are the classes, give the folder that holds them, or name "
+                          "the halves train and test",
+                          joined(classes.names)));
   }
 }
 
@@ -241,10 +241,7 @@ void warn_of_untested(const ImageClasses& classes, TrainTest& data) {
     }
   }
   if (!untested.empty()) {
-    std::string& warning = data.test.source.warning;
-    warning.append(warning.empty() ? "" : "\n")
-        .append("no folder for classes of the training half: ")
-        .append(joined(untested));
+    add_warning(data.test, "no folder for classes of the training half: " + joined(untested));
   }
 }
 
@@ -277,9 +274,10 @@ std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     begin = end;
   }
   if (halves.second.empty()) {
-    throw IoError(std::string(kOp) + ": '" + classes.dir +
-                  "' has one image a class, expected at least two in one class, as one goes to the "
-                  "test half");
+    throw IoError(
+        formatted("{}: '{}' has one image a class, expected at least two in one class, as "
+                  "one goes to the test half",
+                  kOp, classes.dir));
   }
   return halves;
 }
@@ -289,7 +287,7 @@ std::string describe_other_half(const fs::path& root) {
   for (const char* name : {"val", "valid", "validation"}) {
     std::error_code ignored;
     if (fs::is_directory(root / name, ignored)) {
-      return std::string("; its folder ") + name + " would be used under the name test";
+      return formatted("; its folder {} would be used under the name test", name);
     }
   }
   return {};
@@ -303,8 +301,8 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   std::error_code ignored;
   const bool has_halves = fs::is_directory(root / "train", ignored);
   if (has_halves && !fs::is_directory(root / "test", ignored)) {
-    throw IoError(std::string(kOp) + ": '" + root.string() +
-                  "' has a folder train, but no folder test beside it" + describe_other_half(root));
+    throw IoError(formatted("{}: '{}' has a folder train, but no folder test beside it{}", kOp,
+                            root.string(), describe_other_half(root)));
   }
   const ImageClasses classes =
       list_image_classes((has_halves ? root / "train" : root).string(), {});
@@ -325,9 +323,8 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   if (has_halves) {
     warn_of_untested(classes, data);
   } else {
-    std::ostringstream split;
-    split << "cut by seed, " << 100.0 * options.test_share << " % for testing";
-    data.train.source.split = data.test.source.split = split.str();
+    data.train.source.split = data.test.source.split =
+        formatted("cut by seed, {:g} % for testing", 100.0 * options.test_share);
   }
   set_statistics(data);
   return data;

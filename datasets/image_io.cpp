@@ -7,6 +7,7 @@
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/image_container_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace {
 
@@ -51,17 +52,15 @@ struct FreePixels {
 };
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
-  throw IoError("read_image: '" + path + "': " + what);
+  throw IoError(formatted("read_image: '{}': {}", path, what));
 }
 
 void check_options(const ImageReadOptions& options) {
   if (options.channels != 1 && options.channels != 3) {
-    throw Error("read_image: channels is " + std::to_string(options.channels) +
-                ", expected 1 or 3");
+    throw Error(formatted("read_image: channels is {}, expected 1 or 3", options.channels));
   }
   if (options.max_pixels < 1) {
-    throw Error("read_image: max_pixels is " + std::to_string(options.max_pixels) +
-                ", expected at least 1");
+    throw Error(formatted("read_image: max_pixels is {}, expected at least 1", options.max_pixels));
   }
 }
 
@@ -99,8 +98,7 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
                     ImageReadOptions options) {
   check_options(options);
   if (file.size() > kMaxFileBytes) {
-    fail(path, "has " + std::to_string(file.size()) + " bytes, expected at most " +
-                   std::to_string(kMaxFileBytes));
+    fail(path, formatted("has {} bytes, expected at most {}", file.size(), kMaxFileBytes));
   }
   check_image_container(file, path);
   const auto bytes = static_cast<int>(file.size());
@@ -112,8 +110,8 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
     fail(path, std::string("cannot be decoded: ") + stbi_failure_reason());
   }
   if (std::int64_t{height} * width > options.max_pixels) {
-    fail(path, "has " + std::to_string(height) + " x " + std::to_string(width) +
-                   " pixels, expected at most " + std::to_string(options.max_pixels) + " in all");
+    fail(path, formatted("has {} x {} pixels, expected at most {} in all", height, width,
+                         options.max_pixels));
   }
   const std::unique_ptr<stbi_uc, FreePixels> pixels(
       stbi_load_from_memory(file.data(), bytes, &width, &height, &channels, 0));

@@ -7,6 +7,7 @@
 #include "cks/core/error.h"
 #include "cks/datasets/data_roots_impl.h"
 #include "cks/datasets/idx.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -17,26 +18,27 @@ namespace fs = std::filesystem;
 constexpr std::array<const char*, 4> kNames{"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-/// A dataset whose checksums are published, in the order of kNames. A file is known by either sum;
-/// an empty one is not known.
+/// What tells a published file: the bytes and CRC-32 of its content; or, where nobody had the file
+/// at hand to compute the sum (0), the size of its .gz, whose own CRC was right when it was read.
+struct PublishedFile {
+  std::uint64_t content_bytes;
+  std::uint32_t crc32;
+  std::uint64_t gzip_bytes = 0;
+};
+
+/// A published dataset, its files in the order of kNames.
 struct PublishedSet {
   const char* name;
-  std::array<const char*, 4> content_md5;
-  std::array<const char*, 4> gzip_md5;
+  std::array<PublishedFile, 4> files;
   std::array<const char*, 10> classes;
 };
 
 constexpr std::array<PublishedSet, 2> kPublished{{
     {"mnist",
-     {"6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624",
-      "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"},
-     {"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
-      "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"},
+     {{{47040016, 0xe9f4d8b3}, {60008, 0xe0cb4ad2}, {7840016, 0x91373bdf}, {10008, 0x4ab9eff9}}},
      {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
     {"fashion",
-     {"", "9018921c3c673c538a1fc5bad174d6f9", "", "15d484375f8d13e6eb1aabb0c3f46965"},
-     {"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
-      "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"},
+     {{{47040016, 0, 26421880}, {60008, 0x741a4657}, {7840016, 0, 4422102}, {10008, 0x80142c1f}}},
      {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
       "Ankle boot"}},
 }};
@@ -89,8 +91,10 @@ std::string find_file(const fs::path& folder, const std::string& name) {
   throw IoError(text + how_to_fetch("mnist", dir));
 }
 
-bool is_known(const PublishedSet& set, std::size_t i, const IdxFile& file) {
-  return file.content_md5 == set.content_md5[i] || file.file_md5 == set.gzip_md5[i];
+bool is_published(const PublishedFile& published, const IdxFile& file) {
+  return file.content_bytes == published.content_bytes &&
+         (published.crc32 != 0 ? file.content_crc32 == published.crc32
+                               : file.file_bytes == published.gzip_bytes);
 }
 
 /// Fills in name, class names and what the checksums say.
@@ -98,17 +102,19 @@ void identify(const std::array<IdxFile, 4>& files, MnistOptions options, ImageDa
   dataset.name = "mnist-format";
   dataset.class_names = numbered_classes(options.classes);
   dataset.source.checksums = DataSource::Checksums::unknown;
-  dataset.source.warning = "the checksums of the files in " + dataset.source.path +
-                           " are neither those of MNIST nor of Fashion-MNIST; the files are whole "
-                           "and are used as they are";
+  dataset.source.warning = formatted(
+      "the checksums of the files in {} are neither those of MNIST nor of Fashion-MNIST; the files "
+      "are whole and are used as they are",
+      dataset.source.path);
   for (const PublishedSet& set : kPublished) {
     std::size_t known = 0;
     std::string others;
     for (std::size_t i = 0; i < files.size(); ++i) {
-      if (is_known(set, i, files[i])) {
+      if (is_published(set.files[i], files[i])) {
         ++known;
       } else {
-        others += " '" + files[i].path + "' (MD5 " + files[i].content_md5 + " uncompressed)";
+        others += formatted(" '{}' (CRC-32 {:08x} of {} bytes uncompressed)", files[i].path,
+                            files[i].content_crc32, files[i].content_bytes);
       }
     }
     if (known == files.size()) {
@@ -121,8 +127,9 @@ void identify(const std::array<IdxFile, 4>& files, MnistOptions options, ImageDa
       return;
     }
     if (known > 0) {
-      dataset.source.warning = std::string("some of the four files are those published as ") +
-                               set.name + ", but these are not:" + others;
+      dataset.source.warning =
+          formatted("some of the four files are those published as {}, but these are not:{}",
+                    set.name, others);
       return;
     }
   }
@@ -130,9 +137,9 @@ void identify(const std::array<IdxFile, 4>& files, MnistOptions options, ImageDa
 
 void check_counts(const IdxFile& images, const IdxFile& labels) {
   if (images.values.size(0) != labels.values.size(0)) {
-    throw IoError("load_mnist: '" + images.path + "' has " + std::to_string(images.values.size(0)) +
-                  " images (byte 4), but '" + labels.path + "' has " +
-                  std::to_string(labels.values.size(0)) + " labels (byte 4)");
+    throw IoError(
+        formatted("load_mnist: '{}' has {} images (byte 4), but '{}' has {} labels (byte 4)",
+                  images.path, images.values.size(0), labels.path, labels.values.size(0)));
   }
 }
 
@@ -166,9 +173,10 @@ TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
   check_counts(read[0], read[1]);
   check_counts(read[2], read[3]);
   if (read[0].values.slice(0, 1).shape() != read[2].values.slice(0, 1).shape()) {
-    throw IoError("load_mnist: '" + read[0].path + "' has images " +
-                  read[0].values.shape().to_string() + ", but '" + read[2].path + "' has " +
-                  read[2].values.shape().to_string() + ", expected the same height and width");
+    throw IoError(formatted(
+        "load_mnist: '{}' has images {}, but '{}' has {}, expected the same height and width",
+        read[0].path, read[0].values.shape().to_string(), read[2].path,
+        read[2].values.shape().to_string()));
   }
 
   ImageDataset train;

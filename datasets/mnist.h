@@ -31,9 +31,10 @@ struct MnistOptions {
 
 /// Reads a dataset in the MNIST format: MNIST, Fashion-MNIST or one's own, of any image size.
 ///
-/// Checksums  where all four files are those published as MNIST or Fashion-MNIST (MD5 of the
-///            uncompressed bytes, or of the .gz as published), the source says `verified`, and name
-///            and class names are that dataset's. Otherwise it says `unknown`, with a warning.
+/// Checksums  where all four files are those published as MNIST or Fashion-MNIST (size and
+///            CRC-32 of the uncompressed bytes; for Fashion-MNIST's images the size of the .gz as
+///            published, whose own CRC is right), the source says `verified`, and name and class
+///            names are that dataset's. Otherwise it says `unknown`, with a warning.
 /// Throws     IoError  no folder holds all four files: lists the names, the absolute folders, what
 ///                     was found there, and the command that fetches them; a file is damaged (see
 ///                     read_idx_images); images and labels differ in number, or the halves in image

@@ -4,6 +4,7 @@
 
 #include "cks/core/error.h"
 #include "cks/datasets/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -56,14 +57,13 @@ std::int64_t mean_of(const Value* values, std::int64_t pitch, const Taps& taps,
 
 Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width) {
   if (image.rank() != 3 || image.numel() == 0) {
-    throw ShapeError("resize_image: image is " + image.shape().to_string() +
-                     ", expected [H,W,C] without a zero");
+    throw ShapeError(formatted("resize_image: image is {}, expected [H,W,C] without a zero",
+                               image.shape().to_string()));
   }
   for (const std::int64_t side : {height, width, image.size(0), image.size(1)}) {
     if (side < 1 || side > kMaxImageSide) {
-      throw Error("resize_image: a side is " + std::to_string(side) + ", expected 1 to " +
-                  std::to_string(kMaxImageSide) + " (image " + image.shape().to_string() + " to " +
-                  std::to_string(height) + " x " + std::to_string(width) + ")");
+      throw Error(formatted("resize_image: a side is {}, expected 1 to {} (image {} to {} x {})",
+                            side, kMaxImageSide, image.shape().to_string(), height, width));
     }
   }
   const std::int64_t old_height = image.size(0);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <numeric>
 #include <string_view>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -43,22 +45,9 @@ std::optional<std::uint64_t> number_of(const Block& header, Field field) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
   text = text.substr(0, text.find(' '));
   std::uint64_t value = 0;
-  for (const char digit : text) {
-    if (digit < '0' || digit > '7') {
-      return std::nullopt;
-    }
-    value = 8 * value + static_cast<std::uint64_t>(digit - '0');  // 12 digits at most
-  }
-  return text.empty() ? std::nullopt : std::optional(value);
-}
-
-std::string octal(std::uint64_t value) {
-  std::string digits;
-  do {
-    digits.insert(digits.begin(), static_cast<char>('0' + value % 8));
-    value /= 8;
-  } while (value > 0);
-  return digits;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 8);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
+                                                                  : std::nullopt;
 }
 
 /// Sum of the header's bytes, those of the checksum itself as spaces.
@@ -74,8 +63,13 @@ bool is_zero(const std::uint8_t* bytes, std::size_t count) {
 }  // namespace
 
 void TarReader::fail(std::uint64_t offset, const std::string& what) const {
-  throw IoError("read_tar: '" + source_.path() + "' at byte " + std::to_string(offset) +
-                (source_.compressed() ? " (uncompressed)" : "") + ": " + what);
+  throw IoError(formatted("read_tar: '{}' at byte {}{}: {}", source_.path(), offset,
+                          source_.compressed() ? " (uncompressed)" : "", what));
+}
+
+void TarReader::fail_inside() const {
+  fail(source_.offset(),
+       formatted("the archive ends inside '{}' of {} bytes", entry_.name, entry_.size));
 }
 
 void TarReader::finish() {
@@ -97,15 +91,15 @@ std::optional<TarEntry> TarReader::next() {
   }
   const std::uint64_t skipped = source_.skip(left_ + padding_);
   if (skipped < left_ + padding_) {
-    fail(source_.offset(), "the archive ends inside '" + entry_.name + "' of " +
-                               std::to_string(entry_.size) + " bytes");
+    fail_inside();
   }
   const std::uint64_t at = source_.offset();
   Block header{};
   const std::size_t got = source_.read(header.data(), kBlock);
   if (got < kBlock) {
-    fail(at, "the archive is cut short: expected a header or the end mark of " +
-                 std::to_string(kBlock) + " bytes, got " + std::to_string(got));
+    fail(at, formatted("the archive is cut short: expected a header or the end mark of {} bytes, "
+                       "got {}",
+                       kBlock, got));
   }
   if (is_zero(header.data(), kBlock)) {
     finish();
@@ -113,14 +107,14 @@ std::optional<TarEntry> TarReader::next() {
   }
   const std::uint64_t sum = checksum_of(header);
   if (number_of(header, kChecksum) != sum) {
-    fail(at + kChecksum.begin, "header has checksum '" + text_of(header, kChecksum) +
-                                   "', expected octal " + octal(sum) +
-                                   "; not a tar archive, or damaged");
+    fail(at + kChecksum.begin,
+         formatted("header has checksum '{}', expected octal {:o}; not a tar archive, or damaged",
+                   text_of(header, kChecksum), sum));
   }
   const std::optional<std::uint64_t> size = number_of(header, kSize);
   if (!size || *size > kMaxSize) {
-    fail(at + kSize.begin, "size is '" + text_of(header, kSize) +
-                               "', expected an octal number up to " + octal(kMaxSize));
+    fail(at + kSize.begin, formatted("size is '{}', expected an octal number up to {:o}",
+                                     text_of(header, kSize), kMaxSize));
   }
   const bool has_prefix = text_of(header, kMagic) == "ustar" && header[kPrefix.begin] != 0;
   entry_.name = (has_prefix ? text_of(header, kPrefix) + "/" : "") + text_of(header, kName);
@@ -134,13 +128,12 @@ std::optional<TarEntry> TarReader::next() {
 
 std::vector<std::uint8_t> TarReader::content(std::uint64_t most) {
   if (left_ > most) {
-    fail(entry_.offset, "'" + entry_.name + "' has " + std::to_string(entry_.size) +
-                            " bytes, expected at most " + std::to_string(most));
+    fail(entry_.offset,
+         formatted("'{}' has {} bytes, expected at most {}", entry_.name, entry_.size, most));
   }
   std::vector<std::uint8_t> bytes = source_.read_bytes(static_cast<std::size_t>(left_));
   if (bytes.size() < left_) {
-    fail(source_.offset(), "the archive ends inside '" + entry_.name + "' of " +
-                               std::to_string(entry_.size) + " bytes");
+    fail_inside();
   }
   left_ = 0;
   return bytes;

@@ -39,11 +39,13 @@ class TarReader {
   /// Throws IoError if it has more than `most`.
   std::vector<std::uint8_t> content(std::uint64_t most);
 
-  /// MD5 of the archive as it lies on the disk, once next() came to the end.
-  std::string file_md5() const { return source_.file_md5(); }
+  /// Bytes of the archive as it lies on the disk, once next() came to the end.
+  std::uint64_t file_bytes() const { return source_.file_bytes(); }
+  bool compressed() const { return source_.compressed(); }
 
  private:
   [[noreturn]] void fail(std::uint64_t offset, const std::string& what) const;
+  [[noreturn]] void fail_inside() const;
   void finish();
 
   ByteSource source_;

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 
-#include "cks/datasets/checksum.h"
 #include "tests/datasets/pictures.h"
 #include "tests/support/fill.h"
 

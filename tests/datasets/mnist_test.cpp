@@ -9,15 +9,7 @@
 
 using cks::find_mnist;
 using cks::load_mnist;
-using cks::testing::Bytes;
-using cks::testing::contains;
-using cks::testing::EnvironmentScope;
-using cks::testing::gzip;
-using cks::testing::idx_images;
-using cks::testing::idx_labels;
-using cks::testing::io_error;
-using cks::testing::TemporaryFolder;
-using cks::testing::write_file;
+using namespace cks::testing;
 
 namespace {
 

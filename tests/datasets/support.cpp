@@ -57,6 +57,11 @@ void write_file(const std::string& path, const Bytes& bytes) {
   }
 }
 
+std::uint32_t crc32_of(const void* data, std::size_t bytes) {
+  return static_cast<std::uint32_t>(
+      crc32(0, static_cast<const Bytef*>(data), static_cast<uInt>(bytes)));
+}
+
 Bytes gzip(const Bytes& bytes) {
   z_stream stream{};
   if (deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {

@@ -41,6 +41,8 @@ class EnvironmentScope {
 
 /// Makes the folders that are missing, too.
 void write_file(const std::string& path, const Bytes& bytes);
+/// As zlib computes it.
+std::uint32_t crc32_of(const void* data, std::size_t bytes);
 /// As gzip does, CRC included.
 Bytes gzip(const Bytes& bytes);
 

@@ -4,7 +4,6 @@
 
 #include <optional>
 
-#include "cks/datasets/checksum.h"
 #include "tests/datasets/pictures.h"
 #include "tests/support/fill.h"
 
@@ -28,14 +27,14 @@ struct TarFixture {
         files.emplace_back(entry->name, reader.content(entry->size));
       }
     }
-    md5 = reader.file_md5();
+    file_bytes = reader.file_bytes();
     return files;
   }
   std::string error(const Bytes& archive) {
     return io_error([&] { read(archive); });
   }
 
-  std::string md5;
+  std::uint64_t file_bytes = 0;
 };
 
 const std::vector<std::pair<std::string, Bytes>> kFiles{
@@ -46,9 +45,9 @@ const std::vector<std::pair<std::string, Bytes>> kFiles{
 TEST_CASE_FIXTURE(TarFixture, "tar: files of any size, plain and gzip") {
   const Bytes archive = tar(kFiles);
   CHECK(read(archive) == kFiles);
-  CHECK(md5 == cks::md5_hex(archive.data(), archive.size()));
+  CHECK(file_bytes == archive.size());
   CHECK(read(gzip(archive)) == kFiles);
-  CHECK(md5 == cks::md5_hex(gzip(archive).data(), gzip(archive).size()));
+  CHECK(file_bytes == gzip(archive).size());
   CHECK(read(tar({})).empty());
 }
 
