@@ -19,9 +19,7 @@ std::int64_t block_rows(const BatchNormProblem& p) {
   return std::max(by_size, ceil_div(p.rows, kMaxBlocks));
 }
 
-std::int64_t block_count(const BatchNormProblem& p) {
-  return (p.rows + block_rows(p) - 1) / block_rows(p);
-}
+std::int64_t block_count(const BatchNormProblem& p) { return ceil_div(p.rows, block_rows(p)); }
 
 /// Calls body(c, V) for neighbouring ranges of V channels that cover [0, C), V an integral
 /// constant: a body's loops over V become vector instructions.
@@ -46,11 +44,11 @@ void sum_blocks(const BatchNormProblem& p, double* partial, Terms&& terms) {
   const std::int64_t rows = block_rows(p);
   parallel_for_ranges(p.rows, rows, [&](std::int64_t begin, std::int64_t end) {
     double* sums = partial + begin / rows * 2 * p.C;
-    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
-      constexpr int V = lanes;
+    for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
+      constexpr int V = channels;
       double first[V] = {};
       double second[V] = {};
-      const auto term = terms(c, lanes);
+      const auto term = terms(c, channels);
       for (std::int64_t row = begin; row < end; ++row) {
         const std::int64_t at = row * p.C + c;
         for (int v = 0; v < V; ++v) {
@@ -77,8 +75,8 @@ template <class T>
 void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
                 T* inv_std, T* running_mean, T* running_var, double* partial) {
   // Around the first row, so that a mean far from zero cancels nothing in the sum of squares.
-  sum_blocks(p, partial, [&](std::int64_t c, auto lanes) {
-    constexpr int V = lanes;
+  sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
+    constexpr int V = channels;
     struct Term {
       const T* x;
       double shift[V];
@@ -116,8 +114,8 @@ template <class T>
 void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
              const T* weight, const T* bias, T* y) {
   parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
-    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
-      constexpr int V = lanes;
+    for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
+      constexpr int V = channels;
       T center[V];
       T scale[V];
       T shift[V];
@@ -142,8 +140,8 @@ void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, c
                     const T* mean, const T* inv_std, const T* weight, const double* sums, T* dx) {
   const auto n = static_cast<double>(p.rows);
   parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
-    for_channel_ranges(p.C, [&](std::int64_t c, auto lanes) {
-      constexpr int V = lanes;
+    for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
+      constexpr int V = channels;
       T center[V];
       T scale[V];
       T constant[V];
@@ -174,8 +172,8 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
                           (dx != nullptr && mode == BatchNormMode::batch_statistics);
   if (needs_sums) {
     // sum(dY) and sum(dY * xhat)
-    sum_blocks(p, partial, [&](std::int64_t c, auto lanes) {
-      constexpr int V = lanes;
+    sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
+      constexpr int V = channels;
       struct Term {
         const T* x;
         const T* dy;

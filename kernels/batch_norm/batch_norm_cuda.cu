@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads)
     Pack<T, V> value = load_pack<V>(x + row * C + work.c);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      value.lane[v] = channel[v](value.lane[v]);
+      value[v] = channel[v](value[v]);
     }
     store_pack<V>(y + row * C + work.c, value);
   }
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads)
     Pack<T, V> gradient = load_pack<V>(dy + row * C + work.c);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      gradient.lane[v] = channel[v](value.lane[v], gradient.lane[v]);
+      gradient[v] = channel[v](value[v], gradient[v]);
     }
     store_pack<V>(dx + row * C + work.c, gradient);
   }
@@ -85,7 +85,7 @@ __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_
 
 /// Blocks of the element-wise kernels: about kBatch rows a thread.
 unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
-  const std::int64_t row_blocks = ceil_div<std::int64_t>(p.rows, cut.rows * kBatch);
+  const std::int64_t row_blocks = ceil_div(p.rows, cut.rows * kBatch);
   const std::int64_t most = std::max<std::int64_t>(1, kMaxGrid / cut.channel_blocks);
   return static_cast<unsigned>(std::min(row_blocks, most) * cut.channel_blocks);
 }
@@ -95,8 +95,8 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
                 T* inv_std, T* running_mean, T* running_var, double* partial) {
   const StatisticsFinish<T> finish{
       x, mean, inv_std, running_mean, running_var, static_cast<double>(p.rows), eps, momentum};
-  with_lanes<T>(p.C, aligned_for_packs(x), [&](auto lanes) {
-    sum_rows(p, StatisticsTerms<T, lanes>{x, p.C}, finish, partial);
+  with_channels<T>(p.C, aligned_for_packs(x), [&](auto V) {
+    sum_rows(p, StatisticsTerms<T, V>{x, p.C}, finish, partial);
   });
 }
 
@@ -106,9 +106,9 @@ void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_
   if (p.rows == 0 || p.C == 0) {
     return;
   }
-  with_lanes<T>(p.C, aligned_for_packs(x, y), [&](auto lanes) {
-    const Cut cut = cut_of(p, lanes);
-    launch("batch_norm", forward_kernel<T, lanes>, element_blocks(p, cut),
+  with_channels<T>(p.C, aligned_for_packs(x, y), [&](auto V) {
+    const Cut cut = cut_of(p, V);
+    launch("batch_norm", forward_kernel<T, V>, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
            p.C, cut.channel_blocks, x, mean, inv_std, weight, bias, y);
   });
@@ -122,16 +122,16 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
       dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics);
   if (needs_sums && p.C > 0) {
     const GradientFinish<T> finish{dweight, dbias, partial, p.C};
-    with_lanes<T>(p.C, aligned_for_packs(x, dy, mean, inv_std), [&](auto lanes) {
-      sum_rows(p, GradientTerms<T, lanes>{x, dy, mean, inv_std, p.C}, finish, partial);
+    with_channels<T>(p.C, aligned_for_packs(x, dy, mean, inv_std), [&](auto V) {
+      sum_rows(p, GradientTerms<T, V>{x, dy, mean, inv_std, p.C}, finish, partial);
     });
   }
   if (dx == nullptr || p.rows == 0 || p.C == 0) {
     return;
   }
-  with_lanes<T>(p.C, aligned_for_packs(x, dy, dx), [&](auto lanes) {
-    const Cut cut = cut_of(p, lanes);
-    launch("batch_norm", input_gradient_kernel<T, lanes>, element_blocks(p, cut),
+  with_channels<T>(p.C, aligned_for_packs(x, dy, dx), [&](auto V) {
+    const Cut cut = cut_of(p, V);
+    launch("batch_norm", input_gradient_kernel<T, V>, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
            p.C, cut.channel_blocks, x, dy, mean, inv_std, weight,
            through_statistics ? partial : nullptr, dx);
@@ -141,10 +141,10 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
 }  // namespace
 
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
-  // Whichever lanes the addresses allow.
+  // Whichever packs the addresses allow.
   const std::int64_t row_blocks =
-      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackLanes<float>).row_blocks,
-                cut_of(problem, kPackLanes<double>).row_blocks});
+      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackSize<float>).row_blocks,
+                cut_of(problem, kPackSize<double>).row_blocks});
   return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
 }
 

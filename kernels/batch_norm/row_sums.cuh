@@ -34,18 +34,17 @@ struct Cut {
   std::int64_t row_blocks;      // blocks of sums over the rows
 };
 
-inline Cut cut_of(const BatchNormProblem& p, int lanes) {
-  const std::int64_t packs = ceil_div<std::int64_t>(p.C, lanes);
+inline Cut cut_of(const BatchNormProblem& p, int V) {
+  const std::int64_t packs = ceil_div(p.C, V);
   Cut cut{1, 0, 0, 0};
   while (cut.columns < 32 && cut.columns < packs) {
     cut.columns *= 2;
   }
   cut.rows = kThreads / cut.columns;
-  cut.channel_blocks = ceil_div<std::int64_t>(packs, cut.columns);
+  cut.channel_blocks = ceil_div(packs, cut.columns);
   const std::int64_t most = std::clamp<std::int64_t>(
       ceil_div(kWantedBlocks, std::max<std::int64_t>(1, cut.channel_blocks)), 1, kMaxRowBlocks);
-  cut.row_blocks =
-      std::clamp<std::int64_t>(ceil_div<std::int64_t>(p.rows, cut.rows * kBatch), 1, most);
+  cut.row_blocks = std::clamp<std::int64_t>(ceil_div(p.rows, cut.rows * kBatch), 1, most);
   return cut;
 }
 
@@ -56,14 +55,14 @@ struct Work {
 };
 
 /// Rows of block `block` of `blocks`, a thread's share.
-__device__ __forceinline__ Work work_of(std::int64_t rows, std::int64_t channel_blocks, int lanes) {
+__device__ __forceinline__ Work work_of(std::int64_t rows, std::int64_t channel_blocks, int V) {
   const std::int64_t channel_block = blockIdx.x % channel_blocks;
   const std::int64_t row_block = blockIdx.x / channel_blocks;
   const std::int64_t row_blocks = gridDim.x / channel_blocks;
   const std::int64_t stretch = ceil_div(rows, row_blocks);
   const std::int64_t begin = row_block * stretch;
   const std::int64_t stop = begin + stretch;
-  return {(channel_block * blockDim.x + threadIdx.x) * lanes, begin + threadIdx.y,
+  return {(channel_block * blockDim.x + threadIdx.x) * V, begin + threadIdx.y,
           stop < rows ? stop : rows, static_cast<std::int64_t>(blockDim.y)};
 }
 
@@ -77,7 +76,7 @@ struct Sums {
 /// sum(x - shift) and sum((x - shift)^2), shift being the channel's first element.
 template <class T, int V>
 struct StatisticsTerms {
-  static constexpr int kLanes = V;
+  static constexpr int kChannels = V;
   const T* x;
   std::int64_t C;
 
@@ -97,14 +96,14 @@ struct StatisticsTerms {
         T sum{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          value[i].lane[v] -= shift.lane[v];  // 0 beyond the end
-          sum += value[i].lane[v];
+          value[i][v] -= shift[v];  // 0 beyond the end
+          sum += value[i][v];
         }
         const T mean = sum / static_cast<T>(count);
         T squares{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          const T difference = i < count ? value[i].lane[v] - mean : T{0};
+          const T difference = i < count ? value[i][v] - mean : T{0};
           squares += difference * difference;
         }
         // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for any
@@ -122,7 +121,7 @@ struct StatisticsTerms {
 /// sum(dY) and sum(dY * xhat).
 template <class T, int V>
 struct GradientTerms {
-  static constexpr int kLanes = V;
+  static constexpr int kChannels = V;
   const T* x;
   const T* dy;
   const T* mean;
@@ -148,11 +147,11 @@ struct GradientTerms {
         T product{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          sum += gradient[i].lane[v];
-          product += gradient[i].lane[v] * (value[i].lane[v] - center.lane[v]);
+          sum += gradient[i][v];
+          product += gradient[i][v] * (value[i][v] - center[v]);
         }
         sums.first[v] += static_cast<double>(sum);
-        sums.second[v] += static_cast<double>(product) * static_cast<double>(scale.lane[v]);
+        sums.second[v] += static_cast<double>(product) * static_cast<double>(scale[v]);
       }
     }
   }
@@ -210,7 +209,7 @@ __global__ void __launch_bounds__(kThreads)
                     std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                     double* partial) {
   begin_kernel();
-  constexpr int V = Terms::kLanes;
+  constexpr int V = Terms::kChannels;
   __shared__ double shared[2][kThreads * V];
   const Work work = work_of(rows, channel_blocks, V);
   Sums<V> sums;
@@ -283,14 +282,14 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
 template <class Terms, class Finish>
 void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finish,
               double* partial) {
-  const Cut cut = cut_of(p, Terms::kLanes);
+  const Cut cut = cut_of(p, Terms::kChannels);
   launch("batch_norm", sum_rows_kernel<Terms, Finish>,
          static_cast<unsigned>(cut.channel_blocks * cut.row_blocks),
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, terms,
          finish, p.rows, p.C, cut.channel_blocks, partial);
   if (cut.row_blocks > 1) {
     launch("batch_norm", add_row_blocks_kernel<Finish>,
-           static_cast<unsigned>(ceil_div<std::int64_t>(p.C, kFinishChannels)),
+           static_cast<unsigned>(ceil_div(p.C, kFinishChannels)),
            dim3(kFinishChannels, kFinishRows), 0, finish, p.C, cut.row_blocks, partial);
   }
 }

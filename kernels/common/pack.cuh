@@ -4,14 +4,16 @@
 
 namespace cks::kernels::cuda {
 
-/// V neighbouring elements that move in one access; 16 bytes where V is kPackLanes<T>.
+/// V neighbouring elements that move in one access; 16 bytes where V is kPackSize<T>.
 template <class T, int V>
 struct alignas(sizeof(T) * V) Pack {
-  T lane[V];
+  T value[V];
+  __device__ __forceinline__ T& operator[](int v) { return value[v]; }
+  __device__ const __forceinline__ T& operator[](int v) const { return value[v]; }
 };
 
 template <class T>
-constexpr int kPackLanes = 16 / static_cast<int>(sizeof(T));
+constexpr int kPackSize = 16 / static_cast<int>(sizeof(T));
 
 template <int V, class T>
 __device__ __forceinline__ Pack<T, V> load_pack(const T* from) {
@@ -45,8 +47,8 @@ bool aligned_for_packs(const Pointers*... pointers) {
 /// Calls body(V) with the channels of a thread, as an integral constant: 16 bytes of them if
 /// `packs` says that the addresses allow it and C divides, otherwise one.
 template <class T, class Body>
-void with_lanes(std::int64_t C, bool packs, Body&& body) {
-  constexpr int V = kPackLanes<T>;
+void with_channels(std::int64_t C, bool packs, Body&& body) {
+  constexpr int V = kPackSize<T>;
   if (packs && C % V == 0) {
     body(std::integral_constant<int, V>{});
   } else {

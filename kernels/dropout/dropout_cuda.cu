@@ -23,9 +23,9 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, const T* x, T* y) {
   begin_kernel();
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
   const auto now = static_cast<std::uint64_t>(*step);
-  const std::int64_t blocks = ceil_div<std::int64_t>(p.count, kWords);
+  const std::int64_t blocks = ceil_div(p.count, kWords);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
        block < blocks; block += stride) {
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
         for (int v = 0; v < V; ++v) {
           const bool kept = to_unit_interval(words.word[i + v]) >= p.threshold;
-          pack.lane[v] = kept ? pack.lane[v] * p.scale : T{0};
+          pack[v] = kept ? pack[v] * p.scale : T{0};
         }
         store_pack<V>(y + first + i, pack);
       }
@@ -65,9 +65,8 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
     const KeepOrDrop<T> p{problem.key, problem.count, static_cast<float>(problem.probability),
                           static_cast<T>(1.0 / (1.0 - problem.probability)),
                           aligned_for_packs(x, y)};
-    launch("dropout", dropout_kernel<T>,
-           grid_for(ceil_div<std::int64_t>(problem.count, kWords), kThreads), kThreads, 0, p, step,
-           static_cast<const T*>(x), static_cast<T*>(y));
+    launch("dropout", dropout_kernel<T>, grid_for(ceil_div(problem.count, kWords), kThreads),
+           kThreads, 0, p, step, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }
 

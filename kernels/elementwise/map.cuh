@@ -101,7 +101,7 @@ __device__ __forceinline__ void load_operands(Packs<V, First, Rest...>& packs, c
     const First value = *from;
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      packs.first.lane[j] = value;
+      packs.first[j] = value;
     }
   }
   load_operands<K + 1>(packs.rest, walk, offsets, rest...);
@@ -117,15 +117,14 @@ __device__ __forceinline__ void load_at(Packs<V, X...>& packs, const Walk& walk,
 }
 
 template <int V, class F, class... Values>
-__device__ __forceinline__ auto call_lane(const F& function, const Packs<V>&, int,
-                                          Values... values) {
+__device__ __forceinline__ auto call_at(const F& function, const Packs<V>&, int, Values... values) {
   return function(values...);
 }
 
 template <int V, class F, class First, class... Rest, class... Values>
-__device__ __forceinline__ auto call_lane(const F& function, const Packs<V, First, Rest...>& packs,
-                                          int lane, Values... values) {
-  return call_lane(function, packs.rest, lane, values..., packs.first.lane[lane]);
+__device__ __forceinline__ auto call_at(const F& function, const Packs<V, First, Rest...>& packs,
+                                        int at, Values... values) {
+  return call_at(function, packs.rest, at, values..., packs.first[at]);
 }
 
 /// A block takes Steps packs of every thread at a time and loads all of them before it stores one:
@@ -153,7 +152,7 @@ __global__ void __launch_bounds__(kMapThreads)
         Pack<Y, V> out;
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          out.lane[j] = call_lane(function, in[step], j);
+          out[j] = call_at(function, in[step], j);
         }
         store_pack(y + at * V, out);
       }
@@ -164,13 +163,13 @@ __global__ void __launch_bounds__(kMapThreads)
   if (V > 1 && blockIdx.x == 0 && last < count) {
     Packs<1, X...> in;
     load_at(in, walk, last, x...);
-    y[last] = call_lane(function, in, 0);
+    y[last] = call_at(function, in, 0);
   }
 }
 
 /// Elements of a pack: 16 bytes of the widest type.
 template <class... T>
-constexpr int kMapLanes = 16 / static_cast<int>(std::max({sizeof(T)...}));
+constexpr int kMapPackSize = 16 / static_cast<int>(std::max({sizeof(T)...}));
 
 template <int V, class Walk, class F, class Y, class... X>
 void launch_map(const char* operation, const F& function, const BroadcastProblem& problem, Y* y,
@@ -198,7 +197,7 @@ bool takes_packs(const BroadcastProblem& problem, const Y* y, const X*... x) {
 template <class F, class Y, class... X>
 void map(const char* operation, const F& function, const BroadcastProblem& problem, Y* y,
          const X*... x) {
-  constexpr int kLanes = kMapLanes<Y, X...>;
+  constexpr int kPack = kMapPackSize<Y, X...>;
   if (problem.count == 0) {
     return;
   }
@@ -206,14 +205,14 @@ void map(const char* operation, const F& function, const BroadcastProblem& probl
   using Flat = FlatWalk<kOperands>;
   using Narrow = AxesWalk<std::uint32_t, kOperands>;
   using Wide = AxesWalk<std::int64_t, kOperands>;
-  const bool packs = takes_packs<kLanes>(problem, y, x...);
+  const bool packs = takes_packs<kPack>(problem, y, x...);
   if (problem.rank < 2) {
-    packs ? launch_map<kLanes, Flat>(operation, function, problem, y, x...)
+    packs ? launch_map<kPack, Flat>(operation, function, problem, y, x...)
           : launch_map<1, Flat>(operation, function, problem, y, x...);
   } else if (problem.count >= std::int64_t{1} << 31) {
     launch_map<1, Wide>(operation, function, problem, y, x...);
   } else {
-    packs ? launch_map<kLanes, Narrow>(operation, function, problem, y, x...)
+    packs ? launch_map<kPack, Narrow>(operation, function, problem, y, x...)
           : launch_map<1, Narrow>(operation, function, problem, y, x...);
   }
 }
@@ -221,7 +220,7 @@ void map(const char* operation, const F& function, const BroadcastProblem& probl
 /// The same for `count` elements of dense operands.
 template <class F, class Y, class... X>
 void map_dense(const char* operation, const F& function, std::int64_t count, Y* y, const X*... x) {
-  constexpr int kLanes = kMapLanes<Y, X...>;
+  constexpr int kPack = kMapPackSize<Y, X...>;
   if (count == 0) {
     return;
   }
@@ -234,7 +233,7 @@ void map_dense(const char* operation, const F& function, std::int64_t count, Y* 
     strides[0] = 1;
   }
   if (aligned_for_packs(y, x...)) {
-    launch_map<kLanes, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
+    launch_map<kPack, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
   } else {
     launch_map<1, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
   }

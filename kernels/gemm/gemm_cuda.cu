@@ -155,7 +155,7 @@ void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& giv
   if (problem.M == 0 || problem.N == 0) {
     return;
   }
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
   const Cut cut = cut_of(problem);
   const bool sliced = cut.slices > 1;
   const auto leading = [](std::int64_t given, std::int64_t dense) {

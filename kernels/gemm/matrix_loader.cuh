@@ -28,8 +28,8 @@ struct SliceCursor {
 
 /// A pack at an edge, or one that is not aligned, is loaded element by element.
 template <class T, class Tile, int B, bool kAlongK>
-struct MatrixLoader : StageLoader<Tile, T, B, kPackLanes<T>, kAlongK> {
-  static constexpr int V = kPackLanes<T>;
+struct MatrixLoader : StageLoader<Tile, T, B, kPackSize<T>, kAlongK> {
+  static constexpr int V = kPackSize<T>;
   using Stage = StageLoader<Tile, T, B, V, kAlongK>;
 
   const T* source[Stage::kLoads];
@@ -62,7 +62,7 @@ struct MatrixLoader : StageLoader<Tile, T, B, kPackLanes<T>, kAlongK> {
       } else {
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          this->packs[i].lane[v] = v < left ? source[i][v] : T{0};
+          this->packs[i][v] = v < left ? source[i][v] : T{0};
         }
       }
       source[i] += step;

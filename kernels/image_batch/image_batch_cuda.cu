@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         const std::int64_t source = source_pixel(p.problem, place, oh, ow);
-        values.lane[v] = source < 0 ? 0.0F : p.tables[c * 256 + image[source * C + c]];
+        values[v] = source < 0 ? 0.0F : p.tables[c * 256 + image[source * C + c]];
         if (++c == C) {
           c = 0;
           if (++ow == W) {
@@ -99,7 +99,7 @@ void image_batch(const ImageBatchProblem& problem, const BatchPosition* position
                      tables,
                      images_out,
                      labels_out};
-  constexpr int V = kPackLanes<float>;
+  constexpr int V = kPackSize<float>;
   const bool packs = elements % V == 0 && aligned_for_packs(images_out);
   launch("image_batch", packs ? image_batch_kernel<V> : image_batch_kernel<1>,
          grid_for(problem.batch * stretches, 1), kThreads, 0, p, position);

@@ -110,7 +110,7 @@ struct TileOutput {
       Pack<T, V> pack;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        pack.lane[v] = values[v];
+        pack[v] = values[v];
       }
       store_pack<V>(to, pack);
     } else if constexpr (kStores != Stores::packs) {
@@ -130,7 +130,7 @@ template <class Tile, class T, class Output, class Address>
 __device__ __forceinline__ void store_tile(T (&sum)[Tile::TM][Tile::TN],
                                            const ThreadTile<Tile>& thread, const Output& output,
                                            Address&& address) {
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
   output.epilogue.apply_to(
       sum, output.columns, [&](int j) { return thread.column(j); },
       [&](int i) -> const T* {

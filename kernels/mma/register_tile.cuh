@@ -35,7 +35,7 @@ struct ThreadTile {
 template <int TILE, int EACH, class T, class Place>
 __device__ __forceinline__ void load_quads(const T* stage, int thread, Place&& place,
                                            T (&to)[EACH]) {
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
 #pragma unroll
   for (int i = 0; i < EACH; i += 4) {
     const T* quad = stage + place(tile_index<TILE, EACH>(i, thread));
@@ -44,7 +44,7 @@ __device__ __forceinline__ void load_quads(const T* stage, int thread, Place&& p
       const Pack<T, V> pack = load_pack<V>(quad + j);
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        to[i + j + v] = pack.lane[v];
+        to[i + j + v] = pack[v];
       }
     }
   }

@@ -59,7 +59,7 @@ struct StageLoader {
       if constexpr (kAlongK) {
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          stage[k(i) + v][place(k(i) + v, row(i))] = packs[i].lane[v];
+          stage[k(i) + v][place(k(i) + v, row(i))] = packs[i][v];
         }
       } else {
         store_pack<V>(&stage[k(i)][row(i)], packs[i]);

@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads)
   const int tensor = shared_tensor;
   const T* x = p.x[tensor];
   const auto [begin, end] = stretch_of(p, tensor, block);
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
   const bool packs = reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
   double sum = 0.0;
   // A thread takes the same elements whether it reads them together or one by one.
@@ -61,13 +61,13 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         if (i + v < end) {
-          pack.lane[v] = x[i + v];
+          pack[v] = x[i + v];
         }
       }
     }
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      const auto value = static_cast<double>(pack.lane[v]);
+      const auto value = static_cast<double>(pack[v]);
       sum += value * value;
     }
   }

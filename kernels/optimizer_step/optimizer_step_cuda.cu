@@ -71,7 +71,7 @@ __device__ __forceinline__ void step_elements(const typename Rule::Scalars& s, c
   }
 #pragma unroll
   for (int v = 0; v < V; ++v) {
-    Rule::step(s, g.lane[v], p.lane[v], a.lane[v], b.lane[v]);
+    Rule::step(s, g[v], p[v], a[v], b[v]);
   }
   store_pack<V>(parameter, p);
   if (first != nullptr) {
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads)
   T* first = p.first[tensor];
   T* second = p.second[tensor];
   const auto [begin, end] = stretch_of(p, tensor, block);
-  constexpr int V = kPackLanes<T>;
+  constexpr int V = kPackSize<T>;
   const auto bits =
       reinterpret_cast<std::uintptr_t>(grad) | reinterpret_cast<std::uintptr_t>(parameter) |
       reinterpret_cast<std::uintptr_t>(first) | reinterpret_cast<std::uintptr_t>(second);

@@ -58,22 +58,24 @@ struct Lanes {
   }
 };
 
-/// Calls body(V) with the most lanes, as an integral constant, that a register holds and C channels
-/// fill.
-template <class T, class Body>
-void with_chunk(std::int64_t C, Body&& body) {
-  constexpr int kLanes = kRegisterBytes / static_cast<int>(sizeof(T));
-  if (C >= kLanes) {
-    body(std::integral_constant<int, kLanes>{});
-  } else if (kLanes > 8 && C >= 8) {
-    body(std::integral_constant<int, 8>{});
-  } else if (kLanes > 4 && C >= 4) {
-    body(std::integral_constant<int, 4>{});
-  } else if (kLanes > 2 && C >= 2) {
-    body(std::integral_constant<int, 2>{});
-  } else {
-    body(std::integral_constant<int, 1>{});
-  }
+/// Calls body(T{}, V) with the problem's type and, as an integral constant, the most channels that
+/// a register holds and C fills.
+template <class Body>
+void visit(const char* operation, DType dtype, std::int64_t C, Body&& body) {
+  visit_real(operation, dtype, [&]<class T>(T zero) {
+    constexpr int kMost = kRegisterBytes / static_cast<int>(sizeof(T));
+    if (C >= kMost) {
+      body(zero, std::integral_constant<int, kMost>{});
+    } else if (kMost > 8 && C >= 8) {
+      body(zero, std::integral_constant<int, 8>{});
+    } else if (kMost > 4 && C >= 4) {
+      body(zero, std::integral_constant<int, 4>{});
+    } else if (kMost > 2 && C >= 2) {
+      body(zero, std::integral_constant<int, 2>{});
+    } else {
+      body(zero, std::integral_constant<int, 1>{});
+    }
+  });
 }
 
 TapAxis rows_of(const Pool2dProblem& p) { return {p.IH, p.OH, p.FH, p.sh, p.pt, p.dh}; }
@@ -157,10 +159,11 @@ void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) 
   });
 }
 
-/// Gradient of windows that tile the image: body(out, c, pixel) gives the lanes that pixel
-/// ih*IW+iw takes from window element out + c. Pixels beyond the last window get zeros.
-template <class T, int V, class Body>
-void tiled_backward(const Pool2dProblem& p, T* dx, Body&& body) {
+/// Gradient of windows that tile the image: share(out, oh, ow, pixel) gives what the V channels of
+/// pixel ih*IW+iw take from those at element `out` of dY, in window (oh,ow). Pixels beyond the last
+/// window get zeros.
+template <class T, int V, class Share>
+void tiled_backward(const Pool2dProblem& p, T* dx, Share&& share) {
   const std::int64_t row = p.IW * p.C;
   for_rows(p.N, p.OH, p.FH * row, [&](std::int64_t n, std::int64_t oh) {
     T* image = dx + n * p.IH * row;
@@ -170,7 +173,7 @@ void tiled_backward(const Pool2dProblem& p, T* dx, Body&& body) {
         for (std::int64_t h = 0; h < p.FH; ++h) {
           for (std::int64_t w = 0; w < p.FW; ++w) {
             const std::int64_t pixel = (oh * p.FH + h) * p.IW + ow * p.FW + w;
-            body(out + c, pixel, image + pixel * p.C + c);
+            Lanes<T, V>::store(image + pixel * p.C + c, share(out + c, oh, ow, pixel));
           }
         }
       });
@@ -185,47 +188,54 @@ void tiled_backward(const Pool2dProblem& p, T* dx, Body&& body) {
   });
 }
 
-/// Each pixel takes the gradients of the windows whose maximum it was.
-template <class T, int V>
-void max_backward(const Pool2dProblem& p, const T* dy, const std::int32_t* index, T* dx) {
-  using L = Lanes<T, V>;
-  if (tiles_image(p)) {
-    tiled_backward<T, V>(p, dx, [&](std::int64_t out, std::int64_t pixel, T* to) {
-      const typename L::Mask here = typename L::Mask{} + static_cast<typename L::Integer>(pixel);
-      const typename L::Mask chosen = L::load_index(index + out) == here;
-      L::store(to, chosen ? L::load(dy + out) : typename L::Vec{});
-    });
-    return;
-  }
+/// Gradient of any windows: each pixel adds up its shares of the windows that span it, in order.
+template <class T, int V, class Share>
+void gathered_backward(const Pool2dProblem& p, T* dx, Share&& share) {
   for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
     Spanning rows(rows_of(p));
     rows.advance_to(ih);
     Spanning columns(columns_of(p));
     for (std::int64_t iw = 0; iw < p.IW; ++iw) {
       columns.advance_to(iw);
-      const typename L::Mask here =
-          typename L::Mask{} + static_cast<typename L::Integer>(ih * p.IW + iw);
-      T* to = dx + ((n * p.IH + ih) * p.IW + iw) * p.C;
+      const std::int64_t pixel = ih * p.IW + iw;
       for_chunks<V>(p.C, [&](std::int64_t c) {
-        typename L::Vec sum{};
+        typename Lanes<T, V>::Vec sum{};
         for (std::int64_t oh = rows.begin; oh < rows.end; ++oh) {
           for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-            const std::int64_t out = ((n * p.OH + oh) * p.OW + ow) * p.C + c;
-            const typename L::Mask chosen = L::load_index(index + out) == here;
-            sum += chosen ? L::load(dy + out) : typename L::Vec{};
+            sum += share(((n * p.OH + oh) * p.OW + ow) * p.C + c, oh, ow, pixel);
           }
         }
-        L::store(to + c, sum);
+        Lanes<T, V>::store(dx + (n * p.IH * p.IW + pixel) * p.C + c, sum);
       });
     }
+  });
+}
+
+template <class T, int V, class Share>
+void backward(const Pool2dProblem& p, T* dx, Share&& share) {
+  if (tiles_image(p)) {
+    tiled_backward<T, V>(p, dx, share);
+  } else {
+    gathered_backward<T, V>(p, dx, share);
+  }
+}
+
+/// Each pixel takes the gradients of the windows whose maximum it was.
+template <class T, int V>
+void max_backward(const Pool2dProblem& p, const T* dy, const std::int32_t* index, T* dx) {
+  using L = Lanes<T, V>;
+  backward<T, V>(p, dx, [=](std::int64_t out, std::int64_t, std::int64_t, std::int64_t pixel) {
+    const typename L::Mask here = typename L::Mask{} + static_cast<typename L::Integer>(pixel);
+    return L::load_index(index + out) == here ? L::load(dy + out) : typename L::Vec{};
   });
 }
 
 /// What the sum of a window is divided by.
 std::int64_t divisor_of(const Pool2dProblem& p, bool count_include_pad, std::int64_t oh,
                         std::int64_t ow) {
-  return count_include_pad ? p.FH * p.FW
-                           : forward_taps(rows_of(p), oh).size() * forward_taps(columns_of(p), ow).size();
+  return count_include_pad
+             ? p.FH * p.FW
+             : forward_taps(rows_of(p), oh).size() * forward_taps(columns_of(p), ow).size();
 }
 
 template <class T, int V>
@@ -254,32 +264,10 @@ void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* 
 
 template <class T, int V>
 void avg_backward(const Pool2dProblem& p, bool count_include_pad, const T* dy, T* dx) {
-  using L = Lanes<T, V>;
-  if (tiles_image(p)) {
-    const auto divisor = static_cast<T>(p.FH * p.FW);
-    tiled_backward<T, V>(p, dx, [&](std::int64_t out, std::int64_t, T* to) {
-      L::store(to, L::load(dy + out) / divisor);
-    });
-    return;
-  }
-  for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
-    Spanning rows(rows_of(p));
-    rows.advance_to(ih);
-    Spanning columns(columns_of(p));
-    for (std::int64_t iw = 0; iw < p.IW; ++iw) {
-      columns.advance_to(iw);
-      T* to = dx + ((n * p.IH + ih) * p.IW + iw) * p.C;
-      for_chunks<V>(p.C, [&](std::int64_t c) {
-        typename L::Vec sum{};
-        for (std::int64_t oh = rows.begin; oh < rows.end; ++oh) {
-          for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-            const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
-            sum += L::load(dy + ((n * p.OH + oh) * p.OW + ow) * p.C + c) / divisor;
-          }
-        }
-        L::store(to + c, sum);
-      });
-    }
+  const bool all_alike = count_include_pad || tiles_image(p);
+  backward<T, V>(p, dx, [=](std::int64_t out, std::int64_t oh, std::int64_t ow, std::int64_t) {
+    const auto divisor = static_cast<T>(divisor_of(p, all_alike, oh, ow));
+    return Lanes<T, V>::load(dy + out) / divisor;
   });
 }
 
@@ -317,60 +305,42 @@ void global_backward(std::int64_t N, std::int64_t pixels, std::int64_t C, const 
 }  // namespace
 
 void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index) {
-  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_chunk<T>(problem.C, [&](auto chunk) {
-      max_forward<T, chunk>(problem, static_cast<const T*>(x), static_cast<T*>(y), index);
-    });
+  visit("max_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
+    max_forward<T, V>(problem, static_cast<const T*>(x), static_cast<T*>(y), index);
   });
 }
 
 void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
                          void* dx) {
-  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_chunk<T>(problem.C, [&](auto chunk) {
-      max_backward<T, chunk>(problem, static_cast<const T*>(dy), index, static_cast<T*>(dx));
-    });
+  visit("max_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
+    max_backward<T, V>(problem, static_cast<const T*>(dy), index, static_cast<T*>(dx));
   });
 }
 
 void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
                         void* y) {
-  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_chunk<T>(problem.C, [&](auto chunk) {
-      avg_forward<T, chunk>(problem, count_include_pad, static_cast<const T*>(x),
-                            static_cast<T*>(y));
-    });
+  visit("avg_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
+    avg_forward<T, V>(problem, count_include_pad, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }
 
 void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
                          void* dx) {
-  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_chunk<T>(problem.C, [&](auto chunk) {
-      avg_backward<T, chunk>(problem, count_include_pad, static_cast<const T*>(dy),
-                             static_cast<T*>(dx));
-    });
+  visit("avg_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
+    avg_backward<T, V>(problem, count_include_pad, static_cast<const T*>(dy), static_cast<T*>(dx));
   });
 }
 
 void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
                                const void* x, void* y) {
-  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_chunk<T>(C, [&](auto chunk) {
-      global_forward<T, chunk>(N, pixels, C, static_cast<const T*>(x), static_cast<T*>(y));
-    });
+  visit("global_avg_pool2d", dtype, C, [&]<class T>(T, auto V) {
+    global_forward<T, V>(N, pixels, C, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }
 
 void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
                                 const void* dy, void* dx) {
-  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
-    using T = decltype(zero);
+  visit_real("global_avg_pool2d", dtype, [&]<class T>(T) {
     global_backward<T>(N, pixels, C, static_cast<const T*>(dy), static_cast<T*>(dx));
   });
 }

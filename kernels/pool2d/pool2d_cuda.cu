@@ -58,48 +58,72 @@ __device__ __forceinline__ void for_share(Index count, Body&& body) {
   }
 }
 
+/// The taps of one window that lie in the image.
+template <class Index>
+struct Window {
+  IndexRangeOf<Index> fh, fw;
+  Index corner;  // pixel of tap (0,0), which may lie outside
+
+  __device__ __forceinline__ Window(const Pooling<Index>& p, Index oh, Index ow)
+      : fh(forward_taps(p.rows, oh)),
+        fw(forward_taps(p.columns, ow)),
+        corner((oh * p.rows.stride - p.rows.pad) * p.columns.in + ow * p.columns.stride -
+               p.columns.pad) {}
+  __device__ Index size() const { return fh.size() * fw.size(); }
+  /// The pixel ih*IW+iw of tap (h,w).
+  __device__ Index pixel_of(const Pooling<Index>& p, Index h, Index w) const {
+    return corner + h * p.rows.dilation * p.columns.in + w * p.columns.dilation;
+  }
+};
+
+/// Calls body(out, window, for_taps) for each pack of Y, which begins at element `out`;
+/// for_taps(take) calls take(values, pixel) for the window's taps, in order.
+template <class T, int V, class Index, class Body>
+__device__ __forceinline__ void for_windows(const Pooling<Index>& p, const T* x, Body&& body) {
+  for_share(p.N * p.rows.out * p.columns.out * p.packs, [&](Index i) {
+    const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
+    const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
+    const Window<Index> window(p, at.h, at.w);
+    const auto for_taps = [&](auto&& take) {
+      for (Index h = window.fh.begin; h < window.fh.end; ++h) {
+        Index pixel = window.pixel_of(p, h, window.fw.begin);
+        for (Index w = window.fw.begin; w < window.fw.end; ++w, pixel += p.columns.dilation) {
+          take(load_pack<V>(image + pixel * p.C), pixel);
+        }
+      }
+    };
+    body(i * V, window, for_taps);
+  });
+}
+
 template <class T, int V, class Index>
 __global__ void __launch_bounds__(kThreads)
     max_forward_kernel(const __grid_constant__ Pooling<Index> p, const T* x, T* y,
                        std::int32_t* index) {
   begin_kernel();
-  const Index count = p.N * p.rows.out * p.columns.out * p.packs;
-  for_share(count, [&](Index i) {
-    const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
-    const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const IndexRangeOf<Index> fh = forward_taps(p.rows, at.h);
-    const IndexRangeOf<Index> fw = forward_taps(p.columns, at.w);
-    const Index corner = (at.h * p.rows.stride - p.rows.pad) * p.columns.in +
-                         at.w * p.columns.stride - p.columns.pad;
+  for_windows<T, V>(p, x, [&](Index out, const Window<Index>& window, auto&& for_taps) {
     // The first tap's pixel, which keeps a window full of -infinity; none in an empty window.
     const Index first =
-        fh.size() * fw.size() == 0
-            ? -1
-            : corner + fh.begin * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
-    const T lowest = -static_cast<T>(INFINITY);
+        window.size() == 0 ? -1 : window.pixel_of(p, window.fh.begin, window.fw.begin);
     Pack<T, V> best;
     Pack<std::int32_t, V> where;
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      best.lane[v] = lowest;
-      where.lane[v] = static_cast<std::int32_t>(first);
+      best[v] = -static_cast<T>(INFINITY);
+      where[v] = static_cast<std::int32_t>(first);
     }
-    for (Index h = fh.begin; h < fh.end; ++h) {
-      Index pixel = corner + h * p.rows.dilation * p.columns.in + fw.begin * p.columns.dilation;
-      for (Index w = fw.begin; w < fw.end; ++w, pixel += p.columns.dilation) {
-        const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
+    for_taps([&](const Pack<T, V>& value, Index pixel) {
 #pragma unroll
-        for (int v = 0; v < V; ++v) {
-          // A larger number replaces, and so does a NaN; nothing but a NaN replaces a NaN.
-          if (value.lane[v] > best.lane[v] || value.lane[v] != value.lane[v]) {
-            best.lane[v] = value.lane[v];
-            where.lane[v] = static_cast<std::int32_t>(pixel);
-          }
+      for (int v = 0; v < V; ++v) {
+        // A larger number replaces, and so does a NaN; nothing but a NaN replaces a NaN.
+        if (value[v] > best[v] || value[v] != value[v]) {
+          best[v] = value[v];
+          where[v] = static_cast<std::int32_t>(pixel);
         }
       }
-    }
-    store_pack<V>(y + i * V, best);
-    store_pack<V>(index + i * V, where);
+    });
+    store_pack<V>(y + out, best);
+    store_pack<V>(index + out, where);
   });
 }
 
@@ -132,7 +156,7 @@ __global__ void __launch_bounds__(kThreads)
     const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      sum.lane[v] += where.lane[v] == pixel ? gradient.lane[v] : T{0};
+      sum[v] += where[v] == pixel ? gradient[v] : T{0};
     }
   });
 }
@@ -140,9 +164,8 @@ __global__ void __launch_bounds__(kThreads)
 /// What the sum of a window is divided by.
 template <class Index>
 __device__ __forceinline__ Index divisor_of(const Pooling<Index>& p, bool count_include_pad,
-                                            Index oh, Index ow) {
-  return count_include_pad ? p.rows.filter * p.columns.filter
-                           : forward_taps(p.rows, oh).size() * forward_taps(p.columns, ow).size();
+                                            const Window<Index>& window) {
+  return count_include_pad ? p.rows.filter * p.columns.filter : window.size();
 }
 
 template <class T, int V, class Index>
@@ -150,30 +173,20 @@ __global__ void __launch_bounds__(kThreads)
     avg_forward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad, const T* x,
                        T* y) {
   begin_kernel();
-  const Index count = p.N * p.rows.out * p.columns.out * p.packs;
-  for_share(count, [&](Index i) {
-    const Place<Index> at = place_of<V>(i, p.packs, p.columns.out, p.rows.out);
-    const T* image = x + at.n * p.rows.in * p.columns.in * p.C + at.c;
-    const IndexRangeOf<Index> fh = forward_taps(p.rows, at.h);
-    const IndexRangeOf<Index> fw = forward_taps(p.columns, at.w);
+  for_windows<T, V>(p, x, [&](Index out, const Window<Index>& window, auto&& for_taps) {
     Pack<T, V> sum{};
-    for (Index h = fh.begin; h < fh.end; ++h) {
-      const Index row = (at.h * p.rows.stride - p.rows.pad + h) * p.columns.in;
-      for (Index w = fw.begin; w < fw.end; ++w) {
-        const Index pixel = row + at.w * p.columns.stride - p.columns.pad + w;
-        const Pack<T, V> value = load_pack<V>(image + pixel * p.C);
+    for_taps([&](const Pack<T, V>& value, Index) {
 #pragma unroll
-        for (int v = 0; v < V; ++v) {
-          sum.lane[v] += value.lane[v];
-        }
+      for (int v = 0; v < V; ++v) {
+        sum[v] += value[v];
       }
-    }
-    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, at.h, at.w));
+    });
+    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, window));
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      sum.lane[v] /= divisor;
+      sum[v] /= divisor;
     }
-    store_pack<V>(y + i * V, sum);
+    store_pack<V>(y + out, sum);
   });
 }
 
@@ -183,11 +196,11 @@ __global__ void __launch_bounds__(kThreads)
                         const T* dy, T* dx) {
   begin_kernel();
   gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index oh, Index ow, Index) {
-    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
+    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, Window<Index>(p, oh, ow)));
     const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      sum.lane[v] += gradient.lane[v] / divisor;
+      sum[v] += gradient[v] / divisor;
     }
   });
 }
@@ -202,7 +215,7 @@ __global__ void __launch_bounds__(kChannels* kSharers)
     global_forward_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const T* x, T* y) {
   begin_kernel();
   __shared__ double sums[kSharers][kChannels];
-  const std::int64_t chunks = ceil_div<std::int64_t>(C, kChannels);
+  const std::int64_t chunks = ceil_div(C, kChannels);
   for (std::int64_t block = blockIdx.x; block < N * chunks; block += gridDim.x) {
     const std::int64_t n = block / chunks;
     const std::int64_t c = (block - n * chunks) * kChannels + threadIdx.x;
@@ -237,20 +250,20 @@ __global__ void __launch_bounds__(kThreads)
     Pack<T, V> value = load_pack<V>(dy + row / pixels * C + (i - row * packs) * V);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      value.lane[v] /= static_cast<T>(pixels);
+      value[v] /= static_cast<T>(pixels);
     }
     store_pack<V>(dx + i * V, value);
   });
 }
 
 template <class Index>
-Pooling<Index> pooling_of(const Pool2dProblem& p, int lanes) {
+Pooling<Index> pooling_of(const Pool2dProblem& p, int V) {
   const auto index = [](std::int64_t value) { return static_cast<Index>(value); };
   return {{index(p.IH), index(p.OH), index(p.FH), index(p.sh), index(p.pt), index(p.dh)},
           {index(p.IW), index(p.OW), index(p.FW), index(p.sw), index(p.pl), index(p.dw)},
           index(p.N),
           index(p.C),
-          index(p.C / lanes)};
+          index(p.C / V)};
 }
 
 /// Whether 32-bit numbers hold every place in the padded images, which saves slow divisions.
@@ -271,99 +284,81 @@ bool is_narrow(const Pool2dProblem& p) {
          product_fits({p.N, p.IH + p.pt + p.FH * p.dh, p.IW + p.pl + p.FW * p.dw, p.C});
 }
 
-/// Calls body(V, pooling) with the channels of a thread and 32-bit or 64-bit indices.
-template <class T, class Body>
-void with_pooling(const Pool2dProblem& problem, bool aligned, Body&& body) {
-  const auto with_index = [&](auto lanes) {
-    if (is_narrow(problem)) {
-      body(lanes, pooling_of<std::int32_t>(problem, lanes));
-    } else {
-      body(lanes, pooling_of<std::int64_t>(problem, lanes));
+/// Calls body(T{}, V, pooling) with the problem's type, the channels of a thread and 32-bit or
+/// 64-bit indices; not for an empty batch.
+template <class Body>
+void visit(const char* operation, const Pool2dProblem& problem, bool aligned, Body&& body) {
+  visit_real(operation, problem.dtype, [&]<class T>(T zero) {
+    const auto with_index = [&](auto V) {
+      if (is_narrow(problem)) {
+        body(zero, V, pooling_of<std::int32_t>(problem, V));
+      } else {
+        body(zero, V, pooling_of<std::int64_t>(problem, V));
+      }
+    };
+    constexpr int kHalf = kPackSize<T> / 2;
+    if (problem.N == 0) {
+      return;
     }
-  };
-  constexpr int kHalf = kPackLanes<T> / 2;
-  if (kHalf > 1 && aligned && problem.C % kPackLanes<T> != 0 && problem.C % kHalf == 0) {
-    with_index(std::integral_constant<int, kHalf>{});
-  } else {
-    with_lanes<T>(problem.C, aligned, with_index);
-  }
+    if (kHalf > 1 && aligned && problem.C % kPackSize<T> != 0 && problem.C % kHalf == 0) {
+      with_index(std::integral_constant<int, kHalf>{});
+    } else {
+      with_channels<T>(problem.C, aligned, with_index);
+    }
+  });
 }
 
+/// A thread for each pack of Y, and of dX.
 template <class Index>
-std::int64_t output_packs(const Pooling<Index>& p) {
-  return std::int64_t{p.N} * p.rows.out * p.columns.out * p.packs;
+unsigned output_grid(const Pooling<Index>& p) {
+  return grid_for(std::int64_t{p.N} * p.rows.out * p.columns.out * p.packs, kThreads);
 }
 template <class Index>
-std::int64_t input_packs(const Pooling<Index>& p) {
-  return std::int64_t{p.N} * p.rows.in * p.columns.in * p.packs;
+unsigned input_grid(const Pooling<Index>& p) {
+  return grid_for(std::int64_t{p.N} * p.rows.in * p.columns.in * p.packs, kThreads);
 }
 
 }  // namespace
 
 void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index) {
-  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const bool aligned = aligned_for_packs(x, y, index);
-    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
-      if (output_packs(p) > 0) {
-        launch("max_pool2d", max_forward_kernel<T, lanes, Index>,
-               grid_for(output_packs(p), kThreads), kThreads, 0, p, static_cast<const T*>(x),
-               static_cast<T*>(y), index);
-      }
-    });
-  });
+  visit("max_pool2d", problem, aligned_for_packs(x, y, index),
+        [&]<class T, class Index>(T, auto V, const Pooling<Index>& p) {
+          launch("max_pool2d", max_forward_kernel<T, V, Index>, output_grid(p), kThreads, 0, p,
+                 static_cast<const T*>(x), static_cast<T*>(y), index);
+        });
 }
 
 void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
                          void* dx) {
-  visit_real("max_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const bool aligned = aligned_for_packs(dy, index, dx);
-    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
-      if (input_packs(p) > 0) {
-        launch("max_pool2d", max_backward_kernel<T, lanes, Index>,
-               grid_for(input_packs(p), kThreads), kThreads, 0, p, static_cast<const T*>(dy), index,
-               static_cast<T*>(dx));
-      }
-    });
-  });
+  visit("max_pool2d", problem, aligned_for_packs(dy, index, dx),
+        [&]<class T, class Index>(T, auto V, const Pooling<Index>& p) {
+          launch("max_pool2d", max_backward_kernel<T, V, Index>, input_grid(p), kThreads, 0, p,
+                 static_cast<const T*>(dy), index, static_cast<T*>(dx));
+        });
 }
 
 void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad, const void* x,
                         void* y) {
-  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const bool aligned = aligned_for_packs(x, y);
-    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
-      if (output_packs(p) > 0) {
-        launch("avg_pool2d", avg_forward_kernel<T, lanes, Index>,
-               grid_for(output_packs(p), kThreads), kThreads, 0, p, count_include_pad,
-               static_cast<const T*>(x), static_cast<T*>(y));
-      }
-    });
-  });
+  visit("avg_pool2d", problem, aligned_for_packs(x, y),
+        [&]<class T, class Index>(T, auto V, const Pooling<Index>& p) {
+          launch("avg_pool2d", avg_forward_kernel<T, V, Index>, output_grid(p), kThreads, 0, p,
+                 count_include_pad, static_cast<const T*>(x), static_cast<T*>(y));
+        });
 }
 
 void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, const void* dy,
                          void* dx) {
-  visit_real("avg_pool2d", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const bool aligned = aligned_for_packs(dy, dx);
-    with_pooling<T>(problem, aligned, [&]<class Index>(auto lanes, const Pooling<Index>& p) {
-      if (input_packs(p) > 0) {
-        launch("avg_pool2d", avg_backward_kernel<T, lanes, Index>,
-               grid_for(input_packs(p), kThreads), kThreads, 0, p, count_include_pad,
-               static_cast<const T*>(dy), static_cast<T*>(dx));
-      }
-    });
-  });
+  visit("avg_pool2d", problem, aligned_for_packs(dy, dx),
+        [&]<class T, class Index>(T, auto V, const Pooling<Index>& p) {
+          launch("avg_pool2d", avg_backward_kernel<T, V, Index>, input_grid(p), kThreads, 0, p,
+                 count_include_pad, static_cast<const T*>(dy), static_cast<T*>(dx));
+        });
 }
 
 void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
                                const void* x, void* y) {
-  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const std::int64_t blocks = N * ceil_div<std::int64_t>(C, kChannels);
+  visit_real("global_avg_pool2d", dtype, [&]<class T>(T) {
+    const std::int64_t blocks = N * ceil_div(C, kChannels);
     if (blocks > 0) {
       launch("global_avg_pool2d", global_forward_kernel<T>, grid_for(blocks, 1),
              dim3(kChannels, kSharers), 0, N, pixels, C, static_cast<const T*>(x),
@@ -374,12 +369,11 @@ void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels,
 
 void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
                                 const void* dy, void* dx) {
-  visit_real("global_avg_pool2d", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    with_lanes<T>(C, aligned_for_packs(dy, dx), [&](auto lanes) {
-      const std::int64_t count = N * pixels * C / lanes;
+  visit_real("global_avg_pool2d", dtype, [&]<class T>(T) {
+    with_channels<T>(C, aligned_for_packs(dy, dx), [&](auto V) {
+      const std::int64_t count = N * pixels * C / V;
       if (count > 0) {
-        launch("global_avg_pool2d", global_backward_kernel<T, lanes>, grid_for(count, kThreads),
+        launch("global_avg_pool2d", global_backward_kernel<T, V>, grid_for(count, kThreads),
                kThreads, 0, N, pixels, C, static_cast<const T*>(dy), static_cast<T*>(dx));
       }
     });

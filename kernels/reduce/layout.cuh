@@ -59,14 +59,14 @@ __device__ __forceinline__ std::int64_t outer_of(const ReduceLayout& layout, std
 }
 
 /// Elements that one load may take, as the extents say: along inner, or along count if that is 1.
-inline int pack_lanes(const ReduceProblem& problem, std::size_t element_bytes) {
+inline int pack_size(const ReduceProblem& problem, std::size_t element_bytes) {
   const auto widest = static_cast<int>(16 / element_bytes);
   if (problem.inner == 1) {
     return problem.outer == 1 || problem.count % widest == 0 ? widest : 1;
   }
-  for (int lanes = widest; lanes > 1; lanes /= 2) {
-    if (problem.inner % lanes == 0) {
-      return lanes;
+  for (int size = widest; size > 1; size /= 2) {
+    if (problem.inner % size == 0) {
+      return size;
     }
   }
   return 1;
@@ -90,22 +90,22 @@ inline ReduceCut cut_of(const ReduceProblem& problem, std::size_t element_bytes)
   if (problem.outer * problem.inner * problem.count == 0) {
     return whole;
   }
-  const std::int64_t lanes = pack_lanes(problem, element_bytes);
+  const std::int64_t pack = pack_size(problem, element_bytes);
   const bool rows = problem.inner == 1;
-  const std::int64_t outputs = rows ? problem.outer : problem.outer * problem.inner / lanes;
+  const std::int64_t outputs = rows ? problem.outer : problem.outer * problem.inner / pack;
   const std::int64_t narrow = rows ? 1 : balanced(outputs, kNarrowOutputs);
   const std::int64_t wide = rows ? 1 : balanced(outputs, kWideOutputs);
   const std::int64_t blocks = ceil_div(outputs, wide);
-  const std::int64_t packs = rows ? ceil_div(problem.count, lanes) : problem.count;
+  const std::int64_t packs = rows ? ceil_div(problem.count, pack) : problem.count;
   if (packs * narrow <= kShortPacks || blocks >= kBlocks) {
     return whole;
   }
   const std::int64_t most = ceil_div(kBlocks, blocks);
-  const std::int64_t elements = problem.count * (rows ? 1 : wide * lanes);
+  const std::int64_t elements = problem.count * (rows ? 1 : wide * pack);
   const std::int64_t chunks = std::min(most, ceil_div(elements, kChunkElements));
   // Chunks of a row begin at multiples of every pack.
   const std::int64_t step = rows ? 64 : 1;
-  const std::int64_t chunk = ceil_div(ceil_div(problem.count, chunks), step) * step;
+  const std::int64_t chunk = round_up(ceil_div(problem.count, chunks), step);
   return {chunk, ceil_div(problem.count, chunk)};
 }
 
@@ -119,7 +119,7 @@ inline ReduceLayout make_layout(const ReduceProblem& problem, const ReduceCut& c
   layout.chunk = cut.chunk;
   layout.all_outputs = problem.outer * problem.inner / pack_outputs;
   if (problem.inner == 1) {
-    const std::int64_t packs = std::max<std::int64_t>(1, ceil_div<std::int64_t>(cut.chunk, pack));
+    const std::int64_t packs = std::max<std::int64_t>(1, ceil_div(cut.chunk, pack));
     // Lanes fill the GPU first; where rows do, a lane takes several packs.
     std::int64_t lanes = 1;
     while (lanes < kReduceThreads && lanes < packs) {
@@ -147,13 +147,13 @@ inline ReduceLayout make_layout(const ReduceProblem& problem, const ReduceCut& c
 }
 
 inline dim3 grid_of(const ReduceLayout& layout, const ReduceCut& cut) {
-  return {static_cast<unsigned>(ceil_div<std::int64_t>(layout.all_outputs, layout.outputs)),
+  return {static_cast<unsigned>(ceil_div(layout.all_outputs, layout.outputs)),
           static_cast<unsigned>(cut.chunks)};
 }
 
 /// Whole warps.
 inline unsigned threads_of(const ReduceLayout& layout) {
-  return static_cast<unsigned>(ceil_div(layout.outputs * layout.lanes, 32) * 32);
+  return static_cast<unsigned>(round_up(layout.outputs * layout.lanes, 32));
 }
 
 }  // namespace cks::kernels::cuda

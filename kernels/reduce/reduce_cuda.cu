@@ -26,7 +26,7 @@ __device__ __forceinline__ void take_packs(typename R::Partial (&partials)[V], c
     for (int i = 0; i < kLoads; ++i) {
 #pragma unroll
       for (int j = 0; j < V; ++j) {
-        partials[j] = R::take(partials[j], packs[i].lane[j]);
+        partials[j] = R::take(partials[j], packs[i][j]);
       }
     }
   }
@@ -34,14 +34,14 @@ __device__ __forceinline__ void take_packs(typename R::Partial (&partials)[V], c
     const Pack<In, V> pack = load_pack<V>(from + k * step);
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      partials[j] = R::take(partials[j], pack.lane[j]);
+      partials[j] = R::take(partials[j], pack[j]);
     }
   }
 }
 
 /// Elements k, k + lanes, ... below n.
 __device__ __forceinline__ std::int64_t share_of(std::int64_t n, int lane, int lanes) {
-  return lane < n ? (n - lane + lanes - 1) / lanes : 0;
+  return lane < n ? ceil_div(n - lane, lanes) : 0;
 }
 
 /// y [outer, chunks, inner] = scale * the reduction of each chunk. V elements of a pack are
@@ -122,17 +122,17 @@ void launch_as(const char* operation, const ReduceProblem& problem, const Reduce
 template <class R, class In, class Out>
 void launch_reduce(const char* operation, const ReduceProblem& problem, const ReduceCut& cut,
                    double scale, const In* x, Out* y) {
-  const int lanes = aligned_for_packs(x) ? pack_lanes(problem, sizeof(In)) : 1;
-  constexpr int kWidest = kPackLanes<In>;
+  const int pack = aligned_for_packs(x) ? pack_size(problem, sizeof(In)) : 1;
+  constexpr int kWidest = kPackSize<In>;
   if (problem.inner == 1) {
-    if (lanes == kWidest) {
+    if (pack == kWidest) {
       launch_as<R, kWidest, true>(operation, problem, cut, scale, x, y);
     } else {
       launch_as<R, 1, true>(operation, problem, cut, scale, x, y);
     }
-  } else if (lanes == kWidest) {
+  } else if (pack == kWidest) {
     launch_as<R, kWidest, false>(operation, problem, cut, scale, x, y);
-  } else if (kWidest > 2 && lanes == 2) {
+  } else if (kWidest > 2 && pack == 2) {
     launch_as<R, 2, false>(operation, problem, cut, scale, x, y);
   } else {
     launch_as<R, 1, false>(operation, problem, cut, scale, x, y);

@@ -282,7 +282,7 @@ void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing
   visit("cross_entropy", problem, [&](auto zero) {
     using T = decltype(zero);
     // One sum a block, of the one double a row that the workspace has.
-    const std::int64_t blocks = ceil_div<std::int64_t>(problem.rows, kThreads);
+    const std::int64_t blocks = ceil_div(problem.rows, kThreads);
     auto* sums = static_cast<double*>(workspace);
     launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
            problem.rows, problem.C, label_smoothing, static_cast<const T*>(log_probabilities),

@@ -162,7 +162,7 @@ __device__ __forceinline__ void store_channels(int existing, const float (&value
       Pack<float, V> pack;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        pack.lane[v] = values[j + v];
+        pack[v] = values[j + v];
       }
       store_pack<V>(to + j, pack);
     }

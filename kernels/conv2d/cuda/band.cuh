@@ -57,7 +57,7 @@ __device__ __forceinline__ void stage_planes(const BandSource& from, const BandP
       const Pack<float, 4> pack = load_constant_pack<4>(source, true);
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
-        to[c * s.plane] = pack.lane[c];
+        to[c * s.plane] = pack[c];
       }
     } else {
       to[0] = __ldg(source);
@@ -75,7 +75,7 @@ __device__ __forceinline__ void load_floats(const float* from, float* to) {
     const Pack<float, kStep> pack = load_pack<kStep>(from + i);
 #pragma unroll
     for (int j = 0; j < kStep; ++j) {
-      to[i + j] = pack.lane[j];
+      to[i + j] = pack[j];
     }
   }
 }

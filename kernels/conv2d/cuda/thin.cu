@@ -73,7 +73,7 @@ __device__ __forceinline__ void add_taps(const Region& region, const float* cons
           for (int i = 0; i < P; ++i) {
 #pragma unroll
             for (int v = 0; v < 4; ++v) {
-              sum[i][j + v] = fmaf(value[i], w.lane[v], sum[i][j + v]);
+              sum[i][j + v] = fmaf(value[i], w[v], sum[i][j + v]);
             }
           }
         }
