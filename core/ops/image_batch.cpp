@@ -7,8 +7,9 @@
 
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/core/ops/check.h"
+#include "cks/kernels/image_batch/augmentation_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
-#include "cks/kernels/image_batch/place.h"
 
 namespace cks {
 namespace {

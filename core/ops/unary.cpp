@@ -7,7 +7,8 @@
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Operations of one tensor and up to two constants. They differ by one formula and its derivative,
-// both in kernels/elementwise/functors.h; what is kept for backward follows from the operation.
+// both in kernels/elementwise/functors_impl.h; what is kept for backward follows from the
+// operation.
 
 namespace cks {
 namespace {

@@ -2,10 +2,10 @@
 #include <cmath>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
-#include "cks/kernels/batch_norm/formulas.h"
+#include "cks/kernels/batch_norm/formulas_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/visit_elements.h"
+#include "cks/kernels/common/visit_elements_impl.h"
 
 namespace cks::kernels {
 namespace {
@@ -93,20 +93,10 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
     return term;
   });
   add_blocks(p, partial);
-  const auto n = static_cast<double>(p.rows);
+  const StatisticsFinish<T> finish{
+      x, mean, inv_std, running_mean, running_var, static_cast<double>(p.rows), eps, momentum};
   for (std::int64_t c = 0; c < p.C; ++c) {
-    const ChannelStatistics batch =
-        channel_statistics(static_cast<double>(x[c]), partial[c], partial[p.C + c], n);
-    mean[c] = static_cast<T>(batch.mean);
-    inv_std[c] = static_cast<T>(inverse_std(batch.variance, eps));
-    if (running_mean != nullptr) {
-      running_mean[c] =
-          static_cast<T>(moved(static_cast<double>(running_mean[c]), batch.mean, momentum));
-    }
-    if (running_var != nullptr) {
-      running_var[c] = static_cast<T>(
-          moved_unbiased(static_cast<double>(running_var[c]), batch.variance, n, momentum));
-    }
+    finish(c, partial[c], partial[p.C + c]);
   }
 }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
-#include "cks/kernels/batch_norm/formulas.h"
+#include "cks/kernels/batch_norm/formulas_impl.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
 
@@ -153,31 +153,6 @@ struct GradientTerms {
         sums.first[v] += static_cast<double>(sum);
         sums.second[v] += static_cast<double>(product) * static_cast<double>(scale[v]);
       }
-    }
-  }
-};
-
-/// Mean, inv_std and running statistics of channel c from its sums.
-template <class T>
-struct StatisticsFinish {
-  const T* x;
-  T* mean;
-  T* inv_std;
-  T* running_mean;
-  T* running_var;
-  double n, eps, momentum;
-
-  __device__ void operator()(std::int64_t c, double sum, double squares) const {
-    const ChannelStatistics s = channel_statistics(static_cast<double>(x[c]), sum, squares, n);
-    mean[c] = static_cast<T>(s.mean);
-    inv_std[c] = static_cast<T>(inverse_std(s.variance, eps));
-    if (running_mean != nullptr) {
-      running_mean[c] =
-          static_cast<T>(moved(static_cast<double>(running_mean[c]), s.mean, momentum));
-    }
-    if (running_var != nullptr) {
-      running_var[c] = static_cast<T>(
-          moved_unbiased(static_cast<double>(running_var[c]), s.variance, n, momentum));
     }
   }
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::kernels {
 namespace {
@@ -142,7 +143,7 @@ int num_threads() { return ThreadPool::instance().threads(); }
 
 void set_num_threads(int count) {
   if (count < 1) {
-    throw Error("set_num_threads: count must be at least 1, got " + std::to_string(count));
+    throw Error(formatted("set_num_threads: count must be at least 1, got {}", count));
   }
   ThreadPool::instance().set_threads(count);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::kernels {
 namespace {
@@ -28,8 +29,8 @@ void set_strides(std::span<const std::int64_t> result, std::span<const std::int6
     step *= extent;
   }
   if (!fits) {
-    throw ShapeError("broadcast: an operand " + print(operand) + " does not fit the result " +
-                     print(result));
+    throw ShapeError(formatted("broadcast: an operand {} does not fit the result {}",
+                               print(operand), print(result)));
   }
 }
 
@@ -39,9 +40,9 @@ BroadcastProblem make_broadcast(std::span<const std::int64_t> result,
                                 std::span<const std::span<const std::int64_t>> operands) {
   if (result.size() > BroadcastProblem::kMaxRank ||
       operands.size() > BroadcastProblem::kMaxOperands) {
-    throw ShapeError("broadcast: at most " + std::to_string(BroadcastProblem::kMaxRank) +
-                     " axes and " + std::to_string(BroadcastProblem::kMaxOperands) +
-                     " operands, got " + print(result) + " and " + std::to_string(operands.size()));
+    throw ShapeError(formatted("broadcast: at most {} axes and {} operands, got {} and {}",
+                               int{BroadcastProblem::kMaxRank}, int{BroadcastProblem::kMaxOperands},
+                               print(result), operands.size()));
   }
   std::int64_t strides[BroadcastProblem::kMaxOperands][BroadcastProblem::kMaxRank] = {};
   for (std::size_t k = 0; k < operands.size(); ++k) {

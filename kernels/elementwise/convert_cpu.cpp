@@ -1,7 +1,7 @@
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/elementwise/convert.h"
+#include "cks/kernels/elementwise/convert_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
-#include "cks/kernels/elementwise/functors.h"
+#include "cks/kernels/elementwise/functors_impl.h"
 
 namespace cks::kernels::cpu {
 namespace {

@@ -1,6 +1,6 @@
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/elementwise/elementwise.h"
-#include "cks/kernels/elementwise/functors.h"
+#include "cks/kernels/elementwise/functors_impl.h"
 
 namespace cks::kernels {
 namespace {

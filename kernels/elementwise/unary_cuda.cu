@@ -1,6 +1,6 @@
 #include "cks/kernels/elementwise/elementwise.h"
-#include "cks/kernels/elementwise/functors.h"
-#include "cks/kernels/elementwise/map.cuh"
+#include "cks/kernels/elementwise/elementwise_kernel.cuh"
+#include "cks/kernels/elementwise/functors_impl.h"
 
 namespace cks::kernels::cuda {
 namespace {

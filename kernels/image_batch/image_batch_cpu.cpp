@@ -1,5 +1,5 @@
+#include "cks/kernels/image_batch/augmentation_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
-#include "cks/kernels/image_batch/place.h"
 
 namespace cks::kernels::cpu {
 

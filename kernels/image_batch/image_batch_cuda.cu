@@ -4,8 +4,8 @@
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
+#include "cks/kernels/image_batch/augmentation_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
-#include "cks/kernels/image_batch/place.h"
 
 namespace cks::kernels::cuda {
 namespace {

@@ -2,7 +2,7 @@
 // adds the blocks' sums, both in a fixed order.
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/optimizer_step/clip.h"
-#include "cks/kernels/optimizer_step/tensor_list.cuh"
+#include "cks/kernels/optimizer_step/multi_tensor.cuh"
 
 namespace cks::kernels::cuda {
 namespace {

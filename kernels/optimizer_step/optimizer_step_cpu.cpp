@@ -1,5 +1,5 @@
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/optimizer_step/formulas.h"
+#include "cks/kernels/optimizer_step/formulas_impl.h"
 #include "cks/kernels/optimizer_step/optimizer_step.h"
 
 namespace cks::kernels::cpu {

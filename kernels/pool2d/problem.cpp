@@ -1,32 +1,19 @@
 #include "cks/kernels/pool2d/problem.h"
 
-#include <initializer_list>
 #include <limits>
 #include <string>
+
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::kernels {
 namespace {
 
 std::string describe(const Pool2dSizes& s) {
-  std::string text;
-  const auto add = [&](const char* what, const char* brackets,
-                       std::initializer_list<std::int64_t> numbers) {
-    text += what;
-    text += brackets[0];
-    const char* comma = "";
-    for (const std::int64_t number : numbers) {
-      text += comma;
-      text += std::to_string(number);
-      comma = ",";
-    }
-    text += brackets[1];
-  };
-  add("(input ", "[]", {s.N, s.IH, s.IW, s.C});
-  add(", window ", "{}", {s.FH, s.FW});
-  add(", stride ", "{}", {s.stride.h, s.stride.w});
-  add(", padding ", "{}", {s.padding.top, s.padding.bottom, s.padding.left, s.padding.right});
-  add(", dilation ", "{}", {s.dilation.h, s.dilation.w});
-  return text + ")";
+  return formatted(
+      "(input [{},{},{},{}], window {{{},{}}}, stride {{{},{}}}, padding {{{},{},{},{}}}, dilation "
+      "{{{},{}}})",
+      s.N, s.IH, s.IW, s.C, s.FH, s.FW, s.stride.h, s.stride.w, s.padding.top, s.padding.bottom,
+      s.padding.left, s.padding.right, s.dilation.h, s.dilation.w);
 }
 
 }  // namespace
@@ -34,7 +21,7 @@ std::string describe(const Pool2dSizes& s) {
 Pool2dProblem make_pool2d_problem(const Pool2dSizes& sizes, const char* operation) {
   const auto require = [&](bool condition, const char* message) {
     if (!condition) {
-      throw ShapeError(std::string(operation) + ": " + message + " " + describe(sizes));
+      throw ShapeError(formatted("{}: {} {}", operation, message, describe(sizes)));
     }
   };
   const Padding2d& pad = sizes.padding;

@@ -2,7 +2,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/reduce/functors.h"
+#include "cks/kernels/reduce/functors_impl.h"
 #include "cks/kernels/reduce/reduce.h"
 
 namespace cks::kernels::cpu {

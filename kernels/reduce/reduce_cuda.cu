@@ -2,7 +2,7 @@
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
-#include "cks/kernels/reduce/functors.h"
+#include "cks/kernels/reduce/functors_impl.h"
 #include "cks/kernels/reduce/layout.cuh"
 #include "cks/kernels/reduce/reduce.h"
 

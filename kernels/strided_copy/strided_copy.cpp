@@ -1,8 +1,7 @@
 #include "cks/kernels/strided_copy/strided_copy.h"
 
-#include <string>
-
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::kernels {
 
@@ -11,10 +10,10 @@ CopyProblem make_copy(std::span<const std::int64_t> extents,
                       std::span<const std::int64_t> target_strides) {
   if (extents.size() > CopyProblem::kMaxRank || source_strides.size() != extents.size() ||
       target_strides.size() != extents.size()) {
-    throw ShapeError("strided_copy: takes up to " + std::to_string(CopyProblem::kMaxRank) +
-                     " axes with two strides each, got " + std::to_string(extents.size()) +
-                     " extents, " + std::to_string(source_strides.size()) + " and " +
-                     std::to_string(target_strides.size()) + " strides");
+    throw ShapeError(formatted(
+        "strided_copy: takes up to {} axes with two strides each, got {} extents, {} and {} "
+        "strides",
+        int{CopyProblem::kMaxRank}, extents.size(), source_strides.size(), target_strides.size()));
   }
   CopyProblem problem;
   for (std::size_t axis = 0; axis < extents.size(); ++axis) {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
@@ -234,8 +235,8 @@ void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const v
     case 8:
       return as(std::uint64_t{});
     default:
-      throw Error("strided_copy: element_bytes must be 1, 2, 4 or 8, got " +
-                  std::to_string(element_bytes));
+      throw Error(
+          formatted("strided_copy: element_bytes must be 1, 2, 4 or 8, got {}", element_bytes));
   }
 }
 

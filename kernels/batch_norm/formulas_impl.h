@@ -1,5 +1,6 @@
 #pragma once
 #include <cmath>
+#include <cstdint>
 
 #include "cks/kernels/common/host_device.h"
 
@@ -35,6 +36,32 @@ CKS_HOST_DEVICE inline ChannelStatistics channel_statistics(double shift, double
   // Rounding may leave less than nothing; a NaN stays one.
   return {shift + shifted_mean, around_mean < 0.0 ? 0.0 : around_mean / n};
 }
+
+/// Mean, inv_std and running statistics of channel c from its sums around x[c], its first element;
+/// running_mean and running_var may be null.
+template <class T>
+struct StatisticsFinish {
+  const T* x;
+  T* mean;
+  T* inv_std;
+  T* running_mean;
+  T* running_var;
+  double n, eps, momentum;
+
+  CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
+    const ChannelStatistics s = channel_statistics(static_cast<double>(x[c]), sum, squares, n);
+    mean[c] = static_cast<T>(s.mean);
+    inv_std[c] = static_cast<T>(inverse_std(s.variance, eps));
+    if (running_mean != nullptr) {
+      running_mean[c] =
+          static_cast<T>(moved(static_cast<double>(running_mean[c]), s.mean, momentum));
+    }
+    if (running_var != nullptr) {
+      running_var[c] = static_cast<T>(
+          moved_unbiased(static_cast<double>(running_var[c]), s.variance, n, momentum));
+    }
+  }
+};
 
 /// What the forward pass needs of a channel: y = (x - center) * scale + shift.
 template <class T>
