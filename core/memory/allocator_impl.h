@@ -13,15 +13,6 @@
 
 namespace cks {
 
-/// What an allocator hands out and takes back.
-struct MemoryBlock {
-  std::byte* data = nullptr;
-  std::size_t bytes = 0;   // as asked for
-  std::uint64_t pool = 0;  // of a captured step; 0: nobody's
-  int branch = 0;          // of the captured step, within which it may be reused without waiting
-  void* stream = nullptr;  // on which it may be reused without waiting, outside of pools
-};
-
 /// The blocks of one device. Freed blocks wait in a list of their size: a training step asks for
 /// the same sizes again and again.
 ///

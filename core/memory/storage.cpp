@@ -19,38 +19,28 @@ std::uint64_t first_version() {
 
 }  // namespace
 
+Storage::Storage(Device device) : device_(device), version_(first_version()) {}
+
 std::shared_ptr<Storage> Storage::allocate(std::size_t bytes, Device device) {
-  std::shared_ptr<Storage> storage(new Storage());
-  const MemoryBlock block = allocator_of(device).allocate(bytes);
-  storage->data_ = block.data;
-  storage->bytes_ = bytes;
-  storage->device_ = device;
-  storage->version_ = first_version();
-  storage->pool_ = block.pool;
-  storage->branch_ = block.branch;
-  storage->stream_ = block.stream;
+  std::shared_ptr<Storage> storage(new Storage(device));
+  storage->block_ = allocator_of(device).allocate(bytes);
   return storage;
 }
 
 std::shared_ptr<Storage> Storage::adopt(void* data, std::size_t bytes, Device device,
                                         std::function<void(void*)> deleter) {
-  std::shared_ptr<Storage> storage(new Storage());
-  storage->data_ = static_cast<std::byte*>(data);
-  storage->bytes_ = bytes;
-  storage->device_ = device;
-  storage->version_ = first_version();
+  std::shared_ptr<Storage> storage(new Storage(device));
+  storage->block_ = {.data = static_cast<std::byte*>(data), .bytes = bytes};
   storage->adopted_ = true;
   storage->deleter_ = std::move(deleter);
   return storage;
 }
 
 Storage::~Storage() {
-  if (!adopted_) {
-    if (data_ != nullptr) {  // null if its allocation threw
-      allocator_of(device_).release({data_, bytes_, pool_, branch_, stream_});
-    }
-  } else if (deleter_) {
-    deleter_(data_);
+  if (deleter_) {
+    deleter_(block_.data);
+  } else if (!adopted_ && block_.data != nullptr) {  // null if its allocation threw
+    allocator_of(device_).release(block_);
   }
 }
 

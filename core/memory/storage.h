@@ -8,6 +8,15 @@
 
 namespace cks {
 
+/// What the allocator hands out and takes back.
+struct MemoryBlock {
+  std::byte* data = nullptr;
+  std::size_t bytes = 0;   // as asked for
+  std::uint64_t pool = 0;  // of a captured step; 0: nobody's
+  int branch = 0;          // of the captured step, within which it may be reused without waiting
+  void* stream = nullptr;  // on which it may be reused without waiting, outside of pools
+};
+
 /// A block of bytes on one device, shared by tensors and freed with the last of them.
 /// Base addresses are 256-byte aligned, except for memory that a user lent with Tensor::from_blob.
 class Storage {
@@ -28,8 +37,8 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
-  std::byte* data() const { return data_; }
-  std::size_t bytes() const { return bytes_; }
+  std::byte* data() const { return block_.data; }
+  std::size_t bytes() const { return block_.bytes; }
   Device device() const { return device_; }
 
   /// Raised by every in-place write, so that backward notices when a saved tensor has changed.
@@ -38,16 +47,12 @@ class Storage {
   void bump_version() { ++version_; }
 
  private:
-  Storage() = default;
+  explicit Storage(Device device);
 
-  std::byte* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  MemoryBlock block_;
   Device device_;
   std::uint64_t version_ = 0;
-  std::uint64_t pool_ = 0;  // where the allocator took the block from
-  int branch_ = 0;
-  void* stream_ = nullptr;  // on which the block may be reused
-  bool adopted_ = false;    // not the allocator's own block
+  bool adopted_ = false;  // not the allocator's own block
   std::function<void(void*)> deleter_;
 };
 
