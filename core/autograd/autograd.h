@@ -3,6 +3,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cks/core/tensor/grad_mode.h"  // IWYU pragma: export
@@ -107,6 +109,44 @@ Tensor record(Tensor result, std::initializer_list<Tensor> inputs, Save&& save) 
   auto node = std::make_shared<NodeType>();
   save(*node);
   return record_node(std::move(result), std::move(node), span);
+}
+
+/// A node of one function, for an operation whose backward reads no tensor of the forward pass.
+template <class Backward>
+class FunctionNode : public Node {
+ public:
+  FunctionNode(const char* name, Backward backward) : name_(name), backward_(std::move(backward)) {}
+
+  const char* name() const override { return name_; }
+  std::vector<Tensor> backward(const Tensor& grad_output,
+                               const std::vector<bool>& needed) override {
+    if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
+      return {backward_(grad_output)};
+    } else {
+      return backward_(grad_output, needed);
+    }
+  }
+
+ private:
+  const char* name_;  // outlives the node
+  Backward backward_;
+};
+
+/// The same without a struct: `backward` is a function of grad_output for an operation of one
+/// input, of grad_output and `needed` otherwise. What it captures are extents and options, never
+/// tensors, whose changes nobody would notice: those belong in SavedTensor members.
+///
+///   return record("scale", result, {input}, [factor](const Tensor& grad) { return grad * factor;
+///   });
+template <class Backward>
+Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
+              Backward backward) {
+  const std::span<const Tensor> span(inputs.begin(), inputs.size());
+  if (!needs_recording(span)) {
+    return result;
+  }
+  return record_node(std::move(result),
+                     std::make_shared<FunctionNode<Backward>>(name, std::move(backward)), span);
 }
 
 /// Mode in which operations of this thread multiply, until the end of the scope. A node remembers

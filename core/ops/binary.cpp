@@ -13,6 +13,7 @@ namespace {
 using kernels::BinaryOp;
 using kernels::TernaryOp;
 using ops::sum_to;
+using Mask = std::vector<bool>;
 
 Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b) {
   const char* name = kernels::name_of(op);
@@ -35,30 +36,6 @@ Tensor ternary(const char* name, TernaryOp op, const Tensor& grad_output, const 
                      grad_output.data(), x.data(), y.data(), result.data()));
   return result;
 }
-
-struct AddBackward : Node {
-  Shape a_shape;
-  Shape b_shape;
-
-  const char* name() const override { return "add"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return {needed[0] ? sum_to(grad_output, a_shape) : Tensor(),
-            needed[1] ? sum_to(grad_output, b_shape) : Tensor()};
-  }
-};
-
-struct SubBackward : Node {
-  Shape a_shape;
-  Shape b_shape;
-
-  const char* name() const override { return "sub"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return {needed[0] ? sum_to(grad_output, a_shape) : Tensor(),
-            needed[1] ? -sum_to(grad_output, b_shape) : Tensor()};
-  }
-};
 
 struct MulBackward : Node {
   SavedTensor a{this};
@@ -144,17 +121,19 @@ struct WhereBackward : Node {
 }  // namespace
 
 Tensor operator+(const Tensor& a, const Tensor& b) {
-  return record<AddBackward>(binary(BinaryOp::add, a, b), {a, b}, [&](AddBackward& node) {
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-  });
+  return record("add", binary(BinaryOp::add, a, b), {a, b},
+                [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
+                  return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
+                                             needed[1] ? sum_to(grad, b_shape) : Tensor()};
+                });
 }
 
 Tensor operator-(const Tensor& a, const Tensor& b) {
-  return record<SubBackward>(binary(BinaryOp::sub, a, b), {a, b}, [&](SubBackward& node) {
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-  });
+  return record("sub", binary(BinaryOp::sub, a, b), {a, b},
+                [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
+                  return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
+                                             needed[1] ? -sum_to(grad, b_shape) : Tensor()};
+                });
 }
 
 Tensor operator*(const Tensor& a, const Tensor& b) {

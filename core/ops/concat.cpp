@@ -58,28 +58,6 @@ struct ConcatBackward : Node {
   }
 };
 
-/// Where the elements of a part lie in the whole tensor, for slice, pad and their gradients.
-struct PartBackward : Node {
-  const char* operation = "";
-  ops::Walk walk;  // of the part through the whole
-  Shape part;
-  Shape input_shape;
-  bool input_is_whole = true;  // slice takes a part of its input, pad makes its input a part
-
-  const char* name() const override { return operation; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    Tensor grad_input =
-        ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
-    if (input_is_whole) {
-      grad_input.zero_();
-      ops::copy_along(part, grad_output, ops::dense_walk(part), grad_input, walk);
-    } else {
-      ops::copy_along(part, grad_output, walk, grad_input, ops::dense_walk(part));
-    }
-    return {grad_input};
-  }
-};
-
 }  // namespace
 
 Tensor concat(const std::vector<Tensor>& inputs, int axis) {
@@ -150,11 +128,11 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
   stride = count > 1 ? stride * step : stride;
   Tensor result = ops::make_output("slice", part, input.dtype(), input.device());
   ops::copy_along(part, input, walk, result, ops::dense_walk(part));
-  return record<PartBackward>(result, {input}, [&](PartBackward& node) {
-    node.operation = "slice";
-    node.walk = walk;
-    node.part = part;
-    node.input_shape = shape;
+  return record("slice", result, {input}, [shape, part, walk](const Tensor& grad) {
+    Tensor grad_input = ops::make_output("slice", shape, grad.dtype(), grad.device());
+    grad_input.zero_();
+    ops::copy_along(part, grad, ops::dense_walk(part), grad_input, walk);
+    return grad_input;
   });
 }
 
@@ -183,12 +161,10 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
   Tensor result = ops::make_output("pad", shape, input.dtype(), input.device());
   result.fill_(value);
   ops::copy_along(part, input, ops::dense_walk(part), result, walk);
-  return record<PartBackward>(result, {input}, [&](PartBackward& node) {
-    node.operation = "pad";
-    node.walk = walk;
-    node.part = part;
-    node.input_shape = part;
-    node.input_is_whole = false;
+  return record("pad", result, {input}, [part, walk](const Tensor& grad) {
+    Tensor grad_input = ops::make_output("pad", part, grad.dtype(), grad.device());
+    ops::copy_along(part, grad, walk, grad_input, ops::dense_walk(part));
+    return grad_input;
   });
 }
 

@@ -42,27 +42,6 @@ std::vector<int> checked_order(const Tensor& input, const std::vector<int>& orde
   return axes;
 }
 
-struct PermuteBackward : Node {
-  std::vector<int> inverse;
-
-  const char* name() const override { return "permute"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {permute(grad_output, inverse)};
-  }
-};
-
-struct UpsampleNearestBackward : Node {
-  std::int64_t scale = 1;
-
-  const char* name() const override { return "upsample_nearest"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    const Shape& shape = grad_output.shape();
-    return {sum(
-        grad_output.reshape({shape[0], shape[1] / scale, scale, shape[2] / scale, scale, shape[3]}),
-        {2, 4})};
-  }
-};
-
 }  // namespace
 
 Tensor permute(const Tensor& input, const std::vector<int>& order) {
@@ -80,8 +59,8 @@ Tensor permute(const Tensor& input, const std::vector<int>& order) {
   const Shape shape(extents);
   Tensor result = ops::make_output("permute", shape, input.dtype(), input.device());
   ops::copy_along(shape, input, walk, result, ops::dense_walk(shape));
-  return record<PermuteBackward>(result, {input},
-                                 [&](PermuteBackward& node) { node.inverse = inverse; });
+  return record("permute", result, {input},
+                [inverse](const Tensor& grad) { return permute(grad, inverse); });
 }
 
 Tensor transpose(const Tensor& input, int a, int b) {
@@ -121,8 +100,9 @@ Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
       ops::make_output("upsample_nearest", Shape({in[0], in[1] * scale, in[2] * scale, in[3]}),
                        input.dtype(), input.device());
   ops::copy_along(repeated, input, walk, result, ops::dense_walk(repeated));
-  return record<UpsampleNearestBackward>(
-      result, {input}, [&](UpsampleNearestBackward& node) { node.scale = scale; });
+  return record("upsample_nearest", result, {input}, [repeated](const Tensor& grad) {
+    return sum(grad.reshape(repeated), {2, 4});
+  });
 }
 
 }  // namespace cks

@@ -60,23 +60,6 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   });
 }
 
-namespace {
-
-struct AvgPool2dBackward : Node {
-  Pool2dProblem problem{};
-  bool count_include_pad = true;
-  const char* name() const override { return "avg_pool2d"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    Tensor grad =
-        ops::make_output(name(), input_shape(problem), grad_output.dtype(), grad_output.device());
-    CKS_KERNEL(grad.device(),
-               avg_pool2d_backward(problem, count_include_pad, grad_output.data(), grad.data()));
-    return {grad};
-  }
-};
-
-}  // namespace
-
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
   const char* operation = "avg_pool2d";
   const Pool2dProblem problem =
@@ -84,33 +67,21 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
   Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
   CKS_KERNEL(input.device(),
              avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));
-  return record<AvgPool2dBackward>(std::move(result), {input}, [&](AvgPool2dBackward& node) {
-    node.problem = problem;
-    node.count_include_pad = options.count_include_pad;
-  });
+  return record(operation, std::move(result), {input},
+                [problem, pads = options.count_include_pad](const Tensor& grad) {
+                  Tensor grad_input = ops::make_output("avg_pool2d", input_shape(problem),
+                                                       grad.dtype(), grad.device());
+                  CKS_KERNEL(grad.device(),
+                             avg_pool2d_backward(problem, pads, grad.data(), grad_input.data()));
+                  return grad_input;
+                });
 }
-
-namespace {
-
-struct GlobalAvgPool2dBackward : Node {
-  Shape input_shape;
-  const char* name() const override { return "global_avg_pool2d"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    Tensor grad = ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
-    CKS_KERNEL(grad.device(), global_avg_pool2d_backward(
-                                  grad.dtype(), input_shape[0], input_shape[1] * input_shape[2],
-                                  input_shape[3], grad_output.data(), grad.data()));
-    return {grad};
-  }
-};
-
-}  // namespace
 
 Tensor global_avg_pool2d(const Tensor& input) {
   const char* operation = "global_avg_pool2d";
   ops::require_real(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
-  const Shape& shape = input.shape();
+  const Shape shape = input.shape();
   if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {
     throw ShapeError(
         formatted("global_avg_pool2d: the image is empty (input {})", shape.to_string()));
@@ -119,8 +90,13 @@ Tensor global_avg_pool2d(const Tensor& input) {
       ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());
   CKS_KERNEL(input.device(), global_avg_pool2d_forward(input.dtype(), shape[0], shape[1] * shape[2],
                                                        shape[3], input.data(), result.data()));
-  return record<GlobalAvgPool2dBackward>(
-      std::move(result), {input}, [&](GlobalAvgPool2dBackward& node) { node.input_shape = shape; });
+  return record(operation, std::move(result), {input}, [shape](const Tensor& grad) {
+    Tensor grad_input = ops::make_output("global_avg_pool2d", shape, grad.dtype(), grad.device());
+    CKS_KERNEL(grad.device(),
+               global_avg_pool2d_backward(grad.dtype(), shape[0], shape[1] * shape[2], shape[3],
+                                          grad.data(), grad_input.data()));
+    return grad_input;
+  });
 }
 
 }  // namespace cks

@@ -106,28 +106,6 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
   return current;
 }
 
-struct SumBackward : Node {
-  const char* operation = "sum";
-  double scale = 1.0;  // of a mean
-  Shape input_shape;
-  Shape kept_shape;  // of the result with extents of 1 kept
-
-  const char* name() const override { return operation; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    const Tensor scaled = scale == 1.0 ? grad_output : grad_output * scale;
-    Tensor grad_input =
-        ops::make_output(name(), input_shape, grad_output.dtype(), grad_output.device());
-    ops::Walk repeated = ops::dense_walk(kept_shape);
-    for (int axis = 0; axis < kept_shape.rank(); ++axis) {
-      if (kept_shape[axis] != input_shape[axis]) {
-        repeated.strides[static_cast<std::size_t>(axis)] = 0;
-      }
-    }
-    ops::copy_along(input_shape, scaled, repeated, grad_input, ops::dense_walk(input_shape));
-    return {grad_input};
-  }
-};
-
 Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool keepdim,
                 bool is_mean) {
   ops::require_real(name, {"input", input});
@@ -135,12 +113,19 @@ Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool 
   const double scale = is_mean ? 1.0 / static_cast<double>(count) : 1.0;
   Tensor result = reduce_axes(name, ReduceOp::sum, input, set, scale,
                               reduced_shape(input.shape(), set, keepdim));
-  return record<SumBackward>(result, {input}, [&](SumBackward& node) {
-    node.operation = name;
-    node.scale = scale;
-    node.input_shape = input.shape();
-    node.kept_shape = reduced_shape(input.shape(), set, true);
-  });
+  return record(name, result, {input},
+                [name, scale, shape = input.shape(), set](const Tensor& grad) {
+                  const Tensor scaled = scale == 1.0 ? grad : grad * scale;
+                  Tensor grad_input = ops::make_output(name, shape, grad.dtype(), grad.device());
+                  ops::Walk repeated = ops::dense_walk(reduced_shape(shape, set, true));
+                  for (int axis = 0; axis < shape.rank(); ++axis) {
+                    if (set[static_cast<std::size_t>(axis)]) {
+                      repeated.strides[static_cast<std::size_t>(axis)] = 0;
+                    }
+                  }
+                  ops::copy_along(shape, scaled, repeated, grad_input, ops::dense_walk(shape));
+                  return grad_input;
+                });
 }
 
 struct MaxBackward : Node {

@@ -14,52 +14,6 @@
 namespace cks {
 namespace {
 
-struct ReshapeBackward : Node {
-  Shape input_shape;
-
-  const char* name() const override { return "reshape"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {grad_output.reshape(input_shape)};
-  }
-};
-
-struct SliceBackward : Node {
-  Shape input_shape;
-  std::int64_t begin = 0;
-
-  const char* name() const override { return "slice"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    Tensor grad_input = Tensor::zeros(input_shape, grad_output.dtype(), grad_output.device());
-    grad_input.slice(begin, begin + grad_output.size(0)).copy_(grad_output);
-    return {grad_input};
-  }
-};
-
-struct CloneBackward : Node {
-  const char* name() const override { return "clone"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {grad_output};
-  }
-};
-
-struct ToDtypeBackward : Node {
-  DType input_dtype = DType::float32;
-
-  const char* name() const override { return "to"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {grad_output.to(input_dtype)};
-  }
-};
-
-struct ToDeviceBackward : Node {
-  Device input_device;
-
-  const char* name() const override { return "to"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {grad_output.to(input_device)};
-  }
-};
-
 Tensor copy_elements(const char* operation, const Tensor& input, DType dtype) {
   Tensor result = ops::make_output(operation, input.shape(), dtype, input.device());
   CKS_KERNEL(input.device(),
@@ -108,9 +62,8 @@ Tensor Tensor::reshape(const Shape& new_shape) const {
                                numel(), new_shape.to_string(), new_shape.numel()));
   }
   capture::note_result("reshape", new_shape, device());
-  return record<ReshapeBackward>(make_view(storage(), storage_offset(), new_shape, dtype()),
-                                 {*this},
-                                 [&](ReshapeBackward& node) { node.input_shape = shape(); });
+  return record("reshape", make_view(storage(), storage_offset(), new_shape, dtype()), {*this},
+                [input = shape()](const Tensor& grad) { return grad.reshape(input); });
 }
 
 Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
@@ -126,11 +79,12 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   const Shape result_shape = shape().with(0, end - begin);
   const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
   capture::note_result("slice", result_shape, device());
-  return record<SliceBackward>(
-      make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype()), {*this},
-      [&](SliceBackward& node) {
-        node.input_shape = shape();
-        node.begin = begin;
+  return record(
+      "slice", make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype()),
+      {*this}, [input = shape(), begin](const Tensor& grad) {
+        Tensor grad_input = Tensor::zeros(input, grad.dtype(), grad.device());
+        grad_input.slice(begin, begin + grad.size(0)).copy_(grad);
+        return grad_input;
       });
 }
 
@@ -150,8 +104,8 @@ Tensor Tensor::operator[](std::int64_t index) const {
 
 Tensor Tensor::clone() const {
   ops::require_defined("clone", {{"tensor", *this}});
-  return record<CloneBackward>(copy_elements("clone", *this, dtype()), {*this},
-                               [](CloneBackward&) {});
+  return record("clone", copy_elements("clone", *this, dtype()), {*this},
+                [](const Tensor& grad) { return grad; });
 }
 
 Tensor Tensor::detach() const {
@@ -168,8 +122,8 @@ Tensor Tensor::to(DType new_dtype) const {
   if (!is_floating(new_dtype)) {
     return result;
   }
-  return record<ToDtypeBackward>(std::move(result), {*this},
-                                 [&](ToDtypeBackward& node) { node.input_dtype = dtype(); });
+  return record("to", std::move(result), {*this},
+                [input = dtype()](const Tensor& grad) { return grad.to(input); });
 }
 
 Tensor Tensor::to(Device new_device) const {
@@ -180,8 +134,8 @@ Tensor Tensor::to(Device new_device) const {
   Tensor result = ops::make_output("to", shape(), dtype(), new_device);
   copy_bytes("to", new_device, result.data(), device(), data(),
              static_cast<std::size_t>(numel()) * size_of(dtype()));
-  return record<ToDeviceBackward>(std::move(result), {*this},
-                                  [&](ToDeviceBackward& node) { node.input_device = device(); });
+  return record("to", std::move(result), {*this},
+                [input = device()](const Tensor& grad) { return grad.to(input); });
 }
 
 }  // namespace cks

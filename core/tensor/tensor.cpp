@@ -238,29 +238,17 @@ const std::shared_ptr<Storage>& Tensor::storage() const {
 
 std::int64_t Tensor::storage_offset() const { return checked(impl_, "storage_offset").offset; }
 
-template Tensor Tensor::from_vector(const std::vector<float>&, Shape, Device);
-template Tensor Tensor::from_vector(const std::vector<bfloat16>&, Shape, Device);
-template Tensor Tensor::from_vector(const std::vector<double>&, Shape, Device);
-template Tensor Tensor::from_vector(const std::vector<std::int64_t>&, Shape, Device);
-template Tensor Tensor::from_vector(const std::vector<std::int32_t>&, Shape, Device);
-template Tensor Tensor::from_vector(const std::vector<std::uint8_t>&, Shape, Device);
-template float* Tensor::data_as<float>();
-template bfloat16* Tensor::data_as<bfloat16>();
-template double* Tensor::data_as<double>();
-template std::int64_t* Tensor::data_as<std::int64_t>();
-template std::int32_t* Tensor::data_as<std::int32_t>();
-template std::uint8_t* Tensor::data_as<std::uint8_t>();
-template const float* Tensor::data_as<float>() const;
-template const bfloat16* Tensor::data_as<bfloat16>() const;
-template const double* Tensor::data_as<double>() const;
-template const std::int64_t* Tensor::data_as<std::int64_t>() const;
-template const std::int32_t* Tensor::data_as<std::int32_t>() const;
-template const std::uint8_t* Tensor::data_as<std::uint8_t>() const;
-template std::vector<float> Tensor::to_vector<float>() const;
-template std::vector<bfloat16> Tensor::to_vector<bfloat16>() const;
-template std::vector<double> Tensor::to_vector<double>() const;
-template std::vector<std::int64_t> Tensor::to_vector<std::int64_t>() const;
-template std::vector<std::int32_t> Tensor::to_vector<std::int32_t>() const;
-template std::vector<std::uint8_t> Tensor::to_vector<std::uint8_t>() const;
+#define CKS_INSTANTIATE(T)                                                   \
+  template Tensor Tensor::from_vector(const std::vector<T>&, Shape, Device); \
+  template T* Tensor::data_as<T>();                                          \
+  template const T* Tensor::data_as<T>() const;                              \
+  template std::vector<T> Tensor::to_vector<T>() const;
+CKS_INSTANTIATE(float)
+CKS_INSTANTIATE(bfloat16)
+CKS_INSTANTIATE(double)
+CKS_INSTANTIATE(std::int64_t)
+CKS_INSTANTIATE(std::int32_t)
+CKS_INSTANTIATE(std::uint8_t)
+#undef CKS_INSTANTIATE
 
 }  // namespace cks
