@@ -3,19 +3,21 @@
 //   bench_step --model resnet20 --batch-size 128 --device cuda --mode both --epoch
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <functional>
+#include <iostream>
 #include <string>
 #include <vector>
 
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/memory/storage.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/tensor/random.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"
@@ -37,9 +39,9 @@ struct Settings {
 
 /// What each line begins with.
 std::string heading(const Settings& settings, const std::string& mode) {
-  return "\"model\": \"" + settings.model + "\", \"device\": \"" + settings.device.to_string() +
-         "\", \"mode\": \"" + mode + "\", \"batch\": " + std::to_string(settings.batch) +
-         ", \"threads\": " + std::to_string(settings.threads);
+  return cks::formatted(
+      R"("model": "{}", "device": "{}", "mode": "{}", "batch": {}, "threads": {})", settings.model,
+      settings.device.to_string(), mode, settings.batch, settings.threads);
 }
 
 /// Milliseconds of each of many calls, sorted; at least 7, or exactly `steps` after as many others.
@@ -96,10 +98,11 @@ double measure_step(const Settings& settings, const std::string& mode) {
     cks::synchronize(settings.device);
   });
   const double median = times[times.size() / 2];
-  std::printf(
-      "{%s, \"steps\": %zu, \"median_ms\": %.4f, \"min_ms\": %.4f, \"max_ms\": %.4f, "
-      "\"images_per_second\": %.0f, \"peak_mib\": %.1f}\n",
-      heading(settings, mode).c_str(), times.size(), median, times.front(), times.back(),
+  std::cout << cks::formatted(
+      R"({{{}, "steps": {}, "median_ms": {:.4f}, "min_ms": {:.4f}, "max_ms": {:.4f}, )"
+      R"("images_per_second": {:.0f}, "peak_mib": {:.1f}}})"
+      "\n",
+      heading(settings, mode), times.size(), median, times.front(), times.back(),
       1e3 * static_cast<double>(settings.batch) / median,
       static_cast<double>(cks::memory_stats(settings.device).peak) / (1024.0 * 1024.0));
   return median;
@@ -143,11 +146,11 @@ void measure_epoch(const Settings& settings, const std::string& mode, double ste
            test, callbacks);
   const double seconds = static_cast<double>(train.images_per_epoch()) / images_per_second;
   const std::int64_t steps = train.batches_per_epoch();
-  std::printf(
-      "{%s, \"epoch_images\": %lld, \"epoch_steps\": %lld, \"epoch_seconds\": %.4f, "
-      "\"epoch_over_steps\": %.3f, \"images_per_second\": %.0f}\n",
-      heading(settings, mode).c_str(), static_cast<long long>(train.images_per_epoch()),
-      static_cast<long long>(steps), seconds,
+  std::cout << cks::formatted(
+      R"({{{}, "epoch_images": {}, "epoch_steps": {}, "epoch_seconds": {:.4f}, )"
+      R"("epoch_over_steps": {:.3f}, "images_per_second": {:.0f}}})"
+      "\n",
+      heading(settings, mode), train.images_per_epoch(), steps, seconds,
       seconds / (static_cast<double>(steps) * step_ms * 1e-3), images_per_second);
 }
 
@@ -173,7 +176,7 @@ int run(int argc, char** argv) {
   cks::kernels::set_num_threads(static_cast<int>(settings.threads));
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(settings.device_text);
   if (!chosen.why.empty()) {
-    std::fprintf(stderr, "device    %s\n", chosen.why.c_str());
+    std::cerr << "device    " << chosen.why << std::endl;
   }
   settings.device = chosen.device;
   for (const std::string mode : {"eager", "graph"}) {
@@ -190,10 +193,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
-  }
+  return cks::apps::run_program([&] { return run(argc, argv); });
 }

@@ -7,7 +7,6 @@
 // Exit code 1 if one of them is wrong.
 #include <algorithm>
 #include <cctype>
-#include <cstdio>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -20,6 +19,7 @@
 #include "cks/core/autograd/grad_check.h"
 #include "cks/core/ops.h"
 #include "cks/core/tensor/random.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"
@@ -174,17 +174,12 @@ std::vector<LayerCase> layer_cases() {
 class Results {
  public:
   void add(const std::string& kind, const std::string& name, const GradCheckReport& report) {
-    const auto error = [&] {
-      std::string text(32, '\0');
-      text.resize(static_cast<std::size_t>(
-          std::snprintf(text.data(), text.size(), "%.2e", report.max_relative_error)));
-      return text;
-    }();
-    table_.add({kind, name, error, report.ok ? "ok" : "FAILED"});
+    table_.add({kind, name, cks::formatted("{:.2e}", report.max_relative_error),
+                report.ok ? "ok" : "FAILED"});
     ++count_;
     if (!report.ok) {
       ++failed_;
-      messages_ += kind + " " + name + ": " + report.message + "\n";
+      messages_ += cks::formatted("{} {}: {}\n", kind, name, report.message);
     }
   }
   bool empty() const { return count_ == 0; }

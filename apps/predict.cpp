@@ -20,6 +20,7 @@
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace {
 
@@ -104,10 +105,10 @@ Json to_json(const PictureResult& result, const std::vector<std::string>& class_
 std::string to_line(const PictureResult& result, const std::vector<std::string>& class_names) {
   std::string line = result.path;
   for (const auto& [index, probability] : result.top) {
-    line += "   " + class_names[static_cast<std::size_t>(index)] + " " + percent(probability);
+    line += cks::formatted("   {} {}", class_names[static_cast<std::size_t>(index)],
+                           percent(probability));
   }
-  return line + "   (" + std::to_string(result.width) + "x" + std::to_string(result.height) +
-         " pixels)";
+  return line + cks::formatted("   ({}x{} pixels)", result.width, result.height);
 }
 
 int predict(const PredictFlags& flags, const Classifier& classifier) {
@@ -155,7 +156,8 @@ double top5_accuracy(const FolderResult& result) {
 
 /// "99.00 %, 198 of 200 images".
 std::string describe_accuracy(double accuracy, std::int64_t correct, std::int64_t images) {
-  return percent(accuracy) + ", " + with_commas(correct) + " of " + with_commas(images) + " images";
+  return cks::formatted("{}, {} of {} images", percent(accuracy), with_commas(correct),
+                        with_commas(images));
 }
 
 void print_table(const FolderResult& result, const std::vector<std::string>& class_names) {

@@ -50,14 +50,10 @@ add_library(cks_fmt INTERFACE IMPORTED GLOBAL)
 target_include_directories(cks_fmt INTERFACE
   $<TARGET_PROPERTY:fmt::fmt-header-only,INTERFACE_INCLUDE_DIRECTORIES>)
 
-set(SPDLOG_FMT_EXTERNAL ON)
-FetchContent_Declare(spdlog SYSTEM
-  GIT_REPOSITORY https://github.com/gabime/spdlog.git GIT_TAG v1.10.0
-  FIND_PACKAGE_ARGS 1.10)
 FetchContent_Declare(nlohmann_json SYSTEM
   GIT_REPOSITORY https://github.com/nlohmann/json.git GIT_TAG v3.11.2
   FIND_PACKAGE_ARGS 3.11)
-FetchContent_MakeAvailable(spdlog nlohmann_json)
+FetchContent_MakeAvailable(nlohmann_json)
 find_package(ZLIB REQUIRED)
 
 # stb has neither versions nor a package file: this is the state that Debian 12 has.
@@ -78,7 +74,11 @@ if(CKS_BUILD_APPS)
   FetchContent_Declare(CLI11 SYSTEM
     GIT_REPOSITORY https://github.com/CLIUtils/CLI11.git GIT_TAG v2.1.2
     FIND_PACKAGE_ARGS 2.1)
-  FetchContent_MakeAvailable(CLI11)
+  set(SPDLOG_FMT_EXTERNAL ON)
+  FetchContent_Declare(spdlog SYSTEM
+    GIT_REPOSITORY https://github.com/gabime/spdlog.git GIT_TAG v1.10.0
+    FIND_PACKAGE_ARGS 1.10)
+  FetchContent_MakeAvailable(CLI11 spdlog)
 endif()
 if(CKS_BUILD_TESTS)
   FetchContent_Declare(doctest SYSTEM

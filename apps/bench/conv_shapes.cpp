@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cks/core/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -33,12 +34,14 @@ NamedShape parse_shape(const std::string& text) {
   const int read = std::sscanf(text.c_str(), "%lldx%lldx%lldx%lld,%lld,k%lld,s%lld,p%lld%n", &n[0],
                                &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7], &end);
   if (read != 8 || end != static_cast<int>(text.size())) {
-    throw Error("shape \"" + text +
-                "\": expected NxIHxIWxIC,OC,k<filter>,s<stride>,p<padding>, such as "
-                "128x32x32x16,32,k3,s2,p1");
+    throw Error(
+        formatted("shape \"{}\": expected NxIHxIWxIC,OC,k<filter>,s<stride>,p<padding>, such as "
+                  "128x32x32x16,32,k3,s2,p1",
+                  text));
   }
   if (n[0] < 1) {
-    throw Error("shape \"" + text + "\": N must be at least 1, since no images take no time");
+    throw Error(
+        formatted("shape \"{}\": N must be at least 1, since no images take no time", text));
   }
   std::array<std::int64_t, 8> sizes{};
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -105,10 +108,8 @@ std::vector<NamedShape> parse_shapes(const std::string& text) {
 }
 
 std::string text_of(const Conv2dProblem& problem) {
-  const auto number = [](std::int64_t n) { return std::to_string(n); };
-  return number(problem.N) + "x" + number(problem.IH) + "x" + number(problem.IW) + "x" +
-         number(problem.IC) + "," + number(problem.OC) + ",k" + number(problem.FH) + ",s" +
-         number(problem.sh) + ",p" + number(problem.pt);
+  return formatted("{}x{}x{}x{},{},k{},s{},p{}", problem.N, problem.IH, problem.IW, problem.IC,
+                   problem.OC, problem.FH, problem.sh, problem.pt);
 }
 
 std::vector<std::string> shape_lists() {

@@ -1,18 +1,20 @@
 #include "apps/classify/classifier.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <sstream>
 #include <vector>
 
 #include "apps/cli/image_size.h"
+#include "apps/cli/program.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/datasets/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/registry.h"
+#include "cks/train/number_text_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -26,18 +28,12 @@ std::vector<std::string> split_at_commas(const std::string& text) {
   return parts;
 }
 
-template <class Number>
-bool read_number(const std::string& text, Number& value) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
-}
-
 std::vector<float> parse_numbers(const char* flag, const std::string& text) {
   std::vector<float> numbers;
   for (const std::string& part : split_at_commas(text)) {
-    if (!read_number(part, numbers.emplace_back())) {
-      throw Error(std::string(flag) + " is '" + text +
-                  "', expected a number for each channel, such as 0.49,0.48,0.45");
+    if (!detail::parse_number(part, numbers.emplace_back())) {
+      throw Error(formatted(
+          "{} is '{}', expected a number for each channel, such as 0.49,0.48,0.45", flag, text));
     }
   }
   return numbers;
@@ -47,19 +43,19 @@ std::vector<float> parse_numbers(const char* flag, const std::string& text) {
 std::vector<std::string> parse_classes(const std::string& text) {
   constexpr std::int64_t kMostNumbered = 1 << 20;
   std::int64_t count = 0;
-  if (read_number(text, count)) {
+  if (detail::parse_number(text, count)) {
     if (count < 1 || count > kMostNumbered) {
-      throw Error("--classes is " + text + ", expected 1 to " + std::to_string(kMostNumbered) +
-                  ", or names");
+      throw Error(formatted("--classes is {}, expected 1 to {}, or names", text, kMostNumbered));
     }
     return numbered_classes(count);
   }
   std::vector<std::string> names = split_at_commas(text);
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (names[i].empty() || std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i),
-                                      names[i]) != names.begin() + static_cast<std::ptrdiff_t>(i)) {
-      throw Error("--classes is '" + text + "': name " + std::to_string(i + 1) +
-                  (names[i].empty() ? " is empty" : ", " + names[i] + ", stands there twice"));
+    const auto place = names.begin() + static_cast<std::ptrdiff_t>(i);
+    if (names[i].empty() || std::find(names.begin(), place, names[i]) != place) {
+      throw Error(formatted(
+          "--classes is '{}': name {}{}", text, i + 1,
+          names[i].empty() ? " is empty" : formatted(", {}, stands there twice", names[i])));
     }
   }
   return names;
@@ -67,14 +63,11 @@ std::vector<std::string> parse_classes(const std::string& text) {
 
 /// What follows on a name that is not among them.
 std::string describe_known_models() {
-  std::string text = "; predict knows ";
-  const std::vector<std::string> names = classifier_names();
-  for (const std::string& name : names) {
-    text.append(name == names.front() ? "" : ", ").append(name);
-  }
-  return text +
-         "\n  weights of a network of your own are read by a program of your own, with "
-         "cks::load_weights()";
+  return formatted(
+      "; predict knows {}\n  weights of a network of your own are read by a program of your own, "
+      "with "
+      "cks::load_weights()",
+      joined(classifier_names()));
 }
 
 /// Puts each field into the place it has: the file's, or the flag's where the file has none.
@@ -86,11 +79,10 @@ class Completion {
   void field(const char* what, const char* flag, const char* example, bool in_file,
              const std::string& text, Set&& set) {
     if (in_file && !text.empty()) {
-      throw Error(std::string(flag) + ": " + path_ + " itself says " + what +
-                  "; leave the flag out");
+      throw Error(formatted("{}: {} itself says {}; leave the flag out", flag, path_, what));
     }
     if (!in_file && text.empty()) {
-      missing_ += std::string("\n  ") + what + ": " + flag + " " + example;
+      missing_ += formatted("\n  {}: {} {}", what, flag, example);
     }
     if (!text.empty()) {
       set();
@@ -159,7 +151,7 @@ void require_classifier(const std::string& path, const std::string& model) {
   try {
     task = model_info(model).task;
   } catch (const Error&) {
-    throw Error(path + " holds the model '" + model + "'" + describe_known_models());
+    throw Error(formatted("{} holds the model '{}'{}", path, model, describe_known_models()));
   }
   if (task != ModelTask::classify) {
     throw Error(path + ": model " + model + " does not classify, it draws its input again");
@@ -167,14 +159,13 @@ void require_classifier(const std::string& path, const std::string& model) {
 }
 
 void require_sensible(const std::string& path, const CheckpointInfo& info) {
-  const std::string size = std::to_string(info.height) + "x" + std::to_string(info.width) + "x" +
-                           std::to_string(info.channels);
+  const std::string size = formatted("{}x{}x{}", info.height, info.width, info.channels);
   if (info.height != info.width || info.height < 1 || info.height > kMaxImageSide) {
-    throw Error(path + ": its images are " + size + ", expected square ones with sides of 1 to " +
-                std::to_string(kMaxImageSide));
+    throw Error(formatted("{}: its images are {}, expected square ones with sides of 1 to {}", path,
+                          size, kMaxImageSide));
   }
   if (info.channels != 1 && info.channels != 3) {
-    throw Error(path + ": its images are " + size + ", but pictures have 1 or 3 channels");
+    throw Error(formatted("{}: its images are {}, but pictures have 1 or 3 channels", path, size));
   }
   const auto channels = static_cast<std::size_t>(info.channels);
   const auto is_mean = [](float mean) { return std::isfinite(mean); };
@@ -182,9 +173,11 @@ void require_sensible(const std::string& path, const CheckpointInfo& info) {
   if (info.mean.size() != channels || info.std.size() != channels ||
       !std::all_of(info.mean.begin(), info.mean.end(), is_mean) ||
       !std::all_of(info.std.begin(), info.std.end(), is_std)) {
-    throw Error(path + ": " + std::to_string(info.mean.size()) + " means and " +
-                std::to_string(info.std.size()) + " stds for images of " + size +
-                ", expected a finite mean and a positive finite std for each channel");
+    throw Error(
+        formatted("{}: {} means and {} stds for images of {}, expected a finite mean and a "
+                  "positive finite std "
+                  "for each channel",
+                  path, info.mean.size(), info.std.size(), size));
   }
 }
 
@@ -263,17 +256,16 @@ Tensor class_probabilities(const Classifier& classifier, const Tensor& images,
   const CheckpointInfo& info = classifier.info;
   if (images.rank() != 4 || images.size(0) < 1 ||
       !(images.shape() == Shape{images.size(0), info.height, info.width, info.channels})) {
-    throw ShapeError("class_probabilities: images are " + images.shape().to_string() +
-                     ", expected [N," + std::to_string(info.height) + "," +
-                     std::to_string(info.width) + "," + std::to_string(info.channels) + "]");
+    throw ShapeError(formatted("class_probabilities: images are {}, expected [N,{},{},{}]",
+                               images.shape().to_string(), info.height, info.width, info.channels));
   }
   if (!images.device().is_cpu()) {
-    throw DeviceError("class_probabilities: images must be on the CPU, are on " +
-                      images.device().to_string());
+    throw DeviceError(formatted("class_probabilities: images must be on the CPU, are on {}",
+                                images.device().to_string()));
   }
   if (options.batch_size < 1) {
-    throw Error("class_probabilities: batch_size is " + std::to_string(options.batch_size) +
-                ", expected at least 1");
+    throw Error(formatted("class_probabilities: batch_size is {}, expected at least 1",
+                          options.batch_size));
   }
   const NoGradGuard no_grad;
   const auto probabilities = [&](const Tensor& bytes) {

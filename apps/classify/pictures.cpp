@@ -7,10 +7,12 @@
 #include <numeric>
 #include <utility>
 
+#include "apps/cli/program.h"
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/image_folder.h"
 #include "cks/datasets/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks::apps {
@@ -115,22 +117,20 @@ void require_folders(const Classifier& classifier, const std::string& dir) {
   if (!has_folder(".")) {
     return;
   }
-  std::string missing;
-  for (const std::string& name : classifier.info.class_names) {
-    if (!has_folder(name)) {
-      missing += (missing.empty() ? "" : ", ") + name;
-    }
-  }
+  std::vector<std::string> missing;
+  std::copy_if(classifier.info.class_names.begin(), classifier.info.class_names.end(),
+               std::back_inserter(missing),
+               [&](const std::string& name) { return !has_folder(name); });
   if (missing.empty()) {
     return;
   }
   if (has_folder("train") && has_folder("test")) {
-    throw IoError("'" + dir + "' has the halves train and test in place of the classes of " +
-                  classifier.path + "; name one of them: '" + (fs::path(dir) / "test").string() +
-                  "'");
+    throw IoError(formatted(
+        "'{}' has the halves train and test in place of the classes of {}; name one of them: '{}'",
+        dir, classifier.path, (fs::path(dir) / "test").string()));
   }
-  throw IoError("'" + dir + "' has no folder for these classes of " + classifier.path + ": " +
-                missing);
+  throw IoError(formatted("'{}' has no folder for these classes of {}: {}", dir, classifier.path,
+                          joined(missing)));
 }
 
 }  // namespace
@@ -139,8 +139,9 @@ void classify_pictures(const Classifier& classifier, const std::vector<std::stri
                        std::int64_t top_k, const ClassifyOptions& options,
                        const std::function<void(const PictureResult&)>& report) {
   if (top_k < 1 || options.batch_size < 1) {
-    throw Error("classify_pictures: top_k and batch_size must be at least 1, got " +
-                std::to_string(top_k) + " and " + std::to_string(options.batch_size));
+    throw Error(
+        formatted("classify_pictures: top_k and batch_size must be at least 1, got {} and {}",
+                  top_k, options.batch_size));
   }
   const auto batch_size = static_cast<std::size_t>(options.batch_size);
   const std::vector<PictureResult> pictures = list_pictures(paths);

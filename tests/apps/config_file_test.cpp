@@ -16,12 +16,7 @@ using cks::RunFolder;
 using cks::apps::Flags;
 using cks::apps::TrainFlags;
 using cks::apps::UsageError;
-using cks::testing::Arguments;
-using cks::testing::contains;
-using cks::testing::Outcome;
-using cks::testing::run_process;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 
 /// The flags of a training program after a command line with --config FILE.
 TrainFlags taken(const std::string& path, std::vector<const char*> more = {}) {
@@ -115,10 +110,9 @@ TEST_CASE("--config: what is no file of flags is refused, by file and flag") {
 
 /// A few quick steps on drawn digits.
 Arguments digits(const std::string& folder, const Arguments& more) {
-  Arguments arguments{"--dataset", "drawn",    "--limit-train", "300",          "--limit-test",
-                      "100",       "--device", "cpu",           "--output-dir", folder};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  return joined({"--dataset", "drawn", "--limit-train", "300", "--limit-test", "100", "--device",
+                 "cpu", "--output-dir", folder},
+                more);
 }
 
 TEST_CASE("train_mnist: a run with another one's config.json has the same bits") {
@@ -151,10 +145,8 @@ TEST_CASE("train_mnist: a run with another one's config.json has the same bits")
 std::map<std::string, std::string> flags_of(const ScratchFolder& scratch, const Arguments& more) {
   const std::string folder = scratch / "run";
   std::filesystem::remove_all(folder);
-  Arguments arguments{"--model", "mlp"};
-  arguments = digits(folder, arguments);
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  const Outcome outcome = run_process(CKS_TRAIN_CIFAR, scratch, arguments);
+  const Outcome outcome =
+      run_process(CKS_TRAIN_CIFAR, scratch, joined(digits(folder, {"--model", "mlp"}), more));
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
   return RunFolder::open(folder).read_config().at("flags");
 }

@@ -11,10 +11,7 @@ namespace {
 
 using cks::RunFolder;
 using cks::apps::Console;
-using cks::testing::captured;
-using cks::testing::contains;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 
 void say_all(Console& console) {
   console.say("said {} %v");

@@ -17,10 +17,7 @@
 
 namespace {
 
-using cks::testing::contains;
-using cks::testing::Outcome;
-using cks::testing::run_process;
-using cks::testing::ScratchFolder;
+using namespace cks::testing;
 
 const std::string kOldRun = CKS_FIXTURES "/run_a6ca860";
 

@@ -21,13 +21,7 @@
 namespace {
 
 using cks::Tensor;
-using cks::testing::Arguments;
-using cks::testing::Bytes;
-using cks::testing::contains;
-using cks::testing::Outcome;
-using cks::testing::run_process;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 using Json = nlohmann::json;
 
 constexpr std::int64_t kTestImages = 200;
@@ -65,9 +59,8 @@ void write(const std::string& path, const Bytes& bytes) {
 
 /// predict on the CPU with the trained weights.
 Outcome predict(const ScratchFolder& scratch, const Arguments& more) {
-  Arguments arguments{"--weights", trained().weights, "--device", "cpu"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return run_process(CKS_PREDICT, scratch, arguments);
+  return run_process(CKS_PREDICT, scratch,
+                     joined({"--weights", trained().weights, "--device", "cpu"}, more));
 }
 
 /// The pictures of a JSON answer, whose exit code must be `code`.
@@ -193,9 +186,7 @@ TEST_CASE("predict reports broken pictures and classifies the others, whatever t
   std::filesystem::create_directory(names.back());
   Json first;
   for (const char* batch_size : {"1", "2", "5", "256"}) {
-    Arguments arguments{"--json", "--batch-size", batch_size};
-    arguments.insert(arguments.end(), names.begin(), names.end());
-    const Outcome outcome = predict(scratch, arguments);
+    const Outcome outcome = predict(scratch, joined({"--json", "--batch-size", batch_size}, names));
     const Json pictures = pictures_of(outcome, 1);
     CHECK(Json::parse(outcome.out)["failed"] == broken.size() + 2);
     REQUIRE(pictures.size() == names.size());
@@ -388,9 +379,9 @@ TEST_CASE("predict --eval: no top-5 of five classes or fewer") {
       write(folder + "/" + std::to_string(c) + "/0.png", cks::testing::png(trained().digit(c)));
     }
     const auto evaluate = [&](const Arguments& more) {
-      Arguments arguments{"--weights", weights, "--device", "cpu", "--eval", folder};
-      arguments.insert(arguments.end(), more.begin(), more.end());
-      const Outcome outcome = run_process(CKS_PREDICT, scratch, arguments);
+      const Outcome outcome =
+          run_process(CKS_PREDICT, scratch,
+                      joined({"--weights", weights, "--device", "cpu", "--eval", folder}, more));
       REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
       return outcome.out;
     };

@@ -24,11 +24,7 @@
 namespace {
 
 using cks::RunFolder;
-using cks::testing::Arguments;
-using cks::testing::contains;
-using cks::testing::eventually;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 using std::chrono::milliseconds;
 
 /// A running train_mnist.
@@ -52,10 +48,9 @@ int run(const ScratchFolder& scratch, const Arguments& arguments, std::string* e
 
 /// A quick run on few drawn digits.
 Arguments quick(const std::string& folder, const Arguments& more = {}) {
-  Arguments arguments{"--dataset",    "drawn", "--limit-train", "600", "--limit-test", "100",
-                      "--batch-size", "50",    "--output-dir",  folder};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  return joined({"--dataset", "drawn", "--limit-train", "600", "--limit-test", "100",
+                 "--batch-size", "50", "--output-dir", folder},
+                more);
 }
 
 TEST_CASE("a run writes its files, and its result to stdout") {

@@ -12,24 +12,17 @@
 namespace {
 
 using cks::RunFolder;
-using cks::testing::Arguments;
-using cks::testing::contains;
-using cks::testing::eventually;
-using cks::testing::Outcome;
-using cks::testing::Process;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 
 Outcome run(const ScratchFolder& scratch, const Arguments& arguments) {
-  return cks::testing::run_process(CKS_TRAIN_AUTOENCODER, scratch, arguments);
+  return run_process(CKS_TRAIN_AUTOENCODER, scratch, arguments);
 }
 
 /// A few epochs on drawn digits.
 Arguments quick(const std::string& folder, const Arguments& more = {}) {
-  Arguments arguments{"--dataset", "drawn",        "--limit-train", "4000",     "--limit-test",
-                      "300",       "--output-dir", folder,          "--device", "cpu"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  return joined({"--dataset", "drawn", "--limit-train", "4000", "--limit-test", "300",
+                 "--output-dir", folder, "--device", "cpu"},
+                more);
 }
 
 TEST_CASE("train_autoencoder: learns to draw digits again, and its folder has what it drew") {

@@ -18,25 +18,17 @@
 namespace {
 
 using cks::RunFolder;
-using cks::testing::Arguments;
-using cks::testing::contains;
-using cks::testing::eventually;
-using cks::testing::Outcome;
-using cks::testing::Process;
-using cks::testing::ScratchFolder;
-using cks::testing::slurp;
+using namespace cks::testing;
 
 Outcome run(const ScratchFolder& scratch, const Arguments& arguments) {
-  return cks::testing::run_process(CKS_TRAIN_CIFAR, scratch, arguments);
+  return run_process(CKS_TRAIN_CIFAR, scratch, arguments);
 }
 
 /// A few small steps on drawn pictures.
 Arguments quick(const std::string& folder, const Arguments& more = {}) {
-  Arguments arguments{"--dataset",    "drawn",    "--limit-train", "120",          "--limit-test",
-                      "60",           "--device", "cpu",           "--batch-size", "25",
-                      "--output-dir", folder,     "--model",       "resnet20"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  return joined({"--dataset", "drawn", "--limit-train", "120", "--limit-test", "60", "--device",
+                 "cpu", "--batch-size", "25", "--output-dir", folder, "--model", "resnet20"},
+                more);
 }
 
 // A sanitizer makes each step many times slower: there the run is only to pass.

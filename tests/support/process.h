@@ -17,6 +17,12 @@ namespace cks::testing {
 
 using Arguments = std::vector<std::string>;
 
+/// The arguments and more of them behind.
+inline Arguments joined(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 /// A running program whose output goes into files of a scratch folder. It sees no CKS_DATA_DIR.
 class Process {
  public:
