@@ -21,11 +21,8 @@
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
+namespace cks::apps {
 namespace {
-
-using cks::apps::ConvTiming;
-using cks::apps::ConvTimingOptions;
-using cks::apps::ConvTimingRow;
 
 #if defined(CKS_HAS_CUDNN)
 constexpr bool kHasCudnn = true;
@@ -43,51 +40,49 @@ struct Rates {
 
 std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) {
   const Rates rates(row);
-  std::string text = cks::formatted(
+  std::string text = formatted(
       R"({{"name": "{}", "pass": "{}", "algorithm": "{}", "device": "{}", "median_us": {:.2f}, )",
       row.name, name_of(row.plan.pass), row.plan.method(), options.device.to_string(),
       row.times.median_us);
-  text += cks::formatted(
+  text += formatted(
       R"("min_us": {:.2f}, "max_us": {:.2f}, "plain_tflops": {:.4f}, "skipped_percent": {:.2f}, )",
       row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
-  text += cks::formatted(
-      R"("executed_over_exact": {:.4f}, "kernel": "{}", "tile": "{}x{}", "split_k": {})",
-      rates.executed_over_exact, row.plan.kernel, row.plan.tile.rows, row.plan.tile.columns,
-      row.plan.split_k);
+  text +=
+      formatted(R"("executed_over_exact": {:.4f}, "kernel": "{}", "tile": "{}x{}", "split_k": {})",
+                rates.executed_over_exact, row.plan.kernel, row.plan.tile.rows,
+                row.plan.tile.columns, row.plan.split_k);
   if (row.error) {
-    text += cks::formatted(R"(, "max_error": {:.3g})", *row.error);
+    text += formatted(R"(, "max_error": {:.3g})", *row.error);
   }
 #if defined(CKS_HAS_CUDNN)
   if (!row.cudnn_layout.empty()) {
-    text +=
-        cks::formatted(R"(, "cudnn_us": {:.2f}, "cudnn_min_us": {:.2f}, "cudnn_max_us": {:.2f}, )",
-                       row.cudnn_times.median_us, row.cudnn_times.min_us, row.cudnn_times.max_us);
-    text += cks::formatted(R"("cudnn_layout": "{}", "cudnn_algorithm": {}, "cudnn_version": {})",
-                           row.cudnn_layout, row.cudnn_algorithm, cks::apps::cudnn_version());
+    text += formatted(R"(, "cudnn_us": {:.2f}, "cudnn_min_us": {:.2f}, "cudnn_max_us": {:.2f}, )",
+                      row.cudnn_times.median_us, row.cudnn_times.min_us, row.cudnn_times.max_us);
+    text += formatted(R"("cudnn_layout": "{}", "cudnn_algorithm": {}, "cudnn_version": {})",
+                      row.cudnn_layout, row.cudnn_algorithm, cudnn_version());
   }
 #endif
   return text + "}\n";
 }
 
 std::string header(const ConvTimingOptions& options) {
-  return cks::formatted("{:26} {:15} {:18} {:>10} {:>10} {:>9} {:>10} {:>8}{}{}\n", "shape", "pass",
-                        "algorithm", "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
-                        options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
+  return formatted("{:26} {:15} {:18} {:>10} {:>10} {:>9} {:>10} {:>8}{}{}\n", "shape", "pass",
+                   "algorithm", "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
+                   options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
 }
 
 std::string line_of(const ConvTimingRow& row) {
   const Rates rates(row);
-  const cks::kernels::Conv2dPlan& plan = row.plan;
-  std::string text = cks::formatted(
+  const kernels::Conv2dPlan& plan = row.plan;
+  std::string text = formatted(
       "{:26} {:15} {:18} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}", row.name, name_of(plan.pass),
-      cks::formatted("{} {}x{}", plan.kernel, plan.tile.rows, plan.tile.columns),
-      row.times.median_us, row.times.min_us, rates.tflops, 100.0 * rates.skipped,
-      rates.executed_over_exact);
+      formatted("{} {}x{}", plan.kernel, plan.tile.rows, plan.tile.columns), row.times.median_us,
+      row.times.min_us, rates.tflops, 100.0 * rates.skipped, rates.executed_over_exact);
   if (row.error) {
-    text += cks::formatted(" {:10.2g}", *row.error);
+    text += formatted(" {:10.2g}", *row.error);
   }
   if (!row.cudnn_layout.empty()) {
-    text += cks::formatted(" {:10.1f} {}", row.cudnn_times.median_us, row.cudnn_layout);
+    text += formatted(" {:10.1f} {}", row.cudnn_times.median_us, row.cudnn_layout);
   }
   return text + "\n";
 }
@@ -115,7 +110,7 @@ struct Output {
 void serve(const ConvTimingOptions& options, Output& output) {
   std::unique_ptr<ConvTiming> bench;
   for (std::string line; std::getline(std::cin, line);) {
-    for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(line)) {
+    for (const NamedShape& shape : parse_shapes(line)) {
       if (bench == nullptr || bench->name() != shape.name) {
         bench.reset();  // its memory first
         bench = std::make_unique<ConvTiming>(shape, options);
@@ -130,12 +125,12 @@ struct BenchFlags {
   std::string shapes = "resnet20";
   std::string device = "cpu";
   std::string cudnn = "auto";
-  std::int64_t threads = cks::kernels::num_threads();
+  std::int64_t threads = kernels::num_threads();
   std::optional<std::string> json;
   bool list = false;
 };
 
-void add_flags(cks::apps::Flags& parser, BenchFlags& flags) {
+void add_flags(Flags& parser, BenchFlags& flags) {
   parser.add(
       "shapes", flags.shapes,
       "anchors, lenet, resnet20, or NxIHxIWxIC,OC,k3,s1,p1 separated by semicolons; -: lines "
@@ -156,9 +151,9 @@ void add_flags(cks::apps::Flags& parser, BenchFlags& flags) {
 }
 
 /// Times the shapes; all of them and their plans are lawful before anything is printed.
-void time_shapes(const std::vector<cks::apps::NamedShape>& shapes, Output& output) {
+void time_shapes(const std::vector<NamedShape>& shapes, Output& output) {
   std::vector<std::unique_ptr<ConvTiming>> benches;
-  for (const cks::apps::NamedShape& shape : shapes) {
+  for (const NamedShape& shape : shapes) {
     benches.push_back(std::make_unique<ConvTiming>(shape, output.options));
   }
   if (!output.json) {
@@ -175,39 +170,40 @@ void time_shapes(const std::vector<cks::apps::NamedShape>& shapes, Output& outpu
 
 int run(int argc, char** argv) {
   BenchFlags flags;
-  cks::apps::Flags parser("bench_conv", "Times the plans of convolutions, pass by pass.");
+  Flags parser("bench_conv", "Times the plans of convolutions, pass by pass.");
   add_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
   if (flags.list) {
-    for (const cks::apps::NamedShape& shape : cks::apps::parse_shapes(flags.shapes)) {
-      std::cout << shape.name << " " << cks::apps::text_of(shape.problem) << "\n";
+    for (const NamedShape& shape : parse_shapes(flags.shapes)) {
+      std::cout << shape.name << " " << text_of(shape.problem) << "\n";
     }
-    return cks::apps::kExitOk;
+    return kExitOk;
   }
-  cks::kernels::set_num_threads(static_cast<int>(flags.threads));
-  flags.options.device = cks::choose_device(flags.device);
+  kernels::set_num_threads(static_cast<int>(flags.threads));
+  flags.options.device = choose_device(flags.device);
   const bool can_run_cudnn = kHasCudnn && flags.options.device.is_cuda();
   if (flags.cudnn == "on" && !can_run_cudnn) {
-    throw cks::Error(kHasCudnn ? "--cudnn on: the device is " + flags.options.device.to_string()
-                               : "--cudnn on: this program was built without cuDNN");
+    throw Error(kHasCudnn ? "--cudnn on: the device is " + flags.options.device.to_string()
+                          : "--cudnn on: this program was built without cuDNN");
   }
   flags.options.cudnn = can_run_cudnn && flags.cudnn != "off";
   Output output{flags.options, flags.json};
   if (flags.shapes == "-") {
     serve(flags.options, output);
   } else {
-    time_shapes(cks::apps::parse_shapes(flags.shapes), output);
+    time_shapes(parse_shapes(flags.shapes), output);
   }
   if (flags.json && !flags.json->empty()) {
-    cks::write_file_atomically(*flags.json, output.file);
+    write_file_atomically(*flags.json, output.file);
   }
-  return cks::apps::kExitOk;
+  return kExitOk;
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

@@ -14,12 +14,8 @@
 #include "apps/run/presets.h"
 #include "apps/run/session.h"
 
+namespace cks::apps {
 namespace {
-
-using cks::apps::Flags;
-using cks::apps::FlagValues;
-using cks::apps::PictureData;
-using cks::apps::TrainFlags;
 
 /// What --augment and --augment=false stand for.
 const FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
@@ -60,9 +56,9 @@ void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
 }
 
 void add_preset_flag(Flags& parser, std::string& preset) {
-  std::vector<std::string> names{cks::apps::kNoPreset};
+  std::vector<std::string> names{kNoPreset};
   std::string help = "a recipe: sets the flags that are neither given nor in --config";
-  for (const cks::apps::Preset& one : cks::apps::cifar_presets()) {
+  for (const Preset& one : cifar_presets()) {
     names.push_back(one.name);
     help += "\n" + one.name + ": " + one.summary;
   }
@@ -72,20 +68,20 @@ void add_preset_flag(Flags& parser, std::string& preset) {
 
 /// Sets the flags that --config, --preset and --augment, wherever it stands, stand for.
 void fill_in_recipes(Flags& parser, const TrainFlags& flags, const bool& augment) {
-  const FlagValues config = cks::apps::take_config(parser, flags.config);
+  const FlagValues config = take_config(parser, flags.config);
   const auto other = config.find("preset");
   if (parser.given("preset") && other != config.end() && other->second != flags.preset) {
-    throw cks::apps::UsageError("--preset " + flags.preset + " does not go with --config " +
-                                flags.config + ", whose preset is " + other->second +
-                                " and whose flags would win; leave one of them out");
+    throw UsageError("--preset " + flags.preset + " does not go with --config " + flags.config +
+                     ", whose preset is " + other->second +
+                     " and whose flags would win; leave one of them out");
   }
-  if (flags.preset != cks::apps::kNoPreset) {
-    cks::apps::fill_in(parser, cks::apps::cifar_preset(flags.preset).flags, config);
+  if (flags.preset != kNoPreset) {
+    fill_in(parser, cifar_preset(flags.preset).flags, config);
   }
   if (parser.given("augment")) {
-    cks::apps::fill_in(parser, augment ? kAugment : kNoAugment);
+    fill_in(parser, augment ? kAugment : kNoAugment);
   } else if (augment) {
-    cks::apps::fill_in(parser, kAugment, config);
+    fill_in(parser, kAugment, config);
   }
 }
 
@@ -94,7 +90,7 @@ int run(int argc, char** argv) {
   flags.model = "resnet20";
   PictureData data;
   bool augment = false;
-  flags.preset = cks::apps::kNoPreset;
+  flags.preset = kNoPreset;
   Flags parser("train_cifar",
                "Trains a network on CIFAR, on your own pictures or on drawn ones.\n\n"
                "  train_cifar --dataset drawn --epochs 2            needs no file\n"
@@ -104,27 +100,28 @@ int run(int argc, char** argv) {
   add_preset_flag(parser, flags.preset);
   add_data_flags(parser, data, flags);
   add_augment_flags(parser, augment, flags);
-  cks::apps::add_train_flags(parser, flags);
+  add_train_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
   fill_in_recipes(parser, flags, augment);
-  return cks::apps::run_training({.name = "train_cifar",
-                                  .load_data =
-                                      [&] {
-                                        cks::apps::refuse_data_dir_of_drawn(parser, data.dataset);
-                                        data.test_share_given = parser.given("test-share");
-                                        data.data_dir = flags.data_dir;
-                                        data.limit_train = flags.limit_train;
-                                        data.limit_test = flags.limit_test;
-                                        return cks::apps::load_pictures(data);
-                                      },
-                                  .show = {}},
-                                 parser, flags);
+  return run_training({.name = "train_cifar",
+                       .load_data =
+                           [&] {
+                             refuse_data_dir_of_drawn(parser, data.dataset);
+                             data.test_share_given = parser.given("test-share");
+                             data.data_dir = flags.data_dir;
+                             data.limit_train = flags.limit_train;
+                             data.limit_test = flags.limit_test;
+                             return load_pictures(data);
+                           },
+                       .show = {}},
+                      parser, flags);
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

@@ -20,22 +20,19 @@
 #include "cks/datasets/data_loader.h"
 #include "cks/train/metrics.h"
 
+namespace cks::apps {
 namespace {
 
-using cks::apps::Flags;
-using cks::apps::TrainFlags;
-
 /// Test images in ASCII, with what the model takes them for and what they are.
-void show_digits(cks::Module& model, const cks::ImageDataset& test, std::int64_t count) {
+void show_digits(Module& model, const ImageDataset& test, std::int64_t count) {
   constexpr std::int64_t kPerRow = 2;  // 28 columns each, for a terminal of 80
-  const cks::ImageDataset shown = test.limit(count);
-  const cks::NoGradGuard no_grad;
+  const ImageDataset shown = test.limit(count);
+  const NoGradGuard no_grad;
   model.eval();
-  const cks::DataLoader loader(shown,
-                               {.batch_size = shown.size(), .shuffle = false, .prefetch = 0});
-  const cks::Batch batch = loader.make_batch(0, 0);
+  const DataLoader loader(shown, {.batch_size = shown.size(), .shuffle = false, .prefetch = 0});
+  const Batch batch = loader.make_batch(0, 0);
   const std::vector<std::int64_t> predicted =
-      cks::predicted_classes(model(batch.images.to(model.parameters().front().device())));
+      predicted_classes(model(batch.images.to(model.parameters().front().device())));
   const std::vector<std::int64_t> truth = batch.labels.to_vector<std::int64_t>();
   const auto name = [&](std::int64_t label) {
     return shown.class_names[static_cast<std::size_t>(label)];
@@ -45,11 +42,11 @@ void show_digits(cks::Module& model, const cks::ImageDataset& test, std::int64_t
     std::vector<std::string> captions;
     for (std::int64_t i = begin; i < std::min(begin + kPerRow, shown.size()); ++i) {
       const auto index = static_cast<std::size_t>(i);
-      pictures.push_back(cks::ascii_art(shown.images.slice(i, i + 1)));
+      pictures.push_back(ascii_art(shown.images.slice(i, i + 1)));
       captions.push_back("predicted " + name(predicted[index]) + ", is " + name(truth[index]) +
                          (predicted[index] == truth[index] ? "" : "  WRONG"));
     }
-    std::cout << cks::beside(pictures, captions, 6) << "\n";
+    std::cout << beside(pictures, captions, 6) << "\n";
   }
 }
 
@@ -70,21 +67,20 @@ int run(int argc, char** argv) {
   parser.add("limit-test", flags.limit_test, "test on the first N images; 0: all");
   parser.add("show-digits", digits, "print N test images with their predictions at the end", 0,
              1000);
-  cks::apps::add_train_flags(parser, flags);
+  add_train_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  cks::apps::take_config(parser, flags.config);
-  return cks::apps::run_training(
+  take_config(parser, flags.config);
+  return run_training(
       {.name = "train_mnist",
        .load_data =
            [&] {
-             cks::apps::refuse_data_dir_of_drawn(parser, dataset);
-             return cks::apps::load_digits(
-                 {dataset, flags.data_dir, flags.limit_train, flags.limit_test});
+             refuse_data_dir_of_drawn(parser, dataset);
+             return load_digits({dataset, flags.data_dir, flags.limit_train, flags.limit_test});
            },
        .show =
-           [&](cks::Module& model, const cks::ImageDataset& test) {
+           [&](Module& model, const ImageDataset& test) {
              if (digits > 0) {
                show_digits(model, test, digits);
              }
@@ -93,7 +89,8 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

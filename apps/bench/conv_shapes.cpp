@@ -112,12 +112,4 @@ std::string text_of(const Conv2dProblem& problem) {
                    problem.OC, problem.FH, problem.sh, problem.pt);
 }
 
-std::vector<std::string> shape_lists() {
-  std::vector<std::string> names;
-  for (const auto& [name, shapes] : lists()) {
-    names.push_back(name);
-  }
-  return names;
-}
-
 }  // namespace cks::apps

@@ -20,7 +20,4 @@ std::vector<NamedShape> parse_shapes(const std::string& text);
 /// The shape as parse_shapes reads it: "128x32x32x16,32,k3,s2,p1".
 std::string text_of(const kernels::Conv2dProblem& problem);
 
-/// Names of the lists that parse_shapes knows.
-std::vector<std::string> shape_lists();
-
 }  // namespace cks::apps
