@@ -29,7 +29,6 @@
 #include "cks/layers/flatten.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
-#include "cks/layers/residual.h"
 #include "cks/layers/sequential.h"
 #include "cks/models/registry.h"
 #include "tests/core/ops/op_table.h"
@@ -115,16 +114,6 @@ LayerCase layer_case(const std::string& name, const Shape& input,
   return {name, input, [options] { return std::make_unique<Layer>(nullptr, "", options); }};
 }
 
-std::unique_ptr<Module> make_residual() {
-  auto block = std::make_unique<cks::Residual>();
-  block->main.add<cks::Conv2d>(
-      {.in_channels = 3, .out_channels = 4, .kernel_size = 3, .stride = 2, .padding = 1});
-  block->main.add<cks::Tanh>();
-  block->shortcut.add<cks::Conv2d>(
-      {.in_channels = 3, .out_channels = 4, .kernel_size = 1, .stride = 2});
-  return block;
-}
-
 std::unique_ptr<Module> make_concat() {
   auto fork = std::make_unique<cks::Concat>();
   fork->add_branch().add<cks::Conv2d>({.in_channels = 3, .out_channels = 2, .kernel_size = 1});
@@ -165,7 +154,6 @@ std::vector<LayerCase> layer_cases() {
       layer_case<cks::Tanh>("Tanh", image),
       layer_case<cks::Flatten>("Flatten", image),
       layer_case<cks::Dropout>("Dropout", image, {.p = 0.4}),
-      {"Residual", image, make_residual},
       {"Concat", image, make_concat},
   };
 }

@@ -1,18 +1,18 @@
 #include "cks/layers/activation.h"
 
 #include "cks/core/ops/activation.h"
-#include "cks/layers/check.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
 Tensor ReLU::forward(const Tensor& input) { return relu(input); }
 
 Tensor LeakyReLU::forward(const Tensor& input) {
-  return leaky_relu(input, options_.negative_slope);
+  return leaky_relu(input, options().negative_slope);
 }
 
 std::string LeakyReLU::description() const {
-  return "slope " + layers::number_text(options_.negative_slope);
+  return formatted("slope {:g}", options().negative_slope);
 }
 
 Tensor Sigmoid::forward(const Tensor& input) { return sigmoid(input); }

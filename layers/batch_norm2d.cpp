@@ -1,22 +1,17 @@
 #include "cks/layers/batch_norm2d.h"
 
 #include "cks/core/ops/counter.h"
-#include "cks/layers/check.h"
-#include "cks/layers/init.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/layers/options_impl.h"
 
 namespace cks {
 
 BatchNorm2d::BatchNorm2d(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
-  layers::require_at_least(*this, "BatchNorm2d", "num_features", options.num_features, 1);
-  if (!(options.eps > 0.0)) {
-    throw Error(layers::title(*this, "BatchNorm2d") + ": eps must be above 0, got " +
-                layers::number_text(options.eps));
-  }
-  if (!(options.momentum >= 0.0 && options.momentum <= 1.0)) {
-    throw Error(layers::title(*this, "BatchNorm2d") + ": momentum must lie in [0, 1], got " +
-                layers::number_text(options.momentum));
-  }
+    : Layer(parent, std::move(name), options) {
+  const layers::OptionCheck check(*this, "BatchNorm2d");
+  check.at_least("num_features", options.num_features, 1);
+  check.above_zero("eps", options.eps);
+  check.in_unit_interval("momentum", options.momentum);
   const Shape channels{options.num_features};
   if (options.affine) {
     register_parameter("weight", weight, Tensor::empty(channels));
@@ -29,7 +24,7 @@ BatchNorm2d::BatchNorm2d(Module* parent, std::string name, const Options& option
 }
 
 void BatchNorm2d::reset_parameters(std::uint64_t) {
-  if (options_.affine) {
+  if (options().affine) {
     init::constant(weight, 1.0);
     init::constant(bias, 0.0);
   }
@@ -40,7 +35,7 @@ void BatchNorm2d::reset_parameters(std::uint64_t) {
 
 Tensor BatchNorm2d::forward(const Tensor& input) {
   Tensor output =
-      batch_norm2d(input, weight, bias, running_mean, running_var, training(), options_);
+      batch_norm2d(input, weight, bias, running_mean, running_var, training(), options());
   if (training()) {
     count_up_(num_batches_tracked);
   }
@@ -48,14 +43,15 @@ Tensor BatchNorm2d::forward(const Tensor& input) {
 }
 
 std::string BatchNorm2d::description() const {
-  std::string text = std::to_string(options_.num_features) + " channels";
-  if (options_.eps != Options{}.eps) {
-    text += ", eps " + layers::number_text(options_.eps);
+  const Options standard;
+  std::string text = formatted("{} channels", options().num_features);
+  if (options().eps != standard.eps) {
+    text += formatted(", eps {:g}", options().eps);
   }
-  if (options_.momentum != Options{}.momentum) {
-    text += ", momentum " + layers::number_text(options_.momentum);
+  if (options().momentum != standard.momentum) {
+    text += formatted(", momentum {:g}", options().momentum);
   }
-  return options_.affine ? text : text + ", not affine";
+  return options().affine ? text : text + ", not affine";
 }
 
 }  // namespace cks

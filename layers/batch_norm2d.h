@@ -1,6 +1,6 @@
 #pragma once
 #include "cks/core/ops/batch_norm2d.h"
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
 
@@ -13,16 +13,13 @@ namespace cks {
 ///              num_batches_tracked, int64 scalar. Names as PyTorch's.
 /// Throws       ShapeError from the constructor if num_features is below 1, Error if
 ///              eps or momentum is out of range; ShapeError from forward for other channels.
-class BatchNorm2d : public Module {
+class BatchNorm2d : public Layer<BatchNorm2d, BatchNorm2dOptions> {
  public:
-  using Options = BatchNorm2dOptions;
-
   explicit BatchNorm2d(const Options& options) : BatchNorm2d(nullptr, {}, options) {}
   BatchNorm2d(Module* parent, std::string name, const Options& options);
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
-  const Options& options() const { return options_; }
 
   Tensor weight;
   Tensor bias;
@@ -32,9 +29,6 @@ class BatchNorm2d : public Module {
 
  protected:
   void reset_parameters(std::uint64_t seed) override;
-
- private:
-  Options options_;
 };
 
 }  // namespace cks

@@ -12,6 +12,14 @@ Sequential& Concat::add_branch(std::string name) {
   return *branches_.back();
 }
 
+std::unique_ptr<Module> Concat::make_another(Module* parent, std::string name) const {
+  auto another = std::make_unique<Concat>(parent, std::move(name));
+  for (const auto& branch : branches_) {
+    branch->add_others_to(another->add_branch(branch->name()));
+  }
+  return another;
+}
+
 Tensor Concat::forward(const Tensor& input) {
   if (branches_.empty()) {
     throw Error("Concat: has no branch (call add_branch() first)");

@@ -12,17 +12,15 @@ namespace cks {
 ///
 /// Throws   Error from forward if there is no branch; ShapeError if the branches disagree in an
 ///          extent other than the channels.
-class Concat : public Module {
+class Concat : public Layer<Concat> {
  public:
-  struct Options {};
-
-  Concat() = default;
-  Concat(Module* parent, std::string name, const Options& = {}) : Module(parent, std::move(name)) {}
+  using Layer::Layer;
 
   /// A new branch, empty and thus the identity, named by its position unless a name is given.
   Sequential& add_branch(std::string name = {});
 
   Tensor forward(const Tensor& input) override;
+  std::unique_ptr<Module> make_another(Module* parent, std::string name) const override;
 
  private:
   std::vector<std::unique_ptr<Sequential>> branches_;

@@ -1,6 +1,6 @@
 #pragma once
 #include "cks/core/conv/conv2d.h"
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
 
@@ -11,25 +11,13 @@ namespace cks {
 ///              state_dict: "weight" as [out_channels,in_channels/groups,FH,FW], "bias".
 /// Initialised  both uniform in +-1/sqrt(fan_in), fan_in = in_channels/groups * FH*FW, as PyTorch.
 /// Throws       ShapeError from the constructor if an option is out of range.
-class Conv2d : public Module {
+class Conv2d : public WeightLayer<Conv2d, Conv2dOptions> {
  public:
-  using Options = Conv2dOptions;
-
   explicit Conv2d(const Options& options) : Conv2d(nullptr, {}, options) {}
   Conv2d(Module* parent, std::string name, const Options& options);
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
-  const Options& options() const { return options_; }
-
-  Tensor weight;
-  Tensor bias;
-
- protected:
-  void reset_parameters(std::uint64_t seed) override;
-
- private:
-  Options options_;
 };
 
 }  // namespace cks

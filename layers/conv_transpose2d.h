@@ -1,6 +1,6 @@
 #pragma once
 #include "cks/core/conv/conv2d.h"
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
 
@@ -11,25 +11,13 @@ namespace cks {
 ///              state_dict: "weight" as [in_channels,out_channels/groups,FH,FW], "bias".
 /// Initialised  both uniform in +-1/sqrt(fan), fan = out_channels/groups * FH*FW, as PyTorch.
 /// Throws       ShapeError from the constructor if an option is out of range.
-class ConvTranspose2d : public Module {
+class ConvTranspose2d : public WeightLayer<ConvTranspose2d, ConvTranspose2dOptions> {
  public:
-  using Options = ConvTranspose2dOptions;
-
   explicit ConvTranspose2d(const Options& options) : ConvTranspose2d(nullptr, {}, options) {}
   ConvTranspose2d(Module* parent, std::string name, const Options& options);
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
-  const Options& options() const { return options_; }
-
-  Tensor weight;
-  Tensor bias;
-
- protected:
-  void reset_parameters(std::uint64_t seed) override;
-
- private:
-  Options options_;
 };
 
 }  // namespace cks

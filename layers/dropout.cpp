@@ -3,17 +3,14 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/dropout.h"
-#include "cks/layers/check.h"
-#include "cks/layers/init.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/layers/options_impl.h"
 
 namespace cks {
 
 Dropout::Dropout(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
-  if (!(options.p >= 0.0 && options.p <= 1.0)) {
-    throw Error(layers::title(*this, "Dropout") + ": p must lie in [0, 1], got " +
-                layers::number_text(options.p));
-  }
+    : Layer(parent, std::move(name), options) {
+  layers::OptionCheck(*this, "Dropout").in_unit_interval("p", options.p);
   register_training_state("key", key_tensor_, Tensor::empty({}, DType::int64));
   register_training_state("step", step_, Tensor::empty({}, DType::int64));
   Dropout::reset_parameters(0);
@@ -37,11 +34,9 @@ Tensor Dropout::forward(const Tensor& input) {
   // Backward reads the count again, so each pass keeps its own.
   const Tensor step = step_.clone();
   count_up_(step_);
-  return dropout(input, options_.p, key_, step);
+  return dropout(input, options().p, key_, step);
 }
 
-std::string Dropout::description() const {
-  return "probability " + layers::number_text(options_.p);
-}
+std::string Dropout::description() const { return formatted("probability {:g}", options().p); }
 
 }  // namespace cks

@@ -1,18 +1,13 @@
 #pragma once
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
 
 /// Images [N,H,W,C] to rows [N,C*H*W], the channel being the slowest index: PyTorch's order, so
 /// that the weights of a Linear behind it mean the same in both. No parameters.
-class Flatten : public Module {
+class Flatten : public Layer<Flatten> {
  public:
-  struct Options {};
-
-  Flatten() = default;
-  Flatten(Module* parent, std::string name, const Options& = {})
-      : Module(parent, std::move(name)) {}
-
+  using Layer::Layer;
   Tensor forward(const Tensor& input) override;
 };
 

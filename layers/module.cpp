@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <typeinfo>
 
-#include "cks/core/profile/module_path.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 // The tree of modules, what it holds, and running it. States for files are in module_state.cpp.
 
@@ -38,9 +38,9 @@ Module::~Module() {
 }
 
 void Module::require_free(const std::string& name) const {
-  const auto fail = [&](const std::string& why) {
-    throw Error("module " + (path().empty() ? type_name() : path()) + ": the name \"" + name +
-                "\" " + why);
+  const auto fail = [&](const char* why) {
+    throw Error(formatted("module {}: the name \"{}\" {}", path().empty() ? type_name() : path(),
+                          name, why));
   };
   if (name.empty()) {
     fail("is empty");
@@ -96,13 +96,7 @@ Tensor Module::forward(const Tensor&) {
 }
 
 Tensor Module::operator()(const Tensor& input) {
-  return in_module(path(), [&] {
-    Tensor output = forward(input);
-    if (const ForwardHook& hook = hook_of_root()) {
-      hook(*this, input, output);
-    }
-    return output;
-  });
+  return call([&] { return forward(input); }, input);
 }
 
 const Module::ForwardHook& Module::hook_of_root() const {
@@ -117,11 +111,11 @@ void Module::add_entry(std::string name, Tensor& member, Tensor value, StateLayo
                        Role role) {
   require_free(name);
   if (!value.defined()) {
-    throw Error("module " + path() + ": the value of \"" + name + "\" is undefined");
+    throw Error(formatted("module {}: the value of \"{}\" is undefined", path(), name));
   }
   if (layout == StateLayout::filter && value.rank() != 4) {
-    throw ShapeError("module " + path() + ": \"" + name + "\" is no filter of rank 4, got " +
-                     value.shape().to_string());
+    throw ShapeError(formatted("module {}: \"{}\" is no filter of rank 4, got {}", path(), name,
+                               value.shape().to_string()));
   }
   member = std::move(value);
   entries_.push_back({std::move(name), &member, layout, role});
@@ -192,6 +186,15 @@ void Module::zero_grad() {
   }
 }
 
+void Module::set_requires_grad(bool on) {
+  for (Tensor& tensor : parameters()) {
+    tensor.set_requires_grad(on);
+    if (!on) {
+      tensor.zero_grad();  // an optimiser steps what has a gradient
+    }
+  }
+}
+
 void Module::reset_parameters(std::uint64_t) {}
 
 void Module::on_state_loaded() {}
@@ -202,33 +205,35 @@ void Module::initialize(std::uint64_t seed) {
   }
 }
 
-void Module::to(Device device) {
-  std::vector<std::pair<Tensor*, Tensor>> moved;  // all of them before the first is changed
+/// Replaces each tensor that `convert` gives something for; all of them or none.
+template <class Convert>
+void Module::replace_tensors(Convert&& convert) {
+  std::vector<std::pair<Tensor*, Tensor>> replaced;
   for (const auto& [path, entry] : entries()) {
-    if (!(entry->tensor->device() == device)) {
-      moved.emplace_back(entry->tensor, entry->tensor->detach().to(device));
+    if (Tensor value = convert(entry->tensor->detach()); value.defined()) {
+      replaced.emplace_back(entry->tensor, std::move(value));
     }
   }
-  for (auto& [tensor, value] : moved) {
+  for (auto& [tensor, value] : replaced) {
     tensor->set_data(value);
   }
 }
 
+void Module::to(Device device) {
+  replace_tensors([&](const Tensor& tensor) {
+    return tensor.device() == device ? Tensor() : tensor.to(device);
+  });
+}
+
 void Module::to(DType dtype) {
   if (dtype != DType::float32 && dtype != DType::float64) {
-    throw DtypeError("module: parameters are float32 or float64, got " +
-                     std::string(name_of(dtype)));
+    throw DtypeError(
+        formatted("module: parameters are float32 or float64, got {}", name_of(dtype)));
   }
-  std::vector<std::pair<Tensor*, Tensor>> converted;
-  for (const auto& [path, entry] : entries()) {
-    const DType from = entry->tensor->dtype();
-    if (is_floating(from) && from != dtype) {
-      converted.emplace_back(entry->tensor, entry->tensor->detach().to(dtype));
-    }
-  }
-  for (auto& [tensor, value] : converted) {
-    tensor->set_data(value);
-  }
+  replace_tensors([&](const Tensor& tensor) {
+    const bool stays = !is_floating(tensor.dtype()) || tensor.dtype() == dtype;
+    return stays ? Tensor() : tensor.to(dtype);
+  });
 }
 
 }  // namespace cks

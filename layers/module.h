@@ -3,9 +3,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor.h"
 
 namespace cks {
@@ -35,13 +37,14 @@ void copy_module_state(const Module& source, Module& target);
 ///   struct Net : Module {
 ///     Conv2d conv1{this, "conv1", {.in_channels = 1, .out_channels = 6, .kernel_size = 5}};
 ///     Linear fc{this, "fc", {.in_features = 864, .out_features = 10}};
-///     Tensor forward(const Tensor& x) override { return fc(flatten(relu(conv1(x)))); }
+///     Tensor forward(const Tensor& x) override { return fc(flatten_chw(relu(conv1(x)))); }
 ///   };
 ///   Net net;
 ///   net.initialize(7);  // all parameters drawn from seed 7; without it, from seed 0
 ///
-/// A module is neither copied nor moved, because its children point to it; clone_module() makes a
-/// deep copy. The path of a child is its parent's path, a dot and its name; the root's is empty.
+/// A module is neither copied nor moved, because its children point to it; clone() makes a deep
+/// copy. The path of a child is its parent's path, a dot and its name; the root's is empty. Layers,
+/// modules that have options, several inputs or copies derive from Layer (layers/layer.h).
 class Module {
  public:
   Module() = default;                        // a root
@@ -50,11 +53,11 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The network's function of one tensor. A module with several inputs has a member function of
-  /// its own instead; then this one throws Error.
+  /// The module's function of one tensor. One with other inputs has a forward() of its own instead
+  /// (see Layer); then this one throws Error.
   virtual Tensor forward(const Tensor& input);
   /// forward(), then the forward hook, with this module's path in reports and at the end of error
-  /// messages: see in_module(), for member functions of several inputs as well.
+  /// messages: see in_module().
   Tensor operator()(const Tensor& input);
 
   const std::string& name() const { return name_; }
@@ -74,6 +77,13 @@ class Module {
   std::vector<Tensor> parameters() const;
   std::int64_t num_parameters() const;
   void zero_grad();
+  /// Whether the parameters of this module and all below it collect gradients. Without, they are
+  /// frozen: backward leaves out what only they need, and optimisers leave them as they are.
+  /// Buffers move on in training all the same, as BatchNorm2d's running statistics; eval() keeps
+  /// them.
+  ///
+  ///   net.features.set_requires_grad(false);  // train the classifier alone
+  void set_requires_grad(bool on);
 
   /// Draws every parameter anew, from a seed and each parameter's own path: adding a layer leaves
   /// the others' values unchanged. Runs on the host, so every device starts with the same bits.
@@ -100,13 +110,37 @@ class Module {
   /// Copies them back. Nothing is changed if anything does not fit: throws StateDictError.
   void load_training_state(const NamedTensors& state);
 
-  /// Called after each forward() of a module, with its input and output: for summaries, timing and
-  /// looking for the first bad layer. Set on a root for all modules below it; empty: none.
+  /// A deep copy, a root: made from the same options, with copies of parameters, buffers, training
+  /// state, device, dtype, mode and of which parameters require a gradient. Throws Error for a
+  /// module that does not say how to make another.
+  std::unique_ptr<Module> clone() const;
+  /// A new module of the same class, options and structure. Layer and Sequential override it.
+  virtual std::unique_ptr<Module> make_another(Module* parent, std::string name) const;
+
+  /// Called after each forward() of a module, with its tensors and its result, unless that is no
+  /// tensor: for summaries, timing and looking for the first bad layer. Set on a root for all
+  /// modules below it; empty: none.
   using ForwardHook =
-      std::function<void(Module& module, const Tensor& input, const Tensor& output)>;
+      std::function<void(Module& module, const std::vector<Tensor>& inputs, const Tensor& output)>;
   void set_forward_hook(ForwardHook hook);
 
  protected:
+  /// What operator() does around forward(): `body` in this module's path, then the hook.
+  template <class Body, class... Inputs>
+  auto call(Body&& body, const Inputs&... inputs) {
+    return in_module(path(), [&] {
+      auto output = body();
+      if constexpr (std::is_same_v<decltype(output), Tensor>) {
+        if (const ForwardHook& hook = hook_of_root()) {
+          std::vector<Tensor> tensors;
+          (append_if_tensor(tensors, inputs), ...);
+          hook(*this, tensors, output);
+        }
+      }
+      return output;
+    });
+  }
+
   /// Registers a member, which must live as long as the module. Throws Error if the name is taken,
   /// empty or has a dot.
   void register_parameter(std::string name, Tensor& member, Tensor value,
@@ -134,11 +168,18 @@ class Module {
   void collect_entries(const std::string& prefix, PathEntries& out) const;
   NamedTensors handles(Role role) const;
   NamedTensors copies(bool training_only) const;
+  template <class Convert>
+  void replace_tensors(Convert&& convert);
   void load(const char* operation, const NamedTensors& state, bool training_only, bool strict);
   void add_entry(std::string name, Tensor& member, Tensor value, StateLayout layout, Role role);
   void register_child(Module* child);
   void require_free(const std::string& name) const;
   const ForwardHook& hook_of_root() const;
+  static void append_if_tensor(std::vector<Tensor>& tensors, const Tensor& input) {
+    tensors.push_back(input);
+  }
+  template <class Other>
+  static void append_if_tensor(std::vector<Tensor>&, const Other&) {}
   void copy_modes(const Module& source);
   friend void copy_module_state(const Module& source, Module& target);
 
@@ -149,14 +190,5 @@ class Module {
   bool training_ = true;
   ForwardHook hook_;
 };
-
-/// A deep copy: a new module built from the same constructor arguments, with the source's
-/// parameters, buffers, device, dtype and mode.
-template <class M, class... Arguments>
-std::unique_ptr<M> clone_module(const M& source, Arguments&&... arguments) {
-  auto copy = std::make_unique<M>(std::forward<Arguments>(arguments)...);
-  copy_module_state(source, *copy);
-  return copy;
-}
 
 }  // namespace cks

@@ -4,6 +4,8 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/module.h"
 
 // A module's state as PyTorch's state_dict has it, and copies of whole modules.
@@ -99,8 +101,9 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
     if (!source.defined()) {
       misfits.misshaped.push_back(path + " (undefined)");
     } else if (!(source.shape() == shape) || !converts(source.dtype(), target.dtype())) {
-      misfits.misshaped.push_back(path + " (got " + describe(source.shape(), source.dtype()) +
-                                  ", expected " + describe(shape, target.dtype()) + ")");
+      misfits.misshaped.push_back(formatted("{} (got {}, expected {})", path,
+                                            describe(source.shape(), source.dtype()),
+                                            describe(shape, target.dtype())));
     } else {
       staged.emplace_back(entry->tensor,
                           from_file(source, entry->layout).to(target.dtype()).to(target.device()));
@@ -116,8 +119,8 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
     misfits.unexpected.clear();
   }
   if (!misfits.empty()) {
-    throw StateDictError(std::string(operation) + ": the tensors do not fit " + type_name() +
-                         (path().empty() ? "" : " " + path()) + misfits.to_string());
+    throw StateDictError(formatted("{}: the tensors do not fit {}{}{}{}", operation, type_name(),
+                                   path().empty() ? "" : " ", path(), misfits.to_string()));
   }
   const NoGradGuard no_grad;
   for (auto& [target, source] : staged) {
@@ -149,8 +152,9 @@ void copy_module_state(const Module& source, Module& target) {
     }
     const Shape& expected = found->second->tensor->shape();
     if (!(entry->tensor->shape() == expected)) {
-      misfits.misshaped.push_back(path + " (got " + entry->tensor->shape().to_string() +
-                                  ", expected " + expected.to_string() + ")");
+      misfits.misshaped.push_back(formatted("{} (got {}, expected {})", path,
+                                            entry->tensor->shape().to_string(),
+                                            expected.to_string()));
     }
     targets.erase(found);
   }
@@ -159,8 +163,8 @@ void copy_module_state(const Module& source, Module& target) {
   }
   std::sort(misfits.missing.begin(), misfits.missing.end());
   if (!misfits.empty()) {
-    throw StateDictError("copy_module_state: " + source.type_name() + " does not fit " +
-                         target.type_name() + misfits.to_string());
+    throw StateDictError(formatted("copy_module_state: {} does not fit {}{}", source.type_name(),
+                                   target.type_name(), misfits.to_string()));
   }
   std::vector<Tensor> values;
   for (const auto& [path, entry] : from) {
@@ -179,6 +183,25 @@ void copy_module_state(const Module& source, Module& target) {
   for (Module* module : target.modules()) {
     module->on_state_loaded();
   }
+}
+
+std::unique_ptr<Module> Module::make_another(Module*, std::string) const {
+  throw Error(
+      formatted("clone: {0} does not say how to make another: derive it from Layer<{0}>, or "
+                "override make_another()",
+                type_name()));
+}
+
+std::unique_ptr<Module> Module::clone() const {
+  std::unique_ptr<Module> copy = make_another(nullptr, {});
+  if (copy->type_name() != type_name()) {
+    throw Error(
+        formatted("clone: {} inherits the make_another() of {}: derive it from Layer<{}>, or "
+                  "override make_another()",
+                  type_name(), copy->type_name(), type_name()));
+  }
+  copy_module_state(*this, *copy);
+  return copy;
 }
 
 void Module::copy_modes(const Module& source) {

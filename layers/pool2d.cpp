@@ -1,53 +1,49 @@
 #include "cks/layers/pool2d.h"
 
-#include "cks/layers/check.h"
+#include "cks/layers/options_impl.h"
 
 namespace cks {
 namespace {
 
 template <class Options>
-void check_options(const Module& module, const char* type, const Options& options) {
-  layers::require_at_least(module, type, "kernel_size", options.kernel_size, 1);
-  layers::require_at_least(module, type, "stride (0: the window's size)", options.stride, 0);
-  layers::require_padding(module, type, options.padding);
+void check_options(const layers::OptionCheck& check, const Options& options) {
+  check.at_least("kernel_size", options.kernel_size, 1);
+  check.at_least("stride (0: the window's size)", options.stride, 0);
+  check.not_negative(options.padding);
 }
 
 template <class Options>
 std::string describe(const Options& options) {
   std::string text = layers::size_text(options.kernel_size);
-  if (!(options.stride == Size2(0)) && !(options.stride == options.kernel_size)) {
-    text += ", stride " + layers::size_text(options.stride);
+  if (!(options.stride == Size2(0))) {
+    text += layers::size_option("stride", options.stride, options.kernel_size);
   }
-  if (!(options.padding == Padding2d(0))) {
-    text += ", padding " + layers::padding_text(options.padding);
-  }
-  return text;
+  return text + layers::padding_option(options.padding);
 }
 
 }  // namespace
 
 MaxPool2d::MaxPool2d(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
-  check_options(*this, "MaxPool2d", options);
-  layers::require_at_least(*this, "MaxPool2d", "dilation", options.dilation, 1);
+    : Layer(parent, std::move(name), options) {
+  const layers::OptionCheck check(*this, "MaxPool2d");
+  check_options(check, options);
+  check.at_least("dilation", options.dilation, 1);
 }
 
-Tensor MaxPool2d::forward(const Tensor& input) { return max_pool2d(input, options_); }
+Tensor MaxPool2d::forward(const Tensor& input) { return max_pool2d(input, options()); }
 
 std::string MaxPool2d::description() const {
-  return describe(options_) + (options_.dilation == Size2(1)
-                                   ? ""
-                                   : ", dilation " + layers::size_text(options_.dilation));
+  return describe(options()) + layers::size_option("dilation", options().dilation, 1);
 }
 
 AvgPool2d::AvgPool2d(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
-  check_options(*this, "AvgPool2d", options);
+    : Layer(parent, std::move(name), options) {
+  check_options({*this, "AvgPool2d"}, options);
 }
 
-Tensor AvgPool2d::forward(const Tensor& input) { return avg_pool2d(input, options_); }
+Tensor AvgPool2d::forward(const Tensor& input) { return avg_pool2d(input, options()); }
 
-std::string AvgPool2d::description() const { return describe(options_); }
+std::string AvgPool2d::description() const { return describe(options()); }
 
 Tensor GlobalAvgPool2d::forward(const Tensor& input) { return global_avg_pool2d(input); }
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "cks/core/ops/pool2d.h"
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
 
@@ -8,46 +8,29 @@ namespace cks {
 /// Constructors throw ShapeError if an option is out of range.
 
 /// The largest element of each window; padding never wins.
-class MaxPool2d : public Module {
+class MaxPool2d : public Layer<MaxPool2d, MaxPool2dOptions> {
  public:
-  using Options = MaxPool2dOptions;
-
-  MaxPool2d() : MaxPool2d(Options{}) {}
-  explicit MaxPool2d(const Options& options) : MaxPool2d(nullptr, {}, options) {}
-  MaxPool2d(Module* parent, std::string name, const Options& options);
+  explicit MaxPool2d(const Options& options = {}) : MaxPool2d(nullptr, {}, options) {}
+  MaxPool2d(Module* parent, std::string name, const Options& options = {});
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
-
- private:
-  Options options_;
 };
 
 /// The mean of each window.
-class AvgPool2d : public Module {
+class AvgPool2d : public Layer<AvgPool2d, AvgPool2dOptions> {
  public:
-  using Options = AvgPool2dOptions;
-
-  AvgPool2d() : AvgPool2d(Options{}) {}
-  explicit AvgPool2d(const Options& options) : AvgPool2d(nullptr, {}, options) {}
-  AvgPool2d(Module* parent, std::string name, const Options& options);
+  explicit AvgPool2d(const Options& options = {}) : AvgPool2d(nullptr, {}, options) {}
+  AvgPool2d(Module* parent, std::string name, const Options& options = {});
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
-
- private:
-  Options options_;
 };
 
 /// The mean of each channel over the whole image: [N,H,W,C] -> [N,1,1,C].
-class GlobalAvgPool2d : public Module {
+class GlobalAvgPool2d : public Layer<GlobalAvgPool2d> {
  public:
-  struct Options {};
-
-  GlobalAvgPool2d() = default;
-  GlobalAvgPool2d(Module* parent, std::string name, const Options& = {})
-      : Module(parent, std::move(name)) {}
-
+  using Layer::Layer;
   Tensor forward(const Tensor& input) override;
 };
 

@@ -1,14 +1,25 @@
 #include "cks/layers/sequential.h"
 
-#include "cks/layers/check.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/layers/options_impl.h"
 
 namespace cks {
 
+Function& Sequential::add(TensorFunction function) {
+  return add(std::to_string(size()), std::move(function));
+}
+
+Function& Sequential::add(std::string name, TensorFunction function) {
+  if (!function) {
+    throw Error("Sequential: the function is empty");
+  }
+  return emplace<Function>(std::move(name), std::move(function));
+}
+
 Module& Sequential::at(std::int64_t index) {
   if (index < 0 || index >= size()) {
-    layers::fail_option(
-        *this, "Sequential",
-        "has no module " + std::to_string(index) + ", it holds " + std::to_string(size()));
+    layers::OptionCheck(*this, "Sequential")
+        .fail(formatted("has no module {}, it holds {}", index, size()));
   }
   return *owned_[static_cast<std::size_t>(index)];
 }
@@ -19,6 +30,18 @@ Tensor Sequential::forward(const Tensor& input) {
     value = (*module)(value);
   }
   return value;
+}
+
+std::unique_ptr<Module> Sequential::make_another(Module* parent, std::string name) const {
+  auto another = std::make_unique<Sequential>(parent, std::move(name));
+  add_others_to(*another);
+  return another;
+}
+
+void Sequential::add_others_to(Sequential& chain) const {
+  for (const auto& module : owned_) {
+    chain.owned_.push_back(module->make_another(&chain, module->name()));
+  }
 }
 
 }  // namespace cks

@@ -1,48 +1,55 @@
 #pragma once
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "cks/layers/module.h"
+#include "cks/layers/layer.h"
 
 namespace cks {
+
+using TensorFunction = std::function<Tensor(const Tensor&)>;
+
+/// A function as a module, without parameters: what Sequential makes of it.
+class Function : public Layer<Function, TensorFunction> {
+ public:
+  using Layer::Layer;
+  Tensor forward(const Tensor& input) override { return options()(input); }
+};
 
 /// A chain of modules that it owns: each one's output is the next one's input.
 ///
 ///   Sequential net;
 ///   net.add<Conv2d>({.in_channels = 1, .out_channels = 8, .kernel_size = 3});  // named "0"
-///   net.add<ReLU>();                                                          // named "1"
+///   net.add(relu);                                                            // named "1"
+///   net.add([](const Tensor& x) { return max_pool2d(x, {.kernel_size = 4}); });
+///   net.add<Flatten>();
 ///   net.add<Linear>("head", {.in_features = 8, .out_features = 10});
 ///
-/// Without modules it is the identity.
-class Sequential : public Module {
+/// Functions have a place and a name like layers, so that keys of a state_dict are PyTorch's; what
+/// they capture is shared by copies. Without modules a chain is the identity.
+class Sequential : public Layer<Sequential> {
  public:
-  Sequential() = default;
-  Sequential(Module* parent, std::string name) : Module(parent, std::move(name)) {}
+  using Layer::Layer;
 
   /// Appends a layer, named by its position. Throws what its constructor throws; then nothing has
   /// been added.
   template <class M>
-  M& add(const typename M::Options& options) {
+  M& add(const typename M::Options& options = {}) {
     return emplace<M>(std::to_string(size()), options);
-  }
-  template <class M>
-  M& add() {
-    return add<M>(typename M::Options{});
   }
   /// Appends a layer under a name. Throws Error if the name is taken, empty or has a dot.
   /// (A template, so that braces always mean options.)
   template <class M, std::convertible_to<std::string> Name>
-  M& add(const Name& name, const typename M::Options& options) {
+  M& add(const Name& name, const typename M::Options& options = {}) {
     return emplace<M>(name, options);
   }
-  template <class M, std::convertible_to<std::string> Name>
-  M& add(const Name& name) {
-    return emplace<M>(name, typename M::Options{});
-  }
+  /// Appends a function. Throws Error if it is empty.
+  Function& add(TensorFunction function);
+  Function& add(std::string name, TensorFunction function);
   /// Appends a module made by M(this, name, arguments...): for modules without an Options struct.
   template <class M, class... Arguments>
   M& emplace(std::string name, Arguments&&... arguments) {
@@ -58,6 +65,9 @@ class Sequential : public Module {
   Module& at(std::int64_t index);
 
   Tensor forward(const Tensor& input) override;
+  std::unique_ptr<Module> make_another(Module* parent, std::string name) const override;
+  /// Appends to another chain what this one holds, made anew; see Module::make_another().
+  void add_others_to(Sequential& chain) const;
 
  private:
   std::vector<std::unique_ptr<Module>> owned_;

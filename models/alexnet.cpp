@@ -25,7 +25,7 @@ constexpr MaxPool2d::Options kHalve{.kernel_size = 3, .stride = 2, .padding = 1}
 }  // namespace
 
 AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)) {
+    : Layer(parent, std::move(name), options) {
   features.add<Conv2d>({.in_channels = options.in_channels,
                         .out_channels = 96,
                         .kernel_size = 6,

@@ -3,6 +3,12 @@
 
 namespace cks {
 
+struct AlexNetOptions {
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 3;
+  std::int64_t image_size = 32;  // rows and columns; at least 2
+};
+
 /// AlexNet: the network of Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep
 /// Convolutional Neural Networks" (NeurIPS 2012), that made depth, ReLU, dropout and GPUs the usual
 /// way. Large filters first, then small ones on smaller maps, and linear layers that weigh the
@@ -32,18 +38,11 @@ namespace cks {
 /// filter gradient 28.7 % each, input gradient 29.3 %. Together 28.9 %, none of it from a
 /// stride: only the first layer has one, and it computes no input gradient. Filters of 5x5 on maps
 /// of 8x8 and of 3x3 on 4x4 simply meet much padding.
-class AlexNet : public Module {
+class AlexNet : public Layer<AlexNet, AlexNetOptions> {
  public:
-  struct Options {
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 3;
-    std::int64_t image_size = 32;  // rows and columns; at least 2
-  };
-
-  explicit AlexNet(const Options& options) : AlexNet(nullptr, {}, options) {}
-  AlexNet() : AlexNet(Options{}) {}
+  explicit AlexNet(const Options& options = {}) : AlexNet(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that is too small.
-  AlexNet(Module* parent, std::string name, const Options& options);
+  AlexNet(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;

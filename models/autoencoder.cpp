@@ -20,7 +20,7 @@ void add_resizing(Sequential& chain, std::int64_t in_channels, std::int64_t out_
 }  // namespace
 
 Autoencoder::Autoencoder(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)) {
+    : Layer(parent, std::move(name), options) {
   if (options.image_size < 4 || options.image_size % 4 != 0) {
     throw ShapeError("Autoencoder: image_size must be a multiple of 4, got " +
                      std::to_string(options.image_size));

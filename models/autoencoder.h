@@ -3,6 +3,12 @@
 
 namespace cks {
 
+struct AutoencoderOptions {
+  std::int64_t in_channels = 1;
+  std::int64_t image_size = 28;    // rows and columns; a multiple of 4, checked here already
+  std::int64_t code_channels = 4;  // of the code [N,image_size/4,image_size/4,code_channels]
+};
+
 /// A convolutional autoencoder: the encoder squeezes an image into a small code, the decoder draws
 /// it again, and the loss is the mean squared error to the image itself, so it learns without
 /// labels (Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
@@ -27,18 +33,11 @@ namespace cks {
 /// What skipping saves in one training step, in multiply-adds of the convolutions: ConvV2 13.6 %,
 /// KS-deconv 76.4 %, Sk-dilated 13.6 %. Together 53.4 %. (KS-deconv is the forward pass of a
 /// transposed convolution and the input gradient of the others; ConvV2 the other way round.)
-class Autoencoder : public Module {
+class Autoencoder : public Layer<Autoencoder, AutoencoderOptions> {
  public:
-  struct Options {
-    std::int64_t in_channels = 1;
-    std::int64_t image_size = 28;    // rows and columns; a multiple of 4, checked here already
-    std::int64_t code_channels = 4;  // of the code [N,image_size/4,image_size/4,code_channels]
-  };
-
-  explicit Autoencoder(const Options& options) : Autoencoder(nullptr, {}, options) {}
-  Autoencoder() : Autoencoder(Options{}) {}
+  explicit Autoencoder(const Options& options = {}) : Autoencoder(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that two halvings and two doublings do not bring back.
-  Autoencoder(Module* parent, std::string name, const Options& options);
+  Autoencoder(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,H,W,in_channels], H and W multiples of 4, to images of the same shape. Values are
   /// not limited: train it on normalised images.

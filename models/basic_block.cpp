@@ -19,8 +19,7 @@ Conv2d::Options conv3x3(std::int64_t in_channels, std::int64_t out_channels, std
 }  // namespace
 
 BasicBlock::BasicBlock(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)),
-      options_(options),
+    : Layer(parent, std::move(name), options),
       conv1{this, "conv1", conv3x3(options.in_channels, options.out_channels, options.stride)},
       bn1{this, "bn1", {.num_features = options.out_channels}},
       conv2{this, "conv2", conv3x3(options.out_channels, options.out_channels, 1)},
@@ -44,30 +43,30 @@ Tensor BasicBlock::forward(const Tensor& input) {
 }
 
 Tensor BasicBlock::activate(const Tensor& x) const {
-  return options_.negative_slope == 0.0 ? relu(x) : leaky_relu(x, options_.negative_slope);
+  return options().negative_slope == 0.0 ? relu(x) : leaky_relu(x, options().negative_slope);
 }
 
 Tensor BasicBlock::shortcut(const Tensor& input) {
   if (downsample.size() > 0) {
     return downsample(input);
   }
-  if (options_.shortcut == Shortcut::project) {
+  if (options().shortcut == Shortcut::project) {
     return input;
   }
   Tensor x = input;
-  if (options_.stride != 1) {
-    x = slice(x, 1, 0, x.size(1), options_.stride);
-    x = slice(x, 2, 0, x.size(2), options_.stride);
+  if (options().stride != 1) {
+    x = slice(x, 1, 0, x.size(1), options().stride);
+    x = slice(x, 2, 0, x.size(2), options().stride);
   }
-  if (const std::int64_t added = options_.out_channels - options_.in_channels; added > 0) {
+  if (const std::int64_t added = options().out_channels - options().in_channels; added > 0) {
     x = pad(x, {{}, {}, {}, {.before = added / 2, .after = added - added / 2}});
   }
   return x;
 }
 
 std::string BasicBlock::description() const {
-  return std::to_string(options_.in_channels) + " -> " + std::to_string(options_.out_channels) +
-         (options_.stride == 1 ? "" : ", stride " + std::to_string(options_.stride));
+  return std::to_string(options().in_channels) + " -> " + std::to_string(options().out_channels) +
+         (options().stride == 1 ? "" : ", stride " + std::to_string(options().stride));
 }
 
 void add_stage(Sequential& stage, std::int64_t blocks, const BasicBlock::Options& first) {

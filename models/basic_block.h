@@ -5,6 +5,16 @@
 
 namespace cks {
 
+struct BasicBlockOptions {
+  enum class Shortcut : std::uint8_t { pad, project };
+
+  std::int64_t in_channels = 0;
+  std::int64_t out_channels = 0;  // at least in_channels for a shortcut that pads
+  std::int64_t stride = 1;
+  Shortcut shortcut = Shortcut::pad;
+  double negative_slope = 0.0;  // of the activation below 0
+};
+
 /// Two 3x3 convolutions and a shortcut around them: f(bn2(conv2(f(bn1(conv1(x))))) + S(x)), the
 /// block of every residual network here. f is ReLU, or LeakyReLU where a slope is given.
 ///
@@ -13,17 +23,9 @@ namespace cks {
 ///            channels zero, half of them before and half after the old.
 ///   project  a convolution 3x3 with the block's stride, then batch normalisation: `downsample`.
 /// Elsewhere S is the identity.
-class BasicBlock : public Module {
+class BasicBlock : public Layer<BasicBlock, BasicBlockOptions> {
  public:
-  enum class Shortcut : std::uint8_t { pad, project };
-
-  struct Options {
-    std::int64_t in_channels = 0;
-    std::int64_t out_channels = 0;  // at least in_channels for a shortcut that pads
-    std::int64_t stride = 1;
-    Shortcut shortcut = Shortcut::pad;
-    double negative_slope = 0.0;  // of the activation below 0
-  };
+  using Shortcut = BasicBlockOptions::Shortcut;
 
   explicit BasicBlock(const Options& options) : BasicBlock(nullptr, {}, options) {}
   /// Throws ShapeError if a shortcut that pads would have to drop channels.
@@ -32,17 +34,15 @@ class BasicBlock : public Module {
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
 
- private:
-  Tensor activate(const Tensor& x) const;
-  Tensor shortcut(const Tensor& input);
-  Options options_;
-
- public:
   Conv2d conv1;
   BatchNorm2d bn1;
   Conv2d conv2;
   BatchNorm2d bn2;
   Sequential downsample{this, "downsample"};  // empty where S has no parameters
+
+ private:
+  Tensor activate(const Tensor& x) const;
+  Tensor shortcut(const Tensor& input);
 };
 
 /// Appends a stage to a network: a block as `first` says, then blocks - 1 that keep its channels

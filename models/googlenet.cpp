@@ -24,7 +24,7 @@ void add_conv(Sequential& branch, std::int64_t in_channels, std::int64_t out_cha
 }  // namespace
 
 Inception::Inception(Module* parent, std::string name, const Options& options)
-    : Concat(parent, std::move(name)), options_(options) {
+    : Layer(parent, std::move(name), options) {
   add_conv(add_branch("branch1"), options.in_channels, options.conv1x1, 1);
 
   Sequential& branch2 = add_branch("branch2");
@@ -41,7 +41,7 @@ Inception::Inception(Module* parent, std::string name, const Options& options)
 }
 
 std::string Inception::description() const {
-  const Options& o = options_;
+  const Options& o = options();
   return std::to_string(o.in_channels) + " -> " +
          std::to_string(o.conv1x1 + o.conv3x3 + o.conv5x5 + o.pool);
 }
@@ -49,7 +49,7 @@ std::string Inception::description() const {
 // In braces: the channels that come in, then the columns of the paper's table 1: 1x1; 3x3 reduce,
 // 3x3; 5x5 reduce, 5x5; pool proj.
 GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)),
+    : Layer(parent, std::move(name), options),
       conv1{
           this,
           "conv1",

@@ -6,28 +6,31 @@
 
 namespace cks {
 
+struct InceptionOptions {  // numbers of channels
+  std::int64_t in_channels = 0;
+  std::int64_t conv1x1 = 0;
+  std::int64_t reduce3x3 = 0;
+  std::int64_t conv3x3 = 0;
+  std::int64_t reduce5x5 = 0;
+  std::int64_t conv5x5 = 0;
+  std::int64_t pool = 0;
+};
+
 /// Four views of one map, joined on the channels: its pixels alone (1x1), neighbourhoods of 3x3 and
 /// of 5x5, each behind a 1x1 convolution that first reduces the channels, and the neighbourhood's
 /// maximum. Every convolution is followed by LeakyReLU; no view changes the map's size.
-class Inception : public Concat {
+class Inception : public Layer<Inception, InceptionOptions, Concat> {
  public:
-  struct Options {  // numbers of channels
-    std::int64_t in_channels = 0;
-    std::int64_t conv1x1 = 0;
-    std::int64_t reduce3x3 = 0;
-    std::int64_t conv3x3 = 0;
-    std::int64_t reduce5x5 = 0;
-    std::int64_t conv5x5 = 0;
-    std::int64_t pool = 0;
-  };
-
   explicit Inception(const Options& options) : Inception(nullptr, {}, options) {}
   Inception(Module* parent, std::string name, const Options& options);
 
   std::string description() const override;
+};
 
- private:
-  Options options_;
+struct GoogLeNetOptions {
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 3;
+  std::int64_t image_size = 32;  // rows and columns; at least 16, checked here already
 };
 
 /// GoogLeNet of Szegedy, Liu, Jia and others, "Going Deeper with Convolutions" (CVPR 2015): rather
@@ -59,18 +62,11 @@ class Inception : public Concat {
 /// What skipping saves in one training step, in multiply-adds of the convolutions: forward and
 /// filter gradient 16.7 % each, input gradient 17.0 %. Together 16.8 %: padding alone, and none in
 /// the 1x1 convolutions.
-class GoogLeNet : public Module {
+class GoogLeNet : public Layer<GoogLeNet, GoogLeNetOptions> {
  public:
-  struct Options {
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 3;
-    std::int64_t image_size = 32;  // rows and columns; at least 16, checked here already
-  };
-
-  explicit GoogLeNet(const Options& options) : GoogLeNet(nullptr, {}, options) {}
-  GoogLeNet() : GoogLeNet(Options{}) {}
+  explicit GoogLeNet(const Options& options = {}) : GoogLeNet(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that is too small.
-  GoogLeNet(Module* parent, std::string name, const Options& options);
+  GoogLeNet(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,H,W,in_channels], H and W at least 16, to logits [N,classes].
   Tensor forward(const Tensor& images) override;

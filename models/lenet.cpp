@@ -5,26 +5,16 @@
 #include "cks/core/ops/rearrange.h"
 
 namespace cks {
-namespace {
 
-/// Rows and columns that reach the first linear layer.
-std::int64_t last_map(std::int64_t image_size) {
-  if (image_size < 12) {
-    throw ShapeError("LeNet5: image_size must be at least 12, got " + std::to_string(image_size));
+std::int64_t LeNet5::features() const {
+  const std::int64_t size = options().image_size;
+  if (size < 12) {
+    throw ShapeError("LeNet5: image_size must be at least 12, got " + std::to_string(size));
   }
-  const std::int64_t after_conv2 = image_size / 2 - 4;
-  return after_conv2 / 2;
+  const std::int64_t after_conv2 = size / 2 - 4;
+  const std::int64_t last = after_conv2 / 2;
+  return conv2.options().out_channels * last * last;
 }
-
-}  // namespace
-
-LeNet5::LeNet5(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)),
-      options_(options),
-      fc1{this,
-          "fc1",
-          {.in_features = 16 * last_map(options.image_size) * last_map(options.image_size),
-           .out_features = 120}} {}
 
 Tensor LeNet5::forward(const Tensor& images) {
   Tensor x = max_pool2d(relu(conv1(images)), {.kernel_size = 2});

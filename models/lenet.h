@@ -5,6 +5,12 @@
 
 namespace cks {
 
+struct LeNet5Options {
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 1;
+  std::int64_t image_size = 28;  // rows and columns; at least 12
+};
+
 /// LeNet-5: the network with which LeCun, Bottou, Bengio and Haffner read cheques ("Gradient-Based
 /// Learning Applied to Document Recognition", Proc. IEEE 1998), in the form that is usual today:
 /// ReLU in place of the scaled tanh, max-pooling in place of trainable averages, every filter
@@ -26,33 +32,24 @@ namespace cks {
 /// filter gradient 2.8 % each (conv1's padding); input gradient 49 %, because conv2 has no padding
 /// and a plain input gradient therefore pads its 10x10 map by 4 on each side (conv1 computes none:
 /// it is the first layer). Together 21 %.
-class LeNet5 : public Module {
+class LeNet5 : public Layer<LeNet5, LeNet5Options> {
  public:
-  struct Options {
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 1;
-    std::int64_t image_size = 28;  // rows and columns; at least 12
-  };
-
-  explicit LeNet5(const Options& options) : LeNet5(nullptr, {}, options) {}
-  LeNet5() : LeNet5(Options{}) {}
-  LeNet5(Module* parent, std::string name, const Options& options);
+  using Layer::Layer;  // throw ShapeError for an image size that is too small
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;
 
- private:
-  Options options_;
-
- public:
   Conv2d conv1{
       this,
       "conv1",
-      {.in_channels = options_.in_channels, .out_channels = 6, .kernel_size = 5, .padding = 2}};
+      {.in_channels = options().in_channels, .out_channels = 6, .kernel_size = 5, .padding = 2}};
   Conv2d conv2{this, "conv2", {.in_channels = 6, .out_channels = 16, .kernel_size = 5}};
-  Linear fc1;
+  Linear fc1{this, "fc1", {.in_features = features(), .out_features = 120}};
   Linear fc2{this, "fc2", {.in_features = 120, .out_features = 84}};
-  Linear fc3{this, "fc3", {.in_features = 84, .out_features = options_.classes}};
+  Linear fc3{this, "fc3", {.in_features = 84, .out_features = options().classes}};
+
+ private:
+  std::int64_t features() const;  // of an image that reach fc1
 };
 
 }  // namespace cks

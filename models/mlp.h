@@ -4,6 +4,12 @@
 
 namespace cks {
 
+struct MlpOptions {
+  std::int64_t classes = 10;
+  std::int64_t in_features = 784;  // rows * columns * channels of an image
+  std::int64_t hidden = 128;
+};
+
 /// The smallest network worth training: two linear layers with a ReLU between them (Rumelhart,
 /// Hinton and Williams, "Learning representations by back-propagating errors", Nature 1986). It
 /// sees an image as a list of numbers, knows nothing of neighbourhood, and still reads about 98 of
@@ -17,26 +23,15 @@ namespace cks {
 ///                                                     in all   101,770
 ///
 /// It has no convolution, so there is nothing to skip.
-class Mlp : public Module {
+class Mlp : public Layer<Mlp, MlpOptions> {
  public:
-  struct Options {
-    std::int64_t classes = 10;
-    std::int64_t in_features = 784;  // rows * columns * channels of an image
-    std::int64_t hidden = 128;
-  };
-
-  explicit Mlp(const Options& options) : Mlp(nullptr, {}, options) {}
-  Mlp() : Mlp(Options{}) {}
-  Mlp(Module* parent, std::string name, const Options& options)
-      : Module(parent, std::move(name)),
-        fc1{this, "fc1", {.in_features = options.in_features, .out_features = options.hidden}},
-        fc2{this, "fc2", {.in_features = options.hidden, .out_features = options.classes}} {}
+  using Layer::Layer;
 
   /// Images [N,H,W,C] to logits [N,classes].
   Tensor forward(const Tensor& images) override;
 
-  Linear fc1;
-  Linear fc2;
+  Linear fc1{this, "fc1", {.in_features = options().in_features, .out_features = options().hidden}};
+  Linear fc2{this, "fc2", {.in_features = options().hidden, .out_features = options().classes}};
 };
 
 }  // namespace cks

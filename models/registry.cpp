@@ -12,49 +12,43 @@
 namespace cks {
 namespace {
 
-std::unique_ptr<Module> make_lenet5(const ModelOptions& o) {
-  return std::make_unique<LeNet5>(LeNet5::Options{
+/// A model that asks for classes, channels and the size of an image.
+template <class Model>
+std::unique_ptr<Module> make(const ModelOptions& o) {
+  return std::make_unique<Model>(typename Model::Options{
       .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
 }
 
-std::unique_ptr<Module> make_mlp(const ModelOptions& o) {
-  return std::make_unique<Mlp>(Mlp::Options{
-      .classes = o.classes, .in_features = o.image_size * o.image_size * o.in_channels});
+template <>
+std::unique_ptr<Module> make<Mlp>(const ModelOptions& o) {
+  return std::make_unique<Mlp>(
+      MlpOptions{.classes = o.classes, .in_features = o.image_size * o.image_size * o.in_channels});
+}
+
+template <>
+std::unique_ptr<Module> make<Autoencoder>(const ModelOptions& o) {
+  return std::make_unique<Autoencoder>(
+      AutoencoderOptions{.in_channels = o.in_channels, .image_size = o.image_size});
 }
 
 template <int kDepth>
 std::unique_ptr<Module> make_resnet_cifar(const ModelOptions& o) {
   return std::make_unique<ResNetCifar>(
-      ResNetCifar::Options{.depth = kDepth, .classes = o.classes, .in_channels = o.in_channels});
+      ResNetCifarOptions{.depth = kDepth, .classes = o.classes, .in_channels = o.in_channels});
 }
 
 template <int kDepth, ResNet::Stem kStem>
 std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
-  return std::make_unique<ResNet>(ResNet::Options{
+  return std::make_unique<ResNet>(ResNetOptions{
       .depth = kDepth, .classes = o.classes, .in_channels = o.in_channels, .stem = kStem});
-}
-
-std::unique_ptr<Module> make_alexnet(const ModelOptions& o) {
-  return std::make_unique<AlexNet>(AlexNet::Options{
-      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
 }
 
 template <int kDepth>
 std::unique_ptr<Module> make_vgg(const ModelOptions& o) {
-  return std::make_unique<Vgg>(Vgg::Options{.depth = kDepth,
-                                            .classes = o.classes,
-                                            .in_channels = o.in_channels,
-                                            .image_size = o.image_size});
-}
-
-std::unique_ptr<Module> make_googlenet(const ModelOptions& o) {
-  return std::make_unique<GoogLeNet>(GoogLeNet::Options{
-      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
-}
-
-std::unique_ptr<Module> make_autoencoder(const ModelOptions& o) {
-  return std::make_unique<Autoencoder>(
-      Autoencoder::Options{.in_channels = o.in_channels, .image_size = o.image_size});
+  return std::make_unique<Vgg>(VggOptions{.depth = kDepth,
+                                          .classes = o.classes,
+                                          .in_channels = o.in_channels,
+                                          .image_size = o.image_size});
 }
 
 using Make = std::unique_ptr<Module> (*)(const ModelOptions&);
@@ -66,8 +60,8 @@ struct Row {
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = {
-      {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, make_lenet5},
-      {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make_mlp},
+      {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, make<LeNet5>},
+      {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make<Mlp>},
       {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32}, make_resnet_cifar<20>},
       {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32}, make_resnet_cifar<32>},
       {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32}, make_resnet_cifar<56>},
@@ -79,13 +73,13 @@ const std::vector<Row>& rows() {
        make_resnet<18, ResNet::Stem::conv3x3>},
       {{"resnet34_3x3stem", "ResNet-34 with the usual CIFAR stem, 22.7 M parameters", 3, 32},
        make_resnet<34, ResNet::Stem::conv3x3>},
-      {{"alexnet", "AlexNet of the C-K-S paper, 4.4 M parameters", 3, 32}, make_alexnet},
+      {{"alexnet", "AlexNet of the C-K-S paper, 4.4 M parameters", 3, 32}, make<AlexNet>},
       {{"vgg16", "VGG-16 of the C-K-S paper, 14.9 M parameters", 3, 32}, make_vgg<16>},
       {{"vgg19", "VGG-19 of the C-K-S paper, 20.2 M parameters", 3, 32}, make_vgg<19>},
-      {{"googlenet", "GoogLeNet of the C-K-S paper, 6.2 M parameters", 3, 32}, make_googlenet},
+      {{"googlenet", "GoogLeNet of the C-K-S paper, 6.2 M parameters", 3, 32}, make<GoogLeNet>},
       {{"autoencoder", "draws its input again from a small code, 19,301 parameters", 1, 28,
         ModelTask::reconstruct},
-       make_autoencoder},
+       make<Autoencoder>},
   };
   return all;
 }

@@ -46,9 +46,7 @@ BasicBlock::Options first_block(std::int64_t in_channels, std::int64_t out_chann
 }  // namespace
 
 ResNet::ResNet(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)),
-      options_(options),
-      conv1{this, "conv1", stem_options(options)} {
+    : Layer(parent, std::move(name), options), conv1{this, "conv1", stem_options(options)} {
   const std::array<std::int64_t, 4> blocks = blocks_of(options.depth);
   add_stage(layer1, blocks[0], first_block(64, 64));
   add_stage(layer2, blocks[1], first_block(64, 128));
@@ -68,8 +66,8 @@ Tensor ResNet::forward(const Tensor& images) {
 }
 
 std::string ResNet::description() const {
-  return "depth " + std::to_string(options_.depth) + ", stem " +
-         (options_.stem == Stem::conv7x7 ? "7x7" : "3x3");
+  return "depth " + std::to_string(options().depth) + ", stem " +
+         (options().stem == Stem::conv7x7 ? "7x7" : "3x3");
 }
 
 }  // namespace cks

@@ -6,6 +6,18 @@
 
 namespace cks {
 
+struct ResNetOptions {
+  enum class Stem : std::uint8_t {
+    conv7x7,  // stride 2
+    conv3x3,  // stride 1
+  };
+
+  std::int64_t depth = 18;  // or 34
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 3;
+  Stem stem = Stem::conv7x7;
+};
+
 /// ResNet-18 and ResNet-34 of He, Zhang, Ren and Sun, "Deep Residual Learning for Image
 /// Recognition" (CVPR 2016), in the CIFAR version with which the C-K-S paper measures. A block
 /// learns what to add to its input; the sum hands the gradient on unchanged, so that depth no
@@ -35,33 +47,18 @@ namespace cks {
 /// filter gradient 24.4 % each, since more than half of a filter on a map of 2x2 lies in the
 /// padding; input gradient 51.7 %, the zeros of six strides beside it. Together 36.3 % (32.2 % at
 /// depth 34; with the stem 3x3 26.7 % and 21.1 %).
-class ResNet : public Module {
+class ResNet : public Layer<ResNet, ResNetOptions> {
  public:
-  enum class Stem : std::uint8_t {
-    conv7x7,  // stride 2
-    conv3x3,  // stride 1
-  };
+  using Stem = ResNetOptions::Stem;
 
-  struct Options {
-    std::int64_t depth = 18;  // or 34
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 3;
-    Stem stem = Stem::conv7x7;
-  };
-
-  explicit ResNet(const Options& options) : ResNet(nullptr, {}, options) {}
-  ResNet() : ResNet(Options{}) {}
+  explicit ResNet(const Options& options = {}) : ResNet(nullptr, {}, options) {}
   /// Throws ShapeError for another depth.
-  ResNet(Module* parent, std::string name, const Options& options);
+  ResNet(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,H,W,in_channels] of any size to logits [N,classes].
   Tensor forward(const Tensor& images) override;
   std::string description() const override;
 
- private:
-  Options options_;
-
- public:
   Conv2d conv1;
   BatchNorm2d bn1{this, "bn1", {.num_features = 64}};
   Sequential layer1{this, "layer1"};

@@ -7,7 +7,7 @@
 namespace cks {
 
 ResNetCifar::ResNetCifar(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
+    : Layer(parent, std::move(name), options) {
   if (options.depth < 8 || (options.depth - 2) % 6 != 0) {
     throw ShapeError(
         "ResNetCifar: depth must be 6n+2 with n >= 1 (8, 14, 20, 32, 44, 56, 110), "
@@ -26,6 +26,6 @@ Tensor ResNetCifar::forward(const Tensor& images) {
   return fc(flatten_chw(global_avg_pool2d(x)));
 }
 
-std::string ResNetCifar::description() const { return "depth " + std::to_string(options_.depth); }
+std::string ResNetCifar::description() const { return "depth " + std::to_string(options().depth); }
 
 }  // namespace cks

@@ -7,6 +7,12 @@
 
 namespace cks {
 
+struct ResNetCifarOptions {
+  std::int64_t depth = 20;  // 6n+2
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 3;
+};
+
 /// The residual networks for CIFAR of He, Zhang, Ren and Sun, "Deep Residual Learning for Image
 /// Recognition" (CVPR 2016), section 4.2: 6n+2 layers with weights, n blocks in each of three
 /// stages. A plain chain of 56 such layers trains worse than one of 20; with shortcuts, which let
@@ -26,30 +32,19 @@ namespace cks {
 /// forward and filter gradient 8.9 % each, the zeros of the padding; input gradient 22.6 %, because
 /// a plain one reads a map with stride-inserted zeros for the two convolutions of stride 2.
 /// Together 13.9 % (12.1 % at depth 32, 10.9 % at 56).
-class ResNetCifar : public Module {
+class ResNetCifar : public Layer<ResNetCifar, ResNetCifarOptions> {
  public:
-  struct Options {
-    std::int64_t depth = 20;  // 6n+2
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 3;
-  };
-
-  explicit ResNetCifar(const Options& options) : ResNetCifar(nullptr, {}, options) {}
-  ResNetCifar() : ResNetCifar(Options{}) {}
+  explicit ResNetCifar(const Options& options = {}) : ResNetCifar(nullptr, {}, options) {}
   /// Throws ShapeError if the depth is not 6n+2 with n >= 1.
-  ResNetCifar(Module* parent, std::string name, const Options& options);
+  ResNetCifar(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,H,W,in_channels] of any size to logits [N,classes].
   Tensor forward(const Tensor& images) override;
   std::string description() const override;
 
- private:
-  Options options_;
-
- public:
   Conv2d conv1{this,
                "conv1",
-               {.in_channels = options_.in_channels,
+               {.in_channels = options().in_channels,
                 .out_channels = 16,
                 .kernel_size = 3,
                 .padding = 1,
@@ -58,7 +53,7 @@ class ResNetCifar : public Module {
   Sequential layer1{this, "layer1"};
   Sequential layer2{this, "layer2"};
   Sequential layer3{this, "layer3"};
-  Linear fc{this, "fc", {.in_features = 64, .out_features = options_.classes}};
+  Linear fc{this, "fc", {.in_features = 64, .out_features = options().classes}};
 };
 
 }  // namespace cks

@@ -34,7 +34,7 @@ std::int64_t last_map(std::int64_t image_size) {
 }  // namespace
 
 Vgg::Vgg(Module* parent, std::string name, const Options& options)
-    : Module(parent, std::move(name)), options_(options) {
+    : Layer(parent, std::move(name), options) {
   const std::int64_t late = late_group_size(options.depth);
   struct Group {
     std::int64_t convolutions, channels;
@@ -70,6 +70,6 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
 
 Tensor Vgg::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }
 
-std::string Vgg::description() const { return "depth " + std::to_string(options_.depth); }
+std::string Vgg::description() const { return "depth " + std::to_string(options().depth); }
 
 }  // namespace cks

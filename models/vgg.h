@@ -3,6 +3,13 @@
 
 namespace cks {
 
+struct VggOptions {
+  std::int64_t depth = 16;  // layers with weights, in the paper's count; or 19
+  std::int64_t classes = 10;
+  std::int64_t in_channels = 3;
+  std::int64_t image_size = 32;  // rows and columns; at least 32
+};
+
 /// VGG-16 and VGG-19 of Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale
 /// Image Recognition" (ICLR 2015): nothing but 3x3 filters, in groups, each group ended by a
 /// max-pooling that halves the map while the next doubles the channels. Two 3x3 filters see as much
@@ -27,28 +34,16 @@ namespace cks {
 /// What skipping saves in one training step, in multiply-adds of the convolutions: 21.1 % at
 /// depth 16 and 22.3 % at 19, nearly the same in each pass. There is no stride, so all of it is
 /// padding: five of the nine taps of a filter on a map of 2x2 meet zeros.
-class Vgg : public Module {
+class Vgg : public Layer<Vgg, VggOptions> {
  public:
-  struct Options {
-    std::int64_t depth = 16;  // layers with weights, in the paper's count; or 19
-    std::int64_t classes = 10;
-    std::int64_t in_channels = 3;
-    std::int64_t image_size = 32;  // rows and columns; at least 32
-  };
-
-  explicit Vgg(const Options& options) : Vgg(nullptr, {}, options) {}
-  Vgg() : Vgg(Options{}) {}
+  explicit Vgg(const Options& options = {}) : Vgg(nullptr, {}, options) {}
   /// Throws ShapeError for another depth or an image size that is too small.
-  Vgg(Module* parent, std::string name, const Options& options);
+  Vgg(Module* parent, std::string name, const Options& options = {});
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;
   std::string description() const override;
 
- private:
-  Options options_;
-
- public:
   Sequential features{this, "features"};
   Sequential classifier{this, "classifier"};
 };

@@ -75,7 +75,7 @@ ModelTable trace_model(Module& model, const Shape& input) {
   const DType dtype = parameters.empty() ? DType::float32 : parameters.front().second.dtype();
   const Device device = parameters.empty() ? Device::cpu() : parameters.front().second.device();
   bool is_first = true;
-  const Tracing tracing(model, [&](Module& module, const Tensor& in, const Tensor& out) {
+  const Tracing tracing(model, [&](Module& module, const auto& inputs, const Tensor& out) {
     if (!module.children().empty()) {
       return;
     }
@@ -85,6 +85,7 @@ ModelTable trace_model(Module& model, const Shape& input) {
                  .output = out.shape(),
                  .parameters = own_parameters(module)};
     if (is_linear(module)) {
+      const Tensor& in = inputs.front();
       const std::int64_t rows = in.numel() / std::max<std::int64_t>(in.size(-1), 1);
       const std::int64_t products = rows * in.size(-1) * out.size(-1);
       row.forward = row.filter_gradient = {products, products};

@@ -46,7 +46,7 @@ std::string find_bad_output(Module& model, const Tensor& images) {
   std::string culprit;
   const HookScope scope{model};
   const NoGradGuard no_grad;
-  model.set_forward_hook([&](Module& module, const Tensor&, const Tensor& output) {
+  model.set_forward_hook([&](Module& module, const std::vector<Tensor>&, const Tensor& output) {
     if (culprit.empty() && !all_finite(output)) {
       culprit = "first bad output: layer " + (module.path().empty() ? "(model)" : module.path()) +
                 " (" + module.type_name() + "), " + output.shape().to_string();

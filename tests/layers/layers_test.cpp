@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/ops.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"
@@ -17,7 +18,6 @@
 #include "cks/layers/flatten.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
-#include "cks/layers/residual.h"
 #include "cks/layers/sequential.h"
 #include "tests/support/tensors.h"
 
@@ -44,11 +44,11 @@ std::function<std::unique_ptr<Module>()> maker(const typename M::Options& option
   return [options] { return std::make_unique<M>(nullptr, std::string(), options); };
 }
 
-std::unique_ptr<Module> make_residual() {
-  auto residual = std::make_unique<Residual>();
-  residual->main.add<Conv2d>({.in_channels = 4, .out_channels = 4, .kernel_size = 3, .padding = 1});
-  residual->main.add<Tanh>();
-  return residual;
+std::unique_ptr<Module> make_sequential() {
+  auto chain = std::make_unique<Sequential>();
+  chain->add<Conv2d>({.in_channels = 4, .out_channels = 4, .kernel_size = 3, .padding = 1});
+  chain->add(cks::tanh);
+  return chain;
 }
 
 std::unique_ptr<Module> make_concat() {
@@ -131,7 +131,7 @@ const std::vector<LayerCase>& layer_cases() {
       {"Tanh", "", image, image, 0, maker<Tanh>()},
       {"Flatten", "", image, {2, 120}, 0, maker<Flatten>()},
       {"Dropout", "probability 0.25", image, image, 0, maker<Dropout>({.p = 0.25})},
-      {"Residual", "", image, image, 4 * 9 * 4 + 4, make_residual},
+      {"Sequential", "", image, image, 4 * 9 * 4 + 4, make_sequential},
       {"Concat", "", image, {2, 5, 6, 11}, 15, make_concat},
   };
   return cases;
@@ -209,8 +209,8 @@ TEST_CASE("every layer: state_dict and clone round trips, evaluation is repeatab
     (*layer)(x);  // moves running statistics and step counts
     const auto other = c.make();
     other->load_state_dict(layer->state_dict());
-    const auto copy = c.make();
-    copy_module_state(*layer, *copy);
+    const auto copy = layer->clone();
+    CHECK(copy->description() == layer->description());
     CHECK(compare((*copy)(x), (*layer)(x)).ok);  // in training mode, dropout included
     other->load_state_dict(layer->state_dict());
     other->eval();
@@ -292,7 +292,7 @@ TEST_CASE("Dropout: each training pass has a mask of its own; state and clones r
   Dropout resumed({.p = 0.5});  // not initialised with seed 4
   resumed.load_training_state(start);
   CHECK(compare(resumed(x), first).ok);
-  const auto copy = clone_module(dropout, Dropout::Options{.p = 0.5});
+  const auto copy = dropout.clone();
   CHECK(compare((*copy)(x), dropout(x)).ok);
   CHECK(dropout.state_dict().empty());
   CHECK_THROWS_AS(resumed.load_training_state({{"key", Tensor::scalar(1.0, DType::int64)}}),
@@ -330,15 +330,41 @@ TEST_CASE("Sequential: names by position or given; a failing layer leaves it as 
   CHECK(is_same(Sequential()(x), x));
 }
 
-TEST_CASE("Residual and Concat: branches that do not fit are named") {
+TEST_CASE("Sequential: functions have places, names, paths and hooks like layers") {
+  struct Net : Module {
+    Sequential chain{this, "chain"};
+    Tensor forward(const Tensor& x) override { return chain(x); }
+  };
+  Net net;
+  double factor = 2.0;
+  net.chain.add<Linear>({.in_features = 3, .out_features = 3});
+  net.chain.add(relu);
+  net.chain.add("scaled", [&factor](const Tensor& x) { return x * factor; });
+  net.chain.add<Linear>({.in_features = 3, .out_features = 2});
+  CHECK(net.chain.at(1).name() == "1");
+  CHECK(net.chain.at(1).type_name() == "Function");
+  const NamedTensors state = net.state_dict();
+  REQUIRE(state.size() == 4);
+  CHECK(state[2].first == "chain.3.weight");  // as with ReLU at place 1
+  std::vector<std::string> seen;
+  net.set_forward_hook([&](Module& module, const std::vector<Tensor>&, const Tensor&) {
+    seen.push_back(module.path());
+  });
+  const Tensor x = random_tensor({4, 3}, 1, DType::float32);
+  const Tensor y = net(x);
+  CHECK(seen ==
+        std::vector<std::string>{"chain.0", "chain.1", "chain.scaled", "chain.3", "chain", ""});
+  const Tensor hidden = relu(net.chain.at(0)(x)) * 2.0;
+  CHECK(compare(net.chain.at(3)(hidden), y).ok);
+  CHECK(compare((*net.chain.clone())(x), y).ok);
+  net.chain.add([](const Tensor& in) { return in.reshape({7}); });
+  CHECK(message_of<ShapeError>([&] { net(x); }).ends_with(", in module chain.4"));
+  CHECK(message_of<Error>([&] { net.chain.add(TensorFunction()); }) ==
+        "Sequential: the function is empty");
+}
+
+TEST_CASE("Concat: branches that do not fit are named") {
   Module net;
-  Residual residual(&net, "block");
-  residual.main.add<Conv2d>({.in_channels = 2, .out_channels = 1, .kernel_size = 1});
-  CHECK(message_of<ShapeError>([&] {
-          residual(Tensor::ones({1, 2, 2, 2}));
-        }) ==
-        "Residual: main gives [1,2,2,1], shortcut gives [1,2,2,2] (input [1,2,2,2]), in module "
-        "block");
   Concat concat(&net, "join");
   CHECK(message_of<Error>([&] {
           concat(Tensor::ones({1, 2, 2, 2}));

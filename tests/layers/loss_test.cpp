@@ -22,7 +22,7 @@ TEST_CASE("CrossEntropyLoss: uniform logits cost log(C), with and without smooth
 TEST_CASE("CrossEntropyLoss: bad options and arguments") {
   CHECK_THROWS_AS(CrossEntropyLoss({.label_smoothing = -0.1}), Error);
   CHECK_THROWS_AS(CrossEntropyLoss({.label_smoothing = 1.1}), Error);
-  const CrossEntropyLoss loss;
+  CrossEntropyLoss loss;
   CHECK_THROWS_AS(loss(Tensor::zeros({3, 4}), Tensor::zeros({2}, DType::int64)), ShapeError);
   CHECK_THROWS_AS(loss(Tensor::zeros({3, 4}), Tensor::full({3}, 4, DType::int64)), Error);
 }
@@ -41,6 +41,13 @@ TEST_CASE("losses may be members of a module") {
   Net net;
   CHECK(net.children().size() == 2);
   CHECK(net.num_parameters() == 0);
+  std::vector<std::string> seen;
+  net.set_forward_hook([&](Module& module, const std::vector<Tensor>& inputs, const Tensor& loss) {
+    seen.push_back(module.path() + " " + std::to_string(inputs.size()) + " " +
+                   loss.shape().to_string());
+  });
+  net.distance(Tensor::ones({2}), Tensor::zeros({2}));
+  CHECK(seen == std::vector<std::string>{"distance 2 []"});
 }
 
 }  // namespace

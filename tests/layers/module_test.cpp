@@ -28,15 +28,14 @@ using testing::compare;
 using testing::message_of;
 using testing::random_tensor;
 
-struct Block : Module {
-  struct Options {};
-  Block(Module* parent, std::string name, const Options& = {}) : Module(parent, std::move(name)) {}
+struct Block : Layer<Block> {
+  using Layer::Layer;
   Tensor forward(const Tensor& x) override { return norm(conv(x)); }
   Conv2d conv{this, "conv", {.in_channels = 2, .out_channels = 3, .kernel_size = {3, 2}}};
   BatchNorm2d norm{this, "norm", {.num_features = 3}};
 };
 
-struct Net : Module {
+struct Net : Layer<Net> {
   Tensor forward(const Tensor& x) override { return dropout(block(x)); }
   Block block{this, "block"};
   Dropout dropout{this, "dropout", {.p = 0.5}};
@@ -246,14 +245,14 @@ TEST_CASE("Module: train and eval reach all modules, also those added later") {
   CHECK(chain.at(0).training());
 }
 
-TEST_CASE("clone_module: equal and independent") {
+TEST_CASE("clone: equal and independent") {
   Net net;
   net.initialize(5);
   net.to(DType::float64);
   net(random_tensor({2, 5, 5, 2}, 1));  // moves the running statistics and the dropout's step
   net.block.eval();
   net.block.conv.bias.set_requires_grad(false);
-  const auto copy = clone_module(net);
+  const auto copy = net.clone();
   CHECK(copy->training());
   CHECK_FALSE(copy->block.norm.training());
   CHECK_FALSE(copy->block.conv.bias.requires_grad());
@@ -272,13 +271,69 @@ TEST_CASE("clone_module: equal and independent") {
   CHECK(message.find("unexpected: block.conv.weight") != std::string::npos);
 }
 
+TEST_CASE("clone: keeps options, and the class behind a reference to Module") {
+  struct Scaled : Layer<Scaled, LinearOptions> {
+    Scaled(Module* parent, std::string name, const Options& options)
+        : Layer(parent, std::move(name), options) {
+      register_parameter("scale", scale, Tensor::ones({options.out_features}));
+    }
+    Tensor forward(const Tensor& x) override { return fc(x) * scale; }
+    Linear fc{this, "fc", options()};
+    Tensor scale;
+  };
+  struct Parent : Layer<Parent> {
+    Scaled part{this, "part", {.in_features = 3, .out_features = 2, .bias = false}};
+    Tensor forward(const Tensor& x) override { return part(x); }
+  };
+  Parent parent;
+  parent.part.scale.set_data(Tensor::full({2}, 3.0));
+  const Tensor x = random_tensor({4, 3}, 1, DType::float32);
+  const std::unique_ptr<Scaled> part = parent.part.clone();
+  CHECK(part->path().empty());
+  CHECK_FALSE(part->options().bias);
+  CHECK(compare((*part)(x), parent(x)).ok);
+  const Module& behind = parent;
+  const std::unique_ptr<Module> copy = behind.clone();
+  CHECK(copy->type_name() == "Parent");
+  CHECK(compare((*copy)(x), parent(x)).ok);
+}
+
+TEST_CASE("clone: a module that does not say how to make another is named") {
+  struct Plain : Module {};
+  CHECK(message_of<Error>([] { Plain().clone(); }) ==
+        "clone: Plain does not say how to make another: derive it from Layer<Plain>, or override "
+        "make_another()");
+  struct Derived : Linear {
+    Derived() : Linear({.in_features = 1, .out_features = 1}) {}
+  };
+  CHECK(message_of<Error>([] { Derived().clone(); }) ==
+        "clone: Derived inherits the make_another() of Linear: derive it from Layer<Derived>, or "
+        "override make_another()");
+}
+
+TEST_CASE("Module: set_requires_grad freezes what is below") {
+  Net net;
+  net(Tensor::ones({2, 4, 4, 2})).backward(Tensor::ones({2, 2, 3, 3}));
+  net.block.conv.set_requires_grad(false);
+  CHECK_FALSE(net.block.conv.weight.grad().defined());  // an optimiser leaves it alone
+  net.zero_grad();
+  net(Tensor::ones({2, 4, 4, 2})).backward(Tensor::ones({2, 2, 3, 3}));
+  CHECK_FALSE(net.block.conv.weight.grad().defined());
+  CHECK(net.block.norm.weight.grad().defined());
+  CHECK_FALSE(net.clone()->block.conv.bias.requires_grad());
+  net.set_requires_grad(true);
+  net(Tensor::ones({2, 4, 4, 2})).backward(Tensor::ones({2, 2, 3, 3}));
+  CHECK(net.block.conv.weight.grad().defined());
+}
+
 TEST_CASE("Module: the forward hook sees every module, the inner ones first") {
   Net net;
   std::vector<std::string> seen;
-  net.set_forward_hook([&](Module& module, const Tensor& input, const Tensor& output) {
-    seen.push_back(module.path() + " " + input.shape().to_string() + " " +
-                   output.shape().to_string());
-  });
+  net.set_forward_hook(
+      [&](Module& module, const std::vector<Tensor>& inputs, const Tensor& output) {
+        seen.push_back(module.path() + " " + inputs.front().shape().to_string() + " " +
+                       output.shape().to_string());
+      });
   net(Tensor::ones({1, 4, 4, 2}));
   CHECK(seen == std::vector<std::string>{"block.conv [1,4,4,2] [1,2,3,3]",
                                          "block.norm [1,2,3,3] [1,2,3,3]",
@@ -299,6 +354,42 @@ TEST_CASE("Module: a module of several inputs says that it has no forward()") {
   Holder holder;
   CHECK(message_of<Error>([&] { holder.pair(Tensor::ones({1})); }) ==
         "Pair has no forward() of one tensor (call its own member function), in module pair");
+}
+
+/// Two tensors and a number in, a pair out.
+struct Mixer : Layer<Mixer> {
+  using Layer::Layer;
+  using Module::forward;
+  std::pair<Tensor, Tensor> forward(const Tensor& a, const Tensor& b, double factor) {
+    return {both(a, b), a * factor};
+  }
+  struct Both : Layer<Both> {
+    using Layer::Layer;
+    using Module::forward;
+    Tensor forward(const Tensor& a, const Tensor& b) { return a + b; }
+  };
+  Both both{this, "both"};
+};
+
+TEST_CASE("Module: several inputs keep hooks, paths and the places of errors") {
+  struct Holder : Layer<Holder> {
+    Mixer mixer{this, "mixer"};
+    Tensor forward(const Tensor& x) override { return mixer(x, x, 3.0).second; }
+  };
+  Holder holder;
+  std::vector<std::string> seen;
+  holder.set_forward_hook([&](Module& module, const std::vector<Tensor>& inputs, const Tensor&) {
+    seen.push_back(module.path() + " " + std::to_string(inputs.size()) + " in " +
+                   current_module_path());
+  });
+  CHECK(holder(Tensor::ones({2})).to_vector<float>() == std::vector<float>{3, 3});
+  CHECK(seen == std::vector<std::string>{"mixer.both 2 in mixer.both", " 1 in "});
+  const Tensor other = Tensor::ones({3});
+  CHECK(message_of<ShapeError>([&] {
+          holder.mixer(Tensor::ones({2}), other, 1.0);
+        }).ends_with(", in module mixer.both"));
+  const auto copy = holder.clone();
+  CHECK(copy->mixer(other, other, 2.0).first.to_vector<float>() == std::vector<float>{2, 2, 2});
 }
 
 struct MyShapeError : ShapeError {  // of a user

@@ -270,10 +270,10 @@ TEST_CASE("models: the autoencoder learns to draw") {
   CHECK(losses.back() < 0.2 * losses.front());
 }
 
-TEST_CASE("models: clone_module copies a whole network") {
+TEST_CASE("models: clone copies a whole network") {
   LeNet5 model;
   model.initialize(9);
-  const auto copy = clone_module(model);
+  const auto copy = model.clone();
   const Tensor x = random_tensor({2, 28, 28, 1}, 1, DType::float32);
   const NoGradGuard no_grad;
   CHECK(testing::compare((*copy)(x), model(x)).ok);

@@ -1,0 +1,55 @@
+#pragma once
+#include <algorithm>
+#include <string>
+
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/layers/options_impl.h"
+
+/// What Conv2d and ConvTranspose2d share: the checks of their options and their description.
+namespace cks::layers {
+
+template <class Options>
+void check_conv_options(const OptionCheck& check, const Options& options) {
+  check.at_least("in_channels", options.in_channels, 1);
+  check.at_least("out_channels", options.out_channels, 1);
+  check.at_least("kernel_size", options.kernel_size, 1);
+  check.at_least("stride", options.stride, 1);
+  check.at_least("dilation", options.dilation, 1);
+  check.at_least("groups", options.groups, 1);
+  check.not_negative(options.padding);
+  if (options.in_channels % options.groups != 0 || options.out_channels % options.groups != 0) {
+    check.fail(
+        formatted("groups must divide both channel counts, got groups {}, in_channels {}, "
+                  "out_channels {}",
+                  options.groups, options.in_channels, options.out_channels));
+  }
+  if constexpr (requires { options.output_padding; }) {
+    check.at_least("output_padding", options.output_padding, 0);
+    if (options.output_padding.h >= std::max(options.stride.h, options.dilation.h) ||
+        options.output_padding.w >= std::max(options.stride.w, options.dilation.w)) {
+      check.fail(
+          formatted("output_padding must be below max(stride, dilation), got output_padding {}, "
+                    "stride {}, dilation {}",
+                    pair_text(options.output_padding), pair_text(options.stride),
+                    pair_text(options.dilation)));
+    }
+  }
+}
+
+/// "5x5, 6 -> 16" and every option that differs from its default.
+template <class Options>
+std::string describe_conv(const Options& options) {
+  std::string text = formatted("{}, {} -> {}", size_text(options.kernel_size), options.in_channels,
+                               options.out_channels);
+  text += size_option("stride", options.stride, 1) + padding_option(options.padding);
+  if constexpr (requires { options.output_padding; }) {
+    text += size_option("output padding", options.output_padding, 0);
+  }
+  text += size_option("dilation", options.dilation, 1);
+  if (options.groups != 1) {
+    text += formatted(", groups {}", options.groups);
+  }
+  return options.bias ? text : text + ", no bias";
+}
+
+}  // namespace cks::layers
