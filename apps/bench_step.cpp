@@ -142,8 +142,8 @@ void measure_epoch(const Settings& settings, const std::string& mode, double ste
   callbacks.on_epoch = [&](const cks::EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
-  cks::fit({.epochs = 2, .capture = mode == "graph"}, *model, optimizer, cks::constant_lr(), train,
-           test, callbacks);
+  cks::fit({*model, optimizer, train, test},
+           {.epochs = 2, .gpu = {.capture = mode == "graph"}, .callbacks = callbacks});
   const double seconds = static_cast<double>(train.images_per_epoch()) / images_per_second;
   const std::int64_t steps = train.batches_per_epoch();
   std::cout << cks::formatted(

@@ -132,22 +132,19 @@ cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTe
   const cks::ImageDataset& train = data.train;
   cks::TrainOptions options;
   options.epochs = flags.epochs;
-  options.loss = [](const Tensor& output, const cks::Batch& batch) {
-    return cks::mse_loss(output, batch.images);
-  };
-  options.folder = &folder;
-  options.resume = flags.resume.has_value();
-  options.info = {.model = kModel,
-                  .dataset = train.name,
-                  .mean = train.mean,
-                  .std = train.std,
-                  .height = train.height(),
-                  .width = train.width(),
-                  .channels = train.channels(),
-                  .notes = {{"cks", cks::apps::version()}}};
-  options.identity = {{"model", kModel},
-                      {"dataset", train.name},
-                      {"test images", std::to_string(data.test.size())}};
+  options.files.folder = &folder;
+  options.files.resume = flags.resume.has_value();
+  options.files.info = {.model = kModel,
+                        .dataset = train.name,
+                        .mean = train.mean,
+                        .std = train.std,
+                        .height = train.height(),
+                        .width = train.width(),
+                        .channels = train.channels(),
+                        .notes = {{"cks", cks::apps::version()}}};
+  options.files.identity = {{"model", kModel},
+                            {"dataset", train.name},
+                            {"test images", std::to_string(data.test.size())}};
   return options;
 }
 
@@ -163,13 +160,20 @@ cks::TrainSummary train(const AutoencoderFlags& flags, const cks::apps::Flags& p
                                             .device = chosen.device});
   cks::DataLoader test_loader(data.test,
                               {.batch_size = 500, .shuffle = false, .device = chosen.device});
-  cks::TrainCallbacks callbacks = cks::apps::make_callbacks(console, false, describe_epoch);
+  cks::TrainOptions options = make_options(flags, data, folder);
+  options.callbacks = cks::apps::make_callbacks(console, false, describe_epoch);
   cks::ConfigSections config = cks::apps::describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model.num_parameters())}};
-  cks::apps::write_config_on_start(folder, config, flags.resume.has_value(), callbacks);
+  cks::apps::write_config_on_start(folder, config, flags.resume.has_value(), options.callbacks);
   return cks::apps::fit_with_advice(parser, console, [&] {
-    return cks::fit(make_options(flags, data, folder), model, optimizer, cks::constant_lr(),
-                    train_loader, test_loader, callbacks);
+    return cks::fit(
+        {.model = model,
+         .optimizer = optimizer,
+         .train_loader = train_loader,
+         .test_loader = test_loader,
+         .loss = [](const Tensor& output,
+                    const cks::Batch& batch) { return cks::mse_loss(output, batch.images); }},
+        options);
   });
 }
 

@@ -59,29 +59,27 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.clip_grad_norm = flags.clip_grad_norm;
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;
-  options.save_every_epochs = flags.save_every;
-  options.save_every_steps = flags.save_every_steps;
-  options.resume = flags.resume.has_value();
-  options.record_convolutions = flags.conv_report;
-  options.time_modules = flags.profile;
-  options.momentum = make_momentum(flags, steps_per_epoch);
-  options.keep_epochs = flags.keep;
-  options.capture = !flags.no_graph;
-  options.info = {.model = flags.model,
-                  .dataset = data.train.name,
-                  .class_names = data.train.class_names,
-                  .mean = data.train.mean,
-                  .std = data.train.std,
-                  .height = data.train.height(),
-                  .width = data.train.width(),
-                  .channels = data.train.channels(),
-                  .notes = {{"cks", version()}}};
-  options.identity = {{"model", flags.model},
-                      {"dataset", data.train.name},
-                      {"test images", std::to_string(data.test.size())},
-                      {"classes", joined(data.train.class_names)},
-                      {"optimizer", describe_optimizer(flags)},
-                      {"lr schedule", describe_schedule(flags, steps_per_epoch)}};
+  options.files.save_every_epochs = flags.save_every;
+  options.files.save_every_steps = flags.save_every_steps;
+  options.files.keep_epochs = flags.keep;
+  options.files.resume = flags.resume.has_value();
+  options.profile = {.convolutions = flags.conv_report, .modules = flags.profile};
+  options.gpu.capture = !flags.no_graph;
+  options.files.info = {.model = flags.model,
+                        .dataset = data.train.name,
+                        .class_names = data.train.class_names,
+                        .mean = data.train.mean,
+                        .std = data.train.std,
+                        .height = data.train.height(),
+                        .width = data.train.width(),
+                        .channels = data.train.channels(),
+                        .notes = {{"cks", version()}}};
+  options.files.identity = {{"model", flags.model},
+                            {"dataset", data.train.name},
+                            {"test images", std::to_string(data.test.size())},
+                            {"classes", joined(data.train.class_names)},
+                            {"optimizer", describe_optimizer(flags)},
+                            {"lr schedule", describe_schedule(flags, steps_per_epoch)}};
   return options;
 }
 
@@ -144,7 +142,6 @@ struct Training {
   DataLoader train_loader;
   DataLoader test_loader;
   std::int64_t steps_per_epoch;
-  LrFactor lr_factor;
   TrainOptions options;
 
   Training(const Session& session, const TrainFlags& flags)
@@ -160,7 +157,6 @@ struct Training {
                                         .shuffle = false,
                                         .device = session.chosen.device}),
         steps_per_epoch(train_loader.batches_per_epoch()),
-        lr_factor(make_lr_factor(flags, steps_per_epoch)),
         options(make_options(flags, session.data, steps_per_epoch)) {}
 };
 
@@ -176,7 +172,7 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
        .model = *training.model,
        .steps_per_epoch = training.steps_per_epoch,
        .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes(),
-       .folder = training.options.folder});
+       .folder = training.options.files.folder});
   for (const std::string& line : header.lines) {
     console.say(line);
   }
@@ -191,24 +187,31 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
 }
 
 /// Trains; `rows` gets a row for each epoch.
-TrainSummary train(const Session& session, Training& training, const ConfigSections& config,
-                   std::vector<EpochMetrics>& rows, Console& console) {
-  const RunFolder* const folder = training.options.folder;
-  TrainCallbacks callbacks = make_callbacks(console, true, describe_epoch);
+TrainSummary train(const Session& session, const TrainFlags& flags, Training& training,
+                   const ConfigSections& config, std::vector<EpochMetrics>& rows,
+                   Console& console) {
+  const RunFolder* const folder = training.options.files.folder;
+  TrainCallbacks& callbacks = training.options.callbacks =
+      make_callbacks(console, true, describe_epoch);
   callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
     std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
     rows.push_back(event.metrics);
     report(event);
   };
   if (folder != nullptr) {
-    write_config_on_start(*folder, config, training.options.resume, callbacks);
+    write_config_on_start(*folder, config, training.options.files.resume, callbacks);
     if (session.group != nullptr && session.group->is_resumed) {
       write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
     }
   }
   return fit_with_advice(session.parser, console, [&] {
-    return fit(training.options, *training.model, *training.optimizer, training.lr_factor,
-               training.train_loader, training.test_loader, callbacks);
+    return fit({.model = *training.model,
+                .optimizer = *training.optimizer,
+                .train_loader = training.train_loader,
+                .test_loader = training.test_loader,
+                .lr_factor = make_lr_factor(flags, training.steps_per_epoch),
+                .momentum = make_momentum(flags, training.steps_per_epoch)},
+               training.options);
   });
 }
 
@@ -216,7 +219,7 @@ TrainSummary train(const Session& session, Training& training, const ConfigSecti
 void conclude(const Session& session, const TrainFlags& flags, const FinishedRun& run,
               Training& training) {
   const TrainSummary& summary = run.summary;
-  const RunFolder* const folder = training.options.folder;
+  const RunFolder* const folder = training.options.files.folder;
   if (folder != nullptr) {
     write_run_results(
         *folder, run, *training.model, training.test_loader,
@@ -260,15 +263,15 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   if (!flags.dry_run) {
     folder = take_folder();
     run.folder = flags.output_dir = folder->path();
-    training.options.folder = &*folder;
+    training.options.files.folder = &*folder;
   }
   defer_interrupts(folder ? command_to_resume(session, *folder) : "");
-  Console console(flags.output, training.options.folder);
+  Console console(flags.output, training.options.files.folder);
   const ConfigSections config = introduce(session, flags, training, console);
   if (folder && flags.resume) {
     run.rows = folder->read_metrics();
   }
-  run.summary = train(session, training, config, run.rows, console);
+  run.summary = train(session, flags, training, config, run.rows, console);
   conclude(session, flags, run, training);
   return run;
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cks/core/io/safetensors.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {
@@ -43,7 +44,7 @@ T read_field(const Metadata& metadata, const std::string& key, const std::string
   try {
     return Json::parse(*text).get<T>();
   } catch (const Json::exception& error) {
-    throw IoError(path + ": field " + key + " is damaged: " + error.what());
+    throw IoError(formatted("{}: field {} is damaged: {}", path, key, error.what()));
   }
 }
 
@@ -88,7 +89,7 @@ TrainState from_json(const Json& json) {
   const auto number = [&](const char* name) {
     double value = 0.0;
     if (!detail::parse_number(json.at(name).get<std::string>(), value)) {
-      throw IoError(std::string("field ") + name + " is not a number");
+      throw IoError(formatted("field {} is not a number", name));
     }
     return value;
   };
@@ -118,7 +119,7 @@ std::string dump(const char* what, const Json& json) {
   try {
     return json.dump();
   } catch (const Json::type_error&) {
-    throw Error(std::string(what) + " hold a text that is not UTF-8");
+    throw Error(formatted("{} hold a text that is not UTF-8", what));
   }
 }
 
@@ -135,8 +136,7 @@ std::string differences(const TextFields& saved, const TextFields& now) {
     const std::string before = value(saved, name);
     const std::string after = value(now, name);
     if (before != after) {
-      lines.append("\n  ").append(name).append(": ").append(before);
-      lines.append(" in the checkpoint, ").append(after).append(" now");
+      lines += formatted("\n  {}: {} in the checkpoint, {} now", name, before, after);
     }
   }
   return lines;
@@ -159,19 +159,20 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
 CheckpointInfo read_checkpoint_info(const std::string& path) {
   const Metadata metadata = load_safetensors(path).metadata;
   CheckpointInfo info;
-  if (const std::string* model = find(metadata, "cks.model")) {
-    info.model = *model;
-  }
-  if (const std::string* dataset = find(metadata, "cks.dataset")) {
-    info.dataset = *dataset;
-  }
+  const auto text = [&](const char* key) {
+    const std::string* found = find(metadata, key);
+    return found == nullptr ? std::string() : *found;
+  };
+  info.model = text("cks.model");
+  info.dataset = text("cks.dataset");
   info.class_names = read_field<std::vector<std::string>>(metadata, "cks.class_names", path);
   info.mean = read_field<std::vector<float>>(metadata, "cks.mean", path);
   info.std = read_field<std::vector<float>>(metadata, "cks.std", path);
   const auto input = read_field<std::vector<std::int64_t>>(metadata, "cks.input", path, {0, 0, 0});
   if (input.size() != 3) {
-    throw IoError(path + ": field cks.input is damaged: " + std::to_string(input.size()) +
-                  " numbers, expected height, width, channels");
+    throw IoError(
+        formatted("{}: field cks.input is damaged: {} numbers, expected height, width, channels",
+                  path, input.size()));
   }
   info.height = input[0];
   info.width = input[1];
@@ -206,21 +207,21 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
     throw IoError(path + " is not a training state (a file of weights alone cannot be resumed)");
   }
   if (*version != kStateVersion) {
-    throw IoError(path + " is a training state of version " + *version + ", this program reads " +
-                  kStateVersion);
+    throw IoError(formatted("{} is a training state of version {}, this program reads {}", path,
+                            *version, kStateVersion));
   }
   TrainState state;
   try {
     state = from_json(Json::parse(*text));
-  } catch (const Json::exception& error) {
-    throw IoError(path + ": the training state is damaged: " + error.what());
-  } catch (const IoError& error) {
-    throw IoError(path + ": the training state is damaged: " + error.what());
+  } catch (const std::exception& error) {  // of JSON, or of a number in it
+    throw IoError(formatted("{}: the training state is damaged: {}", path, error.what()));
   }
   const std::string differing = differences(state.identity, identity);
   if (!differing.empty()) {
-    throw Error(path + " is the state of a run with other settings:" + differing +
-                "\n  resume it with those it was saved with, or begin a new run");
+    throw Error(
+        formatted("{} is the state of a run with other settings:{}\n  resume it with those "
+                  "it was saved with, or begin a new run",
+                  path, differing));
   }
   const NamedTensors before = model.state_dict();
   const NamedTensors training_before = model.training_state();

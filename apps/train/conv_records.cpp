@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/step_impl.h"
 
 namespace cks::detail {
@@ -7,8 +8,8 @@ namespace cks::detail {
 TextFields plans_of(const std::vector<ConvRecord>& records) {
   TextFields plans;
   for (const ConvRecord& record : records) {
-    plans[record.module_path + " " + kernels::name_of(record.pass) + ", " +
-          kernels::to_string(record.problem)] = record.plan.to_string();
+    plans[formatted("{} {}, {}", record.module_path, kernels::name_of(record.pass),
+                    kernels::to_string(record.problem))] = record.plan.to_string();
   }
   return plans;
 }
@@ -18,11 +19,10 @@ std::vector<std::string> changed_plans(const TextFields& before, const TextField
   for (const auto& [key, plan] : before) {
     const auto other = now.find(key);
     if (other != now.end() && other->second != plan) {
-      std::string text = "convolution ";
-      text.append(key).append(" ran with \"").append(plan).append("\" before, runs with \"");
-      text.append(other->second)
-          .append("\" now (another kind of processor?): results may differ in ");
-      changes.push_back(text.append("their last bits"));
+      changes.push_back(
+          formatted("convolution {} ran with \"{}\" before, runs with \"{}\" now (another kind of "
+                    "processor?): results may differ in their last bits",
+                    key, plan, other->second));
     }
   }
   return changes;

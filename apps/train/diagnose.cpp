@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
@@ -10,28 +12,19 @@
 namespace cks::detail {
 namespace {
 
-template <class T>
-bool all_finite_as(const Tensor& tensor) {
-  for (const T value : tensor.to_vector<T>()) {
-    if (!std::isfinite(value)) {
-      return false;
-    }
-  }
-  return true;
-}
-
 bool all_finite(const Tensor& tensor) {
   if (!is_floating(tensor.dtype())) {
     return true;
   }
-  return tensor.dtype() == DType::float64
-             ? all_finite_as<double>(tensor.detach())
-             : all_finite_as<float>(tensor.detach().to(DType::float32));
+  const std::vector<double> values =
+      tensor.detach().to(Device::cpu()).to(DType::float64).to_vector<double>();
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return std::isfinite(value); });
 }
 
 std::string describe(const StepFacts& facts, const std::string& norm) {
-  return "step " + std::to_string(facts.step) + ": loss " + number_text(facts.loss) +
-         ", learning rate " + number_text(facts.learning_rate) + ", gradient norm " + norm;
+  return formatted("step {}: loss {}, learning rate {}, gradient norm {}", facts.step,
+                   number_text(facts.loss), number_text(facts.learning_rate), norm);
 }
 
 /// Which module's output is the first bad one; empty if none is.
@@ -48,8 +41,9 @@ std::string find_bad_output(Module& model, const Tensor& images) {
   const NoGradGuard no_grad;
   model.set_forward_hook([&](Module& module, const std::vector<Tensor>&, const Tensor& output) {
     if (culprit.empty() && !all_finite(output)) {
-      culprit = "first bad output: layer " + (module.path().empty() ? "(model)" : module.path()) +
-                " (" + module.type_name() + "), " + output.shape().to_string();
+      culprit = formatted("first bad output: layer {} ({}), {}",
+                          module.path().empty() ? "(model)" : module.path(), module.type_name(),
+                          output.shape().to_string());
     }
   });
   model(images);
@@ -78,8 +72,8 @@ std::string describe_bad_loss(const StepFacts& facts, Module& model,
         "every layer's output is finite when the step is run again: the loss itself overflowed, or "
         "what the model counts and draws has moved on";
   }
-  return "the loss is not finite at " + describe(facts, norm) + "\n  " + culprit + kNotTaken +
-         kAdvice;
+  return formatted("the loss is not finite at {}\n  {}{}{}", describe(facts, norm), culprit,
+                   kNotTaken, kAdvice);
 }
 
 std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
@@ -88,12 +82,12 @@ std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
   for (auto entry = parameters.rbegin(); entry != parameters.rend(); ++entry) {
     const Tensor gradient = entry->second.grad();
     if (gradient.defined() && !all_finite(gradient)) {
-      culprit = "first bad gradient: " + entry->first + ", " + gradient.shape().to_string();
+      culprit = formatted("first bad gradient: {}, {}", entry->first, gradient.shape().to_string());
       break;
     }
   }
-  return "a gradient is not finite at " + describe(facts, number_text(facts.gradient_norm)) +
-         "\n  " + culprit + kNotTaken + kAdvice;
+  return formatted("a gradient is not finite at {}\n  {}{}{}",
+                   describe(facts, number_text(facts.gradient_norm)), culprit, kNotTaken, kAdvice);
 }
 
 std::string describe_bad_test_loss(std::int64_t step, std::int64_t epoch, double loss,
@@ -107,18 +101,19 @@ std::string describe_bad_test_loss(std::int64_t step, std::int64_t epoch, double
       break;
     }
   }
-  return "the test loss is not finite after step " + std::to_string(step) +
-         ", at the end of epoch " + std::to_string(epoch) + ": " + number_text(loss) + "\n  " +
-         culprit + "\n  the epoch is not counted; " + kAdvice;
+  return formatted(
+      "the test loss is not finite after step {}, at the end of epoch {}: {}\n  {}\n  the epoch is "
+      "not counted; {}",
+      step, epoch, number_text(loss), culprit, kAdvice);
 }
 
 void require_finite(const Module& model, std::int64_t step) {
   for (const NamedTensors& tensors : {model.named_parameters(), model.named_buffers()}) {
     for (const auto& [name, tensor] : tensors) {
       if (!all_finite(tensor)) {
-        throw NonFiniteError("after step " + std::to_string(step) + " " + name + " " +
-                             tensor.shape().to_string() +
-                             " is not finite; the checkpoint before it was kept");
+        throw NonFiniteError(
+            formatted("after step {} {} {} is not finite; the checkpoint before it was kept", step,
+                      name, tensor.shape().to_string()));
       }
     }
   }

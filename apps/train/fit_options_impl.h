@@ -8,7 +8,6 @@ void check_options(const TrainOptions& options);
 
 /// What a resumed run must share with the one that was saved: the caller's identity, and what fit()
 /// knows itself.
-TextFields run_identity(const TrainOptions& options, const Optimizer& optimizer,
-                        const DataLoader& train_loader);
+TextFields run_identity(const TrainTask& task, const TrainOptions& options);
 
 }  // namespace cks::detail

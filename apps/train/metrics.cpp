@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -11,13 +14,13 @@ namespace {
 std::vector<std::int64_t> label_values(const char* operation, const Tensor& logits,
                                        const Tensor& labels) {
   if (logits.rank() != 2 || labels.rank() != 1 || labels.size(0) != logits.size(0)) {
-    throw ShapeError(std::string(operation) +
-                     ": logits must be [N,classes] and labels [N], got logits " +
-                     logits.shape().to_string() + ", labels " + labels.shape().to_string());
+    throw ShapeError(
+        formatted("{}: logits must be [N,classes] and labels [N], got logits {}, labels {}",
+                  operation, logits.shape().to_string(), labels.shape().to_string()));
   }
   if (labels.dtype() != DType::int64 && labels.dtype() != DType::int32) {
-    throw DtypeError(std::string(operation) + ": labels must be int64 or int32, got " +
-                     name_of(labels.dtype()));
+    throw DtypeError(
+        formatted("{}: labels must be int64 or int32, got {}", operation, name_of(labels.dtype())));
   }
   return labels.to(DType::int64).to_vector<std::int64_t>();
 }
@@ -26,8 +29,7 @@ void require_labels(const char* operation, const std::vector<std::int64_t>& labe
                     std::int64_t classes) {
   for (const std::int64_t label : labels) {
     if (label < 0 || label >= classes) {
-      throw Error(std::string(operation) + ": label " + std::to_string(label) + " is outside [0, " +
-                  std::to_string(classes) + ")");
+      throw Error(formatted("{}: label {} is outside [0, {})", operation, label, classes));
     }
   }
 }
@@ -90,8 +92,8 @@ ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
 void ConfusionMatrix::add(const Tensor& logits, const Tensor& labels) {
   const std::vector<std::int64_t> truth = label_values("ConfusionMatrix::add", logits, labels);
   if (logits.size(1) != classes_) {
-    throw ShapeError("ConfusionMatrix::add: logits have " + std::to_string(logits.size(1)) +
-                     " classes, the matrix " + std::to_string(classes_));
+    throw ShapeError(formatted("ConfusionMatrix::add: logits have {} classes, the matrix {}",
+                               logits.size(1), classes_));
   }
   const std::vector<std::int64_t> predicted = predicted_classes(logits);
   require_labels("ConfusionMatrix::add", truth, classes_);
@@ -102,9 +104,8 @@ void ConfusionMatrix::add(const Tensor& logits, const Tensor& labels) {
 
 std::int64_t ConfusionMatrix::at(std::int64_t truth, std::int64_t predicted) const {
   if (truth < 0 || truth >= classes_ || predicted < 0 || predicted >= classes_) {
-    throw ShapeError("ConfusionMatrix::at: (" + std::to_string(truth) + ", " +
-                     std::to_string(predicted) + ") is outside " + std::to_string(classes_) +
-                     " classes");
+    throw ShapeError(formatted("ConfusionMatrix::at: ({}, {}) is outside {} classes", truth,
+                               predicted, classes_));
   }
   return counts_[static_cast<std::size_t>(truth * classes_ + predicted)];
 }
@@ -118,11 +119,7 @@ std::int64_t ConfusionMatrix::images_of(std::int64_t truth) const {
 }
 
 std::int64_t ConfusionMatrix::total() const {
-  std::int64_t total = 0;
-  for (const std::int64_t count : counts_) {
-    total += count;
-  }
-  return total;
+  return std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
 }
 
 std::int64_t ConfusionMatrix::correct() const {

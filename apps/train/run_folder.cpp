@@ -14,6 +14,7 @@
 
 #include "cks/core/io/file.h"
 #include "cks/core/io/utf8.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {
@@ -50,7 +51,7 @@ std::string absolute(const std::string& path) {
 }
 
 std::string format_row(const EpochMetrics& row) {
-  std::string text = std::to_string(row.epoch) + "," + std::to_string(row.step);
+  std::string text = formatted("{},{}", row.epoch, row.step);
   for (const double value :
        {row.seconds, row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy,
         row.learning_rate, row.images_per_second, row.peak_mib}) {
@@ -97,8 +98,10 @@ RunFolder RunFolder::create(const std::string& path) {
   if (std::optional<RunFolder> folder = try_create(path)) {
     return *folder;
   }
-  throw IoError("output folder " + path + " already holds a run (absolute: " + absolute(path) +
-                "); give another, or continue the run: RunFolder::open(), TrainOptions::resume");
+  throw IoError(formatted(
+      "output folder {} already holds a run (absolute: {}); give another, or continue the "
+      "run: RunFolder::open(), TrainFiles::resume",
+      path, absolute(path)));
 }
 
 std::optional<RunFolder> RunFolder::try_create(const std::string& path) {
@@ -108,8 +111,8 @@ std::optional<RunFolder> RunFolder::try_create(const std::string& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
   if (failure || !fs::is_directory(path)) {
-    throw IoError("output folder " + path + " cannot be made (absolute: " + absolute(path) +
-                  "): " + (failure ? failure.message() : "it is not a folder"));
+    throw IoError(formatted("output folder {} cannot be made (absolute: {}): {}", path,
+                            absolute(path), failure ? failure.message() : "it is not a folder"));
   }
   RunFolder folder(path);
   // Made exclusively: of two runs begun at the same time in one folder the second is refused. Also
@@ -119,8 +122,9 @@ std::optional<RunFolder> RunFolder::try_create(const std::string& path) {
     return std::nullopt;
   }
   if (log == nullptr) {
-    throw IoError("cannot write " + folder.file("run.log") +
-                  " (absolute: " + absolute(folder.file("run.log")) + "): " + std::strerror(errno));
+    const std::string reason = std::strerror(errno);
+    throw IoError(formatted("cannot write {} (absolute: {}): {}", folder.log_file(),
+                            absolute(folder.log_file()), reason));
   }
   std::fclose(log);
   return folder;
@@ -128,7 +132,8 @@ std::optional<RunFolder> RunFolder::try_create(const std::string& path) {
 
 RunFolder RunFolder::open(const std::string& path) {
   if (!holds_run(path)) {
-    throw IoError("folder " + path + " holds no run to resume (absolute: " + absolute(path) + ")");
+    throw IoError(
+        formatted("folder {} holds no run to resume (absolute: {})", path, absolute(path)));
   }
   RunFolder folder(path);
   folder.append("run.log", "");
@@ -140,12 +145,7 @@ std::string RunFolder::file(const std::string& name) const {
 }
 
 std::string RunFolder::epoch_file(std::int64_t epoch) const {
-  constexpr std::size_t kDigits = 4;  // so that names sort as epochs do
-  std::string number = std::to_string(epoch);
-  if (number.size() < kDigits) {
-    number.insert(0, kDigits - number.size(), '0');
-  }
-  return file(number.insert(0, kEpochFile).append(kWeightsEnding));
+  return file(formatted("{}{:04}{}", kEpochFile, epoch, kWeightsEnding));  // sorted as epochs are
 }
 
 void RunFolder::remove_epoch_files(std::int64_t last_epoch) const {
@@ -182,7 +182,7 @@ ConfigSections RunFolder::read_config() const {
   try {
     return nlohmann::json::parse(in).get<ConfigSections>();
   } catch (const nlohmann::json::exception& error) {
-    throw IoError(config_file() + " is not what a run writes: " + error.what());
+    throw IoError(formatted("{} is not what a run writes: {}", config_file(), error.what()));
   }
 }
 
@@ -190,9 +190,8 @@ void RunFolder::write_config(const ConfigSections& sections) const {
   for (const auto& [section, fields] : sections) {
     for (const auto& [name, text] : fields) {
       if (!is_utf8(name) || !is_utf8(text)) {
-        std::string message = "cannot write " + config_file() + ": ";
-        message.append(section).append(" ").append(name).append(" is '").append(text);
-        throw IoError(message + "', which is not UTF-8");
+        throw IoError(formatted("cannot write {}: {} {} is '{}', which is not UTF-8", config_file(),
+                                section, name, text));
       }
     }
   }
@@ -204,8 +203,9 @@ void RunFolder::append(const std::string& name, const std::string& text) const {
   out << text;
   out.flush();
   if (!out) {
-    throw IoError("cannot write " + file(name) + " (absolute: " + absolute(file(name)) +
-                  "): the folder is not writable or the disk is full");
+    throw IoError(
+        formatted("cannot write {} (absolute: {}): the folder is not writable or the disk is full",
+                  file(name), absolute(file(name))));
   }
 }
 
@@ -246,7 +246,7 @@ void RunFolder::log(const std::string& line) const {
   localtime_r(&now, &parts);
   std::array<char, 32> stamp{};
   std::strftime(stamp.data(), stamp.size(), "%Y-%m-%d %H:%M:%S", &parts);
-  append("run.log", std::string(stamp.data()) + "  " + line + "\n");
+  append("run.log", formatted("{}  {}\n", stamp.data(), line));
 }
 
 }  // namespace cks

@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <limits>
-#include <string>
 #include <utility>
 
-#include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/clip_grad_norm.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/train_step_impl.h"
 
@@ -26,64 +25,37 @@ Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
   return part;
 }
 
-/// Puts the buffers and the training state of a model back at the end of the scope.
-class StateScope {
- public:
-  explicit StateScope(Module& model)
-      : model_(model), buffers_(model.named_buffers()), training_(model.training_state()) {
-    for (const auto& [name, buffer] : buffers_) {
-      values_.push_back(buffer.to(Device::cpu()).clone());
-    }
-  }
-  ~StateScope() {
-    try {
-      const NoGradGuard no_grad;
-      for (std::size_t i = 0; i < buffers_.size(); ++i) {
-        buffers_[i].second.copy_(values_[i]);
-      }
-      model_.load_training_state(training_);
-    } catch (const Error&) {  // the device is lost, which is being reported
-    }
-  }
-  StateScope(const StateScope&) = delete;
-  StateScope& operator=(const StateScope&) = delete;
-
- private:
-  Module& model_;
-  NamedTensors buffers_;
-  const NamedTensors training_;
-  std::vector<Tensor> values_;
-};
-
 /// Says how to do without a graph where one cannot be made.
 template <class Run>
 void with_way_out(Run&& run) {
   try {
     run();
   } catch (const CaptureError& error) {
-    throw CaptureError(std::string("fit: the training step cannot be recorded as a CUDA graph: ") +
-                       error.what() + "\n  with TrainOptions::capture = false it runs without one");
+    throw CaptureError(
+        formatted("fit: the training step cannot be recorded as a CUDA graph: {}\n  with "
+                  "TrainGpu::capture = false it runs without one",
+                  error.what()));
   }
 }
 
 }  // namespace
 
-TrainStep::TrainStep(const TrainOptions& options, Module& model, Optimizer& optimizer,
-                     const DataLoader& loader)
+TrainStep::TrainStep(const TrainTask& task, const TrainOptions& options)
     : options_(options),
-      model_(model),
-      optimizer_(optimizer),
-      loader_(loader),
-      parameters_(model.parameters()),
-      device_(device_of(model)),
+      loss_(task.loss),
+      model_(task.model),
+      optimizer_(task.optimizer),
+      loader_(task.train_loader),
+      parameters_(model_.parameters()),
+      device_(device_of(model_)),
       // A graph's convolutions are neither counted nor timed, nor are its modules.
-      is_captured_(device_.is_cuda() && options.capture && !options.record_convolutions &&
-                   !options.time_modules),
-      makes_batches_(is_captured_ && !options.overfit_batch && !loader.options().transform &&
-                     loader.options().device == device_),
+      is_captured_(device_.is_cuda() && options.gpu.capture && !options.profile.convolutions &&
+                   !options.profile.modules),
+      makes_batches_(is_captured_ && !options.overfit_batch && !loader_.options().transform &&
+                     loader_.options().device == device_),
       results_(device_) {
   if (makes_batches_) {
-    position_ = loader.position(0);
+    position_ = loader_.position(0);
   }
 }
 
@@ -114,14 +86,14 @@ std::vector<Batch> TrainStep::pieces_of(const Batch& batch) const {
 void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first) {
   const std::int64_t count = piece.images.size(0);
   const Tensor output = model_(piece.images);
-  const Tensor loss = mean_loss(options_.loss, output, piece, options_.label_smoothing);
+  const Tensor loss = mean_loss(loss_, output, piece, options_.label_smoothing);
   if (is_first) {
     model_.zero_grad();  // the norm is that of all parameters, also of those the optimiser lacks
     optimizer_.zero_grad();
   }
   const double share = static_cast<double>(count) / static_cast<double>(images);
   (count == images ? loss : loss * share).backward();
-  if (options_.loss) {
+  if (loss_) {
     results_.add(loss, count);
   } else {
     results_.add(loss, count, output, piece.labels);
@@ -162,10 +134,10 @@ TrainStep::Recorded& TrainStep::recorded(const Shape& images, DType images_dtype
         device_);
   }
   if (!(entry.batch.images.shape() == images) || !(entry.batch.labels.shape() == labels)) {
-    throw CaptureError("a batch has images " + images.to_string() + " and labels " +
-                       labels.to_string() + ", recorded were " +
-                       entry.batch.images.shape().to_string() + " and " +
-                       entry.batch.labels.shape().to_string());
+    throw CaptureError(formatted("a batch has images {} and labels {}, recorded were {} and {}",
+                                 images.to_string(), labels.to_string(),
+                                 entry.batch.images.shape().to_string(),
+                                 entry.batch.labels.shape().to_string()));
   }
   return entry;
 }
@@ -190,40 +162,6 @@ void TrainStep::run_next(std::int64_t images) {
              DType::int64)
         .step->run();
   });
-}
-
-bool TrainStep::try_batch(std::int64_t images) {
-  try {
-    const Batch batch{.images = Tensor::zeros(loader_.dataset().images.shape().with(0, images),
-                                              DType::float32, device_),
-                      .labels = Tensor::zeros({images}, DType::int64, device_),
-                      .count = images,
-                      .indices = std::vector<std::int64_t>(static_cast<std::size_t>(images), 0)};
-    compute_gradients(batch);
-  } catch (const OutOfMemoryError&) {
-    optimizer_.zero_grad();
-    return false;
-  }
-  optimizer_.zero_grad();
-  return true;
-}
-
-std::int64_t TrainStep::largest_fitting_batch(std::int64_t images) {
-  release();
-  optimizer_.zero_grad();
-  const StateScope scope(model_);
-  std::int64_t fits = 0;
-  std::int64_t fails = images;
-  while (fits == 0 && fails > 1) {
-    const std::int64_t half = fails / 2;
-    (try_batch(half) ? fits : fails) = half;
-  }
-  constexpr int kRefinements = 3;
-  for (int i = 0; i < kRefinements && fits > 0 && fails - fits > 1; ++i) {
-    const std::int64_t middle = fits + (fails - fits) / 2;
-    (try_batch(middle) ? fits : fails) = middle;
-  }
-  return fits;
 }
 
 }  // namespace cks::detail

@@ -17,8 +17,7 @@ namespace cks::detail {
 class TrainStep {
  public:
   /// All must outlive it; the step runs where the model's parameters are.
-  TrainStep(const TrainOptions& options, Module& model, Optimizer& optimizer,
-            const DataLoader& loader);
+  TrainStep(const TrainTask& task, const TrainOptions& options);
 
   /// Whether steps are recorded as CUDA graphs.
   bool is_captured() const { return is_captured_; }
@@ -40,10 +39,6 @@ class TrainStep {
   std::vector<Batch> pieces_of(const Batch& batch) const;
   /// Forward, loss and backward: the step without judgement and optimiser.
   void compute_gradients(const Batch& batch);
-  /// The greatest batch smaller than `images` for which a forward and backward pass was seen to
-  /// find memory, up to an eighth; 0 if there is none. Leaves the model as it is, without
-  /// gradients. Batches that the loader prefetches are not reckoned with.
-  std::int64_t largest_fitting_batch(std::int64_t images);
 
  private:
   struct Recorded {
@@ -56,9 +51,9 @@ class TrainStep {
   void run_piece(const Batch& piece, std::int64_t images, bool is_first);
   Recorded& recorded(const Shape& images, DType images_dtype, const Shape& labels,
                      DType labels_dtype);
-  bool try_batch(std::int64_t images);
 
   const TrainOptions& options_;
+  const LossFunction& loss_;
   Module& model_;
   Optimizer& optimizer_;
   const DataLoader& loader_;

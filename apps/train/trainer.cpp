@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cks/core/memory/storage.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"
@@ -23,29 +24,28 @@ double seconds_since(Clock::time_point begin) {
 }
 
 /// "1 epoch", "2 epochs".
-std::string count_text(std::int64_t count, const std::string& noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+std::string count_text(std::int64_t count, const char* noun) {
+  return formatted("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, Module& model, Optimizer& optimizer,
-          const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
-          const TrainCallbacks& callbacks)
-      : options_(options),
-        model_(model),
-        optimizer_(optimizer),
-        schedule_(optimizer, lr_factor, options.momentum),
-        train_loader_(train_loader),
-        test_loader_(test_loader),
-        callbacks_(callbacks),
-        device_(detail::device_of(model)) {
+  Trainer(const TrainTask& task, const TrainOptions& options)
+      : task_(task),
+        options_(options),
+        files_(options.files),
+        callbacks_(options.callbacks),
+        model_(task.model),
+        optimizer_(task.optimizer),
+        train_loader_(task.train_loader),
+        schedule_(task.optimizer, task.lr_factor, task.momentum),
+        device_(detail::device_of(task.model)) {
     detail::check_options(options);
-    if (model.parameters().empty()) {
+    if (model_.parameters().empty()) {
       throw Error("fit: the model has no parameters to train");
     }
-    step_.emplace(options, model, optimizer, train_loader);
-    state_.identity = detail::run_identity(options, optimizer, train_loader);
+    step_.emplace(task, options);
+    state_.identity = detail::run_identity(task, options);
   }
 
   TrainSummary run();
@@ -56,7 +56,7 @@ class Trainer {
   Batch next_batch();
   void queue_step();
   void run_step(const Batch& batch);
-  std::string describe_fitting_batch(std::int64_t images);
+  std::string describe_batch(std::int64_t images) const;
   bool should_look() const;
   void look();
   [[noreturn]] void stop_at_bad_step(const StepSummary& results);
@@ -74,13 +74,14 @@ class Trainer {
   }
   double elapsed() const { return seconds_before_ + seconds_since(begin_); }
 
+  const TrainTask& task_;
   const TrainOptions& options_;
+  const TrainFiles& files_;
+  const TrainCallbacks& callbacks_;
   Module& model_;
   Optimizer& optimizer_;
-  LrSchedule schedule_;
   DataLoader& train_loader_;
-  DataLoader& test_loader_;
-  const TrainCallbacks& callbacks_;
+  LrSchedule schedule_;
   const Device device_;
   std::optional<detail::TrainStep> step_;  // once the options are known to be good
 
@@ -109,9 +110,9 @@ class Trainer {
 };
 
 void Trainer::resume() {
-  const RunFolder& folder = *options_.folder;
+  const RunFolder& folder = *files_.folder;
   if (!folder.has_state()) {
-    note("no checkpoint in " + folder.path() + " yet: starting at the first step");
+    note(formatted("no checkpoint in {} yet: starting at the first step", folder.path()));
     folder.truncate_metrics(0);
     return;
   }
@@ -121,25 +122,26 @@ void Trainer::resume() {
   seconds_before_ = state_.seconds;
   const std::string done = count_text(state_.epoch, "epoch");
   const std::int64_t batches = train_loader_.batches_per_epoch();
-  note("resumed " + folder.state_file() + " after " + done +
-       (state_.batch == 0
-            ? ""
-            : " and " + std::to_string(state_.batch) + " of " + count_text(batches, "step")));
+  note(formatted("resumed {} after {}", folder.state_file(), done) +
+       (state_.batch == 0 ? std::string()
+                          : formatted(" and {} of {}", state_.batch, count_text(batches, "step"))));
   if (state_.epoch >= options_.epochs) {
-    note("nothing is left to do after " + done +
-         "; more epochs go on from there, unless the schedule ends with these");
+    note(
+        formatted("nothing is left to do after {}; more epochs go on from there, unless the "
+                  "schedule ends with these",
+                  done));
   } else if (at_step_limit()) {
-    note("nothing is left to do after " + count_text(state_.step, "step") +
-         "; a greater max_steps goes on from there");
+    note(formatted("nothing is left to do after {}; a greater max_steps goes on from there",
+                   count_text(state_.step, "step")));
   }
 }
 
 TrainSummary Trainer::run() {
-  if (options_.folder != nullptr) {
-    if (options_.resume) {
+  if (files_.folder != nullptr) {
+    if (files_.resume) {
       resume();
     }
-    if (!options_.resume || !options_.folder->has_state()) {
+    if (!files_.resume || !files_.folder->has_state()) {
       save();  // from now on there is always a state to come back to
     }
   }
@@ -153,7 +155,7 @@ TrainSummary Trainer::run() {
       finish_epoch();
     }
   }
-  if (options_.folder != nullptr) {
+  if (files_.folder != nullptr) {
     save();
   }
   summary_.test_accuracy = state_.test_accuracy;
@@ -181,8 +183,8 @@ Batch Trainer::next_batch() {
   }
   std::optional<Batch> batch = train_loader_.next();
   if (!batch) {
-    throw Error("fit: the loader has no batch " + std::to_string(state_.batch) + " of epoch " +
-                std::to_string(state_.epoch));
+    throw Error(
+        formatted("fit: the loader has no batch {} of epoch {}", state_.batch, state_.epoch));
   }
   return *std::move(batch);
 }
@@ -192,8 +194,8 @@ void Trainer::train_epoch() {
   epoch_step_seconds_ = 0.0;
   epoch_images_ = 0;
   std::optional<ConvRecorder> recorder;
-  if (options_.record_convolutions || !plans_noted_) {
-    recorder.emplace(ConvRecorderOptions{.check = options_.record_convolutions &&
+  if (options_.profile.convolutions || !plans_noted_) {
+    recorder.emplace(ConvRecorderOptions{.check = options_.profile.convolutions &&
                                                   summary_.convolutions.empty()});
   }
   const auto keep_records = [&] {
@@ -219,7 +221,7 @@ void Trainer::train_epoch() {
       if (!plans_noted_) {
         note_plans(recorder->records());
       }
-      if (!options_.record_convolutions) {
+      if (!options_.profile.convolutions) {
         keep_records();
       }
     }
@@ -230,8 +232,8 @@ void Trainer::train_epoch() {
     if (at_step_limit()) {
       break;
     }
-    if (options_.folder != nullptr && options_.save_every_steps > 0 &&
-        state_.step % options_.save_every_steps == 0) {
+    if (files_.folder != nullptr && files_.save_every_steps > 0 &&
+        state_.step % files_.save_every_steps == 0) {
       look();
       save();
       mark_ = Clock::now();
@@ -255,7 +257,8 @@ void Trainer::queue_step() {
       run_step(batch);
     }
   } catch (OutOfMemoryError& error) {
-    error.append(describe_fitting_batch(images));
+    optimizer_.zero_grad();
+    error.append(describe_batch(images));
     throw;
   }
   schedule_.step();
@@ -267,7 +270,7 @@ void Trainer::queue_step() {
 }
 
 void Trainer::run_step(const Batch& batch) {
-  if (!options_.time_modules) {
+  if (!options_.profile.modules) {
     step_->run(batch);
     return;
   }
@@ -277,25 +280,18 @@ void Trainer::run_step(const Batch& batch) {
   ++summary_.timed_steps;
 }
 
-std::string Trainer::describe_fitting_batch(std::int64_t images) {
-  std::int64_t fits = 0;
-  try {
-    fits = step_->largest_fitting_batch(images);
-  } catch (const Error&) {
-    return {};  // of the model or the loss: the first error is the one to show
-  }
-  return "\n  a batch of " + std::to_string(images) + " images" +
-         (options_.accumulation > 1 ? " in " + std::to_string(options_.accumulation) + " pieces"
-                                    : std::string()) +
-         " does not fit; " +
-         (fits == 0 ? "not even one image does"
-                    : "the largest batch that would is about " + std::to_string(fits) +
-                          ", or cut it into more pieces (TrainOptions::accumulation)");
+std::string Trainer::describe_batch(std::int64_t images) const {
+  const std::string pieces =
+      options_.accumulation > 1 ? formatted(" in {} pieces", options_.accumulation) : "";
+  return formatted(
+      "\n  a batch of {} images{} does not fit: make it smaller, or cut it into more pieces "
+      "(TrainOptions::accumulation)",
+      images, pieces);
 }
 
 bool Trainer::should_look() const {
   return device_.is_cpu() || steps_here_ == 0 || at_step_limit() ||
-         seconds_since(mark_) >= options_.report_seconds;
+         seconds_since(mark_) >= options_.gpu.report_seconds;
 }
 
 void Trainer::look() {
@@ -366,7 +362,7 @@ void Trainer::report_step(const StepSummary& results) {
 void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
   const std::optional<Evaluation> done = detail::evaluate(
-      model_, test_loader_, options_.loss, [this] { return !at_step_limit() && should_stop(); });
+      model_, task_.test_loader, task_.loss, [this] { return !at_step_limit() && should_stop(); });
   if (!done) {  // the state keeps the epoch as one whose last batch was trained on
     stopped_ = true;
     return;
@@ -375,7 +371,7 @@ void Trainer::finish_epoch() {
   last_test_seconds_ = seconds_since(begin);
   if (!std::isfinite(test.loss)) {
     throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,
-                                                        model_, test_loader_));
+                                                        model_, task_.test_loader));
   }
   ++state_.epoch;
   state_.batch = 0;
@@ -384,7 +380,7 @@ void Trainer::finish_epoch() {
   // The lower loss decides between equal accuracies, which few test images make common, and alone
   // where a loss of one's own has no accuracy. What a run that goes on from a cut epoch does not
   // know of is not better than what it knows.
-  const bool is_equal = options_.loss || test.accuracy == state_.best_test_accuracy;
+  const bool is_equal = task_.loss || test.accuracy == state_.best_test_accuracy;
   const bool is_better =
       is_equal ? test.loss < state_.best_test_loss : test.accuracy > state_.best_test_accuracy;
   const bool is_best = state_.best_epoch == 0 || (is_better && !epoch_is_cut_);
@@ -410,23 +406,23 @@ void Trainer::finish_epoch() {
       .epochs = options_.epochs,
       .is_best = is_best};
   state_.running = {};
-  if (options_.folder != nullptr) {
+  if (files_.folder != nullptr) {
     // The state goes last: a run that dies in between does this epoch again, and the same way.
-    options_.folder->append_metrics(event.metrics);
-    if (is_best || options_.keep_epochs > 0) {
+    files_.folder->append_metrics(event.metrics);
+    if (is_best || files_.keep_epochs > 0) {
       detail::require_finite(model_, state_.step);
     }
-    CheckpointInfo info = options_.info;
+    CheckpointInfo info = files_.info;
     info.notes["epoch"] = std::to_string(state_.epoch);
     info.notes["test_accuracy"] = detail::number_text(test.accuracy);
     if (is_best) {
-      save_weights(options_.folder->best_file(), model_, info);
+      save_weights(files_.folder->best_file(), model_, info);
     }
-    if (options_.keep_epochs > 0) {
-      save_weights(options_.folder->epoch_file(state_.epoch), model_, info);
-      options_.folder->remove_epoch_files(state_.epoch - options_.keep_epochs);
+    if (files_.keep_epochs > 0) {
+      save_weights(files_.folder->epoch_file(state_.epoch), model_, info);
+      files_.folder->remove_epoch_files(state_.epoch - files_.keep_epochs);
     }
-    if (options_.save_every_epochs > 0 && state_.epoch % options_.save_every_epochs == 0 &&
+    if (files_.save_every_epochs > 0 && state_.epoch % files_.save_every_epochs == 0 &&
         state_.epoch < options_.epochs) {
       save();
     }
@@ -440,7 +436,7 @@ void Trainer::finish_epoch() {
 /// Before an epoch is finished that the step limit ends early: a run that goes on beyond the limit
 /// does the rest of it.
 void Trainer::cut_epoch() {
-  if (options_.folder != nullptr) {
+  if (files_.folder != nullptr) {
     save();
   }
   epoch_is_cut_ = true;
@@ -450,15 +446,15 @@ void Trainer::save() {
   detail::require_finite(model_, state_.step);
   if (!epoch_is_cut_) {
     state_.seconds = elapsed();
-    save_train_state(options_.folder->state_file(), model_, optimizer_, state_);
+    save_train_state(files_.folder->state_file(), model_, optimizer_, state_);
   }
-  CheckpointInfo info = options_.info;
+  CheckpointInfo info = files_.info;
   info.notes["epoch"] = std::to_string(state_.epoch);
   info.notes["step"] = std::to_string(state_.step);
   if (state_.epoch > 0) {
     info.notes["test_accuracy"] = detail::number_text(state_.test_accuracy);
   }
-  save_weights(options_.folder->last_file(), model_, info);
+  save_weights(files_.folder->last_file(), model_, info);
 }
 
 void Trainer::note_plans(const std::vector<ConvRecord>& records) {
@@ -468,20 +464,18 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
     note(change);
   }
   state_.conv_plans.merge(plans);
-  if (options_.folder != nullptr) {
+  if (files_.folder != nullptr) {
     ConfigSections config =
-        options_.folder->has_config() ? options_.folder->read_config() : ConfigSections{};
+        files_.folder->has_config() ? files_.folder->read_config() : ConfigSections{};
     config["conv_plans"] = state_.conv_plans;
-    options_.folder->write_config(config);
+    files_.folder->write_config(config);
   }
 }
 
 }  // namespace
 
-TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimizer,
-                 const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
-                 const TrainCallbacks& callbacks) {
-  return Trainer(options, model, optimizer, lr_factor, train_loader, test_loader, callbacks).run();
+TrainSummary fit(const TrainTask& task, const TrainOptions& options) {
+  return Trainer(task, options).run();
 }
 
 }  // namespace cks

@@ -30,56 +30,24 @@ class NonFiniteError : public Error {
 /// recorded.
 using LossFunction = std::function<Tensor(const Tensor& output, const Batch& batch)>;
 
-struct TrainOptions {
-  std::int64_t epochs = 10;
-  double label_smoothing = 0.0;   // of the default loss, in training only
-  double clip_grad_norm = 0.0;    // 0: gradients are not clipped
-  std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
-  LossFunction loss{};            // empty: cross-entropy from logits
-
-  bool overfit_batch = false;  // train on the first batch of the first epoch alone
-  /// End the run after so many steps in all, with an evaluation; 0: no limit. A run that is resumed
-  /// with a greater limit goes on behind the last step.
-  std::int64_t max_steps = 0;
-
-  /// Where files go; null: nothing is written. Its config.json is the caller's, fit() adds the
-  /// section "conv_plans".
-  const RunFolder* folder = nullptr;
-  std::int64_t save_every_epochs = 1;  // the last checkpoint; 0: only when the run ends
-  std::int64_t save_every_steps = 0;   // and within epochs; 0: never
-  CheckpointInfo info{};               // metadata of the files of weights
-  /// What a resumed run must share with the one that was saved (model, dataset, optimiser ...).
-  /// fit() adds what it knows itself: batch size, seed, number and statistics of the images,
-  /// learning rate and its own options. A schedule is a function and cannot be compared: name it
-  /// here.
-  TextFields identity{};
-  /// Continue from the folder's last.state.safetensors, if there is one.
-  bool resume = false;
-
+/// What fit() trains, and on what. All must outlive the call.
+///
+///   fit({.model = net, .optimizer = adam, .train_loader = loader, .test_loader = test_loader,
+///        .lr_factor = cosine_lr(3 * loader.batches_per_epoch())},
+///       {.epochs = 3});
+struct TrainTask {
+  Module& model;
+  Optimizer& optimizer;  // of the model's parameters, or of some of them
+  DataLoader& train_loader;
+  DataLoader& test_loader;
+  /// The learning rate of step s, from 0, is the optimiser's initial one times lr_factor(s).
+  LrFactor lr_factor = constant_lr();
   /// Moves the momentum beside the learning rate (see one_cycle_momentum); empty: it stays.
   MomentumCurve momentum{};
-
-  /// Keep the weights after each of the last so many epochs (RunFolder::epoch_file); 0: none.
-  std::int64_t keep_epochs = 0;
-
-  /// Record every convolution of the run, in steps that are no graphs, with its error against the
-  /// reference in the first epoch; otherwise only those of the first step, without errors.
-  bool record_convolutions = false;
-  /// Time the operations of every module (TrainSummary::module_times), in steps that are no graphs.
-  /// On a GPU the host then waits after each step.
-  bool time_modules = false;
-
-  /// On a GPU, run each step as a CUDA graph (see CapturedStep), with the same numbers. Needs false
-  /// where a model or loss reads values on the host, changes shapes, or branches or computes with
-  /// numbers of the host that change from step to step: a graph repeats those it was recorded with.
-  /// On the CPU it says nothing.
-  bool capture = true;
-  /// On a GPU, seconds that may pass before the host waits for the steps it has queued, looks at
-  /// their results and reports the last; 0: after each step. On the CPU each step is reported.
-  double report_seconds = 0.05;
+  LossFunction loss{};  // empty: cross-entropy from logits
 };
 
-/// After a step, or on a GPU after several (TrainOptions::report_seconds): what is said of a step
+/// After a step, or on a GPU after several (TrainGpu::report_seconds): what is said of a step
 /// is then said of the last of them. Loss and accuracy are those of the epoch so far.
 struct StepEvent {
   std::int64_t epoch = 0;  // from 1
@@ -114,6 +82,62 @@ struct TrainCallbacks {
   std::function<bool()> should_stop{};
 };
 
+/// What a run writes and goes on from.
+struct TrainFiles {
+  /// Where files go; null: nothing is written. Its config.json is the caller's, fit() adds the
+  /// section "conv_plans".
+  const RunFolder* folder = nullptr;
+  /// Continue from the folder's last.state.safetensors, if there is one.
+  bool resume = false;
+  std::int64_t save_every_epochs = 1;  // the last checkpoint; 0: only when the run ends
+  std::int64_t save_every_steps = 0;   // and within epochs; 0: never
+  /// Keep the weights after each of the last so many epochs (RunFolder::epoch_file); 0: none.
+  std::int64_t keep_epochs = 0;
+  CheckpointInfo info{};  // metadata of the files of weights
+  /// What a resumed run must share with the one that was saved (model, dataset, optimiser ...).
+  /// fit() adds what it knows itself: batch size, seed, number and statistics of the images,
+  /// learning rate and its own options. A schedule is a function and cannot be compared: name it
+  /// here.
+  TextFields identity{};
+};
+
+/// What a run measures on the way, in steps that are no CUDA graphs.
+struct TrainProfile {
+  /// Record every convolution of the run, with its error against the reference in the first epoch;
+  /// otherwise only those of the first step, without errors.
+  bool convolutions = false;
+  /// Time the operations of every module (TrainSummary::module_times). On a GPU the host then waits
+  /// after each step.
+  bool modules = false;
+};
+
+/// How steps run on a GPU; on the CPU this says nothing: each step is reported.
+struct TrainGpu {
+  /// Run each step as a CUDA graph (see CapturedStep), with the same numbers. Needs false where a
+  /// model or loss reads values on the host, changes shapes, or branches or computes with numbers
+  /// of the host that change from step to step: a graph repeats those it was recorded with.
+  bool capture = true;
+  /// Seconds that may pass before the host waits for the steps it has queued, looks at their
+  /// results and reports the last; 0: after each step.
+  double report_seconds = 0.05;
+};
+
+/// How fit() trains.
+struct TrainOptions {
+  std::int64_t epochs = 10;
+  /// End the run after so many steps in all, with an evaluation; 0: no limit. A run that is resumed
+  /// with a greater limit goes on behind the last step.
+  std::int64_t max_steps = 0;
+  double label_smoothing = 0.0;   // of the default loss, in training only
+  double clip_grad_norm = 0.0;    // 0: gradients are not clipped
+  std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
+  bool overfit_batch = false;     // train on the first batch of the first epoch alone
+  TrainFiles files{};
+  TrainProfile profile{};
+  TrainGpu gpu{};
+  TrainCallbacks callbacks{};
+};
+
 struct TrainSummary {
   double test_accuracy = 0.0;  // after the last complete epoch
   double test_loss = 0.0;
@@ -133,24 +157,20 @@ struct TrainSummary {
   std::int64_t timed_steps = 0;
 };
 
-/// Trains a classifier (or anything that `options.loss` can judge) and evaluates it after each
-/// epoch. It runs where the model's parameters are: move the model before its optimiser is made;
-/// batches that the loader does not make there are copied there. A run may be resumed on another
-/// device.
+/// Trains a classifier (or anything that `task.loss` can judge) and evaluates it after each epoch.
+/// It runs where the model's parameters are: move the model before its optimiser is made; batches
+/// that the loader does not make there are copied there. A run may be resumed on another device.
 ///
-/// The learning rate of step s (from 0) is the optimiser's initial one times lr_factor(s). A step
-/// whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps the last
-/// good checkpoint; nor is an epoch counted whose test loss is not finite. After any exception
-/// parameters and optimiser are as before the step; a GPU, where the host sees a bad step late,
-/// leaves out the steps behind it as well. A resumed run ends with the same bits as an
+/// A step whose loss or gradient is not finite is not taken: NonFiniteError, and the folder keeps
+/// the last good checkpoint; nor is an epoch counted whose test loss is not finite. After any
+/// exception parameters and optimiser are as before the step; a GPU, where the host sees a bad step
+/// late, leaves out the steps behind it as well. A resumed run ends with the same bits as an
 /// uninterrupted one.
 ///
-/// Throws  NonFiniteError; OutOfMemoryError with the batch size that would fit; CaptureError if a
-///         GPU cannot repeat the step as a graph; IoError if a file cannot be written; Error if the
+/// Throws  NonFiniteError; OutOfMemoryError with the size of the batch; CaptureError if a GPU
+///         cannot repeat the step as a graph; IoError if a file cannot be written; Error if the
 ///         checkpoint to resume is of another run; what the model throws.
-TrainSummary fit(const TrainOptions& options, Module& model, Optimizer& optimizer,
-                 const LrFactor& lr_factor, DataLoader& train_loader, DataLoader& test_loader,
-                 const TrainCallbacks& callbacks = {});
+TrainSummary fit(const TrainTask& task, const TrainOptions& options = {});
 
 struct Evaluation {
   double loss = 0.0;      // mean over images, without label smoothing

@@ -37,15 +37,14 @@ struct PoisonedNet : cks::Module {
 };
 
 /// Trains on 100 drawn digits, 20 a step. Returns what the NonFiniteError says that ends it.
-std::string message_of_fit(const cks::TrainOptions& options, cks::Module& net, Device device,
-                           const TrainCallbacks& callbacks = {}) {
+std::string message_of_fit(const cks::TrainOptions& options, cks::Module& net, Device device) {
   const cks::TrainTest data = cks::drawn_digits({.seed = 3, .train_count = 100, .test_count = 10});
   cks::DataLoader train(data.train, {.batch_size = 20});
   cks::DataLoader test(data.test, {.batch_size = 10, .shuffle = false});
   net.to(device);
   cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
   try {
-    cks::fit(options, net, optimizer, cks::constant_lr(), train, test, callbacks);
+    cks::fit({net, optimizer, train, test}, options);
   } catch (const cks::NonFiniteError& error) {
     return error.what();
   }
@@ -59,12 +58,13 @@ void check_bad_loss(Device device) {
   PoisonedNet net;
   net.poison.calls_left = 3;
   std::vector<float> before;
-  TrainCallbacks callbacks;
-  callbacks.on_step = [&](const cks::StepEvent&) { before = net.first.weight.to_vector<float>(); };
   // Without a graph, which would repeat the branch that was recorded.
-  const std::string message =
-      message_of_fit({.epochs = 1, .folder = &folder, .capture = false, .report_seconds = 0.0}, net,
-                     device, callbacks);
+  cks::TrainOptions options{
+      .epochs = 1, .files = {.folder = &folder}, .gpu = {.capture = false, .report_seconds = 0.0}};
+  options.callbacks.on_step = [&](const cks::StepEvent&) {
+    before = net.first.weight.to_vector<float>();
+  };
+  const std::string message = message_of_fit(options, net, device);
   CAPTURE(message);
   CHECK(message.find("step 4") != std::string::npos);
   CHECK(message.find("learning rate 0.01") != std::string::npos);
@@ -90,7 +90,8 @@ void check_bad_test_loss(Device device) {
   PoisonedNet net;
   net.poison.calls_left = 11;  // of the first epoch and of the second one's five steps
   const std::string message = message_of_fit(
-      {.epochs = 3, .folder = &folder, .keep_epochs = 3, .capture = false}, net, device);
+      {.epochs = 3, .files = {.folder = &folder, .keep_epochs = 3}, .gpu = {.capture = false}}, net,
+      device);
   CAPTURE(message);
   CHECK(message.find("after step 10") != std::string::npos);
   CHECK(message.find("epoch 2") != std::string::npos);
@@ -175,8 +176,8 @@ TEST_CASE("the bad gradient that is named is the bad step's, however late it is 
       cks::Sgd optimizer(net.named_parameters(), {.learning_rate = 0.01});
       std::string message;
       try {
-        cks::fit({.epochs = 1, .capture = capture, .report_seconds = 1e9}, net, optimizer,
-                 cks::constant_lr(), train, test);
+        cks::fit({net, optimizer, train, test},
+                 {.epochs = 1, .gpu = {.capture = capture, .report_seconds = 1e9}});
       } catch (const cks::NonFiniteError& error) {
         message = error.what();
       }
@@ -199,8 +200,10 @@ TEST_CASE("gradients of parameters that the optimiser lacks do not add up from s
     std::vector<double> norms;
     TrainCallbacks callbacks;
     callbacks.on_step = [&](const cks::StepEvent& event) { norms.push_back(event.gradient_norm); };
-    cks::fit({.epochs = 1, .overfit_batch = true, .report_seconds = 0.0}, net, optimizer,
-             cks::constant_lr(), train, test, callbacks);
+    cks::fit({net, optimizer, train, test}, {.epochs = 1,
+                                             .overfit_batch = true,
+                                             .gpu = {.report_seconds = 0.0},
+                                             .callbacks = callbacks});
     CHECK(norms == std::vector<double>(5, norms.at(0)));
   }
 }
@@ -246,8 +249,8 @@ Outcome train_count_down(Device device, std::int64_t calls, std::int64_t steps) 
   cks::Adam optimizer(net.named_parameters(), {.learning_rate = 0.01});
   Outcome outcome;
   try {
-    cks::fit({.epochs = 2, .max_steps = steps, .report_seconds = 1e9}, net, optimizer,
-             cks::cosine_lr(40), train, test);
+    cks::fit({net, optimizer, train, test, cks::cosine_lr(40)},
+             {.epochs = 2, .max_steps = steps, .gpu = {.report_seconds = 1e9}});
   } catch (const cks::NonFiniteError& error) {
     outcome.message = error.what();
   }

@@ -26,12 +26,19 @@ cks::LrFactor schedule() { return cks::one_cycle_lr({.total_steps = kEpochs * kS
 /// very step.
 TrainOptions tiny_options(const RunFolder& folder, TrainOptions options = {}) {
   options.epochs = kEpochs;
-  options.folder = &folder;
+  options.files.folder = &folder;
   options.clip_grad_norm = 1.0;
   options.label_smoothing = 0.1;
-  options.info.model = "tiny";
-  options.report_seconds = 0.0;
+  options.files.info.model = "tiny";
+  options.gpu.report_seconds = 0.0;
   return options;
+}
+
+/// The tiny network with a schedule that must go on where it was.
+cks::TrainTask task_of(TinyRun& run) {
+  cks::TrainTask task = run.task();
+  task.lr_factor = schedule();
+  return task;
 }
 
 /// Trains in a folder until `stop_at` steps are done (0: to the end), everything made anew.
@@ -41,16 +48,15 @@ TrainSummary train(const std::string& path, const TinyRun::Settings& settings, s
   TinyRun run(settings);
   const RunFolder folder = resume ? RunFolder::open(path) : RunFolder::create(path);
   options = tiny_options(folder, std::move(options));
-  options.resume = resume;
+  options.files.resume = resume;
   std::int64_t steps = 0;
-  cks::TrainCallbacks callbacks;
+  cks::TrainCallbacks& callbacks = options.callbacks;
   callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
   if (notes != nullptr) {
     callbacks.on_note = [&](const std::string& note) { notes->push_back(note); };
   }
   callbacks.should_stop = [&] { return stop_at > 0 && steps >= stop_at; };
-  return cks::fit(options, run.model, *run.optimizer, schedule(), run.train_loader, run.test_loader,
-                  callbacks);
+  return cks::fit(task_of(run), options);
 }
 
 /// Rows without what a clock or the system says.
@@ -130,15 +136,13 @@ TEST_CASE("an evaluation is cut short, and a resumed run begins it anew") {
         const RunFolder folder = RunFolder::create(cut);
         std::int64_t steps = 0;
         std::int64_t questions = 0;  // after the epoch's last step
-        cks::TrainCallbacks callbacks;
-        callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
-        callbacks.should_stop = [&] {
+        TrainOptions options = tiny_options(folder);
+        options.callbacks.on_step = [&](const cks::StepEvent& event) { steps = event.global_step; };
+        options.callbacks.should_stop = [&] {
           questions += steps == epoch * kStepsPerEpoch ? 1 : 0;
           return questions == 3;  // after that step, before two of three batches
         };
-        const TrainSummary summary =
-            cks::fit(tiny_options(folder), run.model, *run.optimizer, schedule(), run.train_loader,
-                     run.test_loader, callbacks);
+        const TrainSummary summary = cks::fit(task_of(run), options);
         CHECK(summary.interrupted);
         CHECK(summary.epochs == epoch - 1);
         CHECK(summary.steps == epoch * kStepsPerEpoch);
@@ -161,10 +165,11 @@ TEST_CASE(
   const ScratchFolder scratch;
   const TinyRun::Settings settings{.device = cks::Device::cuda()};
   train(scratch / "graph", settings, 0, false);
-  train(scratch / "eager", settings, 0, false, {.capture = false});
+  train(scratch / "eager", settings, 0, false, {.gpu = {.capture = false}});
   train(scratch / "pieces", settings, 0, false, {.accumulation = 3});
-  train(scratch / "eager-pieces", settings, 0, false, {.accumulation = 3, .capture = false});
-  train(scratch / "recorded", settings, 0, false, {.record_convolutions = true});
+  train(scratch / "eager-pieces", settings, 0, false,
+        {.accumulation = 3, .gpu = {.capture = false}});
+  train(scratch / "recorded", settings, 0, false, {.profile = {.convolutions = true}});
   check_same_state(scratch / "graph", scratch / "eager");
   check_same_state(scratch / "graph", scratch / "recorded");
   check_same_state(scratch / "pieces", scratch / "eager-pieces");
@@ -177,15 +182,15 @@ TEST_CASE(
     const RunFolder folder = RunFolder::create(scratch / (on_cpu ? "host" : "seldom"));
     std::int64_t events = 0;
     std::int64_t last = 0;
-    cks::TrainCallbacks callbacks;
-    callbacks.on_step = [&](const cks::StepEvent& event) {
+    TrainOptions options = tiny_options(folder);
+    options.gpu.report_seconds = 1e9;
+    options.callbacks.on_step = [&](const cks::StepEvent& event) {
       ++events;
       last = event.global_step;
     };
-    TrainOptions options = tiny_options(folder);
-    options.report_seconds = 1e9;
-    cks::fit(options, run.model, *run.optimizer, schedule(), on_cpu ? loader : run.train_loader,
-             run.test_loader, callbacks);
+    cks::fit({run.model, *run.optimizer, on_cpu ? loader : run.train_loader, run.test_loader,
+              schedule()},
+             options);
     check_same_state(folder.path(), scratch / "graph");
     CHECK(events == 1 + kEpochs);  // the first step, and the last of each epoch
     CHECK(last == kEpochs * kStepsPerEpoch);

@@ -70,6 +70,13 @@ struct TinyRun {
                                         Sgd::Options{.learning_rate = 3e-3, .momentum = 0.9});
     }
   }
+
+  TrainTask task() {
+    return {.model = model,
+            .optimizer = *optimizer,
+            .train_loader = train_loader,
+            .test_loader = test_loader};
+  }
 };
 
 }  // namespace cks::testing
