@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/ops/activation.h"
 #include "cks/layers/layer.h"
 
 namespace cks {
@@ -9,7 +10,7 @@ namespace cks {
 class ReLU : public Layer<ReLU> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return relu(input); }
 };
 
 struct LeakyReLUOptions {
@@ -20,7 +21,9 @@ struct LeakyReLUOptions {
 class LeakyReLU : public Layer<LeakyReLU, LeakyReLUOptions> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override {
+    return leaky_relu(input, options().negative_slope);
+  }
   std::string description() const override;
 };
 
@@ -28,13 +31,13 @@ class LeakyReLU : public Layer<LeakyReLU, LeakyReLUOptions> {
 class Sigmoid : public Layer<Sigmoid> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return sigmoid(input); }
 };
 
 class Tanh : public Layer<Tanh> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return tanh(input); }
 };
 
 }  // namespace cks

@@ -20,4 +20,20 @@ class Conv2d : public WeightLayer<Conv2d, Conv2dOptions> {
   std::string description() const override;
 };
 
+/// Transposed convolution of images [N,H,W,in_channels]: see conv_transpose2d() in
+/// core/conv/conv2d.h for the formula and the result's shape.
+///
+/// Parameters   weight [in_channels,FH,FW,out_channels/groups], bias [out_channels] or undefined.
+///              state_dict: "weight" as [in_channels,out_channels/groups,FH,FW], "bias".
+/// Initialised  both uniform in +-1/sqrt(fan), fan = out_channels/groups * FH*FW, as PyTorch.
+/// Throws       ShapeError from the constructor if an option is out of range.
+class ConvTranspose2d : public WeightLayer<ConvTranspose2d, ConvTranspose2dOptions> {
+ public:
+  explicit ConvTranspose2d(const Options& options) : ConvTranspose2d(nullptr, {}, options) {}
+  ConvTranspose2d(Module* parent, std::string name, const Options& options);
+
+  Tensor forward(const Tensor& input) override;
+  std::string description() const override;
+};
+
 }  // namespace cks

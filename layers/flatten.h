@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/ops/shape.h"
 #include "cks/layers/layer.h"
 
 namespace cks {
@@ -8,7 +9,7 @@ namespace cks {
 class Flatten : public Layer<Flatten> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return flatten_chw(input); }
 };
 
 }  // namespace cks

@@ -21,8 +21,4 @@ std::string CrossEntropyLoss::description() const {
              : formatted("label smoothing {:g}", options().label_smoothing);
 }
 
-Tensor MSELoss::forward(const Tensor& input, const Tensor& target) {
-  return mse_loss(input, target);
-}
-
 }  // namespace cks

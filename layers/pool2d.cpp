@@ -45,6 +45,4 @@ Tensor AvgPool2d::forward(const Tensor& input) { return avg_pool2d(input, option
 
 std::string AvgPool2d::description() const { return describe(options()); }
 
-Tensor GlobalAvgPool2d::forward(const Tensor& input) { return global_avg_pool2d(input); }
-
 }  // namespace cks

@@ -31,7 +31,7 @@ class AvgPool2d : public Layer<AvgPool2d, AvgPool2dOptions> {
 class GlobalAvgPool2d : public Layer<GlobalAvgPool2d> {
  public:
   using Layer::Layer;
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return global_avg_pool2d(input); }
 };
 
 }  // namespace cks

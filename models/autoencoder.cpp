@@ -2,7 +2,6 @@
 
 #include "cks/layers/activation.h"
 #include "cks/layers/conv2d.h"
-#include "cks/layers/conv_transpose2d.h"
 
 namespace cks {
 namespace {

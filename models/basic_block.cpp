@@ -3,6 +3,8 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -30,9 +32,9 @@ BasicBlock::BasicBlock(Module* parent, std::string name, const Options& options)
       downsample.add<BatchNorm2d>({.num_features = options.out_channels});
     }
   } else if (options.out_channels < options.in_channels) {
-    throw ShapeError("BasicBlock " + path() + ": a shortcut of option A only adds channels, got " +
-                     std::to_string(options.in_channels) + " -> " +
-                     std::to_string(options.out_channels));
+    throw ShapeError(
+        formatted("BasicBlock {}: a shortcut of option A only adds channels, got {} -> {}", path(),
+                  options.in_channels, options.out_channels));
   }
 }
 
@@ -65,8 +67,9 @@ Tensor BasicBlock::shortcut(const Tensor& input) {
 }
 
 std::string BasicBlock::description() const {
-  return std::to_string(options().in_channels) + " -> " + std::to_string(options().out_channels) +
-         (options().stride == 1 ? "" : ", stride " + std::to_string(options().stride));
+  const BasicBlockOptions& o = options();
+  return formatted("{} -> {}", o.in_channels, o.out_channels) +
+         (o.stride == 1 ? std::string() : formatted(", stride {}", o.stride));
 }
 
 void add_stage(Sequential& stage, std::int64_t blocks, const BasicBlock::Options& first) {

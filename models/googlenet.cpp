@@ -3,6 +3,8 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
@@ -42,8 +44,7 @@ Inception::Inception(Module* parent, std::string name, const Options& options)
 
 std::string Inception::description() const {
   const Options& o = options();
-  return std::to_string(o.in_channels) + " -> " +
-         std::to_string(o.conv1x1 + o.conv3x3 + o.conv5x5 + o.pool);
+  return formatted("{} -> {}", o.in_channels, o.conv1x1 + o.conv3x3 + o.conv5x5 + o.pool);
 }
 
 // In braces: the channels that come in, then the columns of the paper's table 1: 1x1; 3x3 reduce,

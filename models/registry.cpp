@@ -1,5 +1,6 @@
 #include "cks/models/registry.h"
 
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/alexnet.h"
 #include "cks/models/autoencoder.h"
 #include "cks/models/googlenet.h"
@@ -92,7 +93,7 @@ const Row& row_of(const std::string& name) {
     }
     names += (names.empty() ? "" : ", ") + row.info.name;
   }
-  throw Error("model \"" + name + "\" does not exist; there are " + names);
+  throw Error(formatted("model \"{}\" does not exist; there are {}", name, names));
 }
 
 }  // namespace

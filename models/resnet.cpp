@@ -5,6 +5,8 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
@@ -31,7 +33,7 @@ std::array<std::int64_t, 4> blocks_of(std::int64_t depth) {
     case 34:
       return {3, 4, 6, 3};
     default:
-      throw ShapeError("ResNet: depth must be 18 or 34, got " + std::to_string(depth));
+      throw ShapeError(formatted("ResNet: depth must be 18 or 34, got {}", depth));
   }
 }
 
@@ -66,8 +68,8 @@ Tensor ResNet::forward(const Tensor& images) {
 }
 
 std::string ResNet::description() const {
-  return "depth " + std::to_string(options().depth) + ", stem " +
-         (options().stem == Stem::conv7x7 ? "7x7" : "3x3");
+  return formatted("depth {}, stem {}", options().depth,
+                   options().stem == Stem::conv7x7 ? "7x7" : "3x3");
 }
 
 }  // namespace cks

@@ -3,16 +3,17 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/shape.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
 ResNetCifar::ResNetCifar(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
   if (options.depth < 8 || (options.depth - 2) % 6 != 0) {
-    throw ShapeError(
-        "ResNetCifar: depth must be 6n+2 with n >= 1 (8, 14, 20, 32, 44, 56, 110), "
-        "got " +
-        std::to_string(options.depth));
+    throw ShapeError(formatted(
+        "ResNetCifar: depth must be 6n+2 with n >= 1 (8, 14, 20, 32, 44, 56, 110), got {}",
+        options.depth));
   }
   const std::int64_t blocks = (options.depth - 2) / 6;
   add_stage(layer1, blocks, {.in_channels = 16, .out_channels = 16});

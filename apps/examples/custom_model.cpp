@@ -6,6 +6,15 @@
 #include <exception>
 
 #include "cks/cks.h"
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/autograd/grad_check.h"
+#include "cks/core/ops.h"
+#include "cks/core/optim/adam.h"
+#include "cks/datasets/data_loader.h"
+#include "cks/datasets/drawn_digits.h"
+#include "cks/layers/conv2d.h"
+#include "cks/layers/linear.h"
+#include "cks/train/trainer.h"
 
 namespace {
 
@@ -58,17 +67,6 @@ struct Net : cks::Module {
   }
 };
 
-double test_accuracy(Net& net, cks::DataLoader& loader) {
-  const cks::NoGradGuard no_grad;
-  net.eval();
-  std::int64_t correct = 0;
-  for (const cks::Batch& batch : loader.epoch(0)) {
-    correct += cks::count_correct(net(batch.images), batch.labels);
-  }
-  net.train();
-  return static_cast<double>(correct) / static_cast<double>(loader.dataset().size());
-}
-
 int run() {
   // A gradient written by hand wants a check: finite differences in float64.
   const Tensor points = Tensor::from_vector<double>({-2.0, -0.3, 0.1, 1.7}, {4});
@@ -93,7 +91,7 @@ int run() {
       optimizer.step();
       loss_sum += loss.item() * static_cast<double>(batch.count);
     }
-    accuracy = test_accuracy(net, test_loader);
+    accuracy = cks::evaluate(net, test_loader).accuracy;
     std::printf("train loss %.4f, test accuracy %.2f %%\n",
                 loss_sum / static_cast<double>(train.size()), 100.0 * accuracy);
   }

@@ -1,6 +1,7 @@
 #include "cks/train/checkpoint.h"
 
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "cks/core/io/safetensors.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -64,53 +65,52 @@ NamedTensors with_prefix(const NamedTensors& tensors, const std::string& prefix)
   return found;
 }
 
+/// Calls visit(name, field) for each field of a TrainState.
+template <class State, class Visit>
+void visit_fields(State& state, Visit&& visit) {
+  visit("epoch", state.epoch);
+  visit("batch", state.batch);
+  visit("step", state.step);
+  visit("images", state.images);
+  visit("seconds", state.seconds);
+  visit("train_seconds", state.train_seconds);
+  visit("learning_rate", state.learning_rate);
+  visit("running_loss_sum", state.running.loss_sum);
+  visit("running_correct", state.running.correct);
+  visit("running_images", state.running.images);
+  visit("test_loss", state.test_loss);
+  visit("test_accuracy", state.test_accuracy);
+  visit("best_test_accuracy", state.best_test_accuracy);
+  visit("best_test_loss", state.best_test_loss);
+  visit("best_epoch", state.best_epoch);
+  visit("identity", state.identity);
+  visit("conv_plans", state.conv_plans);
+}
+
 // Numbers are text, because JSON has none for infinity and would round.
 Json to_json(const TrainState& state) {
-  return {{"epoch", state.epoch},
-          {"batch", state.batch},
-          {"step", state.step},
-          {"images", state.images},
-          {"seconds", detail::number_text(state.seconds)},
-          {"train_seconds", detail::number_text(state.train_seconds)},
-          {"learning_rate", detail::number_text(state.learning_rate)},
-          {"running_loss_sum", detail::number_text(state.running.loss_sum)},
-          {"running_correct", state.running.correct},
-          {"running_images", state.running.images},
-          {"test_loss", detail::number_text(state.test_loss)},
-          {"test_accuracy", detail::number_text(state.test_accuracy)},
-          {"best_test_accuracy", detail::number_text(state.best_test_accuracy)},
-          {"best_test_loss", detail::number_text(state.best_test_loss)},
-          {"best_epoch", state.best_epoch},
-          {"identity", state.identity},
-          {"conv_plans", state.conv_plans}};
+  Json json;
+  visit_fields(state, [&](const char* name, const auto& field) {
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(field)>>) {
+      json[name] = detail::number_text(field);
+    } else {
+      json[name] = field;
+    }
+  });
+  return json;
 }
 
 TrainState from_json(const Json& json) {
-  const auto number = [&](const char* name) {
-    double value = 0.0;
-    if (!detail::parse_number(json.at(name).get<std::string>(), value)) {
-      throw IoError(formatted("field {} is not a number", name));
-    }
-    return value;
-  };
   TrainState state;
-  json.at("epoch").get_to(state.epoch);
-  json.at("batch").get_to(state.batch);
-  json.at("step").get_to(state.step);
-  json.at("images").get_to(state.images);
-  state.seconds = number("seconds");
-  state.train_seconds = number("train_seconds");
-  state.learning_rate = number("learning_rate");
-  state.running.loss_sum = number("running_loss_sum");
-  json.at("running_correct").get_to(state.running.correct);
-  json.at("running_images").get_to(state.running.images);
-  state.test_loss = number("test_loss");
-  state.test_accuracy = number("test_accuracy");
-  state.best_test_accuracy = number("best_test_accuracy");
-  state.best_test_loss = number("best_test_loss");
-  json.at("best_epoch").get_to(state.best_epoch);
-  json.at("identity").get_to(state.identity);
-  json.at("conv_plans").get_to(state.conv_plans);
+  visit_fields(state, [&](const char* name, auto& field) {
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(field)>>) {
+      if (!detail::parse_number(json.at(name).template get<std::string>(), field)) {
+        throw IoError(formatted("field {} is not a number", name));
+      }
+    } else {
+      json.at(name).get_to(field);
+    }
+  });
   return state;
 }
 

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/step_impl.h"
 
@@ -26,20 +24,6 @@ std::vector<std::string> changed_plans(const TextFields& before, const TextField
     }
   }
   return changes;
-}
-
-void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from) {
-  for (const ConvRecord& record : from) {
-    const auto same = std::find_if(into.begin(), into.end(), [&](const ConvRecord& other) {
-      return other.pass == record.pass && other.module_path == record.module_path &&
-             other.problem == record.problem && other.plan.to_string() == record.plan.to_string();
-    });
-    if (same == into.end()) {
-      into.push_back(record);
-      continue;
-    }
-    same->add(record);
-  }
 }
 
 }  // namespace cks::detail

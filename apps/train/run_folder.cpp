@@ -50,36 +50,36 @@ std::string absolute(const std::string& path) {
   return fs::absolute(path, ignored).lexically_normal().string();
 }
 
+/// Calls visit(field) for the columns of metrics.csv, in order.
+template <class Row, class Visit>
+void visit_columns(Row& row, Visit&& visit) {
+  visit(row.epoch);
+  visit(row.step);
+  visit(row.seconds);
+  visit(row.train_loss);
+  visit(row.train_accuracy);
+  visit(row.test_loss);
+  visit(row.test_accuracy);
+  visit(row.learning_rate);
+  visit(row.images_per_second);
+  visit(row.peak_mib);
+}
+
 std::string format_row(const EpochMetrics& row) {
-  std::string text = formatted("{},{}", row.epoch, row.step);
-  for (const double value :
-       {row.seconds, row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy,
-        row.learning_rate, row.images_per_second, row.peak_mib}) {
-    text += "," + detail::number_text(value);
-  }
+  std::string text;
+  visit_columns(
+      row, [&](auto field) { text += (text.empty() ? "" : ",") + detail::number_text(field); });
   return text + "\n";
 }
 
 bool parse_row(const std::string& line, EpochMetrics& row) {
-  std::array<double, 10> values{};
   std::istringstream cells(line);
-  std::string cell;
-  for (double& value : values) {
-    if (!std::getline(cells, cell, ',') || !detail::parse_number(cell, value)) {
-      return false;
-    }
-  }
-  row = {.epoch = static_cast<std::int64_t>(values[0]),
-         .step = static_cast<std::int64_t>(values[1]),
-         .seconds = values[2],
-         .train_loss = values[3],
-         .train_accuracy = values[4],
-         .test_loss = values[5],
-         .test_accuracy = values[6],
-         .learning_rate = values[7],
-         .images_per_second = values[8],
-         .peak_mib = values[9]};
-  return true;
+  bool is_whole = true;
+  visit_columns(row, [&](auto& field) {
+    std::string cell;
+    is_whole = is_whole && std::getline(cells, cell, ',') && detail::parse_number(cell, field);
+  });
+  return is_whole;
 }
 
 }  // namespace

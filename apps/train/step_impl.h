@@ -40,7 +40,5 @@ class EvaluationScope {
 TextFields plans_of(const std::vector<ConvRecord>& records);
 /// A sentence for each convolution that had another plan before.
 std::vector<std::string> changed_plans(const TextFields& before, const TextFields& now);
-/// Adds sums of the same convolution together.
-void merge_records(std::vector<ConvRecord>& into, const std::vector<ConvRecord>& from);
 
 }  // namespace cks::detail

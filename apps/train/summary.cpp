@@ -4,26 +4,40 @@
 #include "cks/train/trainer.h"
 
 namespace cks {
+namespace {
+
+/// Calls visit(name, field) for what a run has once it was evaluated.
+template <class Summary, class Visit>
+void visit_results(Summary& summary, Visit&& visit) {
+  visit("test_accuracy", summary.test_accuracy);
+  visit("test_loss", summary.test_loss);
+  visit("best_test_accuracy", summary.best_test_accuracy);
+}
+
+/// And for what every run has.
+template <class Summary, class Visit>
+void visit_facts(Summary& summary, Visit&& visit) {
+  visit("best_epoch", summary.best_epoch);
+  visit("epochs", summary.epochs);
+  visit("steps", summary.steps);
+  visit("seconds", summary.seconds);
+  visit("images_per_second", summary.images_per_second);
+  visit("device", summary.device);
+  visit("peak_resident_bytes", summary.peak_resident_bytes);
+  visit("peak_tensor_bytes", summary.peak_tensor_bytes);
+  visit("interrupted", summary.interrupted);
+}
+
+}  // namespace
 
 void write_summary(const std::string& path, const TrainSummary& summary, const TextFields& extra,
                    const std::map<std::string, NumberFields>& numbers) {
   nlohmann::ordered_json json;
   // A run that was stopped before its first evaluation has no results: null, never 0.
-  const auto result = [&](double value) {
-    return summary.epochs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
-  };
-  json["test_accuracy"] = result(summary.test_accuracy);
-  json["test_loss"] = result(summary.test_loss);
-  json["best_test_accuracy"] = result(summary.best_test_accuracy);
-  json["best_epoch"] = summary.best_epoch;
-  json["epochs"] = summary.epochs;
-  json["steps"] = summary.steps;
-  json["seconds"] = summary.seconds;
-  json["images_per_second"] = summary.images_per_second;
-  json["device"] = summary.device;
-  json["peak_resident_bytes"] = summary.peak_resident_bytes;
-  json["peak_tensor_bytes"] = summary.peak_tensor_bytes;
-  json["interrupted"] = summary.interrupted;
+  visit_results(summary, [&](const char* name, double value) {
+    json[name] = summary.epochs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  });
+  visit_facts(summary, [&](const char* name, const auto& field) { json[name] = field; });
   for (const auto& [name, value] : extra) {
     json[name] = value;
   }
@@ -38,20 +52,11 @@ TrainSummary read_summary(const std::string& path) {
   try {
     const auto json = nlohmann::json::parse(read_file(path, kMostBytes));
     TrainSummary summary;
-    json.at("epochs").get_to(summary.epochs);
+    const auto read = [&](const char* name, auto& field) { json.at(name).get_to(field); };
+    visit_facts(summary, read);
     if (summary.epochs > 0) {
-      json.at("test_accuracy").get_to(summary.test_accuracy);
-      json.at("test_loss").get_to(summary.test_loss);
-      json.at("best_test_accuracy").get_to(summary.best_test_accuracy);
+      visit_results(summary, read);
     }
-    json.at("best_epoch").get_to(summary.best_epoch);
-    json.at("steps").get_to(summary.steps);
-    json.at("seconds").get_to(summary.seconds);
-    json.at("images_per_second").get_to(summary.images_per_second);
-    json.at("device").get_to(summary.device);
-    json.at("peak_resident_bytes").get_to(summary.peak_resident_bytes);
-    json.at("peak_tensor_bytes").get_to(summary.peak_tensor_bytes);
-    json.at("interrupted").get_to(summary.interrupted);
     return summary;
   } catch (const nlohmann::json::exception& error) {
     throw IoError(path + " is not the summary of a run: " + error.what());

@@ -200,7 +200,9 @@ void Trainer::train_epoch() {
   }
   const auto keep_records = [&] {
     if (recorder) {
-      detail::merge_records(summary_.convolutions, recorder->records());
+      for (const ConvRecord& record : recorder->records()) {
+        add_record(summary_.convolutions, record);
+      }
       recorder.reset();
     }
   };

@@ -72,14 +72,14 @@ ConvRecorder::ConvRecorder(const ConvRecorderOptions& options)
 
 ConvRecorder::~ConvRecorder() { innermost = outer_; }
 
-void ConvRecorder::add(const ConvRecord& call) {
-  for (ConvRecord& record : records_) {
+void add_record(std::vector<ConvRecord>& records, const ConvRecord& call) {
+  for (ConvRecord& record : records) {
     if (same_convolution(record, call)) {
       record.add(call);
       return;
     }
   }
-  records_.push_back(call);
+  records.push_back(call);
 }
 
 bool convolutions_are_recorded() { return innermost != nullptr; }
@@ -120,7 +120,7 @@ void run_recorded(const char* operation, const kernels::PreparedConv2d& conv, co
     call.seconds = timer.seconds();
   }
   for (ConvRecorder* recorder = innermost; recorder != nullptr; recorder = recorder->outer_) {
-    recorder->add(call);
+    add_record(recorder->records_, call);
   }
 }
 

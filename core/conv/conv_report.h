@@ -68,12 +68,14 @@ class ConvRecorder {
   friend void run_recorded(const char*, const kernels::PreparedConv2d&, const Tensor&, void*,
                            const ConvLaunch&);
   bool lacks_error_of(const ConvRecord& call) const;
-  void add(const ConvRecord& call);
 
   ConvRecorderOptions options_;
   ConvRecorder* outer_;
   std::vector<ConvRecord> records_;
 };
+
+/// Adds a call to the record of the same convolution, or as one of its own.
+void add_record(std::vector<ConvRecord>& records, const ConvRecord& call);
 
 /// Whether a recorder lives on this thread.
 bool convolutions_are_recorded();

@@ -10,7 +10,6 @@
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"
 #include "cks/layers/conv2d.h"
-#include "cks/layers/conv_transpose2d.h"
 #include "cks/layers/dropout.h"
 #include "cks/layers/flatten.h"
 #include "cks/layers/linear.h"

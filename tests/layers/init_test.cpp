@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "cks/layers/conv2d.h"
-#include "cks/layers/conv_transpose2d.h"
 #include "cks/layers/linear.h"
 #include "tests/support/tensors.h"
 
