@@ -58,6 +58,39 @@ struct Misfits {
   }
 };
 
+/// Pairs each wanted entry with the tensor that is given under its path, and collects what is in
+/// one alone or given twice, and where `misfit(entry, tensor)` says why they do not fit.
+template <class Entry, class Misfit>
+std::vector<std::pair<const Entry*, Tensor>> match(
+    const std::vector<std::pair<std::string, const Entry*>>& wanted, const NamedTensors& given,
+    Misfits& misfits, Misfit&& misfit) {
+  std::unordered_map<std::string, const Tensor*> tensors;
+  for (const auto& [path, tensor] : given) {
+    if (!tensors.emplace(path, &tensor).second) {
+      misfits.unexpected.push_back(path + " (a second time)");
+    }
+  }
+  std::vector<std::pair<const Entry*, Tensor>> matches;
+  std::unordered_set<std::string> known;
+  for (const auto& [path, entry] : wanted) {
+    known.insert(path);
+    const auto found = tensors.find(path);
+    if (found == tensors.end()) {
+      misfits.missing.push_back(path);
+    } else if (const std::string why = misfit(*entry, *found->second); !why.empty()) {
+      misfits.misshaped.push_back(formatted("{} ({})", path, why));
+    } else {
+      matches.emplace_back(entry, *found->second);
+    }
+  }
+  for (const auto& [path, tensor] : given) {
+    if (!known.contains(path)) {
+      misfits.unexpected.push_back(path);
+    }
+  }
+  return matches;
+}
+
 }  // namespace
 
 NamedTensors Module::copies(bool training_only) const {
@@ -76,44 +109,22 @@ NamedTensors Module::training_state() const { return copies(/*training_only=*/tr
 
 void Module::load(const char* operation, const NamedTensors& state, bool training_only,
                   bool strict) {
-  std::unordered_map<std::string, const Tensor*> given;
+  PathEntries wanted = entries();
+  std::erase_if(wanted, [&](const auto& item) {
+    return (item.second->role == Role::training_state) != training_only;
+  });
   Misfits misfits;
-  for (const auto& [key, tensor] : state) {
-    if (!given.emplace(key, &tensor).second) {
-      misfits.unexpected.push_back(key + " (a second time)");
-    }
-  }
-  std::unordered_set<std::string> wanted;
-  std::vector<std::pair<Tensor*, Tensor>> staged;  // nothing is written before all fits
-  for (const auto& [path, entry] : entries()) {
-    if ((entry->role == Role::training_state) != training_only) {
-      continue;
-    }
-    wanted.insert(path);
-    const auto found = given.find(path);
-    if (found == given.end()) {
-      misfits.missing.push_back(path);
-      continue;
-    }
-    const Tensor& source = *found->second;
-    const Tensor& target = *entry->tensor;
-    const Shape shape = shape_in_file(target.shape(), entry->layout);
+  const auto matches = match(wanted, state, misfits, [](const Entry& entry, const Tensor& source) {
+    const Shape shape = shape_in_file(entry.tensor->shape(), entry.layout);
+    const DType dtype = entry.tensor->dtype();
     if (!source.defined()) {
-      misfits.misshaped.push_back(path + " (undefined)");
-    } else if (!(source.shape() == shape) || !converts(source.dtype(), target.dtype())) {
-      misfits.misshaped.push_back(formatted("{} (got {}, expected {})", path,
-                                            describe(source.shape(), source.dtype()),
-                                            describe(shape, target.dtype())));
-    } else {
-      staged.emplace_back(entry->tensor,
-                          from_file(source, entry->layout).to(target.dtype()).to(target.device()));
+      return std::string("undefined");
     }
-  }
-  for (const auto& [key, tensor] : state) {
-    if (!wanted.contains(key)) {
-      misfits.unexpected.push_back(key);
-    }
-  }
+    return source.shape() == shape && converts(source.dtype(), dtype)
+               ? std::string()
+               : formatted("got {}, expected {}", describe(source.shape(), source.dtype()),
+                           describe(shape, dtype));
+  });
   if (!strict) {
     misfits.missing.clear();
     misfits.unexpected.clear();
@@ -122,9 +133,14 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
     throw StateDictError(formatted("{}: the tensors do not fit {}{}{}{}", operation, type_name(),
                                    path().empty() ? "" : " ", path(), misfits.to_string()));
   }
+  std::vector<Tensor> values;  // nothing is written before all are there
+  for (const auto& [entry, source] : matches) {
+    values.push_back(
+        from_file(source, entry->layout).to(entry->tensor->dtype()).to(entry->tensor->device()));
+  }
   const NoGradGuard no_grad;
-  for (auto& [target, source] : staged) {
-    target->copy_(source);
+  for (std::size_t i = 0; i < matches.size(); ++i) {
+    matches[i].first->tensor->copy_(values[i]);
   }
 }
 
@@ -140,43 +156,33 @@ void Module::load_training_state(const NamedTensors& state) {
 }
 
 void copy_module_state(const Module& source, Module& target) {
-  const Module::PathEntries from = source.entries();
-  const Module::PathEntries to = target.entries();
+  NamedTensors given;
+  for (const auto& [path, entry] : source.entries()) {
+    given.emplace_back(path, *entry->tensor);
+  }
   Misfits misfits;
-  std::unordered_map<std::string, const Module::Entry*> targets(to.begin(), to.end());
-  for (const auto& [path, entry] : from) {
-    const auto found = targets.find(path);
-    if (found == targets.end()) {
-      misfits.unexpected.push_back(path);
-      continue;
-    }
-    const Shape& expected = found->second->tensor->shape();
-    if (!(entry->tensor->shape() == expected)) {
-      misfits.misshaped.push_back(formatted("{} (got {}, expected {})", path,
-                                            entry->tensor->shape().to_string(),
-                                            expected.to_string()));
-    }
-    targets.erase(found);
-  }
-  for (const auto& [path, entry] : targets) {
-    misfits.missing.push_back(path);
-  }
+  const auto matches =
+      match(target.entries(), given, misfits, [](const Module::Entry& entry, const Tensor& tensor) {
+        const Shape& expected = entry.tensor->shape();
+        return tensor.shape() == expected
+                   ? std::string()
+                   : formatted("got {}, expected {}", tensor.shape().to_string(),
+                               expected.to_string());
+      });
   std::sort(misfits.missing.begin(), misfits.missing.end());
   if (!misfits.empty()) {
     throw StateDictError(formatted("copy_module_state: {} does not fit {}{}", source.type_name(),
                                    target.type_name(), misfits.to_string()));
   }
   std::vector<Tensor> values;
-  for (const auto& [path, entry] : from) {
-    values.push_back(entry->tensor->detach().clone());
+  for (const auto& [entry, tensor] : matches) {
+    values.push_back(tensor.detach().clone());
   }
-  targets = {to.begin(), to.end()};
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    Tensor& tensor = *targets.at(from[i].first)->tensor;
-    tensor.set_data(values[i]);
-    if (const bool wanted = from[i].second->tensor->requires_grad();
-        wanted != tensor.requires_grad()) {
-      tensor.set_requires_grad(wanted);
+  for (std::size_t i = 0; i < matches.size(); ++i) {
+    const auto& [entry, tensor] = matches[i];
+    entry->tensor->set_data(values[i]);
+    if (entry->tensor->requires_grad() != tensor.requires_grad()) {
+      entry->tensor->set_requires_grad(tensor.requires_grad());
     }
   }
   target.copy_modes(source);

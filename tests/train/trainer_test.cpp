@@ -279,6 +279,19 @@ TEST_CASE("fit moves the momentum of each step, in graphs as well") {
   }
 }
 
+TEST_CASE("fit leaves a frozen part of a model as it is") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    TinyRun run({.device = device});
+    run.model.conv.set_requires_grad(false);
+    const auto conv = run.model.conv.weight.to_vector<float>();
+    const auto head = run.model.head.weight.to_vector<float>();
+    run_fit(run, {.epochs = 1});
+    CHECK(run.model.conv.weight.to_vector<float>() == conv);
+    CHECK(run.model.head.weight.to_vector<float>() != head);
+  }
+}
+
 TEST_CASE("fit times modules where it is asked to, and changes nothing by it") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());
