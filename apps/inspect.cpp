@@ -12,14 +12,14 @@
 
 #include "apps/cli/flags.h"
 #include "apps/cli/image_size.h"
-#include "apps/report/figures.h"
 #include "apps/cli/program.h"
+#include "apps/report/figures.h"
 #include "apps/report/filter_picture.h"
 #include "apps/report/model_table.h"
 #include "apps/report/picture.h"
 #include "apps/report/text_table.h"
-#include "cks/core/io/safetensors.h"
 #include "cks/core/io/file.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "cks/core/ops/shape.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/layers/layer.h"
 
 namespace cks {

@@ -4,7 +4,6 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/rearrange.h"
-#include "cks/core/ops/shape.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/module.h"
 

@@ -3,7 +3,6 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/rearrange.h"
-#include "cks/core/ops/shape.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "cks/core/ops/output.h"
+#include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/core/ops/check.h"
 #include "cks/kernels/image_batch/augmentation_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
 

@@ -9,7 +9,7 @@ template <class T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T value[V];
   __device__ __forceinline__ T& operator[](int v) { return value[v]; }
-  __device__ const __forceinline__ T& operator[](int v) const { return value[v]; }
+  const __device__ __forceinline__ T& operator[](int v) const { return value[v]; }
 };
 
 template <class T>

@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-
 #include "cks/core/optim/sgd.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
