@@ -23,11 +23,8 @@
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 
+namespace cks::apps {
 namespace {
-
-using cks::apps::ImageSize;
-using cks::apps::ModelTable;
-using cks::apps::with_commas;
 
 /// What is to be drawn; empty: nothing.
 struct Drawings {
@@ -37,46 +34,43 @@ struct Drawings {
 };
 
 void draw_savings(const std::string& picture, const std::string& model, const ModelTable& table) {
-  cks::write_file_atomically(
-      picture,
-      cks::apps::svg_file({cks::apps::savings_figure(table, "What C-K-S skips in " + model)}));
+  write_file_atomically(picture, svg_file({savings_figure(table, "What C-K-S skips in " + model)}));
   std::cout << "\nsavings drawn in " << picture << "\n";
 }
 
 void show_model(const std::string& name, const std::string& input, std::int64_t batch,
                 const Drawings& drawings) {
-  const cks::ModelInfo& info = cks::model_info(name);
+  const ModelInfo& info = model_info(name);
   const ImageSize image = input.empty()
                               ? ImageSize{info.image_size, info.image_size, info.in_channels}
-                              : cks::apps::parse_image_size(input);
-  const auto model =
-      cks::make_model(name, {.in_channels = image.channels, .image_size = image.height});
-  const cks::Shape shape{batch, image.height, image.width, image.channels};
+                              : parse_image_size(input);
+  const auto model = make_model(name, {.in_channels = image.channels, .image_size = image.height});
+  const Shape shape{batch, image.height, image.width, image.channels};
   std::cout << name << ": " << info.summary << "\ninput " << shape.to_string()
             << "; multiply-adds are those of the forward pass with every zero of padding and "
                "stride;\n'skips' is the share of each pass (forward, input gradient dX, filter "
                "gradient dW) that C-K-S leaves out\n\n"
-            << cks::apps::to_string(cks::apps::trace_model(*model, shape));
+            << to_string(trace_model(*model, shape));
   if (!drawings.savings.empty()) {
-    const cks::Shape one{1, image.height, image.width, image.channels};
-    draw_savings(drawings.savings, name, cks::apps::trace_model(*model, one));
+    const Shape one{1, image.height, image.width, image.channels};
+    draw_savings(drawings.savings, name, trace_model(*model, one));
   }
 }
 
 /// Whether a file of weights says all that is needed to build its model.
-bool names_model(const cks::CheckpointInfo& info) {
-  const std::vector<cks::ModelInfo>& all = cks::model_list();
-  return info.height > 0 && std::any_of(all.begin(), all.end(), [&](const cks::ModelInfo& model) {
+bool names_model(const CheckpointInfo& info) {
+  const std::vector<ModelInfo>& all = model_list();
+  return info.height > 0 && std::any_of(all.begin(), all.end(), [&](const ModelInfo& model) {
            return model.name == info.model;
          });
 }
 
-void show_keys(const std::string& path, const cks::SafetensorsFile& file) {
-  cks::apps::TextTable table({"key", "shape", "dtype", "elements"}, {false, false, false, true});
+void show_keys(const std::string& path, const SafetensorsFile& file) {
+  TextTable table({"key", "shape", "dtype", "elements"}, {false, false, false, true});
   std::int64_t elements = 0;
   for (const auto& [name, tensor] : file.tensors) {
-    table.add({name, tensor.shape().to_string(), cks::name_of(tensor.dtype()),
-               with_commas(tensor.numel())});
+    table.add(
+        {name, tensor.shape().to_string(), name_of(tensor.dtype()), with_commas(tensor.numel())});
     elements += tensor.numel();
   }
   table.rule();
@@ -93,54 +87,53 @@ void show_keys(const std::string& path, const cks::SafetensorsFile& file) {
 }
 
 /// The layers of a network, with the weights of a file.
-ModelTable trace_checkpoint(const std::string& path, const cks::CheckpointInfo& info) {
-  const auto model = cks::make_model(
+ModelTable trace_checkpoint(const std::string& path, const CheckpointInfo& info) {
+  const auto model = make_model(
       info.model,
       {.classes = std::max<std::int64_t>(static_cast<std::int64_t>(info.class_names.size()), 1),
        .in_channels = info.channels,
        .image_size = info.height});
-  cks::load_weights(path, *model);
-  return cks::apps::trace_model(*model, cks::Shape{1, info.height, info.width, info.channels});
+  load_weights(path, *model);
+  return trace_model(*model, Shape{1, info.height, info.width, info.channels});
 }
 
 /// The key of the filters of the convolution that runs first.
 std::string first_filters(const std::string& model, const ModelTable& table) {
-  for (const cks::apps::LayerRow& row : table.rows) {
+  for (const LayerRow& row : table.rows) {
     if (row.type == "Conv2d") {
       return row.path + ".weight";
     }
   }
-  throw cks::Error("--filters: " + model + " has no convolution");
+  throw Error("--filters: " + model + " has no convolution");
 }
 
-void draw_filters(const std::string& path, const cks::SafetensorsFile& file, const std::string& key,
+void draw_filters(const std::string& path, const SafetensorsFile& file, const std::string& key,
                   const std::string& picture) {
   const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
                                   [&](const auto& entry) { return entry.first == key; });
   if (found == file.tensors.end() || found->second.rank() != 4) {
-    throw cks::Error("--filters: " + path +
-                     (found == file.tensors.end()
-                          ? " has no key '" + key + "'"
-                          : ": '" + key + "' is " + found->second.shape().to_string() +
-                                ", expected filters [OC,IC,FH,FW]"));
+    throw Error("--filters: " + path +
+                (found == file.tensors.end()
+                     ? " has no key '" + key + "'"
+                     : ": '" + key + "' is " + found->second.shape().to_string() +
+                           ", expected filters [OC,IC,FH,FW]"));
   }
   if (picture.ends_with(".png")) {
-    cks::apps::write_png(picture, cks::apps::filter_picture(found->second));
+    write_png(picture, filter_picture(found->second));
   } else {
-    cks::write_file_atomically(
-        picture, cks::apps::svg_file({cks::apps::filter_figure(found->second, "Filters " + key)}));
+    write_file_atomically(picture, svg_file({filter_figure(found->second, "Filters " + key)}));
   }
   std::cout << "\nfilters " << key << " " << found->second.shape().to_string() << " drawn in "
             << picture << "\n";
 }
 
 void show_checkpoint(const std::string& path, Drawings drawings) {
-  const cks::SafetensorsFile file = cks::load_safetensors(path);
+  const SafetensorsFile file = load_safetensors(path);
   show_keys(path, file);
-  const cks::CheckpointInfo info = cks::read_checkpoint_info(path);
+  const CheckpointInfo info = read_checkpoint_info(path);
   if (names_model(info)) {
     const ModelTable table = trace_checkpoint(path, info);
-    std::cout << "\nThe weights fill " << info.model << ":\n\n" << cks::apps::to_string(table);
+    std::cout << "\nThe weights fill " << info.model << ":\n\n" << to_string(table);
     if (!drawings.savings.empty()) {
       draw_savings(drawings.savings, info.model, table);
     }
@@ -148,15 +141,15 @@ void show_checkpoint(const std::string& path, Drawings drawings) {
       drawings.filters_of = first_filters(info.model, table);
     }
   } else if (!drawings.savings.empty()) {
-    throw cks::Error("--savings: " + path + " does not name a model of CKS");
+    throw Error("--savings: " + path + " does not name a model of CKS");
   }
   if (drawings.filters.empty()) {
     return;
   }
   if (drawings.filters_of.empty()) {
-    throw cks::Error("--filters: " + path +
-                     " does not name a model of CKS, so which convolution is its first is not "
-                     "known; name the key of the filters with --filters-of KEY");
+    throw Error("--filters: " + path +
+                " does not name a model of CKS, so which convolution is its first is not "
+                "known; name the key of the filters with --filters-of KEY");
   }
   draw_filters(path, file, drawings.filters_of, drawings.filters);
 }
@@ -169,11 +162,11 @@ int run(int argc, char** argv) {
   Drawings drawings;
   std::vector<std::string> names;
   std::string list = "Models:";
-  for (const cks::ModelInfo& info : cks::model_list()) {
+  for (const ModelInfo& info : model_list()) {
     names.push_back(info.name);
     list += "\n  " + info.name + ": " + info.summary;
   }
-  cks::apps::Flags parser("inspect", "Shows a network layer by layer, or what a checkpoint holds.");
+  Flags parser("inspect", "Shows a network layer by layer, or what a checkpoint holds.");
   parser.add_positional("checkpoint", checkpoint, "a .safetensors file", false);
   parser.add_choice("model", model, names, "a network by name");
   parser.add("input", input, "its images, HEIGHTxWIDTHxCHANNELS; default: what it was made for");
@@ -192,31 +185,29 @@ int run(int argc, char** argv) {
     return *code;
   }
   if (checkpoint.empty() == model.empty()) {
-    std::cerr << "error: name either a checkpoint or --model\n  see inspect --help\n";
-    return cks::apps::kExitUsage;
+    throw parser.usage_error("name either a checkpoint or --model");
   }
   const std::string& filters = drawings.filters;
   if (filters.empty() ? !drawings.filters_of.empty() : checkpoint.empty()) {
-    std::cerr << "error: --filters goes with a checkpoint, --filters-of with --filters\n  see "
-                 "inspect --help\n";
-    return cks::apps::kExitUsage;
+    throw parser.usage_error("--filters goes with a checkpoint, --filters-of with --filters");
   }
   if (!filters.empty() && !filters.ends_with(".svg") && !filters.ends_with(".png")) {
-    throw cks::apps::UsageError("--filters " + filters + " must end in .svg or .png");
+    throw UsageError("--filters " + filters + " must end in .svg or .png");
   }
   if (!drawings.savings.empty() && !drawings.savings.ends_with(".svg")) {
-    throw cks::apps::UsageError("--savings " + drawings.savings + " must end in .svg");
+    throw UsageError("--savings " + drawings.savings + " must end in .svg");
   }
   if (checkpoint.empty()) {
     show_model(model, input, batch, drawings);
   } else {
     show_checkpoint(checkpoint, drawings);
   }
-  return cks::apps::kExitOk;
+  return kExitOk;
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

@@ -22,15 +22,9 @@
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
 
+namespace cks::apps {
 namespace {
 
-using cks::ConfusionMatrix;
-using cks::apps::Classifier;
-using cks::apps::ClassifyOptions;
-using cks::apps::FolderResult;
-using cks::apps::percent;
-using cks::apps::PictureResult;
-using cks::apps::with_commas;
 using Json = nlohmann::ordered_json;
 
 struct PredictFlags {
@@ -43,10 +37,10 @@ struct PredictFlags {
   bool json = false;
   std::string device = "auto";
   ClassifyOptions options;
-  cks::apps::WeightsFlags missing;
+  WeightsFlags missing;
 };
 
-void add_flags(cks::apps::Flags& parser, PredictFlags& flags) {
+void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_positional("picture", flags.pictures,
                         "PNG and JPEG files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
@@ -66,8 +60,8 @@ void add_flags(cks::apps::Flags& parser, PredictFlags& flags) {
   parser.add_switch("json", flags.json, "one JSON object on stdout");
   parser.add("batch-size", flags.options.batch_size, "pictures that go through the model together",
              1);
-  cks::apps::add_device_flag(parser, flags.device);
-  cks::apps::add_weights_flags(parser, flags.missing);
+  add_device_flag(parser, flags.device);
+  add_weights_flags(parser, flags.missing);
 }
 
 /// What both kinds of JSON begin with.
@@ -105,35 +99,35 @@ Json to_json(const PictureResult& result, const std::vector<std::string>& class_
 std::string to_line(const PictureResult& result, const std::vector<std::string>& class_names) {
   std::string line = result.path;
   for (const auto& [index, probability] : result.top) {
-    line += cks::formatted("   {} {}", class_names[static_cast<std::size_t>(index)],
-                           percent(probability));
+    line +=
+        formatted("   {} {}", class_names[static_cast<std::size_t>(index)], percent(probability));
   }
-  return line + cks::formatted("   ({}x{} pixels)", result.width, result.height);
+  return line + formatted("   ({}x{} pixels)", result.width, result.height);
 }
 
 int predict(const PredictFlags& flags, const Classifier& classifier) {
   const std::vector<std::string>& class_names = classifier.info.class_names;
   std::size_t failed = 0;
   Json results = Json::array();
-  cks::apps::classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
-                               [&](const PictureResult& result) {
-                                 if (!result.error.empty()) {
-                                   ++failed;
-                                   std::cerr << "error: " << result.error << std::endl;
-                                 }
-                                 if (flags.json) {
-                                   results.push_back(to_json(result, class_names));
-                                 } else if (result.error.empty()) {
-                                   std::cout << to_line(result, class_names) << std::endl;
-                                 }
-                               });
+  classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
+                    [&](const PictureResult& result) {
+                      if (!result.error.empty()) {
+                        ++failed;
+                        std::cerr << "error: " << result.error << std::endl;
+                      }
+                      if (flags.json) {
+                        results.push_back(to_json(result, class_names));
+                      } else if (result.error.empty()) {
+                        std::cout << to_line(result, class_names) << std::endl;
+                      }
+                    });
   if (flags.json) {
     Json json = json_header(flags, classifier);
     json["failed"] = failed;
     json["pictures"] = std::move(results);
     print(json);
   }
-  return failed == 0 ? cks::apps::kExitOk : cks::apps::kExitFailed;
+  return failed == 0 ? kExitOk : kExitFailed;
 }
 
 /// Images of a class, and how many of them were taken for it.
@@ -156,8 +150,8 @@ double top5_accuracy(const FolderResult& result) {
 
 /// "99.00 %, 198 of 200 images".
 std::string describe_accuracy(double accuracy, std::int64_t correct, std::int64_t images) {
-  return cks::formatted("{}, {} of {} images", percent(accuracy), with_commas(correct),
-                        with_commas(images));
+  return formatted("{}, {} of {} images", percent(accuracy), with_commas(correct),
+                   with_commas(images));
 }
 
 void print_table(const FolderResult& result, const std::vector<std::string>& class_names) {
@@ -169,7 +163,7 @@ void print_table(const FolderResult& result, const std::vector<std::string>& cla
   }
   std::vector<bool> right_aligned(header.size(), true);
   right_aligned[1] = false;
-  cks::apps::TextTable table(header, right_aligned);
+  TextTable table(header, right_aligned);
   for (std::int64_t truth = 0; truth < classes; ++truth) {
     const ClassCount count = count_of(confusion, truth);
     std::vector<std::string> row{
@@ -221,7 +215,7 @@ Json to_json(const FolderResult& result, const std::vector<std::string>& class_n
 
 int evaluate(const PredictFlags& flags, const Classifier& classifier) {
   const FolderResult result =
-      cks::apps::classify_folder(classifier, flags.eval, flags.skip_broken, flags.options);
+      classify_folder(classifier, flags.eval, flags.skip_broken, flags.options);
   for (const std::string& why : result.skipped) {
     std::cerr << "warning: left out: " << why << std::endl;
   }
@@ -233,43 +227,39 @@ int evaluate(const PredictFlags& flags, const Classifier& classifier) {
   } else {
     print_table(result, classifier.info.class_names);
   }
-  return cks::apps::kExitOk;
-}
-
-int wrong_usage(const std::string& message) {
-  std::cerr << "error: " << message << "\n  see predict --help\n";
-  return cks::apps::kExitUsage;
+  return kExitOk;
 }
 
 int run(int argc, char** argv) {
   PredictFlags flags;
-  cks::apps::Flags parser("predict", "Says what is in pictures, with trained weights.");
+  Flags parser("predict", "Says what is in pictures, with trained weights.");
   add_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
   if (flags.weights.empty()) {
-    return wrong_usage(
+    throw parser.usage_error(
         "--weights FILE is needed, such as best.safetensors in the folder of a run of train_mnist "
         "or train_cifar");
   }
   if (flags.pictures.empty() == flags.eval.empty()) {
-    return wrong_usage("name either pictures or --eval DIR");
+    throw parser.usage_error("name either pictures or --eval DIR");
   }
   if (flags.skip_broken && flags.eval.empty()) {
-    return wrong_usage("--skip-broken goes with --eval; broken pictures are reported anyway");
+    throw parser.usage_error("--skip-broken goes with --eval; broken pictures are reported anyway");
   }
   if (parser.given("top-k") && !flags.eval.empty()) {
-    return wrong_usage("--top-k goes with pictures, not with --eval");
+    throw parser.usage_error("--top-k goes with pictures, not with --eval");
   }
   flags.options.mirror = flags.tta == "mirror";
-  const Classifier classifier = cks::apps::load_classifier(
-      flags.weights, flags.missing, cks::apps::take_device(flags.device).device);
+  const Classifier classifier =
+      load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

@@ -14,8 +14,6 @@
 namespace cks::apps {
 namespace {
 
-constexpr int kUsageExitCode = 2;
-
 /// How a flag's value is read as text, and set from one, which throws Error if it is not lawful.
 struct FlagText {
   std::function<std::optional<std::string>()> get;
@@ -266,9 +264,8 @@ void Flags::footer(const std::string& text) { implementation_->app.footer(text);
 
 std::optional<int> Flags::parse(int argc, const char* const* argv) {
   const auto refuse = [this](const std::string& message) {
-    std::cerr << "error: " << message << "\n  see " << implementation_->app.get_name()
-              << " --help\n";
-    return kUsageExitCode;
+    std::cerr << "error: " << usage_error(message).what() << "\n";
+    return kExitUsage;
   };
   for (int i = 1; i < argc; ++i) {
     if (const std::string message = implementation_->describe_single_dash(argv[i]);
@@ -290,6 +287,10 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
     return refuse(error.what());
   }
   return std::nullopt;
+}
+
+UsageError Flags::usage_error(const std::string& message) const {
+  return UsageError(formatted("{}\n  see {} --help", message, implementation_->app.get_name()));
 }
 
 bool Flags::has(const std::string& name) const { return implementation_->entries.count(name) > 0; }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "apps/cli/program.h"
+
 namespace cks::apps {
 
 /// Values of flags as text, by name without the dashes.
@@ -53,6 +55,9 @@ class Flags {
   /// Reads the command line. Returns the exit code if the program should end now: 0 after --help,
   /// 2 after a wrong flag, which has then been explained on stderr.
   std::optional<int> parse(int argc, const char* const* argv);
+
+  /// What to throw for flags that do not go together: the message and where --help is.
+  UsageError usage_error(const std::string& message) const;
 
   /// True if there is such a flag.
   bool has(const std::string& name) const;
