@@ -165,3 +165,7 @@ std::vector<T> random_values(std::int64_t count, std::uint64_t seed, double low 
 }
 
 }  // namespace cks::testing
+
+// Tests of kernels are short for it.
+using namespace cks::testing;
+namespace target = cks::kernels::target;

@@ -14,15 +14,6 @@
 
 using cks::kernels::BatchNormMode;
 using cks::kernels::BatchNormProblem;
-using cks::testing::compare;
-using cks::testing::on_device;
-using cks::testing::random_real;
-using cks::testing::read_from;
-using cks::testing::run_kernel;
-using cks::testing::TargetBuffer;
-using cks::testing::write_to;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

@@ -6,12 +6,6 @@
 
 #include "tests/support/run_kernel.h"
 
-using cks::testing::read_from;
-using cks::testing::TargetBuffer;
-using cks::testing::write_to;
-
-namespace target = cks::kernels::target;
-
 TEST_CASE("count_up: one counter, or a list longer than a launch takes") {
   std::vector<std::int64_t> values;
   for (std::int64_t i = 0; i < 300; ++i) {

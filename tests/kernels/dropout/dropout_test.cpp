@@ -9,8 +9,6 @@
 #include "tests/support/run_kernel.h"
 
 using cks::kernels::DropoutProblem;
-using cks::testing::on_device;
-using cks::testing::run_kernel;
 
 namespace {
 

@@ -13,13 +13,6 @@
 namespace cks::kernels {
 namespace {
 
-using testing::compare;
-using testing::Extents;
-using testing::on_device;
-using testing::print_extents;
-using testing::random_values;
-using testing::run_kernel;
-
 std::int64_t count_of(const Extents& extents) {
   std::int64_t count = 1;
   for (const std::int64_t extent : extents) {

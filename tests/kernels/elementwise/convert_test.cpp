@@ -11,10 +11,6 @@
 namespace cks::kernels {
 namespace {
 
-using testing::compare;
-using testing::on_device;
-using testing::run_kernel;
-
 template <class To, class From>
 To converted(From value) {
   return run_kernel<To>(1, [&](To* out) {

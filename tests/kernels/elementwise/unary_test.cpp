@@ -12,11 +12,6 @@
 namespace cks::kernels {
 namespace {
 
-using testing::compare;
-using testing::on_device;
-using testing::random_values;
-using testing::run_kernel;
-
 constexpr double kInf = std::numeric_limits<double>::infinity();
 const double kNan = std::nan("");
 

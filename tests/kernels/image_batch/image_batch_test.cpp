@@ -14,15 +14,6 @@
 using cks::kernels::BatchPosition;
 using cks::kernels::ImageBatchProblem;
 using cks::kernels::ImagePlace;
-using cks::testing::on_device;
-using cks::testing::random_bits;
-using cks::testing::random_values;
-using cks::testing::read_from;
-using cks::testing::run_kernel;
-using cks::testing::TargetBuffer;
-using cks::testing::write_to;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

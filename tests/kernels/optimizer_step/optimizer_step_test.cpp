@@ -17,14 +17,6 @@ using cks::kernels::NormTensor;
 using cks::kernels::SgdStepOptions;
 using cks::kernels::StepProblem;
 using cks::kernels::StepTensor;
-using cks::testing::compare;
-using cks::testing::random_real;
-using cks::testing::read_from;
-using cks::testing::run_kernel;
-using cks::testing::TargetBuffer;
-using cks::testing::write_to;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

@@ -15,14 +15,6 @@ using cks::Padding2d;
 using cks::kernels::make_pool2d_problem;
 using cks::kernels::Pool2dProblem;
 using cks::kernels::Pool2dSizes;
-using cks::testing::compare;
-using cks::testing::on_device;
-using cks::testing::random_integer;
-using cks::testing::random_real;
-using cks::testing::run_kernel;
-using cks::testing::TargetBuffer;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

@@ -13,12 +13,6 @@
 namespace cks::kernels {
 namespace {
 
-using testing::compare;
-using testing::on_device;
-using testing::random_integer;
-using testing::random_values;
-using testing::run_kernel;
-
 struct Extent {
   std::int64_t outer, count, inner;
 };

@@ -12,15 +12,6 @@
 #include "tests/support/run_kernel.h"
 
 using cks::kernels::SoftmaxProblem;
-using cks::testing::compare;
-using cks::testing::kTestsCuda;
-using cks::testing::on_device;
-using cks::testing::random_integer;
-using cks::testing::random_real;
-using cks::testing::run_kernel;
-using cks::testing::TargetBuffer;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

@@ -11,12 +11,6 @@
 
 using cks::kernels::BatchOutputs;
 using cks::kernels::StepResults;
-using cks::testing::random_values;
-using cks::testing::read_from;
-using cks::testing::TargetBuffer;
-using cks::testing::write_to;
-
-namespace target = cks::kernels::target;
 
 namespace {
 

@@ -14,9 +14,6 @@
 namespace cks::kernels {
 namespace {
 
-using testing::Extents;
-using testing::print_extents;
-
 struct StridedCase {
   const char* what;
   Extents extents, source, target;
