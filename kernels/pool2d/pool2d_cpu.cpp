@@ -159,11 +159,11 @@ void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) 
   });
 }
 
-/// Gradient of windows that tile the image: share(out, oh, ow, pixel) gives what the V channels of
-/// pixel ih*IW+iw take from those at element `out` of dY, in window (oh,ow). Pixels beyond the last
-/// window get zeros.
-template <class T, int V, class Share>
-void tiled_backward(const Pool2dProblem& p, T* dx, Share&& share) {
+/// Gradient of windows that tile the image: take_for(pixel)(out, oh, ow) gives what the V channels
+/// of pixel ih*IW+iw take from those at element `out` of dY, in window (oh,ow). Pixels beyond the
+/// last window get zeros.
+template <class T, int V, class TakeFor>
+void tiled_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
   const std::int64_t row = p.IW * p.C;
   for_rows(p.N, p.OH, p.FH * row, [&](std::int64_t n, std::int64_t oh) {
     T* image = dx + n * p.IH * row;
@@ -173,7 +173,7 @@ void tiled_backward(const Pool2dProblem& p, T* dx, Share&& share) {
         for (std::int64_t h = 0; h < p.FH; ++h) {
           for (std::int64_t w = 0; w < p.FW; ++w) {
             const std::int64_t pixel = (oh * p.FH + h) * p.IW + ow * p.FW + w;
-            Lanes<T, V>::store(image + pixel * p.C + c, share(out + c, oh, ow, pixel));
+            Lanes<T, V>::store(image + pixel * p.C + c, take_for(pixel)(out + c, oh, ow));
           }
         }
       });
@@ -189,8 +189,8 @@ void tiled_backward(const Pool2dProblem& p, T* dx, Share&& share) {
 }
 
 /// Gradient of any windows: each pixel adds up its shares of the windows that span it, in order.
-template <class T, int V, class Share>
-void gathered_backward(const Pool2dProblem& p, T* dx, Share&& share) {
+template <class T, int V, class TakeFor>
+void gathered_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
   for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
     Spanning rows(rows_of(p));
     rows.advance_to(ih);
@@ -198,11 +198,12 @@ void gathered_backward(const Pool2dProblem& p, T* dx, Share&& share) {
     for (std::int64_t iw = 0; iw < p.IW; ++iw) {
       columns.advance_to(iw);
       const std::int64_t pixel = ih * p.IW + iw;
+      const auto take = take_for(pixel);
       for_chunks<V>(p.C, [&](std::int64_t c) {
         typename Lanes<T, V>::Vec sum{};
         for (std::int64_t oh = rows.begin; oh < rows.end; ++oh) {
           for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-            sum += share(((n * p.OH + oh) * p.OW + ow) * p.C + c, oh, ow, pixel);
+            sum += take(((n * p.OH + oh) * p.OW + ow) * p.C + c, oh, ow);
           }
         }
         Lanes<T, V>::store(dx + (n * p.IH * p.IW + pixel) * p.C + c, sum);
@@ -211,12 +212,12 @@ void gathered_backward(const Pool2dProblem& p, T* dx, Share&& share) {
   });
 }
 
-template <class T, int V, class Share>
-void backward(const Pool2dProblem& p, T* dx, Share&& share) {
+template <class T, int V, class TakeFor>
+void backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
   if (tiles_image(p)) {
-    tiled_backward<T, V>(p, dx, share);
+    tiled_backward<T, V>(p, dx, take_for);
   } else {
-    gathered_backward<T, V>(p, dx, share);
+    gathered_backward<T, V>(p, dx, take_for);
   }
 }
 
@@ -224,9 +225,11 @@ void backward(const Pool2dProblem& p, T* dx, Share&& share) {
 template <class T, int V>
 void max_backward(const Pool2dProblem& p, const T* dy, const std::int32_t* index, T* dx) {
   using L = Lanes<T, V>;
-  backward<T, V>(p, dx, [=](std::int64_t out, std::int64_t, std::int64_t, std::int64_t pixel) {
+  backward<T, V>(p, dx, [=](std::int64_t pixel) {
     const typename L::Mask here = typename L::Mask{} + static_cast<typename L::Integer>(pixel);
-    return L::load_index(index + out) == here ? L::load(dy + out) : typename L::Vec{};
+    return [=](std::int64_t out, std::int64_t, std::int64_t) {
+      return L::load_index(index + out) == here ? L::load(dy + out) : typename L::Vec{};
+    };
   });
 }
 
@@ -264,11 +267,20 @@ void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* 
 
 template <class T, int V>
 void avg_backward(const Pool2dProblem& p, bool count_include_pad, const T* dy, T* dx) {
-  const bool all_alike = count_include_pad || tiles_image(p);
-  backward<T, V>(p, dx, [=](std::int64_t out, std::int64_t oh, std::int64_t ow, std::int64_t) {
-    const auto divisor = static_cast<T>(divisor_of(p, all_alike, oh, ow));
-    return Lanes<T, V>::load(dy + out) / divisor;
-  });
+  using L = Lanes<T, V>;
+  if (count_include_pad || tiles_image(p)) {
+    const auto divisor = static_cast<T>(p.FH * p.FW);
+    backward<T, V>(p, dx, [=](std::int64_t) {
+      return
+          [=](std::int64_t out, std::int64_t, std::int64_t) { return L::load(dy + out) / divisor; };
+    });
+  } else {
+    backward<T, V>(p, dx, [=, &p](std::int64_t) {
+      return [=, &p](std::int64_t out, std::int64_t oh, std::int64_t ow) {
+        return L::load(dy + out) / static_cast<T>(divisor_of(p, false, oh, ow));
+      };
+    });
+  }
 }
 
 template <class T, int V>
