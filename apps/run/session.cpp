@@ -18,6 +18,7 @@
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
+#include "cks/core/conv/conv_plan.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -355,6 +356,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }
+  const ConvPlanScope plans(flags.conv_plan);
   const ChosenDevice chosen = take_device(flags.device);
   TrainTest data = program.load_data();
   require_storable(data);

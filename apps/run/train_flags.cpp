@@ -6,6 +6,7 @@
 #include "apps/cli/device_flag.h"
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
+#include "cks/core/conv/conv_plan.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -107,6 +108,10 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   add_training_flags(flags, values);
   add_run_flags(flags, values);
   add_output_flags(flags, values.output);
+  flags.add("conv-plan", values.conv_plan,
+            "kernels that convolutions must use instead of the chosen ones, as in "
+            "forward=reference,backward_data=ks_deconv",
+            [](const std::string& text) { parse_conv_plan_names(text); });
   flags.add_switch("conv-report", values.conv_report,
                    "what each convolution multiplied and skipped, its plan, time and error");
   flags.add_switch("profile", values.profile,

@@ -61,6 +61,7 @@ struct TrainFlags {
   double target_accuracy = 0.0;
 
   OutputFlags output{};
+  std::string conv_plan;  // of ConvPlanScope
   bool conv_report = false;
   bool profile = false;
 };

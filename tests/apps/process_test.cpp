@@ -103,6 +103,9 @@ TEST_CASE("wrong flags exit with 2, and say where help is") {
   CHECK(contains(err, "--data-dir does not go with --dataset drawn"));
   CHECK(run(scratch, {"--model", "nonsense"}, &err) == 2);
   CHECK(contains(err, "lenet5"));
+  CHECK(run(scratch, {"--conv-plan", "forward=nonsense"}, &err) == 2);
+  CHECK(contains(err, "--conv-plan"));
+  CHECK(contains(err, "possible are convv2, simd, reference"));
   std::string out;
   CHECK(run(scratch, {"--help"}, nullptr, &out) == 0);
   CHECK(contains(out, "--label-smoothing"));
@@ -180,6 +183,17 @@ TEST_CASE("a report of convolutions is printed and kept in the run's folder") {
     CHECK(error < 1e-4);
   }
   CHECK(rows >= 5);  // LeNet-5 has two convolutions; the first needs no input gradient
+}
+
+TEST_CASE("a run uses the kernels that it is told to use") {
+  const ScratchFolder scratch;
+  std::string out;
+  REQUIRE(run(scratch,
+              {"--dataset", "drawn", "--limit-train", "128", "--limit-test", "128", "--device",
+               "cpu", "--dry-run", "--conv-report", "--conv-plan", "forward=reference"},
+              nullptr, &out) == 0);
+  CHECK(contains(out, "forward reference"));
+  CHECK(contains(out, "backward_data ks_deconv simd"));
 }
 
 TEST_CASE("a dry run writes nothing") {
