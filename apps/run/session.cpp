@@ -143,6 +143,8 @@ struct Training {
   DataLoader train_loader;
   DataLoader test_loader;
   std::int64_t steps_per_epoch;
+  LrFactor lr_factor;
+  MomentumCurve momentum;
   TrainOptions options;
 
   Training(const Session& session, const TrainFlags& flags)
@@ -158,6 +160,8 @@ struct Training {
                                         .shuffle = false,
                                         .device = session.chosen.device}),
         steps_per_epoch(train_loader.batches_per_epoch()),
+        lr_factor(make_lr_factor(flags, steps_per_epoch)),
+        momentum(make_momentum(flags, steps_per_epoch)),
         options(make_options(flags, session.data, steps_per_epoch)) {}
 };
 
@@ -188,9 +192,8 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
 }
 
 /// Trains; `rows` gets a row for each epoch.
-TrainSummary train(const Session& session, const TrainFlags& flags, Training& training,
-                   const ConfigSections& config, std::vector<EpochMetrics>& rows,
-                   Console& console) {
+TrainSummary train(const Session& session, Training& training, const ConfigSections& config,
+                   std::vector<EpochMetrics>& rows, Console& console) {
   const RunFolder* const folder = training.options.files.folder;
   TrainCallbacks& callbacks = training.options.callbacks =
       make_callbacks(console, true, describe_epoch);
@@ -210,8 +213,8 @@ TrainSummary train(const Session& session, const TrainFlags& flags, Training& tr
                 .optimizer = *training.optimizer,
                 .train_loader = training.train_loader,
                 .test_loader = training.test_loader,
-                .lr_factor = make_lr_factor(flags, training.steps_per_epoch),
-                .momentum = make_momentum(flags, training.steps_per_epoch)},
+                .lr_factor = training.lr_factor,
+                .momentum = training.momentum},
                training.options);
   });
 }
@@ -272,7 +275,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   if (folder && flags.resume) {
     run.rows = folder->read_metrics();
   }
-  run.summary = train(session, flags, training, config, run.rows, console);
+  run.summary = train(session, training, config, run.rows, console);
   conclude(session, flags, run, training);
   return run;
 }

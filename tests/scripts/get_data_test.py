@@ -214,13 +214,6 @@ class GetData(unittest.TestCase):
             self.assertEqual(mirror.requests, [(f"/{name}.gz", None)])
             self.assertEqual((self.root / "data" / dataset / (name + ".gz")).read_bytes(), archive)
 
-    def test_sums_of_cifar_are_the_readers(self):
-        script = SCRIPT.read_text()
-        reader = (SCRIPT.parents[1] / "datasets" / "cifar.cpp").read_text()
-        for name in ("cifar-10-binary.tar", "cifar-100-binary.tar"):
-            line = next(line for line in script.splitlines() if f'"{name} - ' in line)
-            self.assertIn('"' + line.strip().rstrip('"').split()[-1] + '"', reader)
-
     def test_wrong_arguments(self):
         for arguments in (("imagenet",), ("mnist", "fashion"), ("mnist", "--dir"), ("--force",)):
             result = self.run_script([], *arguments)
