@@ -6,15 +6,6 @@
 #include <exception>
 
 #include "cks/cks.h"
-#include "cks/core/autograd/autograd.h"
-#include "cks/core/autograd/grad_check.h"
-#include "cks/core/ops.h"
-#include "cks/core/optim/adam.h"
-#include "cks/datasets/data_loader.h"
-#include "cks/datasets/drawn_digits.h"
-#include "cks/layers/conv2d.h"
-#include "cks/layers/linear.h"
-#include "cks/train/trainer.h"
 
 namespace {
 

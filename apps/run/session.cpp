@@ -143,8 +143,7 @@ struct Training {
   DataLoader train_loader;
   DataLoader test_loader;
   std::int64_t steps_per_epoch;
-  LrFactor lr_factor;
-  MomentumCurve momentum;
+  TrainTask task;
   TrainOptions options;
 
   Training(const Session& session, const TrainFlags& flags)
@@ -160,8 +159,12 @@ struct Training {
                                         .shuffle = false,
                                         .device = session.chosen.device}),
         steps_per_epoch(train_loader.batches_per_epoch()),
-        lr_factor(make_lr_factor(flags, steps_per_epoch)),
-        momentum(make_momentum(flags, steps_per_epoch)),
+        task{.model = *model,
+             .optimizer = *optimizer,
+             .train_loader = train_loader,
+             .test_loader = test_loader,
+             .lr_factor = make_lr_factor(flags, steps_per_epoch),
+             .momentum = make_momentum(flags, steps_per_epoch)},
         options(make_options(flags, session.data, steps_per_epoch)) {}
 };
 
@@ -208,15 +211,8 @@ TrainSummary train(const Session& session, Training& training, const ConfigSecti
       write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
     }
   }
-  return fit_with_advice(session.parser, console, [&] {
-    return fit({.model = *training.model,
-                .optimizer = *training.optimizer,
-                .train_loader = training.train_loader,
-                .test_loader = training.test_loader,
-                .lr_factor = training.lr_factor,
-                .momentum = training.momentum},
-               training.options);
-  });
+  return fit_with_advice(session.parser, console,
+                         [&] { return fit(training.task, training.options); });
 }
 
 /// Writes and prints what a run came to.
