@@ -25,12 +25,22 @@ def program(build, name):
     return os.path.join(build, "apps", name)
 
 
-def conv_times(build, args, text):
-    """pass -> microseconds."""
-    out = subprocess.run(
-        [program(build, "bench_conv"), "--device", args.device, "--shapes", text, "--seconds",
-         SECONDS[args.device][0], "--json"], check=True, text=True, stdout=subprocess.PIPE).stdout
-    return {row["pass"]: row["median_us"] for row in map(json.loads, out.splitlines())}
+class BenchConv:
+    """A bench_conv process that serves shapes as they are asked for."""
+
+    def __init__(self, build, device):
+        self.process = subprocess.Popen(
+            [program(build, "bench_conv"), "--device", device, "--shapes", "-", "--seconds",
+             SECONDS[device][0], "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def times(self, text):
+        """pass -> microseconds."""
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        rows = [self.process.stdout.readline() for _ in range(3)]
+        if not rows[-1]:
+            sys.exit(f"error: bench_conv ended at {text}, exit code {self.process.wait()}")
+        return {row["pass"]: row["median_us"] for row in map(json.loads, rows)}
 
 
 def step_time(build, args, network):
@@ -84,8 +94,11 @@ def main():
         listed = subprocess.run(
             [program(args.new, "bench_conv"), "--shapes", args.shapes, "--list"], check=True,
             text=True, stdout=subprocess.PIPE).stdout
+        benches = {build: BenchConv(build, args.device) for build in (args.old, args.new)}
         for name, text in (line.split() for line in listed.splitlines()):
-            lines += compare(name, args, lambda build, t=text: conv_times(build, args, t))
+            lines += compare(name, args, lambda build, t=text: benches[build].times(t))
+        for bench in benches.values():
+            bench.process.stdin.close()
     for network in filter(None, args.networks.split(",")):
         lines += compare(network, args, lambda build, n=network: step_time(build, args, n))
     mean = math.exp(statistics.fmean(math.log(ratio) for ratio, _ in lines))
