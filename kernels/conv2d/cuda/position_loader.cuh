@@ -88,9 +88,10 @@ struct InputPixels {
     return first + at.n * p.x_image + at.h * p.sh * p.x_row + at.w * p.sw * p.x_pixel;
   }
   __device__ __forceinline__ bool exists(const Position& at) const {
-    const int ih = top + at.h * p.sh;
-    const int iw = left + at.w * p.sw;
-    return !kMergedTaps || (ih >= 0 && ih < p.IH && iw >= 0 && iw < p.IW);
+    // As unsigned numbers, those below 0 are beyond the end.
+    const bool row = static_cast<unsigned>(top + at.h * p.sh) < static_cast<unsigned>(p.IH);
+    const bool column = static_cast<unsigned>(left + at.w * p.sw) < static_cast<unsigned>(p.IW);
+    return !kMergedTaps || (row & column);
   }
 };
 
@@ -99,6 +100,9 @@ struct InputPixels {
 template <class Tile, int B, int V, class Pixels>
 struct PositionLoader : StageLoader<Tile, float, B, V, false> {
   using Stage = StageLoader<Tile, float, B, V, false>;
+
+  /// Small tiles find out without jumps which pixels exist, so that their loads start early.
+  static constexpr bool kRegistersLeft = Tile::TM * Tile::TN <= 16;
 
   Pixels pixels;
   bool exist;
@@ -116,7 +120,9 @@ struct PositionLoader : StageLoader<Tile, float, B, V, false> {
   __device__ __forceinline__ void load(const PositionCursor<Tile>& cursor) {
 #pragma unroll
     for (int i = 0; i < Stage::kLoads; ++i) {
-      const bool inside = exist && Stage::k(i) < cursor.left && pixels.exists(position[i]);
+      const bool wanted = exist && Stage::k(i) < cursor.left;
+      const bool inside = kRegistersLeft ? pixels.exists(position[i]) && wanted
+                                         : wanted && pixels.exists(position[i]);
       this->packs[i] = load_constant_pack<V>(pixels.address(position[i]), inside);
       cursor.move(position[i]);
     }
