@@ -16,8 +16,8 @@
 #include "apps/run/digit_data.h"
 #include "apps/run/session.h"
 #include "cks/core/autograd/autograd.h"
-#include "cks/datasets/ascii_art.h"
 #include "cks/datasets/data_loader.h"
+#include "cks/datasets/images/ascii_art.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {

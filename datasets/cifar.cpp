@@ -7,10 +7,10 @@
 
 #include "cks/core/error.h"
 #include "cks/core/io/utf8.h"
-#include "cks/datasets/byte_source.h"
-#include "cks/datasets/cifar_names_impl.h"
-#include "cks/datasets/data_roots_impl.h"
-#include "cks/datasets/tar.h"
+#include "cks/datasets/readers/byte_source.h"
+#include "cks/datasets/readers/cifar_names_impl.h"
+#include "cks/datasets/readers/data_roots_impl.h"
+#include "cks/datasets/readers/tar.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 

@@ -12,8 +12,8 @@
 
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
-#include "cks/datasets/image_files_impl.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_files_impl.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/datasets/data_roots_impl.h"
-#include "cks/datasets/idx.h"
+#include "cks/datasets/readers/data_roots_impl.h"
+#include "cks/datasets/readers/idx.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

@@ -11,7 +11,7 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/data_loader.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/registry.h"
 #include "cks/train/number_text_impl.h"

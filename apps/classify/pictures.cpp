@@ -11,7 +11,7 @@
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/image_folder.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 

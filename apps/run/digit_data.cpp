@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cks/core/error.h"
-#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 #include "cks/datasets/mnist.h"
 
 namespace cks::apps {

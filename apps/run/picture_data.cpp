@@ -6,7 +6,7 @@
 
 #include "apps/cli/program.h"
 #include "cks/datasets/cifar.h"
-#include "cks/datasets/drawn_pictures.h"
+#include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/datasets/image_folder.h"
 #include "cks/kernels/common/formatted_impl.h"
 

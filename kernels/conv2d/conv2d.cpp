@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cks/config.h"
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/kernel.h"

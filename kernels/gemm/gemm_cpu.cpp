@@ -9,7 +9,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/gemm/gemm.h"

@@ -11,7 +11,7 @@
 // columns; a pack at an edge, or one that is not aligned, is loaded element by element.
 #include <algorithm>
 
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/gemm/gemm.h"
 #include "cks/kernels/gemm/matrix_loader.cuh"

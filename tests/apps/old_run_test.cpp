@@ -10,7 +10,7 @@
 #include "apps/cli/program.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
-#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 #include "cks/train/metrics.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/process.h"

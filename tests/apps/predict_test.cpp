@@ -10,8 +10,8 @@
 
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
-#include "cks/datasets/drawn_digits.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/drawn/drawn_digits.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 #include "tests/datasets/pictures.h"

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <filesystem>
 
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/process.h"

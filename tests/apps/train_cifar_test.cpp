@@ -10,7 +10,7 @@
 
 #include "apps/report/picture.h"
 #include "cks/core/io/file.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/process.h"

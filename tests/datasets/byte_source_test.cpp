@@ -1,4 +1,4 @@
-#include "cks/datasets/byte_source.h"
+#include "cks/datasets/readers/byte_source.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "cks/datasets/drawn_pictures.h"
+#include "cks/datasets/drawn/drawn_pictures.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "cks/datasets/idx.h"
+#include "cks/datasets/readers/idx.h"
 
 #include <doctest/doctest.h>
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "cks/core/error.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "tests/datasets/pictures.h"
 #include "tests/support/threads.h"
 

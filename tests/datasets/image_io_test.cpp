@@ -1,4 +1,4 @@
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 
 #include <doctest/doctest.h>
 

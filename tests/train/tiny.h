@@ -7,7 +7,7 @@
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/datasets/data_loader.h"
-#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/dropout.h"

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/conv2d/reference.h"
 #include "tests/support/compare.h"

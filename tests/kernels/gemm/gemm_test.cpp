@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 #include "tests/support/run_kernel.h"

@@ -1,4 +1,4 @@
-#include "cks/datasets/cifar_names_impl.h"
+#include "cks/datasets/readers/cifar_names_impl.h"
 
 namespace cks {
 

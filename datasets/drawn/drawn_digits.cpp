@@ -1,6 +1,6 @@
 // This file is compiled without contraction of a * b + c, and uses no function of <cmath> but sqrt,
 // which IEEE 754 rounds correctly: that makes the pixels the same on every machine.
-#include "cks/datasets/drawn_digits.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +11,8 @@
 
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
-#include "cks/datasets/digit_strokes.h"
-#include "cks/datasets/drawing_random_impl.h"
+#include "cks/datasets/drawn/digit_strokes.h"
+#include "cks/datasets/drawn/drawing_random_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 

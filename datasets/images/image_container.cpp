@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "cks/core/error.h"
-#include "cks/datasets/image_container_impl.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_container_impl.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

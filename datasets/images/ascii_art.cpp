@@ -1,4 +1,4 @@
-#include "cks/datasets/ascii_art.h"
+#include "cks/datasets/images/ascii_art.h"
 
 #include <algorithm>
 

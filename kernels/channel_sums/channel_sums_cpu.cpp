@@ -1,4 +1,4 @@
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks::kernels {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cks/datasets/byte_source.h"
+#include "cks/datasets/readers/byte_source.h"
 
 namespace cks {
 

@@ -1,11 +1,11 @@
-#include "cks/datasets/idx.h"
+#include "cks/datasets/readers/idx.h"
 
 #include <array>
 #include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/datasets/byte_source.h"
+#include "cks/datasets/readers/byte_source.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

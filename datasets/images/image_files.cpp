@@ -6,8 +6,8 @@
 
 #include "cks/core/error.h"
 #include "cks/core/io/utf8.h"
-#include "cks/datasets/image_files_impl.h"
 #include "cks/datasets/image_folder.h"
+#include "cks/datasets/images/image_files_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

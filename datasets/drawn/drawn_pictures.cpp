@@ -1,7 +1,7 @@
 // This file is compiled without contraction of a * b + c, and uses no function of <cmath> but sqrt,
 // floor and abs, which are exact or rounded correctly: that makes the pixels the same on every
 // machine.
-#include "cks/datasets/drawn_pictures.h"
+#include "cks/datasets/drawn/drawn_pictures.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/datasets/drawing_random_impl.h"
+#include "cks/datasets/drawn/drawing_random_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {

@@ -1,6 +1,6 @@
 #include <cstdlib>
 
-#include "cks/datasets/data_roots_impl.h"
+#include "cks/datasets/readers/data_roots_impl.h"
 
 namespace cks {
 

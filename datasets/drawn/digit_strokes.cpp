@@ -1,4 +1,4 @@
-#include "cks/datasets/digit_strokes.h"
+#include "cks/datasets/drawn/digit_strokes.h"
 
 namespace cks {
 

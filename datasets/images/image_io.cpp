@@ -1,4 +1,4 @@
-#include "cks/datasets/image_io.h"
+#include "cks/datasets/images/image_io.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
-#include "cks/datasets/image_container_impl.h"
+#include "cks/datasets/images/image_container_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // Per-channel sums in two stages: a block adds one slice of the pixels for 32 channels, a second
 // kernel adds the slices in order.
-#include "cks/kernels/common/channel_sums.h"
+#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/launch.cuh"
 
 namespace cks::kernels::cuda {

@@ -1,4 +1,4 @@
-#include "cks/datasets/tar.h"
+#include "cks/datasets/readers/tar.h"
 
 #include <algorithm>
 #include <array>
