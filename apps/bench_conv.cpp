@@ -153,6 +153,7 @@ void add_flags(Flags& parser, BenchFlags& flags) {
 /// Times the shapes; all of them and their plans are lawful before anything is printed.
 void time_shapes(const std::vector<NamedShape>& shapes, Output& output) {
   std::vector<std::unique_ptr<ConvTiming>> benches;
+  benches.reserve(shapes.size());
   for (const NamedShape& shape : shapes) {
     benches.push_back(std::make_unique<ConvTiming>(shape, output.options));
   }

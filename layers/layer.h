@@ -63,6 +63,7 @@ class Layer : public Base {
         return std::make_unique<Self>();
       }
     }
+    // NOLINTNEXTLINE(bugprone-parent-virtual-call): the root's says what is missing
     return this->Module::make_another(parent, std::move(name));
   }
 

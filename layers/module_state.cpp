@@ -133,6 +133,7 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
                                    path().empty() ? "" : " ", path(), misfits.to_string()));
   }
   std::vector<Tensor> values;  // nothing is written before all are there
+  values.reserve(matches.size());
   for (const auto& [entry, source] : matches) {
     values.push_back(
         from_file(source, entry->layout).to(entry->tensor->dtype()).to(entry->tensor->device()));
@@ -174,6 +175,7 @@ void copy_module_state(const Module& source, Module& target) {
                                    target.type_name(), misfits.to_string()));
   }
   std::vector<Tensor> values;
+  values.reserve(matches.size());
   for (const auto& [entry, tensor] : matches) {
     values.push_back(tensor.detach().clone());
   }
@@ -190,6 +192,7 @@ void copy_module_state(const Module& source, Module& target) {
   }
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): those that override it move the name
 std::unique_ptr<Module> Module::make_another(Module*, std::string) const {
   throw Error(
       formatted("clone: {0} does not say how to make another: derive it from Layer<{0}>, or "

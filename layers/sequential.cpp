@@ -9,6 +9,7 @@ Function& Sequential::add(TensorFunction function) {
   return add(std::to_string(size()), std::move(function));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): emplace() moves it
 Function& Sequential::add(std::string name, TensorFunction function) {
   if (!function) {
     throw Error("Sequential: the function is empty");

@@ -238,6 +238,7 @@ const std::shared_ptr<Storage>& Tensor::storage() const {
 
 std::int64_t Tensor::storage_offset() const { return checked(impl_, "storage_offset").offset; }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type
 #define CKS_INSTANTIATE(T)                                                   \
   template Tensor Tensor::from_vector(const std::vector<T>&, Shape, Device); \
   template T* Tensor::data_as<T>();                                          \
@@ -250,5 +251,6 @@ CKS_INSTANTIATE(std::int64_t)
 CKS_INSTANTIATE(std::int32_t)
 CKS_INSTANTIATE(std::uint8_t)
 #undef CKS_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace cks
