@@ -31,7 +31,7 @@ struct Descriptor {
 };
 
 int open_file(const std::string& path, int flags) {
-  return ::open(path.c_str(), flags | O_CLOEXEC, 0666);  // NOLINT: the umask decides
+  return ::open(path.c_str(), flags | O_CLOEXEC, 0666);  // NOLINT(hicpp-vararg): the umask decides
 }
 
 /// A rename is on the disk only once its folder is.
