@@ -131,7 +131,8 @@ class Module {
     return in_module(path(), [&] {
       auto output = body();
       if constexpr (std::is_same_v<decltype(output), Tensor>) {
-        if (const ForwardHook& hook = hook_of_root()) {
+        if (hook_of_root()) {
+          const ForwardHook hook = hook_of_root();  // a copy, since it may set another
           std::vector<Tensor> tensors;
           (append_if_tensor(tensors, inputs), ...);
           hook(*this, tensors, output);

@@ -104,14 +104,16 @@ kernels::DeviceDescription describe_for_plans(Device device) {
   static std::mutex mutex;
   static std::map<int, kernels::DeviceDescription> known;
   const std::lock_guard lock(mutex);
-  const auto [entry, is_new] = known.try_emplace(device.index);
-  if (is_new) {
-    const CudaDeviceInfo info = cuda_device_info(device);
-    entry->second.is_cuda = true;
-    entry->second.compute_capability = info.compute_capability;
-    entry->second.multiprocessors = info.multiprocessors;
+  if (const auto found = known.find(device.index); found != known.end()) {
+    return found->second;
   }
-  return entry->second;
+  const CudaDeviceInfo info = cuda_device_info(device);
+  return known
+      .emplace(device.index,
+               kernels::DeviceDescription{.is_cuda = true,
+                                          .compute_capability = info.compute_capability,
+                                          .multiprocessors = info.multiprocessors})
+      .first->second;
 }
 
 ConvPlanNames parse_conv_plan_names(const std::string& text) {
@@ -122,9 +124,7 @@ ConvPlanNames parse_conv_plan_names(const std::string& text) {
     rest.remove_prefix(item.size() < rest.size() ? item.size() + 1 : item.size());
     const std::size_t equals = item.find('=');
     const Conv2dPass pass = parse_pass(std::string(item.substr(0, equals)), text);
-    if (equals != std::string_view::npos) {
-      names[pass] = item.substr(equals + 1);
-    }
+    names[pass] = equals == std::string_view::npos ? "" : item.substr(equals + 1);
     if (names[pass].empty()) {
       throw PlanError(formatted("conv2d: the plan \"{}\" names no algorithm for the pass {}", text,
                                 kernels::name_of(pass)));

@@ -285,6 +285,7 @@ TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
         }).find("forward, backward_data, backward_filter") != std::string::npos);
   CHECK_THROWS_AS(parse_conv_plan_names("forward"), PlanError);
   CHECK_THROWS_AS(parse_conv_plan_names("forward="), PlanError);
+  CHECK_THROWS_AS(parse_conv_plan_names("forward=reference,forward"), PlanError);
   CHECK_THROWS_AS(parse_conv_plan_names(",forward=convv2"), PlanError);
 }
 
