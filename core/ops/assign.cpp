@@ -24,7 +24,8 @@ Tensor& assign(const char* operation, Tensor& target, const Tensor& result) {
                   "make a new tensor (shape {})",
                   operation, impl.shape.to_string()));
   }
-  if (impl.storage->bytes() != static_cast<std::size_t>(target.numel()) * size_of(impl.dtype)) {
+  if (impl.is_part ||
+      impl.storage->bytes() != static_cast<std::size_t>(target.numel()) * size_of(impl.dtype)) {
     throw AutogradError(
         formatted("{}: the tensor is a part of another one, which would not change with it; make "
                   "a new tensor (shape {})",

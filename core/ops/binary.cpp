@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
@@ -121,7 +123,8 @@ struct WhereBackward : Node {
 }  // namespace
 
 Tensor operator+(const Tensor& a, const Tensor& b) {
-  return record("add", binary(BinaryOp::add, a, b), {a, b},
+  Tensor result = binary(BinaryOp::add, a, b);  // first: it checks them
+  return record("add", std::move(result), {a, b},
                 [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
                   return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
                                              needed[1] ? sum_to(grad, b_shape) : Tensor()};
@@ -129,7 +132,8 @@ Tensor operator+(const Tensor& a, const Tensor& b) {
 }
 
 Tensor operator-(const Tensor& a, const Tensor& b) {
-  return record("sub", binary(BinaryOp::sub, a, b), {a, b},
+  Tensor result = binary(BinaryOp::sub, a, b);  // first: it checks them
+  return record("sub", std::move(result), {a, b},
                 [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
                   return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
                                              needed[1] ? -sum_to(grad, b_shape) : Tensor()};

@@ -62,7 +62,9 @@ Tensor Tensor::reshape(const Shape& new_shape) const {
                                numel(), new_shape.to_string(), new_shape.numel()));
   }
   capture::note_result("reshape", new_shape, device());
-  return record("reshape", make_view(storage(), storage_offset(), new_shape, dtype()), {*this},
+  Tensor view = make_view(storage(), storage_offset(), new_shape, dtype());
+  view.impl()->is_part = impl()->is_part;
+  return record("reshape", std::move(view), {*this},
                 [input = shape()](const Tensor& grad) { return grad.reshape(input); });
 }
 
@@ -79,13 +81,14 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   const Shape result_shape = shape().with(0, end - begin);
   const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
   capture::note_result("slice", result_shape, device());
-  return record(
-      "slice", make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype()),
-      {*this}, [input = shape(), begin](const Tensor& grad) {
-        Tensor grad_input = Tensor::zeros(input, grad.dtype(), grad.device());
-        grad_input.slice(begin, begin + grad.size(0)).copy_(grad);
-        return grad_input;
-      });
+  Tensor part =
+      make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype());
+  part.impl()->is_part = true;
+  return record("slice", std::move(part), {*this}, [input = shape(), begin](const Tensor& grad) {
+    Tensor grad_input = Tensor::zeros(input, grad.dtype(), grad.device());
+    grad_input.slice(begin, begin + grad.size(0)).copy_(grad);
+    return grad_input;
+  });
 }
 
 Tensor Tensor::operator[](std::int64_t index) const {

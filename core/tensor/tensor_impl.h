@@ -13,6 +13,7 @@ struct TensorImpl {
   Shape shape;
   DType dtype = DType::float32;
   bool requires_grad = false;            // of a leaf, as its user set it
+  bool is_part = false;                  // of another tensor, even if of all of it: slice, x[i]
   std::shared_ptr<Node> node;            // the operation that made it; null for a leaf
   std::shared_ptr<TensorImpl> gradient;  // of a leaf
 };

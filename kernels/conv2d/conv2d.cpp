@@ -75,7 +75,8 @@ PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& pl
          formatted("the kernel \"{}\" needs compute capability {}, the device has {}", plan.kernel,
                    kernel.compute_capability, device.compute_capability));
   }
-  if (!kernel.arithmetic.contains(plan.arithmetic) || !kernel.accepts(plan, problem)) {
+  if (plan.arithmetic != arithmetic_of(problem) || !kernel.arithmetic.contains(plan.arithmetic) ||
+      !kernel.accepts(plan, problem)) {
     fail(plan.pass, problem,
          formatted("the plan \"{}\" does not take this problem", plan.to_string()));
   }

@@ -81,6 +81,10 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda);
 inline bool has_type(const Conv2dProblem& p, DType type) {
   return p.x_type == type && p.w_type == type && p.y_type == type;
 }
+/// What the products of a problem are computed in.
+inline Arithmetic arithmetic_of(const Conv2dProblem& p) {
+  return p.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
+}
 inline bool has_real_type(const Conv2dProblem& p) {
   return has_type(p, DType::float32) || has_type(p, DType::float64);
 }

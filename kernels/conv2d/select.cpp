@@ -12,8 +12,7 @@ namespace {
 
 std::vector<Conv2dCandidate> all_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> all;
-  const Arithmetic arithmetic =
-      request.problem.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
+  const Arithmetic arithmetic = arithmetic_of(request.problem);
   for (const Conv2dKernel* kernel : conv2d_kernels(request.device.is_cuda)) {
     if (!kernel->passes.contains(request.pass) || !kernel->arithmetic.contains(arithmetic) ||
         kernel->compute_capability > request.device.compute_capability) {

@@ -153,6 +153,10 @@ template <class T>
 void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& given, T* c,
          T* workspace) {
   if (problem.M == 0 || problem.N == 0) {
+    if (given.channel_sums != nullptr && problem.N > 0) {  // zeros, as on the CPU
+      channel_sums({0, problem.N, problem.N, problem.dtype}, c, given.channel_sums,
+                   given.sums_workspace);
+    }
     return;
   }
   constexpr int V = kPackSize<T>;

@@ -500,5 +500,17 @@ TEST_CASE("Module: zero_grad forgets all gradients") {
   CHECK_FALSE(net.block.conv.weight.grad().defined());
 }
 
+struct Twice : Conv2d {
+  using Conv2d::Conv2d;
+  Tensor forward(const Tensor& x) override { return Conv2d::forward(x) * 2.0; }
+};
+
+TEST_CASE("Module: a child whose class would be lost is not cloned") {
+  Sequential chain;
+  chain.emplace<Twice>("t", Conv2dOptions{.in_channels = 1, .out_channels = 1, .kernel_size = 1});
+  CHECK(message_of<Error>([&] { chain.clone(); }).find("t inherits the make_another() of Conv2d") !=
+        std::string::npos);
+}
+
 }  // namespace
 }  // namespace cks

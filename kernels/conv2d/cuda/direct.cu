@@ -155,7 +155,7 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
 }  // namespace
 
 std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.plan.arithmetic == Arithmetic::fp64) {
+  if (conv.problem.x_type == DType::float64) {
     run_typed<double, double>(conv, operands);
   } else {
     run_typed<float, float>(conv, operands);
@@ -164,7 +164,7 @@ std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operan
 }
 
 std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.plan.arithmetic == Arithmetic::fp64) {
+  if (conv.problem.x_type == DType::float64) {
     run_typed<double, double>(conv, operands);
   } else {
     run_typed<float, double>(conv, operands);

@@ -274,4 +274,23 @@ TEST_CASE("+= refuses what it cannot do, and changes nothing") {
 }
 
 }  // namespace
+TEST_CASE("+=: a slice of all of a tensor is a part of it all the same") {
+  const Tensor x = Tensor::zeros({1, 4});
+  Tensor w = Tensor::ones({4});
+  w.set_requires_grad();
+  Tensor row = x[0];
+  CHECK_THROWS_AS(row += w, AutogradError);
+  Tensor reshaped = x[0].reshape({2, 2});
+  CHECK_THROWS_AS(reshaped += w.reshape({2, 2}), AutogradError);
+  Tensor off_tape = x[0];
+  off_tape += Tensor::ones({4});
+  CHECK(x.to_vector<float>() == std::vector<float>{1, 1, 1, 1});
+}
+
+TEST_CASE("+ and -: an undefined argument is named") {
+  const Tensor x = Tensor::ones({1});
+  CHECK(message_of<Error>([&] { x + Tensor(); }).starts_with("add: b is undefined"));
+  CHECK(message_of<Error>([&] { x - Tensor(); }).starts_with("sub: b is undefined"));
+}
+
 }  // namespace cks

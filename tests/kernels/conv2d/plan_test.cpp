@@ -190,6 +190,9 @@ TEST_CASE("plan: a plan of another device, problem or instruction set is refused
     ++changed.split_k;
     CHECK(contains(refusal(changed), changed.to_string()));
     changed = plan;
+    changed.arithmetic = cks::kernels::Arithmetic::fp64;  // of a float32 problem
+    CHECK(contains(refusal(changed), changed.to_string()));
+    changed = plan;
     changed.workspace_bytes += 64;
     CHECK(contains(refusal(changed), changed.to_string()));
   }
@@ -213,6 +216,21 @@ TEST_CASE("plan: the reference is a plan only for types that it reads") {
     CHECK_THROWS_AS(select(pass, p, describe_cpu()), cks::DtypeError);
     set_types(DType::float64);
     CHECK(gpu_accepts(reference, p));
+  }
+}
+
+TEST_CASE("plan: a reference of another arithmetic than the problem's is refused") {
+  for (const DType type : {DType::float32, DType::float64}) {
+    Conv2dProblem p = make_conv2d_problem({.N = 1, .IH = 5, .IW = 6, .IC = 3, .OC = 4});
+    p.x_type = p.w_type = p.y_type = type;
+    for (const Conv2dPass pass : kPasses) {
+      Conv2dPlan plan = force_plan("reference", pass, p, describe_cpu());
+      CHECK_NOTHROW(prepare_conv2d(p, plan, describe_cpu()));
+      using cks::kernels::Arithmetic;
+      plan.arithmetic = type == DType::float64 ? Arithmetic::fp32 : Arithmetic::fp64;
+      CHECK(
+          contains(plan_error([&] { prepare_conv2d(p, plan, describe_cpu()); }), plan.to_string()));
+    }
   }
 }
 
