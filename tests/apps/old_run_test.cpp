@@ -61,8 +61,9 @@ TEST_CASE("a run of an earlier version goes on to the end that it would have had
   const auto summary = nlohmann::json::parse(cks::read_file(folder + "/summary.json"));
   CHECK(summary.at("interrupted") == false);
   CHECK(summary.at("test_loss").get<double>() == doctest::Approx(0.800458550453186).epsilon(1e-3));
-  // Sums are cut as the widest vectors are, and a compiler that optimises less contracts fewer products
-  // into their sums: the last bits hold for the same instructions and the release flags alone.
+  // Sums are cut as the widest vectors are, and a compiler that optimises less contracts fewer
+  // products into their sums: the last bits hold for the same instructions and the release flags
+  // alone.
 #ifdef CKS_RELEASE_FLAGS
   if (cks::apps::instruction_set() == "AVX-512") {
     CHECK(weights_checksum(folder + "/last.safetensors") == 0x91208df3);
