@@ -130,11 +130,16 @@ Conv2dProblem problem_of(const Call& call, bool transposed) {
 
 // --- The three passes: plan, workspace, kernel --------------------------------------------------
 
-/// Runs one pass of a problem into `result`. `launch(conv, workspace)` calls the entry point and
-/// returns the multiply-adds that it executed.
+bool is_aligned(const Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
+}
+
+/// Runs one pass of a problem, on two operands, into `result`. `launch(conv, workspace)` calls the
+/// entry point and returns the multiply-adds that it executed.
 template <class Launch>
-void run_pass(const char* operation, Conv2dPass pass, const Conv2dProblem& problem,
-              const Tensor& result, Launch&& launch) {
+void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, const Tensor& first,
+              const Tensor& second, const Tensor& result, Launch&& launch) {
+  problem.is_aligned = is_aligned(first) && is_aligned(second) && is_aligned(result);
   const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
   const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, result.device());
   ops::select_cuda(result.device());
@@ -148,17 +153,18 @@ void run_pass(const char* operation, Conv2dPass pass, const Conv2dProblem& probl
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
-  run_pass(operation, Conv2dPass::forward, p, y, [&](const PreparedConv2d& conv, void* workspace) {
-    return kernels::conv2d_forward(conv, x.data(), w.data(), {.bias = ops::data_or_null(bias)},
-                                   y.data(), workspace);
-  });
+  run_pass(operation, Conv2dPass::forward, p, x, w, y,
+           [&](const PreparedConv2d& conv, void* workspace) {
+             return kernels::conv2d_forward(conv, x.data(), w.data(),
+                                            {.bias = ops::data_or_null(bias)}, y.data(), workspace);
+           });
   return y;
 }
 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const Tensor& bias) {
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
-  run_pass(operation, Conv2dPass::backward_data, p, dx,
+  run_pass(operation, Conv2dPass::backward_data, p, dy, w, dx,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_backward_data(conv, dy.data(), w.data(),
                                                   {.bias = ops::data_or_null(bias)}, dx.data(),
@@ -170,7 +176,7 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
 Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const Tensor& x,
                            const Tensor& dy) {
   Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, x.dtype(), x.device());
-  run_pass(operation, Conv2dPass::backward_filter, p, dw,
+  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, dw,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(),
                                                     workspace);

@@ -34,6 +34,16 @@ struct bfloat16 {
   }
 };
 
+/// An element as a sum's type.
+template <class Sum, class Value>
+CKS_HOST_DEVICE Sum widen(Value value) {
+  if constexpr (std::is_same_v<Value, bfloat16>) {
+    return static_cast<Sum>(static_cast<float>(value));
+  } else {
+    return static_cast<Sum>(value);
+  }
+}
+
 /// Bytes of one element.
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {

@@ -73,16 +73,6 @@ struct TypedEpilogue {
     const bool cut = activation == Activation::relu && value < Sum{0};  // a NaN stays
     return cut ? Sum{0} : value;
   }
-
- private:
-  template <class Sum, class Value>
-  static CKS_HOST_DEVICE Sum widen(Value value) {
-    if constexpr (std::is_same_v<Value, bfloat16>) {
-      return static_cast<Sum>(static_cast<float>(value));
-    } else {
-      return static_cast<Sum>(value);
-    }
-  }
 };
 
 }  // namespace cks::kernels

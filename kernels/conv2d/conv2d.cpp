@@ -70,13 +70,14 @@ std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperan
 PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& plan,
                               const DeviceDescription& device) {
   const Conv2dKernel& kernel = kernel_of(plan, problem, device);
-  if (device.is_cuda && device.compute_capability < kernel.compute_capability) {
+  if (device.is_cuda && !runs_on(device, kernel)) {
     fail(plan.pass, problem,
-         formatted("the kernel \"{}\" needs compute capability {}, the device has {}", plan.kernel,
-                   kernel.compute_capability, device.compute_capability));
+         formatted("the kernel \"{}\" needs compute capability {}{}, the device has {}",
+                   plan.kernel, kernel.compute_capability, kernel.only_there ? " alone" : "",
+                   device.compute_capability));
   }
-  if (plan.arithmetic != arithmetic_of(problem) || !kernel.arithmetic.contains(plan.arithmetic) ||
-      !kernel.accepts(plan, problem)) {
+  if (!arithmetic_of(problem).contains(plan.arithmetic) ||
+      !kernel.arithmetic.contains(plan.arithmetic) || !kernel.accepts(plan, problem)) {
     fail(plan.pass, problem,
          formatted("the plan \"{}\" does not take this problem", plan.to_string()));
   }

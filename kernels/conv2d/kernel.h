@@ -35,6 +35,7 @@ struct Conv2dRequest {
   Conv2dPass pass;
   const Conv2dProblem& problem;
   const DeviceDescription& device;
+  Arithmetic arithmetic;
 };
 
 /// A plan and the time that its kernel's cost model expects; only the order of costs counts.
@@ -59,6 +60,8 @@ struct Conv2dKernel {
   EnumSet<Arithmetic> arithmetic;
   /// The least compute capability: 75, 80, 90, ...; 0 for kernels of the CPU.
   int compute_capability;
+  /// Whether it runs on that one alone: code of 90a uses what newer GPUs do not have.
+  bool only_there = false;
 
   /// The kernel's plans for a problem; none if it does not take it. Pass, kernel and arithmetic are
   /// filled in by the caller. Pure.
@@ -81,9 +84,22 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda);
 inline bool has_type(const Conv2dProblem& p, DType type) {
   return p.x_type == type && p.w_type == type && p.y_type == type;
 }
-/// What the products of a problem are computed in.
-inline Arithmetic arithmetic_of(const Conv2dProblem& p) {
-  return p.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
+/// In what the products of a problem may be computed: what its types and its precision say. A
+/// problem in tf32 may be computed better.
+inline EnumSet<Arithmetic> arithmetic_of(const Conv2dProblem& p) {
+  if (p.x_type == DType::float64) {
+    return {Arithmetic::fp64};
+  }
+  if (p.x_type == DType::bfloat16) {
+    return {Arithmetic::bf16};
+  }
+  return p.precision == Precision::fp32 ? EnumSet<Arithmetic>{Arithmetic::fp32}
+                                        : EnumSet<Arithmetic>{Arithmetic::fp32, Arithmetic::tf32};
+}
+/// Whether a device runs a kernel.
+inline bool runs_on(const DeviceDescription& device, const Conv2dKernel& kernel) {
+  return kernel.only_there ? device.compute_capability == kernel.compute_capability
+                           : device.compute_capability >= kernel.compute_capability;
 }
 inline bool has_real_type(const Conv2dProblem& p) {
   return has_type(p, DType::float32) || has_type(p, DType::float64);

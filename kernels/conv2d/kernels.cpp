@@ -1,6 +1,7 @@
 #include "cks/kernels/conv2d/cpu/kernels.h"
 
 #include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
 
 // The table of kernels. A new one is a file that defines it and a row here.
 namespace cks::kernels {
@@ -11,8 +12,8 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::reference,
   };
   static constexpr const Conv2dKernel* kCuda[] = {
-      &cuda::band,       &cuda::tiled,       &cuda::thin,   &cuda::band_taps,
-      &cuda::tiled_taps, &cuda::merged_taps, &cuda::direct, &cuda::reference,
+      &hopper::box,     &hopper::planes,   &cuda::band,        &cuda::tiled,  &cuda::thin,
+      &cuda::band_taps, &cuda::tiled_taps, &cuda::merged_taps, &cuda::direct, &cuda::reference,
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);

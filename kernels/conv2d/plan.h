@@ -12,8 +12,11 @@ enum class Conv2dPass : std::uint8_t { forward, backward_data, backward_filter }
 inline constexpr Conv2dPass kConv2dPasses[] = {Conv2dPass::forward, Conv2dPass::backward_data,
                                                Conv2dPass::backward_filter};
 
-/// How a kernel multiplies and adds; sums have the same type or a wider one.
-enum class Arithmetic : std::uint8_t { fp32, fp64 };
+/// What a kernel multiplies; sums of fp64 are float64, of all others float32 or wider. tf32:
+/// float32 rounded to 10 bits behind the point.
+enum class Arithmetic : std::uint8_t { fp32, fp64, tf32, bf16 };
+inline constexpr Arithmetic kArithmetics[] = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::tf32,
+                                              Arithmetic::bf16};
 
 const char* name_of(Conv2dPass pass);
 const char* name_of(Arithmetic arithmetic);

@@ -39,6 +39,7 @@ struct Conv2dProblem {
   std::int64_t x_pitch, y_pitch;  // elements between neighbouring pixels
   DType x_type, w_type, y_type;
   Precision precision = Precision::fp32;
+  bool is_aligned = true;  // X, W and Y begin at multiples of 16 bytes
 
   friend bool operator==(const Conv2dProblem&, const Conv2dProblem&) = default;
 };

@@ -244,7 +244,7 @@ std::int64_t run(const PreparedConv2d& conv, const Conv2dOperands& o) {
 const Conv2dKernel reference = {
     .name = "reference",
     .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
     .compute_capability = 0,
     .candidates = candidates,
     .accepts = accepts,

@@ -10,19 +10,24 @@
 namespace cks::kernels {
 namespace {
 
-std::vector<Conv2dCandidate> all_candidates(const Conv2dRequest& request) {
+std::vector<Conv2dCandidate> all_candidates(Conv2dPass pass, const Conv2dProblem& problem,
+                                            const DeviceDescription& device) {
   std::vector<Conv2dCandidate> all;
-  const Arithmetic arithmetic = arithmetic_of(request.problem);
-  for (const Conv2dKernel* kernel : conv2d_kernels(request.device.is_cuda)) {
-    if (!kernel->passes.contains(request.pass) || !kernel->arithmetic.contains(arithmetic) ||
-        kernel->compute_capability > request.device.compute_capability) {
+  const EnumSet<Arithmetic> allowed = arithmetic_of(problem);
+  for (const Conv2dKernel* kernel : conv2d_kernels(device.is_cuda)) {
+    if (!kernel->passes.contains(pass) || !runs_on(device, *kernel)) {
       continue;
     }
-    for (Conv2dCandidate& candidate : kernel->candidates(request)) {
-      candidate.plan.pass = request.pass;
-      candidate.plan.kernel = kernel->name;
-      candidate.plan.arithmetic = arithmetic;
-      all.push_back(std::move(candidate));
+    for (const Arithmetic arithmetic : kArithmetics) {
+      if (!allowed.contains(arithmetic) || !kernel->arithmetic.contains(arithmetic)) {
+        continue;
+      }
+      for (Conv2dCandidate& candidate : kernel->candidates({pass, problem, device, arithmetic})) {
+        candidate.plan.pass = pass;
+        candidate.plan.kernel = kernel->name;
+        candidate.plan.arithmetic = arithmetic;
+        all.push_back(std::move(candidate));
+      }
     }
   }
   std::stable_sort(all.begin(), all.end(),
@@ -45,7 +50,17 @@ const char* name_of(Conv2dPass pass) {
 }
 
 const char* name_of(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::fp32 ? "fp32" : "fp64";
+  switch (arithmetic) {
+    case Arithmetic::fp32:
+      return "fp32";
+    case Arithmetic::fp64:
+      return "fp64";
+    case Arithmetic::tf32:
+      return "tf32";
+    case Arithmetic::bf16:
+      return "bf16";
+  }
+  return "?";
 }
 
 const char* method_of(Conv2dPass pass) {
@@ -79,7 +94,7 @@ bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b) {
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
                                        const DeviceDescription& device) {
   std::vector<Conv2dPlan> plans;
-  for (Conv2dCandidate& candidate : all_candidates({pass, problem, device})) {
+  for (Conv2dCandidate& candidate : all_candidates(pass, problem, device)) {
     plans.push_back(std::move(candidate.plan));
   }
   return plans;

@@ -16,7 +16,7 @@ void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& p, std::int64_
     const std::int64_t size = filter_size(p);
     candidate.cost += kLaunch + 30.0 * static_cast<double>(size) *
                                     static_cast<double>(split_k + 1) / multiprocessors;
-    candidate.plan.workspace_bytes = static_cast<std::size_t>(size * split_k) * size_of(p.x_type);
+    candidate.plan.workspace_bytes = static_cast<std::size_t>(size * split_k) * size_of(p.w_type);
   }
 }
 
@@ -25,7 +25,7 @@ bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
   if (plan.split_k < 1 || plan.split_k > kMost) {
     return false;
   }
-  const auto slice = static_cast<std::size_t>(filter_size(p)) * size_of(p.x_type);
+  const auto slice = static_cast<std::size_t>(filter_size(p)) * size_of(p.w_type);
   return plan.split_k == 1 ||
          plan.workspace_bytes / static_cast<std::size_t>(plan.split_k) >= slice;
 }

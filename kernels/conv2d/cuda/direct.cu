@@ -11,6 +11,16 @@ namespace {
 
 constexpr int kThreads = 256;
 
+/// A sum as an element; bfloat16 is rounded from float32.
+template <class T, class Sum>
+__device__ __forceinline__ T narrowed(Sum sum) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    return bfloat16(static_cast<float>(sum));
+  } else {
+    return static_cast<T>(sum);
+  }
+}
+
 template <class T, class Sum>
 __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w,
                                       TypedEpilogue<T> epilogue, T* y, std::int64_t count) {
@@ -21,7 +31,7 @@ __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w,
        i += step) {
     const std::int64_t oc = i % p.OC, pixel = i / p.OC;
     const std::int64_t ow = pixel % p.OW, oh = pixel / p.OW % p.OH, n = pixel / p.OW / p.OH;
-    Sum sum = epilogue.bias != nullptr ? static_cast<Sum>(epilogue.bias[oc]) : Sum{0};
+    Sum sum = epilogue.bias != nullptr ? widen<Sum>(epilogue.bias[oc]) : Sum{0};
     for (std::int64_t fh = 0; fh < p.FH; ++fh) {
       const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
       if (ih < 0 || ih >= p.IH) {
@@ -35,12 +45,12 @@ __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w,
         const T* from = x + ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + oc / group_out * group_in;
         const T* weight = w + ((oc * p.FH + fh) * p.FW + fw) * group_in;
         for (std::int64_t c = 0; c < group_in; ++c) {
-          sum += static_cast<Sum>(from[c]) * static_cast<Sum>(weight[c]);
+          sum += widen<Sum>(from[c]) * widen<Sum>(weight[c]);
         }
       }
     }
     const std::int64_t at = pixel * p.y_pitch + oc;
-    y[at] = static_cast<T>(epilogue.finish(sum, oc, at));
+    y[at] = narrowed<T>(epilogue.finish(sum, oc, at));
   }
 }
 
@@ -55,7 +65,7 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
     const std::int64_t ic = i % p.IC, pixel = i / p.IC;
     const std::int64_t iw = pixel % p.IW, ih = pixel / p.IW % p.IH, n = pixel / p.IW / p.IH;
     const std::int64_t group = ic / group_in;
-    Sum sum = epilogue.bias != nullptr ? static_cast<Sum>(epilogue.bias[ic]) : Sum{0};
+    Sum sum = epilogue.bias != nullptr ? widen<Sum>(epilogue.bias[ic]) : Sum{0};
     for (std::int64_t fh = 0; fh < p.FH; ++fh) {
       const std::int64_t up = ih + p.pt - fh * p.dh;
       if (up < 0 || up % p.sh != 0 || up / p.sh >= p.OH) {
@@ -71,12 +81,12 @@ __global__ void direct_backward_data_kernel(Conv2dProblem p, const T* dy, const 
         const T* weight =
             w + ((group * group_out * p.FH + fh) * p.FW + fw) * group_in + ic % group_in;
         for (std::int64_t c = 0; c < group_out; ++c) {
-          sum += static_cast<Sum>(from[c]) * static_cast<Sum>(weight[c * p.FH * p.FW * group_in]);
+          sum += widen<Sum>(from[c]) * widen<Sum>(weight[c * p.FH * p.FW * group_in]);
         }
       }
     }
     const std::int64_t at = pixel * p.x_pitch + ic;
-    dx[at] = static_cast<T>(epilogue.finish(sum, ic, at));
+    dx[at] = narrowed<T>(epilogue.finish(sum, ic, at));
   }
 }
 
@@ -109,35 +119,44 @@ __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const
           oc / group_out * group_in + ic;
       const T* gradient = dy + ((n * p.OH + oh) * p.OW + columns.begin) * p.y_pitch + oc;
       for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-        sum += static_cast<Sum>(*from) * static_cast<Sum>(*gradient);
+        sum += widen<Sum>(*from) * widen<Sum>(*gradient);
         from += p.sw * p.x_pitch;
         gradient += p.y_pitch;
       }
     }
-    out[slice * size + ((oc * p.FH + fh) * p.FW + fw) * group_in + ic] = static_cast<Out>(sum);
+    out[slice * size + ((oc * p.FH + fh) * p.FW + fw) * group_in + ic] = narrowed<Out>(sum);
+  }
+}
+
+/// dW, of the type of the partial sums.
+template <class T, class Sum, class Out>
+void run_filter(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  const Conv2dProblem& p = conv.problem;
+  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
+  const std::int64_t split_k = conv.plan.split_k;
+  auto* const result = static_cast<Out*>(o.result);
+  auto* const partial = static_cast<Out*>(o.workspace);
+  launch("sk_dilated", direct_backward_filter_kernel<T, Sum, Out>,
+         grid_for(size * split_k, kThreads), kThreads, 0, p, static_cast<const T*>(o.x),
+         static_cast<const T*>(o.y), split_k > 1 ? partial : result, size, split_k);
+  if (split_k > 1) {
+    add_slices(partial, result, size, split_k);
   }
 }
 
 template <class T, class Sum>
 void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& p = conv.problem;
+  if (conv.plan.pass == Conv2dPass::backward_filter) {
+    using Out = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+    run_filter<T, Sum, Out>(conv, o);
+    return;
+  }
   const auto* x = static_cast<const T*>(o.x);
   const auto* w = static_cast<const T*>(o.w);
   const auto* y = static_cast<const T*>(o.y);
   const TypedEpilogue<T> epilogue(o.epilogue);
   auto* result = static_cast<T*>(o.result);
-  if (conv.plan.pass == Conv2dPass::backward_filter) {
-    const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
-    const std::int64_t split_k = conv.plan.split_k;
-    auto* const partial = static_cast<T*>(o.workspace);
-    launch("sk_dilated", direct_backward_filter_kernel<T, Sum, T>,
-           grid_for(size * split_k, kThreads), kThreads, 0, p, x, y, split_k > 1 ? partial : result,
-           size, split_k);
-    if (split_k > 1) {
-      add_slices(partial, result, size, split_k);
-    }
-    return;
-  }
   const bool forward = conv.plan.pass == Conv2dPass::forward;
   const std::int64_t count = p.N * (forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
   if (count == 0) {
@@ -155,19 +174,29 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
 }  // namespace
 
 std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.problem.x_type == DType::float64) {
-    run_typed<double, double>(conv, operands);
-  } else {
-    run_typed<float, float>(conv, operands);
+  switch (conv.problem.x_type) {
+    case DType::float64:
+      run_typed<double, double>(conv, operands);
+      break;
+    case DType::bfloat16:
+      run_typed<bfloat16, float>(conv, operands);
+      break;
+    default:
+      run_typed<float, float>(conv, operands);
   }
   return exact_multiply_adds(conv.problem);
 }
 
 std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.problem.x_type == DType::float64) {
-    run_typed<double, double>(conv, operands);
-  } else {
-    run_typed<float, double>(conv, operands);
+  switch (conv.problem.x_type) {
+    case DType::float64:
+      run_typed<double, double>(conv, operands);
+      break;
+    case DType::bfloat16:
+      run_typed<bfloat16, double>(conv, operands);
+      break;
+    default:
+      run_typed<float, double>(conv, operands);
   }
   return exact_multiply_adds(conv.problem);
 }

@@ -20,9 +20,17 @@ std::int64_t split_k_of(const Conv2dProblem& p, int multiprocessors) {
                                   std::max<std::int64_t>(1, p.N * p.OH));
 }
 
+/// Float32, float64, or bfloat16 with a filter whose gradient is float32.
+bool takes(const Conv2dProblem& p, Conv2dPass pass) {
+  const DType filter = p.x_type == DType::bfloat16 && pass == Conv2dPass::backward_filter
+                           ? DType::float32
+                           : p.x_type;
+  return p.y_type == p.x_type && is_floating(p.x_type) && p.w_type == filter;
+}
+
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
-  if (!has_real_type(p)) {
+  if (!takes(p, request.pass)) {
     return {};
   }
   const int multiprocessors = multiprocessors_of(request);
@@ -43,11 +51,11 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 }
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_real_type(p) && has_room_for_slices(plan, p);
+  return takes(p, plan.pass) && has_room_for_slices(plan, p);
 }
 
 std::vector<Conv2dCandidate> reference_candidates(const Conv2dRequest& request) {
-  if (!has_real_type(request.problem)) {
+  if (!takes(request.problem, request.pass)) {
     return {};
   }
   Conv2dCandidate candidate;
@@ -61,7 +69,7 @@ std::vector<Conv2dCandidate> reference_candidates(const Conv2dRequest& request) 
 const Conv2dKernel direct = {
     .name = "direct",
     .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
     .compute_capability = 75,
     .candidates = candidates,
     .accepts = accepts,
@@ -71,7 +79,7 @@ const Conv2dKernel direct = {
 const Conv2dKernel reference = {
     .name = "reference",
     .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
+    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
     .compute_capability = 75,
     .candidates = reference_candidates,
     .accepts = accepts,

@@ -13,6 +13,7 @@
 // against the CPU's float64 reference, in poisoned device memory between guard bands.
 
 using cks::DType;
+using cks::kernels::Arithmetic;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
@@ -41,6 +42,15 @@ Layout result_layout(Conv2dPass pass, const Conv2dProblem& p) {
                                              : w_layout(p);
 }
 
+template <class T>
+T element(double value) {
+  if constexpr (std::is_same_v<T, cks::bfloat16>) {
+    return cks::bfloat16(static_cast<float>(value));
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
 /// One tensor on the device, its pixels pitched, the gaps NaN.
 template <class T>
 class DeviceImage {
@@ -50,9 +60,9 @@ class DeviceImage {
 
   void upload(const std::vector<double>& dense) {
     std::vector<T> host(static_cast<std::size_t>(layout_.elements()));
-    std::memset(host.data(), 0xff, host.size() * sizeof(T));
+    std::memset(static_cast<void*>(host.data()), 0xff, host.size() * sizeof(T));
     for (std::int64_t i = 0; i < layout_.pixels * layout_.channels; ++i) {
-      host[index(i)] = static_cast<T>(dense[static_cast<std::size_t>(i)]);
+      host[index(i)] = element<T>(dense[static_cast<std::size_t>(i)]);
     }
     buffer_.upload(host.data());
   }
@@ -67,7 +77,7 @@ class DeviceImage {
     for (std::int64_t i = 0; i < layout_.pixels * layout_.channels; ++i) {
       T value{};
       std::memcpy(&value, raw.data() + index(i) * sizeof(T), sizeof(T));
-      values.push_back(static_cast<double>(value));
+      values.push_back(as_double(value));
     }
     return values;
   }
@@ -83,12 +93,14 @@ class DeviceImage {
   DeviceBuffer buffer_;
 };
 
-/// The operands of one pass on the device, and its result.
-template <class T>
+/// The operands of one pass on the device, and its result; gradients of filters are float32 where
+/// elements are bfloat16.
+template <class T, class Result = T>
 struct DeviceCase {
   Conv2dPass pass;
   const Conv2dProblem& problem;
-  DeviceImage<T> first, second, bias, result;
+  DeviceImage<T> first, second, bias;
+  DeviceImage<Result> result;
 
   DeviceCase(Conv2dPass which, const Conv2dProblem& p, const Conv2dValues& values,
              std::size_t offset)
@@ -133,19 +145,56 @@ struct Statistics {
   std::string largest_at;
 };
 
-template <class T>
+/// What a result may differ by beyond the bound of float32 sums: tensor cores cut their sums
+/// instead of rounding them, 16 products at a time, and bfloat16 has 8 bits.
+double extra_error(Conv2dPass pass, const Conv2dProblem& p, Arithmetic arithmetic,
+                   const std::vector<double>& expected) {
+  if (arithmetic == Arithmetic::fp32 || arithmetic == Arithmetic::fp64) {
+    return 0.0;
+  }
+  double largest = 1.0;
+  for (const double value : expected) {
+    largest = std::max(largest, std::abs(value));
+  }
+  const auto length = static_cast<double>(sum_length(pass, p));
+  const DType stored = pass == Conv2dPass::backward_filter ? p.w_type : p.y_type;
+  const double rounding = stored == DType::bfloat16 ? 1.0 / 256 : 0.0;
+  return largest * (length / 8 * 0x1p-22 + rounding);
+}
+
+/// T: of X, Y and filters; in tf32 they hold numbers of bfloat16, which tf32 multiplies exactly.
+template <class T, class Result = T>
 void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t seed, Fill fill,
-                 Failures& failures, Statistics& statistics) {
-  const Conv2dProblem p = listed.at(cks::dtype_of<T>());
-  const Conv2dValues values = make_values(p, fill, seed);
+                 Failures& failures, Statistics& statistics,
+                 cks::Precision precision = cks::Precision::fp32) {
+  Conv2dProblem p = listed.at(cks::dtype_of<T>());
+  p.precision = precision;
+  p.is_aligned = !listed.odd_bases;
+  if (pass == Conv2dPass::backward_filter) {
+    p.w_type = cks::dtype_of<Result>();
+  }
+  std::vector<Conv2dPlan> plans = possible_plans(pass, p, kGpu);
+  if (precision == cks::Precision::tf32) {  // what takes it as float32 is tested as that
+    std::erase_if(plans, [](const auto& plan) { return plan.arithmetic != Arithmetic::tf32; });
+  }
+  if (plans.empty()) {
+    return;
+  }
+  Conv2dValues values = make_values(p, fill, seed);
+  if (precision != cks::Precision::fp32) {
+    round_to_bfloat16(values);
+  }
   Conv2dMemory reference(pass, listed.at(DType::float64), values,
                          pass != Conv2dPass::backward_filter);
   reference.run_reference();
-  const std::vector<double> expected = reference.result();
+  std::vector<double> expected = reference.result();
+  if (std::is_same_v<Result, cks::bfloat16> && fill == Fill::small_integers) {
+    round_to_bfloat16(expected);
+  }
   const Extents shape = result_shape(pass, p);
   const std::int64_t counted = counted_multiply_adds(p);
-  DeviceCase<T> on_device(pass, p, values, listed.odd_bases ? sizeof(T) : 0);
-  for (const Conv2dPlan& plan : possible_plans(pass, p, kGpu)) {
+  DeviceCase<T, Result> on_device(pass, p, values, listed.odd_bases ? sizeof(T) : 0);
+  for (const Conv2dPlan& plan : plans) {
     const std::string where = listed.name + ", " + plan.to_string();
     const std::int64_t executed = on_device.run(plan);
     ++statistics.runs;
@@ -164,7 +213,9 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
       continue;
     }
     const double unit = error_unit(pass, p);
-    const Comparison close = compare(got, shape, expected, shape, {.absolute = kErrorUnits * unit});
+    const Comparison close =
+        compare(got, shape, expected, shape,
+                {.absolute = kErrorUnits * unit + extra_error(pass, p, plan.arithmetic, expected)});
     if (!close) {
       failures.add(where, close.message);
     }
@@ -172,7 +223,8 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
     for (std::size_t i = 0; i < got.size(); ++i) {
       largest = std::max(largest, std::abs(got[i] - expected[i]));
     }
-    if (unit > 0 && largest / unit > statistics.largest_error) {
+    if (precision == cks::Precision::fp32 && unit > 0 &&
+        largest / unit > statistics.largest_error) {
       statistics.largest_error = largest / unit;
       statistics.largest_at = where;
     }
@@ -198,6 +250,16 @@ void check_list(Conv2dPass pass) {
       try {
         check_plans<float>(listed, pass, seed, Fill::small_integers, failures, statistics);
         check_plans<float>(listed, pass, seed, Fill::reals, failures, statistics);
+        for (const Fill fill : {Fill::small_integers, Fill::reals}) {
+          check_plans<float>(listed, pass, seed, fill, failures, statistics, cks::Precision::tf32);
+          if (pass == Conv2dPass::backward_filter) {
+            check_plans<cks::bfloat16, float>(listed, pass, seed, fill, failures, statistics,
+                                              cks::Precision::bf16);
+          } else {
+            check_plans<cks::bfloat16>(listed, pass, seed, fill, failures, statistics,
+                                       cks::Precision::bf16);
+          }
+        }
         if (seed % 4 == 0) {
           check_plans<double>(listed, pass, seed, Fill::reals, failures, statistics);
         }

@@ -59,6 +59,19 @@ Conv2dValues make_values(const Conv2dProblem& p, Fill fill, std::uint64_t seed) 
           .x_bias = draw(fill, 5 * seed + 4, p.IC)};
 }
 
+void round_to_bfloat16(std::vector<double>& values) {
+  for (double& value : values) {
+    value = as_double(bfloat16(static_cast<float>(value)));
+  }
+}
+
+void round_to_bfloat16(Conv2dValues& values) {
+  for (std::vector<double>* tensor :
+       {&values.x, &values.w, &values.y, &values.y_bias, &values.x_bias}) {
+    round_to_bfloat16(*tensor);
+  }
+}
+
 struct Conv2dMemory::Image {
   Image(std::int64_t pixel_count, std::int64_t channel_count, std::int64_t pixel_pitch,
         DType element_type, std::size_t offset)
@@ -228,9 +241,9 @@ std::int64_t sum_length(Conv2dPass pass, const Conv2dProblem& p) {
 }
 
 double error_unit(Conv2dPass pass, const Conv2dProblem& p) {
-  const double eps = p.x_type == DType::float32
-                         ? static_cast<double>(std::numeric_limits<float>::epsilon())
-                         : std::numeric_limits<double>::epsilon();
+  const double eps = p.x_type == DType::float64
+                         ? std::numeric_limits<double>::epsilon()
+                         : static_cast<double>(std::numeric_limits<float>::epsilon());
   return eps * std::sqrt(static_cast<double>(sum_length(pass, p)));  // reals lie in [-1, 1)
 }
 

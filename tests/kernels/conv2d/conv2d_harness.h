@@ -24,6 +24,9 @@ struct Conv2dValues {
   std::vector<double> y_bias, x_bias;  // [OC], [IC]
 };
 Conv2dValues make_values(const kernels::Conv2dProblem& problem, Fill fill, std::uint64_t seed);
+/// Replaces each value by the next number of bfloat16.
+void round_to_bfloat16(std::vector<double>& values);
+void round_to_bfloat16(Conv2dValues& values);
 
 Extents x_shape(const kernels::Conv2dProblem& problem);
 Extents w_shape(const kernels::Conv2dProblem& problem);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
@@ -206,6 +207,7 @@ TEST_CASE("plan: the reference is a plan only for types that it reads") {
   for (const Conv2dPass pass : kPasses) {
     reference.pass = pass;
     set_types(DType::bfloat16);
+    p.w_type = DType::float64;
     CHECK(possible_plans(pass, p, describe_cpu()).size() == 1);
     CHECK(possible_plans(pass, p, gpu).empty());
     CHECK_FALSE(gpu_accepts(reference, p));
@@ -216,6 +218,33 @@ TEST_CASE("plan: the reference is a plan only for types that it reads") {
     CHECK_THROWS_AS(select(pass, p, describe_cpu()), cks::DtypeError);
     set_types(DType::float64);
     CHECK(gpu_accepts(reference, p));
+  }
+}
+
+TEST_CASE("plan: types and precision say the arithmetic, the device its kernels") {
+  Conv2dProblem p = make_conv2d_problem(
+      {.N = 64, .IH = 8, .IW = 8, .IC = 64, .OC = 64, .FH = 3, .FW = 3, .padding = 1});
+  DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  const auto arithmetics = [&] {
+    std::set<std::string> names;
+    for (const Conv2dPlan& plan : possible_plans(Conv2dPass::forward, p, gpu)) {
+      names.insert(name_of(plan.arithmetic));
+    }
+    return names;
+  };
+  CHECK(arithmetics() == std::set<std::string>{"fp32"});
+  p.precision = cks::Precision::tf32;
+  CHECK(arithmetics() == std::set<std::string>{"fp32", "tf32"});
+  p.x_type = p.w_type = p.y_type = DType::bfloat16;
+  CHECK(arithmetics() == std::set<std::string>{"bf16"});
+  CHECK(select(Conv2dPass::forward, p, gpu).kernel == "box");
+  const Conv2dPlan box = select(Conv2dPass::forward, p, gpu);
+  for (const int other : {80, 100}) {  // code of 90a runs on 9.0 alone
+    gpu.compute_capability = other;
+    CHECK(select(Conv2dPass::forward, p, gpu).kernel == "direct");
+    CHECK(contains(
+        plan_error([&] { prepare_conv2d(p, box, gpu); }),
+        "\"box\" needs compute capability 90 alone, the device has " + std::to_string(other)));
   }
 }
 

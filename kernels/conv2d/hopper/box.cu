@@ -1,0 +1,424 @@
+// ConvV2 and KS-deconv in bf16 and tf32 for compute capability 9.0: the copy engine brings boxes of
+// pixels and rows of filters (boxes.h), the tensor cores multiply them. Channels of the result are
+// rows of the product, positions its columns.
+//
+// A block has a warpgroup of which one thread asks for copies, and two that multiply. They meet at
+// a ring of stages in shared memory; a stage holds one step: two boxes and the filter rows of a
+// tap, 128 bytes of source channels each.
+#include <algorithm>
+#include <utility>
+
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/hopper/box_maps.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
+#include "cks/kernels/conv2d/hopper/unit_walk.cuh"
+#include "cks/kernels/hopper/async.cuh"
+#include "cks/kernels/hopper/tensor_map.h"
+#include "cks/kernels/hopper/wgmma.cuh"
+
+namespace cks::kernels::hopper {
+namespace {
+
+constexpr int kThreads = 384;
+constexpr int kPart = 64;  // positions that a warpgroup stores at a time
+
+/// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
+/// warpgroup one box. kBlocks 2: a cluster shares its boxes of pixels, each block has channels of
+/// its own. kTransposed: the filter is read with its rows as the sums' terms (KS-deconv in bf16).
+template <class T, int kHalves, int kBox, int kStageCount, int kBlockCount, bool kIsTransposed>
+struct Tile {
+  using Value = T;
+  static constexpr bool kBf16 = sizeof(T) == 2;
+  static constexpr Element kElement = kBf16 ? Element::bf16 : Element::tf32;
+  static constexpr int kStages = kStageCount, kBlocks = kBlockCount;
+  static constexpr bool kTransposed = kIsTransposed;
+  static constexpr bool kOneBox = kHalves == 1;  // of a warpgroup
+  static constexpr int kChannels = 64 * kHalves;
+  static constexpr int kPositions = 2 * kBox;
+  static constexpr int kColumns = kOneBox ? kBox : kPositions;  // of a warpgroup's product
+  static constexpr int kBoxBytes = kBox * kRowBytes;
+  static constexpr int kFilterBytes = kChannels * kRowBytes;
+  static constexpr int kStageBytes = 2 * kBoxBytes + kFilterBytes;
+  static constexpr int kPartBytes = kPart * 64 * static_cast<int>(sizeof(T));
+  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * kPartBytes;
+  static_assert(kSharedBytes + 256 <= 227 * 1024 && kBoxBytes % 1024 == 0);
+  static_assert(kBf16 || !kTransposed, "tf32 operands are K-major");
+};
+
+struct Maps {
+  CUtensorMap source[kMostClasses * kMostClasses];  // of each class; at places the first alone
+  CUtensorMap filter;
+};
+
+template <class T>
+struct Parameters {
+  Maps maps;
+  BoxCorrelation c;
+  TypedEpilogue<T> epilogue;
+  T* target;
+};
+
+/// The thread that asks for all copies of a block.
+template <class K, class T>
+__device__ void copy_units(const Parameters<T>& p, unsigned char* shared, std::uint64_t* full,
+                           std::uint64_t* empty, UnitWalk walk, int rank) {
+  const BoxCorrelation& c = p.c;
+  const int steps = (c.source_channels + c.step - 1) / c.step;
+  RingPosition<K::kStages> ring(1);
+  while (walk.next()) {
+    const Place& place = walk.place();
+    const Run& rows = c.rows[place.row_class];
+    const Run& columns = c.columns[place.column_class];
+    const CUtensorMap* source =
+        &p.maps.source[c.at_places ? 0 : place.row_class * c.column_classes + place.column_class];
+    const int channel = walk.channel() + rank * K::kChannels;
+    const int group = c.groups == 1 ? 0 : channel / c.target_channels;
+    const Position start[2] = {position_of(c, place, walk.first(0)),
+                               position_of(c, place, walk.first(1))};
+    const bool empty_place = place.row_taps * place.column_taps == 0;
+    const int taps = empty_place ? 1 : place.row_taps * place.column_taps;
+    int row_tap = place.row_tap, column_tap = place.column_tap;
+    for (int tap = 0; tap < taps; ++tap) {
+      // Where there is no tap, all that is read lies outside: zeros are added.
+      const int filter_tap =
+          empty_place ? c.filter_taps : filter_tap_of(c, place, row_tap, column_tap);
+      const int down = row_tap * rows.tap_step, right = column_tap * columns.tap_step;
+      for (int k = 0; k < (empty_place ? 1 : steps); ++k) {
+        wait(&empty[ring.stage], ring.parity);
+        unsigned char* const stage = shared + ring.stage * K::kStageBytes;
+        std::uint64_t* const barrier = &full[ring.stage];
+        arrive_expecting(barrier, K::kStageBytes);
+#pragma unroll
+        for (int box = 0; box < 2; ++box) {
+          BoxAt at{group * c.source_channels + k * c.step,
+                   columns.source + start[box].column * columns.source_step,
+                   rows.source + start[box].row * rows.source_step,
+                   empty_place ? c.images : start[box].image};
+          unsigned char* const to = stage + box * K::kBoxBytes;
+          const bool is_mine = K::kBlocks == 1 || box == rank;  // the other block brings the other
+          if (!is_mine) {
+            continue;
+          }
+          if (c.at_places) {
+            at.axis1 += right;
+            at.axis2 += down;
+            if constexpr (K::kBlocks == 1) {
+              copy_box(to, source, barrier, at);
+            } else {
+              copy_box_to_both(to, source, barrier, at);
+            }
+          } else {
+            const Shift shift{static_cast<std::uint16_t>(right), static_cast<std::uint16_t>(down)};
+            if constexpr (K::kBlocks == 1) {
+              copy_window(to, source, barrier, at, shift);
+            } else {
+              copy_window_to_both(to, source, barrier, at, shift);
+            }
+          }
+        }
+        unsigned char* const to = stage + 2 * K::kBoxBytes;
+        if constexpr (K::kTransposed) {
+          const int first = channel - group * c.target_channels;
+#pragma unroll
+          for (int half = 0; half < K::kChannels / 64; ++half) {
+            copy_box(to + half * 64 * kRowBytes, &p.maps.filter, barrier,
+                     {first + half * 64, filter_tap, group * c.source_channels + k * c.step, 0});
+          }
+        } else {
+          copy_box(to, &p.maps.filter, barrier, {k * c.step, filter_tap, channel, 0});
+        }
+        ring.advance();
+      }
+      if (++column_tap == place.column_tap + place.column_taps) {
+        column_tap = place.column_tap;
+        ++row_tap;
+      }
+    }
+  }
+}
+
+/// One step: 128 bytes of source channels.
+template <class K>
+__device__ __forceinline__ void multiply_step(float* sums, std::uint32_t filter,
+                                              std::uint32_t pixels, bool adds) {
+#pragma unroll
+  for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
+    const std::uint64_t right = operand(pixels + k * kNextK);
+    if constexpr (!K::kBf16) {
+      multiply_tf32<K::kColumns>(sums, operand(filter + k * kNextK), right, adds || k > 0);
+    } else if constexpr (K::kTransposed) {
+      const std::uint64_t left = operand(filter + k * kNextTransposedK, 1024, 64 * kRowBytes);
+      multiply_bf16<K::kColumns, true, false>(sums, left, right, adds || k > 0);
+    } else {
+      const std::uint64_t left = operand(filter + k * kNextK);
+      multiply_bf16<K::kColumns, false, false>(sums, left, right, adds || k > 0);
+    }
+  }
+}
+
+/// Bytes from the start of a part in shared memory to 16 bytes of a position: rows of 64 channels,
+/// swizzled over 128 bytes so that neither writes nor reads meet in a bank.
+template <class T>
+__device__ __forceinline__ int part_offset(int position, int chunk) {
+  if constexpr (sizeof(T) == 2) {
+    return position * 128 + ((chunk ^ (position & 7)) << 4);
+  } else {
+    return (chunk >> 3) * kPart * 128 + position * 128 + (((chunk & 7) ^ (position & 7)) << 4);
+  }
+}
+/// To one element: channel of 64.
+template <class T>
+__device__ __forceinline__ int part_offset_of(int position, int channel) {
+  constexpr int kElements = 16 / static_cast<int>(sizeof(T));
+  return part_offset<T>(position, channel / kElements) +
+         channel % kElements * static_cast<int>(sizeof(T));
+}
+
+/// What one thread of a warpgroup stores of its sums, 64 positions of 64 channels at a time.
+template <class T>
+struct PartStore {
+  const Parameters<T>& p;
+  unsigned char* part;
+  int barrier;             // of the warpgroup
+  int thread, lane, warp;  // of the warpgroup
+  std::int64_t channel;    // the first of the 64
+  static constexpr int kElements = 16 / static_cast<int>(sizeof(T));
+  static constexpr int kChunks = 64 / kElements;  // of 16 bytes in a position's row
+
+  /// Copies rows between the part and a tensor that lies as the result does.
+  template <class Move>
+  __device__ __forceinline__ void each_chunk(const Place& place, int first, Move&& move) const {
+    const int positions = positions_of(p.c, place);
+    const std::int64_t channels = std::int64_t{p.c.target_channels} * p.c.groups;
+#pragma unroll 1
+    for (int i = 0; i < kPart * kChunks / 128; ++i) {
+      const int position = (thread + i * 128) / kChunks, chunk = thread % kChunks;
+      const std::int64_t at = channel + chunk * kElements;
+      if (first + position < positions && at < channels) {
+        move(part + part_offset<T>(position, chunk),
+             target_of(p.c, place, position_of(p.c, place, first + position)) + at, channels - at);
+      }
+    }
+  }
+
+  __device__ __forceinline__ float of_channel(const T* values, std::int64_t at,
+                                              float missing) const {
+    const std::int64_t channels = std::int64_t{p.c.target_channels} * p.c.groups;
+    return values != nullptr && at < channels ? static_cast<float>(values[at]) : missing;
+  }
+
+  /// Writes what is to be stored of a thread's row i of the product to the part, where the residual
+  /// waits.
+  __device__ __forceinline__ void write_row(const float* sums, int i) const {
+    const TypedEpilogue<T>& e = p.epilogue;
+    const int row = warp * 16 + i * 8 + lane / 4;
+    const float bias = of_channel(e.bias, channel + row, 0.0F);
+    float values[kPart / 4];
+#pragma unroll
+    for (int j = 0; j < kPart / 4; ++j) {
+      values[j] = sums[j / 2 * 4 + i * 2 + j % 2] + bias;
+    }
+    T* const here = reinterpret_cast<T*>(part);
+    const auto offset = [&](int j) {
+      return part_offset_of<T>(j / 2 * 8 + lane % 4 * 2 + j % 2, row) / static_cast<int>(sizeof(T));
+    };
+    if (!e.is_plain) {
+      const float scale = of_channel(e.scale, channel + row, 1.0F);
+      const float shift = of_channel(e.shift, channel + row, 0.0F);
+      const bool cuts = e.activation == Activation::relu;
+#pragma unroll
+      for (int j = 0; j < kPart / 4; ++j) {
+        float value = values[j] * scale + shift;
+        if (e.residual != nullptr) {
+          value += static_cast<float>(here[offset(j)]);
+        }
+        values[j] = cuts && value < 0.0F ? 0.0F : value;
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kPart / 4; ++j) {
+      here[offset(j)] = static_cast<T>(values[j]);
+    }
+  }
+
+  /// Positions first to first + 63 of the place; sums: those of 64 columns.
+  __device__ __forceinline__ void store(const float* sums, const Place& place, int first) const {
+    sync_threads(barrier, 128);  // all have read the part before
+    if (p.epilogue.residual != nullptr) {
+      each_chunk(place, first, [&](unsigned char* here, std::int64_t at, std::int64_t left) {
+        if (left >= kElements) {
+          *reinterpret_cast<uint4*>(here) =
+              *reinterpret_cast<const uint4*>(p.epilogue.residual + at);
+        } else {
+          for (int e = 0; e < left; ++e) {
+            reinterpret_cast<T*>(here)[e] = p.epilogue.residual[at + e];
+          }
+        }
+      });
+      sync_threads(barrier, 128);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      write_row(sums, i);
+    }
+    sync_threads(barrier, 128);
+    each_chunk(place, first, [&](const unsigned char* here, std::int64_t at, std::int64_t left) {
+      if (left >= kElements) {
+        *reinterpret_cast<uint4*>(p.target + at) = *reinterpret_cast<const uint4*>(here);
+      } else {
+        for (int e = 0; e < left; ++e) {
+          p.target[at + e] = reinterpret_cast<const T*>(here)[e];
+        }
+      }
+    });
+  }
+};
+
+/// A warpgroup that multiplies: its products of every unit, then what it stores of them.
+template <class K, class T>
+__device__ void multiply_units(const Parameters<T>& p, unsigned char* shared, std::uint64_t* full,
+                               std::uint64_t* empty, UnitWalk walk, int rank, int group) {
+  const int thread = threadIdx.x % 128;
+  const int lane = thread % 32, warp = thread / 32;
+  const auto release = [&](int stage) {
+    if constexpr (K::kBlocks == 2) {
+      if (lane == 0 && warp < 2) {
+        arrive_at(&empty[stage], warp);  // both blocks wrote into both blocks' stages
+      }
+    } else if (thread == 0) {
+      arrive(&empty[stage]);
+    }
+  };
+  PartStore<T> part{p,         shared + K::kStages * K::kStageBytes + group * K::kPartBytes,
+                    1 + group, thread,
+                    lane,      warp,
+                    0};
+  const std::uint32_t base = shared_address(shared);
+  const std::uint32_t pixels = K::kOneBox ? group * K::kBoxBytes : 0;
+  const std::uint32_t filter = 2 * K::kBoxBytes + (K::kOneBox ? 0 : group * 64 * kRowBytes);
+  RingPosition<K::kStages> ring(0);
+  float sums[K::kColumns / 2];
+  while (walk.next()) {
+    const int steps = steps_of(p.c, walk.place());
+    int before = 0;
+    for (int step = 0; step < steps; ++step) {
+      wait(&full[ring.stage], ring.parity);
+      const std::uint32_t stage = base + ring.stage * K::kStageBytes;
+      fence_sums();
+      multiply_step<K>(sums, stage + filter, stage + pixels, step > 0);
+      commit_products();
+      wait_for_products<1>();  // the step before has been read
+      if (step > 0) {
+        release(before);
+      }
+      before = ring.stage;
+      ring.advance();
+    }
+    wait_for_products<0>();
+    release(before);
+    part.channel = walk.channel() + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
+    const int first = K::kOneBox ? walk.first(group) : walk.first(0);
+    // A loop would not be unrolled, and sums be moved to memory.
+    [&]<int... j>(std::integer_sequence<int, j...>) {
+      (part.store(sums + j * (kPart / 2), walk.place(), first + j * kPart), ...);
+    }
+    (std::make_integer_sequence<int, K::kColumns / kPart>{});
+  }
+}
+
+template <class K>
+__global__ void __launch_bounds__(kThreads, 1)
+    box_kernel(const __grid_constant__ Parameters<typename K::Value> p) {
+  cuda::begin_kernel();
+  extern __shared__ unsigned char raw[];
+  __shared__ std::uint64_t full[K::kStages], empty[K::kStages];
+  unsigned char* const shared = aligned_shared(raw);
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < K::kStages; ++stage) {
+      init_barrier(&full[stage], 1);
+      init_barrier(&empty[stage], 2 * K::kBlocks);
+    }
+    publish_barriers();
+    prefetch_map(&p.maps.source[0]);
+    prefetch_map(&p.maps.filter);
+  }
+  __syncthreads();
+  int rank = 0;
+  if constexpr (K::kBlocks == 2) {
+    sync_cluster();  // the other block's barriers exist before anything is sent to them
+    rank = cluster_rank();
+  }
+  const UnitWalk walk(p.c, static_cast<int>(blockIdx.x) / K::kBlocks,
+                      static_cast<int>(gridDim.x) / K::kBlocks);
+  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
+  if (warpgroup == 0) {
+    give_registers<40>();
+    if (threadIdx.x == 0) {
+      copy_units<K>(p, shared, full, empty, walk, rank);
+    }
+  } else {
+    take_registers<232>();
+    multiply_units<K>(p, shared, full, empty, walk, rank, warpgroup - 1);
+  }
+  __syncwarp();
+  if constexpr (K::kBlocks == 2) {
+    sync_cluster();  // no block leaves while the other may still signal it
+  }
+}
+
+template <class K>
+void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  using T = typename K::Value;
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  const char* const operation = forward ? "convv2" : "ks_deconv";
+  Parameters<T> p;
+  p.c = conv.data<PlannedBoxes>().correlation;
+  p.epilogue = TypedEpilogue<T>(o.epilogue);
+  p.target = static_cast<T*>(o.result);
+  const void* filter = o.w;
+  if (!forward && !K::kTransposed) {
+    transpose_filter(operation, conv.problem, static_cast<const float*>(o.w),
+                     static_cast<float*>(o.workspace));
+    filter = o.workspace;
+  }
+  fill_source_maps(operation, p.c, K::kElement, forward ? o.x : o.y, p.maps.source);
+  p.maps.filter = filter_map(operation, conv.problem, K::kElement, filter, 1,
+                             !forward && !K::kTransposed, K::kTransposed ? 64 : K::kChannels);
+  const int workers = std::min(p.c.units, multiprocessor_count() / K::kBlocks);
+  cuda::launch(operation, box_kernel<K>, static_cast<unsigned>(workers * K::kBlocks), kThreads,
+               {K::kSharedBytes, dim3(K::kBlocks)}, p);
+}
+
+template <class T, bool kTransposed>
+void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  constexpr bool kBf16 = sizeof(T) == 2;
+  const auto is = [&](std::int64_t rows, std::int64_t columns) {
+    return conv.plan.tile == Conv2dTile{rows, columns};
+  };
+  if (is(128, 256)) {
+    launch_tile<Tile<T, 2, 128, kBf16 ? 4 : 3, 1, kTransposed>>(conv, o);
+  } else if (is(256, 128)) {
+    launch_tile<Tile<T, 2, 64, kBf16 ? 6 : 5, 2, kTransposed>>(conv, o);
+  } else if (is(128, 128)) {
+    launch_tile<Tile<T, 2, 64, kBf16 ? 6 : 5, 1, kTransposed>>(conv, o);
+  } else if (is(64, 256)) {
+    launch_tile<Tile<T, 1, 128, kBf16 ? 5 : 4, 1, kTransposed>>(conv, o);
+  } else {
+    launch_tile<Tile<T, 1, 64, kBf16 ? 8 : 7, 1, kTransposed>>(conv, o);
+  }
+}
+
+}  // namespace
+
+std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.arithmetic == Arithmetic::tf32) {
+    launch_box<float, false>(conv, operands);
+  } else if (conv.plan.pass == Conv2dPass::forward) {
+    launch_box<bfloat16, false>(conv, operands);
+  } else {
+    launch_box<bfloat16, true>(conv, operands);
+  }
+  return conv.data<PlannedBoxes>().executed;
+}
+
+}  // namespace cks::kernels::hopper

@@ -1,0 +1,179 @@
+#include <cmath>
+
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/math.h"
+#include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/hopper/boxes.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
+
+// What the kernels `box` and `planes` plan: ConvV2 and KS-deconv over boxes of pixels (boxes.h).
+namespace cks::kernels::hopper {
+namespace {
+
+/// A tile that `box` is compiled for: channels x positions of a unit, and its rate in float32
+/// multiply-adds of a multiprocessor, in bf16 and in tf32.
+struct BoxTile {
+  Conv2dTile tile;
+  int blocks;  // of a cluster
+  double bf16, tf32;
+};
+
+constexpr BoxTile kBoxTiles[] = {
+    {{128, 256}, 1, 10.4, 5.6}, {{256, 128}, 2, 10.4, 5.4}, {{128, 128}, 1, 8.5, 4.6},
+    {{64, 256}, 1, 6.5, 4.0},   {{64, 128}, 1, 6.0, 3.6},
+};
+constexpr BoxTile kPlanesTile = {{128, 128}, 1, 1.95, 1.95};
+/// Not yet timed beside the other kernels for float32: chosen by name alone.
+constexpr double kByName = 1e18;
+constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
+
+/// Source channels that are multiplied at a time.
+int step_of(const Conv2dProblem& p, Arithmetic arithmetic) {
+  return p.x_type == DType::bfloat16 || arithmetic == Arithmetic::fp32 ? 64 : 32;
+}
+
+/// Boxes at places trim the filter for each; boxes in a row share one for all positions.
+bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
+
+BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return {p, plan.pass, plan.tile, at_places(plan), step_of(p, plan.arithmetic)};
+}
+
+std::int64_t filter_bytes(const Conv2dProblem& p, std::int64_t bytes_of_element) {
+  return cuda::filter_size(p) * bytes_of_element;
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, const BoxTile& tile,
+                             double rate) {
+  const PlannedBoxes planned = plan_boxes(request_of(plan, request.problem));
+  const BoxCorrelation& c = planned.correlation;
+  const int workers =
+      std::max(1, std::min(c.units, cuda::multiprocessors_of(request) / tile.blocks));
+  const double step =
+      static_cast<double>(tile.tile.rows * tile.tile.columns / tile.blocks * c.step);
+  Conv2dCandidate candidate;
+  candidate.cost = cuda::kLaunch + longest_steps(c, workers, kEpilogue) * step / rate;
+  const double used = 100.0 * static_cast<double>(exact_multiply_adds(request.problem)) /
+                      static_cast<double>(std::max<std::int64_t>(1, planned.executed));
+  plan.reason =
+      formatted("boxes {}; {} % of the issued multiply-adds are used",
+                c.at_places ? "at places, filters trimmed" : "in a row", std::lround(used));
+  candidate.plan = std::move(plan);
+  return candidate;
+}
+
+/// Both kinds of boxes for a tile, as far as the problem takes them.
+void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
+                    const BoxTile& tile, Arithmetic arithmetic, std::size_t workspace_bytes,
+                    double rate, int element_bytes) {
+  for (const bool placed : {true, false}) {
+    Conv2dPlan plan;
+    plan.pass = request.pass;
+    plan.arithmetic = arithmetic;
+    plan.tile = tile.tile;
+    plan.workspace_bytes = workspace_bytes;
+    plan.granule =
+        placed ? tile.tile.columns / 2
+               : request.problem.N * request.problem.OH * request.problem.OW * tile.tile.columns;
+    if (takes_boxes(request_of(plan, request.problem), element_bytes)) {
+      found.push_back(candidate_of(request, std::move(plan), tile, rate));
+    }
+  }
+}
+
+// --- box ----------------------------------------------------------------------------------------
+
+bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::bf16 ? has_type(p, DType::bfloat16)
+                                        : has_type(p, DType::float32);
+}
+
+/// Float32 filters are transposed for KS-deconv, since tf32 products read K-major operands alone.
+std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  const bool transposes = pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
+  return transposes ? static_cast<std::size_t>(filter_bytes(p, sizeof(float))) : 0;
+}
+
+bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  return box_workspace(p, pass, arithmetic) == 0 || p.OC / p.G % 4 == 0;
+}
+
+std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
+  std::vector<Conv2dCandidate> found;
+  const Conv2dProblem& p = request.problem;
+  const Arithmetic arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : Arithmetic::tf32;
+  if (!has_box_types(p, arithmetic) || !takes_filter(p, request.pass, arithmetic)) {
+    return found;
+  }
+  const bool bf16 = arithmetic == Arithmetic::bf16;
+  for (const BoxTile& tile : kBoxTiles) {
+    add_candidates(found, request, tile, arithmetic, box_workspace(p, request.pass, arithmetic),
+                   bf16 ? tile.bf16 : tile.tf32, bf16 ? 2 : 4);
+  }
+  return found;
+}
+
+bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const bool known = std::any_of(std::begin(kBoxTiles), std::end(kBoxTiles),
+                                 [&](const BoxTile& tile) { return tile.tile == plan.tile; });
+  return known && has_box_types(p, plan.arithmetic) &&
+         takes_filter(p, plan.pass, plan.arithmetic) &&
+         plan.workspace_bytes >= box_workspace(p, plan.pass, plan.arithmetic) &&
+         takes_boxes(request_of(plan, p), plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
+}
+
+// --- planes -------------------------------------------------------------------------------------
+
+std::size_t planes_workspace(const Conv2dProblem& p) {
+  return static_cast<std::size_t>(3 * filter_bytes(p, sizeof(bfloat16)));
+}
+
+/// The planes of the filter are bfloat16: eight of them are 16 bytes.
+bool takes_planes(const Conv2dProblem& p) {
+  return has_type(p, DType::float32) && p.IC / p.G % 8 == 0;
+}
+
+std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
+  std::vector<Conv2dCandidate> found;
+  if (takes_planes(request.problem)) {
+    add_candidates(found, request, kPlanesTile, Arithmetic::fp32, planes_workspace(request.problem),
+                   kPlanesTile.bf16, 4);
+  }
+  for (Conv2dCandidate& candidate : found) {
+    candidate.cost += kByName;
+  }
+  return found;
+}
+
+bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return plan.tile == kPlanesTile.tile && takes_planes(p) &&
+         plan.workspace_bytes >= planes_workspace(p) && takes_boxes(request_of(plan, p), 4);
+}
+
+std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return std::make_shared<PlannedBoxes>(plan_boxes(request_of(plan, problem)));
+}
+
+}  // namespace
+
+const Conv2dKernel box = {.name = "box",
+                          .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                          .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
+                          .compute_capability = 90,
+                          .only_there = true,
+                          .candidates = box_candidates,
+                          .accepts = box_accepts,
+                          .prepare = prepare,
+                          .run = CKS_CUDA_CODE(run_box)};
+
+const Conv2dKernel planes = {.name = "planes",
+                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                             .arithmetic = {Arithmetic::fp32},
+                             .compute_capability = 90,
+                             .only_there = true,
+                             .candidates = planes_candidates,
+                             .accepts = planes_accepts,
+                             .prepare = prepare,
+                             .run = CKS_CUDA_CODE(run_planes)};
+
+}  // namespace cks::kernels::hopper

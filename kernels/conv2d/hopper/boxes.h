@@ -1,0 +1,132 @@
+#pragma once
+#include <cstdint>
+
+#include "cks/kernels/conv2d/cuda/regions.h"
+#include "cks/kernels/conv2d/kernel.h"
+#include "cks/kernels/hopper/window.h"
+
+/// How ConvV2 and KS-deconv are laid out for the copy engine of compute capability 9.0, which moves
+/// boxes of pixels into shared memory and fills what lies outside the image with zeros: a sum over
+/// taps of products between a box of source pixels, shifted by the tap, and the tap's filter.
+/// Shared by the kernels that compute it; plain data, passed to them by value.
+///
+/// A box holds positions of one residue class of the target (forward: there is one class). It is
+///
+///   at a place   the same position of `box` images, with exactly the taps that meet pixels, or
+///   in a row     `box` positions, row after row and image after image, with every tap that meets
+///                a pixel from any of the class: products with padding are executed
+namespace cks::kernels::hopper {
+
+using cuda::Run;
+
+inline constexpr int kMostClasses = 3;  // of an axis
+inline constexpr int kMostPlaces = 256;
+
+/// One position, or all positions of a class.
+struct Place {
+  std::uint8_t row_class, column_class;
+  std::uint8_t row_tap, row_taps, column_tap, column_taps;  // of those of the class
+  std::uint16_t row, column;                                // 0 for a whole class
+  std::int32_t first_unit;
+};
+
+/// What a block, or a cluster of two, computes at a time is a unit: two boxes of a place and some
+/// channels of the result. Units of a place follow each other, channels first; places with most
+/// taps come first.
+struct BoxCorrelation {
+  bool at_places;
+  int box;  // positions
+  int images;
+  Run rows[kMostClasses];  // a whole class each: all positions, all taps
+  Run columns[kMostClasses];
+  int row_classes, column_classes;
+  int source_width, source_height, target_width, target_height;
+  std::int64_t source_pitch, target_pitch;  // elements from one pixel to the next
+  int groups;
+  int source_channels, target_channels;  // of a group
+  int filter_taps, filter_width;
+  int step;                          // source channels that are multiplied at a time
+  int unit_channels, channel_units;  // of the result: of a unit, units side by side
+  int places, units;
+  Place place[kMostPlaces];
+};
+
+/// Positions of a place that its boxes are cut from.
+CKS_HOST_DEVICE inline int positions_of(const BoxCorrelation& c, const Place& at) {
+  return c.at_places ? c.images
+                     : c.images * c.rows[at.row_class].count * c.columns[at.column_class].count;
+}
+
+/// Steps of a place's units; one without a tap takes one step that adds zeros.
+CKS_HOST_DEVICE inline int steps_of(const BoxCorrelation& c, const Place& at) {
+  const int taps = at.row_taps * at.column_taps;
+  return taps == 0 ? 1 : taps * ((c.source_channels + c.step - 1) / c.step);
+}
+
+/// A position of a class in an image.
+struct Position {
+  int image, row, column;
+};
+
+/// Position `at` of those that the boxes of a place are cut from.
+CKS_HOST_DEVICE inline Position position_of(const BoxCorrelation& c, const Place& place, int at) {
+  if (c.at_places) {
+    return {at, place.row, place.column};
+  }
+  const int width = c.columns[place.column_class].count;
+  const int line = at / width;
+  const int height = c.rows[place.row_class].count;
+  return {line / height, line % height, at - line * width};
+}
+
+/// Where channel 0 of a position lies in the result, in elements.
+CKS_HOST_DEVICE inline std::int64_t target_of(const BoxCorrelation& c, const Place& place,
+                                              const Position& at) {
+  const Run& rows = c.rows[place.row_class];
+  const Run& columns = c.columns[place.column_class];
+  const std::int64_t line =
+      std::int64_t{at.image} * c.target_height + rows.target + at.row * rows.target_step;
+  return (line * c.target_width + columns.target + at.column * columns.target_step) *
+         c.target_pitch;
+}
+
+/// The tap of the filter that is tap (row, column) of a place's class.
+CKS_HOST_DEVICE inline int filter_tap_of(const BoxCorrelation& c, const Place& place, int row,
+                                         int column) {
+  const Run& rows = c.rows[place.row_class];
+  const Run& columns = c.columns[place.column_class];
+  return (rows.filter_tap + row * rows.filter_step) * c.filter_width + columns.filter_tap +
+         column * columns.filter_step;
+}
+
+/// What the copy engine walks over: positions of the source that tap 0 of a class meets.
+inline Window window_of(const Run& run) { return {run.source, run.source_step, run.count}; }
+
+struct BoxRequest {
+  const Conv2dProblem& problem;
+  Conv2dPass pass;  // forward (source X, target Y) or backward_data (source dY, target dX)
+  Conv2dTile tile;  // channels x positions of a unit: two boxes
+  bool at_places;
+  int step;
+};
+
+/// Whether the copy engine can say it, for elements of so many bytes.
+bool takes_boxes(const BoxRequest& request, int element_bytes);
+
+struct PlannedBoxes {
+  BoxCorrelation correlation{};
+  std::int64_t executed = 0;  // multiply-adds of the products
+};
+/// All but pointers. Only for what takes_boxes() takes.
+PlannedBoxes plan_boxes(const BoxRequest& request);
+
+/// The number of unit `turn` of worker `worker` of `workers`: they take turns, every second round
+/// backwards, so that who had one of the longest next has one of the shortest.
+CKS_HOST_DEVICE inline int unit_of(int turn, int worker, int workers) {
+  return turn * workers + (turn % 2 == 0 ? worker : workers - 1 - worker);
+}
+
+/// Steps of the worker that has most, each unit counted with `overhead` steps more.
+double longest_steps(const BoxCorrelation& correlation, int workers, double overhead);
+
+}  // namespace cks::kernels::hopper

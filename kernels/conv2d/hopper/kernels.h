@@ -1,0 +1,15 @@
+#pragma once
+#include "cks/config.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
+
+/// The kernels for tensor cores of compute capability 9.0. As with all kernels of the CUDA backend,
+/// what they plan is host code that every build has.
+namespace cks::kernels::hopper {
+
+extern const Conv2dKernel box;     // box_kernels.cpp, box.cu
+extern const Conv2dKernel planes;  // box_kernels.cpp, planes.cu
+
+std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
+
+}  // namespace cks::kernels::hopper
