@@ -49,7 +49,7 @@ enum class CompareOp : std::uint8_t { equal, not_equal, less, less_equal, greate
 
 /// Functions of three elements, each a step of some operation's gradient.
 enum class TernaryOp : std::uint8_t {
-  div_grad,      // (dy, x, y) -> -dy * x / (y * y): gradient of x / y for y
+  div_grad,      // (dy, x, y) -> -dy * x / y^2: gradient of x / y for y; y^2 is never formed
   maximum_grad,  // (dy, x, y) -> gradient of maximum(x, y) for x: dy if x is greater, dy/2 if equal
   minimum_grad,  // the same for minimum
   if_equal,      // (x, y, z)  -> z where x equals y or both are NaN, else 0

@@ -9,6 +9,14 @@
 /// Private to this room's implementation.
 namespace cks::kernels::functors {
 
+/// Gradient of x / y for y, -dy * x / y^2. Only the result may leave the range of T: float is
+/// computed in double, where no step can, and double divides twice.
+template <class T>
+CKS_HOST_DEVICE T quotient_gradient(T dy, T x, T y) {
+  const auto divisor = static_cast<double>(y);
+  return static_cast<T>(-(static_cast<double>(dy) / divisor) * (static_cast<double>(x) / divisor));
+}
+
 template <class T>
 struct Neg {
   CKS_HOST_DEVICE T operator()(T x) const { return -x; }
@@ -24,7 +32,7 @@ struct Abs {
 template <class T>
 struct Square {
   CKS_HOST_DEVICE T operator()(T x) const { return x * x; }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return dy * (x + x); }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return T(2) * (dy * x); }
 };
 
 template <class T>
@@ -49,9 +57,13 @@ template <class T>
 struct Pow {
   T exponent;
   CKS_HOST_DEVICE T operator()(T x) const { return std::pow(x, exponent); }
-  // x^0 is constant, also at 0, where the general formula would give 0 * infinity.
+  // x^0 is constant, also at 0, where the general formula would give 0 * infinity. In double, so
+  // that a power beyond the range of float does not decide where the gradient is within it.
   CKS_HOST_DEVICE T grad(T dy, T x) const {
-    return exponent == T(0) ? T(0) : dy * exponent * std::pow(x, exponent - T(1));
+    const auto power = static_cast<double>(exponent);
+    return exponent == T(0) ? T(0)
+                            : static_cast<T>(static_cast<double>(dy) * power *
+                                             std::pow(static_cast<double>(x), power - 1.0));
   }
 };
 
@@ -120,7 +132,7 @@ template <class T>
 struct DivideInto {
   T a;
   CKS_HOST_DEVICE T operator()(T x) const { return a / x; }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return -dy * a / (x * x); }
+  CKS_HOST_DEVICE T grad(T dy, T x) const { return quotient_gradient(dy, a, x); }
 };
 
 /// Calls body with the function of an operation for T.
@@ -300,7 +312,7 @@ CKS_HOST_DEVICE void visit_compare(CompareOp op, Body&& body) {
 struct DivGrad {
   template <class T>
   CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
-    return -dy * x / (y * y);
+    return quotient_gradient(dy, x, y);
   }
 };
 

@@ -236,6 +236,24 @@ TEST_CASE("ternary: steps of gradients") {
   CHECK(result(TernaryOp::if_equal, x, y, dy, 5) == Values{0.0, 0.0, 2.0, 0.0, 2.0});
 }
 
+TEST_CASE_TEMPLATE("ternary: the gradient of a quotient leaves the range only where it must", T,
+                   float, double) {
+  // Powers of two, so that every value is exact; y * y, dy * x or a quotient would not be finite.
+  const int far = std::is_same_v<T, float> ? 100 : 900;
+  const auto power = [&](int exponent) { return std::ldexp(T(1), exponent); };
+  const std::vector<T> dy = {1, 1, 1, 0, power(far), 3};
+  const std::vector<T> x = {power(-far), power(far), 0, power(-far), power(far), 5};
+  const std::vector<T> y = {power(-far), power(far), power(-far), power(-far), power(far), 0};
+  const std::vector<T> expected = {-power(far), -power(-far), 0,
+                                   0,           -1,           -std::numeric_limits<T>::infinity()};
+  const BroadcastProblem problem = problem_of({6}, {{6}, {6}, {6}});
+  const auto got = run_kernel<T>(6, [&](T* out) {
+    target::ternary(TernaryOp::div_grad, dtype_of<T>(), problem, on_device(dy), on_device(x),
+                    on_device(y), out);
+  });
+  CHECK(got == expected);
+}
+
 TEST_CASE("make_broadcast joins axes and refuses what does not fit") {
   const BroadcastProblem same = problem_of({2, 3, 4}, {{2, 3, 4}, {2, 3, 4}});
   CHECK(same.rank == 1);

@@ -194,6 +194,25 @@ TEST_CASE("unary: gradients at kinks") {
   CHECK(gradient_at(UnaryOp::pow, 0.0, {2.0}) == 0.0);
 }
 
+TEST_CASE("unary: gradients of float leave its range only where they must") {
+  const auto gradient = [](UnaryOp op, float saved, float dy, double a = 0.0) {
+    return run_kernel<float>(1, [&](float* dx) {
+      target::unary_backward(op, DType::float32, 1, on_device(std::vector{dy}),
+                             on_device(std::vector{saved}), dx, {a});
+    })[0];
+  };
+  // Powers of two: 2^100 * 2^100 is beyond float, 2^-100 * 2^-100 below it.
+  const float large = std::ldexp(1.0F, 100);
+  const float small = std::ldexp(1.0F, -100);
+  CHECK(gradient(UnaryOp::divide_into, large, 1.0F, large) == -small);
+  CHECK(gradient(UnaryOp::divide_into, small, 1.0F, small) == -large);
+  CHECK(gradient(UnaryOp::divide_into, small, 1.0F, 0.0) == 0.0F);
+  CHECK(gradient(UnaryOp::pow, large, large, -1.0) == -small);
+  CHECK(gradient(UnaryOp::pow, small, small, -1.0) == -large);
+  CHECK(gradient(UnaryOp::pow, large, small, 3.0) == 3.0F * large);
+  CHECK(gradient(UnaryOp::square, std::ldexp(1.5F, 127), small) == std::ldexp(1.5F, 28));
+}
+
 TEST_CASE("unary: NaN and infinity") {
   for (const UnaryCase& c : cases()) {
     CAPTURE(std::string(name_of(c.op)));
