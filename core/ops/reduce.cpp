@@ -65,7 +65,7 @@ std::int64_t elements_per_result(const Shape& shape, const AxisSet& set) {
 }
 
 /// The reduction of the axes of the set, one group of neighbours after the other, the last first:
-/// what lies behind a group has no reduced axis any more.
+/// what lies behind a group has no reduced axis any more. Between groups sums stay in float64.
 Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const AxisSet& set,
                    double scale, const Shape& result_shape) {
   const Shape& shape = input.shape();
@@ -94,9 +94,10 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
       before *= shape[k];
     }
     const bool is_last = axis == first_group;
-    const ReduceProblem problem{before, count, inner, input.dtype()};
-    Tensor next = is_last ? ops::make_output(name, result_shape, input.dtype(), input.device())
-                          : Tensor::empty({before, inner}, input.dtype(), input.device());
+    const DType dtype = is_last || op != ReduceOp::sum ? input.dtype() : DType::float64;
+    const ReduceProblem problem{before, count, inner, current.dtype(), dtype};
+    Tensor next = is_last ? ops::make_output(name, result_shape, dtype, input.device())
+                          : Tensor::empty({before, inner}, dtype, input.device());
     const std::size_t bytes = CKS_KERNEL(input.device(), reduce_workspace_bytes(problem));
     const auto workspace = ops::make_workspace(name, bytes, input.device());
     CKS_KERNEL(input.device(), reduce(op, problem, is_last ? scale : 1.0, current.data(),

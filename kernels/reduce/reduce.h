@@ -7,7 +7,7 @@
 
 /// Reductions over one axis. Sums of float32 and of float64 accumulate in float64, in lanes and
 /// blocks whose bounds and order come from the problem, so that results are the same bits for every
-/// number of threads. Takes float32 and float64 (DtypeError otherwise).
+/// number of threads. x and y are float32 or float64 (DtypeError otherwise).
 namespace cks::kernels {
 
 /// x [outer, count, inner] -> y [outer, inner].
@@ -16,6 +16,7 @@ struct ReduceProblem {
   std::int64_t count = 1;  // extent of the axis that goes
   std::int64_t inner = 1;
   DType dtype = DType::float32;
+  DType result = dtype;  // of y; max takes none but dtype
 };
 
 enum class ReduceOp : std::uint8_t {

@@ -102,16 +102,16 @@ void reduce_unit(const ReduceProblem& problem, const Cut& cut, std::int64_t oute
   }
 }
 
-template <class R, class T>
-void run(const ReduceProblem& problem, double scale, const T* x, T* y, void* workspace) {
+template <class R, class T, class Result>
+void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void* workspace) {
   using P = typename R::Partial;
   const std::int64_t outputs = problem.outer * problem.inner;
   if (outputs == 0) {
     return;
   }
   const auto finish = [scale](P partial) {
-    return static_cast<T>(scale == 1.0 ? static_cast<double>(partial)
-                                       : scale * static_cast<double>(partial));
+    return static_cast<Result>(scale == 1.0 ? static_cast<double>(partial)
+                                            : scale * static_cast<double>(partial));
   };
   const Cut cut = cut_of(problem);
   const std::int64_t blocks_of_columns = ceil_div(problem.inner, kColumns);
@@ -180,11 +180,12 @@ void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void*
             void* workspace) {
   visit_real("reduce", problem.dtype, [&]<class T>(T) {
     const T* in = static_cast<const T*>(x);
-    T* out = static_cast<T*>(y);
     if (op == ReduceOp::sum) {
-      run<Sum<T>>(problem, scale, in, out, workspace);
+      visit_real("reduce", problem.result, [&]<class Result>(Result) {
+        run<Sum<T>>(problem, scale, in, static_cast<Result*>(y), workspace);
+      });
     } else {
-      run<Max<T>>(problem, scale, in, out, workspace);
+      run<Max<T>>(problem, scale, in, static_cast<T*>(y), workspace);
     }
   });
 }

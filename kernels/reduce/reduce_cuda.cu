@@ -177,11 +177,14 @@ void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void*
             void* workspace) {
   visit_real("reduce", problem.dtype, [&]<class T>(T) {
     const T* in = static_cast<const T*>(x);
-    T* out = static_cast<T*>(y);
     if (op == ReduceOp::sum) {
-      run<functors::Sum<T>, functors::Sum<double>>("reduce", problem, scale, in, out, workspace);
+      visit_real("reduce", problem.result, [&]<class Result>(Result) {
+        run<functors::Sum<T>, functors::Sum<double>>("reduce", problem, scale, in,
+                                                     static_cast<Result*>(y), workspace);
+      });
     } else {
-      run<functors::Max<T>, functors::Max<T>>("reduce", problem, scale, in, out, workspace);
+      run<functors::Max<T>, functors::Max<T>>("reduce", problem, scale, in, static_cast<T*>(y),
+                                              workspace);
     }
   });
 }

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/rearrange.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -67,6 +69,27 @@ Naive reduce_naively(const Tensor& x, const std::vector<int>& axes, bool keepdim
         std::max(naive.greatest[static_cast<std::size_t>(at)], values[flat]);
   }
   return naive;
+}
+
+TEST_CASE("sums over axes that are no neighbours round once, at their end") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor big = Tensor::full({2, 3, 2}, 2e38, DType::float32, device);
+    CHECK(mean(big).item() == static_cast<double>(2e38F));
+    CHECK(mean(big, {0, 2}).to_vector<float>() == std::vector<float>(3, 2e38F));
+    // Three groups of axes; in float32, 1e8 + 1 is 1e8.
+    const std::vector<float> terms = {1e8F, 1, -1e8F, 0};
+    const Tensor cancel = Tensor::from_vector(terms, {2, 1, 2}, device);
+    CHECK(sum(cancel, {0, 2}).item() == 1.0);
+    CHECK(sum(cancel.reshape({2, 1, 2, 1, 1}), {0, 2, 4}).item() == 1.0);
+
+    Tensor scale = Tensor::zeros({1, 1, 1}, DType::float32, device).set_requires_grad();
+    (scale + Tensor::zeros({2, 1, 2}, DType::float32, device)).backward(cancel);
+    CHECK(scale.grad().item() == 1.0);
+    Tensor row = Tensor::zeros({1, 2, 1}, DType::float32, device).set_requires_grad();
+    (row * Tensor::ones({2, 2, 2}, DType::float32, device)).backward(concat({cancel, cancel}, 1));
+    CHECK(row.grad().to_vector<float>() == std::vector<float>{1.0F, 1.0F});
+  }
 }
 
 TEST_CASE("sum, mean and max over every set of axes") {

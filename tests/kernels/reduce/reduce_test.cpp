@@ -80,6 +80,20 @@ TEST_CASE("reduce: sums of small integers are exact") {
   }
 }
 
+TEST_CASE("reduce: a result of another type is the sum in float64, rounded once") {
+  const std::vector<float> x = {2e38F, 1.0F, 2e38F, 2.0F, 2e38F, 3.0F};
+  const std::vector<double> sums = run_kernel<double>(2, [&](double* out) {
+    target::reduce(ReduceOp::sum, {1, 3, 2, DType::float32, DType::float64}, 1.0, on_device(x), out,
+                   nullptr);
+  });
+  CHECK(sums == std::vector<double>{3.0 * static_cast<double>(2e38F), 6.0});
+  const std::vector<float> mean = run_kernel<float>(1, [&](float* out) {
+    target::reduce(ReduceOp::sum, {1, 2, 1, DType::float64, DType::float32}, 1.0 / 6.0,
+                   on_device(sums), out, nullptr);
+  });
+  CHECK(mean[0] == 1e38F);
+}
+
 TEST_CASE("reduce: a million tenths in float32") {
   const ReduceProblem problem{1, 1000000, 1, DType::float32};
   const std::vector<float> x(1000000, 0.1F);
