@@ -17,6 +17,22 @@ void for_rows(const SoftmaxProblem& p, Body&& body) {
                       });
 }
 
+/// The sum of term(c) over the classes: short pieces in T, and those in float64, so that the error
+/// does not grow with C.
+template <class T, class Term>
+T sum_of(std::int64_t C, Term&& term) {
+  constexpr std::int64_t kPiece = 128;
+  double sum = 0.0;
+  for (std::int64_t begin = 0; begin < C; begin += kPiece) {
+    T piece = 0;
+    for (std::int64_t c = begin; c < std::min(begin + kPiece, C); ++c) {
+      piece += term(c);
+    }
+    sum += static_cast<double>(piece);
+  }
+  return static_cast<T>(sum);
+}
+
 /// The largest element, and the sum of exp(x - largest).
 template <class T>
 struct RowSums {
@@ -30,11 +46,7 @@ RowSums<T> sums_of(const T* x, std::int64_t C) {
   for (std::int64_t c = 1; c < C; ++c) {
     largest = std::max(largest, x[c]);
   }
-  T sum = 0;
-  for (std::int64_t c = 0; c < C; ++c) {
-    sum += std::exp(x[c] - largest);
-  }
-  return {largest, sum};
+  return {largest, sum_of<T>(C, [&](std::int64_t c) { return std::exp(x[c] - largest); })};
 }
 
 template <class T>
@@ -139,10 +151,7 @@ void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* 
       const T* result = static_cast<const T*>(y) + row * problem.C;
       const T* gradient = static_cast<const T*>(dy) + row * problem.C;
       T* to = static_cast<T*>(dx) + row * problem.C;
-      T sum = 0;
-      for (std::int64_t c = 0; c < problem.C; ++c) {
-        sum += result[c] * gradient[c];
-      }
+      const T sum = sum_of<T>(problem.C, [&](std::int64_t c) { return result[c] * gradient[c]; });
       for (std::int64_t c = 0; c < problem.C; ++c) {
         to[c] = result[c] * (gradient[c] - sum);
       }
@@ -157,10 +166,7 @@ void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const vo
       const T* result = static_cast<const T*>(y) + row * problem.C;
       const T* gradient = static_cast<const T*>(dy) + row * problem.C;
       T* to = static_cast<T*>(dx) + row * problem.C;
-      T sum = 0;
-      for (std::int64_t c = 0; c < problem.C; ++c) {
-        sum += gradient[c];
-      }
+      const T sum = sum_of<T>(problem.C, [&](std::int64_t c) { return gradient[c]; });
       for (std::int64_t c = 0; c < problem.C; ++c) {
         to[c] = gradient[c] - std::exp(result[c]) * sum;
       }

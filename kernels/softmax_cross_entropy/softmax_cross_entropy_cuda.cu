@@ -1,5 +1,7 @@
 // Softmax and cross-entropy on a GPU: a row belongs to one warp, or to a whole block if it is long.
 // Sums run over the lanes in turn and are then added in a fixed tree.
+#include <type_traits>
+
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -55,10 +57,12 @@ __device__ __forceinline__ T over_block(T value, Op op, T* shared) {
   return value;
 }
 
-/// The threads that share a row: a warp or a block.
+/// The threads that share a row: a warp or a block. A lane of a block adds up any number of
+/// elements, and does so in float64; one of a warp at most kLongRow / kWarp.
 template <class T, bool kBlockPerRow>
 struct Team {
-  T* shared;
+  using Sum = std::conditional_t<kBlockPerRow, double, T>;
+  Sum* shared;
   static constexpr int kSize = kBlockPerRow ? kThreads : kWarp;
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kSize; }
   __device__ static std::int64_t first_row() {
@@ -69,7 +73,7 @@ struct Team {
     return static_cast<std::int64_t>(gridDim.x) * (kBlockPerRow ? 1 : kWarps);
   }
   template <class Op>
-  __device__ T reduce(T value, Op op) const {
+  __device__ Sum reduce(Sum value, Op op) const {
     if constexpr (kBlockPerRow) {
       return over_block(value, op, shared);
     } else {
@@ -82,8 +86,8 @@ template <class T, bool kBlockPerRow, bool kLogarithm>
 __global__ void __launch_bounds__(kThreads)
     softmax_kernel(std::int64_t rows, std::int64_t C, const T* x, T* y) {
   begin_kernel();
-  __shared__ T shared[kWarps];
   using Threads = Team<T, kBlockPerRow>;
+  __shared__ typename Threads::Sum shared[kWarps];
   const Threads team{shared};
   for (std::int64_t row = Threads::first_row(); row < rows; row += Threads::row_step()) {
     const T* from = x + row * C;
@@ -92,12 +96,12 @@ __global__ void __launch_bounds__(kThreads)
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
       largest = Larger{}(largest, from[c]);
     }
-    largest = team.reduce(largest, Larger{});
-    T sum{0};
+    largest = static_cast<T>(team.reduce(largest, Larger{}));
+    typename Threads::Sum lane_sum{0};
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
-      sum += exponential(from[c] - largest);
+      lane_sum += exponential(from[c] - largest);
     }
-    sum = team.reduce(sum, Add{});
+    const T sum = static_cast<T>(team.reduce(lane_sum, Add{}));
     const T log_sum = kLogarithm ? logarithm(sum) : T{0};
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
       to[c] = kLogarithm ? from[c] - largest - log_sum : exponential(from[c] - largest) / sum;
@@ -109,18 +113,18 @@ template <class T, bool kBlockPerRow, bool kLogarithm>
 __global__ void __launch_bounds__(kThreads)
     softmax_backward_kernel(std::int64_t rows, std::int64_t C, const T* y, const T* dy, T* dx) {
   begin_kernel();
-  __shared__ T shared[kWarps];
   using Threads = Team<T, kBlockPerRow>;
+  __shared__ typename Threads::Sum shared[kWarps];
   const Threads team{shared};
   for (std::int64_t row = Threads::first_row(); row < rows; row += Threads::row_step()) {
     const T* result = y + row * C;
     const T* gradient = dy + row * C;
     T* to = dx + row * C;
-    T sum{0};
+    typename Threads::Sum lane_sum{0};
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
-      sum += kLogarithm ? gradient[c] : result[c] * gradient[c];
+      lane_sum += kLogarithm ? gradient[c] : result[c] * gradient[c];
     }
-    sum = team.reduce(sum, Add{});
+    const T sum = static_cast<T>(team.reduce(lane_sum, Add{}));
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
       to[c] =
           kLogarithm ? gradient[c] - exponential(result[c]) * sum : result[c] * (gradient[c] - sum);

@@ -176,6 +176,34 @@ TEST_CASE("softmax: large numbers do not overflow, -infinity excludes a class") 
   CHECK(loss_of(p, 0.1, log_y, labels) == std::numeric_limits<double>::infinity());
 }
 
+TEST_CASE("softmax: many small terms count beside a large one") {
+  // One after another, float32 would lose every one of them.
+  constexpr std::int64_t kSmall = 1'000'000;
+  const SoftmaxProblem p{1, kSmall + 1, cks::DType::float32};
+  const auto row = [&](float first, float others) {
+    std::vector<float> values(static_cast<std::size_t>(p.C), others);
+    values[0] = first;
+    return values;
+  };
+  const auto run = [&](auto&& kernel) { return run_kernel<float>(p.C, kernel); };
+  const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-5); };
+  const double sum = 1.0 + kSmall * std::exp(-17.0);
+  const auto logits = row(0.0F, -17.0F);
+  CHECK(run([&](float* y) { target::softmax_forward(p, on_device(logits), y); })[0] ==
+        near(1.0 / sum));
+  CHECK(run([&](float* y) { target::log_softmax_forward(p, on_device(logits), y); })[0] ==
+        near(-std::log(sum)));
+
+  const auto dy = row(1.0F, 0x1p-25F);  // sums to 1.0298
+  const double dy_sum = 1.0 + kSmall * 0x1p-25;
+  const auto y = row(0.5F, 0.5F);
+  CHECK(run([&](float* dx) { target::softmax_backward(p, on_device(y), on_device(dy), dx); })[1] ==
+        near(0.5 * (0x1p-25 - 0.5 * dy_sum)));
+  CHECK(run([&](float* dx) {
+          target::log_softmax_backward(p, on_device(y), on_device(dy), dx);
+        })[1] == near(0x1p-25 - std::exp(0.5) * dy_sum));
+}
+
 TEST_CASE("softmax: a NaN fills its row and no other") {
   for (const std::int64_t C : {4, 40, 1500}) {
     const SoftmaxProblem p{3, C, cks::DType::float32};
