@@ -102,7 +102,8 @@ kernels::DeviceDescription describe_for_plans(Device device) {
   }
   ops::require_compiled(device);
   static std::mutex mutex;
-  static std::map<int, kernels::DeviceDescription> known;
+  // Never destroyed: a detached thread may convolve while the process ends.
+  static auto& known = *new std::map<int, kernels::DeviceDescription>();
   const std::lock_guard lock(mutex);
   if (const auto found = known.find(device.index); found != known.end()) {
     return found->second;

@@ -1,5 +1,8 @@
 #include "cks/kernels/common/parallel_for.h"
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -19,12 +22,17 @@ thread_local bool inside_body = false;
 /// One job at a time: its blocks are handed out through a counter.
 class ThreadPool {
  public:
+  /// Never destroyed: a detached thread may still compute while the process ends. A child of fork()
+  /// has none of its parent's workers, and perhaps locks that they held: it gets a pool of its own.
   static ThreadPool& instance() {
-    static ThreadPool pool;
-    return pool;
+    static const bool is_made = [] {
+      pool_ = new ThreadPool(nullptr);
+      pthread_atfork(nullptr, nullptr, [] { pool_ = new ThreadPool(pool_); });
+      return true;
+    }();
+    static_cast<void>(is_made);
+    return *pool_;
   }
-
-  ~ThreadPool() { stop(); }
 
   int threads() const { return threads_.load(); }
 
@@ -64,9 +72,9 @@ class ThreadPool {
   }
 
  private:
-  ThreadPool() {
+  explicit ThreadPool(const ThreadPool* parents) : parents_(parents) {
     const unsigned cores = std::thread::hardware_concurrency();
-    threads_ = cores == 0 ? 1 : static_cast<int>(cores);
+    threads_ = parents != nullptr ? parents->threads() : std::max(1, static_cast<int>(cores));
   }
 
   void start() {
@@ -122,6 +130,8 @@ class ThreadPool {
     inside_body = false;
   }
 
+  static inline ThreadPool* pool_ = nullptr;
+  const ThreadPool* parents_;  // of the process that forked; kept, so that it is no leak
   std::atomic<int> threads_{1};
   std::mutex job_mutex_;  // held for the length of a job
   std::mutex mutex_;      // guards what follows

@@ -1,8 +1,12 @@
 #include "cks/kernels/common/parallel_for.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <iostream>
 #include <thread>
 #include <vector>
 
@@ -97,6 +101,63 @@ TEST_CASE("several threads may call it at the same time") {
   }
   CHECK(sum == 4 * 50 * 16);
 }
+
+/// Whether a child process that runs `body` ends by itself, with exit code 0.
+template <class Body>
+bool child_ends(Body&& body) {
+  std::cout.flush();  // the child would write it again
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);  // ends one that hangs
+    body();
+    std::exit(0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void compute() {
+  std::atomic<int> sum{0};
+  parallel_for(100, [&](std::int64_t) { ++sum; });
+  if (sum != 100) {
+    std::abort();
+  }
+}
+
+#if !defined(__SANITIZE_THREAD__)  // which lets no child of a process with threads start others
+TEST_CASE("a child that is forked after the pool has started has a pool of its own") {
+  const ThreadCount restore;
+  set_num_threads(3);
+  compute();
+  CHECK(child_ends([] {
+    if (num_threads() != 3) {
+      std::abort();
+    }
+    compute();
+    set_num_threads(2);
+    compute();
+    if (!child_ends(compute)) {
+      std::abort();
+    }
+  }));
+  compute();
+}
+
+TEST_CASE("a process ends while a detached thread computes") {
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    CHECK(child_ends([] {
+      set_num_threads(4);
+      std::thread([] {
+        while (true) {
+          compute();
+        }
+      }).detach();
+      usleep(20000);
+    }));
+  }
+}
+#endif
 
 TEST_CASE("set_num_threads refuses less than one thread") {
   CHECK_THROWS_AS(set_num_threads(0), Error);
