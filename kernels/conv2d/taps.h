@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/taps.h"
@@ -36,21 +37,34 @@ struct ResidueClass {
   std::int64_t delta, delta_step;
 };
 
+/// The x in [0, m) with a * x mod m == 1 mod m, for a and m without a common divisor: Euclid.
+inline std::int64_t inverse_modulo(std::int64_t a, std::int64_t m) {
+  std::int64_t remainder = m;
+  std::int64_t next = mod(a, m);
+  std::int64_t x = 0;
+  std::int64_t next_x = 1;
+  while (next > 1) {
+    const std::int64_t quotient = remainder / next;
+    remainder = std::exchange(next, remainder - quotient * next);
+    x = std::exchange(next_x, x - quotient * next_x);
+  }
+  return mod(next_x, m);
+}
+
 inline ResidueClass residue_class(const TapAxis& axis, std::int64_t a) {
   const std::int64_t common = std::gcd(axis.stride, axis.dilation);
   const std::int64_t tap_step = axis.stride / common;
-  std::int64_t first = 0;
-  while (first < axis.filter && first < tap_step &&
-         mod(a + axis.pad - first * axis.dilation, axis.stride) != 0) {
-    ++first;
-  }
-  if (first >= axis.filter || first >= tap_step) {
+  const std::int64_t delta_step = axis.dilation / common;
+  // The least f with f*dilation == a + pad modulo stride; a search would be linear in both.
+  const std::int64_t first =
+      mod((a + axis.pad) / common, tap_step) * inverse_modulo(delta_step, tap_step) % tap_step;
+  if ((a + axis.pad) % common != 0 || first >= axis.filter) {
     return {0, tap_step, 0, 0, 1};
   }
   const std::int64_t taps = (axis.filter - 1 - first) / tap_step + 1;
   const std::int64_t last = first + (taps - 1) * tap_step;
   const std::int64_t delta = floor_div(a + axis.pad - last * axis.dilation, axis.stride);
-  return {last, tap_step, taps, delta, axis.dilation / common};
+  return {last, tap_step, taps, delta, delta_step};
 }
 
 /// The taps m of a class that reach input a + stride*j from an existing output.
@@ -132,13 +146,15 @@ inline std::int64_t deconv_runs(const TapAxis& axis, std::int64_t max_count, Tap
 
 /// Writes the tap that stands in each slot of deconv_runs: axis.filter entries.
 inline void deconv_slots(const TapAxis& axis, std::int64_t* tap_of_slot) {
-  std::int64_t slot = 0;
-  for (std::int64_t a = 0; a < axis.stride && slot < axis.filter; ++a) {
-    const ResidueClass c = residue_class(axis, a);
-    for (std::int64_t m = 0; m < c.taps; ++m) {
-      tap_of_slot[slot++] = c.last_tap - m * c.tap_step;
-    }
-  }
+  const auto class_of = [&](std::int64_t f) {
+    return mod(f * axis.dilation - axis.pad, axis.stride);
+  };
+  std::iota(tap_of_slot, tap_of_slot + axis.filter, std::int64_t{0});
+  std::sort(tap_of_slot, tap_of_slot + axis.filter, [&](std::int64_t f, std::int64_t g) {
+    const std::int64_t class_f = class_of(f);
+    const std::int64_t class_g = class_of(g);
+    return class_f != class_g ? class_f < class_g : f > g;
+  });
 }
 
 }  // namespace cks::kernels

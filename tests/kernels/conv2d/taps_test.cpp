@@ -4,6 +4,7 @@
 
 #include <set>
 #include <utility>
+#include <vector>
 
 using namespace cks::kernels;  // NOLINT(google-build-using-namespace): this is a test
 
@@ -76,6 +77,34 @@ TEST_CASE("taps: the ranges of ConvV2 and Sk-dilated hold exactly the pairs insi
     ++axes;
   });
   CHECK(axes > 5000);
+}
+
+TEST_CASE("taps: classes and slots of huge strides and filters are not searched for one by one") {
+  constexpr std::int64_t kHuge = 2147483647;
+  const TapAxis strided{.in = 5, .out = 1, .filter = 3, .stride = kHuge, .pad = 1, .dilation = 1};
+  CHECK(residue_class(strided, 0).last_tap == 1);  // input 0 meets tap 1
+  CHECK(residue_class(strided, 1).last_tap == 2);
+  CHECK(residue_class(strided, 2).taps == 0);
+  CHECK(residue_class(strided, kHuge - 1).last_tap == 0);
+  std::vector<std::int64_t> slots(3);
+  deconv_slots(strided, slots.data());
+  CHECK(slots == std::vector<std::int64_t>{1, 2, 0});
+
+  for (const std::int64_t dilation : {1, 7, 1000}) {
+    const TapAxis wide{.in = 100'003,
+                       .out = 1,
+                       .filter = 100'003,
+                       .stride = 100'000,
+                       .pad = 0,
+                       .dilation = dilation};
+    std::int64_t taps = 0;
+    for (std::int64_t a = 0; a < wide.stride; ++a) {
+      const ResidueClass c = residue_class(wide, a);
+      REQUIRE((c.taps == 0 || c.last_tap * dilation % wide.stride == a));
+      taps += c.taps;
+    }
+    CHECK(taps == wide.filter);
+  }
 }
 
 TEST_CASE("taps: the residue classes of KS-deconv hold every pair once, and no other") {
