@@ -1,5 +1,6 @@
 #include "cks/core/conv/conv2d.h"
 
+#include <algorithm>
 #include <string>
 
 #include "cks/core/capture/branches_impl.h"
@@ -79,6 +80,10 @@ void check_arguments(const Call& call) {
   }
   if (call.options.groups < 1) {
     call.fail("groups must be at least 1, got " + std::to_string(call.options.groups));
+  }
+  if (call.options.groups > std::max<std::int64_t>(1, call.input.size(3))) {
+    call.fail("groups is " + std::to_string(call.options.groups) + ", the input has " +
+              std::to_string(call.input.size(3)) + " channels");
   }
   ops::require_precision(operation, call.input.device());
 }

@@ -72,6 +72,10 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
   std::int64_t total = 0;
   for (const Tensor& input : inputs) {
     extents.push_back(input.size(along));
+    if (extents.back() > INT64_MAX - total) {  // empty inputs may be as long as they like
+      throw ShapeError(
+          formatted("concat: the inputs have more than 2^63 - 1 rows along axis {}", along));
+    }
     total += extents.back();
   }
   const Shape shape = first.with(along, total);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <exception>
 #include <numbers>
 #include <string>
 #include <utility>
@@ -129,7 +130,11 @@ std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
   std::vector<std::int64_t> numbers;
   if (count > 0) {
     const kernels::RandomOrder order = kernels::make_random_order(count, key.value, step);
-    numbers.reserve(static_cast<std::size_t>(count));
+    try {
+      numbers.reserve(static_cast<std::size_t>(count));
+    } catch (const std::exception&) {  // length_error or bad_alloc
+      throw OutOfMemoryError(formatted("random_permutation: {} numbers do not fit", count));
+    }
     for (std::int64_t position = 0; position < count; ++position) {
       numbers.push_back(kernels::order_at(order, position));
     }

@@ -125,6 +125,7 @@ TEST_CASE("random_permutation: each number once, seeded, and evenly spread") {
   CHECK(order == random_permutation(1000, kKey, 2));
   CHECK(order != random_permutation(1000, kKey, 3));
   CHECK(random_permutation(0, kKey).empty());
+  CHECK_THROWS_AS(random_permutation(std::int64_t{1} << 62, kKey), OutOfMemoryError);
   CHECK(random_permutation(1, kKey) == std::vector<std::int64_t>{0});
   CHECK_THROWS_AS(random_permutation(-1, kKey), Error);
   int counts[6] = {};  // of the orders of three

@@ -234,6 +234,11 @@ TEST_CASE("conv2d: bad arguments are named with all shapes") {
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.stride = 0}), ShapeError);
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.padding = -1}), ShapeError);
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.groups = 0}), ShapeError);
+  for (const std::int64_t groups : {std::int64_t{3}, INT64_MAX - 1, INT64_MAX}) {
+    CHECK_THROWS_AS(conv2d(x({1, 4, 4, 2}), x({2, 3, 3, 2}), {}, {.groups = groups}), ShapeError);
+    CHECK_THROWS_AS(conv_transpose2d(x({1, 4, 4, 2}), x({2, 3, 3, 2}), {}, {.groups = groups}),
+                    ShapeError);
+  }
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({3, 3, 3, 1}), {}, {.groups = 2}), ShapeError);
   CHECK_THROWS_AS(conv_transpose2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.output_padding = 1}),
                   ShapeError);

@@ -101,6 +101,14 @@ TEST_CASE("concat and stack") {
   }
 }
 
+TEST_CASE("concat refuses extents whose sum is no 64-bit number") {
+  const Tensor half = Tensor::zeros({0, std::int64_t{1} << 62});
+  CHECK_THROWS_WITH_AS(concat({half, half}, 1),
+                       "concat: the inputs have more than 2^63 - 1 rows along axis 1", ShapeError);
+  CHECK_THROWS_AS(concat({half, half, half, half}, -1), ShapeError);
+  CHECK(concat({half, half}, 0).shape() == half.shape());
+}
+
 TEST_CASE("concat sends each input its part of the gradient") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());
