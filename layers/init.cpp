@@ -3,13 +3,20 @@
 #include <cmath>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/tensor/check.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::init {
 namespace {
 
 /// Lets `fill` draw into memory of the host, and copies that to where the tensor lives.
 template <class Fill>
-void draw(Tensor& tensor, Fill&& fill) {
+void draw(const char* operation, Tensor& tensor, Fill&& fill) {
+  ops::require_defined(operation, {{"tensor", tensor}});
+  if (!is_floating(tensor.dtype())) {  // a copy would cut the fractions off
+    throw DtypeError(formatted("{}: the tensor has dtype {}, expected a floating one", operation,
+                               name_of(tensor.dtype())));
+  }
   const bool wide = tensor.dtype() == DType::float64;
   Tensor host = Tensor::empty(tensor.shape(), wide ? DType::float64 : DType::float32);
   fill(host);
@@ -57,11 +64,11 @@ void constant(Tensor& tensor, double value) {
 }
 
 void uniform(Tensor& tensor, double low, double high, RandomKey key) {
-  draw(tensor, [&](Tensor& host) { fill_uniform(host, low, high, key); });
+  draw("init::uniform", tensor, [&](Tensor& host) { fill_uniform(host, low, high, key); });
 }
 
 void normal(Tensor& tensor, double mean, double stddev, RandomKey key) {
-  draw(tensor, [&](Tensor& host) { fill_normal(host, mean, stddev, key); });
+  draw("init::normal", tensor, [&](Tensor& host) { fill_normal(host, mean, stddev, key); });
 }
 
 void kaiming_uniform(Tensor& weight, RandomKey key, const KaimingOptions& options) {

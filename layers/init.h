@@ -7,7 +7,7 @@
 
 /// Initialisers. Numbers are drawn on the host from a key, so that every device starts with the
 /// same bits, and float32 and float64 with the same values up to rounding. All write in place, off
-/// the tape, into float tensors.
+/// the tape, into float tensors: any other throws DtypeError.
 ///
 ///   init::kaiming_normal(net.conv1.weight, init::parameter_key(7, "conv1", "weight"));
 namespace cks::init {

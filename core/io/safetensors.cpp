@@ -299,6 +299,10 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
     throw IoError(formatted(
         "{}: is not a safetensors file: its header does not start with {{ at byte 8", name));
   }
+  // The parser takes a NUL for the end of its input; no JSON has one.
+  if (const std::size_t nul = header.find('\0'); nul != std::string_view::npos) {
+    throw IoError(formatted("{}: header: not JSON at byte {}", name, nul));
+  }
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
     throw IoError(formatted("{}: header: {}", name, reader.error));

@@ -131,6 +131,10 @@ TEST_CASE("safetensors: a broken frame is refused") {
   CHECK(contains(error_of(file_of("{}\x01")), "not JSON at byte"));
   CHECK(contains(error_of(file_of("{\"\xff\":1}")), "not JSON at byte"));
   CHECK(error_of(file_of("{}   ")).empty());
+  using namespace std::string_literals;  // with the NULs
+  CHECK(contains(error_of(file_of("{}\0 no JSON {{{"s)), "not JSON at byte 2"));
+  CHECK(contains(error_of(file_of("{}\0"s)), "not JSON at byte 2"));
+  CHECK(contains(error_of(file_of("{\0}"s)), "not JSON at byte 1"));
 }
 
 TEST_CASE("safetensors: pictures and archives are called what they are") {

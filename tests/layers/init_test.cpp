@@ -92,6 +92,21 @@ TEST_CASE("init: every distribution has its spread, mean 0 and bounds") {
   }
 }
 
+TEST_CASE("init: what draws fractions refuses integers") {
+  const RandomKey key = init::parameter_key(1, "net.conv", "weight");
+  for (const DType dtype : {DType::int64, DType::int32, DType::uint8}) {
+    Tensor weight = Tensor::ones({3, 3}, dtype);
+    CHECK_THROWS_AS(init::uniform(weight, 0, 1, key), DtypeError);
+    CHECK_THROWS_AS(init::normal(weight, 0, 1, key), DtypeError);
+    CHECK_THROWS_AS(init::kaiming_uniform(weight, key), DtypeError);
+    CHECK_THROWS_AS(init::kaiming_normal(weight, key), DtypeError);
+    CHECK_THROWS_AS(init::xavier_uniform(weight, key), DtypeError);
+    CHECK_THROWS_AS(init::xavier_normal(weight, key), DtypeError);
+    CHECK_THROWS_AS(init::constant(weight, 0.5), DtypeError);
+    CHECK(weight.to(DType::float32).to_vector<float>() == std::vector<float>(9, 1.0F));
+  }
+}
+
 TEST_CASE("init: constant, and parameters that require a gradient") {
   Tensor weight = Tensor::empty({3, 2}).set_requires_grad();
   init::constant(weight, 2.5);
