@@ -31,8 +31,9 @@ Tensor operator-(const Tensor& input);
 /// Where nothing is recorded (no gradient is required, or under NoGradGuard) the new elements go
 /// into the old ones' place, as by copy_(): views see them, the version is raised, and a captured
 /// step may do it. Where it is recorded, `a` becomes the result: it gets memory of its own and its
-/// new place on the tape; views of it, tensors detached from it and what backward needs keep the
-/// old elements.
+/// new place on the tape. All that shared its memory keeps the old elements: views of it, a reshape
+/// of all of it too, what was detached from it, the caller's memory that from_blob() took, and what
+/// backward needs.
 ///
 /// Throws  ShapeError, changing nothing, if the result has another shape than `a`; AutogradError
 ///         where it would be recorded and `a` is a leaf that requires a gradient, or only a part of

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -108,11 +109,9 @@ Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
   if (count > 0) {
     require_representable("arange", static_cast<double>(count - 1), dtype);
   }
-  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) {
-    values[static_cast<std::size_t>(i)] = i;
-  }
-  return from_vector(values, {count}).to(dtype).to(device);
+  Tensor values = empty({count}, DType::int64);
+  std::iota(values.data_as<std::int64_t>(), values.data_as<std::int64_t>() + count, 0);
+  return values.to(dtype).to(device);
 }
 
 template <class T>
@@ -210,6 +209,12 @@ Tensor& Tensor::copy_(const Tensor& source) {
                                source.shape().to_string(), shape().to_string()));
   }
   require_writable("copy_", *this);
+  if (grad_enabled() && source.requires_grad()) {
+    throw AutogradError(formatted(
+        "copy_: source requires a gradient, and a copy into a tensor is not recorded; copy "
+        "source.detach(), or write under NoGradGuard (shape {})",
+        shape().to_string()));
+  }
   if (!(source.device() == device()) && source.dtype() == dtype()) {
     copy_bytes("copy_", device(), data(), source.device(), source.data(),
                bytes_of("copy_", shape(), dtype()));

@@ -28,6 +28,12 @@ struct TensorImpl;
 class Tensor {
  public:
   Tensor() = default;
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&&) noexcept = default;
+  ~Tensor() = default;
+  // Of handles with a name alone: x[0] = y would change a temporary. x[0].copy_(y) writes.
+  Tensor& operator=(const Tensor&) & = default;
+  Tensor& operator=(Tensor&&) & noexcept = default;
 
   // --- Making tensors -------------------------------------------------------------------------
   /// Uninitialised elements.
@@ -104,7 +110,8 @@ class Tensor {
   // integer dtype cannot hold throws DtypeError.
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0.0); }
-  /// Elements of `source`, converted and moved; shapes must be equal.
+  /// Elements of `source`, converted and moved; shapes must be equal. Is not recorded: throws
+  /// AutogradError if grad mode is on and the source requires a gradient, which would be lost.
   Tensor& copy_(const Tensor& source);
 
   // --- Autograd -------------------------------------------------------------------------------

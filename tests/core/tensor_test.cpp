@@ -55,6 +55,10 @@ TEST_CASE("tensor: zeros, ones, full, scalar, arange") {
     CHECK(Tensor::arange(256, DType::uint8, device).numel() == 256);
     CHECK_THROWS_AS(Tensor::arange(257, DType::uint8, device), DtypeError);
     CHECK_THROWS_AS(Tensor::arange(-1), ShapeError);
+    for (const int power : {40, 60, 62}) {
+      CHECK_THROWS_AS(Tensor::arange(std::int64_t{1} << power, DType::int64, device),
+                      OutOfMemoryError);
+    }
   }
 }
 
@@ -193,6 +197,24 @@ TEST_CASE("tensor: fill_ and copy_ raise the version, convert, and check shapes"
     CHECK(tensor.to_vector<float>() == std::vector<float>{0, 0, 1, 2, 3, 4});
   }
 }
+
+TEST_CASE("tensor: copy_ loses no gradient silently") {
+  const Tensor w = Tensor::full({2}, 3.0).set_requires_grad();
+  const Tensor recorded = testing::multiply(w, w);
+  Tensor y = Tensor::zeros({2});
+  CHECK(contains(message_of<AutogradError>([&] { y.copy_(recorded); }),
+                 "copy_: source requires a gradient"));
+  CHECK_THROWS_AS(y.slice(0, 2).copy_(recorded), AutogradError);
+  CHECK_THROWS_AS(Tensor::zeros({2}, DType::int64).copy_(w), AutogradError);
+  CHECK(y.to_vector<float>() == std::vector<float>{0, 0});
+  CHECK(y.copy_(recorded.detach()).to_vector<float>() == std::vector<float>{9, 9});
+  const NoGradGuard no_grad;
+  CHECK(y.copy_(w).to_vector<float>() == std::vector<float>{3, 3});
+}
+
+static_assert(std::is_copy_assignable_v<Tensor> && std::is_move_assignable_v<Tensor>);
+static_assert(!std::is_assignable_v<Tensor, const Tensor&>, "x[0] = y would write nothing");
+static_assert(!std::is_assignable_v<Tensor, Tensor>);
 
 TEST_CASE("tensor: set_data changes every handle and forgets the gradient") {
   for (const Device device : test_devices()) {
