@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <typeinfo>
+#include <unordered_set>
 
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -152,8 +153,9 @@ Module::PathEntries Module::entries() const {
 
 NamedTensors Module::handles(Role role) const {
   NamedTensors tensors;
+  std::unordered_set<const TensorImpl*> seen;
   for (const auto& [path, entry] : entries()) {
-    if (entry->role == role) {
+    if (entry->role == role && seen.insert(entry->tensor->impl().get()).second) {
       tensors.emplace_back(path, *entry->tensor);
     }
   }

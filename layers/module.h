@@ -27,7 +27,8 @@ class StateDictError : public Error {
 
 class Module;
 /// Makes `target` equal to `source`, of the same structure: parameters, buffers, training state,
-/// device, dtype, mode and which parameters require a gradient. Throws StateDictError otherwise.
+/// device, dtype, mode, which parameters require a gradient and which tensors are shared. Throws
+/// StateDictError otherwise.
 void copy_module_state(const Module& source, Module& target);
 
 /// A part of a network: parameters, buffers and children, each with a name.
@@ -72,6 +73,8 @@ class Module {
   std::vector<Module*> modules();
 
   /// Parameters and buffers of this module and all below it, by path, in order of registration.
+  /// What several modules share (decoder.weight = encoder.weight) stands under its first path
+  /// alone, so that it is counted and stepped once.
   NamedTensors named_parameters() const;
   NamedTensors named_buffers() const;
   std::vector<Tensor> parameters() const;
@@ -97,11 +100,12 @@ class Module {
   void to(Device device);
   void to(DType dtype);
 
-  /// Copies of all parameters and buffers, named and laid out as PyTorch's state_dict.
+  /// Copies of all parameters and buffers, named and laid out as PyTorch's state_dict: shared ones
+  /// under each of their paths.
   NamedTensors state_dict() const;
   /// Copies the tensors in. Nothing is changed if anything does not fit.
   /// Throws StateDictError with all missing, unexpected and mis-shaped keys (strict), or with the
-  /// mis-shaped ones only.
+  /// mis-shaped ones only. Of a shared tensor's paths one suffices; of several the last holds.
   void load_state_dict(const NamedTensors& state, bool strict = true);
 
   /// Copies of what a resumed run needs beyond state_dict(), by path: dropout's key and step

@@ -110,8 +110,21 @@ NamedTensors Module::training_state() const { return copies(/*training_only=*/tr
 void Module::load(const char* operation, const NamedTensors& state, bool training_only,
                   bool strict) {
   PathEntries wanted = entries();
+  std::unordered_set<std::string> paths;
+  for (const auto& [path, tensor] : state) {
+    paths.insert(path);
+  }
+  std::unordered_set<const TensorImpl*> given;
+  for (const auto& [path, entry] : wanted) {
+    if (paths.contains(path)) {
+      given.insert(entry->tensor->impl().get());
+    }
+  }
   std::erase_if(wanted, [&](const auto& item) {
-    return (item.second->role == Role::training_state) != training_only;
+    const auto& [path, entry] = item;
+    const bool is_given_elsewhere =
+        !paths.contains(path) && given.contains(entry->tensor->impl().get());
+    return (entry->role == Role::training_state) != training_only || is_given_elsewhere;
   });
   Misfits misfits;
   const auto matches = match(wanted, state, misfits, [](const Entry& entry, const Tensor& source) {
@@ -180,9 +193,21 @@ void copy_module_state(const Module& source, Module& target) {
   for (const auto& [entry, tensor] : matches) {
     values.push_back(tensor.detach().clone());
   }
+  // Each tensor of the source has one of the target, whatever the target shared before.
+  std::unordered_map<const TensorImpl*, Tensor> copies;
+  std::unordered_set<const TensorImpl*> taken;
   for (std::size_t i = 0; i < matches.size(); ++i) {
     const auto& [entry, tensor] = matches[i];
-    entry->tensor->set_data(values[i]);
+    if (const auto copy = copies.find(tensor.impl().get()); copy != copies.end()) {
+      *entry->tensor = copy->second;
+      continue;
+    }
+    if (taken.insert(entry->tensor->impl().get()).second) {
+      entry->tensor->set_data(values[i]);
+    } else {
+      *entry->tensor = values[i];
+    }
+    copies.emplace(tensor.impl().get(), *entry->tensor);
     if (entry->tensor->requires_grad() != tensor.requires_grad()) {
       entry->tensor->set_requires_grad(tensor.requires_grad());
     }

@@ -13,6 +13,8 @@
 #include "cks/core/conv/conv2d.h"
 #include "cks/core/memory/storage.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
+#include "cks/core/optim/sgd.h"
 #include "cks/core/profile/module_path.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
@@ -309,6 +311,74 @@ TEST_CASE("clone: a module that does not say how to make another is named") {
   CHECK(message_of<Error>([] { Derived().clone(); }) ==
         "clone: Derived inherits the make_another() of Linear: derive it from Layer<Derived>, or "
         "override make_another()");
+}
+
+/// Two layers of one weight, as an encoder and its decoder have it.
+struct Tied : Layer<Tied> {
+  Tied() { b.weight = a.weight; }
+  Tensor forward(const Tensor& x) override { return b(a(x)); }
+  Linear a{this, "a", {.in_features = 2, .out_features = 2, .bias = false}};
+  Linear b{this, "b", {.in_features = 2, .out_features = 2, .bias = false}};
+};
+struct Free : Layer<Free> {
+  Tensor forward(const Tensor& x) override { return b(a(x)); }
+  Linear a{this, "a", {.in_features = 2, .out_features = 2, .bias = false}};
+  Linear b{this, "b", {.in_features = 2, .out_features = 2, .bias = false}};
+};
+
+TEST_CASE("tied weights: counted and stepped once, by the sum of their gradients") {
+  Tied net;
+  init::constant(net.a.weight, 1.0);
+  CHECK(names(net.named_parameters()) == std::vector<std::string>{"a.weight"});
+  CHECK(net.num_parameters() == 4);
+  Sgd optimizer(net.named_parameters(), {.learning_rate = 0.5});
+  sum(net(Tensor::ones({1, 2}))).backward();  // d/dW of 1' W W 1 is 1 (W 1)' + (W' 1) 1' = 2 + 2
+  optimizer.step();
+  CHECK(net.a.weight.to_vector<float>() == std::vector<float>(4, 1.0F - 0.5F * 4.0F));
+  CHECK(is_same(net.a.weight, net.b.weight));
+}
+
+TEST_CASE("tied weights: saved under each path, read back from one or all, as PyTorch does") {
+  Tied net;
+  init::constant(net.a.weight, 3.0);
+  CHECK(names(net.state_dict()) == std::vector<std::string>{"a.weight", "b.weight"});
+  const auto values_of = [](const Tensor& tensor) { return tensor.to_vector<float>(); };
+  Tied other;
+  other.load_state_dict(net.state_dict());
+  CHECK(values_of(other.a.weight) == std::vector<float>(4, 3.0F));
+  for (const char* path : {"a.weight", "b.weight"}) {
+    other.load_state_dict({{path, Tensor::full({2, 2}, 5.0)}});
+    CHECK(values_of(other.b.weight) == std::vector<float>(4, 5.0F));
+  }
+  other.load_state_dict(
+      {{"a.weight", Tensor::full({2, 2}, 1.0)}, {"b.weight", Tensor::full({2, 2}, 2.0)}});
+  CHECK(values_of(other.a.weight) == std::vector<float>(4, 2.0F));
+  CHECK(is_same(other.a.weight, other.b.weight));
+  CHECK_THROWS_AS(other.load_state_dict({}), StateDictError);
+  CHECK_THROWS_AS(Free().load_state_dict({{"a.weight", Tensor::ones({2, 2})}}), StateDictError);
+}
+
+TEST_CASE("tied weights: a copy ties as its source does") {
+  const Tied net;
+  const auto copy = net.clone();
+  CHECK(is_same(copy->a.weight, copy->b.weight));
+  CHECK(!is_same(copy->a.weight, net.a.weight));
+  CHECK(copy->a.weight.requires_grad());
+
+  Free tied_later;
+  tied_later.b.weight = tied_later.a.weight;
+  const auto later = tied_later.clone();
+  CHECK(is_same(later->a.weight, later->b.weight));
+
+  Free source;
+  init::constant(source.a.weight, 1.0);
+  init::constant(source.b.weight, 2.0);
+  Free target;
+  target.b.weight = target.a.weight;
+  copy_module_state(source, target);
+  CHECK(target.a.weight.to_vector<float>() == std::vector<float>(4, 1.0F));
+  CHECK(target.b.weight.to_vector<float>() == std::vector<float>(4, 2.0F));
+  CHECK(target.b.weight.requires_grad());
 }
 
 TEST_CASE("Module: set_requires_grad freezes what is below") {
