@@ -68,10 +68,9 @@ bool names_model(const CheckpointInfo& info) {
 void show_keys(const std::string& path, const SafetensorsFile& file) {
   TextTable table({"key", "shape", "dtype", "elements"}, {false, false, false, true});
   std::int64_t elements = 0;
-  for (const auto& [name, tensor] : file.tensors) {
-    table.add(
-        {name, tensor.shape().to_string(), name_of(tensor.dtype()), with_commas(tensor.numel())});
-    elements += tensor.numel();
+  for (const SafetensorsEntry& entry : file.unread) {
+    table.add({entry.name, entry.shape.to_string(), entry.dtype, with_commas(entry.shape.numel())});
+    elements += entry.shape.numel();
   }
   table.rule();
   table.add({"total", "", "", with_commas(elements)});
@@ -107,10 +106,10 @@ std::string first_filters(const std::string& model, const ModelTable& table) {
   throw Error("--filters: " + model + " has no convolution");
 }
 
-void draw_filters(const std::string& path, const SafetensorsFile& file, const std::string& key,
-                  const std::string& picture) {
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [&](const auto& entry) { return entry.first == key; });
+void draw_filters(const std::string& path, const std::string& key, const std::string& picture) {
+  const SafetensorsFile file =
+      load_safetensors(path, [&](const std::string& name) { return name == key; });
+  const auto found = file.tensors.begin();
   if (found == file.tensors.end() || found->second.rank() != 4) {
     throw Error("--filters: " + path +
                 (found == file.tensors.end()
@@ -128,8 +127,7 @@ void draw_filters(const std::string& path, const SafetensorsFile& file, const st
 }
 
 void show_checkpoint(const std::string& path, Drawings drawings) {
-  const SafetensorsFile file = load_safetensors(path);
-  show_keys(path, file);
+  show_keys(path, load_safetensors(path, [](const std::string&) { return false; }));
   const CheckpointInfo info = read_checkpoint_info(path);
   if (names_model(info)) {
     const ModelTable table = trace_checkpoint(path, info);
@@ -151,7 +149,7 @@ void show_checkpoint(const std::string& path, Drawings drawings) {
                 " does not name a model of CKS, so which convolution is its first is not "
                 "known; name the key of the filters with --filters-of KEY");
   }
-  draw_filters(path, file, drawings.filters_of, drawings.filters);
+  draw_filters(path, drawings.filters_of, drawings.filters);
 }
 
 int run(int argc, char** argv) {

@@ -103,6 +103,8 @@ class Module {
   /// Copies of all parameters and buffers, named and laid out as PyTorch's state_dict: shared ones
   /// under each of their paths.
   NamedTensors state_dict() const;
+  /// Its keys, in its order.
+  std::vector<std::string> state_keys() const;
   /// Copies the tensors in. Nothing is changed if anything does not fit.
   /// Throws StateDictError with all missing, unexpected and mis-shaped keys (strict), or with the
   /// mis-shaped ones only. Of a shared tensor's paths one suffices; of several the last holds.

@@ -105,6 +105,16 @@ NamedTensors Module::copies(bool training_only) const {
 
 NamedTensors Module::state_dict() const { return copies(/*training_only=*/false); }
 
+std::vector<std::string> Module::state_keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [path, entry] : entries()) {
+    if (entry->role != Role::training_state) {
+      keys.push_back(path);
+    }
+  }
+  return keys;
+}
+
 NamedTensors Module::training_state() const { return copies(/*training_only=*/true); }
 
 void Module::load(const char* operation, const NamedTensors& state, bool training_only,

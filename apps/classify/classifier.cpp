@@ -231,6 +231,8 @@ void add_weights_flags(Flags& parser, WeightsFlags& flags) {
   parser.add("input", flags.input, "size of its images, HEIGHTxWIDTHxCHANNELS");
   parser.add("mean", flags.mean, "of each channel, in units of x / 255, with commas between");
   parser.add("std", flags.std, "standard deviation of each channel, likewise");
+  parser.add("prefix", flags.prefix,
+             "what stands before its keys, such as module. of PyTorch's DataParallel");
 }
 
 Classifier load_classifier(const std::string& path, const WeightsFlags& flags, Device device) {
@@ -245,7 +247,12 @@ Classifier load_classifier(const std::string& path, const WeightsFlags& flags, D
       make_model(info.model, {.classes = static_cast<std::int64_t>(info.class_names.size()),
                               .in_channels = info.channels,
                               .image_size = info.height});
-  load_weights(path, *classifier.model);
+  try {
+    load_weights(path, *classifier.model, flags.prefix);
+  } catch (StateDictError& error) {
+    error.append(flags.prefix.empty() ? "\n  (--prefix says what stands before the keys)" : "");
+    throw;
+  }
   classifier.model->eval();
   classifier.model->to(device);
   return classifier;

@@ -16,6 +16,7 @@ struct WeightsFlags {
   std::string input{};
   std::string mean{};
   std::string std{};
+  std::string prefix{};
 };
 
 void add_weights_flags(Flags& parser, WeightsFlags& flags);

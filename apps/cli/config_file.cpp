@@ -5,6 +5,7 @@
 
 #include "apps/cli/program.h"
 #include "cks/core/io/file.h"
+#include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
@@ -22,7 +23,7 @@ const std::set<std::string>& flags_of_one_run() {
 Json read_object(const std::string& path) {
   Json json;
   try {
-    json = Json::parse(read_file(path, kMostBytes));
+    json = parse_json(read_file(path, kMostBytes));
   } catch (const Json::exception& error) {
     throw IoError(formatted("--config: {}: {}", path, error.what()));
   } catch (const IoError& error) {

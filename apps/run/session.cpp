@@ -18,6 +18,7 @@
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
+#include "apps/run/start.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
@@ -126,18 +127,21 @@ std::string command_to_resume(const Session& session, const RunFolder& run) {
                         session.group != nullptr ? session.group->folder->path() : run.path());
 }
 
-std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags& flags) {
+std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags& flags,
+                                       std::vector<std::string>& notes) {
   const ImageDataset& train = session.data.train;
   auto model = make_model(flags.model, {.classes = train.classes(),
                                         .in_channels = train.channels(),
                                         .image_size = image_size(train)});
   model->initialize(static_cast<std::uint64_t>(flags.seed));
+  notes = prepare_weights(flags, *model);
   model->to(session.chosen.device);  // before the optimiser, whose state lives where they do
   return model;
 }
 
 /// What a run trains, and on what.
 struct Training {
+  std::vector<std::string> notes;  // on the weights it begins with
   std::unique_ptr<Module> model;
   std::unique_ptr<Optimizer> optimizer;
   DataLoader train_loader;
@@ -147,7 +151,7 @@ struct Training {
   TrainOptions options;
 
   Training(const Session& session, const TrainFlags& flags)
-      : model(make_trainable(session, flags)),
+      : model(make_trainable(session, flags, notes)),
         optimizer(make_optimizer(flags, *model)),
         train_loader(session.data.train, {.batch_size = flags.batch_size,
                                           .shuffle = true,
@@ -182,6 +186,9 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
        .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes(),
        .folder = training.options.files.folder});
   for (const std::string& line : header.lines) {
+    console.say(line);
+  }
+  for (const std::string& line : training.notes) {
     console.say(line);
   }
   report_data(console, session.data);

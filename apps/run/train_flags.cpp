@@ -31,6 +31,12 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.group("Training");
   flags.add_choice("model", values.model, classifier_names(), "which network");
   flags.add_switch("list-models", values.list_models, "print the networks and exit");
+  flags.add(
+      "init-weights", values.init_weights,
+      "file of weights to begin with, of CKS or PyTorch; a head of other classes is left out");
+  flags.add("freeze", values.freeze,
+            "parameters to leave as they are: patterns such as conv*,fc1.bias of their names or "
+            "their layers'");
   flags.add("epochs", values.epochs, "passes over the training images", 1, kMostEpochs);
   flags.add("batch-size", values.batch_size, "images of one step", 1, kMostImages);
   flags.add_switch("drop-last", values.drop_last,

@@ -22,6 +22,8 @@ struct TrainFlags {
   bool list_models = false;
   std::string preset;  // that filled flags in; empty or kNoPreset: none
   std::string data_dir;
+  std::string init_weights;  // file; empty: drawn from the seed
+  std::string freeze;        // patterns of parameters; empty: none
 
   std::int64_t epochs = 10;
   std::int64_t batch_size = 128;

@@ -33,9 +33,26 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
 CheckpointInfo read_checkpoint_info(const std::string& path);
 
 /// Copies the weights of a file into a model with exactly these keys; nothing is changed otherwise.
+/// Of a file with a prefix, such as "module.", the keys behind it count, and no others.
 /// Throws IoError; StateDictError, naming the file, with all missing, unexpected and mis-shaped
-/// keys.
-void load_weights(const std::string& path, Module& model);
+/// keys, and with the prefix behind which they would fit.
+void load_weights(const std::string& path, Module& model, const std::string& prefix = {});
+
+/// What load_initial_weights() found in a file.
+struct InitialWeights {
+  std::string prefix{};                 // before the model's keys in the file
+  std::int64_t loaded = 0;              // tensors
+  std::vector<std::string> left_out{};  // keys of the model that kept their values, and why
+  std::vector<std::string> unused{};    // names in the file that are none of the model's
+};
+
+/// Copies the weights of a file into a model to train on from there. Prefixes of the file's keys
+/// are found, and layers that differ in their number of outputs alone, as the head of other classes
+/// does, keep their values, as does a last layer that the file has not. Nothing is changed
+/// otherwise.
+/// Throws IoError; StateDictError, naming the file, with all other missing and mis-shaped keys, or
+/// if nothing fits.
+InitialWeights load_initial_weights(const std::string& path, Module& model);
 
 /// Where a training run stands, beside the weights and the optimiser.
 struct TrainState {

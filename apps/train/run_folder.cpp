@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "cks/core/io/file.h"
+#include "cks/core/io/json_impl.h"
 #include "cks/core/io/utf8.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/number_text_impl.h"
@@ -175,12 +176,8 @@ bool RunFolder::has_config() const {
 }
 
 ConfigSections RunFolder::read_config() const {
-  std::ifstream in(config_file());
-  if (!in) {
-    throw IoError("cannot read " + config_file());
-  }
   try {
-    return nlohmann::json::parse(in).get<ConfigSections>();
+    return parse_json(read_file(config_file())).get<ConfigSections>();
   } catch (const nlohmann::json::exception& error) {
     throw IoError(formatted("{} is not what a run writes: {}", config_file(), error.what()));
   }

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cks/core/io/file.h"
+#include "cks/core/io/json_impl.h"
 #include "cks/train/trainer.h"
 
 namespace cks {
@@ -50,7 +51,7 @@ void write_summary(const std::string& path, const TrainSummary& summary, const T
 TrainSummary read_summary(const std::string& path) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 24;
   try {
-    const auto json = nlohmann::json::parse(read_file(path, kMostBytes));
+    const auto json = parse_json(read_file(path, kMostBytes));
     TrainSummary summary;
     const auto read = [&](const char* name, auto& field) { json.at(name).get_to(field); };
     visit_facts(summary, read);

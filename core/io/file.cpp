@@ -106,38 +106,52 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
-std::string read_file(const std::string& path, std::size_t limit) {
-  const Descriptor file{open_file(path, O_RDONLY)};
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  Descriptor file{open_file(path_, O_RDONLY)};
   if (file.value < 0) {
-    fail(path, "cannot be opened", errno);
+    fail(path_, "cannot be opened", errno);
   }
   struct stat info {};
   if (::fstat(file.value, &info) != 0) {
-    fail(path, "cannot be read", errno);
+    fail(path_, "cannot be read", errno);
   }
   if (!S_ISREG(info.st_mode)) {
-    throw IoError(formatted("{}: is not a regular file", path));
+    throw IoError(formatted("{}: is not a regular file", path_));
   }
-  if (static_cast<std::size_t>(info.st_size) > limit) {
-    throw IoError(
-        formatted("{}: has {} bytes, at most {} were expected", path, info.st_size, limit));
-  }
-  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::read(file.value, bytes.data() + done, bytes.size() - done);
+  size_ = static_cast<std::size_t>(info.st_size);
+  descriptor_ = std::exchange(file.value, -1);
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+void InputFile::read(std::size_t offset, void* to, std::size_t count) const {
+  char* next = static_cast<char*>(to);
+  while (count > 0) {
+    const ssize_t got = ::pread(descriptor_, next, count, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) {
       continue;
     }
     if (got < 0) {
-      fail(path, "cannot be read", errno);
+      fail(path_, "cannot be read", errno);
     }
     if (got == 0) {
       throw IoError(
-          formatted("{}: ended at byte {} of {} while it was read", path, done, bytes.size()));
+          formatted("{}: ended at byte {} of {} while it was read", path_, offset, size_));
     }
-    done += static_cast<std::size_t>(got);
+    next += got;
+    offset += static_cast<std::size_t>(got);
+    count -= static_cast<std::size_t>(got);
   }
+}
+
+std::string read_file(const std::string& path, std::size_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    throw IoError(
+        formatted("{}: has {} bytes, at most {} were expected", path, file.size(), limit));
+  }
+  std::string bytes(file.size(), '\0');
+  file.read(0, bytes.data(), bytes.size());
   return bytes;
 }
 

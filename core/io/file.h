@@ -29,6 +29,24 @@ class AtomicFile {
 /// Replaces or makes the file in one step; see AtomicFile.
 void write_file_atomically(const std::string& path, std::string_view bytes);
 
+/// A file to read parts of; it stays the one that was opened when another takes its name. All throw
+/// IoError, naming the file and the system's reason.
+class InputFile {
+ public:
+  explicit InputFile(std::string path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::size_t size() const { return size_; }
+  void read(std::size_t offset, void* to, std::size_t count) const;
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  std::size_t size_ = 0;
+};
+
 /// All bytes of a file. Throws IoError if it cannot be read or is larger than `limit`.
 std::string read_file(const std::string& path, std::size_t limit = std::size_t{1} << 40);
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,18 +22,100 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 constexpr std::uint64_t kMaxHeader = 100'000'000;
 constexpr const char* kMetadata = "__metadata__";
 
-constexpr std::array<std::pair<const char*, DType>, 6> kDtypes{{
-    {"F32", DType::float32},
-    {"F64", DType::float64},
-    {"BF16", DType::bfloat16},
-    {"I64", DType::int64},
-    {"I32", DType::int32},
-    {"U8", DType::uint8},
+/// The IEEE number of 16 bits.
+struct Half {
+  std::uint16_t bits;
+  explicit operator float() const {
+    const std::uint32_t sign = (bits & 0x8000U) << 16U;
+    const std::uint32_t exponent = bits >> 10U & 0x1fU;
+    const std::uint32_t fraction = bits & 0x3ffU;
+    if (exponent == 0) {  // below the normal numbers: multiples of 2^-24
+      const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
+      return sign == 0 ? magnitude : -magnitude;
+    }
+    const std::uint32_t wide =
+        exponent == 0x1fU ? 0xffU : exponent + 112U;  // the bias: 127, not 15
+    return std::bit_cast<float>(sign | wide << 23U | fraction << 13U);
+  }
+};
+
+/// Reads `count` numbers of From from bytes and writes them as To; false if one does not fit.
+template <class From, class To>
+bool convert(std::int64_t count, const char* bytes, void* target) {
+  To* to = static_cast<To*>(target);
+  for (std::int64_t i = 0; i < count; ++i) {
+    From value;
+    std::memcpy(&value, bytes + i * static_cast<std::int64_t>(sizeof value), sizeof value);
+    if constexpr (std::is_integral_v<From>) {
+      if (!std::in_range<To>(value)) {
+        return false;
+      }
+    }
+    to[i] = static_cast<To>(value);
+  }
+  return true;
+}
+
+struct Truth {
+  std::uint8_t byte;
+  explicit operator std::uint8_t() const { return byte == 0 ? 0 : 1; }
+};
+
+/// A type of the format: bits of an element, what CKS makes of it, if anything, and how, if not by
+/// copying.
+struct ElementType {
+  std::string_view text;
+  std::int64_t bits;
+  std::optional<DType> dtype;
+  bool (*convert)(std::int64_t count, const char* bytes, void* target);
+};
+
+constexpr std::array<ElementType, 22> kTypes{{
+    {"F32", 32, DType::float32, nullptr},
+    {"F64", 64, DType::float64, nullptr},
+    {"BF16", 16, DType::bfloat16, nullptr},
+    {"I64", 64, DType::int64, nullptr},
+    {"I32", 32, DType::int32, nullptr},
+    {"U8", 8, DType::uint8, nullptr},
+    {"F16", 16, DType::float32, convert<Half, float>},
+    {"BOOL", 8, DType::uint8, convert<Truth, std::uint8_t>},
+    {"I8", 8, DType::int32, convert<std::int8_t, std::int32_t>},
+    {"I16", 16, DType::int32, convert<std::int16_t, std::int32_t>},
+    {"U16", 16, DType::int32, convert<std::uint16_t, std::int32_t>},
+    {"U32", 32, DType::int64, convert<std::uint32_t, std::int64_t>},
+    {"U64", 64, DType::int64, convert<std::uint64_t, std::int64_t>},
+    {"F8_E5M2", 8, std::nullopt, nullptr},
+    {"F8_E4M3", 8, std::nullopt, nullptr},
+    {"F8_E8M0", 8, std::nullopt, nullptr},
+    {"F8_E5M2FNUZ", 8, std::nullopt, nullptr},
+    {"F8_E4M3FNUZ", 8, std::nullopt, nullptr},
+    {"F6_E2M3", 6, std::nullopt, nullptr},
+    {"F6_E3M2", 6, std::nullopt, nullptr},
+    {"F4", 4, std::nullopt, nullptr},
+    {"C64", 64, std::nullopt, nullptr},
 }};
+
+/// "F32, F64, ...": what can be read.
+std::string readable_types() {
+  std::string text;
+  for (const ElementType& type : kTypes) {
+    if (type.dtype) {
+      text += (text.empty() ? "" : ", ") + std::string(type.text);
+    }
+  }
+  return text;
+}
+
+/// The bytes of a file, wherever they are.
+struct Source {
+  const std::string& name;
+  std::size_t size;
+  std::function<void(std::size_t offset, void* to, std::size_t count)> read;
+};
 
 struct TensorEntry {
   std::string name;
-  std::optional<DType> dtype;
+  const ElementType* type = nullptr;
   std::optional<std::vector<std::int64_t>> shape;
   std::optional<std::vector<std::int64_t>> offsets;
 };
@@ -75,7 +158,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override {
     if (depth_ == 2 && !in_metadata()) {
       const TensorEntry& entry = entries.back();
-      if (!entry.dtype || !entry.shape || !entry.offsets) {
+      if (entry.type == nullptr || !entry.shape || !entry.offsets) {
         return fail(formatted("key {} lacks its dtype, shape or data_offsets", quote(entry_)));
       }
     }
@@ -119,17 +202,17 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ != 2 || field_ != "dtype" || numbers_ != nullptr) {
       return unexpected(formatted("the string {}", quote(value)));
     }
-    if (entries.back().dtype) {
+    if (entries.back().type != nullptr) {
       return twice();
     }
-    for (const auto& [text, dtype] : kDtypes) {
-      if (value == text) {
-        entries.back().dtype = dtype;
+    for (const ElementType& type : kTypes) {
+      if (value == type.text) {
+        entries.back().type = &type;
         return true;
       }
     }
-    return fail(formatted("key {} has dtype {}, expected F32, F64, BF16, I64, I32 or U8",
-                          quote(entry_), quote(value)));
+    return fail(formatted("key {} has dtype {}, expected {}", quote(entry_), quote(value),
+                          readable_types()));
   }
 
   bool null() override { return unexpected("null"); }
@@ -187,20 +270,22 @@ const char* known_format(std::string_view bytes) {
   return nullptr;
 }
 
-/// Checks that the entry's bytes follow `begin` and are as many as its shape says.
-Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t begin,
-                   const std::string& where) {
-  const auto fail = [&](const std::string& message) {
-    return IoError(formatted("{}: key \"{}\": {}", where, entry.name, message));
-  };
+IoError entry_error(const Source& source, const TensorEntry& entry, const std::string& message) {
+  return IoError(formatted("{}: key \"{}\": {}", source.name, entry.name, message));
+}
+
+/// The entry's shape, once its bytes follow `begin` and are as many as it says.
+Shape checked_shape(const Source& source, const TensorEntry& entry, std::int64_t begin,
+                    std::int64_t data_bytes) {
+  const auto fail = [&](const std::string& message) { return entry_error(source, entry, message); };
   if (entry.offsets->size() != 2) {
     throw fail(formatted("data_offsets has {} numbers, expected 2", entry.offsets->size()));
   }
   const std::int64_t first = (*entry.offsets)[0];
   const std::int64_t end = (*entry.offsets)[1];
   const std::string range = formatted("bytes [{},{})", first, end);
-  if (end < first || end > static_cast<std::int64_t>(data.size())) {
-    throw fail(formatted("{} are not within the {} bytes of data", range, data.size()));
+  if (end < first || end > data_bytes) {
+    throw fail(formatted("{} are not within the {} bytes of data", range, data_bytes));
   }
   if (first != begin) {
     throw fail(first < begin ? range + " overlap the tensor before"
@@ -212,14 +297,36 @@ Tensor read_tensor(const TensorEntry& entry, std::string_view data, std::int64_t
   } catch (const ShapeError& error) {
     throw fail(error.what());
   }
-  const auto size = static_cast<std::int64_t>(size_of(*entry.dtype));
-  if ((end - first) % size != 0 || (end - first) / size != shape.numel()) {
+  const std::int64_t bits = (end - first) * 8;
+  if (bits % entry.type->bits != 0 || bits / entry.type->bits != shape.numel()) {
+    const bool is_copied = entry.type->dtype && entry.type->convert == nullptr;
     throw fail(formatted("{} do not hold shape {} of {}", range, shape.to_string(),
-                         name_of(*entry.dtype)));
+                         is_copied ? name_of(*entry.type->dtype) : entry.type->text));
   }
-  Tensor tensor = Tensor::empty(shape, *entry.dtype);
-  if (end > first) {
-    std::memcpy(tensor.data(), data.data() + first, static_cast<std::size_t>(end - first));
+  return shape;
+}
+
+Tensor read_tensor(const Source& source, const TensorEntry& entry, const Shape& shape,
+                   std::size_t data_begin) {
+  const ElementType& type = *entry.type;
+  if (!type.dtype) {
+    throw entry_error(
+        source, entry,
+        formatted("its dtype {} cannot be read, only {} can", type.text, readable_types()));
+  }
+  const std::size_t offset = data_begin + static_cast<std::size_t>((*entry.offsets)[0]);
+  Tensor tensor = Tensor::empty(shape, *type.dtype);
+  const std::size_t bytes = static_cast<std::size_t>(shape.numel() * type.bits / 8);
+  if (type.convert == nullptr) {
+    source.read(offset, tensor.data(), bytes);
+    return tensor;
+  }
+  std::string raw(bytes, '\0');
+  source.read(offset, raw.data(), bytes);
+  if (!type.convert(shape.numel(), raw.data(), tensor.data())) {
+    throw entry_error(
+        source, entry,
+        formatted("a number of {} is no value of {}", type.text, name_of(*type.dtype)));
   }
   return tensor;
 }
@@ -233,13 +340,10 @@ std::string to_json(const std::string& text) {
   }
 }
 
-const char* dtype_text(DType dtype) {
-  for (const auto& [text, candidate] : kDtypes) {
-    if (candidate == dtype) {
-      return text;
-    }
-  }
-  return "?";
+std::string_view dtype_text(DType dtype) {
+  return std::find_if(kTypes.begin(), kTypes.end(),
+                      [&](const ElementType& type) { return type.dtype == dtype; })
+      ->text;  // those that are copied stand first
 }
 
 std::size_t bytes_of(const Tensor& tensor) {
@@ -271,41 +375,49 @@ std::string make_header(const NamedTensors& tensors,
   return header;
 }
 
-}  // namespace
-
-SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& name) {
+/// The header's text, once the frame is right.
+std::string read_header(const Source& source) {
+  const std::string& name = source.name;
   std::uint64_t header_size = 0;
-  if (bytes.size() < sizeof header_size) {
+  if (source.size < sizeof header_size) {
     throw IoError(
-        formatted("{}: has {} bytes, a safetensors file has at least 8", name, bytes.size()));
+        formatted("{}: has {} bytes, a safetensors file has at least 8", name, source.size));
   }
-  std::memcpy(&header_size, bytes.data(), sizeof header_size);
-  const char* const format = known_format(bytes);
-  bytes.remove_prefix(sizeof header_size);
-  if (header_size > kMaxHeader || header_size > bytes.size()) {
-    if (format != nullptr) {
+  std::string start(std::min(source.size, sizeof header_size + 1), '\0');
+  source.read(0, start.data(), start.size());
+  std::memcpy(&header_size, start.data(), sizeof header_size);
+  const std::size_t rest = source.size - sizeof header_size;
+  const bool begins = start.back() == '{' && rest > 0;
+  if (header_size > kMaxHeader || header_size > rest) {
+    if (const char* const format = known_format(start); format != nullptr) {
       throw IoError(formatted("{}: is {}, not a safetensors file", name, format));
     }
-    const bool is_cut_off = header_size <= kMaxHeader && (bytes.empty() || bytes.starts_with('{'));
-    throw IoError(
-        formatted("{}: is {}: its first 8 bytes announce a header of {} bytes; the file has {} "
-                  "more, and at most {} are allowed",
-                  name, is_cut_off ? "cut off" : "not a safetensors file", header_size,
-                  bytes.size(), kMaxHeader));
+    const bool is_cut_off = header_size <= kMaxHeader && (rest == 0 || begins);
+    throw IoError(formatted(
+        "{}: is {}: its first 8 bytes announce a header of {} bytes; the file has {} "
+        "more, and at most {} are allowed",
+        name, is_cut_off ? "cut off" : "not a safetensors file", header_size, rest, kMaxHeader));
   }
-  const std::string_view header = bytes.substr(0, header_size);
-  const std::string_view data = bytes.substr(header_size);
-  if (header.empty() || header.front() != '{') {
+  if (header_size == 0 || !begins) {
     throw IoError(formatted(
         "{}: is not a safetensors file: its header does not start with {{ at byte 8", name));
   }
+  std::string header(header_size, '\0');
+  source.read(sizeof header_size, header.data(), header.size());
   // The parser takes a NUL for the end of its input; no JSON has one.
-  if (const std::size_t nul = header.find('\0'); nul != std::string_view::npos) {
+  if (const std::size_t nul = header.find('\0'); nul != std::string::npos) {
     throw IoError(formatted("{}: header: not JSON at byte {}", name, nul));
   }
+  return header;
+}
+
+SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wanted) {
+  const std::string header = read_header(source);
+  const std::size_t data_begin = sizeof(std::uint64_t) + header.size();
+  const auto data_bytes = static_cast<std::int64_t>(source.size - data_begin);
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
-    throw IoError(formatted("{}: header: {}", name, reader.error));
+    throw IoError(formatted("{}: header: {}", source.name, reader.error));
   }
   std::vector<const TensorEntry*> entries;
   for (const TensorEntry& entry : reader.entries) {
@@ -314,22 +426,47 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
   std::stable_sort(entries.begin(), entries.end(), [](const TensorEntry* a, const TensorEntry* b) {
     return *a->offsets < *b->offsets;
   });
-  SafetensorsFile file;
-  file.metadata = std::move(reader.metadata);
+  std::vector<Shape> shapes;
   std::int64_t begin = 0;
-  for (const TensorEntry* entry : entries) {
-    file.tensors.emplace_back(entry->name, read_tensor(*entry, data, begin, name));
+  for (const TensorEntry* entry : entries) {  // the whole header, before memory is taken
+    shapes.push_back(checked_shape(source, *entry, begin, data_bytes));
     begin = (*entry->offsets)[1];
   }
-  if (begin != static_cast<std::int64_t>(data.size())) {
-    throw IoError(
-        formatted("{}: the tensors end at byte {} of {} bytes of data", name, begin, data.size()));
+  if (begin != data_bytes) {
+    throw IoError(formatted("{}: the tensors end at byte {} of {} bytes of data", source.name,
+                            begin, data_bytes));
+  }
+  SafetensorsFile file;
+  file.metadata = std::move(reader.metadata);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const TensorEntry& entry = *entries[i];
+    if (wanted ? wanted(entry.name) : entry.type->dtype.has_value()) {
+      file.tensors.emplace_back(entry.name, read_tensor(source, entry, shapes[i], data_begin));
+    } else {
+      file.unread.push_back({entry.name, std::string(entry.type->text), shapes[i]});
+    }
   }
   return file;
 }
 
-SafetensorsFile load_safetensors(const std::string& path) {
-  return parse_safetensors(read_file(path), path);
+}  // namespace
+
+SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& name,
+                                  const SafetensorsWanted& wanted) {
+  const auto read = [&](std::size_t offset, void* to, std::size_t count) {
+    if (count > 0) {
+      std::memcpy(to, bytes.data() + offset, count);
+    }
+  };
+  return read_source({name, bytes.size(), read}, wanted);
+}
+
+SafetensorsFile load_safetensors(const std::string& path, const SafetensorsWanted& wanted) {
+  const InputFile file(path);
+  const auto read = [&](std::size_t offset, void* to, std::size_t count) {
+    file.read(offset, to, count);
+  };
+  return read_source({path, file.size(), read}, wanted);
 }
 
 void save_safetensors(const std::string& path, const NamedTensors& tensors,

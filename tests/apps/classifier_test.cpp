@@ -173,6 +173,22 @@ TEST_CASE("load_classifier: weights of others need the flags, and then give the 
           " itself says the standard deviation of each channel in these units; leave the flag out");
 }
 
+TEST_CASE("load_classifier: weights of DataParallel need their prefix, which the error names") {
+  const ScratchFolder folder;
+  const std::string path = folder / "torch.safetensors";
+  NamedTensors state = colour_model()->state_dict();
+  for (auto& [name, tensor] : state) {
+    name = "module." + name;
+  }
+  save_safetensors(path, state);
+  WeightsFlags flags = colour_flags();
+  const std::string message =
+      message_of<StateDictError>([&] { load_classifier(path, flags, Device::cpu()); });
+  CHECK(message.find("behind the prefix \"module.\"\n  (--prefix") != std::string::npos);
+  flags.prefix = "module.";
+  CHECK(load_classifier(path, flags, Device::cpu()).info.model == flags.model);
+}
+
 TEST_CASE("load_classifier: flags that make no sense") {
   const ScratchFolder folder;
   const std::string path = folder / "torch.safetensors";

@@ -6,10 +6,12 @@
 #include <csignal>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <thread>
 
 #include "apps/report/picture.h"
 #include "cks/core/io/file.h"
+#include "cks/core/io/safetensors.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
@@ -39,6 +41,58 @@ constexpr double kTarget = 0.01;
 constexpr std::int64_t kImages = 2000;
 constexpr double kTarget = 0.35;
 #endif
+
+TEST_CASE("train_cifar: begins with the weights of a run of other classes, part of them frozen") {
+  const ScratchFolder scratch;
+  const Outcome first = run(scratch, quick(scratch / "first", {"--epochs", "1"}));
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  for (const char* half : {"train", "test"}) {
+    for (const char* name : {"a", "b", "c"}) {
+      const std::string folder = scratch / "pictures" + ("/" + std::string(half)) + "/" + name;
+      std::filesystem::create_directories(folder);
+      for (int i = 0; i < 8; ++i) {
+        const cks::Tensor image =
+            cks::Tensor::full({32, 32, 3}, i * 10 + name[0], cks::DType::uint8);
+        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png", image);
+      }
+    }
+  }
+  const std::string weights = scratch / "first/best.safetensors";
+  const Arguments arguments{"--dataset", "folder",       "--data-dir",     scratch / "pictures",
+                            "--model",   "resnet20",     "--epochs",       "1",
+                            "--device",  "cpu",          "--init-weights", weights,
+                            "--freeze",  "conv1,layer1", "--output-dir",   scratch / "second"};
+  const Outcome second = run(scratch, arguments);
+  REQUIRE_MESSAGE(second.code == 0, second.err);
+  CHECK(contains(second.err, "weights   from " + weights));
+  CHECK(
+      contains(second.err, "left as drawn: fc.weight ([10,64] in the file, [3,64] in the model)"));
+  CHECK(contains(second.err, "frozen    conv1,layer1: "));
+  const auto tensors_of = [](const std::string& path) {
+    std::map<std::string, std::vector<float>> values;
+    for (const auto& [name, tensor] : cks::load_safetensors(path).tensors) {
+      if (tensor.dtype() == cks::DType::float32) {
+        values.emplace(name, tensor.to_vector<float>());
+      }
+    }
+    return values;
+  };
+  const auto before = tensors_of(weights);
+  const auto after = tensors_of(scratch / "second/last.safetensors");
+  CHECK(after.at("conv1.weight") == before.at("conv1.weight"));
+  CHECK(after.at("layer2.0.conv1.weight") != before.at("layer2.0.conv1.weight"));
+  // The weights may be gone when the run goes on.
+  std::filesystem::remove(weights);
+  const Outcome resumed = run(scratch, {"--resume", scratch / "second", "--epochs", "2"});
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  CHECK(tensors_of(scratch / "second/last.safetensors").at("conv1.weight") ==
+        before.at("conv1.weight"));
+
+  const Outcome wrong = run(scratch, quick(scratch / "third", {"--freeze", "conv7"}));
+  CHECK(wrong.code == 1);
+  CHECK(contains(wrong.err, "no parameter matches \"conv7\""));
+  CHECK(!std::filesystem::exists(scratch / "third"));
+}
 
 TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say how") {
   const ScratchFolder scratch;

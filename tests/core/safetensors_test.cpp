@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <numeric>
 
 #include "cks/core/io/file.h"
+#include "cks/core/memory/storage.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/fill.h"
@@ -168,7 +172,7 @@ TEST_CASE("safetensors: headers of another form are refused, naming the key") {
   CHECK(contains(error_of(entry("")), "lacks"));
   CHECK(contains(error_of(entry(dtype + "," + dtype)), "\"dtype\" occurs twice"));
   CHECK(contains(error_of(entry(shape + "," + shape)), "\"shape\" occurs twice"));
-  CHECK(contains(error_of(entry(R"("dtype":"F16")")), "dtype \"F16\", expected F32"));
+  CHECK(contains(error_of(entry(R"("dtype":"F17")")), "dtype \"F17\", expected F32"));
   CHECK(contains(error_of(entry(R"("dtype":7)")), "the number 7"));
   CHECK(contains(error_of(entry(R"("dtype":["U8"])")), "an array"));
   CHECK(contains(error_of(entry(R"("shape":3)")), "the number 3"));
@@ -197,6 +201,98 @@ TEST_CASE("safetensors: headers of another form are refused, naming the key") {
   CHECK(contains(error_of(file_of(R"({"__metadata__":{"a":"b","a":"c"}})")), "occurs twice"));
   CHECK(contains(error_of(file_of(R"({"__metadata__":"a"})")), "the string"));
   CHECK(error_of(file_of(R"({"__metadata__":{}})")).empty());
+}
+
+/// A file of one tensor "w" of a dtype and shape whose bytes are those of `values`.
+template <class T>
+std::string one_tensor(const std::string& dtype, const std::string& shape,
+                       const std::vector<T>& values) {
+  const std::string data(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+  return file_of(R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" +
+                     std::to_string(data.size()) + "]}}",
+                 data);
+}
+
+template <class To, class T>
+std::vector<To> read_as(const std::string& dtype, const std::vector<T>& values) {
+  const std::string shape = "[" + std::to_string(values.size()) + "]";
+  const auto file = parse_safetensors(one_tensor(dtype, shape, values), "model.st");
+  return file.tensors.at(0).second.template to_vector<To>();
+}
+
+TEST_CASE("safetensors: F16 is read as float32, every one of its values") {
+  std::vector<std::uint16_t> all(65536);
+  std::iota(all.begin(), all.end(), std::uint16_t{0});
+  const auto values = read_as<float>("F16", all);
+  for (std::uint32_t bits = 0; bits < all.size(); ++bits) {
+    const double sign = (bits & 0x8000U) != 0 ? -1.0 : 1.0;
+    const int exponent = static_cast<int>(bits >> 10U & 31U);
+    const double fraction = bits & 1023U;
+    const double value =
+        exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0 + fraction, exponent - 25);
+    if (exponent < 31) {
+      REQUIRE(static_cast<double>(values[bits]) == sign * value);
+      REQUIRE(std::signbit(values[bits]) == (sign < 0));
+    } else if (fraction == 0) {
+      REQUIRE(static_cast<double>(values[bits]) == sign * std::numeric_limits<double>::infinity());
+    } else {
+      REQUIRE(std::isnan(values[bits]));
+    }
+  }
+}
+
+TEST_CASE("safetensors: integers of every width and truths are read, their extremes too") {
+  using I32 = std::vector<std::int32_t>;
+  using I64 = std::vector<std::int64_t>;
+  CHECK(read_as<std::int32_t>("I8", std::vector<std::int8_t>{-128, -1, 127}) == I32{-128, -1, 127});
+  CHECK(read_as<std::int32_t>("I16", std::vector<std::int16_t>{-32768, 32767}) ==
+        I32{-32768, 32767});
+  CHECK(read_as<std::int32_t>("U16", std::vector<std::uint16_t>{0, 65535}) == I32{0, 65535});
+  CHECK(read_as<std::int64_t>("U32", std::vector<std::uint32_t>{0, 4294967295U}) ==
+        I64{0, 4294967295});
+  CHECK(read_as<std::int64_t>("U64", std::vector<std::uint64_t>{0, INT64_MAX}) ==
+        I64{0, INT64_MAX});
+  CHECK(read_as<std::uint8_t>("BOOL", std::vector<std::uint8_t>{0, 1, 255}) ==
+        std::vector<std::uint8_t>{0, 1, 1});
+  CHECK(error_of(one_tensor("U64", "[]", std::vector<std::uint64_t>{std::uint64_t{1} << 63U})) ==
+        "model.st: key \"w\": a number of U64 is no value of int64");
+  CHECK(contains(error_of(one_tensor("I16", "[2]", std::vector<std::int8_t>{1, 2, 3})),
+                 "do not hold shape [2] of I16"));
+}
+
+TEST_CASE("safetensors: types that cannot be read cost nothing until they are asked for") {
+  // F4 has two numbers a byte, F6 four in three.
+  for (const auto& [dtype, shape] : std::vector<std::pair<std::string, std::string>>{
+           {"F8_E4M3", "[3,2]"}, {"F8_E5M2", "[6]"}, {"F4", "[12]"}, {"F6_E2M3", "[8]"}}) {
+    const std::string bytes = one_tensor(dtype, shape, std::vector<std::uint8_t>(6, 1));
+    const SafetensorsFile file = parse_safetensors(bytes, "model.st");
+    CHECK(file.tensors.empty());
+    REQUIRE(file.unread.size() == 1);
+    CHECK(file.unread[0].name == "w");
+    CHECK(file.unread[0].dtype == dtype);
+    CHECK(file.unread[0].shape.to_string() == shape);
+    CHECK(contains(message_of<IoError>([&] {
+                     parse_safetensors(bytes, "model.st", [](const std::string&) { return true; });
+                   }),
+                   "model.st: key \"w\": its dtype " + dtype + " cannot be read, only F32, "));
+    CHECK(contains(error_of(one_tensor(dtype, shape, std::vector<std::uint8_t>(5, 1))),
+                   "do not hold shape"));
+  }
+}
+
+TEST_CASE("safetensors: only what is wanted is read") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  save_safetensors(path, {{"a", Tensor::ones({2})}, {"huge", Tensor::zeros({1 << 22})}});
+  reset_peak_memory();
+  const std::int64_t before = memory_stats().peak;
+  const auto file = load_safetensors(path, [](const std::string& name) { return name == "a"; });
+  CHECK(memory_stats().peak - before < 1000);
+  REQUIRE(file.tensors.size() == 1);
+  CHECK(file.tensors[0].second.to_vector<float>() == std::vector<float>{1, 1});
+  REQUIRE(file.unread.size() == 1);
+  CHECK(file.unread[0].name == "huge");
+  CHECK(file.unread[0].dtype == "F32");
 }
 
 TEST_CASE("safetensors: a deeply nested header costs no stack") {
