@@ -20,6 +20,9 @@ constexpr double kMostTicks = 7.0;
 constexpr std::size_t kMarkedPoints = 40;  // more would hide the line
 constexpr double kPercent = 100.0;
 
+/// Beyond this, an axis' ends would be no numbers.
+bool is_drawn(double value) { return std::abs(value) <= 1e300; }
+
 /// One number of each epoch.
 using Column = double EpochMetrics::*;
 
@@ -40,7 +43,7 @@ struct Axis {
   bool logarithmic = false;
 
   void take_in(double value) {
-    if (std::isfinite(value)) {
+    if (is_drawn(value)) {
       low = std::min(low, value);
       high = std::max(high, value);
     }
@@ -116,7 +119,7 @@ std::string draw_axes(const Axes& axes) {
   return body + text_at((kLeft + kRight) / 2.0, kBottom + 34.0, "muted middle", "epoch");
 }
 
-/// A line through what is finite, broken where a value is not.
+/// A line through what is drawn, broken where a value is not.
 std::string draw_series(const Axes& axes, const std::vector<EpochMetrics>& rows, const Panel& panel,
                         Column column, const std::string& colour) {
   std::string line;
@@ -124,7 +127,7 @@ std::string draw_series(const Axes& axes, const std::vector<EpochMetrics>& rows,
   bool goes_on = false;
   for (const EpochMetrics& row : rows) {
     const double value = panel.factor * row.*column;
-    if (std::isfinite(value)) {
+    if (is_drawn(value)) {
       const double x = axes.x_of(row);
       const double y = axes.y.place(value);
       line += formatted("{}{:.1f} {:.1f}", goes_on ? "L" : "M", x, y);
@@ -133,7 +136,7 @@ std::string draw_series(const Axes& axes, const std::vector<EpochMetrics>& rows,
                            colour);
       }
     }
-    goes_on = std::isfinite(value);
+    goes_on = is_drawn(value);
   }
   return formatted("<path d=\"{}\" class=\"{} line\"/>\n{}", line, colour, marks);
 }
@@ -158,7 +161,7 @@ std::string draw_best(const Axes& axes, const EpochMetrics& best, const Panel& p
   std::string body =
       formatted("<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" class=\"best\" stroke-dasharray=\"2 3\"/>\n",
                 x, kTop - 6.0, kBottom);
-  if (std::isfinite(value)) {
+  if (is_drawn(value)) {
     body += formatted("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5.5\" class=\"best\"/>\n", x,
                       axes.y.place(value));
   }

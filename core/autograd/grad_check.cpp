@@ -1,12 +1,12 @@
 #include "cks/core/autograd/grad_check.h"
 
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/random.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
@@ -71,14 +71,11 @@ std::vector<double> differentiate(const GradCheckFunction& function, std::vector
 }
 
 std::string describe(const GradCheckReport& report, const Tensor& input, double tolerance) {
-  char text[320];
-  std::snprintf(text, sizeof text,
-                "grad_check: %s: relative error %.3g (tolerance %.3g) at element %lld of input %zu "
-                "%s: backward gives %.12g, differences give %.12g",
-                report.ok ? "ok" : "failed", report.max_relative_error, tolerance,
-                static_cast<long long>(report.worst_element), report.worst_input,
-                input.shape().to_string().c_str(), report.analytic, report.numeric);
-  return text;
+  return formatted(
+      "grad_check: {}: relative error {:.3g} (tolerance {:.3g}) at element {} of input {} {}: "
+      "backward gives {:.12g}, differences give {:.12g}",
+      report.ok ? "ok" : "failed", report.max_relative_error, tolerance, report.worst_element,
+      report.worst_input, input.shape().to_string(), report.analytic, report.numeric);
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
-    const std::string upper = high == kInfinity ? "" : " and below " + std::to_string(high);
+    const std::string upper = high == kInfinity ? "" : formatted(" and below {:f}", high);
     throw Error(formatted("{}: {} must be finite, at least {:f}{}, got {:f}", optimizer, option,
                           low, upper, value));
   }

@@ -1,8 +1,8 @@
-#include <cstdio>
 #include <ostream>
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/tensor/tensor.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
@@ -12,9 +12,7 @@ std::string print_element(DType dtype, const void* element) {
   if (is_floating(dtype)) {
     double value = 0.0;
     kernels::cpu::convert(dtype, DType::float64, 1, element, &value);
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
-    return text;
+    return formatted("{:.6g}", value);  // whatever the locale
   }
   std::int64_t value = 0;
   kernels::cpu::convert(dtype, DType::int64, 1, element, &value);

@@ -42,6 +42,17 @@ std::string refusal(const std::string& path, const std::vector<const char*>& mor
   return "nothing was refused";
 }
 
+TEST_CASE("--config: bytes behind the JSON are refused, a NUL and more among them") {
+  const ScratchFolder scratch;
+  const std::string path = scratch / "flags.json";
+  for (const char* behind : {"x", "{}", "\1"}) {
+    cks::write_file_atomically(path, std::string("{\"epochs\": 5}") + behind);
+    CHECK(contains(refusal<cks::IoError>(path), path));
+  }
+  cks::write_file_atomically(path, std::string("{\"epochs\": 5}\0 no JSON {{{", 26));
+  CHECK(contains(refusal<cks::IoError>(path), path));
+}
+
 TEST_CASE("--config: texts, numbers and truth values for the flags that are not given") {
   const ScratchFolder scratch;
   const std::string path = scratch / "flags.json";

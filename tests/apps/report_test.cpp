@@ -130,6 +130,16 @@ TEST_CASE("curve_figures: each epoch's points are where axes say") {
   check_well_formed(curve_figures(rows, 1));  // hardly anything to show, but it ends
   check_well_formed(
       curve_figures({EpochMetrics{.epoch = 1, .train_loss = kNan, .test_loss = kNan}}, 1));
+  // Losses at the end of the range are no points, but what is between them is.
+  for (const double largest : {1e308, -1e308, std::numeric_limits<double>::max()}) {
+    rows = {{.epoch = 1, .train_loss = largest, .test_loss = 2.0},
+            {.epoch = 2, .train_loss = 1.0, .test_loss = -largest}};
+    figures = curve_figures(rows, 1);
+    check_well_formed(figures);
+    CHECK_FALSE(contains(figures[0].body, "nan"));
+    CHECK_FALSE(contains(figures[0].body, "inf"));
+    CHECK(contains(figures[0].body, "class=\"blue line\""));
+  }
   CHECK(message_of<Error>([] { curve_figures({}, 0); }) == "curve_figures: there are no epochs");
 }
 

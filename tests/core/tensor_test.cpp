@@ -2,14 +2,21 @@
 
 #include <doctest/doctest.h>
 
+#include <clocale>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <sstream>
 #include <thread>
 
+#include "cks/core/autograd/grad_check.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/optim/adam.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/compare.h"
 #include "tests/support/devices.h"
+#include "tests/support/scratch_folder.h"
 
 namespace cks {
 namespace {
@@ -248,6 +255,48 @@ TEST_CASE("tensor: printing shows shape, dtype, device, and stops at the limit")
           "Tensor([2] float32 " + device.to_string() + ") [1, 2]");
   }
   CHECK(Tensor::ones({1}).to_string(0) == "Tensor([1] float32 cpu)");
+}
+
+/// The locale of a country where numbers have commas, made from the system's sources, while it
+/// lives.
+class GermanLocale {
+ public:
+  GermanLocale() {
+    const std::string make = "localedef -i de_DE -f UTF-8 " + (folder_ / "de_DE.UTF-8");
+    const int status = std::system((make + " >/dev/null 2>&1").c_str());
+    setenv("LOCPATH", folder_.path().c_str(), 1);
+    is_set = status == 0 && std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
+  }
+  ~GermanLocale() {
+    std::setlocale(LC_ALL, "C");
+    unsetenv("LOCPATH");
+  }
+  GermanLocale(const GermanLocale&) = delete;
+  GermanLocale& operator=(const GermanLocale&) = delete;
+  bool is_set = false;
+
+ private:
+  testing::ScratchFolder folder_;
+};
+
+TEST_CASE("texts with numbers are the same in every locale") {
+  const GermanLocale german;
+  if (!german.is_set) {
+    MESSAGE("skipped: the system makes no German locale");
+    return;
+  }
+  char comma[8];
+  std::snprintf(comma, sizeof comma, "%.1f", 1.5);
+  REQUIRE(std::string(comma) == "1,5");
+  const Tensor x = Tensor::from_vector<double>({0.5, -1234567.0, 1e-10}, {3});
+  CHECK(x.to_string() == "Tensor([3] float64 cpu) [0.5, -1.23457e+06, 1e-10]");
+  const auto report = grad_check([](const std::vector<Tensor>& in) { return square(in[0]); },
+                                 {Tensor::full({1}, 1.5, DType::float64)});
+  CHECK(report.message.find(',') == report.message.find(", differences give"));
+  CHECK(contains(message_of<Error>([] {
+                   Adam({{"w", Tensor::ones({1}).set_requires_grad()}}, {.beta1 = 2.0});
+                 }),
+                 "below 1.000000"));
 }
 
 TEST_CASE("tensor: an absurd size is refused and says what for") {
