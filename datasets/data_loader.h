@@ -60,6 +60,8 @@ class DataLoader {
   /// drop_last is set; DeviceError, or OutOfMemoryError naming the dataset's bytes if they do not
   /// fit on the device.
   explicit DataLoader(ImageDataset dataset, DataLoaderOptions options = {});
+  template <class Expected = DataLoaderOptions>
+  DataLoader(ImageDataset, ...) = delete;  // for the error: see layers/layer.h
   /// Ends the thread, whatever it is doing, and waits for it.
   ~DataLoader();
   DataLoader(const DataLoader&) = delete;

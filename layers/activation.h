@@ -21,6 +21,8 @@ struct LeakyReLUOptions {
 class LeakyReLU : public Layer<LeakyReLU, LeakyReLUOptions> {
  public:
   using Layer::Layer;
+  template <class Expected = Options>
+  LeakyReLU(Module*, std::string, ...) = delete;  // for the error: see Layer
   Tensor forward(const Tensor& input) override {
     return leaky_relu(input, options().negative_slope);
   }

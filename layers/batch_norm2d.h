@@ -17,6 +17,8 @@ class BatchNorm2d : public Layer<BatchNorm2d, BatchNorm2dOptions> {
  public:
   explicit BatchNorm2d(const Options& options) : BatchNorm2d(nullptr, {}, options) {}
   BatchNorm2d(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  BatchNorm2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

@@ -15,6 +15,8 @@ class Conv2d : public WeightLayer<Conv2d, Conv2dOptions> {
  public:
   explicit Conv2d(const Options& options) : Conv2d(nullptr, {}, options) {}
   Conv2d(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  Conv2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
@@ -31,6 +33,8 @@ class ConvTranspose2d : public WeightLayer<ConvTranspose2d, ConvTranspose2dOptio
  public:
   explicit ConvTranspose2d(const Options& options) : ConvTranspose2d(nullptr, {}, options) {}
   ConvTranspose2d(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  ConvTranspose2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

@@ -19,6 +19,8 @@ class Dropout : public Layer<Dropout, DropoutOptions> {
  public:
   explicit Dropout(const Options& options = {}) : Dropout(nullptr, {}, options) {}
   Dropout(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  Dropout(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

@@ -23,6 +23,10 @@ struct NoOptions {};
 ///     Tensor factor;
 ///   };
 ///
+/// GCC names neither a misspelt option nor the struct where it initialises a member. A second line
+///     template <class Expected = Options> Scale(Module*, std::string, ...) = delete;
+/// takes what fits no options, and the error then says `Expected = ScaleOptions`.
+///
 /// Where a constructor has nothing to do, `using Layer::Layer;` stands in its place. The options
 /// are kept, and clone() makes another from them. forward() may have other arguments than one
 /// tensor; the call then has the same, and keeps hooks, paths and the places of errors:

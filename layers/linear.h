@@ -18,6 +18,8 @@ class Linear : public WeightLayer<Linear, LinearOptions> {
  public:
   explicit Linear(const Options& options) : Linear(nullptr, {}, options) {}
   Linear(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  Linear(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

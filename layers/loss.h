@@ -13,6 +13,8 @@ class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
   /// Throws Error unless label_smoothing lies in [0, 1].
   explicit CrossEntropyLoss(const Options& options = {}) : CrossEntropyLoss(nullptr, {}, options) {}
   CrossEntropyLoss(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  CrossEntropyLoss(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   using Module::forward;
   Tensor forward(const Tensor& logits, const Tensor& labels);

@@ -12,6 +12,8 @@ class MaxPool2d : public Layer<MaxPool2d, MaxPool2dOptions> {
  public:
   explicit MaxPool2d(const Options& options = {}) : MaxPool2d(nullptr, {}, options) {}
   MaxPool2d(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  MaxPool2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;
@@ -22,6 +24,8 @@ class AvgPool2d : public Layer<AvgPool2d, AvgPool2dOptions> {
  public:
   explicit AvgPool2d(const Options& options = {}) : AvgPool2d(nullptr, {}, options) {}
   AvgPool2d(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  AvgPool2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

@@ -43,6 +43,8 @@ class AlexNet : public Layer<AlexNet, AlexNetOptions> {
   explicit AlexNet(const Options& options = {}) : AlexNet(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that is too small.
   AlexNet(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  AlexNet(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;

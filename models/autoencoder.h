@@ -38,6 +38,8 @@ class Autoencoder : public Layer<Autoencoder, AutoencoderOptions> {
   explicit Autoencoder(const Options& options = {}) : Autoencoder(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that two halvings and two doublings do not bring back.
   Autoencoder(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  Autoencoder(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,in_channels], H and W multiples of 4, to images of the same shape. Values are
   /// not limited: train it on normalised images.

@@ -30,6 +30,8 @@ class BasicBlock : public Layer<BasicBlock, BasicBlockOptions> {
   explicit BasicBlock(const Options& options) : BasicBlock(nullptr, {}, options) {}
   /// Throws ShapeError if a shortcut that pads would have to drop channels.
   BasicBlock(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  BasicBlock(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override;
   std::string description() const override;

@@ -23,6 +23,8 @@ class Inception : public Layer<Inception, InceptionOptions, Concat> {
  public:
   explicit Inception(const Options& options) : Inception(nullptr, {}, options) {}
   Inception(Module* parent, std::string name, const Options& options);
+  template <class Expected = Options>
+  Inception(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   std::string description() const override;
 };
@@ -67,6 +69,8 @@ class GoogLeNet : public Layer<GoogLeNet, GoogLeNetOptions> {
   explicit GoogLeNet(const Options& options = {}) : GoogLeNet(nullptr, {}, options) {}
   /// Throws ShapeError for an image size that is too small.
   GoogLeNet(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  GoogLeNet(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,in_channels], H and W at least 16, to logits [N,classes].
   Tensor forward(const Tensor& images) override;

@@ -35,6 +35,8 @@ struct LeNet5Options {
 class LeNet5 : public Layer<LeNet5, LeNet5Options> {
  public:
   using Layer::Layer;  // throw ShapeError for an image size that is too small
+  template <class Expected = Options>
+  LeNet5(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;

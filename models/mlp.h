@@ -26,6 +26,8 @@ struct MlpOptions {
 class Mlp : public Layer<Mlp, MlpOptions> {
  public:
   using Layer::Layer;
+  template <class Expected = Options>
+  Mlp(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,C] to logits [N,classes].
   Tensor forward(const Tensor& images) override;

@@ -54,6 +54,8 @@ class ResNet : public Layer<ResNet, ResNetOptions> {
   explicit ResNet(const Options& options = {}) : ResNet(nullptr, {}, options) {}
   /// Throws ShapeError for another depth.
   ResNet(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  ResNet(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,in_channels] of any size to logits [N,classes].
   Tensor forward(const Tensor& images) override;

@@ -37,6 +37,8 @@ class ResNetCifar : public Layer<ResNetCifar, ResNetCifarOptions> {
   explicit ResNetCifar(const Options& options = {}) : ResNetCifar(nullptr, {}, options) {}
   /// Throws ShapeError if the depth is not 6n+2 with n >= 1.
   ResNetCifar(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  ResNetCifar(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,in_channels] of any size to logits [N,classes].
   Tensor forward(const Tensor& images) override;

@@ -39,6 +39,8 @@ class Vgg : public Layer<Vgg, VggOptions> {
   explicit Vgg(const Options& options = {}) : Vgg(nullptr, {}, options) {}
   /// Throws ShapeError for another depth or an image size that is too small.
   Vgg(Module* parent, std::string name, const Options& options = {});
+  template <class Expected = Options>
+  Vgg(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;

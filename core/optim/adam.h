@@ -29,6 +29,8 @@ class Adam : public Optimizer {
   using Options = AdamOptions;
 
   explicit Adam(NamedTensors parameters, const Options& options = {});
+  template <class Expected = Options>
+  Adam(NamedTensors, ...) = delete;  // for the error: see layers/layer.h
   explicit Adam(std::vector<ParameterGroup> groups, const Options& options = {});
 
  protected:
@@ -56,6 +58,8 @@ class AdamW : public Adam {
   using Options = AdamWOptions;
 
   explicit AdamW(NamedTensors parameters, const Options& options = {});
+  template <class Expected = Options>
+  AdamW(NamedTensors, ...) = delete;  // for the error: see layers/layer.h
   explicit AdamW(std::vector<ParameterGroup> groups, const Options& options = {});
 };
 
