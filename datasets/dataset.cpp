@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cks/core/memory/reserve_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -110,6 +111,7 @@ ImageDataset ImageDataset::limit(std::int64_t count) const {
 
 std::vector<std::string> numbered_classes(std::int64_t count) {
   std::vector<std::string> names;
+  reserve("numbered_classes", names, std::max<std::int64_t>(count, 0));
   for (std::int64_t i = 0; i < count; ++i) {
     names.push_back(std::to_string(i));
   }

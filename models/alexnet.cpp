@@ -7,15 +7,14 @@
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
+#include "cks/models/extent_impl.h"
 
 namespace cks {
 namespace {
 
 /// Rows and columns behind the last pooling.
 std::int64_t last_map(std::int64_t image_size) {
-  if (image_size < 2) {
-    throw ShapeError("AlexNet: image_size must be at least 2, got " + std::to_string(image_size));
-  }
+  models::require_extent("AlexNet", "image_size", image_size, 2);
   const auto halved_up = [](std::int64_t size) { return (size + 1) / 2; };
   return halved_up(halved_up(halved_up(image_size / 2)));
 }

@@ -8,6 +8,7 @@
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
+#include "cks/models/extent_impl.h"
 
 namespace cks {
 namespace {
@@ -67,10 +68,7 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
       inception4e{this, "inception4e", {528, 256, 160, 320, 32, 128, 128}},
       inception5a{this, "inception5a", {832, 256, 160, 320, 32, 128, 128}},
       inception5b{this, "inception5b", {832, 384, 192, 384, 48, 128, 128}} {
-  if (options.image_size < 16) {
-    throw ShapeError("GoogLeNet: image_size must be at least 16, got " +
-                     std::to_string(options.image_size));
-  }
+  models::require_extent("GoogLeNet", "image_size", options.image_size, 16);
   classifier.add<Dropout>({.p = 0.1});
   classifier.add<Linear>({.in_features = 1024, .out_features = 256});
   classifier.add<LeakyReLU>();

@@ -3,14 +3,13 @@
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/models/extent_impl.h"
 
 namespace cks {
 
 std::int64_t LeNet5::features() const {
   const std::int64_t size = options().image_size;
-  if (size < 12) {
-    throw ShapeError("LeNet5: image_size must be at least 12, got " + std::to_string(size));
-  }
+  models::require_extent("LeNet5", "image_size", size, 12);
   const std::int64_t after_conv2 = size / 2 - 4;
   const std::int64_t last = after_conv2 / 2;
   return conv2.options().out_channels * last * last;

@@ -3,6 +3,7 @@
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/models/alexnet.h"
 #include "cks/models/autoencoder.h"
+#include "cks/models/extent_impl.h"
 #include "cks/models/googlenet.h"
 #include "cks/models/lenet.h"
 #include "cks/models/mlp.h"
@@ -22,6 +23,8 @@ std::unique_ptr<Module> make(const ModelOptions& o) {
 
 template <>
 std::unique_ptr<Module> make<Mlp>(const ModelOptions& o) {
+  models::require_extent("mlp", "image_size", o.image_size, 1);
+  models::require_extent("mlp", "in_channels", o.in_channels, 1);
   return std::make_unique<Mlp>(
       MlpOptions{.classes = o.classes, .in_features = o.image_size * o.image_size * o.in_channels});
 }

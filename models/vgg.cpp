@@ -7,6 +7,7 @@
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
+#include "cks/models/extent_impl.h"
 
 namespace cks {
 namespace {
@@ -25,9 +26,7 @@ std::int64_t late_group_size(std::int64_t depth) {
 
 /// Rows and columns behind five poolings.
 std::int64_t last_map(std::int64_t image_size) {
-  if (image_size < 32) {
-    throw ShapeError("Vgg: image_size must be at least 32, got " + std::to_string(image_size));
-  }
+  models::require_extent("Vgg", "image_size", image_size, 32);
   return image_size / 32;
 }
 

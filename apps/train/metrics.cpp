@@ -83,8 +83,10 @@ std::int64_t count_in_top(const Tensor& logits, const Tensor& labels, std::int64
 }
 
 ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
-  if (classes < 1) {
-    throw ShapeError("ConfusionMatrix: classes must be at least 1, got " + std::to_string(classes));
+  constexpr std::int64_t kMost = 1 << 15;  // its square takes 8 GiB
+  if (classes < 1 || classes > kMost) {
+    throw ShapeError(formatted("ConfusionMatrix: classes must be at {} {}, got {}",
+                               classes < 1 ? "least" : "most", classes < 1 ? 1 : kMost, classes));
   }
   counts_.assign(static_cast<std::size_t>(classes * classes), 0);
 }

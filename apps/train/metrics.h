@@ -29,7 +29,7 @@ std::int64_t count_in_top(const Tensor& logits, const Tensor& labels, std::int64
 /// Counts of (truth, prediction) pairs.
 class ConfusionMatrix {
  public:
-  /// Throws ShapeError if classes < 1.
+  /// Throws ShapeError unless classes lie in [1, 32768].
   explicit ConfusionMatrix(std::int64_t classes);
 
   /// Adds a batch. Throws ShapeError, DtypeError; Error for a label outside [0, classes).

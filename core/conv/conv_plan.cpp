@@ -53,10 +53,11 @@ Conv2dPass parse_pass(const std::string& name, const std::string& text) {
 }
 
 const ConvPlanNames& names_of_environment() {
-  static const ConvPlanNames names = [] {
+  // Never destroyed, as a detached thread may convolve while the process ends.
+  static const auto& names = *new ConvPlanNames([] {
     const char* text = std::getenv("CKS_CONV_PLAN");
     return text == nullptr ? ConvPlanNames{} : parse_conv_plan_names(text);
-  }();
+  }());
   return names;
 }
 
@@ -102,8 +103,8 @@ kernels::DeviceDescription describe_for_plans(Device device) {
   }
   ops::require_compiled(device);
   static std::mutex mutex;
-  // Never destroyed: a detached thread may convolve while the process ends.
-  static auto& known = *new std::map<int, kernels::DeviceDescription>();
+  static auto& known  // never destroyed, likewise
+      = *new std::map<int, kernels::DeviceDescription>();
   const std::lock_guard lock(mutex);
   if (const auto found = known.find(device.index); found != known.end()) {
     return found->second;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cks/core/memory/reserve_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -112,7 +113,7 @@ std::vector<std::int64_t> image_batch_indices(std::int64_t images, std::int64_t 
   const kernels::ImageBatchProblem problem = make_problem({images, 1, 1, 1}, count, options);
   const kernels::RandomOrder order = kernels::order_of(problem, epoch);
   std::vector<std::int64_t> indices;
-  indices.reserve(static_cast<std::size_t>(count));
+  reserve("image_batch_indices", indices, count);
   for (std::int64_t i = 0; i < count; ++i) {
     indices.push_back(kernels::place_image(problem, order, {epoch, first}, i).image);
   }

@@ -254,7 +254,7 @@ void Optimizer::load_state(const NamedTensors& state) {
     }
   }
   for (auto& [key, tensor] : targets) {
-    tensor.copy_(by_key[key]);
+    tensor.copy_(by_key[key].detach());
   }
 }
 

@@ -2,12 +2,12 @@
 
 #include <array>
 #include <cmath>
-#include <exception>
 #include <numbers>
 #include <string>
 #include <utility>
 
 #include "cks/core/device/capture_rules.h"
+#include "cks/core/memory/reserve_impl.h"
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/grad_mode.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -130,11 +130,7 @@ std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
   std::vector<std::int64_t> numbers;
   if (count > 0) {
     const kernels::RandomOrder order = kernels::make_random_order(count, key.value, step);
-    try {
-      numbers.reserve(static_cast<std::size_t>(count));
-    } catch (const std::exception&) {  // length_error or bad_alloc
-      throw OutOfMemoryError(formatted("random_permutation: {} numbers do not fit", count));
-    }
+    reserve("random_permutation", numbers, count);
     for (std::int64_t position = 0; position < count; ++position) {
       numbers.push_back(kernels::order_at(order, position));
     }

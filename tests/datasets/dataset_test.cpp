@@ -35,6 +35,12 @@ std::string check_error(Change&& change) {
   return "no error";
 }
 
+TEST_CASE("numbered_classes: of a number, and no absurd one") {
+  CHECK(cks::numbered_classes(3) == std::vector<std::string>{"0", "1", "2"});
+  CHECK(cks::numbered_classes(0).empty());
+  CHECK_THROWS_AS(cks::numbered_classes(INT64_MAX), cks::OutOfMemoryError);
+}
+
 }  // namespace
 
 TEST_CASE("dataset: extents, subset and limit share the memory") {

@@ -119,6 +119,19 @@ TEST_CASE("models: bad names and options") {
         "GoogLeNet: image_size must be at least 16, got 15");
   CHECK(message_of<ShapeError>([] { make_model("autoencoder", {.image_size = 30}); }) ==
         "Autoencoder: image_size must be a multiple of 4, got 30");
+  for (const std::string& model : classifier_names()) {  // no number overflows before it is refused
+    for (const std::int64_t absurd : {INT64_MAX, std::int64_t{1} << 62, INT64_MIN}) {
+      CHECK_THROWS_AS(make_model(model, {.in_channels = absurd}), Error);
+    }
+  }
+  CHECK_THROWS_AS(make_model("lenet5", {.classes = INT64_MAX}), Error);
+  for (const char* model : {"lenet5", "vgg16", "alexnet", "googlenet", "mlp"}) {
+    for (const std::int64_t absurd : {INT64_MAX, std::int64_t{1} << 62, INT64_MIN}) {
+      const std::string said =
+          message_of<ShapeError>([&] { make_model(model, {.image_size = absurd}); });
+      CHECK_MESSAGE(said.find("image_size must be at") != std::string::npos, said);
+    }
+  }
   for (const std::string& name : classifier_names()) {
     CAPTURE(name);
     CHECK_THROWS_AS(make_model(name, {.classes = 0}), ShapeError);

@@ -48,7 +48,9 @@ TEST_CASE("metrics refuse what does not fit") {
   CHECK_THROWS_AS(cks::count_correct(logits(), Tensor::from_vector<std::int64_t>({1, 2}, {2})),
                   cks::ShapeError);
   CHECK_THROWS_AS(cks::count_correct(logits(), Tensor::zeros({3})), cks::DtypeError);
-  CHECK_THROWS_AS(ConfusionMatrix(0), cks::ShapeError);
+  for (const std::int64_t classes : {std::int64_t{0}, std::int64_t{1} << 40, INT64_MAX}) {
+    CHECK_THROWS_AS(ConfusionMatrix{classes}, cks::ShapeError);
+  }
 }
 
 TEST_CASE("a confusion matrix counts truth by prediction") {

@@ -109,6 +109,7 @@ TEST_CASE("make_image_batch_: raises versions and refuses what does not fit") {
   }
   CHECK_THROWS_AS(make_batch_position(-1, 0, {}), Error);
   CHECK_THROWS_AS(image_batch_indices(0, 0, 0, 1, kOptions), Error);
+  CHECK_THROWS_AS(image_batch_indices(20, 0, 0, INT64_MAX, kOptions), OutOfMemoryError);
   CHECK_THROWS_AS(advance_batch_position_(position, 6, 0), Error);
   CHECK_THROWS_AS(advance_batch_position_(labels, 6, 20), ShapeError);
 }
