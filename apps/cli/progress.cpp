@@ -1,29 +1,45 @@
 #include "apps/cli/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <string_view>
+#include <vector>
 
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
 
-constexpr std::int64_t kBarWidth = 24;
+constexpr std::int64_t kWidestBar = 24;
+constexpr std::int64_t kNarrowestBar = 8;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 
-std::string draw_bar(std::int64_t step, std::int64_t steps, bool colour) {
+// The cursor waits at the line's beginning: a terminal that is made narrower breaks the line behind
+// it, and all of it is erased from there. No text wraps, should that happen while it is written.
+constexpr const char* kErase = "\r\x1b[J";
+constexpr const char* kNoWrap = "\x1b[?7l";
+constexpr const char* kWrap = "\x1b[?7h";
+
+std::string draw_bar(const ProgressState& state, std::int64_t width, bool colour) {
   const std::int64_t done =
-      steps > 0 ? std::clamp<std::int64_t>(kBarWidth * step / steps, 0, kBarWidth) : 0;
+      state.steps > 0 ? std::clamp<std::int64_t>(width * state.step / state.steps, 0, width) : 0;
   std::string bar(static_cast<std::size_t>(done), '=');
-  if (done < kBarWidth) {
+  if (done < width) {
     bar += '>';
   }
-  bar.resize(static_cast<std::size_t>(kBarWidth), ' ');
-  return colour ? "[\x1b[32m" + bar + "\x1b[0m]" : "[" + bar + "]";
+  bar.resize(static_cast<std::size_t>(width), ' ');
+  return colour ? " [\x1b[32m" + bar + "\x1b[0m]" : " [" + bar + "]";
 }
+
+/// A part of a progress line. `order`: which is left out first where there is no room; 0: none is.
+struct Part {
+  std::string text;
+  int order = 0;
+};
 
 }  // namespace
 
@@ -42,34 +58,80 @@ std::string format_count(double count) {
   return count >= 1e3 ? formatted("{:.1f}k", count / 1e3) : formatted("{:.0f}", count);
 }
 
-std::string format_progress(const ProgressState& state, bool bar, bool colour) {
-  return formatted("epoch {:2}/{} {}{}/{}  loss {:.4f}  {}lr {:.3g}  {} img/s  ETA {}", state.epoch,
-                   state.epochs, bar ? draw_bar(state.step, state.steps, colour) + " " : "",
-                   state.step, state.steps, state.loss,
-                   state.accuracy ? formatted("acc {:.2f} %  ", 100.0 * *state.accuracy) : "",
-                   state.learning_rate, format_count(state.images_per_second),
-                   format_duration(state.seconds_left));
+std::string format_progress(const ProgressState& state, const ProgressStyle& style) {
+  constexpr int kBarOrder = 3;
+  std::vector<Part> parts{{formatted("epoch {:2}/{}", state.epoch, state.epochs)}};
+  if (style.bar) {  // drawn when its width is known
+    parts.push_back({std::string(static_cast<std::size_t>(kNarrowestBar + 3), ' '), kBarOrder});
+  }
+  parts.push_back({formatted(" {}/{}", state.step, state.steps), 7});
+  parts.push_back({formatted("  loss {:.4f}", state.loss), 6});
+  if (state.accuracy) {
+    parts.push_back({formatted("  acc {:.2f} %", 100.0 * *state.accuracy), 4});
+  }
+  parts.push_back({formatted("  lr {:.3g}", state.learning_rate), 1});
+  parts.push_back({formatted("  {} img/s", format_count(state.images_per_second)), 2});
+  parts.push_back({formatted("  ETA {}", format_duration(state.seconds_left)), 5});
+  std::int64_t width = 0;
+  for (const Part& part : parts) {
+    width += static_cast<std::int64_t>(part.text.size());
+  }
+  for (int order = 1; style.columns > 0 && width > style.columns && order <= 7; ++order) {
+    std::erase_if(parts, [&](const Part& part) {
+      width -= part.order == order ? static_cast<std::int64_t>(part.text.size()) : 0;
+      return part.order == order;
+    });
+  }
+  const std::int64_t bar_width =
+      style.columns == 0 ? kWidestBar : std::min(kWidestBar, kNarrowestBar + style.columns - width);
+  std::string line;
+  for (const Part& part : parts) {
+    line += part.order == kBarOrder ? draw_bar(state, bar_width, style.colour) : part.text;
+  }
+  if (style.columns > 0 && width > style.columns) {  // the epoch alone: no colours are in it
+    line.resize(static_cast<std::size_t>(style.columns));
+  }
+  return line;
 }
 
-Progress::Progress(Options options, std::FILE* out)
-    : options_(options), out_(out), terminal_(options.bar && isatty(fileno(out)) == 1) {
-  const char* no_color = std::getenv("NO_COLOR");
-  colour_ = terminal_ && (no_color == nullptr || *no_color == '\0');
+std::int64_t terminal_columns(std::FILE* file) {
+  constexpr std::int64_t kUsual = 80;
+  winsize size{};
+  if (isatty(fileno(file)) != 1) {
+    return 0;
+  }
+  const bool is_known = ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return is_known ? size.ws_col : kUsual;
+}
+
+Progress::Progress(Options options, std::FILE* out) : options_(options), out_(out) {
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  redraws_ = options.bar && terminal_columns(out) > 0 && environment("TERM") != "dumb";
+  colour_ = redraws_ && environment("NO_COLOR").empty();
 }
 
 void Progress::update(const ProgressState& state) {
   if (!options_.enabled) {
     return;
   }
-  if (terminal_) {
+  // The last column stays free: some terminals begin a new line once it is written.
+  const std::int64_t columns = terminal_columns(out_);
+  const ProgressStyle style{.bar = redraws_,
+                            .colour = colour_,
+                            .columns = columns == 0 ? 0 : std::max<std::int64_t>(columns - 1, 1)};
+  if (redraws_) {
     const auto now = std::chrono::steady_clock::now();
     if (drawn_ && state.step != state.steps && now - last_draw_ < kRedrawInterval) {
       return;
     }
     last_draw_ = now;
     drawn_ = true;
-    const std::string line = format_progress(state, true, colour_);
-    std::fprintf(out_, "\r\x1b[K%s", line.c_str());
+    std::fputs(
+        (std::string(kErase) + kNoWrap + format_progress(state, style) + kWrap + "\r").c_str(),
+        out_);
     std::fflush(out_);
     return;
   }
@@ -81,13 +143,13 @@ void Progress::update(const ProgressState& state) {
   last_epoch_ = state.epoch;
   last_step_ = state.step;
   if (options_.interval > 0 && state.step / options_.interval != before / options_.interval) {
-    std::fprintf(out_, "%s\n", format_progress(state, false, false).c_str());
+    std::fprintf(out_, "%s\n", format_progress(state, style).c_str());
   }
 }
 
 void Progress::clear() {
   if (drawn_) {
-    std::fprintf(out_, "\r\x1b[K");
+    std::fputs(kErase, out_);
     std::fflush(out_);
     drawn_ = false;
   }

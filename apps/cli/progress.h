@@ -20,18 +20,32 @@ struct ProgressState {
   double seconds_left = 0.0;  // of the whole run
 };
 
+/// How a progress line is written.
+struct ProgressStyle {
+  bool bar = false;
+  bool colour = false;
+  std::int64_t columns = 0;  // most that the line may take; 0: any number
+};
+
 /// "epoch  3/10 [=====>    ] 196/469  loss 0.612  acc 81.2 %  lr 0.001  21.4k img/s  ETA 0:09".
-/// Without a bar the bracket is left out.
-std::string format_progress(const ProgressState& state, bool bar, bool colour);
+/// Where that is too wide the bar becomes shorter, and parts are left out: first the learning rate,
+/// then images per second, the bar, the accuracy, the time left, the loss, the step; at last the
+/// epoch is cut off.
+std::string format_progress(const ProgressState& state, const ProgressStyle& style);
 
 /// 83.4 -> "1:23", 3661 -> "1:01:01".
 std::string format_duration(double seconds);
 /// 21432 -> "21.4k", 812 -> "812".
 std::string format_count(double count);
 
+/// Columns of the terminal behind a file, asked for anew each time; 80 where it does not know, 0
+/// where there is no terminal.
+std::int64_t terminal_columns(std::FILE* file);
+
 /// Shows a running epoch: a bar that redraws itself on a terminal (in colour unless NO_COLOR is
-/// set), one plain line every `interval` steps otherwise (at the first step reported from there
-/// on), nothing when switched off.
+/// set; not on one that TERM calls dumb), one plain line every `interval` steps otherwise (at the
+/// first step reported from there on), nothing when switched off. No line is wider than the
+/// terminal is at that moment.
 class Progress {
  public:
   struct Options {
@@ -48,7 +62,7 @@ class Progress {
  private:
   Options options_;
   std::FILE* out_;
-  bool terminal_;
+  bool redraws_;
   bool colour_;
   bool drawn_ = false;
   std::int64_t last_epoch_ = 0;  // of the last update

@@ -1,6 +1,13 @@
 #include "apps/cli/progress.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <regex>
 
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
@@ -38,18 +45,20 @@ TEST_CASE("numbers for people") {
 }
 
 TEST_CASE("a progress line shows epoch, loss, rate and time left") {
-  CHECK(cks::apps::format_progress(some_state(), false, false) ==
+  CHECK(cks::apps::format_progress(some_state(), {}) ==
         "epoch  3/10 50/100  loss 0.6123  acc 81.20 %  lr 0.001  21.4k img/s  ETA 1:23");
-  CHECK(cks::apps::format_progress(some_state(), true, false).find("[============>           ]") !=
+  CHECK(
+      cks::apps::format_progress(some_state(), {.bar = true}).find("[============>           ]") !=
+      std::string::npos);
+  CHECK(cks::apps::format_progress(some_state(), {.bar = true, .colour = true}).find("\x1b[32m") !=
         std::string::npos);
-  CHECK(cks::apps::format_progress(some_state(), true, true).find("\x1b[32m") != std::string::npos);
   ProgressState without = some_state();
   without.accuracy.reset();
-  CHECK(cks::apps::format_progress(without, false, false) ==
+  CHECK(cks::apps::format_progress(without, {}) ==
         "epoch  3/10 50/100  loss 0.6123  lr 0.001  21.4k img/s  ETA 1:23");
   ProgressState done = some_state();
   done.step = done.steps;
-  CHECK(cks::apps::format_progress(done, true, false).find("[========================]") !=
+  CHECK(cks::apps::format_progress(done, {.bar = true}).find("[========================]") !=
         std::string::npos);
 }
 
@@ -82,6 +91,96 @@ TEST_CASE("a file gets plain lines at intervals, or nothing") {
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(shown({.enabled = false}).empty());
   CHECK(shown({.interval = 0}).empty());
+}
+
+TEST_CASE("a progress line leaves parts out, one after the other, until it fits") {
+  const auto fitted = [](std::int64_t columns) {
+    return cks::apps::format_progress(some_state(), {.bar = true, .columns = columns});
+  };
+  const std::string whole = fitted(0);
+  CHECK(fitted(200) == whole);
+  CHECK(fitted(static_cast<std::int64_t>(whole.size())) == whole);
+  CHECK(
+      fitted(99) ==
+      "epoch  3/10 [=========>         ] 50/100  loss 0.6123  acc 81.20 %  lr 0.001  21.4k img/s  "
+      "ETA 1:23");
+  CHECK(fitted(79) ==
+        "epoch  3/10 [====>    ] 50/100  loss 0.6123  acc 81.20 %  21.4k img/s  ETA 1:23");
+  CHECK(fitted(59) == "epoch  3/10 50/100  loss 0.6123  acc 81.20 %  ETA 1:23");
+  CHECK(fitted(45) == "epoch  3/10 50/100  loss 0.6123  ETA 1:23");
+  CHECK(fitted(39) == "epoch  3/10 50/100  loss 0.6123");
+  CHECK(fitted(20) == "epoch  3/10 50/100");
+  CHECK(fitted(5) == "epoch");
+  for (std::int64_t columns = 1; columns < 140; ++columns) {
+    CAPTURE(columns);
+    const std::string line = fitted(columns);
+    CHECK(static_cast<std::int64_t>(line.size()) <= columns);
+    CHECK_FALSE(line.empty());
+    // Colours take no room.
+    CHECK(std::regex_replace(cks::apps::format_progress(
+                                 some_state(), {.bar = true, .colour = true, .columns = columns}),
+                             std::regex("\x1b\\[[0-9]*m"), "") == line);
+  }
+}
+
+/// A terminal that remembers what was written to it.
+class Terminal {
+ public:
+  Terminal() : master_(posix_openpt(O_RDWR | O_NOCTTY)) {
+    REQUIRE(grantpt(master_) == 0);
+    REQUIRE(unlockpt(master_) == 0);
+    file_ = std::fopen(ptsname(master_), "w");
+    REQUIRE(file_ != nullptr);
+  }
+  ~Terminal() {
+    std::fclose(file_);
+    close(master_);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  std::FILE* file() const { return file_; }
+  void resize(unsigned short columns) const {
+    const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(ioctl(master_, TIOCSWINSZ, &size) == 0);
+  }
+  /// What was written since the last call.
+  std::string read() const {
+    std::fflush(file_);
+    std::array<char, 4096> bytes{};
+    const ssize_t count = ::read(master_, bytes.data(), bytes.size());
+    REQUIRE(count > 0);
+    return {bytes.data(), static_cast<std::size_t>(count)};
+  }
+
+ private:
+  int master_;
+  std::FILE* file_ = nullptr;
+};
+
+TEST_CASE("the terminal's width is asked for each time a line is drawn") {
+  const Terminal terminal;
+  setenv("TERM", "xterm", 1);
+  setenv("NO_COLOR", "1", 1);
+  Progress progress({}, terminal.file());
+  setenv("TERM", "dumb", 1);
+  Progress plain({.interval = 1}, terminal.file());
+  unsetenv("TERM");
+  ProgressState state = some_state();
+  state.step = state.steps;  // such a step is always drawn
+  for (const unsigned short columns : {40, 60, 80, 100, 200, 60, 0, 1}) {
+    CAPTURE(columns);
+    terminal.resize(columns);
+    const std::int64_t most = columns == 0 ? 79 : std::max(columns - 1, 1);  // unknown: 80
+    progress.update(state);
+    const std::string line = cks::apps::format_progress(state, {.bar = true, .columns = most});
+    CHECK(terminal.read() == "\r\x1b[J\x1b[?7l" + line + "\x1b[?7h\r");
+    state.epoch += 1;
+    plain.update(state);
+    CHECK(terminal.read() == cks::apps::format_progress(state, {.columns = most}) + "\r\n");
+  }
+  progress.clear();
+  CHECK(terminal.read() == "\r\x1b[J");
 }
 
 TEST_CASE("a table pads its columns") {
