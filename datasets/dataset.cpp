@@ -122,6 +122,10 @@ void set_statistics(TrainTest& data) {
   const ChannelStatistics statistics = channel_statistics(data.train.images);
   data.train.mean = data.test.mean = statistics.mean;
   data.train.std = data.test.std = statistics.std;
+  if (data.val) {
+    data.val->mean = statistics.mean;
+    data.val->std = statistics.std;
+  }
 }
 
 }  // namespace cks

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,13 +71,15 @@ struct ImageDataset {
 /// "0", "1", ..., as class names.
 std::vector<std::string> numbered_classes(std::int64_t count);
 
-/// The two halves of a dataset; both normalise with the training half's statistics.
+/// The halves of a dataset; all normalise with the training half's statistics.
 struct TrainTest {
   ImageDataset train;
   ImageDataset test;
+  /// To choose the best epoch on; see cut_validation().
+  std::optional<ImageDataset> val{};
 };
 
-/// Sets mean and std of both halves from the training half's images. Throws as
+/// Sets mean and std of all halves from the training half's images. Throws as
 /// channel_statistics().
 void set_statistics(TrainTest& data);
 

@@ -282,15 +282,23 @@ std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
   return halves;
 }
 
-/// What to do where the folder has a half of another usual name.
-std::string describe_other_half(const fs::path& root) {
+/// The folder of the validation half; empty if there is none.
+fs::path validation_folder(const fs::path& root) {
   for (const char* name : {"val", "valid", "validation"}) {
     std::error_code ignored;
     if (fs::is_directory(root / name, ignored)) {
-      return formatted("; its folder {} would be used under the name test", name);
+      return root / name;
     }
   }
   return {};
+}
+
+/// What to do where the folder has a validation half and no test half.
+std::string describe_other_half(const fs::path& root) {
+  const fs::path val = validation_folder(root);
+  return val.empty() ? ""
+                     : formatted("; its folder {} would be used under the name test",
+                                 val.filename().string());
 }
 
 }  // namespace
@@ -319,6 +327,10 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   data.train = make_dataset(root.string(), classes.names, decoder.decode(train_files));
   require_every_class(data.train);
   data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
+  if (const fs::path val = validation_folder(root); has_halves && !val.empty()) {
+    data.val = make_dataset(val.string(), classes.names,
+                            decoder.decode(list_image_classes(val.string(), classes.names).files));
+  }
   warn_of_depth(classes, data);
   if (has_halves) {
     warn_of_untested(classes, data);

@@ -22,13 +22,14 @@ struct ImageFolderOptions {
   std::int64_t max_bytes = std::int64_t{16} << 30;
 };
 
-/// Reads a folder of PNG and JPEG images, one folder a class, as two halves.
+/// Reads a folder of PNG and JPEG images, one folder a class, as two halves, or three.
 ///
 /// Layout      DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/... cut by seed: of each
 ///             class round(test_share * count) images, at least one and not all, go to the test
 ///             half (a class of one image stays in the training half). Which ones depends on the
 ///             seed and on that class alone. Every class of the test half must be one of the
-///             training half.
+///             training half. DIR/val (or valid, validation) beside train and test is the
+///             validation half, likewise.
 /// Classes     the folders' names in byte order; images in byte order of their paths within the
 ///             class, folders inside included. So neither the file system nor the number of threads
 ///             changes the result.

@@ -146,7 +146,8 @@ std::string draw_legend(const EpochMetrics& last, const Panel& panel) {
   std::string body;
   double x = kLeft;
   for (const auto& [name, column, colour] :
-       {std::tuple{"test ", panel.test, "orange"}, std::tuple{"train ", panel.train, "blue"}}) {
+       {std::tuple{last.on_validation ? "validation " : "test ", panel.test, "orange"},
+        std::tuple{"train ", panel.train, "blue"}}) {
     const std::string text = name + number_text(panel, panel.factor * last.*column);
     body += formatted("<path d=\"M{:.1f} 8H{:.1f}\" class=\"{} line\"/>\n", x, x + 20.0, colour) +
             text_at(x + 28.0, 12.0, "ink", text);

@@ -99,11 +99,22 @@ std::string tiles(const RunReport& report) {
                       escaped(name));
   };
   if (summary.epochs > 0) {
-    if (report.has_accuracy) {
-      add(percent(summary.test_accuracy), "test accuracy at the end");
-      add(percent(summary.best_test_accuracy), formatted("best, in epoch {}", summary.best_epoch));
+    if (report.has_accuracy && summary.validation) {
+      add(percent(summary.best_accuracy()),
+          formatted("validation accuracy, best, in epoch {}", summary.best_epoch));
     }
-    add(formatted("{:.4g}", summary.test_loss), "test loss at the end");
+    if (report.has_accuracy && summary.is_tested()) {
+      add(percent(summary.test_accuracy), summary.validation
+                                              ? "test accuracy of that epoch, read once"
+                                              : "test accuracy at the end");
+    }
+    if (report.has_accuracy && !summary.validation) {
+      add(percent(summary.best_accuracy()),
+          formatted("best, in epoch {}, chosen on the test half", summary.best_epoch));
+    }
+    if (summary.is_tested()) {
+      add(formatted("{:.4g}", summary.test_loss), "test loss at the end");
+    }
   }
   if (const PassCount all = report.layers.all_passes(); all.plain > 0) {
     add(percent(all.skipped()), "multiply-adds skipped");

@@ -34,9 +34,12 @@ std::string describe_data(const RunParts& parts) {
                                  ? ""
                                  : formatted(", {:.1f} MiB on the GPU",
                                              static_cast<double>(parts.device_bytes) / 1048576.0);
-  return formatted("{}: {} train, {} test, {}x{}x{}, {}{}", describe(train.name, train.source),
-                   with_commas(train.size()), with_commas(parts.data.test.size()), train.height(),
-                   train.width(), train.channels(), describe_classes(train.class_names), on_gpu);
+  const std::string val =
+      parts.data.val ? formatted("{} validation, ", with_commas(parts.data.val->size())) : "";
+  return formatted("{}: {} train, {}{} test, {}x{}x{}, {}{}", describe(train.name, train.source),
+                   with_commas(train.size()), val, with_commas(parts.data.test.size()),
+                   train.height(), train.width(), train.channels(),
+                   describe_classes(train.class_names), on_gpu);
 }
 
 /// Everything that the numbers of the run depend on, and the defaults of nothing.
@@ -84,6 +87,9 @@ ConfigSections describe_program(const std::string& program, const Flags& parser,
                          {{"source", describe(data.train.name, data.train.source)},
                           {"train_images", std::to_string(data.train.size())},
                           {"test_images", std::to_string(data.test.size())}}}};
+  if (data.val) {
+    config["data"]["validation_images"] = std::to_string(data.val->size());
+  }
   config["machine"]["threads"] = std::to_string(kernels::num_threads());
   return config;
 }

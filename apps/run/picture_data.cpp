@@ -136,7 +136,7 @@ TrainTest load_pictures(const PictureData& data) {
   require_folder(data);
   const TrainTest all = read_or_draw(data);
   const auto limit = data.dataset == "folder" ? spread : first;
-  return {limit(all.train, data.limit_train), limit(all.test, data.limit_test)};
+  return {limit(all.train, data.limit_train), limit(all.test, data.limit_test), all.val};
 }
 
 }  // namespace cks::apps

@@ -21,6 +21,10 @@ std::string mean_text(const std::vector<double>& values, int digits) {
   return number(result.mean, digits) + " +- " + number(result.deviation, digits);
 }
 
+bool on_validation(const std::vector<FinishedRun>& runs) {
+  return !runs.empty() && runs.front().summary.validation.has_value();
+}
+
 }  // namespace
 
 bool is_done(const RunFolder& folder, std::int64_t epochs) {
@@ -29,7 +33,7 @@ bool is_done(const RunFolder& folder, std::int64_t epochs) {
     return false;
   }
   const TrainSummary summary = read_summary(folder.summary_file());
-  return !summary.interrupted && summary.epochs >= epochs;
+  return !summary.interrupted && (summary.stopped_early || summary.epochs >= epochs);
 }
 
 FinishedRun read_run(const RunFolder& folder, std::int64_t seed) {
@@ -66,6 +70,10 @@ double seconds_to(double target, const std::vector<EpochMetrics>& rows) {
 
 std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
   std::vector<std::string> header{"seed", "last test %", "best test %", "seconds"};
+  if (on_validation(runs)) {
+    header[1] = "test %";
+    header[2] = "best validation %";
+  }
   if (target > 0.0) {
     header.push_back("seconds to " + percent(target));
   }
@@ -76,7 +84,7 @@ std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
   std::vector<double> to_target;
   for (const FinishedRun& run : runs) {
     last.push_back(100.0 * run.summary.test_accuracy);
-    best.push_back(100.0 * run.summary.best_test_accuracy);
+    best.push_back(100.0 * run.summary.best_accuracy());
     seconds.push_back(run.summary.seconds);
     std::vector<std::string> row{std::to_string(run.seed), number(last.back(), 2),
                                  number(best.back(), 2), number(seconds.back(), 1)};
@@ -103,11 +111,12 @@ std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
 }
 
 std::string runs_csv(const std::vector<FinishedRun>& runs, double target) {
-  std::string text = "seed,test_acc,best_test_acc,seconds,seconds_to_target,folder\n";
+  std::string text = formatted("seed,test_acc,best_{}_acc,seconds,seconds_to_target,folder\n",
+                               on_validation(runs) ? "val" : "test");
   for (const FinishedRun& run : runs) {
     const double reached = target > 0.0 ? seconds_to(target, run.rows) : -1.0;
     text += formatted("{},{:.17g},{:.17g},{:.17g},{},{}\n", run.seed, run.summary.test_accuracy,
-                      run.summary.best_test_accuracy, run.summary.seconds,
+                      run.summary.best_accuracy(), run.summary.seconds,
                       reached < 0.0 ? "" : formatted("{:.17g}", reached), quoted(run.folder));
   }
   return text;

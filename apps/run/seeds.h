@@ -16,7 +16,7 @@ struct FinishedRun {
   std::vector<EpochMetrics> rows{};  // of all its epochs
 };
 
-/// True if a run has come to its end, with so many epochs or more.
+/// True if a run has come to its end, early or with so many epochs or more.
 bool is_done(const RunFolder& folder, std::int64_t epochs);
 
 /// A run that is done, from its folder. Throws IoError.
@@ -30,8 +30,8 @@ struct MeanDeviation {
 /// Throws Error without a value.
 MeanDeviation mean_deviation(const std::vector<double>& values);
 
-/// Seconds until the test accuracy of an epoch first was at least `target`; negative if it never
-/// was.
+/// Seconds until the accuracy of an epoch (validation, or test without one) first was at least
+/// `target`; negative if it never was.
 double seconds_to(double target, const std::vector<EpochMetrics>& rows);
 
 /// Several runs with mean and deviation of what they came to, for people; with a `target` above 0

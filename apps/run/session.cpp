@@ -22,6 +22,7 @@
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
+#include "cks/datasets/validation.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
@@ -46,10 +47,10 @@ std::int64_t image_size(const ImageDataset& dataset) {
 
 std::string describe_epoch(const EpochEvent& event) {
   const EpochMetrics& row = event.metrics;
-  return formatted("epoch {:2}/{}  train {:.4f} / {:.2f} %   test {:.4f} / {:.2f} %   {:.1f} s{}",
+  return formatted("epoch {:2}/{}  train {:.4f} / {:.2f} %   {} {:.4f} / {:.2f} %   {:.1f} s{}",
                    row.epoch, event.epochs, row.train_loss, 100.0 * row.train_accuracy,
-                   row.test_loss, 100.0 * row.test_accuracy, row.seconds,
-                   event.is_best ? "   best" : "");
+                   row.on_validation ? "val" : "test", row.test_loss, 100.0 * row.test_accuracy,
+                   row.seconds, event.is_best ? "   best" : "");
 }
 
 TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
@@ -61,6 +62,7 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.clip_grad_norm = flags.clip_grad_norm;
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;
+  options.patience = flags.patience;
   options.files.save_every_epochs = flags.save_every;
   options.files.save_every_steps = flags.save_every_steps;
   options.files.keep_epochs = flags.keep;
@@ -87,12 +89,20 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
 
 /// The numbers of a run in one line.
 std::string describe_result(const TrainSummary& summary) {
-  const std::string accuracy =
-      summary.epochs == 0
-          ? "not evaluated yet"
-          : formatted("test accuracy {:.2f} % after epoch {}, best {:.2f} % (epoch {})",
-                      100.0 * summary.test_accuracy, summary.epochs,
-                      100.0 * summary.best_test_accuracy, summary.best_epoch);
+  std::string accuracy = "not evaluated yet";
+  if (summary.validation && summary.epochs > 0) {
+    accuracy = formatted("validation accuracy {} after epoch {}, best {} (epoch {}){}",
+                         percent(summary.validation->accuracy), summary.epochs,
+                         percent(summary.validation->best_accuracy), summary.best_epoch,
+                         summary.is_tested()
+                             ? ", with which the test accuracy is " + percent(summary.test_accuracy)
+                             : "");
+  } else if (summary.epochs > 0) {
+    accuracy =
+        formatted("test accuracy {} after epoch {}, best {} (epoch {}, chosen on the test half)",
+                  percent(summary.test_accuracy), summary.epochs,
+                  percent(summary.best_test_accuracy), summary.best_epoch);
+  }
   const auto mebibytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / kMebibyte; };
   const std::string on_gpu =
       summary.device == Device::cpu().to_string()
@@ -139,6 +149,10 @@ std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags&
   return model;
 }
 
+DataLoaderOptions evaluation(const Session& session, const TrainFlags& flags) {
+  return {.batch_size = flags.eval_batch_size, .shuffle = false, .device = session.chosen.device};
+}
+
 /// What a run trains, and on what.
 struct Training {
   std::vector<std::string> notes;  // on the weights it begins with
@@ -146,6 +160,7 @@ struct Training {
   std::unique_ptr<Optimizer> optimizer;
   DataLoader train_loader;
   DataLoader test_loader;
+  std::optional<DataLoader> val_loader;
   std::int64_t steps_per_epoch;
   TrainTask task;
   TrainOptions options;
@@ -159,16 +174,17 @@ struct Training {
                                           .drop_last = flags.drop_last,
                                           .device = session.chosen.device,
                                           .augment = flags.augment}),
-        test_loader(session.data.test, {.batch_size = flags.eval_batch_size,
-                                        .shuffle = false,
-                                        .device = session.chosen.device}),
+        test_loader(session.data.test, evaluation(session, flags)),
         steps_per_epoch(train_loader.batches_per_epoch()),
         task{.model = *model,
              .optimizer = *optimizer,
              .train_loader = train_loader,
              .test_loader = test_loader,
              .lr_factor = make_lr_factor(flags, steps_per_epoch),
-             .momentum = make_momentum(flags, steps_per_epoch)},
+             .momentum = make_momentum(flags, steps_per_epoch),
+             .val_loader = session.data.val
+                               ? &val_loader.emplace(*session.data.val, evaluation(session, flags))
+                               : nullptr},
         options(make_options(flags, session.data, steps_per_epoch)) {}
 };
 
@@ -183,7 +199,8 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
        .chosen = session.chosen,
        .model = *training.model,
        .steps_per_epoch = training.steps_per_epoch,
-       .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes(),
+       .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes() +
+                       (training.val_loader ? training.val_loader->device_bytes() : 0),
        .folder = training.options.files.folder});
   for (const std::string& line : header.lines) {
     console.say(line);
@@ -198,6 +215,12 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
         formatted("note      only {} step{} in an epoch: a smaller --batch-size makes more of them",
                   training.steps_per_epoch, training.steps_per_epoch == 1 ? "" : "s"));
   }
+  console.say(
+      formatted("epochs    loss / accuracy of training and {} images, seconds since the start; "
+                "best: chosen on {}",
+                session.data.val ? "validation" : "test",
+                session.data.val ? "the validation half"
+                                 : "the test half (--val-share cuts one to choose on)"));
   return header.config;
 }
 
@@ -227,6 +250,9 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
               Training& training) {
   const TrainSummary& summary = run.summary;
   const RunFolder* const folder = training.options.files.folder;
+  if (summary.validation && summary.is_tested() && folder != nullptr) {
+    load_weights(folder->best_file(), *training.model);  // what was tested is what is shown
+  }
   if (folder != nullptr) {
     write_run_results(
         *folder, run, *training.model, training.test_loader,
@@ -289,9 +315,10 @@ int exit_code(const std::vector<FinishedRun>& runs, double target) {
     return kExitInterrupted;
   }
   for (const FinishedRun& run : runs) {
-    if (target > 0.0 && !(run.summary.test_accuracy >= target)) {
-      std::cerr << "error: test accuracy " << percent(run.summary.test_accuracy)
-                << " is below --target-acc " << percent(target) << std::endl;
+    if (target > 0.0 && !(run.summary.last_accuracy() >= target)) {
+      std::cerr << "error: " << (run.summary.validation ? "validation" : "test") << " accuracy "
+                << percent(run.summary.last_accuracy()) << " is below --target-acc "
+                << percent(target) << std::endl;
       return kExitTargetNotReached;
     }
   }
@@ -366,9 +393,20 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   const ChosenDevice chosen = take_device(flags.device);
   TrainTest data = program.load_data();
   require_storable(data);
+  if (flags.val_share > 0.0) {
+    if (data.val) {
+      throw UsageError("--val-share is for data without a validation half of their own; there is " +
+                       data.val->source.path);
+    }
+    data = cut_validation(std::move(data), {.share = flags.val_share,
+                                            .seed = static_cast<std::uint64_t>(flags.val_seed)});
+  }
   if (flags.dry_run) {
     data.train = data.train.limit(flags.batch_size * kDryRunSteps);
     data.test = data.test.limit(flags.eval_batch_size);
+    if (data.val) {
+      data.val = data.val->limit(flags.eval_batch_size);
+    }
   }
   const Session session{program, parser, chosen, data};
   std::vector<FinishedRun> runs;

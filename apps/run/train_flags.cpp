@@ -65,6 +65,15 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add("label-smoothing", values.label_smoothing,
             "share of the target that is spread over all classes", 0.0, 0.99);
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
+  constexpr double kMostShare = 1.0 - 1e-6;
+  flags.add("val-share", values.val_share,
+            "share of each class of the training images to choose the best epoch on, so that the "
+            "test images are read once, at the end; 0: a folder's own val/, or else the best epoch "
+            "is chosen on the test images",
+            0.0, kMostShare);
+  flags.add("val-seed", values.val_seed, "of the choice of --val-share");
+  flags.add("patience", values.patience,
+            "end after N epochs in a row that were not the best so far; 0: never");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
   add_device_flag(flags, values.device);
   flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
@@ -92,8 +101,8 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
             1, kMostRuns);
   flags.add(
       "target-acc", values.target_accuracy,
-      "test accuracy (0.9 is 90 %) of which to say when it was reached; exit with 3 if the last "
-      "one is below it; 0: none",
+      "validation accuracy (0.9 is 90 %; without --val-share and val/ test accuracy) of which to "
+      "say when it was reached; exit with 3 if the last one is below it; 0: none",
       0.0, 1.0);
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
   flags.add_switch("overfit-batch", values.overfit_batch,

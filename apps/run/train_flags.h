@@ -52,6 +52,9 @@ struct TrainFlags {
   bool no_graph = false;
   bool dry_run = false;
   bool overfit_batch = false;
+  double val_share = 0.0;  // 0: no validation half but the data's own
+  std::int64_t val_seed = 1;
+  std::int64_t patience = 0;  // 0: all epochs
 
   std::string output_dir;
   std::optional<std::string> resume;

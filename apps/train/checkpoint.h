@@ -64,7 +64,8 @@ struct TrainState {
   double train_seconds = 0.0;  // of them in training steps
   double learning_rate = 0.0;  // of the last step
   RunningMetrics running{};    // of the epoch that has begun
-  double test_loss = 0.0;      // after the last complete epoch
+  // Of the validation half, if the run has one:
+  double test_loss = 0.0;  // after the last complete epoch
   double test_accuracy = 0.0;
   double best_test_accuracy = 0.0;
   double best_test_loss = 0.0;

@@ -27,6 +27,7 @@ void check_options(const TrainOptions& options) {
   require_at_least(0.0, "clip_grad_norm", options.clip_grad_norm);
   require_at_least<std::int64_t>(1, "accumulation", options.accumulation);
   require_at_least<std::int64_t>(0, "max_steps", options.max_steps);
+  require_at_least<std::int64_t>(0, "patience", options.patience);
   require_at_least<std::int64_t>(0, "save_every_epochs", options.files.save_every_epochs);
   require_at_least<std::int64_t>(0, "save_every_steps", options.files.save_every_steps);
   require_at_least<std::int64_t>(0, "keep_epochs", options.files.keep_epochs);
@@ -39,6 +40,9 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
   TextFields fields = options.files.identity;
   fields["batch size"] = std::to_string(loader.batch_size);
   fields["training images"] = std::to_string(images.size());
+  if (task.val_loader != nullptr) {
+    fields["validation images"] = std::to_string(task.val_loader->dataset().size());
+  }
   // As many images of as many classes may be others: these numbers tell.
   std::string& statistics = fields["mean and std of the channels"];
   for (std::size_t c = 0; c < images.mean.size(); ++c) {

@@ -23,8 +23,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMetricsHeader =
-    "epoch,step,seconds,train_loss,train_acc,test_loss,test_acc,lr,images_per_s,peak_mib";
+std::string metrics_header(bool on_validation) {
+  return formatted(
+      "epoch,step,seconds,train_loss,train_acc,{0}_loss,{0}_acc,lr,images_per_s,peak_mib\n",
+      on_validation ? "val" : "test");
+}
 
 // Any of these makes a folder the folder of a run.
 constexpr std::array kRunFiles = {"run.log",         "config.json",      "metrics.csv",
@@ -210,7 +213,7 @@ void RunFolder::append_metrics(const EpochMetrics& row) const {
   std::error_code failure;
   const auto size = fs::file_size(metrics_file(), failure);
   const bool is_new = failure || size == 0;
-  append("metrics.csv", (is_new ? std::string(kMetricsHeader) + "\n" : "") + format_row(row));
+  append("metrics.csv", (is_new ? metrics_header(row.on_validation) : "") + format_row(row));
 }
 
 std::vector<EpochMetrics> RunFolder::read_metrics() const {
@@ -218,8 +221,9 @@ std::vector<EpochMetrics> RunFolder::read_metrics() const {
   std::ifstream in(metrics_file());
   std::string line;
   std::getline(in, line);
+  const bool on_validation = line + "\n" == metrics_header(true);
   while (std::getline(in, line)) {
-    EpochMetrics row;
+    EpochMetrics row{.on_validation = on_validation};
     if (!in.eof() && parse_row(line, row)) {  // a line without its end was cut off
       rows.push_back(row);
     }
@@ -228,13 +232,13 @@ std::vector<EpochMetrics> RunFolder::read_metrics() const {
 }
 
 void RunFolder::truncate_metrics(std::int64_t last_epoch) const {
-  std::string text = std::string(kMetricsHeader) + "\n";
+  std::string text;
   for (const EpochMetrics& row : read_metrics()) {
     if (row.epoch <= last_epoch) {
-      text += format_row(row);
+      text += (text.empty() ? metrics_header(row.on_validation) : "") + format_row(row);
     }
   }
-  write_file_atomically(metrics_file(), text);
+  write_file_atomically(metrics_file(), text);  // empty, it is as a new one
 }
 
 void RunFolder::log(const std::string& line) const {

@@ -17,11 +17,13 @@ struct EpochMetrics {
   double seconds = 0.0;    // since the run began, pauses between resumes left out
   double train_loss = 0.0;
   double train_accuracy = 0.0;
-  double test_loss = 0.0;
+  double test_loss = 0.0;  // of the validation half, if the run has one
   double test_accuracy = 0.0;
   double learning_rate = 0.0;  // of the epoch's last step
   double images_per_second = 0.0;
   double peak_mib = 0.0;  // peak resident memory of the process
+  /// The test columns are those of the validation half; metrics.csv calls them val_loss, val_acc.
+  bool on_validation = false;
 
   friend bool operator==(const EpochMetrics&, const EpochMetrics&) = default;
 };

@@ -15,6 +15,14 @@ void visit_results(Summary& summary, Visit&& visit) {
   visit("best_test_accuracy", summary.best_test_accuracy);
 }
 
+/// Likewise, of a run with a validation half.
+template <class Summary, class Visit>
+void visit_validation(Summary& summary, Visit&& visit) {
+  visit("val_accuracy", summary.accuracy);
+  visit("val_loss", summary.loss);
+  visit("best_val_accuracy", summary.best_accuracy);
+}
+
 /// And for what every run has.
 template <class Summary, class Visit>
 void visit_facts(Summary& summary, Visit&& visit) {
@@ -35,9 +43,20 @@ void write_summary(const std::string& path, const TrainSummary& summary, const T
                    const std::map<std::string, NumberFields>& numbers) {
   nlohmann::ordered_json json;
   // A run that was stopped before its first evaluation has no results: null, never 0.
+  const auto number_or_null = [](bool is_there, double value) {
+    return is_there ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  };
   visit_results(summary, [&](const char* name, double value) {
-    json[name] = summary.epochs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+    json[name] = number_or_null(summary.is_tested(), value);
   });
+  if (summary.validation) {
+    visit_validation(*summary.validation, [&](const char* name, double value) {
+      json[name] = number_or_null(summary.epochs > 0, value);
+    });
+  }
+  if (summary.stopped_early) {
+    json["stopped_early"] = true;
+  }
   visit_facts(summary, [&](const char* name, const auto& field) { json[name] = field; });
   for (const auto& [name, value] : extra) {
     json[name] = value;
@@ -55,7 +74,14 @@ TrainSummary read_summary(const std::string& path) {
     TrainSummary summary;
     const auto read = [&](const char* name, auto& field) { json.at(name).get_to(field); };
     visit_facts(summary, read);
-    if (summary.epochs > 0) {
+    summary.stopped_early = json.value("stopped_early", false);
+    if (json.contains("val_accuracy")) {
+      summary.validation.emplace();
+      if (summary.epochs > 0) {
+        visit_validation(*summary.validation, read);
+      }
+    }
+    if (summary.is_tested()) {
       visit_results(summary, read);
     }
     return summary;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "cks/core/io/safetensors.h"
 #include "cks/core/memory/storage.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/diagnose_impl.h"
@@ -62,10 +63,20 @@ class Trainer {
   [[noreturn]] void stop_at_bad_step(const StepSummary& results);
   void finish_epoch();
   void cut_epoch();
+  void test_best();
   void save();
   void note_plans(const std::vector<ConvRecord>& records);
   void report_step(const StepSummary& results);
   bool should_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
+  bool lost_patience() const {
+    return options_.patience > 0 && state_.epoch - state_.best_epoch >= options_.patience;
+  }
+  const char* accuracy_note() const {
+    return task_.val_loader != nullptr ? "val_accuracy" : "test_accuracy";
+  }
+  DataLoader& evaluated_loader() const {
+    return task_.val_loader != nullptr ? *task_.val_loader : task_.test_loader;
+  }
   bool at_step_limit() const { return options_.max_steps > 0 && state_.step >= options_.max_steps; }
   void note(const std::string& text) const {
     if (callbacks_.on_note) {
@@ -87,7 +98,8 @@ class Trainer {
 
   TrainState state_;
   TrainSummary summary_;
-  Batch only_batch_;  // of overfit_batch
+  Batch only_batch_;           // of overfit_batch
+  NamedTensors best_weights_;  // to be tested, where no folder has them
   Clock::time_point begin_ = Clock::now();
   double seconds_before_ = 0.0;
   bool stopped_ = false;
@@ -146,7 +158,7 @@ TrainSummary Trainer::run() {
     }
   }
   begin_ = Clock::now();
-  while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit()) {
+  while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit() && !lost_patience()) {
     train_epoch();
     if (!stopped_) {
       if (at_step_limit() && state_.batch < train_loader_.batches_per_epoch()) {
@@ -158,9 +170,20 @@ TrainSummary Trainer::run() {
   if (files_.folder != nullptr) {
     save();
   }
-  summary_.test_accuracy = state_.test_accuracy;
-  summary_.test_loss = state_.test_loss;
-  summary_.best_test_accuracy = state_.best_test_accuracy;
+  summary_.stopped_early = !stopped_ && state_.epoch < options_.epochs && lost_patience();
+  summary_.interrupted = stopped_ && state_.epoch < options_.epochs;
+  if (task_.val_loader == nullptr) {
+    summary_.test_accuracy = state_.test_accuracy;
+    summary_.test_loss = state_.test_loss;
+    summary_.best_test_accuracy = state_.best_test_accuracy;
+  } else {
+    summary_.validation = {.accuracy = state_.test_accuracy,
+                           .loss = state_.test_loss,
+                           .best_accuracy = state_.best_test_accuracy};
+    if (!summary_.interrupted && state_.epoch > 0) {
+      test_best();
+    }
+  }
   summary_.best_epoch = state_.best_epoch;
   summary_.epochs = state_.epoch;
   summary_.steps = state_.step;
@@ -170,8 +193,30 @@ TrainSummary Trainer::run() {
   summary_.device = device_.to_string();
   summary_.peak_resident_bytes = peak_resident_bytes();
   summary_.peak_tensor_bytes = memory_stats(device_).peak;
-  summary_.interrupted = stopped_ && state_.epoch < options_.epochs;
   return summary_;
+}
+
+/// Reads the test half with the weights of the best epoch; the model gets its own back.
+void Trainer::test_best() {
+  const NamedTensors last = model_.state_dict();
+  const NamedTensors best = files_.folder != nullptr
+                                ? load_safetensors(files_.folder->best_file()).tensors
+                                : best_weights_;
+  model_.load_state_dict(best);
+  std::optional<Evaluation> done;
+  try {
+    done =
+        detail::evaluate(model_, task_.test_loader, task_.loss, [this] { return should_stop(); });
+  } catch (...) {
+    model_.load_state_dict(last);
+    throw;
+  }
+  model_.load_state_dict(last);
+  summary_.interrupted = !done;  // a resumed run does it
+  if (done) {
+    summary_.test_loss = done->loss;
+    summary_.test_accuracy = summary_.best_test_accuracy = done->accuracy;
+  }
 }
 
 Batch Trainer::next_batch() {
@@ -364,7 +409,7 @@ void Trainer::report_step(const StepSummary& results) {
 void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
   const std::optional<Evaluation> done = detail::evaluate(
-      model_, task_.test_loader, task_.loss, [this] { return !at_step_limit() && should_stop(); });
+      model_, evaluated_loader(), task_.loss, [this] { return !at_step_limit() && should_stop(); });
   if (!done) {  // the state keeps the epoch as one whose last batch was trained on
     stopped_ = true;
     return;
@@ -373,7 +418,7 @@ void Trainer::finish_epoch() {
   last_test_seconds_ = seconds_since(begin);
   if (!std::isfinite(test.loss)) {
     throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,
-                                                        model_, task_.test_loader));
+                                                        model_, evaluated_loader()));
   }
   ++state_.epoch;
   state_.batch = 0;
@@ -390,6 +435,9 @@ void Trainer::finish_epoch() {
     state_.best_epoch = state_.epoch;
     state_.best_test_accuracy = test.accuracy;
     state_.best_test_loss = test.loss;
+    if (task_.val_loader != nullptr && files_.folder == nullptr) {
+      best_weights_ = model_.state_dict();
+    }
   }
   const EpochEvent event{
       .metrics = {.epoch = state_.epoch,
@@ -404,7 +452,8 @@ void Trainer::finish_epoch() {
                       epoch_step_seconds_ > 0.0
                           ? static_cast<double>(epoch_images_) / epoch_step_seconds_
                           : 0.0,
-                  .peak_mib = static_cast<double>(peak_resident_bytes()) / (1024.0 * 1024.0)},
+                  .peak_mib = static_cast<double>(peak_resident_bytes()) / (1024.0 * 1024.0),
+                  .on_validation = task_.val_loader != nullptr},
       .epochs = options_.epochs,
       .is_best = is_best};
   state_.running = {};
@@ -416,7 +465,7 @@ void Trainer::finish_epoch() {
     }
     CheckpointInfo info = files_.info;
     info.notes["epoch"] = std::to_string(state_.epoch);
-    info.notes["test_accuracy"] = detail::number_text(test.accuracy);
+    info.notes[accuracy_note()] = detail::number_text(test.accuracy);
     if (is_best) {
       save_weights(files_.folder->best_file(), model_, info);
     }
@@ -454,7 +503,7 @@ void Trainer::save() {
   info.notes["epoch"] = std::to_string(state_.epoch);
   info.notes["step"] = std::to_string(state_.step);
   if (state_.epoch > 0) {
-    info.notes["test_accuracy"] = detail::number_text(state_.test_accuracy);
+    info.notes[accuracy_note()] = detail::number_text(state_.test_accuracy);
   }
   save_weights(files_.folder->last_file(), model_, info);
 }

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,11 @@ using LossFunction = std::function<Tensor(const Tensor& output, const Batch& bat
 
 /// What fit() trains, and on what. All must outlive the call.
 ///
+/// With a `val_loader` that half is evaluated after each epoch and decides which one is the best;
+/// the test half is read once, when the run has come to its end, with the weights of the best
+/// epoch. Without one the test half decides, and the best epoch's accuracy on it is a little too
+/// good.
+///
 ///   fit({.model = net, .optimizer = adam, .train_loader = loader, .test_loader = test_loader,
 ///        .lr_factor = cosine_lr(3 * loader.batches_per_epoch())},
 ///       {.epochs = 3});
@@ -44,7 +50,8 @@ struct TrainTask {
   LrFactor lr_factor = constant_lr();
   /// Moves the momentum beside the learning rate (see one_cycle_momentum); empty: it stays.
   MomentumCurve momentum{};
-  LossFunction loss{};  // empty: cross-entropy from logits
+  LossFunction loss{};               // empty: cross-entropy from logits
+  DataLoader* val_loader = nullptr;  // null: there is no validation half
 };
 
 /// After a step, or on a GPU after several (TrainGpu::report_seconds): what is said of a step
@@ -128,6 +135,8 @@ struct TrainOptions {
   /// End the run after so many steps in all, with an evaluation; 0: no limit. A run that is resumed
   /// with a greater limit goes on behind the last step.
   std::int64_t max_steps = 0;
+  /// End the run after so many epochs in a row that were not the best so far; 0: never.
+  std::int64_t patience = 0;
   double label_smoothing = 0.0;   // of the default loss, in training only
   double clip_grad_norm = 0.0;    // 0: gradients are not clipped
   std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
@@ -138,10 +147,20 @@ struct TrainOptions {
   TrainCallbacks callbacks{};
 };
 
+/// What the validation half came to.
+struct ValidationSummary {
+  double accuracy = 0.0;  // after the last complete epoch
+  double loss = 0.0;
+  double best_accuracy = 0.0;
+};
+
 struct TrainSummary {
-  double test_accuracy = 0.0;  // after the last complete epoch
+  /// After the last complete epoch; of a run with a validation half with the weights of the best
+  /// epoch, once it has come to its end.
+  double test_accuracy = 0.0;
   double test_loss = 0.0;
-  double best_test_accuracy = 0.0;
+  double best_test_accuracy = 0.0;  // of an epoch; with a validation half that is test_accuracy
+  std::optional<ValidationSummary> validation{};
   std::int64_t best_epoch = 0;
   std::int64_t epochs = 0;  // complete ones
   std::int64_t steps = 0;
@@ -150,11 +169,20 @@ struct TrainSummary {
   std::string device;
   std::int64_t peak_resident_bytes = 0;  // of the process
   std::int64_t peak_tensor_bytes = 0;    // of the device's allocator
-  bool interrupted = false;              // should_stop() ended it before its last epoch
+  bool interrupted = false;              // should_stop() ended it before its end
+  bool stopped_early = false;            // TrainOptions::patience did
   std::vector<ConvRecord> convolutions;  // sums over the steps that were recorded
   std::int64_t recorded_steps = 0;
   std::vector<ModuleTime> module_times;  // sums over the steps that were timed
   std::int64_t timed_steps = 0;
+
+  /// Whether the test half was read.
+  bool is_tested() const { return epochs > 0 && !(validation && interrupted); }
+  /// Of the half that the run is judged by: validation, or test without one.
+  double last_accuracy() const { return validation ? validation->accuracy : test_accuracy; }
+  double best_accuracy() const {
+    return validation ? validation->best_accuracy : best_test_accuracy;
+  }
 };
 
 /// Trains a classifier (or anything that `task.loss` can judge) and evaluates it after each epoch.

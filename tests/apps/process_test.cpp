@@ -20,6 +20,7 @@
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/train/run_folder.h"
+#include "cks/train/trainer.h"
 
 namespace {
 
@@ -208,6 +209,37 @@ TEST_CASE("the target decides between 0 and 3") {
   CHECK(run(scratch, quick(scratch / "a", {"--epochs", "1", "--target-acc", "0.9999"}), &err) == 3);
   CHECK(contains(err, "below --target-acc"));
   CHECK(run(scratch, quick(scratch / "b", {"--epochs", "1", "--target-acc", "0.01"})) == 0);
+}
+
+TEST_CASE("with --val-share the best epoch is chosen on a part of the training images") {
+  const ScratchFolder scratch;
+  std::string err;
+  std::string out;
+  REQUIRE(run(scratch,
+              quick(scratch / "run", {"--epochs", "2", "--val-share", "0.25", "--target-acc",
+                                      "0.01", "--seed", "3"}),
+              &err, &out) == 0);
+  CHECK(contains(err, ": 450 train, 150 validation, 100 test"));
+  CHECK(contains(err, "best: chosen on the validation half\n"));
+  CHECK(contains(err, " %   val "));
+  CHECK_FALSE(contains(err, " %   test "));
+  CHECK(contains(out, "done      validation accuracy "));
+  CHECK(contains(out, ", with which the test accuracy is "));
+  const cks::TrainSummary summary = cks::read_summary(scratch / "run/summary.json");
+  REQUIRE(summary.validation);
+  // It goes on with the same images, and one that is done says the same.
+  CHECK(run(scratch, {"--resume", scratch / "run", "--epochs", "3"}, &err) == 0);
+  CHECK(contains(err, ": 450 train, 150 validation, 100 test"));
+  CHECK(run(scratch, {"--resume", scratch / "run", "--val-share", "0.5"}, &err) == 1);
+  CHECK(contains(err, "--val-share 0.25 then, 0.5 now"));
+  // Without one, programs say what that means.
+  REQUIRE(run(scratch, quick(scratch / "no", {"--epochs", "1"}), &err, &out) == 0);
+  CHECK(contains(err, "best: chosen on the test half (--val-share cuts one to choose on)\n"));
+  CHECK(contains(out, "(epoch 1, chosen on the test half)"));
+  CHECK(run(scratch, {"--val-share", "1"}) == 2);
+  CHECK(run(scratch, quick(scratch / "patient", {"--epochs", "40", "--lr", "0", "--patience", "2"}),
+            nullptr, &out) == 0);
+  CHECK(contains(out, "after epoch 3,"));
 }
 
 TEST_CASE("divergence exits with 1, names the layer and keeps the last good checkpoint") {

@@ -264,7 +264,7 @@ TEST_CASE("report_page: what there is is shown, what is missing left out") {
   page = report_page(report);
   CHECK(fault(page) == "");
   CHECK(count(page, "<svg ") == 5);
-  CHECK(contains(page, "<b>95.00 %</b><span>best, in epoch 1</span>"));
+  CHECK(contains(page, "<b>95.00 %</b><span>best, in epoch 1, chosen on the test half</span>"));
   CHECK(contains(page, "<tr><td>dog</td><td>cat</td><td>3</td><td>100.00 %</td></tr>"));
   CHECK(contains(page, "src=\"data:image/png;base64,UE5HIQ==\""));
   for (const char* elsewhere : {"<script", "<link", "@import", "url("}) {

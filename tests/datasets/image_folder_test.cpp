@@ -77,6 +77,7 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   CHECK(contents(data.train) ==
         std::vector<std::pair<int, std::int64_t>>{{30, 0}, {11, 1}, {12, 1}, {13, 1}, {20, 2}});
   CHECK(contents(data.test) == std::vector<std::pair<int, std::int64_t>>{{110, 1}, {120, 2}});
+  CHECK_FALSE(data.val);
   CHECK(data.train.images.shape() == Shape{5, 4, 5, 3});
   CHECK(data.test.mean == cks::channel_statistics(data.train.images).mean);
   CHECK(data.train.source.path == folder.path());
@@ -243,6 +244,14 @@ TEST_CASE("image folder: layouts that are none") {
   CHECK(error().ends_with("has a folder train, but no folder test beside it"));
   write_file(folder.file("valid/a/1.png"), flat_png(1));
   CHECK(contains(error(), "; its folder valid would be used under the name test"));
+  write_file(folder.file("test/a/1.png"), flat_png(3));
+  const cks::TrainTest three = load_image_folder(folder.path());
+  REQUIRE(three.val);
+  CHECK(contents(*three.val) == std::vector<std::pair<int, std::int64_t>>{{1, 0}});
+  CHECK(contents(three.test) == std::vector<std::pair<int, std::int64_t>>{{3, 0}});
+  CHECK(three.val->mean == three.train.mean);
+  write_file(folder.file("valid/z/1.png"), flat_png(1));
+  CHECK(contains(error(), "z"));
   write_file(folder.file("test/z/1.png"), flat_png(1));
   CHECK(contains(error(), "has a folder 'z', expected only the classes a"));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -186,6 +187,99 @@ TEST_CASE("of equally accurate epochs the one with the lowest test loss is best"
   const auto first = std::find_if(results.begin(), results.end(),
                                   [&](const auto& one) { return one.first == best->first; });
   REQUIRE_MESSAGE(first != best, "no tie: the case says nothing");
+}
+
+TEST_CASE("with a validation half the test half is read once, with the best epoch's weights") {
+  const cks::testing::ScratchFolder scratch;
+  for (const bool in_folder : {false, true}) {
+    CAPTURE(in_folder);
+    TinyRun run;
+    const auto few = cks::drawn_digits({.seed = 4, .train_count = 10, .test_count = 60});
+    cks::DataLoader val_loader(few.test, {.batch_size = 60, .shuffle = false});
+    std::int64_t tests = 0;
+    cks::DataLoader test_loader(run.data.test, {.batch_size = 130,
+                                                .shuffle = false,
+                                                .transform = [&](cks::Batch&) { ++tests; },
+                                                .prefetch = 0});
+    cks::TrainTask task = run.task();
+    cks::TrainTask with{.model = task.model,
+                        .optimizer = task.optimizer,
+                        .train_loader = task.train_loader,
+                        .test_loader = test_loader,
+                        // It learns in the first epoch, and ruins that in the later ones.
+                        .lr_factor = [](std::int64_t step) { return step < 5 ? 1.0 : 30.0; },
+                        .val_loader = &val_loader};
+    std::vector<cks::EpochMetrics> rows;
+    cks::NamedTensors best;
+    TrainCallbacks callbacks;
+    callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+      CHECK(tests == 0);
+      rows.push_back(event.metrics);
+      if (event.is_best) {
+        best = run.model.state_dict();
+      }
+    };
+    std::optional<cks::RunFolder> folder;
+    cks::TrainOptions options;
+    options.epochs = 6;
+    options.callbacks = callbacks;
+    if (in_folder) {
+      folder = cks::RunFolder::create(scratch / "run");
+      options.files.folder = &*folder;
+    }
+    const TrainSummary summary = cks::fit(with, options);
+    CHECK(tests == 1);
+    REQUIRE(summary.validation);
+    REQUIRE(rows.size() == 6);
+    CHECK(summary.validation->accuracy == rows.back().test_accuracy);
+    CHECK(summary.validation->best_accuracy ==
+          rows[static_cast<std::size_t>(summary.best_epoch - 1)].test_accuracy);
+    REQUIRE_MESSAGE(summary.best_epoch < 6, "the last epoch is the best: the case says nothing");
+    const cks::Evaluation of_last = cks::evaluate(run.model, run.test_loader);
+    CHECK(cks::evaluate(run.model, val_loader).accuracy == rows.back().test_accuracy);
+    run.model.load_state_dict(best);
+    const cks::Evaluation of_best = cks::evaluate(run.model, run.test_loader);
+    CHECK(summary.test_accuracy == of_best.accuracy);
+    CHECK(summary.test_loss == doctest::Approx(of_best.loss));
+    CHECK(summary.test_loss != doctest::Approx(of_last.loss));
+    if (in_folder) {
+      CHECK(cks::testing::slurp(folder->metrics_file())
+                .starts_with("epoch,step,seconds,train_loss,train_acc,val_loss,val_acc,"));
+      CHECK(folder->read_metrics() == rows);
+      folder->truncate_metrics(2);
+      CHECK(folder->read_metrics() == std::vector(rows.begin(), rows.begin() + 2));
+      cks::write_summary(folder->summary_file(), summary);
+      const TrainSummary again = cks::read_summary(folder->summary_file());
+      REQUIRE(again.validation);
+      CHECK(again.validation->best_accuracy == summary.validation->best_accuracy);
+      CHECK(again.test_accuracy == summary.test_accuracy);
+    }
+  }
+}
+
+TEST_CASE("a run out of patience ends early, and so does its resumed self") {
+  const cks::testing::ScratchFolder scratch;
+  const cks::RunFolder folder = cks::RunFolder::create(scratch / "run");
+  for (const bool resume : {false, true}) {
+    CAPTURE(resume);
+    TinyRun run;
+    cks::TrainTask task = run.task();
+    task.lr_factor = [](std::int64_t step) {
+      return step < 10 ? 1.0 : 0.0;
+    };  // no better from then on
+    cks::TrainOptions options;
+    options.epochs = 50;
+    options.patience = 3;
+    options.files.folder = &folder;
+    options.files.resume = resume;
+    const TrainSummary summary = cks::fit(task, options);
+    CHECK(summary.stopped_early);
+    CHECK_FALSE(summary.interrupted);
+    CHECK(summary.epochs == summary.best_epoch + 3);
+    CHECK(summary.epochs < 20);
+    cks::write_summary(folder.summary_file(), summary);
+    CHECK(cks::read_summary(folder.summary_file()).stopped_early);
+  }
 }
 
 TEST_CASE("a step that cannot be a graph says how to do without one") {

@@ -1,0 +1,85 @@
+#include "cks/datasets/validation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cks/core/error.h"
+#include "cks/core/tensor/random.h"
+#include "cks/kernels/common/formatted_impl.h"
+
+namespace cks {
+namespace {
+
+constexpr const char* kOp = "cut_validation";
+
+/// The images at the places, copied.
+ImageDataset images_at(const ImageDataset& from, const std::vector<std::int64_t>& places) {
+  ImageDataset chosen = from;
+  const auto count = static_cast<std::int64_t>(places.size());
+  const std::int64_t bytes = from.images.numel() / from.size();
+  chosen.images = Tensor::empty(from.images.shape().with(0, count), DType::uint8);
+  chosen.labels = Tensor::empty({count}, DType::int64);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t place = places[static_cast<std::size_t>(i)];
+    std::memcpy(chosen.images.data_as<std::uint8_t>() + i * bytes,
+                from.images.data_as<std::uint8_t>() + place * bytes,
+                static_cast<std::size_t>(bytes));
+    chosen.labels.data_as<std::int64_t>()[i] = from.labels.data_as<std::int64_t>()[place];
+  }
+  return chosen;
+}
+
+}  // namespace
+
+TrainTest cut_validation(TrainTest data, const ValidationOptions& options) {
+  if (!(options.share > 0.0 && options.share < 1.0)) {
+    throw Error(
+        formatted("{}: share is {:g}, expected a number between 0 and 1", kOp, options.share));
+  }
+  if (data.val) {
+    throw Error(formatted("{}: the data have a validation half of their own, of {} images", kOp,
+                          data.val->size()));
+  }
+  const std::vector<std::int64_t> labels = data.train.labels.to_vector<std::int64_t>();
+  std::vector<std::vector<std::int64_t>> of_class(data.train.class_names.size());
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    of_class[static_cast<std::size_t>(labels[i])].push_back(static_cast<std::int64_t>(i));
+  }
+  std::vector<bool> is_chosen(labels.size());
+  for (std::size_t c = 0; c < of_class.size(); ++c) {
+    const auto count = static_cast<std::int64_t>(of_class[c].size());
+    if (count < 2) {
+      continue;
+    }
+    const std::int64_t chosen = std::clamp<std::int64_t>(
+        std::llround(options.share * static_cast<double>(count)), 1, count - 1);
+    const std::vector<std::int64_t> order = random_permutation(
+        count, make_random_key(options.seed, RandomPurpose::data,
+                               std::string(kOp) + "." + data.train.class_names[c]));
+    for (std::int64_t i = 0; i < chosen; ++i) {
+      const auto place = static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
+      is_chosen[static_cast<std::size_t>(of_class[c][place])] = true;
+    }
+  }
+  std::vector<std::int64_t> kept;
+  std::vector<std::int64_t> moved;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    (is_chosen[i] ? moved : kept).push_back(static_cast<std::int64_t>(i));
+  }
+  if (moved.empty()) {
+    throw Error(
+        formatted("{}: {} has one training image a class, expected at least two in one "
+                  "class, as one goes to the validation half",
+                  kOp, data.train.name));
+  }
+  data.val = images_at(data.train, moved);
+  data.val->source.warning.clear();  // the training half says it
+  data.val->source.skipped.clear();
+  data.train = images_at(data.train, kept);
+  set_statistics(data);
+  return data;
+}
+
+}  // namespace cks
