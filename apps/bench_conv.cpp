@@ -5,9 +5,11 @@
 //   bench_conv --shapes resnet20            median microseconds of the selected plans
 //   bench_conv --shapes anchors --device cuda --algorithm all
 //   bench_conv --shapes "64x2x2x512,512,k3,s1,p1" --check
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -41,9 +43,11 @@ struct Rates {
 std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) {
   const Rates rates(row);
   std::string text = formatted(
-      R"({{"name": "{}", "pass": "{}", "algorithm": "{}", "device": "{}", "median_us": {:.2f}, )",
-      row.name, name_of(row.plan.pass), row.plan.method(), options.device.to_string(),
-      row.times.median_us);
+      R"({{"name": "{}", "pass": "{}", "algorithm": "{}", "mode": "{}", "arithmetic": "{}", )",
+      row.name, name_of(row.plan.pass), row.plan.method(), name_of(options.mode),
+      name_of(row.plan.arithmetic));
+  text += formatted(R"("device": "{}", "median_us": {:.2f}, )", options.device.to_string(),
+                    row.times.median_us);
   text += formatted(
       R"("min_us": {:.2f}, "max_us": {:.2f}, "plain_tflops": {:.4f}, "skipped_percent": {:.2f}, )",
       row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
@@ -66,7 +70,7 @@ std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) 
 }
 
 std::string header(const ConvTimingOptions& options) {
-  return formatted("{:26} {:15} {:18} {:>10} {:>10} {:>9} {:>10} {:>8}{}{}\n", "shape", "pass",
+  return formatted("{:26} {:15} {:23} {:>10} {:>10} {:>9} {:>10} {:>8}{}{}\n", "shape", "pass",
                    "algorithm", "median us", "min us", "TFLOP/s*", "skipped", "exec/V",
                    options.check ? "  max error" : "", options.cudnn ? "   cuDNN us" : "");
 }
@@ -74,10 +78,12 @@ std::string header(const ConvTimingOptions& options) {
 std::string line_of(const ConvTimingRow& row) {
   const Rates rates(row);
   const kernels::Conv2dPlan& plan = row.plan;
-  std::string text = formatted(
-      "{:26} {:15} {:18} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}", row.name, name_of(plan.pass),
-      formatted("{} {}x{}", plan.kernel, plan.tile.rows, plan.tile.columns), row.times.median_us,
-      row.times.min_us, rates.tflops, 100.0 * rates.skipped, rates.executed_over_exact);
+  std::string text = formatted("{:26} {:15} {:23} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}",
+                               row.name, name_of(plan.pass),
+                               formatted("{} {} {}x{}", name_of(plan.arithmetic), plan.kernel,
+                                         plan.tile.rows, plan.tile.columns),
+                               row.times.median_us, row.times.min_us, rates.tflops,
+                               100.0 * rates.skipped, rates.executed_over_exact);
   if (row.error) {
     text += formatted(" {:10.2g}", *row.error);
   }
@@ -105,6 +111,24 @@ struct Output {
   }
 };
 
+std::vector<Precision> parse_modes(const std::string& text) {
+  std::vector<Precision> modes;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    const auto known = {Precision::fp32, Precision::tf32, Precision::bf16};
+    const auto* const found = std::find_if(known.begin(), known.end(),
+                                           [&](Precision mode) { return word == name_of(mode); });
+    if (found == known.end()) {
+      throw Error(formatted("--modes: '{}' is not one of fp32, tf32, bf16", word));
+    }
+    modes.push_back(*found);
+  }
+  if (modes.empty()) {
+    throw Error("--modes: names no mode; one of fp32, tf32, bf16");
+  }
+  return modes;
+}
+
 /// Serves shapes from stdin, line by line, until it ends. The last shape's operands are kept, so
 /// that a script which compares programs can ask for the same shape several times.
 void serve(const ConvTimingOptions& options, Output& output) {
@@ -124,6 +148,7 @@ struct BenchFlags {
   ConvTimingOptions options;
   std::string shapes = "resnet20";
   std::string device = "cpu";
+  std::string modes = "fp32";
   std::string cudnn = "auto";
   std::int64_t threads = kernels::num_threads();
   std::optional<std::string> json;
@@ -140,6 +165,10 @@ void add_flags(Flags& parser, BenchFlags& flags) {
   parser.add(
       "algorithm", flags.options.algorithm,
       "selected, all, or the name of a method or kernel, such as convv2, tiled or reference");
+  parser.add(
+      "modes", flags.modes,
+      "fp32, tf32, bf16 or several, separated by commas: what is multiplied; a mode that the "
+      "device lacks is run in a better one, or refused");
   parser.add("device", flags.device, "auto, cpu, cuda or cuda:N");
   parser.add("seconds", flags.options.seconds, "time spent on each plan", 0.0, 3600.0);
   parser.add("threads", flags.threads, "threads", 1, 1024);
@@ -190,11 +219,18 @@ int run(int argc, char** argv) {
                           : "--cudnn on: this program was built without cuDNN");
   }
   flags.options.cudnn = can_run_cudnn && flags.cudnn != "off";
+  const std::vector<Precision> modes = parse_modes(flags.modes);
+  if (flags.shapes == "-" && modes.size() != 1) {
+    throw Error("--modes: shapes from stdin take one mode, got '" + flags.modes + "'");
+  }
   Output output{flags.options, flags.json};
-  if (flags.shapes == "-") {
-    serve(flags.options, output);
-  } else {
-    time_shapes(parse_shapes(flags.shapes), output);
+  for (const Precision mode : modes) {
+    flags.options.mode = mode;
+    if (flags.shapes == "-") {
+      serve(flags.options, output);
+    } else {
+      time_shapes(parse_shapes(flags.shapes), output);
+    }
   }
   if (flags.json && !flags.json->empty()) {
     write_file_atomically(*flags.json, output.file);

@@ -87,14 +87,17 @@ def first_that_work(candidates):
     return timed
 
 
-def conv_passes(shape, passes):
-    """pass -> {layout: Timed} for shape = (N, IH, IW, IC, OC, filter, stride, padding)."""
+def conv_passes(shape, passes, mode="fp32"):
+    """pass -> {layout: Timed} for shape = (N, IH, IW, IC, OC, filter, stride, padding); in bf16 all
+    tensors are bfloat16."""
+    dtype = torch.bfloat16 if mode == "bf16" else torch.float32
     n, ih, iw, ic, oc, k, s, p = shape
     oh, ow = (ih + 2 * p - k) // s + 1, (iw + 2 * p - k) // s + 1
 
     def body(name, layout):
         def random(*sizes):
-            return torch.randn(*sizes, device="cuda").contiguous(memory_format=LAYOUTS[layout])
+            return torch.randn(*sizes, device="cuda", dtype=dtype).contiguous(
+                memory_format=LAYOUTS[layout])
 
         x, w, dy = random(n, ic, ih, iw), random(oc, ic, k, k), random(n, oc, oh, ow)
         if name == "forward":

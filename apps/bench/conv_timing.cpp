@@ -18,10 +18,21 @@ using kernels::Conv2dProblem;
 using kernels::PreparedConv2d;
 
 /// Random, never zeros, since zeros would flatter a processor's clock.
-Tensor random_tensor(const Shape& shape, std::uint64_t stream, Device device) {
+Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Device device) {
   Tensor tensor = Tensor::empty(shape);
   fill_uniform(tensor, -1.0, 1.0, make_random_key(1, RandomPurpose::data), stream);
-  return tensor.to(device);
+  return tensor.to(dtype).to(device);
+}
+
+/// The problem of a pass in a mode. In bf16 all tensors are bfloat16 but the gradient of the
+/// filter.
+Conv2dProblem in_mode(Conv2dProblem p, Conv2dPass pass, Precision mode) {
+  p.precision = mode;
+  if (mode == Precision::bf16) {
+    p.x_type = p.y_type = DType::bfloat16;
+    p.w_type = pass == Conv2dPass::backward_filter ? DType::float32 : DType::bfloat16;
+  }
+  return p;
 }
 
 std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pass,
@@ -41,17 +52,19 @@ std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pa
 struct ConvTiming::Operands {
   Tensor x, w, dy;
 
-  Operands(const Conv2dProblem& p, Device device)
-      : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, device)),
-        w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, device)),
-        dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, device)) {}
+  Operands(const Conv2dProblem& p, DType dtype, Device device)
+      : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, dtype, device)),
+        w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, dtype, device)),
+        dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, dtype, device)) {}
 
   /// Memory for the result of a pass.
-  Tensor make_result(Conv2dPass pass) const {
-    const Tensor& like = pass == Conv2dPass::forward         ? dy
-                         : pass == Conv2dPass::backward_data ? x
-                                                             : w;
-    return Tensor::empty(like.shape(), like.dtype(), like.device());
+  Tensor make_result(Conv2dPass pass, const Conv2dProblem& p) const {
+    const Tensor& like = like_result(pass);
+    const DType dtype = pass == Conv2dPass::backward_filter ? p.w_type : like.dtype();
+    return Tensor::empty(like.shape(), dtype, like.device());
+  }
+  const Tensor& like_result(Conv2dPass pass) const {
+    return pass == Conv2dPass::forward ? dy : pass == Conv2dPass::backward_data ? x : w;
   }
 
   /// Runs one pass into `result`; returns the executed multiply-adds.
@@ -82,7 +95,7 @@ struct ConvTiming::PlanBench {
   PlanBench(const Conv2dProblem& p, const Conv2dPlan& plan, const Operands& in, Device device)
       : conv(kernels::prepare_conv2d(p, plan, describe_for_plans(device))),
         operands(in),
-        result(in.make_result(plan.pass)),
+        result(in.make_result(plan.pass, p)),
         workspace(make_workspace(plan, device)),
         timer(device, [this] { executed = operands.run(conv, result, workspace); }) {}
 
@@ -95,10 +108,10 @@ struct ConvTiming::PlanBench {
     const PreparedConv2d reference = kernels::prepare_conv2d(
         conv.problem, kernels::force_plan("reference", conv.plan.pass, conv.problem, description),
         description);
-    Tensor expected = operands.make_result(conv.plan.pass);
+    Tensor expected = operands.make_result(conv.plan.pass, conv.problem);
     Tensor scratch = make_workspace(reference.plan, device);
     operands.run(reference, expected, scratch);
-    return relative_error(result, expected);
+    return relative_error(result.to(DType::float32), expected.to(DType::float32));
   }
 };
 
@@ -109,7 +122,8 @@ struct ConvTiming::PassBench {
   std::unique_ptr<CudnnConv> cudnn;
 
   void add_cudnn(const Conv2dProblem& p, Conv2dPass pass, const Operands& in) {
-    cudnn_result = in.make_result(pass);
+    const Tensor& like = in.like_result(pass);  // cuDNN's gradients of filters are of their type
+    cudnn_result = Tensor::empty(like.shape(), like.dtype(), like.device());
     cudnn = std::make_unique<CudnnConv>(p, pass,
                                         pass == Conv2dPass::backward_data ? cudnn_result : in.x,
                                         pass == Conv2dPass::backward_filter ? cudnn_result : in.w,
@@ -122,7 +136,8 @@ ConvTiming::ConvTiming(const NamedShape& shape, const ConvTimingOptions& options
     : shape_(shape), options_(options) {
   for (const Conv2dPass pass : kernels::kConv2dPasses) {
     if (options.pass == "all" || options.pass == name_of(pass)) {
-      plans_.emplace_back(pass, plans_of(options, pass, shape.problem));
+      plans_.emplace_back(pass,
+                          plans_of(options, pass, in_mode(shape.problem, pass, options.mode)));
     }
   }
 }
@@ -130,10 +145,12 @@ ConvTiming::ConvTiming(const NamedShape& shape, const ConvTimingOptions& options
 ConvTiming::~ConvTiming() = default;
 
 std::vector<ConvTimingRow> ConvTiming::run() {
-  const Conv2dProblem& p = shape_.problem;
   if (passes_.empty()) {
-    operands_ = std::make_unique<Operands>(p, options_.device);
+    operands_ = std::make_unique<Operands>(
+        shape_.problem, options_.mode == Precision::bf16 ? DType::bfloat16 : DType::float32,
+        options_.device);
     for (const auto& [pass, plans] : plans_) {
+      const Conv2dProblem p = in_mode(shape_.problem, pass, options_.mode);
       auto bench = std::make_unique<PassBench>();
       for (const Conv2dPlan& plan : plans) {
         bench->plans.push_back(std::make_unique<PlanBench>(p, plan, *operands_, options_.device));
@@ -149,12 +166,13 @@ std::vector<ConvTimingRow> ConvTiming::run() {
   std::vector<ConvTimingRow> rows;
   for (const auto& pass : passes_) {
     for (const auto& bench : pass->plans) {
-      ConvTimingRow row{.name = shape_.name,
-                        .plan = bench->conv.plan,
-                        .times = bench->timer.time(options_.seconds),
-                        .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, p),
-                        .exact = kernels::exact_multiply_adds(p),
-                        .executed = bench->executed};
+      ConvTimingRow row{
+          .name = shape_.name,
+          .plan = bench->conv.plan,
+          .times = bench->timer.time(options_.seconds),
+          .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, shape_.problem),
+          .exact = kernels::exact_multiply_adds(shape_.problem),
+          .executed = bench->executed};
       if (options_.check) {
         row.error = bench->error_against_reference();
       }

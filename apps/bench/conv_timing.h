@@ -21,6 +21,7 @@ namespace cks::apps {
 struct ConvTimingOptions {
   std::string pass = "all";
   std::string algorithm = "selected";  // or "all", or a name
+  Precision mode = Precision::fp32;
   Device device{};
   double seconds = 1.0;  // of each plan
   bool check = false;    // against the float64 reference

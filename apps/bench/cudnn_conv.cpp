@@ -62,17 +62,22 @@ struct Descriptors {
 
   Descriptors(const Conv2dProblem& p, cudnnTensorFormat_t format) {
     const auto as_int = [](std::int64_t n) { return static_cast<int>(n); };
-    CKS_CUDNN_CHECK(cudnnSetTensor4dDescriptor(x.get(), format, CUDNN_DATA_FLOAT, as_int(p.N),
-                                               as_int(p.IC), as_int(p.IH), as_int(p.IW)));
-    CKS_CUDNN_CHECK(cudnnSetTensor4dDescriptor(y.get(), format, CUDNN_DATA_FLOAT, as_int(p.N),
-                                               as_int(p.OC), as_int(p.OH), as_int(p.OW)));
-    CKS_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w.get(), CUDNN_DATA_FLOAT, format, as_int(p.OC),
+    const cudnnDataType_t type =
+        p.x_type == DType::bfloat16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+    CKS_CUDNN_CHECK(cudnnSetTensor4dDescriptor(x.get(), format, type, as_int(p.N), as_int(p.IC),
+                                               as_int(p.IH), as_int(p.IW)));
+    CKS_CUDNN_CHECK(cudnnSetTensor4dDescriptor(y.get(), format, type, as_int(p.N), as_int(p.OC),
+                                               as_int(p.OH), as_int(p.OW)));
+    CKS_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w.get(), type, format, as_int(p.OC),
                                                as_int(p.IC / p.G), as_int(p.FH), as_int(p.FW)));
     CKS_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(
         conv.get(), as_int(p.pt), as_int(p.pl), as_int(p.sh), as_int(p.sw), as_int(p.dh),
         as_int(p.dw), CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     CKS_CUDNN_CHECK(cudnnSetConvolutionGroupCount(conv.get(), as_int(p.G)));
-    CKS_CUDNN_CHECK(cudnnSetConvolutionMathType(conv.get(), CUDNN_FMA_MATH));  // never TF32
+    // CUDNN_FMA_MATH is never TF32; by default float32 may be multiplied as that.
+    const bool strict = p.x_type == DType::float32 && p.precision == Precision::fp32;
+    CKS_CUDNN_CHECK(
+        cudnnSetConvolutionMathType(conv.get(), strict ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH));
   }
 };
 
@@ -96,6 +101,7 @@ struct Operand {
 struct CudnnConv::Candidate {
   Device device;
   std::string layout;
+  bool is_strict;
   Descriptors descriptors;
   std::string algorithm;
   std::string why_not;  // empty: it can be timed
@@ -106,6 +112,7 @@ struct CudnnConv::Candidate {
             const Tensor& x, const Tensor& w, const Tensor& y)
       : device(x.device()),
         layout(format == CUDNN_TENSOR_NHWC ? "NHWC" : "NCHW"),
+        is_strict(problem.x_type == DType::float32 && problem.precision == Precision::fp32),
         descriptors(problem, format) {
     const Operand<cudnnTensorDescriptor_t> image{descriptors.x.get(), Tensor(x).data()};
     const Operand<cudnnFilterDescriptor_t> filter{descriptors.w.get(), Tensor(w).data()};
@@ -130,7 +137,7 @@ struct CudnnConv::Candidate {
   }
 
   /// Lets cuDNN time its algorithms of a pass, whose functions all take their operands in this
-  /// order, and prepares the fastest of those in strict float32.
+  /// order, and prepares the fastest of those in the mode's arithmetic.
   template <class Found, class Find, class Run, class A, class B, class C>
   void search(Find find, Run run, Operand<A> a, Operand<B> b, Operand<C> c) {
     const cudnnConvolutionDescriptor_t conv = descriptors.conv.get();
@@ -143,16 +150,16 @@ struct CudnnConv::Candidate {
                            scratch.data(), static_cast<std::size_t>(scratch.numel())));
     }
     // cuDNN sorts them by time, and lists some for other precisions as well; whichever is taken
-    // runs in the descriptor's, strict float32.
+    // runs in the descriptor's.
     const auto first = [&](bool strict) {
       return std::find_if(found.begin(), found.begin() + count, [&](const Found& one) {
         return one.status == CUDNN_STATUS_SUCCESS && (!strict || one.mathType == CUDNN_FMA_MATH);
       });
     };
     const auto end = found.begin() + count;
-    const auto best = first(true) != end ? first(true) : first(false);
+    const auto best = first(is_strict) != end ? first(is_strict) : first(false);
     if (best == end) {
-      throw Error("cuDNN: no algorithm in strict float32");
+      throw Error("cuDNN: no algorithm in the mode's arithmetic");
     }
     algorithm = std::to_string(best->algo);
     workspace = Tensor::empty({static_cast<std::int64_t>(best->memory)}, DType::uint8, device);

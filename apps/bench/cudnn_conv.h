@@ -20,10 +20,10 @@ struct CudnnTimes {
   std::string algorithm;  // cuDNN's number of it
 };
 
-/// cuDNN's side of a comparison: one pass of one convolution in strict float32, by the algorithms
-/// that cuDNN's own search finds fastest for both memory formats. The tensors give memory of the
-/// right sizes; in NCHW their elements merely have another meaning. Built only where cuDNN was
-/// found (CKS_HAS_CUDNN).
+/// cuDNN's side of a comparison: one pass of one convolution in the problem's mode (strict float32,
+/// tf32, or bfloat16 with float32 sums), by the algorithms that cuDNN's own search finds fastest
+/// for both memory formats. The tensors give memory of the right sizes; in NCHW their elements
+/// merely have another meaning. Built only where cuDNN was found (CKS_HAS_CUDNN).
 class CudnnConv {
  public:
   /// The tensors, on one CUDA device, must outlive the object; the pass's result is overwritten.

@@ -6,10 +6,14 @@
 /// what they plan is host code that every build has.
 namespace cks::kernels::hopper {
 
-extern const Conv2dKernel box;     // box_kernels.cpp, box.cu
-extern const Conv2dKernel planes;  // box_kernels.cpp, planes.cu
+extern const Conv2dKernel box;          // box_kernels.cpp, box.cu
+extern const Conv2dKernel planes;       // box_kernels.cpp, planes.cu
+extern const Conv2dKernel box_taps;     // gradient_kernels.cpp, taps.cu
+extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_box_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_planes_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 }  // namespace cks::kernels::hopper

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
 namespace {

@@ -1,0 +1,167 @@
+#include <cmath>
+
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/math.h"
+#include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/hopper/gradient.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
+
+// What the kernels `box_taps` and `planes_taps` plan: Sk-dilated in boxes of terms (gradient.h).
+namespace cks::kernels::hopper {
+namespace {
+
+struct TapsTile {
+  Conv2dTile tile;
+  double rate;  // of a multiprocessor's float32 multiply-adds
+};
+
+constexpr TapsTile kBoxTiles[] = {{{128, 256}, 9.0}, {{128, 128}, 7.0}, {{64, 256}, 5.0}};
+constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 1.8}};
+constexpr double kTf32Gain = 1.9;      // of two planes over three
+constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
+constexpr std::int64_t kMostSplitK = 64;
+/// Not yet timed beside the other kernels for float32: chosen by name alone.
+constexpr double kByName = 1e18;
+
+bool at_places(const Conv2dPlan& plan) { return plan.granule == kTerms; }
+
+GradientRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return {p, plan.tile, at_places(plan), plan.split_k};
+}
+
+std::size_t planes_bytes(const Conv2dProblem& p, int planes) {
+  const auto of = [&](std::int64_t pixels, std::int64_t channels) {
+    return round_up(planes * pixels * round_up(channels, 8), 64) * 2;
+  };
+  return static_cast<std::size_t>(of(p.N * p.IH * p.IW, p.IC) + of(p.N * p.OH * p.OW, p.OC));
+}
+
+int planes_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 2 : 3; }
+
+/// What a plan needs: slices of partial sums, then planes.
+std::size_t workspace_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool splits) {
+  const std::int64_t size = cuda::filter_size(p) * plan.split_k;
+  const std::size_t slices =
+      plan.split_k > 1 ? static_cast<std::size_t>(round_up(size, 64)) * sizeof(float) : 0;
+  return slices + (splits ? planes_bytes(p, planes_of(plan.arithmetic)) : 0);
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, double rate) {
+  const Conv2dProblem& p = request.problem;
+  const GradientPlan g = plan_gradient(request_of(plan, p));
+  const int multiprocessors = cuda::multiprocessors_of(request);
+  const int workers = std::min(g.units, multiprocessors);
+  const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
+  Conv2dCandidate candidate;
+  candidate.cost = cuda::kLaunch + longest_terms(g, workers, kUnitOverhead) * box / rate;
+  if (plan.split_k > 1) {
+    candidate.cost += cuda::kLaunch + 30.0 * static_cast<double>(cuda::filter_size(p)) *
+                                          static_cast<double>(plan.split_k + 1) / multiprocessors;
+  }
+  const double used =
+      100.0 * static_cast<double>(exact_multiply_adds(p)) / static_cast<double>(executed_of(g));
+  plan.reason =
+      formatted("terms {}; {} % of the issued multiply-adds are used",
+                g.at_places ? "at places, those of each tap" : "in a row", std::lround(used));
+  candidate.plan = std::move(plan);
+  return candidate;
+}
+
+/// Of each tile and kind of boxes the best way to split the sums.
+template <class Tiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
+                                        bool splits, int element_bytes, double gain) {
+  const Conv2dProblem& p = request.problem;
+  std::vector<Conv2dCandidate> found;
+  for (const TapsTile& tile : tiles) {
+    for (const bool placed : {true, false}) {
+      Conv2dPlan plan;
+      plan.arithmetic = request.arithmetic;
+      plan.tile = tile.tile;
+      plan.granule = placed ? kTerms : p.N * p.OH * p.OW * kTerms;
+      Conv2dCandidate best;
+      for (std::int64_t split_k = 1; split_k <= kMostSplitK; split_k *= 2) {
+        plan.split_k = split_k;
+        if (!takes_gradient(request_of(plan, p), element_bytes) ||
+            (split_k > 1 && p.N * p.OH * p.OW / split_k < 4 * kTerms)) {
+          break;
+        }
+        plan.workspace_bytes = workspace_of(plan, p, splits);
+        Conv2dCandidate candidate = candidate_of(request, plan, tile.rate * gain);
+        if (best.cost == 0.0 || candidate.cost < best.cost) {
+          best = std::move(candidate);
+        }
+      }
+      if (best.cost > 0.0) {
+        found.push_back(std::move(best));
+      }
+    }
+  }
+  return found;
+}
+
+template <class Tiles>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles, bool splits,
+             int element_bytes) {
+  const bool known = std::any_of(std::begin(tiles), std::end(tiles),
+                                 [&](const TapsTile& tile) { return tile.tile == plan.tile; });
+  return known && takes_gradient(request_of(plan, p), element_bytes) &&
+         plan.workspace_bytes >= workspace_of(plan, p, splits);
+}
+
+bool takes_box(const Conv2dProblem& p) {
+  return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
+}
+
+std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
+  return takes_box(request.problem) ? candidates(request, kBoxTiles, false, 2, 1.0)
+                                    : std::vector<Conv2dCandidate>{};
+}
+
+bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return takes_box(p) && accepts(plan, p, kBoxTiles, false, 2);
+}
+
+std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
+  if (!has_type(request.problem, DType::float32)) {
+    return {};
+  }
+  const bool tf32 = request.arithmetic == Arithmetic::tf32;
+  auto found = candidates(request, kPlanesTiles, true, 4, tf32 ? kTf32Gain : 1.0);
+  for (Conv2dCandidate& candidate : found) {
+    candidate.cost += tf32 ? 0.0 : kByName;
+  }
+  return found;
+}
+
+bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return has_type(p, DType::float32) && accepts(plan, p, kPlanesTiles, true, 4);
+}
+
+std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return std::make_shared<GradientPlan>(plan_gradient(request_of(plan, problem)));
+}
+
+}  // namespace
+
+const Conv2dKernel box_taps = {.name = "box_taps",
+                               .passes = {Conv2dPass::backward_filter},
+                               .arithmetic = {Arithmetic::bf16},
+                               .compute_capability = 90,
+                               .only_there = true,
+                               .candidates = box_candidates,
+                               .accepts = box_accepts,
+                               .prepare = prepare,
+                               .run = CKS_CUDA_CODE(run_box_taps)};
+
+const Conv2dKernel planes_taps = {.name = "planes_taps",
+                                  .passes = {Conv2dPass::backward_filter},
+                                  .arithmetic = {Arithmetic::fp32, Arithmetic::tf32},
+                                  .compute_capability = 90,
+                                  .only_there = true,
+                                  .candidates = planes_candidates,
+                                  .accepts = planes_accepts,
+                                  .prepare = prepare,
+                                  .run = CKS_CUDA_CODE(run_planes_taps)};
+
+}  // namespace cks::kernels::hopper

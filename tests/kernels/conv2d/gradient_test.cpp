@@ -1,0 +1,162 @@
+// What the copy engine and the tensor cores are told to do for filter gradients
+// (hopper/gradient.h), done here one element after the other, against the reference, exactly.
+#include "cks/kernels/conv2d/hopper/gradient.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "tests/kernels/conv2d/conv2d_harness.h"
+
+namespace {
+
+using cks::DType;
+using cks::kernels::Conv2dPass;
+using cks::kernels::Conv2dProblem;
+using namespace cks::kernels::hopper;
+using namespace cks::testing;
+
+/// The sums of all slices of dW, and how often each was written.
+struct Sums {
+  std::vector<double> values;
+  std::vector<int> written;
+  std::int64_t boxes = 0;
+};
+
+double product(const GradientPlan& g, const Conv2dValues& values, const Term& out, int oc,
+               const Column& column) {
+  const int ih = out.row * g.row_stride - g.top + column.tap / g.filter_width * g.row_dilation;
+  const int iw =
+      out.column * g.column_stride - g.left + column.tap % g.filter_width * g.column_dilation;
+  if (out.image >= g.images || ih < 0 || ih >= g.height || iw < 0 || iw >= g.width) {
+    return 0.0;  // the copy engine fills in zeros
+  }
+  const std::int64_t output =
+      (std::int64_t{out.image} * g.out_height + out.row) * g.out_width + out.column;
+  const std::int64_t pixel = (std::int64_t{out.image} * g.height + ih) * g.width + iw;
+  return values.y[static_cast<std::size_t>(output * g.out_channels + oc)] *
+         values.x[static_cast<std::size_t>(pixel * g.in_channels + column.channel)];
+}
+
+/// Output `i` of a box.
+Term term_in(const GradientPlan& g, const GradientTap& tap, int box, int i) {
+  Term at = term_of(g, tap, box);
+  if (g.at_places) {
+    at.image += i;
+    return at;
+  }
+  for (int step = 0; step < i; ++step) {
+    if (++at.column == g.out_width) {
+      at.column = 0;
+      if (++at.row == g.out_height) {
+        at.row = 0;
+        ++at.image;
+      }
+    }
+  }
+  return at;
+}
+
+void add_unit(const GradientPlan& g, const GradientTap& tap, const GradientUnit& unit,
+              const Conv2dValues& values, Sums& sums) {
+  const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
+  sums.boxes += std::max(1, unit.terms);
+  for (int oc = unit.row; oc < std::min(unit.row + g.unit_rows, g.out_channels); ++oc) {
+    for (int c = 0; c < g.unit_blocks * kBlock; ++c) {
+      Column column = column_of(g, tap, unit.block + c / kBlock);
+      column.channel += c % kBlock;
+      if (column.tap >= g.filter_taps || column.channel >= g.in_channels) {
+        continue;
+      }
+      const auto to = static_cast<std::size_t>(
+          unit.slice * size + (std::int64_t{oc} * g.filter_taps + column.tap) * g.in_channels +
+          column.channel);
+      ++sums.written[to];
+      for (int box = unit.first; box < unit.first + unit.terms; ++box) {
+        for (int i = 0; i < kTerms; ++i) {
+          sums.values[to] += product(g, values, term_in(g, tap, box, i), oc, column);
+        }
+      }
+    }
+  }
+}
+
+Sums add_all(const GradientPlan& g, const Conv2dValues& values) {
+  const auto size = static_cast<std::size_t>(g.split_k) * g.out_channels * g.filter_taps *
+                    static_cast<std::size_t>(g.in_channels);
+  Sums sums{std::vector<double>(size), std::vector<int>(size), 0};
+  int tap = 0;
+  for (int unit = 0; unit < g.units; ++unit) {
+    while (tap + 1 < g.taps && unit >= g.tap[tap + 1].first_unit) {
+      ++tap;
+    }
+    add_unit(g, g.tap[tap], unit_of_tap(g, g.tap[tap], unit - g.tap[tap].first_unit), values, sums);
+  }
+  return sums;
+}
+
+}  // namespace
+
+TEST_CASE("gradient boxes: every listed problem, at places and in a row, adds up the reference") {
+  Failures failures;
+  int walks = 0;
+  std::uint64_t seed = 0;
+  for (const ListedProblem& listed : conv2d_problems()) {
+    cks::kernels::Conv2dSizes sizes = listed.sizes;
+    sizes.IC = (sizes.IC + 7) / 8 * 8;
+    sizes.OC = (sizes.OC + 7) / 8 * 8;
+    if (++seed % 5 != 0 || listed.transposed || sizes.groups != 1) {
+      continue;
+    }
+    const Conv2dProblem p = cks::kernels::make_conv2d_problem(sizes);
+    if (plain_multiply_adds(Conv2dPass::backward_filter, p) > 400'000) {
+      continue;
+    }
+    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
+    Conv2dProblem wide = p;
+    wide.x_type = wide.w_type = wide.y_type = DType::float64;
+    Conv2dMemory reference(Conv2dPass::backward_filter, wide, values, false);
+    reference.run_reference();
+    for (const bool at_places : {true, false}) {
+      const std::int64_t split_k = 1 + static_cast<std::int64_t>(seed % 3);
+      const GradientRequest request{p, {64, 256}, at_places, split_k};
+      if (!takes_gradient(request, 2)) {
+        continue;
+      }
+      const GradientPlan g = plan_gradient(request);
+      const Sums sums = add_all(g, values);
+      ++walks;
+      const std::string where = listed.name + (at_places ? " at places" : " in a row");
+      if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
+        failures.add(where, "an element is not written once");
+      }
+      if (sums.boxes * kTerms * 64 * 256 != executed_of(g)) {
+        failures.add(where, "boxes " + std::to_string(sums.boxes));
+      }
+      const std::size_t size = sums.values.size() / static_cast<std::size_t>(split_k);
+      std::vector<double> added(size);
+      for (std::size_t i = 0; i < sums.values.size(); ++i) {
+        added[i % size] += sums.values[i];
+      }
+      const Extents shape = result_shape(Conv2dPass::backward_filter, p);
+      if (const Comparison same = compare(added, shape, reference.result(), shape); !same) {
+        failures.add(where, same.message);
+      }
+    }
+  }
+  MESSAGE(walks << " walks");
+  CHECK(walks > 200);
+}
+
+TEST_CASE("gradient boxes at places execute exactly V where batch and channels fill them") {
+  const Conv2dProblem p = cks::kernels::make_conv2d_problem({.N = 128,
+                                                             .IH = 4,
+                                                             .IW = 5,
+                                                             .IC = 256,
+                                                             .OC = 128,
+                                                             .FH = 3,
+                                                             .FW = 3,
+                                                             .stride = 2,
+                                                             .padding = 1});
+  CHECK(executed_of(plan_gradient({p, {128, 256}, true, 2})) == exact_multiply_adds(p));
+}
