@@ -199,8 +199,8 @@ TEST_CASE("with a validation half the test half is read once, with the best epoc
     std::int64_t tests = 0;
     cks::DataLoader test_loader(run.data.test, {.batch_size = 130,
                                                 .shuffle = false,
-                                                .transform = [&](cks::Batch&) { ++tests; },
-                                                .prefetch = 0});
+                                                .prefetch = 0,
+                                                .transform = [&](cks::Batch&) { ++tests; }});
     cks::TrainTask task = run.task();
     cks::TrainTask with{.model = task.model,
                         .optimizer = task.optimizer,
