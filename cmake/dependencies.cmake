@@ -1,7 +1,11 @@
 # Each dependency: the system's package first, otherwise pinned sources, otherwise CKS_DEPS_DIR (see
 # scripts/deps.sh), which goes first when it is set. None of them shows in a public header.
 include(FetchContent)
-find_package(Threads REQUIRED)
+if(EMSCRIPTEN)
+  add_library(Threads::Threads INTERFACE IMPORTED GLOBAL)  # one thread, of which the standard library knows
+else()
+  find_package(Threads REQUIRED)
+endif()
 
 function(cks_header_library target folder)
   if(NOT EXISTS ${CKS_DEPS_DIR}/${folder})
@@ -24,8 +28,10 @@ if(CKS_DEPS_DIR)
   target_compile_definitions(spdlog_spdlog INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)
   add_library(cks_fmt INTERFACE IMPORTED GLOBAL)
   target_include_directories(cks_fmt INTERFACE ${CKS_DEPS_DIR}/spdlog)
-  set(ZLIB_ROOT ${CKS_DEPS_DIR}/zlib)
-  find_package(ZLIB REQUIRED)
+  if(NOT EMSCRIPTEN)
+    set(ZLIB_ROOT ${CKS_DEPS_DIR}/zlib)
+    find_package(ZLIB REQUIRED)
+  endif()
   return()
 endif()
 

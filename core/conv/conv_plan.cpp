@@ -31,7 +31,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 void require_known(Conv2dPass pass, const std::string& name) {
   const std::vector<std::string> known = kernels::plan_names(pass);
-  if (!name.empty() && std::ranges::find(known, name) == known.end()) {
+  if (!name.empty() && std::find(known.begin(), known.end(), name) == known.end()) {
     throw PlanError(formatted("conv2d: no algorithm \"{}\" for the pass {}; possible are {}", name,
                               kernels::name_of(pass), joined(known)));
   }

@@ -85,7 +85,8 @@ void add_record(std::vector<ConvRecord>& records, const ConvRecord& call) {
 bool convolutions_are_recorded() { return innermost != nullptr; }
 
 bool ConvRecorder::lacks_error_of(const ConvRecord& call) const {
-  return options_.check && std::ranges::none_of(records_, [&](const ConvRecord& record) {
+  return options_.check &&
+         std::none_of(records_.begin(), records_.end(), [&](const ConvRecord& record) {
            return record.error && same_convolution(record, call);
          });
 }

@@ -1,0 +1,139 @@
+// What JavaScript calls. Texts and arrays that come back stay valid until the next call of the same
+// function; where a call fails, cks_error() says why.
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/web/conv_picture.h"
+#include "apps/web/lenet_lesson.h"
+#include "cks/datasets/drawn/drawn_digits.h"
+#include "cks/kernels/common/parallel_for.h"
+
+namespace {
+
+std::string last_error;
+std::unique_ptr<cks::web::LenetLesson> lesson;
+
+/// Runs body(); its result, or `otherwise` with the reason in last_error.
+template <class Result, class Body>
+Result guarded(Result otherwise, Body&& body) {
+  last_error.clear();
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return otherwise;
+  }
+}
+
+cks::web::LenetLesson& running_lesson() {
+  if (lesson == nullptr) {
+    throw cks::Error("lesson: not begun");
+  }
+  return *lesson;
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* cks_error() { return last_error.c_str(); }
+
+/// JSON (conv_picture.h), or null.
+const char* cks_conv_picture(int ih, int iw, int fh, int fw, int sh, int sw, int pt, int pb, int pl,
+                             int pr, int dh, int dw, int seed) {
+  static std::string json;
+  return guarded<const char*>(nullptr, [&] {
+    json = cks::web::conv_picture({.IH = ih,
+                                   .IW = iw,
+                                   .FH = fh,
+                                   .FW = fw,
+                                   .stride = {sh, sw},
+                                   .padding = {pt, pb, pl, pr},
+                                   .dilation = {dh, dw}},
+                                  static_cast<std::uint64_t>(seed));
+    return json.c_str();
+  });
+}
+
+/// Begins anew, on drawn digits. 0 on failure, as below.
+int cks_lesson_begin(int seed, int train_count, int test_count, int batch_size,
+                     double learning_rate) {
+  return guarded(0, [&] {
+    cks::kernels::set_num_threads(1);
+    lesson = std::make_unique<cks::web::LenetLesson>(
+        cks::drawn_digits({.train_count = train_count, .test_count = test_count}),
+        cks::web::LenetLessonOptions{.seed = static_cast<std::uint64_t>(seed),
+                                     .batch_size = batch_size,
+                                     .learning_rate = learning_rate});
+    return 1;
+  });
+}
+
+/// steps, images, loss, accuracy, steps of an epoch.
+const double* cks_lesson_step() {
+  static std::vector<double> result;
+  return guarded<const double*>(nullptr, [&] {
+    const auto step = running_lesson().step();
+    result = {static_cast<double>(step.steps), static_cast<double>(step.images), step.loss,
+              step.accuracy, static_cast<double>(lesson->steps_per_epoch())};
+    return result.data();
+  });
+}
+
+int cks_lesson_set_learning_rate(double learning_rate) {
+  return guarded(0, [&] {
+    running_lesson().set_learning_rate(learning_rate);
+    return 1;
+  });
+}
+
+/// loss, accuracy.
+const double* cks_lesson_evaluate() {
+  static std::vector<double> result;
+  return guarded<const double*>(nullptr, [&] {
+    const cks::Evaluation test = running_lesson().evaluate();
+    result = {test.loss, test.accuracy};
+    return result.data();
+  });
+}
+
+/// Probabilities of the 10 classes for image_size^2 bytes.
+const float* cks_lesson_predict(const std::uint8_t* pixels) {
+  static std::vector<float> result;
+  return guarded<const float*>(nullptr, [&] {
+    cks::web::LenetLesson& running = running_lesson();
+    result = running.predict({pixels, pixels + running.image_size() * running.image_size()});
+    return result.data();
+  });
+}
+
+/// Pixels of a test image; its label goes to `label`.
+const std::uint8_t* cks_lesson_test_image(int index, int* label) {
+  return guarded<const std::uint8_t*>(nullptr, [&] {
+    const cks::ImageDataset& test = running_lesson().test();
+    *label = static_cast<int>(test.labels[index].item());
+    return static_cast<const std::uint8_t*>(test.images[index].data());
+  });
+}
+
+/// LenetLesson::values(); how many there are goes to `count`.
+const float* cks_lesson_values(const char* name, int* count) {
+  static std::vector<float> result;
+  return guarded<const float*>(nullptr, [&] {
+    result = running_lesson().values(name);
+    *count = static_cast<int>(result.size());
+    return result.data();
+  });
+}
+
+/// Writes a safetensors file to `path` of the page's own memory.
+int cks_lesson_save(const char* path) {
+  return guarded(0, [&] {
+    running_lesson().save(path);
+    return 1;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,91 @@
+#include "apps/web/lenet_lesson.h"
+
+#include <utility>
+
+#include "cks/core/autograd/autograd.h"
+#include "cks/core/error.h"
+#include "cks/core/ops/loss.h"
+#include "cks/core/ops/softmax.h"
+#include "cks/train/checkpoint.h"
+#include "cks/train/metrics.h"
+
+namespace cks::web {
+
+LenetLesson::LenetLesson(TrainTest data, const LenetLessonOptions& options)
+    : data_(std::move(data)),
+      loader_(data_.train, {.batch_size = options.batch_size, .seed = options.seed, .prefetch = 0}),
+      test_loader_(data_.test, {.batch_size = 100, .shuffle = false, .prefetch = 0}),
+      model_({.classes = data_.train.classes(),
+              .in_channels = data_.train.channels(),
+              .image_size = data_.train.height()}),
+      optimizer_(model_.named_parameters(), {.learning_rate = options.learning_rate}) {
+  if (data_.train.width() != data_.train.height()) {
+    throw ShapeError("LeNet-5: expected square images, got " +
+                     data_.train.images.shape().to_string());
+  }
+  model_.initialize(options.seed);
+}
+
+LenetLesson::Step LenetLesson::step() {
+  std::optional<Batch> batch = loader_.next();
+  if (!batch) {  // an epoch ends; the next one begins
+    batch = loader_.next();
+  }
+  optimizer_.zero_grad();
+  const Tensor logits = model_(batch->images);
+  const Tensor loss = cross_entropy(logits, batch->labels);
+  loss.backward();
+  optimizer_.step();
+  ++steps_;
+  images_ += batch->count;
+  return {.steps = steps_,
+          .images = images_,
+          .loss = loss.item(),
+          .accuracy = static_cast<double>(count_correct(logits, batch->labels)) /
+                      static_cast<double>(batch->count)};
+}
+
+Evaluation LenetLesson::evaluate() { return cks::evaluate(model_, test_loader_); }
+
+std::vector<float> LenetLesson::predict(const std::vector<std::uint8_t>& pixels) {
+  ImageDataset one = data_.test.limit(1);
+  one.images = Tensor::from_vector(pixels, one.images.shape());
+  const DataLoader loader(std::move(one), {.batch_size = 1, .shuffle = false, .prefetch = 0});
+  const NoGradGuard no_grad;
+  model_.set_forward_hook([this](Module& module, const std::vector<Tensor>&, const Tensor& output) {
+    outputs_[module.path()] = output;
+  });
+  const Tensor logits = model_(loader.make_batch(0, 0).images);
+  model_.set_forward_hook({});
+  return softmax(logits).to_vector<float>();
+}
+
+std::vector<float> LenetLesson::values(const std::string& name) const {
+  NamedTensors known;
+  for (const auto& [parameter, tensor] : model_.named_parameters()) {
+    known.emplace_back(parameter, tensor);
+    known.emplace_back(parameter + ".grad", tensor.grad());
+  }
+  known.insert(known.end(), outputs_.begin(), outputs_.end());
+  for (const auto& [candidate, tensor] : known) {
+    if (candidate == name && tensor.defined()) {
+      return tensor.to_vector<float>();
+    }
+  }
+  throw Error("lesson: no parameter, gradient or layer's output \"" + name + "\" yet");
+}
+
+void LenetLesson::save(const std::string& path) const {
+  save_weights(path, model_,
+               {.model = "lenet5",
+                .dataset = data_.train.name,
+                .class_names = data_.train.class_names,
+                .mean = data_.train.mean,
+                .std = data_.train.std,
+                .height = data_.train.height(),
+                .width = data_.train.width(),
+                .channels = data_.train.channels(),
+                .notes = {{"steps", std::to_string(steps_)}}});
+}
+
+}  // namespace cks::web

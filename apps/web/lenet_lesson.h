@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cks/core/optim/adam.h"
+#include "cks/datasets/data_loader.h"
+#include "cks/models/lenet.h"
+#include "cks/train/trainer.h"
+
+namespace cks::web {
+
+struct LenetLessonOptions {
+  std::uint64_t seed = 1;  // of the parameters and of the order of images
+  std::int64_t batch_size = 64;
+  double learning_rate = 2e-3;
+};
+
+/// LeNet-5 and Adam, one step at a time, on one thread: what a page trains while its visitor
+/// watches.
+class LenetLesson {
+ public:
+  /// Throws Error, ShapeError for data that LeNet-5 cannot take, or options out of range.
+  LenetLesson(TrainTest data, const LenetLessonOptions& options);
+
+  struct Step {
+    std::int64_t steps = 0;   // so far, this one included
+    std::int64_t images = 0;  // so far
+    double loss = 0.0;        // mean of this batch, before the step
+    double accuracy = 0.0;    // likewise
+  };
+  /// Trains on the next batch.
+  Step step();
+  void set_learning_rate(double learning_rate) { optimizer_.set_learning_rate(learning_rate); }
+  /// Loss and accuracy on the test images.
+  Evaluation evaluate();
+
+  std::int64_t image_size() const { return data_.train.height(); }
+  std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
+  const ImageDataset& test() const { return data_.test; }
+
+  /// Probabilities of the classes for one image of image_size() rows and columns, 0 (paper) to 255
+  /// (ink), row by row.
+  std::vector<float> predict(const std::vector<std::uint8_t>& pixels);
+  /// A parameter ("conv1.weight"), its gradient in the last step ("conv1.weight.grad"), or what a
+  /// layer made of the last image predicted ("conv1"), with the elements in the order of memory.
+  /// Throws Error for another name, or before there is such a thing.
+  std::vector<float> values(const std::string& name) const;
+  /// Writes the weights as a file that predict takes. Throws IoError.
+  void save(const std::string& path) const;
+
+ private:
+  TrainTest data_;
+  DataLoader loader_;
+  DataLoader test_loader_;
+  LeNet5 model_;
+  Adam optimizer_;
+  std::int64_t steps_ = 0;
+  std::int64_t images_ = 0;
+  std::map<std::string, Tensor> outputs_;  // of the layers, for the last image predicted
+};
+
+}  // namespace cks::web

@@ -1,0 +1,44 @@
+// What scripts/web.sh built, in Node: a picture is computed, errors come back as texts, LeNet-5 trains
+// and its weights are a safetensors file. usage: node bindings_test.js build/web/apps/web/cks.js
+'use strict';
+const assert = require('assert');
+const fs = require('fs');
+const path = process.argv[2];
+const wasmBinary = fs.readFileSync(path.replace(/js$/, 'wasm'));
+
+require(require('path').resolve(path))({wasmBinary}).then((cks) => {
+  const picture = (...sizes) => {
+    const json = cks._cks_conv_picture(...sizes);
+    return json ? JSON.parse(cks.UTF8ToString(json)) : cks.UTF8ToString(cks._cks_error());
+  };
+  // kernels/conv2d/ALGORITHMS.md: a 4x4 image, a 3x3 filter, padding 1, stride 2.
+  const example = picture(4, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1);
+  assert.deepStrictEqual(example.rows.classes, [[1], [2, 0]]);
+  assert.strictEqual(example.passes.backward_data.executed, 25);
+  assert.strictEqual(example.passes.backward_data.plain, 144);
+  assert.match(picture(2, 2, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1), /the filter exceeds the padded input/);
+
+  const numbers = (pointer, count) => Array.from(cks.HEAPF64.subarray(pointer / 8, pointer / 8 + count));
+  assert.strictEqual(cks._cks_lesson_step(), 0);
+  assert.match(cks.UTF8ToString(cks._cks_error()), /not begun/);
+  assert.strictEqual(cks._cks_lesson_begin(1, 6000, 1000, 64, 2e-3), 1);
+  const begin = Date.now();
+  let step;
+  do {
+    step = numbers(cks._cks_lesson_step(), 5);
+  } while (step[0] < 3 * step[4]);
+  const seconds = (Date.now() - begin) / 1000;
+  const [, accuracy] = numbers(cks._cks_lesson_evaluate(), 2);
+  assert.ok(accuracy >= 0.95, `accuracy ${accuracy}`);
+  const name = cks._malloc(32);
+  Buffer.from(cks.HEAPU8.buffer).write('/weights.safetensors\0', name);
+  assert.strictEqual(cks._cks_lesson_save(name), 1);
+  const file = Buffer.from(cks.FS.readFile('/weights.safetensors'));
+  const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE(0))));
+  assert.strictEqual(header.__metadata__['cks.model'], 'lenet5');
+  assert.deepStrictEqual(header['conv1.weight'].shape, [6, 1, 5, 5]);
+  console.log(`LeNet-5: ${step[1]} images in ${seconds.toFixed(1)} s, test accuracy ${(100 * accuracy).toFixed(1)} %`);
+}).catch((error) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -1,0 +1,94 @@
+#include "apps/web/lenet_lesson.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "cks/core/error.h"
+#include "cks/core/ops/softmax.h"
+#include "cks/datasets/drawn/drawn_digits.h"
+#include "cks/train/checkpoint.h"
+
+namespace {
+
+using cks::Tensor;
+using cks::web::LenetLesson;
+
+cks::TrainTest digits() { return cks::drawn_digits({.train_count = 2000, .test_count = 300}); }
+
+std::vector<std::uint8_t> first_test_image(const LenetLesson& lesson) {
+  const Tensor image = lesson.test().images[0];
+  return {image.data_as<std::uint8_t>(), image.data_as<std::uint8_t>() + image.numel()};
+}
+
+TEST_CASE("a lesson trains LeNet-5 step by step, over the ends of epochs, the same each time") {
+  LenetLesson lesson(digits(), {.seed = 3, .batch_size = 100});
+  LenetLesson again(digits(), {.seed = 3, .batch_size = 100});
+  CHECK(lesson.steps_per_epoch() == 20);
+  LenetLesson::Step step;
+  for (int i = 1; i <= 80; ++i) {
+    step = lesson.step();
+    CHECK(step.steps == i);
+    CHECK(step.images == 100 * i);
+    CHECK(again.step().loss == step.loss);
+  }
+  const cks::Evaluation test = lesson.evaluate();
+  CHECK(test.images == 300);
+  CHECK(test.accuracy > 0.9);
+}
+
+TEST_CASE("a learning rate of 0 keeps the weights") {
+  LenetLesson lesson(digits(), {});
+  const std::vector<float> before = lesson.values("conv1.weight");
+  lesson.set_learning_rate(0.0);
+  lesson.step();
+  CHECK(lesson.values("conv1.weight") == before);
+  lesson.set_learning_rate(1e-3);
+  lesson.step();
+  CHECK(lesson.values("conv1.weight") != before);
+}
+
+TEST_CASE("a lesson shows parameters, gradients and feature maps once they exist") {
+  LenetLesson lesson(digits(), {});
+  CHECK_THROWS_WITH_AS(lesson.values("conv1.weight.grad"), doctest::Contains("conv1.weight.grad"),
+                       cks::Error);
+  lesson.step();
+  CHECK(lesson.values("conv1.weight.grad").size() == 150);
+  CHECK_THROWS_AS(lesson.values("conv1"), cks::Error);
+  const std::vector<float> probabilities = lesson.predict(first_test_image(lesson));
+  CHECK(probabilities.size() == 10);
+  CHECK(lesson.values("conv1").size() == 28 * 28 * 6);
+  CHECK(lesson.values("conv2").size() == 10 * 10 * 16);
+}
+
+TEST_CASE("saved weights give another model the same logits") {
+  LenetLesson lesson(digits(), {});
+  for (int i = 0; i < 5; ++i) {
+    lesson.step();
+  }
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "cks_lesson_test.safetensors").string();
+  lesson.save(path);
+  const cks::CheckpointInfo info = cks::read_checkpoint_info(path);
+  CHECK(info.model == "lenet5");
+  CHECK(info.height == 28);
+  CHECK(info.class_names.size() == 10);
+  cks::LeNet5 model;
+  cks::load_weights(path, model);
+  std::filesystem::remove(path);
+  const cks::DataLoader loader(lesson.test(), {.batch_size = 1, .shuffle = false, .prefetch = 0});
+  const Tensor logits = model(loader.make_batch(0, 0).images);
+  CHECK(cks::softmax(logits.detach()).to_vector<float>() ==
+        lesson.predict(first_test_image(lesson)));
+}
+
+TEST_CASE("a lesson takes square images alone") {
+  cks::TrainTest data = digits();
+  for (cks::ImageDataset* half : {&data.train, &data.test}) {
+    half->images = half->images.reshape({-1, 14, 56, 1});
+  }
+  CHECK_THROWS_WITH_AS(LenetLesson(data, {}), doctest::Contains("expected square images"),
+                       cks::ShapeError);
+}
+
+}  // namespace
