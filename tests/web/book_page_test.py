@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+"""Drives the book's living pictures in headless Chromium: pointer, slider, switch, keyboard, odd sizes,
+shared addresses; numbers of 200 random convolutions against the definition; no error in any console.
+usage: book_page_test.py BOOK [--screenshots DIR]
+"""
+import argparse
+import pathlib
+import random
+
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+SIZES = "ih iw fh fw sh sw pt pb pl pr dh dw".split()
+RESULT = {"forward": "Y", "backward_data": "dX", "backward_filter": "dW"}
+
+
+def start():
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--force-device-scale-factor=1"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options)
+
+
+def open_page(driver, address):
+    driver.get("about:blank")
+    driver.get(address)
+    WebDriverWait(driver, 30).until(
+        lambda d: not d.find_elements(By.CSS_SELECTOR, ".conv-picture:not(.alive)"))
+
+
+def axis(case, rows):
+    size, tap, stride, before, after, dilation = (
+        (case[k] for k in ("ih", "fh", "sh", "pt", "pb", "dh")) if rows else
+        (case[k] for k in ("iw", "fw", "sw", "pl", "pr", "dw")))
+    room = size + before + after - dilation * (tap - 1) - 1
+    out = room // stride + 1 if room >= 0 else 0
+    return size, tap, out, [(o, f, o * stride - before + f * dilation) for o in range(out) for f in range(tap)
+                            if 0 <= o * stride - before + f * dilation < size]
+
+
+def expected(case, x, w, dy):
+    """Y, dX, dW and the number of products, pair by pair."""
+    (ih, fh, oh, rows), (iw, fw, ow, columns) = axis(case, True), axis(case, False)
+    y, dx, dw, products = [0] * (oh * ow), [0] * (ih * iw), [0] * (fh * fw), 0
+    for o, f, i in rows:
+        for p, g, j in columns:
+            out, tap, pixel = o * ow + p, f * fw + g, i * iw + j
+            y[out] += x[pixel] * w[tap]
+            dx[pixel] += dy[out] * w[tap]
+            dw[tap] += dy[out] * x[pixel]
+            products += 1
+    plain = {"forward": oh * ow * fh * fw, "backward_data": ih * iw * fh * fw, "backward_filter": oh * ow * fh * fw}
+    return {"Y": y, "dX": dx, "dW": dw}, products, plain
+
+
+class Picture:
+    """The first picture of a page."""
+
+    def __init__(self, driver):
+        self.driver = driver
+        self.root = driver.find_element(By.CSS_SELECTOR, ".conv-picture")
+
+    def numbers(self, grid):
+        """The numbers of a grid's own cells, as they stand on the page; those of padding are left out."""
+        return self.driver.execute_script(
+            "return [...arguments[0].querySelectorAll(`[data-name=${arguments[1]}] .cell:not(.zero) text`)]"
+            ".map((text) => Number(text.textContent.replace('−', '-')))", self.root, grid)
+
+    def cell(self, grid, r, c):
+        return self.root.find_element(By.CSS_SELECTOR, f'[data-grid="{grid}"][data-r="{r}"][data-c="{c}"]')
+
+    def count(self, selector):
+        return len(self.root.find_elements(By.CSS_SELECTOR, selector))
+
+    def text(self, selector):
+        return self.root.find_element(By.CSS_SELECTOR, selector).text
+
+    def number(self, selector):
+        return int(self.text(selector).replace(",", ""))
+
+    def show(self, **state):
+        self.driver.execute_script(
+            "const p = arguments[0].picture; Object.assign(p.state, arguments[1]); p.recompute()", self.root, state)
+
+    def state(self):
+        return self.driver.execute_script("return arguments[0].picture.state", self.root)
+
+
+def check_numbers(picture, problems):
+    draw = random.Random(7)
+    checked = 0
+    while checked < problems:
+        low, high = {"i": (1, 12), "f": (1, 7), "s": (1, 4), "p": (0, 4), "d": (1, 3)}, {}
+        case = {k: draw.randint(*low[k[0]]) for k in SIZES}
+        if not (axis(case, True)[2] and axis(case, False)[2]):
+            continue
+        shown = {}
+        for name, result in RESULT.items():
+            picture.show(**case, **{"pass": name, "zeros": False, "at": 0, "seed": checked})
+            shown[name] = {grid: picture.numbers(grid) for grid in "XWY"}
+            shown[name]["counts"] = [picture.number(".executed"), picture.number(".plain"), picture.number(".skipped")]
+        results, products, plain = expected(case, shown["forward"]["X"], shown["forward"]["W"],
+                                            shown["backward_data"]["Y"])
+        assert shown["forward"]["Y"] == results["Y"], case
+        assert shown["backward_data"]["X"] == results["dX"], case
+        assert shown["backward_filter"]["W"] == results["dW"], case
+        for name in RESULT:
+            assert shown[name]["counts"] == [products, plain[name], plain[name] - products], (case, name)
+        checked += 1
+    print(f"{checked} random convolutions: all numbers and counts are the definition's")
+
+
+def check_pointer(picture):
+    """kernels/conv2d/ALGORITHMS.md's example: 4x4 image, 3x3 filter, padding 1, stride 2."""
+    case = dict(zip(SIZES, (4, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1)))
+    picture.show(**case, **{"pass": "forward", "zeros": False, "at": 3, "seed": 1})
+    hover = lambda *where: ActionChains(picture.driver).move_to_element(picture.cell(*where)).perform()
+    hover("Y", 0, 0)  # a corner: 4 of 9 taps are live
+    assert picture.count('[data-name=X] .read') == 4 and picture.count('[data-name=W] .dead') == 5
+    assert "4 of the 9 taps meet the image; 5 lie in the padding" in picture.text(".here")
+    hover("X", 1, 1)  # class (1,1): all four of its taps
+    assert picture.state()["pass"] == "backward_data"
+    assert picture.count('[data-name=Y] .read') == 4 and picture.count('[data-name=X] .mate') == 3
+    assert picture.count('.dead') == 0
+    assert picture.count('[data-name=S] .read') == 4
+    hover("X", 3, 3)  # the same class at the border: one
+    assert picture.count('[data-name=Y] .read') == 1 and picture.count('[data-name=S] .dead') == 3
+    hover("W", 0, 0)
+    assert picture.count('[data-name=X] .read') == 1 and picture.count('[data-name=Y] .dead') == 3
+    assert picture.number(".executed") == 25 and picture.number(".plain") == 36
+
+
+def check_controls(picture):
+    find = lambda selector: picture.root.find_element(By.CSS_SELECTOR, selector)
+    picture.show(**{"pass": "backward_data", "zeros": False, "at": 0})
+    find("[name=zeros]").click()
+    # Pixel (0,0) has one live tap: of the 9 places that it reads, 8 hold zeros.
+    assert picture.count('[data-name=Y] .dead') == 8 and picture.count('[data-name=Y] .between') > 0
+    assert picture.count('[data-name=Y] .cell') == 6 * 6  # 4 pixels and a reach of 2 on each axis
+    assert picture.count('[data-name=X] .zero') == 6 * 6 - 4 * 4
+    find("[name=zeros]").click()
+    assert picture.count(".zero") == 0
+
+    find("[value=forward]").click()
+    slider = find("[name=at]")
+    slider.send_keys(Keys.HOME)
+    slider.send_keys(Keys.RIGHT)
+    assert picture.state()["at"] == 1 and picture.text("output") == "2 of 4"
+    assert picture.count(".later") == 2  # outputs that are not computed yet
+    find("[name=play]").click()
+    WebDriverWait(picture.driver, 10).until(lambda _: picture.text("output") == "4 of 4")
+
+    def type_into(name, keys):
+        field = find(f"[name={name}]")
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(keys)
+
+    before = picture.numbers("X")
+    type_into("ih", "1")
+    type_into("pt", "0")
+    type_into("pb", "0")
+    assert "the filter exceeds the padded input" in picture.text(".problem"), picture.text(".problem")
+    type_into("pt", "1")
+    type_into("pb", "1")
+    assert picture.text(".problem") == "" and picture.numbers("X") != before
+    type_into("ih", "99")
+    assert "a whole number from 1 to 12" in picture.text(".problem")
+    type_into("ih", "4")
+    before = picture.numbers("X")
+    find("[name=numbers]").click()
+    assert picture.numbers("X") != before
+
+
+def check_keyboard(picture):
+    picture.show(**{"pass": "forward", "zeros": False, "at": 0})
+    picture.driver.execute_script("arguments[0].focus()", picture.cell("Y", 0, 0))
+    active = lambda: picture.driver.switch_to.active_element
+    active().send_keys(Keys.ARROW_RIGHT)
+    active().send_keys(Keys.ARROW_DOWN)
+    assert picture.state()["at"] == 3  # row 1, column 1 of 2
+    active().send_keys(Keys.ARROW_DOWN)  # the edge
+    assert picture.state()["at"] == 3
+    label = active().get_attribute("aria-label")
+    assert label.startswith("Y row 1, column 1, value") and label.endswith("selected"), label
+    active().send_keys(Keys.SHIFT, Keys.TAB)  # back to the filter
+    assert picture.state()["pass"] == "backward_filter"
+    assert active().get_attribute("data-grid") == "W"
+
+
+def check_address(driver, page, picture):
+    """A state travels in the address; nonsense in it gives the defaults."""
+    name = picture.root.get_attribute("id")
+    picture.show(**dict(zip(SIZES, (7, 3, 2, 3, 3, 1, 0, 1, 2, 0, 2, 1))), **{"pass": "backward_data", "at": 5, "zeros": True})
+    address, state, seen = driver.current_url, picture.state(), picture.root.text
+    assert address.startswith(f"{page}#{name}?")
+    open_page(driver, address)
+    again = Picture(driver)
+    assert again.state() == state and again.root.text == seen
+    open_page(driver, f"{page}#{name}?ih=x&iw=1e9&at=-4&pass=sideways&fh=2.5")
+    assert Picture(driver).state()["ih"] == 5 and Picture(driver).state()["pass"] == "forward"
+
+
+def check_console(driver, what):
+    lines = [entry["message"] for entry in driver.get_log("browser")]
+    assert not lines, (what, lines)
+
+
+def screenshots(driver, pages, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for scheme in ("light", "dark"):
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        for device, width, height in (("phone", 390, 844), ("tablet", 820, 1180), ("desktop", 1440, 900)):
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                   {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+            for page in pages:
+                open_page(driver, page.as_uri())
+                wide = driver.execute_script("return document.documentElement.scrollWidth")
+                assert wide <= width, f"{page.name} is {wide} pixels wide on a {device} of {width}"
+                figures = driver.find_elements(By.CSS_SELECTOR, ".conv-picture, .lenet-lesson")
+                paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+                assert (sum(map(int, paper[:3])) < 384) == (scheme == "dark"), (page.name, scheme, paper)
+                if figures:
+                    driver.execute_script("arguments[0].scrollIntoView()", figures[0])
+                driver.save_screenshot(str(folder / f"{page.stem}-{device}-{scheme}.png"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("book", type=pathlib.Path)
+    parser.add_argument("--screenshots", type=pathlib.Path)
+    parser.add_argument("--problems", type=int, default=200)
+    options = parser.parse_args()
+    driver = start()
+    try:
+        driver.set_window_size(1280, 1400)
+        pages = sorted(path.resolve() for path in options.book.glob("*.html")
+                       if path.stem not in ("genindex", "search"))
+        pictures = [page for page in pages if 'class="conv-picture"' in page.read_text()]
+        assert pictures, f"no page of {options.book} has a picture"
+        for page in pages:
+            open_page(driver, page.as_uri())
+            check_console(driver, page.name)
+        page = pictures[0].as_uri()
+        open_page(driver, page)
+        picture = Picture(driver)
+        check_pointer(picture)
+        check_controls(picture)
+        check_keyboard(picture)
+        check_numbers(picture, options.problems)
+        check_address(driver, page, picture)
+        check_console(driver, page)
+        if options.screenshots:
+            screenshots(driver, pages, options.screenshots)
+        print(f"{len(pages)} pages, {len(pictures)} with pictures: passed")
+    finally:
+        driver.quit()
+
+
+main()
