@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/lib.sh"
 
-install_packages python3-sphinx python3-myst-parser furo katex node-katex fonts-katex libjs-katex
+install_packages python3-sphinx python3-myst-parser furo katex fonts-katex libjs-katex
 "$root/scripts/web.sh"
 say "writing (build/book)"
 CKS_WEB=$root/build/web/apps/web /usr/bin/python3 -m sphinx -W --keep-going -q -b html -d "$root/build/book.trees" \
