@@ -66,9 +66,9 @@ int run() {
   }
 
   // 4. The loop.
-  const auto [train, test] = cks::drawn_digits({.train_count = 6000, .test_count = 1000});
-  cks::DataLoader train_loader(train, {.batch_size = 64, .seed = 1});
-  cks::DataLoader test_loader(test, {.batch_size = 500, .shuffle = false});
+  const auto data = cks::drawn_digits({.train_count = 6000, .test_count = 1000});
+  cks::DataLoader train_loader(data.train, {.batch_size = 64, .seed = 1});
+  cks::DataLoader test_loader(data.test, {.batch_size = 500, .shuffle = false});
   Net net;
   net.initialize(1);
   cks::Adam optimizer(net.named_parameters(), {.learning_rate = 2e-3});
@@ -84,7 +84,7 @@ int run() {
     }
     accuracy = cks::evaluate(net, test_loader).accuracy;
     std::printf("train loss %.4f, test accuracy %.2f %%\n",
-                loss_sum / static_cast<double>(train.size()), 100.0 * accuracy);
+                loss_sum / static_cast<double>(data.train.size()), 100.0 * accuracy);
   }
   return accuracy > 0.9 ? 0 : 1;
 }
