@@ -144,7 +144,7 @@ void InputFile::read(std::size_t offset, void* to, std::size_t count) const {
   }
 }
 
-std::string read_file(const std::string& path, std::size_t limit) {
+std::string read_file(const std::string& path, std::uint64_t limit) {
   const InputFile file(path);
   if (file.size() > limit) {
     throw IoError(

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -48,6 +49,6 @@ class InputFile {
 };
 
 /// All bytes of a file. Throws IoError if it cannot be read or is larger than `limit`.
-std::string read_file(const std::string& path, std::size_t limit = std::size_t{1} << 40);
+std::string read_file(const std::string& path, std::uint64_t limit = std::uint64_t{1} << 40);
 
 }  // namespace cks
