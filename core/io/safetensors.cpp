@@ -52,6 +52,7 @@ bool convert(std::int64_t count, const char* bytes, void* target) {
         return false;
       }
     }
+    // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number of 8 bits, no character
     to[i] = static_cast<To>(value);
   }
   return true;

@@ -131,7 +131,8 @@ class ThreadPool {
   }
 
   static inline ThreadPool* pool_ = nullptr;
-  const ThreadPool* parents_;  // of the process that forked; kept, so that it is no leak
+  // Of the process that forked; kept, so that it is no leak.
+  [[maybe_unused]] const ThreadPool* parents_;
   std::atomic<int> threads_{1};
   std::mutex job_mutex_;  // held for the length of a job
   std::mutex mutex_;      // guards what follows
