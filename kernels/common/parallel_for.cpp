@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -79,7 +80,11 @@ class ThreadPool {
 
   void start() {
     while (static_cast<int>(workers_.size()) < threads_.load() - 1) {
-      workers_.emplace_back([this, seen = generation_] { worker_loop(seen); });
+      try {
+        workers_.emplace_back([this, seen = generation_] { worker_loop(seen); });
+      } catch (const std::system_error&) {  // the system gives no more; results are the same
+        threads_ = static_cast<int>(workers_.size()) + 1;
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 #include "cks/kernels/common/parallel_for.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +144,20 @@ TEST_CASE("a child that is forked after the pool has started has a pool of its o
   }));
   compute();
 }
+
+#  if !defined(__SANITIZE_ADDRESS__)  // which takes all addresses there are
+TEST_CASE("where the system gives fewer threads, those compute") {
+  CHECK(child_ends([] {
+    const rlimit few{.rlim_cur = std::size_t{1} << 30, .rlim_max = std::size_t{1} << 30};  // bytes
+    setrlimit(RLIMIT_AS, &few);
+    set_num_threads(4000);
+    compute();
+    if (num_threads() < 2 || num_threads() >= 4000) {
+      std::abort();
+    }
+  }));
+}
+#  endif
 
 TEST_CASE("a process ends while a detached thread computes") {
   for (int repeat = 0; repeat < 5; ++repeat) {
