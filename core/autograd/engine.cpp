@@ -246,7 +246,7 @@ class Engine {
 
   static Tensor copy_of(const Tensor& tensor) {
     Tensor copy = Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
-    return copy.copy_(tensor);
+    return copy.copy_(tensor.detach());  // a node may return a leaf
   }
 
   /// False if anybody else holds the tensor or its memory, or the memory holds more than it.

@@ -126,7 +126,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
       running_var.bump_version();
     }
   } else {
-    mean.copy_(running_mean);
+    mean.copy_(running_mean.detach());
     CKS_KERNEL(device,
                batch_norm_inv_std(problem, options.eps, running_var.data(), inv_std.data()));
   }

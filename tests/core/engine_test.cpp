@@ -49,6 +49,17 @@ TEST_CASE("engine: a gradient that does not fit is refused, with both shapes and
                  "returned 2 gradients, expected 1"));
 }
 
+TEST_CASE("engine: a node may return a leaf as a gradient, which stays its own tensor") {
+  Tensor weight = ones_leaf(2);
+  Tensor x = ones_leaf(2);
+  total(custom({x}, [&](const Tensor&, const std::vector<bool>&) {
+    return std::vector<Tensor>{weight};
+  })).backward();
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{1, 1});
+  CHECK_FALSE(x.grad().requires_grad());
+  CHECK(x.grad().storage() != weight.storage());
+}
+
 TEST_CASE("engine: an exception leaves every leaf's gradient as it was") {
   Tensor x = ones_leaf(2);
   Tensor y = ones_leaf(2);

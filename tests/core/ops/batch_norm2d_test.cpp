@@ -63,6 +63,8 @@ TEST_CASE("batch_norm2d: evaluation uses the running statistics and leaves them 
     CHECK(compare(y, expected, {1e-11}).ok);
     CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{1, 1});
     CHECK(layer.running_var.to_vector<double>() == std::vector<double>{4, 4});
+    layer.running_mean.set_requires_grad();  // gets none, but may ask for one
+    CHECK(compare(layer(kInput.to(device), false, {.eps = 1e-12}), expected, {1e-11}).ok);
   }
 }
 
