@@ -76,6 +76,8 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, std::uint
     const int group = c.groups == 1 ? 0 : walk.channel() / c.target_channels;
     const bool empty_place = place.row_taps * place.column_taps == 0;
     const int steps = steps_of(c, place);
+    const Position start[2] = {position_of(c, place, walk.first(0)),
+                               position_of(c, place, walk.first(1))};
     int row_tap = place.row_tap, column_tap = place.column_tap, channel = 0;
     for (int step = 0; step < steps; ++step) {
       wait(&empty[ring.stage], ring.parity);
@@ -85,10 +87,10 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, std::uint
       const int down = row_tap * rows.tap_step, right = column_tap * columns.tap_step;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const Position start = position_of(c, place, walk.first(i / 2));
         BoxAt at{group * c.source_channels + channel + i % 2 * (kStep / 2),
-                 columns.source + start.column * columns.source_step,
-                 rows.source + start.row * rows.source_step, empty_place ? c.images : start.image};
+                 columns.source + start[i / 2].column * columns.source_step,
+                 rows.source + start[i / 2].row * rows.source_step,
+                 empty_place ? c.images : start[i / 2].image};
         unsigned char* const to = stage + i * kHalfBytes;
         if (c.at_places) {
           at.axis1 += right;

@@ -70,44 +70,74 @@ class GradientWalk {
   int turn_ = 0, tap_ = 0;
 };
 
+/// Where the columns of a unit lie in X.
 template <class K>
-__device__ __forceinline__ void copy_terms(const Parameters& p, const GradientWalk& walk, int term,
-                                           unsigned char* stage, std::uint64_t* barrier) {
-  const GradientPlan& g = p.g;
-  const GradientTap& tap = walk.tap();
-  Term at = term_of(g, tap, walk.unit.first + term);
-  if (walk.unit.terms == 0) {
-    at = {g.images, 0, 0};  // outside: zeros
+struct ColumnBoxes {
+  int channel[K::kBlocks], right[K::kBlocks], down[K::kBlocks];
+  bool exist[K::kBlocks];
+
+  __device__ __forceinline__ ColumnBoxes(const GradientPlan& g, const GradientWalk& walk) {
+#pragma unroll
+    for (int block = 0; block < K::kBlocks; ++block) {
+      const Column column = column_of(g, walk.tap(), walk.unit.block + block);
+      const int row = column.tap / g.filter_width;
+      exist[block] = column.tap < g.filter_taps;
+      channel[block] = column.channel;
+      down[block] = exist[block] ? row * g.row_dilation : 0;
+      right[block] = exist[block] ? (column.tap - row * g.filter_width) * g.column_dilation : 0;
+    }
   }
+};
+
+template <class K>
+__device__ __forceinline__ void copy_terms(const Parameters& p, const ColumnBoxes<K>& columns,
+                                           const Term& at, int channel, unsigned char* stage,
+                                           std::uint64_t* barrier) {
+  const GradientPlan& g = p.g;
   const int output = (at.image * g.out_height + at.row) * g.out_width + at.column;
 #pragma unroll
   for (int plane = 0; plane < K::kPlanes; ++plane) {
     unsigned char* to = stage + plane * K::kPlaneBytes;
 #pragma unroll
     for (int half = 0; half < K::kHalves; ++half, to += kBoxBytes) {
-      const int channel = walk.unit.row + half * kBlock;
-      copy_box(
-          to, &p.dy[plane], barrier,
-          g.at_places ? BoxAt{channel, at.column, at.row, at.image} : BoxAt{channel, output, 0, 0});
+      copy_box(to, &p.dy[plane], barrier,
+               g.at_places ? BoxAt{channel + half * kBlock, at.column, at.row, at.image}
+                           : BoxAt{channel + half * kBlock, output, 0, 0});
     }
 #pragma unroll
     for (int block = 0; block < K::kBlocks; ++block, to += kBoxBytes) {
-      const Column column = column_of(g, tap, walk.unit.block + block);
-      const int row = column.tap / g.filter_width;
-      const int down = row * g.row_dilation;
-      const int right = (column.tap - row * g.filter_width) * g.column_dilation;
-      const bool is_there = column.tap < g.filter_taps;
-      BoxAt pixel{column.channel, at.column * g.column_stride - g.left,
-                  at.row * g.row_stride - g.top, is_there ? at.image : g.images};
+      // Columns that do not exist are read outside: zeros.
+      BoxAt pixel{columns.channel[block], at.column * g.column_stride - g.left,
+                  at.row * g.row_stride - g.top, columns.exist[block] ? at.image : g.images};
       if (g.at_places) {
-        pixel.axis1 += right;
-        pixel.axis2 += down;
+        pixel.axis1 += columns.right[block];
+        pixel.axis2 += columns.down[block];
         copy_box(to, &p.x[plane], barrier, pixel);
       } else {
-        const Shift shift{static_cast<std::uint16_t>(is_there ? right : 0),
-                          static_cast<std::uint16_t>(is_there ? down : 0)};
-        copy_window(to, &p.x[plane], barrier, pixel, shift);
+        copy_window(to, &p.x[plane], barrier, pixel,
+                    {static_cast<std::uint16_t>(columns.right[block]),
+                     static_cast<std::uint16_t>(columns.down[block])});
       }
+    }
+  }
+}
+
+/// The thread that asks for all copies of a block.
+template <class K>
+__device__ void copy_units(const Parameters& p, unsigned char* shared, std::uint64_t* full,
+                           std::uint64_t* empty, GradientWalk walk) {
+  RingPosition<K::kStages> ring(1);
+  while (walk.next()) {
+    const ColumnBoxes<K> columns(p.g, walk);
+    const bool is_empty = walk.unit.terms == 0;  // one step that adds zeros
+    for (int term = 0; term < (is_empty ? 1 : walk.unit.terms); ++term) {
+      const Term at =
+          is_empty ? Term{p.g.images, 0, 0} : term_of(p.g, walk.tap(), walk.unit.first + term);
+      wait(&empty[ring.stage], ring.parity);
+      arrive_expecting(&full[ring.stage], K::kStageBytes);
+      copy_terms<K>(p, columns, at, walk.unit.row, shared + ring.stage * K::kStageBytes,
+                    &full[ring.stage]);
+      ring.advance();
     }
   }
 }
@@ -243,15 +273,7 @@ __global__ void __launch_bounds__(kThreads, 1) taps_kernel(const __grid_constant
   if (warpgroup == 0) {
     give_registers<40>();
     if (threadIdx.x == 0) {
-      RingPosition<K::kStages> ring(1);
-      while (walk.next()) {
-        for (int term = 0; term < max(1, walk.unit.terms); ++term) {
-          wait(&empty[ring.stage], ring.parity);
-          arrive_expecting(&full[ring.stage], K::kStageBytes);
-          copy_terms<K>(p, walk, term, shared + ring.stage * K::kStageBytes, &full[ring.stage]);
-          ring.advance();
-        }
-      }
+      copy_units<K>(p, shared, full, empty, walk);
     }
   } else {
     take_registers<232>();
