@@ -252,12 +252,12 @@ __global__ void __launch_bounds__(kThreads, 1) planes_kernel(const __grid_consta
   const UnitWalk walk(p.c, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
   if (warpgroup == 0) {
-    give_registers<24>();
+    give_registers<40>();
     if (threadIdx.x == 0) {
       copy_units<kTransposed>(p, shared, full, empty, walk);
     }
   } else {
-    take_registers<240>();
+    take_registers<232>();
     multiply_units<kTransposed>(p, shared, full, empty, walk, warpgroup - 1);
   }
 }

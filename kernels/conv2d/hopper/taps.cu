@@ -271,12 +271,12 @@ __global__ void __launch_bounds__(kThreads, 1) taps_kernel(const __grid_constant
   GradientWalk walk(p.g);
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
   if (warpgroup == 0) {
-    give_registers<40>();
+    give_registers<56>();
     if (threadIdx.x == 0) {
       copy_units<K>(p, shared, full, empty, walk);
     }
   } else {
-    take_registers<232>();
+    take_registers<224>();
     multiply_units<K>(p, shared, full, empty, walk, warpgroup - 1);
   }
 }
