@@ -61,8 +61,8 @@ void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
   parser.add_choice("dataset", flags.data.dataset, {"auto", "mnist", "drawn"},
                     "mnist: the files in --data-dir; drawn: digits drawn from a seed, needs no "
                     "file; auto: mnist, with a hint when it is not there");
-  parser.add("data-dir", flags.data.data_dir,
-             "folder with MNIST's files; default: CKS_DATA_DIR, then ./data");
+  parser.add_path("data-dir", flags.data.data_dir,
+                  "folder with MNIST's files; default: CKS_DATA_DIR, then ./data");
   parser.add("limit-train", flags.data.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", flags.data.limit_test, "test on the first N images; 0: all");
   parser.group("Training");
@@ -72,8 +72,8 @@ void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
   parser.add("seed", flags.seed, "of the parameters and the shuffle");
   cks::apps::add_device_flag(parser, flags.device);
   parser.group("Run");
-  parser.add("output-dir", flags.output_dir,
-             "folder for everything that is written; default: runs/train_autoencoder-<time>");
+  parser.add_path("output-dir", flags.output_dir,
+                  "folder for everything that is written; default: runs/train_autoencoder-<time>");
   parser.add_optional("resume", flags.resume,
                       "go on with the run in this folder; alone: the newest run");
   parser.add("columns", flags.columns, "images in a row of reconstructions.png", 1, 100);
@@ -198,7 +198,7 @@ int conclude(const AutoencoderFlags& flags, const cks::TrainSummary& summary,
   if (summary.interrupted) {
     std::cout << "          go on with: " << cks::apps::resume_command(kProgram, folder.path())
               << "\n";
-    return cks::apps::kExitInterrupted;
+    return cks::apps::interrupted_exit_code();
   }
   if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {
     std::cerr << "error: test loss " << summary.test_loss << " is above --target-loss "

@@ -28,9 +28,10 @@ void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
                     "folder: pictures in --data-dir, in train/CLASS and test/CLASS, or in CLASS\n"
                     "drawn: drawn from a seed, needs no file\n"
                     "auto: cifar10, with hints when it is not there");
-  parser.add("data-dir", flags.data_dir,
-             "folder with the dataset or its archive; default: the environment's CKS_DATA_DIR, "
-             "then ./data; a folder of pictures has no default");
+  parser.add_path(
+      "data-dir", flags.data_dir,
+      "folder with the dataset or its archive; default: the environment's CKS_DATA_DIR, "
+      "then ./data; a folder of pictures has no default");
   parser.add("image-size", data.image_size,
              "resize a folder's pictures to N x N pixels; 0: all are square and of one size "
              "already",

@@ -60,9 +60,9 @@ int run(int argc, char** argv) {
   parser.add_choice("dataset", dataset, {"auto", "mnist", "drawn"},
                     "mnist: the files in --data-dir; drawn: digits drawn from a seed, needs no "
                     "file; auto: mnist, with a hint when it is not there");
-  parser.add("data-dir", flags.data_dir,
-             "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
-             "CKS_DATA_DIR, then ./data");
+  parser.add_path("data-dir", flags.data_dir,
+                  "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
+                  "CKS_DATA_DIR, then ./data");
   parser.add("limit-train", flags.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", flags.limit_test, "test on the first N images; 0: all");
   parser.add("show-digits", digits, "print N test images with their predictions at the end", 0,

@@ -70,9 +70,10 @@ FlagValues read_flags(const std::string& path) {
 }  // namespace
 
 void add_config_flag(Flags& parser, std::string& path) {
-  parser.add("config", path,
-             "take the flags that are not given from a file: the config.json of a run, or JSON as "
-             "{\"epochs\": 5}; all but --output-dir and --resume");
+  parser.add_path(
+      "config", path,
+      "take the flags that are not given from a file: the config.json of a run, or JSON as "
+      "{\"epochs\": 5}; all but --output-dir and --resume");
 }
 
 FlagValues take_config(Flags& parser, const std::string& path) {

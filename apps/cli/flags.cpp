@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <sstream>
@@ -60,6 +61,11 @@ FlagText plain_text(std::string& value, const std::function<void(const std::stri
             }
             value = text;
           }};
+}
+
+/// "" stays as it is.
+std::string absolute_path(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
 constexpr std::size_t kNameColumns = 34;
@@ -186,6 +192,8 @@ Flags::Flags(const std::string& program, const std::string& description)
     : implementation_(std::make_unique<Implementation>(program, description)) {
   implementation_->app.formatter(std::make_shared<WrappingFormatter>());
   implementation_->app.set_help_flag("-h,--help", "Print this and exit");
+  implementation_->app.set_version_flag("--version", program + " of CKS " + version(),
+                                        "Print the version and exit");
 }
 
 Flags::~Flags() = default;
@@ -207,6 +215,12 @@ void Flags::add(const std::string& name, double& value, const std::string& help,
                 double high) {
   implementation_->add_value(name, "FLOAT:" + describe_range(low, high), help,
                              number_text(value, low, high));
+}
+
+void Flags::add_path(const std::string& name, std::string& value, const std::string& help) {
+  FlagText text = plain_text(value);
+  text.get = [&value] { return std::optional(absolute_path(value)); };
+  implementation_->add_value(name, "PATH", help, text);
 }
 
 void Flags::add_choice(const std::string& name, std::string& value,
@@ -246,7 +260,8 @@ void Flags::add_optional(const std::string& name, std::optional<std::string>& va
   option->expected(0, 1);
   implementation_->enter(
       name, option,
-      {[&value] { return value; }, [&value](const std::string& text) { value = text; }});
+      {[&value] { return value ? std::optional(absolute_path(*value)) : std::nullopt; },
+       [&value](const std::string& text) { value = text; }});
 }
 
 void Flags::add_positional(const std::string& name, std::string& value, const std::string& help,
@@ -277,6 +292,9 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
     implementation_->app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::cout << implementation_->app.help();
+    return 0;
+  } catch (const CLI::CallForVersion& version) {
+    std::cout << version.what() << "\n";
     return 0;
   } catch (const CLI::ExtrasError&) {
     return refuse(implementation_->describe_unexpected({argv + 1, argv + argc}));

@@ -15,10 +15,10 @@ namespace cks::apps {
 /// Values of flags as text, by name without the dashes.
 using FlagValues = std::map<std::string, std::string>;
 
-/// Command-line flags of one program: GNU long flags, of which batch-size, output-dir and quiet are
-/// also -b, -o and -q, defaults in --help, exit code 2 for anything that is not a flag or not a
-/// lawful value. The values land in variables of the caller, which must outlive the parser and hold
-/// the defaults when they are added.
+/// Command-line flags of one program, --help and --version among them: GNU long flags, of which
+/// batch-size, output-dir and quiet are also -b, -o and -q, defaults in --help, exit code 2 for
+/// anything that is not a flag or not a lawful value. The values land in variables of the caller,
+/// which must outlive the parser and hold the defaults when they are added.
 class Flags {
  public:
   Flags(const std::string& program, const std::string& description);
@@ -38,10 +38,12 @@ class Flags {
            std::int64_t low = 0, std::int64_t high = std::numeric_limits<std::int64_t>::max());
   void add(const std::string& name, double& value, const std::string& help, double low = 0.0,
            double high = std::numeric_limits<double>::max());
+  /// A path, of which values() has the absolute one: a run may be resumed from another folder.
+  void add_path(const std::string& name, std::string& value, const std::string& help);
   void add_choice(const std::string& name, std::string& value,
                   const std::vector<std::string>& choices, const std::string& help);
   void add_switch(const std::string& name, bool& value, const std::string& help);
-  /// May stand alone (the value becomes "") or with a value; absent: nullopt.
+  /// A path that may stand alone (the value becomes "") or with a value; absent: nullopt.
   void add_optional(const std::string& name, std::optional<std::string>& value,
                     const std::string& help);
   void add_positional(const std::string& name, std::string& value, const std::string& help,
@@ -52,7 +54,8 @@ class Flags {
   /// Printed below the flags in --help.
   void footer(const std::string& text);
 
-  /// Reads the command line. Returns the exit code if the program should end now: 0 after --help,
+  /// Reads the command line. Returns the exit code if the program should end now: 0 after --help
+  /// and --version,
   /// 2 after a wrong flag, which has then been explained on stderr.
   std::optional<int> parse(int argc, const char* const* argv);
 

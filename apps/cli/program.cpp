@@ -1,5 +1,6 @@
 #include "apps/cli/program.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@ namespace cks::apps {
 namespace {
 
 volatile std::sig_atomic_t g_interrupts = 0;
+volatile std::sig_atomic_t g_signal = SIGINT;  // the first of them
 volatile std::sig_atomic_t g_is_deferred = 0;
 volatile std::sig_atomic_t g_is_terminal = 0;
 std::atomic<const char*> g_last_words{""};
@@ -25,29 +27,55 @@ void say(const char* text) {
   [[maybe_unused]] const auto written = write(STDERR_FILENO, text, std::strlen(text));
 }
 
-extern "C" void on_interrupt(int /*signal*/) {
+extern "C" void on_interrupt(int signal) {
   const int error = errno;
+  if (g_interrupts == 0) {
+    g_signal = signal;
+  }
   g_interrupts = g_interrupts + 1;
   if (g_is_terminal != 0) {
     say("\n");  // behind the progress bar and the ^C
   }
   if (g_is_deferred == 0) {
     say("interrupted before the run began\n");
-    _exit(kExitInterrupted);
+    _exit(interrupted_exit_code());
   }
   if (g_interrupts > 1) {
     say(g_last_words.load());
-    _exit(kExitInterrupted);
+    _exit(interrupted_exit_code());
   }
   say("stopping once everything is saved; again to leave at once\n");
   errno = error;
 }
 
+/// Whoever opens a file next would get the number of a standard stream that is closed.
+void occupy_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) == -1) {
+      // For reading alone, so that what is written is refused.
+      [[maybe_unused]] const int opened = open("/dev/null", O_RDONLY);
+    }
+  }
+}
+
 }  // namespace
 
 int run_program(const std::function<int()>& body) {
+  occupy_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is an error of the write
+  std::cout.exceptions(std::ios::badbit | std::ios::failbit);
   try {
-    return body();
+    const int code = body();
+    errno = 0;
+    std::cout.flush();
+    return code;
+  } catch (const std::ios_base::failure&) {
+    const std::string why = errno != 0 ? std::string(": ") + std::strerror(errno) : "";
+    std::cout.exceptions(std::ios::goodbit);
+    if (g_interrupts > 0 && g_signal == SIGHUP) {
+      return interrupted_exit_code();  // the terminal is gone, and everything is saved
+    }
+    std::cerr << "error: cannot write to stdout" << why << std::endl;
   } catch (const UsageError& error) {
     std::cerr << "error: " << error.what() << std::endl;
     return kExitUsage;
@@ -70,6 +98,10 @@ void install_interrupt_handler() {
   action.sa_flags = SA_RESTART;  // a checkpoint being written is finished
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup {};
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {  // else: nohup
+    sigaction(SIGHUP, &action, nullptr);
+  }
 }
 
 void defer_interrupts(const std::string& resume_command) {
@@ -81,6 +113,7 @@ void defer_interrupts(const std::string& resume_command) {
   g_is_deferred = 1;
 }
 
+int interrupted_exit_code() { return 128 + g_signal; }
 bool interrupted() { return g_interrupts > 0; }
 
 std::string version() { return CKS_VERSION; }

@@ -12,7 +12,8 @@ constexpr int kExitOk = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitTargetNotReached = 3;
-constexpr int kExitInterrupted = 130;
+/// After a signal 128 and its number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+int interrupted_exit_code();
 
 /// Flags that do not go together: exit code 2.
 class UsageError : public Error {
@@ -21,9 +22,12 @@ class UsageError : public Error {
 };
 
 /// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1, or 2.
+/// So does, with 1, what stdout does not take: a full disk, a pipe that nobody reads. A file that
+/// the program opens never takes the place of a closed stdin, stdout or stderr.
 int run_program(const std::function<int()>& body);
 
-/// From now on SIGINT and SIGTERM end the process with a line on stderr and exit code 130.
+/// From now on SIGINT, SIGTERM and, unless the process was started to ignore it, SIGHUP end the
+/// process with a line on stderr and interrupted_exit_code().
 void install_interrupt_handler();
 /// From now on the first of them makes interrupted() true, which ends the run after its step, and a
 /// second one ends the process at once. Both are answered on stderr, the second one with the

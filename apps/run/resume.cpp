@@ -31,17 +31,29 @@ std::string time_stamp() {
   return text.data();
 }
 
-/// The folder that a bare --resume means: --output-dir, or the newest run of this program.
+/// Takes a folder for this program until its end.
+void keep_locked(const RunFolder& folder) {
+  static std::vector<std::shared_ptr<const void>> locks;
+  locks.push_back(folder.lock());
+}
+
+/// The folder that a bare --resume means: --output-dir, or the newest run of this program that no
+/// other process is writing.
 std::string newest_run(const std::string& program, const std::string& output_dir) {
   if (!output_dir.empty()) {
     return output_dir;
   }
   std::string newest;
   fs::file_time_type newest_time;
+  std::string running;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(kRunsFolder, ignored)) {
     const bool is_ours = entry.path().filename().string().starts_with(program + "-");
     if (!is_ours || !fs::exists(entry.path() / "config.json", ignored)) {
+      continue;
+    }
+    if (const std::string writer = RunFolder::writer_of(entry.path().string()); !writer.empty()) {
+      running += formatted("\n  {} is being written by {}", entry.path().string(), writer);
       continue;
     }
     // The folder's own time does not tell of a log that grew, all that a group of runs may get.
@@ -53,8 +65,9 @@ std::string newest_run(const std::string& program, const std::string& output_dir
     }
   }
   if (newest.empty()) {
-    throw IoError(formatted("--resume: there is no run of {} in {}; name its folder: --resume DIR",
-                            program, fs::absolute(kRunsFolder).string()));
+    throw IoError(formatted(
+        "--resume: there is no {}run of {} in {}; name its folder: --resume DIR{}",
+        running.empty() ? "" : "other ", program, fs::absolute(kRunsFolder).string(), running));
   }
   return newest;
 }
@@ -193,6 +206,7 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
   const std::string path = resume->empty() ? newest_run(program, output_dir) : *resume;
   const RunFolder folder = open_run(path);
   require_program(folder, program);
+  keep_locked(folder);
   restore_flags(folder, parser);
   output_dir = path;
   return folder;
@@ -212,6 +226,7 @@ RunFolder create_run_folder(const std::string& name, const std::string& output_d
         "continue it with --resume {0}",
         taken, fs::absolute(taken).lexically_normal().string()));
   }
+  keep_locked(*folder);
   return *folder;
 }
 

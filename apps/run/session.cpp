@@ -312,7 +312,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
 /// 3 if an accuracy is below the target, 130 after an interrupt.
 int exit_code(const std::vector<FinishedRun>& runs, double target) {
   if (runs.back().summary.interrupted) {
-    return kExitInterrupted;
+    return interrupted_exit_code();
   }
   for (const FinishedRun& run : runs) {
     if (target > 0.0 && !(run.summary.last_accuracy() >= target)) {
@@ -354,7 +354,7 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
         if (!group.folder) {
           group.folder =
               create_run_folder(session.program.name + "-" + flags.model, flags.output_dir);
-          group.config["flags"]["output-dir"] = group.folder->path();
+          group.config["flags"]["output-dir"] = std::filesystem::absolute(group.folder->path());
           group.folder->write_config(group.config);
         }
         return begun ? *begun : create_run_folder(name, group.folder->file(name));

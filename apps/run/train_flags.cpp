@@ -31,7 +31,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.group("Training");
   flags.add_choice("model", values.model, classifier_names(), "which network");
   flags.add_switch("list-models", values.list_models, "print the networks and exit");
-  flags.add(
+  flags.add_path(
       "init-weights", values.init_weights,
       "file of weights to begin with, of CKS or PyTorch; a head of other classes is left out");
   flags.add("freeze", values.freeze,
@@ -84,8 +84,8 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
 
 void add_run_flags(Flags& flags, TrainFlags& values) {
   flags.group("Run");
-  flags.add("output-dir", values.output_dir,
-            "folder for everything that is written; default: runs/<program>-<model>-<time>");
+  flags.add_path("output-dir", values.output_dir,
+                 "folder for everything that is written; default: runs/<program>-<model>-<time>");
   flags.add_optional("resume", values.resume,
                      "go on with the run, or with the runs of --runs, in this folder; alone: with "
                      "the newest in runs");
@@ -119,7 +119,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
   flags.footer(list +
                "\nCtrl-C ends a run after its step, saves it and says how to go on; twice: at once."
                "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
-               "interrupted.");
+               "interrupted (143 by SIGTERM, 129 by SIGHUP).");
   add_training_flags(flags, values);
   add_run_flags(flags, values);
   add_output_flags(flags, values.output);

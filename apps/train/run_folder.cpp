@@ -1,5 +1,8 @@
 #include "cks/train/run_folder.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -47,6 +50,35 @@ std::optional<std::int64_t> epoch_of(std::string name) {
   name.erase(0, kEpochFile.size());
   std::int64_t epoch = 0;
   return detail::parse_number(name, epoch) ? std::optional(epoch) : std::nullopt;
+}
+
+constexpr const char* kLockFile = "run.lock";
+
+struct OpenFile {
+  int descriptor;
+  explicit OpenFile(int opened) : descriptor(opened) {}
+  ~OpenFile() {
+    if (descriptor >= 0) {
+      close(descriptor);
+    }
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+};
+
+int open_file(const std::string& path, int flags) {
+  constexpr int kMode = 0666;
+  return open(path.c_str(), flags | O_CLOEXEC,
+              kMode);  // NOLINT(cppcoreguidelines-pro-type-vararg): POSIX
+}
+
+/// A lock of the open file, which goes with it; not of the process, which loses its locks with any
+/// descriptor of the file.
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
 }
 
 std::string absolute(const std::string& path) {
@@ -142,6 +174,44 @@ RunFolder RunFolder::open(const std::string& path) {
   RunFolder folder(path);
   folder.append("run.log", "");
   return folder;
+}
+
+std::shared_ptr<const void> RunFolder::lock() const {
+  if (std::shared_ptr<const void> held = lock_->lock()) {
+    return held;
+  }
+  const std::string name = file(kLockFile);
+  const auto held = std::make_shared<const OpenFile>(open_file(name, O_RDWR | O_CREAT));
+  struct flock whole = whole_file();
+  if (fcntl(held->descriptor, F_OFD_SETLK, &whole) != 0 && (errno == EAGAIN || errno == EACCES)) {
+    throw IoError(
+        formatted("run folder {} is being written by {} (absolute: {}): wait for it, or end it",
+                  path_, writer_of(path_), absolute(path_)));
+  }  // a file system without locks has nothing to say
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  const std::string who = formatted("{}, process {} on host {}\n", program_invocation_short_name,
+                                    getpid(), host.data());
+  if (held->descriptor >= 0 &&
+      (ftruncate(held->descriptor, 0) != 0 ||
+       pwrite(held->descriptor, who.data(), who.size(), 0) != static_cast<ssize_t>(who.size()))) {
+    throw IoError(formatted("cannot write {}: {}", name, std::strerror(errno)));
+  }
+  *lock_ = held;
+  return held;
+}
+
+std::string RunFolder::writer_of(const std::string& path) {
+  const OpenFile file(open_file((fs::path(path) / kLockFile).string(), O_RDWR));
+  struct flock whole = whole_file();
+  if (file.descriptor < 0 || fcntl(file.descriptor, F_OFD_GETLK, &whole) != 0 ||
+      whole.l_type == F_UNLCK) {
+    return {};
+  }
+  std::array<char, 512> text{};
+  const ssize_t count = pread(file.descriptor, text.data(), text.size(), 0);
+  const std::string who(text.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  return who.empty() ? "another process" : who.substr(0, who.find('\n'));
 }
 
 std::string RunFolder::file(const std::string& name) const {

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,6 +42,7 @@ using ConfigSections = std::map<std::string, TextFields>;
 ///   best.safetensors, last.safetensors    weights, for PyTorch and predictions
 ///   last.state.safetensors                everything that a resume needs
 ///   epoch-0012.safetensors                weights of the last epochs, if they are to be kept
+///   run.lock        which process writes, as long as it does (see lock())
 ///   config.json     the section "conv_plans"; others stay as the caller wrote them
 ///
 /// By its caller, as the training programs do:
@@ -64,6 +66,14 @@ class RunFolder {
   static RunFolder open(const std::string& path);
   /// True if the folder holds files of a run.
   static bool holds_run(const std::string& path);
+
+  /// Takes the folder for this process: one process writes into it at a time. It is free again when
+  /// the results of all calls are gone, of copies of this object as well, or the process is,
+  /// however it ended. Throws IoError, naming the process, where another one holds it (or another
+  /// object).
+  std::shared_ptr<const void> lock() const;
+  /// The process that holds a folder: "train_mnist, process 4711 on host lab1"; empty: none does.
+  static std::string writer_of(const std::string& path);
 
   const std::string& path() const { return path_; }
   /// Path of a file in the folder.
@@ -103,6 +113,7 @@ class RunFolder {
   void append(const std::string& name, const std::string& text) const;
 
   std::string path_;
+  std::shared_ptr<std::weak_ptr<const void>> lock_ = std::make_shared<std::weak_ptr<const void>>();
 };
 
 }  // namespace cks

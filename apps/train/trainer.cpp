@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -149,6 +150,8 @@ void Trainer::resume() {
 }
 
 TrainSummary Trainer::run() {
+  const std::shared_ptr<const void> lock =
+      files_.folder != nullptr ? files_.folder->lock() : nullptr;
   if (files_.folder != nullptr) {
     if (files_.resume) {
       resume();

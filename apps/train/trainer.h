@@ -196,8 +196,9 @@ struct TrainSummary {
 /// uninterrupted one.
 ///
 /// Throws  NonFiniteError; OutOfMemoryError with the size of the batch; CaptureError if a GPU
-///         cannot repeat the step as a graph; IoError if a file cannot be written; Error if the
-///         checkpoint to resume is of another run; what the model throws.
+///         cannot repeat the step as a graph; IoError if a file cannot be written or another
+///         process writes into the folder; Error if the checkpoint to resume is of another run;
+///         what the model throws.
 TrainSummary fit(const TrainTask& task, const TrainOptions& options = {});
 
 struct Evaluation {

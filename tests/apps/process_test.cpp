@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "apps/cli/program.h"
 #include "apps/run/resume.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
@@ -260,13 +261,13 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
   const ScratchFolder scratch;
   const Arguments flags{"--epochs", "6", "--model", "lenet5", "--threads", "1"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)) == 0);
-  for (const int number : {SIGINT, SIGTERM}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     CAPTURE(number);
     const std::string folder = scratch / ("cut" + std::to_string(number));
     Process process(scratch, quick(folder, flags));
     REQUIRE(eventually([&] { return contains(slurp(folder + "/metrics.csv"), "\n1,"); }));
     process.signal(number);
-    CHECK(process.wait() == 130);
+    CHECK(process.wait() == 128 + number);
     CHECK(contains(process.out(), "--resume"));
     CHECK(contains(process.err(), "stopping once everything is saved; again to leave at once\n"));
     std::string err;
@@ -276,6 +277,88 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
     CHECK(slurp(folder + "/last.safetensors") == slurp(scratch / "whole/last.safetensors"));
     CHECK(slurp(folder + "/best.safetensors") == slurp(scratch / "whole/best.safetensors"));
   }
+}
+
+/// What a line of the shell comes to in the scratch folder.
+Outcome run_line(const ScratchFolder& scratch, const std::string& line) {
+  return run_process("/bin/sh", scratch, {"-c", "cd " + scratch.path() + " && " + line});
+}
+
+TEST_CASE("one process writes a run; --resume alone passes over it") {
+  const ScratchFolder scratch;
+  const std::string train =
+      CKS_TRAIN_MNIST " --dataset drawn --limit-train 200 --limit-test 50 --device cpu";
+  const std::string one = scratch / "runs/train_mnist-one";
+  const std::string two = scratch / "runs/train_mnist-two";
+  REQUIRE(run_line(scratch, train + " --epochs 1 --output-dir " + one).code == 0);
+  CHECK(RunFolder::writer_of(one).empty());
+  const ScratchFolder of_other;  // for its output
+  Process other(of_other, quick(two, {"--epochs", "100000", "--threads", "1"}));
+  REQUIRE(eventually([&] { return std::filesystem::exists(two + "/last.state.safetensors"); }));
+  const std::string writer = RunFolder::writer_of(two);
+  CHECK(writer.starts_with("train_mnist, process " + std::to_string(other.id()) + " on host "));
+  const Outcome refused = run_line(scratch, CKS_TRAIN_MNIST " --resume " + two);
+  CHECK(refused.code == 1);
+  CHECK(contains(refused.err, "run folder " + two + " is being written by " + writer));
+  const Outcome resumed = run_line(scratch, CKS_TRAIN_MNIST " --resume --epochs 2");
+  CHECK(resumed.code == 0);
+  CHECK(contains(resumed.err, "resumed runs/train_mnist-one/last.state"));
+  std::filesystem::remove_all(one);
+  const Outcome none = run_line(scratch, CKS_TRAIN_MNIST " --resume");
+  CHECK(none.code == 1);
+  CHECK(contains(none.err, "runs/train_mnist-two is being written by " + writer));
+  other.signal(SIGKILL);  // which leaves no lock behind
+  other.wait();
+  CHECK(RunFolder::writer_of(two).empty());
+  CHECK_THROWS_AS(([&] {
+                    const RunFolder folder = RunFolder::open(two);
+                    const auto lock = folder.lock();
+                    CHECK(RunFolder(folder).lock() == lock);
+                    RunFolder::open(two).lock();
+                  }()),
+                  cks::IoError);
+  CHECK_NOTHROW(RunFolder::open(two).lock());
+}
+
+TEST_CASE("what stdout does not take is an error of every program") {
+  const ScratchFolder scratch;
+  const std::string quick_run =
+      " --dataset drawn --limit-train 100 --limit-test 50 --epochs 1 --quiet --output-dir ";
+  for (const std::string program :
+       {CKS_TRAIN_MNIST, CKS_TRAIN_CIFAR, CKS_TRAIN_AUTOENCODER, CKS_INSPECT, CKS_PREDICT}) {
+    CAPTURE(program);
+    const Outcome full = run_line(scratch, program + " --help > /dev/full");
+    CHECK(full.code == 1);
+    CHECK(full.err == "error: cannot write to stdout: No space left on device\n");
+    const Outcome closed = run_line(scratch, program + " --help >&-");
+    CHECK(closed.code == 1);
+    CHECK(closed.err == "error: cannot write to stdout: Bad file descriptor\n");
+    run_line(scratch, "{ sleep 0.3; " + program + " --help; echo $? > code; } | true");
+    CHECK(slurp(scratch / "code") == "1\n");
+    CHECK(run_line(scratch, program + " --version").out ==
+          std::filesystem::path(program).filename().string() + " of CKS " + cks::apps::version() +
+              "\n");
+  }
+  const Outcome trained = run_line(scratch, CKS_TRAIN_MNIST + quick_run + "run > /dev/full");
+  CHECK(trained.code == 1);
+  CHECK(contains(trained.err, "cannot write to stdout: No space left on device"));
+  CHECK(std::filesystem::exists(scratch / "run/summary.json"));  // the run itself is whole
+}
+
+TEST_CASE("paths in config.json are absolute, so that a run can be resumed from anywhere") {
+  const ScratchFolder scratch;
+  REQUIRE(run_line(scratch,
+                   "mkdir data && echo '{\"lr\": 0.002}' > my.json && " CKS_TRAIN_MNIST
+                   " --config my.json --output-dir out/run --limit-train 100 --limit-test 50 "
+                   "--epochs 1 --dataset drawn")
+              .code == 0);
+  const auto flags = RunFolder::open(scratch / "out/run").read_config().at("flags");
+  CHECK(flags.at("output-dir") == scratch / "out/run");
+  CHECK(flags.at("config") == scratch / "my.json");
+  CHECK(flags.at("lr") == "0.002");
+  CHECK(run_line(scratch, "cd out && " CKS_TRAIN_MNIST " --resume run --epochs 2").code == 0);
+  CHECK(RunFolder::open(scratch / "out/run").read_config().at("flags").at("resume") ==
+        scratch / "out/run");
 }
 
 TEST_CASE("a second interrupt leaves at once, and says how to go on") {

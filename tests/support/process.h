@@ -57,6 +57,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  pid_t id() const { return child_; }
   void signal(int number) const { kill(child_, number); }
   /// Exit code; minus the signal that ended it.
   int wait() {
