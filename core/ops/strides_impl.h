@@ -33,6 +33,9 @@ inline Walk dense_walk(const Shape& shape) { return {0, dense_strides(shape)}; }
 /// target[walk] = source[walk] for every index below `extents`; the dtypes are equal.
 inline void copy_along(const Shape& extents, const Tensor& source, const Walk& from, Tensor& target,
                        const Walk& to) {
+  if (extents.numel() == 0) {
+    return;  // its offsets may be of any size
+  }
   const auto rank = static_cast<std::size_t>(extents.rank());
   const kernels::CopyProblem problem = kernels::make_copy(
       {extents.begin(), rank}, {from.strides.data(), rank}, {to.strides.data(), rank});

@@ -107,6 +107,8 @@ TEST_CASE("concat refuses extents whose sum is no 64-bit number") {
                        "concat: the inputs have more than 2^63 - 1 rows along axis 1", ShapeError);
   CHECK_THROWS_AS(concat({half, half, half, half}, -1), ShapeError);
   CHECK(concat({half, half}, 0).shape() == half.shape());
+  const Tensor less = Tensor::zeros({0, (std::int64_t{1} << 62) - 1});
+  CHECK(concat({half, less}, 1).shape() == Shape{0, INT64_MAX});
 }
 
 TEST_CASE("concat sends each input its part of the gradient") {
