@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """Drives the book's living pictures in headless Chromium: pointer, slider, switch, keyboard, odd sizes,
-shared addresses; numbers of 200 random convolutions against the definition; no error in any console.
+shared addresses; numbers of 200 random convolutions against the definition. Trains LeNet-5 in the page,
+draws a digit and downloads the weights. No error in any console.
 usage: book_page_test.py BOOK [--screenshots DIR]
 """
 import argparse
+import json
 import pathlib
 import random
+import re
+import tempfile
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -29,7 +33,7 @@ def open_page(driver, address):
     driver.get("about:blank")
     driver.get(address)
     WebDriverWait(driver, 30).until(
-        lambda d: not d.find_elements(By.CSS_SELECTOR, ".conv-picture:not(.alive)"))
+        lambda d: not d.find_elements(By.CSS_SELECTOR, ".conv-picture:not(.alive), .lenet-lesson:not(.alive)"))
 
 
 def axis(case, rows):
@@ -204,6 +208,53 @@ def check_address(driver, page, picture):
     assert Picture(driver).state()["ih"] == 5 and Picture(driver).state()["pass"] == "forward"
 
 
+def check_lesson(driver, page, folder):
+    """LeNet-5 learns drawn digits in the page, reads what is drawn, and hands its weights over."""
+    driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    open_page(driver, page)
+    root = driver.find_element(By.CSS_SELECTOR, ".lenet-lesson")
+    part = lambda name: root.find_element(By.CSS_SELECTOR, f"[data-part={name}]")
+    shown = lambda: {name: float(value.replace(",", "")) for name, value in re.findall(
+        r"(step|accuracy|loss) ([\d.,]+?)(?:,? |,|$)", part("status").text)}
+    part("one").click()
+    assert shown()["step"] == 1
+    first = shown()["loss"]
+    part("run").click()
+    accuracies = []
+    def learnt(_):
+        text = part("status").text
+        accuracies.append(float(re.search(r"accuracy ([\d.]+)", text).group(1)))
+        return accuracies[-1] >= 98.0 or int(re.search(r"step (\d+)", text).group(1)) > 1600
+    WebDriverWait(driver, 240, 0.2).until(learnt)
+    part("run").click()  # pause
+    text = part("status").text
+    assert max(accuracies) >= 98.0, text  # within 1,600 steps of 64 images: 20 s of one free core
+    assert shown()["loss"] < first
+    steps = shown()["step"]
+    assert shown()["step"] == steps  # it rests
+    right = 0
+    for _ in range(20):
+        part("sample").click()
+        truth = re.search(r"the test (\d)", part("answer").text).group(1)
+        right += root.get_attribute("data-answer") == truth
+    assert right >= 18, right
+    part("clear").click()
+    assert "empty" in part("answer").text
+    pad = part("pad")
+    (ActionChains(driver).move_to_element_with_offset(pad, 4, -70).click_and_hold()
+     .move_by_offset(-3, 35).move_by_offset(-3, 35).move_by_offset(-3, 35).move_by_offset(-2, 30).release().perform())
+    assert root.get_attribute("data-answer") == "1", part("answer").text
+    part("download").click()
+    file = folder / "lenet5.safetensors"
+    WebDriverWait(driver, 10).until(lambda _: file.exists())
+    data = file.read_bytes()
+    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    assert header["__metadata__"]["cks.model"] == "lenet5" and len(header) == 11
+    part("again").click()
+    assert shown()["step"] == 0
+    print("LeNet-5 in the page:", text)
+
+
 def check_console(driver, what):
     lines = [entry["message"] for entry in driver.get_log("browser")]
     assert not lines, (what, lines)
@@ -253,6 +304,11 @@ def main():
         check_numbers(picture, options.problems)
         check_address(driver, page, picture)
         check_console(driver, page)
+        for lesson in pages:
+            if "lenet-lesson" in lesson.read_text():
+                with tempfile.TemporaryDirectory() as folder:
+                    check_lesson(driver, lesson.as_uri(), pathlib.Path(folder))
+                check_console(driver, lesson)
         if options.screenshots:
             screenshots(driver, pages, options.screenshots)
         print(f"{len(pages)} pages, {len(pictures)} with pictures: passed")
