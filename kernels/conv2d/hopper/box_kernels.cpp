@@ -50,7 +50,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, cons
   const int workers =
       std::max(1, std::min(c.units, cuda::multiprocessors_of(request) / tile.blocks));
   const double step =
-      static_cast<double>(tile.tile.rows * tile.tile.columns / tile.blocks * c.step);
+      static_cast<double>(tile.tile.rows * tile.tile.columns * c.step) / tile.blocks;
   Conv2dCandidate candidate;
   candidate.cost = cuda::kLaunch + longest_steps(c, workers, kEpilogue) * step / rate;
   const double used = 100.0 * static_cast<double>(exact_multiply_adds(request.problem)) /

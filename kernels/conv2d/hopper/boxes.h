@@ -84,9 +84,9 @@ CKS_HOST_DEVICE inline std::int64_t target_of(const BoxCorrelation& c, const Pla
                                               const Position& at) {
   const Run& rows = c.rows[place.row_class];
   const Run& columns = c.columns[place.column_class];
-  const std::int64_t line =
-      std::int64_t{at.image} * c.target_height + rows.target + at.row * rows.target_step;
-  return (line * c.target_width + columns.target + at.column * columns.target_step) *
+  const std::int64_t line = std::int64_t{at.image} * c.target_height + rows.target +
+                            std::int64_t{at.row} * rows.target_step;
+  return (line * c.target_width + columns.target + std::int64_t{at.column} * columns.target_step) *
          c.target_pitch;
 }
 

@@ -83,7 +83,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
       for (std::int64_t split_k = 1; split_k <= kMostSplitK; split_k *= 2) {
         plan.split_k = split_k;
         if (!takes_gradient(request_of(plan, p), element_bytes) ||
-            (split_k > 1 && p.N * p.OH * p.OW / split_k < 4 * kTerms)) {
+            (split_k > 1 && p.N * p.OH * p.OW / split_k < std::int64_t{4} * kTerms)) {
           break;
         }
         plan.workspace_bytes = workspace_of(plan, p, splits);
