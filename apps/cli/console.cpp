@@ -30,6 +30,21 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
   std::shared_ptr<Progress> progress_;
 };
 
+/// Their names: "cat, dog".
+std::string classes_without_images(const ImageDataset& half) {
+  std::vector<bool> has_image(half.class_names.size());
+  for (const std::int64_t label : half.labels.to_vector<std::int64_t>()) {
+    has_image[static_cast<std::size_t>(label)] = true;
+  }
+  std::vector<std::string> missing;
+  for (std::size_t c = 0; c < has_image.size(); ++c) {
+    if (!has_image[c]) {
+      missing.push_back(half.class_names[c]);
+    }
+  }
+  return joined(missing);
+}
+
 class RunLogSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit RunLogSink(const RunFolder& folder) : folder_(folder) {}
@@ -84,6 +99,10 @@ void report_data(Console& console, const TrainTest& data) {
         console.warn(half + *warning);
       }
     }
+  }
+  if (const std::string untested = classes_without_images(data.test);
+      !untested.empty() && test.find(untested) == std::string::npos) {
+    console.warn("test: no image of class " + untested + ", of which nothing will be known");
   }
   for (const ImageDataset* half : {&data.train, &data.test}) {
     for (const std::string& skipped : half->source.skipped) {

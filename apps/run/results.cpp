@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/cli/program.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
 #include "cks/train/metrics.h"
@@ -44,6 +45,19 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
   return accuracies;
 }
 
+}  // namespace
+
+std::string never_predicted(const ConfusionMatrix& confusion,
+                            const std::vector<std::string>& names) {
+  std::vector<std::string> never;
+  for (const std::int64_t c : confusion.never_predicted()) {
+    never.push_back(names[static_cast<std::size_t>(c)]);
+  }
+  return joined(never);
+}
+
+namespace {
+
 /// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
 /// cannot be drawn.
 Tensor first_filters(const Module& model, const ModelTable& layers) {
@@ -77,25 +91,30 @@ RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Mod
   return report;
 }
 
-void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
-                       DataLoader& test_loader, const TextFields& extra) {
+std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
+                                                 Module& model, DataLoader& test_loader,
+                                                 const TextFields& extra) {
   RunReport report =
       begin_report(folder, run.summary, model, test_loader.dataset(), extra.at("model"));
   std::map<std::string, NumberFields> numbers;
+  TextFields texts = extra;
   if (!run.summary.interrupted && run.summary.epochs > 0) {
     const std::vector<std::string>& names = test_loader.dataset().class_names;
     const auto [confusion, top5_correct] = count_test(model, test_loader);
+    numbers["balanced"] = {{"accuracy", confusion.balanced_accuracy()}};
+    texts["never_predicted"] = never_predicted(confusion, names);
     numbers["class_accuracy"] = class_accuracies(confusion, names);
     if (confusion.classes() > 5) {
       numbers["top_k_accuracy"] = {
           {"5", static_cast<double>(top5_correct) / static_cast<double>(confusion.total())}};
     }
-    write_file_atomically(folder.file("confusion.csv"), confusion.to_csv());
+    write_file_atomically(folder.file("confusion.csv"), confusion.to_csv(names));
     report.confusion = confusion;
   }
   write_report(folder, report);
   // Last: it says that the run is done.
-  write_summary(folder.summary_file(), run.summary, extra, numbers);
+  write_summary(folder.summary_file(), run.summary, texts, numbers);
+  return report.confusion;
 }
 
 }  // namespace cks::apps

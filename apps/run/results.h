@@ -1,4 +1,6 @@
 #pragma once
+#include <optional>
+
 #include "apps/report/report.h"
 #include "apps/run/seeds.h"
 #include "cks/datasets/data_loader.h"
@@ -11,11 +13,17 @@ namespace cks::apps {
 RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Module& model,
                        const ImageDataset& data, const std::string& model_name);
 
+/// Names of the classes that were predicted for no image: "cat, dog".
+std::string never_predicted(const ConfusionMatrix& confusion,
+                            const std::vector<std::string>& names);
+
 /// Writes what a run came to into its folder: summary.json with `extra` (its "model" is the name of
 /// the network), report.html and the figures of it, and unless it was interrupted confusion.csv
-/// from one pass of the model over the test images, with the accuracy of each class and, of more
-/// than five classes, the top-5 accuracy in summary.json. Throws IoError.
-void write_run_results(const RunFolder& folder, const FinishedRun& run, Module& model,
-                       DataLoader& test_loader, const TextFields& extra);
+/// from one pass of the model over the test images, with the balanced accuracy, the accuracy of
+/// each class, the classes that were never predicted and, of more than five classes, the top-5
+/// accuracy in summary.json. Returns the confusion that it counted. Throws IoError.
+std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
+                                                 Module& model, DataLoader& test_loader,
+                                                 const TextFields& extra);
 
 }  // namespace cks::apps

@@ -253,8 +253,9 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
   if (summary.validation && summary.is_tested() && folder != nullptr) {
     load_weights(folder->best_file(), *training.model);  // what was tested is what is shown
   }
+  std::optional<ConfusionMatrix> confusion;
   if (folder != nullptr) {
-    write_run_results(
+    confusion = write_run_results(
         *folder, run, *training.model, training.test_loader,
         {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}});
   }
@@ -268,6 +269,12 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
     std::cout << module_time_table(summary.module_times, summary.timed_steps);
   }
   std::cout << describe_result(summary) << "\n";
+  if (confusion) {
+    const std::string never = never_predicted(*confusion, session.data.test.class_names);
+    std::cout << "balanced  test accuracy " << percent(confusion->balanced_accuracy())
+              << ", the mean over the classes"
+              << (never.empty() ? "" : "; never predicted: " + never) << "\n";
+  }
   if (folder != nullptr) {
     std::cout << "report    " << folder->report_file() << "\nsaved     "
               << (summary.best_epoch > 0 ? folder->best_file() : folder->last_file()) << "\n";

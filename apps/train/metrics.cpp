@@ -25,6 +25,18 @@ std::vector<std::int64_t> label_values(const char* operation, const Tensor& logi
   return labels.to(DType::int64).to_vector<std::int64_t>();
 }
 
+/// Quoted where it holds what separates cells.
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) {
+    return text;
+  }
+  std::string cell = "\"";
+  for (const char c : text) {
+    cell += c == '"' ? "\"\"" : std::string(1, c);
+  }
+  return cell + "\"";
+}
+
 void require_labels(const char* operation, const std::vector<std::int64_t>& labels,
                     std::int64_t classes) {
   for (const std::int64_t label : labels) {
@@ -137,13 +149,46 @@ double ConfusionMatrix::accuracy() const {
   return images == 0 ? 0.0 : static_cast<double>(correct()) / static_cast<double>(images);
 }
 
-std::string ConfusionMatrix::to_csv() const {
+double ConfusionMatrix::balanced_accuracy() const {
+  double sum = 0.0;
+  std::int64_t with_images = 0;
+  for (std::int64_t truth = 0; truth < classes_; ++truth) {
+    if (const std::int64_t images = images_of(truth); images > 0) {
+      sum += static_cast<double>(at(truth, truth)) / static_cast<double>(images);
+      ++with_images;
+    }
+  }
+  return with_images == 0 ? 0.0 : sum / static_cast<double>(with_images);
+}
+
+std::vector<std::int64_t> ConfusionMatrix::never_predicted() const {
+  std::vector<std::int64_t> never;
+  for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
+    std::int64_t count = 0;
+    for (std::int64_t truth = 0; truth < classes_; ++truth) {
+      count += at(truth, predicted);
+    }
+    if (count == 0) {
+      never.push_back(predicted);
+    }
+  }
+  return never;
+}
+
+std::string ConfusionMatrix::to_csv(const std::vector<std::string>& names) const {
+  if (!names.empty() && names.size() != static_cast<std::size_t>(classes_)) {
+    throw ShapeError(
+        formatted("ConfusionMatrix::to_csv: {} names for {} classes", names.size(), classes_));
+  }
+  const auto name = [&](std::int64_t c) {
+    return names.empty() ? std::to_string(c) : csv_cell(names[static_cast<std::size_t>(c)]);
+  };
   std::string csv = "truth";
   for (std::int64_t c = 0; c < classes_; ++c) {
-    csv += "," + std::to_string(c);
+    csv += "," + name(c);
   }
   for (std::int64_t truth = 0; truth < classes_; ++truth) {
-    csv += "\n" + std::to_string(truth);
+    csv += "\n" + name(truth);
     for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
       csv += "," + std::to_string(at(truth, predicted));
     }

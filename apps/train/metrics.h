@@ -42,8 +42,14 @@ class ConfusionMatrix {
   std::int64_t correct() const;
   /// correct() / total(); 0 when empty.
   double accuracy() const;
-  /// A header row of predicted classes, then one row for each true class.
-  std::string to_csv() const;
+  /// Mean over the classes that have images of the share of them that is predicted right; 0 when
+  /// empty. Unlike accuracy() it does not forgive a model that only ever names the largest class.
+  double balanced_accuracy() const;
+  /// Classes that were predicted for no image, in order.
+  std::vector<std::int64_t> never_predicted() const;
+  /// A header row of predicted classes, then one row for each true class; by name, or by number
+  /// without names. Throws ShapeError unless there is a name for each class.
+  std::string to_csv(const std::vector<std::string>& names = {}) const;
 
  private:
   std::int64_t classes_;

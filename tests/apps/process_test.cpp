@@ -243,6 +243,23 @@ TEST_CASE("with --val-share the best epoch is chosen on a part of the training i
   CHECK(contains(out, "after epoch 3,"));
 }
 
+TEST_CASE("a run says which classes it never predicts and which it cannot test") {
+  const ScratchFolder scratch;
+  std::string err;
+  std::string out;
+  // Of the few test images not every digit has one; untrained, the network names few digits.
+  REQUIRE(run(scratch,
+              {"--dataset", "drawn", "--limit-train", "50", "--limit-test", "3", "--epochs", "1",
+               "--lr", "0", "--output-dir", scratch / "run"},
+              &err, &out) == 0);
+  CHECK(contains(err, "warning: test: no image of class "));
+  CHECK(contains(out, "balanced  test accuracy "));
+  CHECK(contains(out, "; never predicted: "));
+  const std::string summary = slurp(scratch / "run/summary.json");
+  CHECK(contains(summary, "\"never_predicted\": \""));
+  CHECK(contains(summary, "\"balanced\": {\n    \"accuracy\": "));
+}
+
 TEST_CASE("divergence exits with 1, names the layer and keeps the last good checkpoint") {
   const ScratchFolder scratch;
   const std::string folder = scratch / "run";

@@ -83,4 +83,19 @@ TEST_CASE("the peak of resident memory is that of a process") {
   CHECK(cks::peak_resident_bytes() > 1000000);
 }
 
+TEST_CASE("a confusion matrix says what accuracy hides where classes are of unequal size") {
+  cks::ConfusionMatrix confusion(3);
+  // 8 images of a, 2 of b, none of c; all are taken for a.
+  confusion.add(
+      cks::Tensor::from_vector(std::vector<float>(30, 0.0F), {10, 3}),
+      cks::Tensor::from_vector(std::vector<std::int64_t>{0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, {10}));
+  CHECK(confusion.accuracy() == doctest::Approx(0.8));
+  CHECK(confusion.balanced_accuracy() == doctest::Approx(0.5));
+  CHECK(confusion.never_predicted() == std::vector<std::int64_t>{1, 2});
+  CHECK(confusion.to_csv({"a", "b, \"B\"", "c"}) ==
+        "truth,a,\"b, \"\"B\"\"\",c\na,8,0,0\n\"b, \"\"B\"\"\",2,0,0\nc,0,0,0\n");
+  CHECK_THROWS_AS(confusion.to_csv({"a"}), cks::ShapeError);
+  CHECK(cks::ConfusionMatrix(2).balanced_accuracy() == 0.0);
+}
+
 }  // namespace
