@@ -42,7 +42,7 @@ struct PredictFlags {
 
 void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_positional("picture", flags.pictures,
-                        "PNG and JPEG files of any size, and folders of them");
+                        "PNG, JPEG, BMP and GIF files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
   parser.add("eval", flags.eval,
              "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
@@ -84,8 +84,11 @@ Json to_json(const PictureResult& result, const std::vector<std::string>& class_
     json["error"] = result.error;
     return json;
   }
-  json["height"] = result.height;
   json["width"] = result.width;
+  json["height"] = result.height;
+  if (!result.note.empty()) {
+    json["note"] = result.note;
+  }
   json["top"] = Json::array();
   for (const auto& [index, probability] : result.top) {
     json["top"].push_back({{"class", class_names[static_cast<std::size_t>(index)]},
@@ -114,6 +117,8 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
                       if (!result.error.empty()) {
                         ++failed;
                         std::cerr << "error: " << result.error << std::endl;
+                      } else if (!result.note.empty()) {
+                        std::cerr << "note: " << result.note << std::endl;
                       }
                       if (flags.json) {
                         results.push_back(to_json(result, class_names));

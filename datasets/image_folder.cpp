@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -32,7 +33,7 @@ void check_options(const ImageFolderOptions& options) {
     throw Error(
         formatted("{}: size is {} x {}, expected sides of 1 to {}, or 0 x 0 for the images' "
                   "own",
-                  kOp, options.height, options.width, kMaxImageSide));
+                  kOp, options.width, options.height, kMaxImageSide));
   }
   if (options.channels != 1 && options.channels != 3) {
     throw Error(formatted("{}: channels is {}, expected 1 or 3", kOp, options.channels));
@@ -51,6 +52,7 @@ struct Decoded {
   Tensor images;
   Tensor labels;
   std::vector<std::string> skipped;
+  std::vector<std::string> notes;  // on images that were read all the same
 };
 
 /// Decodes a list of files into one tensor.
@@ -69,11 +71,12 @@ class FolderDecoder {
       throw ShapeError(
           formatted("{}: images of {} x {} x {} need {} bytes or more, expected at most "
                     "{}; choose a smaller size",
-                    kOp, height_, width_, options_.channels, bytes_, options_.max_bytes));
+                    kOp, width_, height_, options_.channels, bytes_, options_.max_bytes));
     }
     Tensor images = Tensor::empty({count, height_, width_, options_.channels}, DType::uint8);
     auto* pixels = images.data_as<std::uint8_t>();
     std::vector<std::string> reasons(files.size());
+    std::vector<std::string> notes(files.size());
     std::vector<std::exception_ptr> errors(files.size());
     // Files after the first error need not be read; those before it must be, as one of them may
     // have the first error.
@@ -84,7 +87,7 @@ class FolderDecoder {
       }
       const auto place = static_cast<std::size_t>(i);
       try {
-        const Tensor image = read(files[place].path);
+        const Tensor image = read(files[place].path, &notes[place]);
         std::memcpy(pixels + i * image_bytes, image.data(), static_cast<std::size_t>(image_bytes));
         return;
       } catch (const IoError& error) {
@@ -103,24 +106,28 @@ class FolderDecoder {
     if (first_error.load() < count) {
       std::rethrow_exception(errors[static_cast<std::size_t>(first_error.load())]);
     }
-    return keep_whole(files, std::move(reasons), std::move(images), image_bytes);
+    Decoded decoded = keep_whole(files, std::move(reasons), std::move(images), image_bytes);
+    std::copy_if(notes.begin(), notes.end(), std::back_inserter(decoded.notes),
+                 [](const std::string& note) { return !note.empty(); });
+    return decoded;
   }
 
  private:
-  Tensor read(const std::string& path) const {
+  Tensor read(const std::string& path, std::string* note = nullptr) const {
     if (!is_readable_format(path)) {
       throw IoError(formatted(
-          "read_image: '{}' is of a format that is not read, expected PNG or JPEG", path));
+          "read_image: '{}' is of a format that is not read, expected PNG, JPEG, BMP or GIF",
+          path));
     }
-    Tensor image = load_image(path, {.channels = options_.channels});
+    Tensor image = load_image(path, {.channels = options_.channels, .note = note});
     if (height_ == 0 || (image.size(0) == height_ && image.size(1) == width_)) {
       return image;
     }
     if (options_.height == 0) {
       throw ShapeError(
-          formatted("{}: '{}' has {} x {} pixels, but '{}' has {} x {}; give a height "
-                    "and a width to resize all images to",
-                    kOp, path, image.size(0), image.size(1), size_from_, height_, width_));
+          formatted("{}: '{}' has {} x {} pixels, but '{}' has {} x {}; give a width "
+                    "and a height to resize all images to",
+                    kOp, path, image.size(1), image.size(0), size_from_, width_, height_));
     }
     return resize_image(image, height_, width_);
   }
@@ -182,6 +189,11 @@ class FolderDecoder {
   std::int64_t bytes_ = 0;
 };
 
+void add_warning(ImageDataset& dataset, const std::string& text) {
+  std::string& warning = dataset.source.warning;
+  warning += (warning.empty() ? "" : "\n") + text;
+}
+
 ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>& class_names,
                           Decoded decoded) {
   ImageDataset dataset;
@@ -192,9 +204,15 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
   dataset.source.path = dir;
   dataset.source.skipped = std::move(decoded.skipped);
   if (const std::vector<std::string>& skipped = dataset.source.skipped; !skipped.empty()) {
-    dataset.source.warning =
+    add_warning(
+        dataset,
         formatted("{} of {} images are broken and were left out; the first: {}", skipped.size(),
-                  skipped.size() + static_cast<std::size_t>(dataset.size()), skipped.front());
+                  skipped.size() + static_cast<std::size_t>(dataset.size()), skipped.front()));
+  }
+  if (!decoded.notes.empty()) {
+    add_warning(dataset,
+                formatted("{} of {} images are not quite whole and were read; the first: {}",
+                          decoded.notes.size(), dataset.size(), decoded.notes.front()));
   }
   return dataset;
 }
@@ -210,11 +228,6 @@ void require_every_class(const ImageDataset& train) {
                               train.class_names[static_cast<std::size_t>(label)]));
     }
   }
-}
-
-void add_warning(ImageDataset& dataset, const std::string& text) {
-  std::string& warning = dataset.source.warning;
-  warning += (warning.empty() ? "" : "\n") + text;
 }
 
 /// Folders DIR/Train/CLASS or DIR/DIR/CLASS would train to tell the wrong things apart.

@@ -22,7 +22,7 @@ struct ImageFolderOptions {
   std::int64_t max_bytes = std::int64_t{16} << 30;
 };
 
-/// Reads a folder of PNG and JPEG images, one folder a class, as two halves, or three.
+/// Reads a folder of PNG, JPEG, BMP and GIF images, one folder a class, as two halves, or three.
 ///
 /// Layout      DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/... cut by seed: of each
 ///             class round(test_share * count) images, at least one and not all, go to the test
@@ -33,14 +33,14 @@ struct ImageFolderOptions {
 /// Classes     the folders' names in byte order; images in byte order of their paths within the
 ///             class, folders inside included. So neither the file system nor the number of threads
 ///             changes the result.
-/// Files       .png, .jpg and .jpeg, also in capitals. Files and folders whose names begin with a
-///             dot, links to folders inside a class, and files of other kinds are passed over;
-///             images of other formats (.gif, .webp, ...) count as broken. See load_image() for
-///             what is checked and how pixels are converted, resize_image() for the resizing, which
-///             may change the aspect ratio.
-/// Warning     of both halves (DataSource::warning), where no class has an image of its own beside
-///             the folders inside it: then these may be the classes; of the test half, where it has
-///             no folder for some classes.
+/// Files       .png, .jpg, .jpeg, .bmp and .gif, also in capitals. Files and folders whose names
+///             begin with a dot, folders __MACOSX, links to folders inside a class, and files of
+///             other kinds are passed over; images of other formats (.webp, ...) count as broken.
+///             See load_image() for what is checked and how pixels are converted, resize_image()
+///             for the resizing, which may change the aspect ratio.
+/// Warning     of a half (DataSource::warning), where an image lacks its end mark; of both, where
+///             no class has an image of its own beside the folders inside it: then these may be
+///             the classes; of the test half, where it has no folder for some classes.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class whose name is not UTF-8 or without an
 ///                         image (a training image that is left, with skip_broken), a broken image

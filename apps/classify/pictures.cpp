@@ -55,7 +55,7 @@ Tensor read_picture(const CheckpointInfo& info, PictureResult& result) {
     return {};
   }
   try {
-    const Tensor image = load_image(result.path, {.channels = info.channels});
+    const Tensor image = load_image(result.path, {.channels = info.channels, .note = &result.note});
     result.height = image.size(0);
     result.width = image.size(1);
     return resize_image(image, info.height, info.width);

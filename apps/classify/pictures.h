@@ -17,13 +17,14 @@ struct RankedClass {
 /// What a model takes one picture for.
 struct PictureResult {
   std::string path{};
-  std::int64_t height = 0;  // as stored
+  std::int64_t height = 0;  // upright
   std::int64_t width = 0;
   std::vector<RankedClass> top{};  // the most probable first; of equal ones, the lower index
   std::string error{};             // why there is none; names the picture
+  std::string note{};              // what is odd about it
 };
 
-/// Reads PNG and JPEG files of any size, makes of each what the model was trained on (see
+/// Reads PNG, JPEG, BMP and GIF files of any size, makes of each what the model was trained on (see
 /// load_image and resize_image, which may change the aspect ratio), and calls `report` for each in
 /// order. A folder stands for the images in it (see list_images). A file that cannot be read, or a
 /// folder without an image, costs only its own result.

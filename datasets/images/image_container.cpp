@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
-#include <string_view>
 
 #include "cks/core/error.h"
 #include "cks/datasets/images/image_container_impl.h"
@@ -12,41 +10,16 @@
 
 namespace cks {
 
-namespace {
+using namespace detail;
+using namespace std::string_view_literals;
 
-using Bytes = std::span<const std::uint8_t>;
+namespace detail {
 
-constexpr std::array<std::uint8_t, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-constexpr std::array<std::uint8_t, 3> kJpegSignature{0xff, 0xd8, 0xff};
-constexpr std::size_t kChunkFrame = 12;  // length, kind and CRC of a PNG chunk
-
-// Second bytes of JPEG markers; the first is 0xff.
-constexpr std::uint8_t kTemporary = 0x01;
-constexpr std::uint8_t kFirstFrame = 0xc0;  // of 16, three of which are no frames
-constexpr std::uint8_t kHuffmanTables = 0xc4;
-constexpr std::uint8_t kReserved = 0xc8;
-constexpr std::uint8_t kArithmeticTables = 0xcc;
-constexpr std::uint8_t kLastFrame = 0xcf;
-constexpr std::uint8_t kFirstRestart = 0xd0;
-constexpr std::uint8_t kLastRestart = 0xd7;
-constexpr std::uint8_t kEndOfImage = 0xd9;
-constexpr std::uint8_t kStartOfScan = 0xda;
-constexpr std::size_t kTableHead = 17;   // a Huffman table's class and its 16 counts of codes
-constexpr std::size_t kMostCodes = 255;  // no JPEG of 8 bits uses more than 176
-
-template <class... Arguments>
-[[noreturn]] void fail(const std::string& path, std::size_t at,
-                       fmt::format_string<Arguments...> what, Arguments&&... arguments) {
-  throw IoError(formatted("read_image: '{}' at byte {}: {}", path, at,
-                          formatted(what, std::forward<Arguments>(arguments)...)));
+void fail_container(const std::string& path, std::size_t at, const std::string& what) {
+  throw IoError(formatted("read_image: '{}' at byte {}: {}", path, at, what));
 }
 
-template <std::size_t kCount>
-bool starts_with(Bytes file, const std::array<std::uint8_t, kCount>& signature) {
-  return file.size() >= kCount && std::equal(signature.begin(), signature.end(), file.begin());
-}
-
-std::uint32_t big_endian(Bytes bytes) {
+std::uint32_t big_endian(ImageBytes bytes) {
   std::uint32_t value = 0;
   for (const std::uint8_t byte : bytes) {
     value = value << 8 | byte;
@@ -57,28 +30,48 @@ std::uint32_t big_endian(Bytes bytes) {
 void check_sides(std::size_t height, std::size_t width, std::size_t at, const std::string& path) {
   if (std::min(height, width) < 1 ||
       std::max(height, width) > static_cast<std::size_t>(kMaxImageSide)) {
-    fail(path, at, "has {} x {} pixels, expected sides of 1 to {}", height, width, kMaxImageSide);
+    fail_container(
+        path, at,
+        formatted("has {} x {} pixels, expected sides of 1 to {}", width, height, kMaxImageSide));
   }
 }
+
+bool has_at(ImageBytes file, std::size_t at, std::string_view text) {
+  return file.size() >= at + text.size() &&
+         std::equal(text.begin(), text.end(), file.begin() + static_cast<std::ptrdiff_t>(at),
+                    [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
+}
+
+}  // namespace detail
+
+namespace {
+
+using Bytes = ImageBytes;
+
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n"sv;
+constexpr std::string_view kJpegSignature = "\xff\xd8\xff"sv;
+constexpr std::size_t kChunkFrame = 12;  // length, kind and CRC of a PNG chunk
 
 void check_png(Bytes file, const std::string& path) {
   std::size_t at = kPngSignature.size();
   while (true) {
     if (file.size() - at < kChunkFrame) {
-      fail(path, file.size(), "the PNG is cut short: expected its next chunk");
+      fail_container(path, file.size(), "the PNG is cut short: expected its next chunk");
     }
     const std::size_t length = big_endian(file.subspan(at, 4));
     if (length > file.size() - at - kChunkFrame) {
-      fail(path, file.size(), "the PNG is cut short: expected a chunk of {} bytes from byte {}",
-           length, at);
+      fail_container(
+          path, file.size(),
+          formatted("the PNG is cut short: expected a chunk of {} bytes from byte {}", length, at));
     }
     const Bytes sealed = file.subspan(at + 4, 4 + length);  // the kind and the data
     const std::uint32_t stored = big_endian(file.subspan(at + 8 + length, 4));
     const auto actual =
         static_cast<std::uint32_t>(crc32(0, sealed.data(), static_cast<uInt>(sealed.size())));
     if (stored != actual) {
-      fail(path, at + 8 + length, "the PNG is damaged: the CRC of a chunk is {}, expected {}",
-           stored, actual);
+      fail_container(
+          path, at + 8 + length,
+          formatted("the PNG is damaged: the CRC of a chunk is {}, expected {}", stored, actual));
     }
     if (std::equal(sealed.begin(), sealed.begin() + 4, "IHDR") && length >= 8) {
       check_sides(big_endian(sealed.subspan(8, 4)), big_endian(sealed.subspan(4, 4)), at + 8, path);
@@ -90,119 +83,131 @@ void check_png(Bytes file, const std::string& path) {
   }
 }
 
-bool has_at(Bytes file, std::size_t at, std::string_view text) {
-  return file.size() >= at + text.size() &&
-         std::equal(text.begin(), text.end(), file.begin() + static_cast<std::ptrdiff_t>(at));
-}
-
 /// Why a file is neither, which its name need not tell.
 std::string describe_other_format(Bytes file) {
-  using namespace std::string_view_literals;
   struct Format {
     const char* name;
     std::size_t at;
     std::string_view mark;
     std::string_view start{};
   };
-  constexpr std::array kFormats{Format{"GIF", 0, "GIF8"sv},
-                                Format{"WebP", 8, "WEBP"sv, "RIFF"sv},
-                                Format{"TIFF", 0, "II*\0"sv},
-                                Format{"TIFF", 0, "MM\0*"sv},
-                                Format{"BMP", 6, "\0\0\0\0"sv, "BM"sv},
-                                Format{"AVIF", 4, "ftypavif"sv},
+  constexpr std::array kFormats{Format{"WebP", 8, "WEBP"sv, "RIFF"sv}, Format{"TIFF", 0, "II*\0"sv},
+                                Format{"TIFF", 0, "MM\0*"sv}, Format{"AVIF", 4, "ftypavif"sv},
                                 Format{"HEIC", 4, "ftypheic"sv}};
   for (const Format& format : kFormats) {
     if (has_at(file, 0, format.start) && has_at(file, format.at, format.mark)) {
-      return formatted("the file is {}, not PNG or JPEG", format.name);
+      return formatted("the file is {}, not PNG, JPEG, BMP or GIF", format.name);
     }
   }
-  return file.empty() ? "the file is empty, expected a PNG or a JPEG"
-                      : "neither a PNG nor a JPEG begins like this";
+  return file.empty() ? "the file is empty, expected a PNG, JPEG, BMP or GIF"
+                      : "neither a PNG nor a JPEG, BMP or GIF begins like this";
 }
 
-bool stands_alone(std::uint8_t marker) {
-  return marker == kTemporary || (marker >= kFirstRestart && marker <= kLastRestart);
-}
-
-/// Whether a segment tells the size of the image.
-bool is_frame(std::uint8_t marker) {
-  return marker >= kFirstFrame && marker <= kLastFrame && marker != kHuffmanTables &&
-         marker != kReserved && marker != kArithmeticTables;
-}
-
-/// stb_image before 2.28 writes beyond its tables for more than 256 codes, and takes number 255 for
-/// a mark of its own.
-void check_huffman_tables(Bytes segment, std::size_t begin, const std::string& path) {
-  std::size_t at = 0;
-  while (at < segment.size()) {
-    if (segment.size() - at < kTableHead) {
-      fail(path, begin + at, "the JPEG is damaged: its Huffman tables are cut short");
+/// Rows of `bits` a pixel, each padded to four bytes, but for the last one's padding.
+void check_bmp(Bytes file, const std::string& path) {
+  constexpr std::size_t kOldHeader = 12;  // of OS/2, with sides of two bytes
+  const auto number = [&](std::size_t at, std::size_t bytes) {
+    if (at + bytes > file.size()) {
+      fail_container(path, file.size(), "the BMP is cut short: expected its header");
     }
-    const Bytes counts = segment.subspan(at + 1, kTableHead - 1);
-    const std::size_t codes = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
-    if (codes > kMostCodes || codes > segment.size() - at - kTableHead) {
-      fail(path, begin + at,
-           "the JPEG is damaged: a Huffman table has {} codes, expected at most {}, within its "
-           "segment",
-           codes, kMostCodes);
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < bytes; ++i) {
+      value |= std::uint32_t{file[at + i]} << 8 * i;
     }
-    at += kTableHead + codes;
+    return value;
+  };
+  const bool is_old = number(14, 4) == kOldHeader;
+  const std::size_t width = is_old ? number(18, 2) : number(18, 4);
+  const std::uint32_t rows = is_old ? number(20, 2) : number(22, 4);
+  // Rows from the top down have a height below zero.
+  const std::size_t height = static_cast<std::int32_t>(rows) < 0 ? 0U - rows : rows;
+  check_sides(height, width, 18, path);
+  const std::size_t row_bits = width * number(is_old ? 24 : 28, 2);
+  const std::size_t expected =
+      number(10, 4) + (height - 1) * ((row_bits + 31) / 32 * 4) + (row_bits + 7) / 8;
+  constexpr std::uint32_t kRunLength8 = 1;
+  constexpr std::uint32_t kRunLength4 = 2;
+  const std::uint32_t packing = is_old ? 0 : number(30, 4);
+  if (packing == kRunLength8 || packing == kRunLength4) {
+    fail_container(path, 30, "the BMP is packed by run lengths, which are not read");
+  }
+  if (file.size() < expected) {
+    fail_container(path, file.size(),
+                   formatted("the BMP is cut short: expected {} bytes of {} x {} pixels", expected,
+                             width, height));
   }
 }
 
-void check_jpeg(Bytes file, const std::string& path) {
-  const auto byte_at = [&](std::size_t at) {
+/// Every block up to the end mark; the pixels of the first picture must be among them.
+ImageContainer check_gif(Bytes file, const std::string& path) {
+  constexpr std::size_t kHeader = 13;
+  constexpr std::size_t kDescriptor = 9;  // of a picture, after its mark
+  constexpr std::size_t kTableFlag = 0x80;
+  const auto byte_at = [&](std::size_t at) -> std::size_t {
     if (at >= file.size()) {
-      fail(path, file.size(), "the JPEG is cut short: expected its end mark");
+      fail_container(path, file.size(), "the GIF is cut short: expected its end mark");
     }
     return file[at];
   };
-  std::size_t at = 2;
-  while (true) {
-    if (byte_at(at) != 0xff) {
-      fail(path, at, "the JPEG is damaged: byte is {}, expected 255 of a marker", file[at]);
+  const auto table_bytes = [](std::size_t flags) -> std::size_t {
+    return (flags & kTableFlag) == 0 ? 0 : std::size_t{3} << ((flags & 7) + 1);
+  };
+  byte_at(kHeader - 1);
+  check_sides(byte_at(9) << 8 | byte_at(8), byte_at(7) << 8 | byte_at(6), 6, path);
+  std::size_t at = kHeader + table_bytes(byte_at(10));
+  bool has_picture = false;
+  while (at != file.size() || !has_picture) {
+    const std::size_t mark = byte_at(at);
+    if (mark == ';') {
+      return {};
     }
-    while (byte_at(at) == 0xff) {  // any number of them may stand before a marker
-      ++at;
+    if (mark != '!' && mark != ',') {
+      fail_container(
+          path, at,
+          formatted("the GIF is damaged: byte is {}, expected the mark of a block", mark));
     }
-    const std::uint8_t marker = file[at++];
-    if (marker == kEndOfImage) {
-      return;
+    at += mark == '!' ? 2 : 2 + kDescriptor + table_bytes(byte_at(at + kDescriptor));
+    while (byte_at(at) != 0) {
+      at += 1 + byte_at(at);
     }
-    if (stands_alone(marker)) {
-      continue;
-    }
-    const std::size_t length = std::size_t{byte_at(at)} << 8 | byte_at(at + 1);
-    if (length < 2) {
-      fail(path, at, "the JPEG is damaged: a segment has {} bytes, expected at least 2", length);
-    }
-    if (is_frame(marker) && length >= 7 && length <= file.size() - at) {
-      check_sides(big_endian(file.subspan(at + 3, 2)), big_endian(file.subspan(at + 5, 2)), at + 3,
-                  path);
-    }
-    if (marker == kHuffmanTables && length <= file.size() - at) {
-      check_huffman_tables(file.subspan(at + 2, length - 2), at + 2, path);
-    }
-    at += length;
-    if (marker == kStartOfScan) {
-      // Coded pixels, in which a zero byte or a restart mark follows each 0xff.
-      while (byte_at(at) != 0xff || byte_at(at + 1) == 0 || stands_alone(file[at + 1])) {
-        ++at;
-      }
-    }
+    ++at;
+    has_picture |= mark == ',';
   }
+  return {.lacks_end = true};
 }
 
 }  // namespace
 
-void check_image_container(Bytes file, const std::string& path) {
-  if (starts_with(file, kPngSignature)) {
+ImageContainer check_image_container(Bytes file, const std::string& path) {
+  if (has_at(file, 0, kPngSignature)) {
     check_png(file, path);
-  } else if (starts_with(file, kJpegSignature)) {
-    check_jpeg(file, path);
-  } else {
-    fail(path, 0, "{}", describe_other_format(file));
+    return {};
   }
+  if (has_at(file, 0, kJpegSignature)) {
+    return check_jpeg(file, path);
+  }
+  if (has_at(file, 0, "GIF87a"sv) || has_at(file, 0, "GIF89a"sv)) {
+    return check_gif(file, path);
+  }
+  if (has_at(file, 0, "BM"sv) && has_at(file, 6, "\0\0\0\0"sv)) {
+    check_bmp(file, path);
+    return {};
+  }
+  fail_container(path, 0, describe_other_format(file));
+}
+
+std::string with_end_mark(Bytes file, std::string_view fill) {
+  std::string whole(file.begin(), file.end());
+  if (!has_at(file, 0, kJpegSignature)) {
+    return whole + ';';
+  }
+  // What padding a disk or a camera left; a zero behind 0xff belongs to the pixels.
+  const std::size_t last = whole.find_last_not_of('\0');
+  whole.resize(last + (whole[last] == '\xff' && last + 1 < whole.size() ? 2 : 1));
+  if (whole.back() == '\xff') {
+    whole.pop_back();
+  }
+  return whole.append(fill) + "\xff\xd9";
 }
 
 }  // namespace cks

@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 3> kRead{".png", ".jpg", ".jpeg"};
-constexpr std::array<std::string_view, 9> kNotRead{".avif", ".bmp", ".gif",  ".heic", ".jp2",
-                                                   ".jxl",  ".tif", ".tiff", ".webp"};
+constexpr std::array<std::string_view, 5> kRead{".png", ".jpg", ".jpeg", ".bmp", ".gif"};
+constexpr std::array<std::string_view, 7> kNotRead{".avif", ".heic", ".jp2", ".jxl",
+                                                   ".tif",  ".tiff", ".webp"};
 
 std::string lower_extension(const fs::path& path) {
   std::string extension = path.extension().string();
@@ -35,7 +35,10 @@ bool has(const std::array<std::string_view, kCount>& list, const std::string& ex
   return std::find(list.begin(), list.end(), extension) != list.end();
 }
 
-bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+/// Also what macOS puts beside the files of an archive.
+bool is_hidden(const fs::path& path) {
+  return path.filename().string().starts_with('.') || path.filename() == "__MACOSX";
+}
 
 constexpr const char* kLoadFolder = "load_image_folder";
 
@@ -128,7 +131,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
     const std::int64_t label = label_of(classes, name);
     const std::vector<std::string> paths = list<fs::recursive_directory_iterator>(folder, is_image);
     if (paths.empty()) {
-      fail(folder, "has no image (.png, .jpg or .jpeg)");
+      fail(folder, "has no image (.png, .jpg, .jpeg, .bmp or .gif)");
     }
     for (const std::string& path : paths) {
       classes.all_inside &= fs::path(path).parent_path() != folder;
@@ -144,7 +147,9 @@ std::vector<std::string> list_images(const std::string& dir) {
   constexpr const char* kOp = "list_images";
   std::vector<std::string> paths = list<fs::directory_iterator>(dir, is_image, kOp);
   if (paths.empty()) {
-    fail(dir, "has no image (.png, .jpg or .jpeg) of its own; folders inside it are not entered",
+    fail(dir,
+         "has no image (.png, .jpg, .jpeg, .bmp or .gif) of its own; folders inside it are not "
+         "entered",
          kOp);
   }
   return paths;

@@ -27,7 +27,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
 /// "cat, dog", of more than twenty "ant, bee, ... and 180 more".
 std::string joined(const std::vector<std::string>& names);
 
-/// Whether the name ends as PNG and JPEG files do.
+/// Whether the name ends as that of a format that is read.
 bool is_readable_format(const std::string& path);
 
 }  // namespace cks

@@ -30,6 +30,8 @@ void* reallocate(void* memory, std::size_t bytes) {
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
+#define STBI_ONLY_BMP
+#define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
@@ -46,10 +48,6 @@ namespace {
 
 static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 29;
-
-struct FreePixels {
-  void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
-};
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw IoError(formatted("read_image: '{}': {}", path, what));
@@ -73,21 +71,83 @@ std::uint8_t grey_of(const std::uint8_t* rgb) {
   return static_cast<std::uint8_t>((299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000);
 }
 
-/// From the file's 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels to 1 or 3.
-void convert_pixels(const std::uint8_t* from, int channels, std::int64_t pixels,
-                    std::int64_t wanted, std::uint8_t* to) {
+struct Pixels {
+  struct Free {
+    void operator()(stbi_uc* bytes) const { stbi_image_free(bytes); }
+  };
+  std::unique_ptr<stbi_uc, Free> bytes;
+  int height = 0;
+  int width = 0;
+  int channels = 0;  // 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)
+
+  std::int64_t count() const { return std::int64_t{height} * width; }
+};
+
+/// Its bytes are null where the file cannot be decoded; stbi_failure_reason() then says why.
+Pixels decode(std::span<const std::uint8_t> file) {
+  Pixels pixels;
+  pixels.bytes.reset(stbi_load_from_memory(file.data(), static_cast<int>(file.size()),
+                                           &pixels.width, &pixels.height, &pixels.channels, 0));
+  return pixels;
+}
+
+/// A file that lacks its end mark. Pixels that lack as well would be read from what is put into
+/// their place: zeros or ones. Throws IoError where they are.
+Pixels decode_endless(std::span<const std::uint8_t> file, const std::string& path) {
+  const auto decode_with = [&](std::string_view fill) {
+    const std::string whole = with_end_mark(file, fill);
+    return decode({reinterpret_cast<const std::uint8_t*>(whole.data()), whole.size()});
+  };
+  Pixels zeros = decode_with({"\0\0\0\0\0\0\0\0", 8});
+  const Pixels ones = decode_with({"\xff\0\xff\0\xff\0\xff\0", 8});
+  if (zeros.bytes == nullptr || ones.bytes == nullptr ||
+      std::memcmp(zeros.bytes.get(), ones.bytes.get(),
+                  static_cast<std::size_t>(zeros.count() * zeros.channels)) != 0) {
+    fail(path, formatted("is cut short: it ends at byte {}, before its pixels do", file.size()));
+  }
+  return zeros;
+}
+
+/// Where a pixel that is stored in row y and column x of height x width is to be seen.
+std::int64_t upright(int orientation, std::int64_t y, std::int64_t x, std::int64_t height,
+                     std::int64_t width) {
+  const auto is_among = [&](int a, int b, int c, int d) {
+    return orientation == a || orientation == b || orientation == c || orientation == d;
+  };
+  if (is_among(3, 4, 6, 7)) {  // the first stored row is at the bottom or on the right
+    y = height - 1 - y;
+  }
+  if (is_among(2, 3, 7, 8)) {  // the first stored column is on the right or at the bottom
+    x = width - 1 - x;
+  }
+  return orientation >= 5 ? x * height + y : y * width + x;
+}
+
+void convert_pixels(const Pixels& pixels, int orientation, const ImageReadOptions& options,
+                    Tensor& image) {
+  const int channels = pixels.channels;
   const bool has_alpha = channels % 2 == 0;
   const int values = has_alpha ? channels - 1 : channels;
-  for (std::int64_t p = 0; p < pixels; ++p, from += channels, to += wanted) {
-    std::uint8_t rgb[3] = {};
-    for (int c = 0; c < 3; ++c) {
-      const std::uint8_t value = from[c % values];
-      rgb[c] = has_alpha ? on_white(value, from[values]) : value;
-    }
-    if (wanted == 1) {
-      *to = values == 1 ? rgb[0] : grey_of(rgb);
-    } else {
-      std::memcpy(to, rgb, sizeof(rgb));
+  const auto place = [&](std::int64_t y, std::int64_t x) {
+    return upright(orientation, y, x, pixels.height, pixels.width) * image.size(2);
+  };
+  const std::int64_t origin = place(0, 0);
+  const std::int64_t down = place(1, 0) - origin;
+  const std::int64_t across = place(0, 1) - origin;
+  const stbi_uc* from = pixels.bytes.get();
+  for (std::int64_t y = 0; y < pixels.height; ++y) {
+    std::uint8_t* to = image.data_as<std::uint8_t>() + origin + y * down;
+    for (std::int64_t x = 0; x < pixels.width; ++x, from += channels, to += across) {
+      const int alpha = has_alpha ? from[values] : 255;
+      std::uint8_t rgb[3] = {};
+      for (int c = 0; c < 3; ++c) {
+        rgb[c] = on_white(from[c % values], alpha);
+      }
+      if (options.channels == 1) {
+        *to = values == 1 ? rgb[0] : grey_of(rgb);
+      } else {
+        std::memcpy(to, rgb, sizeof(rgb));
+      }
     }
   }
 }
@@ -100,27 +160,31 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
   if (file.size() > kMaxFileBytes) {
     fail(path, formatted("has {} bytes, expected at most {}", file.size(), kMaxFileBytes));
   }
-  check_image_container(file, path);
-  const auto bytes = static_cast<int>(file.size());
+  const ImageContainer container = check_image_container(file, path);
   int width = 0;
   int height = 0;
-  int channels = 0;
   // The size comes first: nothing is allocated for a picture that is too large.
-  if (stbi_info_from_memory(file.data(), bytes, &width, &height, &channels) == 0) {
+  if (stbi_info_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, nullptr) ==
+      0) {
     fail(path, std::string("cannot be decoded: ") + stbi_failure_reason());
   }
+  height = std::abs(height);  // below zero in a BMP whose first row is the topmost
   if (std::int64_t{height} * width > options.max_pixels) {
-    fail(path, formatted("has {} x {} pixels, expected at most {} in all", height, width,
+    fail(path, formatted("has {} x {} pixels, expected at most {} in all", width, height,
                          options.max_pixels));
   }
-  const std::unique_ptr<stbi_uc, FreePixels> pixels(
-      stbi_load_from_memory(file.data(), bytes, &width, &height, &channels, 0));
-  if (pixels == nullptr) {
+  const Pixels pixels = container.lacks_end ? decode_endless(file, path) : decode(file);
+  if (pixels.bytes == nullptr) {
     fail(path, std::string("cannot be decoded: ") + stbi_failure_reason());
   }
-  Tensor image = Tensor::empty({height, width, options.channels}, DType::uint8);
-  convert_pixels(pixels.get(), channels, std::int64_t{height} * width, options.channels,
-                 image.data_as<std::uint8_t>());
+  const bool is_turned = container.orientation >= 5;
+  Tensor image = Tensor::empty({is_turned ? pixels.width : pixels.height,
+                                is_turned ? pixels.height : pixels.width, options.channels},
+                               DType::uint8);
+  convert_pixels(pixels, container.orientation, options, image);
+  if (options.note != nullptr && container.lacks_end) {
+    *options.note = formatted("'{}' lacks its end mark; its pixels are whole", path);
+  }
   return image;
 }
 

@@ -206,7 +206,7 @@ TEST_CASE("predict reports broken pictures and classifies the others, whatever t
     CHECK(pictures[0] == first[0]);
   }
   CHECK(contains(first[2]["error"], "cut short"));
-  CHECK(contains(first[8]["error"], "has 0 x 5 pixels"));
+  CHECK(contains(first[8]["error"], "has 5 x 0 pixels"));
   CHECK(contains(first[10]["error"], "has 20000 x 20000 pixels"));
   // A name that is not UTF-8 leaves the JSON whole.
   CHECK(pictures_of(predict(scratch, {"--json", scratch / "\xff.png"}), 1).size() == 1);

@@ -173,8 +173,8 @@ TEST_CASE("image folder: images of different sizes need a size") {
       FAIL("no error");
     } catch (const cks::ShapeError& error) {
       const std::string message = error.what();
-      CHECK(contains(message, folder.file("a/2.png") + "' has 4 x 6 pixels"));
-      CHECK(contains(message, folder.file("a/1.png") + "' has 4 x 5"));
+      CHECK(contains(message, folder.file("a/2.png") + "' has 6 x 4 pixels"));
+      CHECK(contains(message, folder.file("a/1.png") + "' has 5 x 4"));
     }
   }
   CHECK(load_image_classes(folder.path(), {.height = 3, .width = 3}).size() == 3);
@@ -280,7 +280,8 @@ TEST_CASE("list_images: those of a folder itself, in byte order") {
                                                                     folder.file("b.JPG")});
   CHECK(io_error([&] { cks::list_images(folder.file("folder.png")); }) ==
         "list_images: '" + folder.file("folder.png") +
-            "' has no image (.png, .jpg or .jpeg) of its own; folders inside it are not entered");
+            "' has no image (.png, .jpg, .jpeg, .bmp or .gif) of its own; folders inside it are "
+            "not entered");
   CHECK(contains(io_error([&] { cks::list_images(folder.file("none")); }),
                  "list_images: '" + folder.file("none") + "' cannot be listed: "));
 }
