@@ -201,9 +201,11 @@ std::string with_end_mark(Bytes file, std::string_view fill) {
   if (!has_at(file, 0, kJpegSignature)) {
     return whole + ';';
   }
-  // What padding a disk or a camera left; a zero behind 0xff belongs to the pixels.
-  const std::size_t last = whole.find_last_not_of('\0');
-  whole.resize(last + (whole[last] == '\xff' && last + 1 < whole.size() ? 2 : 1));
+  // Pixels may end in zeros, but not in as many as a disk puts in place of what never arrived.
+  constexpr std::size_t kMostZeros = 256;
+  if (const std::size_t end = whole.find_last_not_of('\0') + 1; whole.size() - end > kMostZeros) {
+    whole.resize(whole[end - 1] == '\xff' ? end + 1 : end);  // a zero behind 0xff is no padding
+  }
   if (whole.back() == '\xff') {
     whole.pop_back();
   }

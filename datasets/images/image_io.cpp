@@ -92,20 +92,26 @@ Pixels decode(std::span<const std::uint8_t> file) {
 }
 
 /// A file that lacks its end mark. Pixels that lack as well would be read from what is put into
-/// their place: zeros or ones. Throws IoError where they are.
+/// their place, and differ with it. Throws IoError where they do.
 Pixels decode_endless(std::span<const std::uint8_t> file, const std::string& path) {
-  const auto decode_with = [&](std::string_view fill) {
-    const std::string whole = with_end_mark(file, fill);
+  // Bits that begin a code in different ways, without a byte 0xff, behind which a decoder looks for
+  // the mark; so many that what they change is not lost in pixels that are black or white anyway.
+  constexpr std::size_t kFillBytes = 1024;
+  const auto decode_with = [&](char fill) {
+    const std::string whole = with_end_mark(file, std::string(kFillBytes, fill));
     return decode({reinterpret_cast<const std::uint8_t*>(whole.data()), whole.size()});
   };
-  Pixels zeros = decode_with({"\0\0\0\0\0\0\0\0", 8});
-  const Pixels ones = decode_with({"\xff\0\xff\0\xff\0\xff\0", 8});
-  if (zeros.bytes == nullptr || ones.bytes == nullptr ||
-      std::memcmp(zeros.bytes.get(), ones.bytes.get(),
-                  static_cast<std::size_t>(zeros.count() * zeros.channels)) != 0) {
-    fail(path, formatted("is cut short: it ends at byte {}, before its pixels do", file.size()));
+  const Pixels first = decode_with('\0');
+  Pixels last;
+  for (const char fill : {'\x55', '\xaa', '\xfe'}) {
+    last = decode_with(fill);
+    if (first.bytes == nullptr || last.bytes == nullptr ||
+        std::memcmp(first.bytes.get(), last.bytes.get(),
+                    static_cast<std::size_t>(last.count() * last.channels)) != 0) {
+      fail(path, formatted("is cut short: it ends at byte {}, before its pixels do", file.size()));
+    }
   }
-  return zeros;
+  return last;
 }
 
 /// Where a pixel that is stored in row y and column x of height x width is to be seen.
