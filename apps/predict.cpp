@@ -35,6 +35,7 @@ struct PredictFlags {
   std::string tta = "none";
   bool skip_broken = false;
   bool json = false;
+  std::string prepare = "auto";
   std::string device = "auto";
   ClassifyOptions options;
   WeightsFlags missing;
@@ -54,9 +55,13 @@ void add_flags(Flags& parser, PredictFlags& flags) {
       "tta", flags.tta, {"none", "mirror"},
       "test-time augmentation; mirror: mean of the probabilities of a picture and its "
       "mirror image");
+  parser.add_choice(
+      "prepare", flags.prepare, {"auto", "mnist", "none"},
+      "mnist: find the digit in a picture, dark or light, on paper or on nothing, and "
+      "scale and centre it as MNIST's are; auto: for weights trained on MNIST-format "
+      "digits; none: resize alone");
   parser.add_switch("invert", flags.options.invert,
-                    "swap light and dark: for dark digits on white paper, where the model learnt "
-                    "light ones on black, as MNIST's are");
+                    "swap light and dark, for pictures that are not prepared");
   parser.add_switch("json", flags.json, "one JSON object on stdout");
   parser.add("batch-size", flags.options.batch_size, "pictures that go through the model together",
              1);
@@ -70,6 +75,7 @@ Json json_header(const PredictFlags& flags, const Classifier& classifier) {
           {"model", classifier.info.model},
           {"device", classifier.device.to_string()},
           {"tta", flags.tta},
+          {"prepare", flags.options.prepare_digits ? "mnist" : "none"},
           {"invert", flags.options.invert}};
 }
 
@@ -257,8 +263,19 @@ int run(int argc, char** argv) {
     throw parser.usage_error("--top-k goes with pictures, not with --eval");
   }
   flags.options.mirror = flags.tta == "mirror";
+  if (flags.options.invert && flags.prepare == "mnist") {
+    throw parser.usage_error(
+        "--invert goes without --prepare mnist, which sees what is ink itself");
+  }
   const Classifier classifier =
       load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
+  const bool reads_digits = reads_mnist_digits(classifier.info);
+  if (flags.prepare == "mnist" && !reads_digits) {
+    throw Error("--prepare mnist: the weights are not of a model for digits of 28 x 28");
+  }
+  flags.options.prepare_digits =
+      flags.prepare == "mnist" || (flags.prepare == "auto" && reads_digits &&
+                                   !flags.options.invert && classifier.info.dataset == "mnist");
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 

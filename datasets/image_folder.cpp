@@ -15,6 +15,7 @@
 #include "cks/core/tensor/random.h"
 #include "cks/datasets/images/image_files_impl.h"
 #include "cks/datasets/images/image_io.h"
+#include "cks/datasets/images/prepare_digit.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
@@ -37,6 +38,12 @@ void check_options(const ImageFolderOptions& options) {
   }
   if (options.channels != 1 && options.channels != 3) {
     throw Error(formatted("{}: channels is {}, expected 1 or 3", kOp, options.channels));
+  }
+  if (options.prepare_digits &&
+      (options.height != 28 || options.width != 28 || options.channels != 1)) {
+    throw Error(
+        formatted("{}: prepare_digits makes 28 x 28 pixels of one channel, not {} x {} of {}", kOp,
+                  options.width, options.height, options.channels));
   }
   if (!(options.test_share > 0.0 && options.test_share < 1.0)) {
     throw Error(formatted("{}: test_share is {:f}, expected a number between 0 and 1", kOp,
@@ -118,6 +125,9 @@ class FolderDecoder {
       throw IoError(formatted(
           "read_image: '{}' is of a format that is not read, expected PNG, JPEG, BMP or GIF",
           path));
+    }
+    if (options_.prepare_digits) {
+      return prepare_digit(load_image(path, {.channels = 2, .note = note})).image;
     }
     Tensor image = load_image(path, {.channels = options_.channels, .note = note});
     if (height_ == 0 || (image.size(0) == height_ && image.size(1) == width_)) {

@@ -13,6 +13,8 @@ struct ImageFolderOptions {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t channels = 3;  // 1: grey, 3: red, green, blue
+  /// Prepares each as a digit of MNIST (see prepare_digit); needs 28 x 28 and one channel.
+  bool prepare_digits = false;
   /// Leaves out files that cannot be read instead of throwing; DataSource::skipped names them.
   bool skip_broken = false;
   /// Of each class, where the folder has no halves of its own: goes to the test half.

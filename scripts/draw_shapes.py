@@ -48,12 +48,14 @@ def draw(inside, rng):
     return width, height, rows
 
 
-def png(width, height, rows):
+def png(width, height, rows, channels=3):
+    """The bytes of a file; channels 1 is grey, 3 RGB, 4 RGB and alpha."""
     def chunk(kind, content):
         return (struct.pack(">I", len(content)) + kind + content
                 + struct.pack(">I", zlib.crc32(kind + content)))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    kind = {1: 0, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)  # 8 bits
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))  # each row unfiltered
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
             + chunk(b"IEND", b""))

@@ -222,6 +222,11 @@ Tensor inverted(const Tensor& images) {
 
 }  // namespace
 
+bool reads_mnist_digits(const CheckpointInfo& info) {
+  return info.height == 28 && info.width == 28 && info.channels == 1 &&
+         info.class_names == numbered_classes(10);
+}
+
 void add_weights_flags(Flags& parser, WeightsFlags& flags) {
   parser.group("Weights of others, such as PyTorch's: what the file does not say");
   parser.add_choice("model", flags.model, classifier_names(), "its name");

@@ -43,7 +43,12 @@ struct ClassifyOptions {
   bool mirror = false;
   /// 255 - x for every byte first: dark digits on white paper for a model of light ones on black.
   bool invert = false;
+  /// Pictures of any kind are prepared as MNIST's were (see prepare_digit); needs a model of those.
+  bool prepare_digits = false;
 };
+
+/// Whether a model was trained on digits of MNIST's format: 28 x 28, grey, classes "0" to "9".
+bool reads_mnist_digits(const CheckpointInfo& info);
 
 /// Probability of each class, the softmax of the model's output.
 ///

@@ -1,6 +1,7 @@
 #include "apps/classify/pictures.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iterator>
 #include <new>
@@ -12,6 +13,7 @@
 #include "cks/core/ops.h"
 #include "cks/datasets/image_folder.h"
 #include "cks/datasets/images/image_io.h"
+#include "cks/datasets/images/prepare_digit.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
@@ -49,22 +51,61 @@ std::vector<PictureResult> list_pictures(const std::vector<std::string>& paths) 
   return pictures;
 }
 
+void add_note(PictureResult& result, const std::string& note) {
+  result.note += (result.note.empty() ? "" : "; ") + note;
+}
+
+Tensor read_digit(const Tensor& image, PictureResult& result) {
+  PreparedDigit digit = prepare_digit(image);
+  if (!digit.has_ink) {
+    add_note(result, formatted("'{}': nothing stands out that could be a digit", result.path));
+  }
+  return std::move(digit.image);
+}
+
 /// A picture in the model's size; undefined if `result.error` says why not.
-Tensor read_picture(const CheckpointInfo& info, PictureResult& result) {
+Tensor read_picture(const CheckpointInfo& info, bool prepares_digits, PictureResult& result) {
   if (!result.error.empty()) {
     return {};
   }
   try {
-    const Tensor image = load_image(result.path, {.channels = info.channels, .note = &result.note});
+    const std::int64_t channels = prepares_digits ? 2 : info.channels;
+    const Tensor image = load_image(result.path, {.channels = channels, .note = &result.note});
     result.height = image.size(0);
     result.width = image.size(1);
-    return resize_image(image, info.height, info.width);
+    return prepares_digits ? read_digit(image, result)
+                           : resize_image(image, info.height, info.width);
   } catch (const Error& error) {
     result.error = error.what();
   } catch (const std::bad_alloc&) {
     result.error = "read_image: '" + result.path + "': out of memory";
   }
   return {};
+}
+
+/// Notes where a picture is much lighter or darker than those of the training data, whose mean and
+/// deviation the weights came with.
+void note_if_strange(const CheckpointInfo& info, const Tensor& image, PictureResult& result) {
+  constexpr double kFarthest = 2.0;  // deviations of a pixel; of a picture's mean they are many
+  if (info.mean.size() != static_cast<std::size_t>(image.size(2)) ||
+      info.std.size() != info.mean.size()) {
+    return;
+  }
+  const auto* pixel = image.data_as<std::uint8_t>();
+  std::vector<double> sums(info.mean.size());
+  for (std::int64_t i = 0; i < image.numel(); ++i) {
+    sums[static_cast<std::size_t>(i) % sums.size()] += pixel[i] / 255.0;
+  }
+  const double pixels = static_cast<double>(image.numel()) / static_cast<double>(sums.size());
+  double distance = 0.0;
+  for (std::size_t c = 0; c < sums.size(); ++c) {
+    distance += (sums[c] / pixels - info.mean[c]) / info.std[c] / static_cast<double>(sums.size());
+  }
+  if (std::abs(distance) > kFarthest) {
+    add_note(result,
+             formatted("'{}' is much {} than what the model was trained on; it may be wrong",
+                       result.path, distance > 0 ? "lighter" : "darker"));
+  }
 }
 
 std::vector<RankedClass> ranked(const float* probabilities, std::int64_t classes,
@@ -88,7 +129,10 @@ void classify_batch(const Classifier& classifier, std::vector<PictureResult>& re
   std::vector<Tensor> images(results.size());
   kernels::parallel_for(static_cast<std::int64_t>(results.size()), [&](std::int64_t i) {
     const auto place = static_cast<std::size_t>(i);
-    images[place] = read_picture(classifier.info, results[place]);
+    images[place] = read_picture(classifier.info, options.prepare_digits, results[place]);
+    if (images[place].defined() && !options.invert) {
+      note_if_strange(classifier.info, images[place], results[place]);
+    }
   });
   std::vector<Tensor> whole;
   std::copy_if(images.begin(), images.end(), std::back_inserter(whole),
@@ -161,6 +205,7 @@ FolderResult classify_folder(const Classifier& classifier, const std::string& di
                                                  {.height = info.height,
                                                   .width = info.width,
                                                   .channels = info.channels,
+                                                  .prepare_digits = options.prepare_digits,
                                                   .skip_broken = skip_broken},
                                                  info.class_names);
   const Tensor probabilities = class_probabilities(classifier, images.images, options);

@@ -54,8 +54,8 @@ constexpr std::size_t kMaxFileBytes = std::size_t{1} << 29;
 }
 
 void check_options(const ImageReadOptions& options) {
-  if (options.channels != 1 && options.channels != 3) {
-    throw Error(formatted("read_image: channels is {}, expected 1 or 3", options.channels));
+  if (options.channels < 1 || options.channels > 3) {
+    throw Error(formatted("read_image: channels is {}, expected 1, 2 or 3", options.channels));
   }
   if (options.max_pixels < 1) {
     throw Error(formatted("read_image: max_pixels is {}, expected at least 1", options.max_pixels));
@@ -144,13 +144,16 @@ void convert_pixels(const Pixels& pixels, int orientation, const ImageReadOption
   for (std::int64_t y = 0; y < pixels.height; ++y) {
     std::uint8_t* to = image.data_as<std::uint8_t>() + origin + y * down;
     for (std::int64_t x = 0; x < pixels.width; ++x, from += channels, to += across) {
-      const int alpha = has_alpha ? from[values] : 255;
+      const std::uint8_t alpha = has_alpha ? from[values] : 255;
       std::uint8_t rgb[3] = {};
       for (int c = 0; c < 3; ++c) {
-        rgb[c] = on_white(from[c % values], alpha);
+        rgb[c] = on_white(from[c % values], options.channels == 2 ? 255 : alpha);
       }
-      if (options.channels == 1) {
-        *to = values == 1 ? rgb[0] : grey_of(rgb);
+      if (options.channels < 3) {
+        to[0] = values == 1 ? rgb[0] : grey_of(rgb);
+        if (options.channels == 2) {
+          to[1] = alpha;
+        }
       } else {
         std::memcpy(to, rgb, sizeof(rgb));
       }

@@ -10,7 +10,7 @@ namespace cks {
 constexpr std::int64_t kMaxImageSide = 16384;
 
 struct ImageReadOptions {
-  std::int64_t channels = 3;                        // 1: grey, 3: red, green, blue
+  std::int64_t channels = 3;                        // 1: grey, 2: grey, alpha; 3: red, green, blue
   std::int64_t max_pixels = std::int64_t{1} << 26;  // width * height
   /// Unless null, is set to what is odd about a file that is read all the same; names the file.
   std::string* note = nullptr;
@@ -20,15 +20,15 @@ struct ImageReadOptions {
 ///
 /// Pixels  as stored, 16 bits rounded down to 8. Grey becomes colour by repeating it, colour
 ///         becomes grey as 0.299 R + 0.587 G + 0.114 B, rounded. What is transparent shows white
-///         through. A JPEG is turned and mirrored as its EXIF orientation, 1 to 8, says; a damaged
-///         EXIF block counts as none.
+///         through, unless alpha is asked for. A JPEG is turned and mirrored as its EXIF
+///         orientation, 1 to 8, says; a damaged EXIF block counts as none.
 /// Checks  which format it is, is told by its first bytes. A PNG's checksums, a GIF's end mark, a
 ///         BMP's last row must be there and right, width and height in [1, kMaxImageSide], width *
 ///         height at most max_pixels. A JPEG or GIF that is whole but for its end mark is read with
 ///         a note, one whose pixels end too early is not. A JPEG has no checksums: one whose coded
 ///         pixels were changed may show other pixels.
 /// Throws  IoError, naming the file and, where one is known, the byte; Error for channels other
-///         than 1 or 3 or max_pixels below 1. Messages give the width first.
+///         than 1, 2 or 3 or max_pixels below 1. Messages give the width first.
 Tensor load_image(const std::string& path, ImageReadOptions options = {});
 
 /// As above from the bytes of a file; errors name it as `path`.

@@ -116,6 +116,16 @@ TEST_CASE("predict names classes of pictures of any kind and size") {
   const std::string paper = scratch / "paper.png";
   const Json inverted = pictures_of(predict(scratch, {"--json", "--invert", paper, paper, paper}));
   CHECK(inverted[0]["top"] == pictures[0]["top"]);
+  // Dark digits are strange to a model of light ones; prepared as MNIST's are they are not.
+  const Outcome strange = predict(scratch, {paper});
+  CHECK(contains(strange.err, "note: '" + paper + "' is much lighter than what the model was"));
+  const Outcome prepared = predict(scratch, {"--prepare", "mnist", "--top-k", "1", paper});
+  CHECK(prepared.err.empty());
+  CHECK(contains(prepared.out, paper + "   " + std::to_string(trained().label(3)) + " "));
+  CHECK(predict(scratch, {"--prepare", "mnist", "--invert", paper}).code == 2);
+  write(scratch / "blank.png", cks::testing::png(colour(digit, [](auto) { return 200; })));
+  CHECK(contains(predict(scratch, {"--prepare", "mnist", scratch / "blank.png"}).err,
+                 "nothing stands out that could be a digit"));
 
   // Text, with all classes: their probabilities make up 1.
   const Json all = pictures_of(predict(scratch, {"--json", "--top-k", "99", scratch / "grey.png"}));

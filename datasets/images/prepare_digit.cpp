@@ -1,0 +1,343 @@
+#include "cks/datasets/images/prepare_digit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cks/core/error.h"
+#include "cks/datasets/images/image_io.h"
+#include "cks/kernels/common/formatted_impl.h"
+
+namespace cks {
+namespace {
+
+constexpr const char* kOp = "prepare_digit";
+constexpr std::int64_t kSide = 28;       // of MNIST's images
+constexpr std::int64_t kInkSide = 20;    // of the box of their ink
+constexpr std::int64_t kMostSide = 160;  // a picture's, once shrunk
+constexpr double kLeastContrast = 0.12;  // of ink, as a share of the paper's brightness
+
+/// Numbers of a picture's pixels, row by row.
+struct Plane {
+  std::int64_t height, width;
+  std::vector<double> values;
+
+  Plane(std::int64_t h, std::int64_t w)
+      : height(h), width(w), values(static_cast<std::size_t>(h * w)) {}
+  double& at(std::int64_t y, std::int64_t x) {
+    return values[static_cast<std::size_t>(y * width + x)];
+  }
+  double at(std::int64_t y, std::int64_t x) const {
+    return values[static_cast<std::size_t>(y * width + x)];
+  }
+};
+
+/// The value below which a share of all lie.
+double quantile(std::vector<double> values, double share) {
+  const auto nth =
+      values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), nth, values.end());
+  return *nth;
+}
+
+std::vector<double> border_of(const Plane& plane) {
+  std::vector<double> border;
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      if (y == 0 || x == 0 || y == plane.height - 1 || x == plane.width - 1) {
+        border.push_back(plane.at(y, x));
+      }
+    }
+  }
+  return border;
+}
+
+/// Of each pixel the best of those at most `reach` away, along rows and then along columns.
+template <class Better>
+Plane best_around(const Plane& plane, std::int64_t reach, Better&& better) {
+  Plane rows(plane.height, plane.width), all(plane.height, plane.width);
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      double best = plane.at(y, x);
+      for (std::int64_t i = std::max<std::int64_t>(0, x - reach);
+           i <= std::min(plane.width - 1, x + reach); ++i) {
+        best = better(best, plane.at(y, i));
+      }
+      rows.at(y, x) = best;
+    }
+  }
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      double best = rows.at(y, x);
+      for (std::int64_t i = std::max<std::int64_t>(0, y - reach);
+           i <= std::min(plane.height - 1, y + reach); ++i) {
+        best = better(best, rows.at(i, x));
+      }
+      all.at(y, x) = best;
+    }
+  }
+  return all;
+}
+
+/// Without what is dark and thinner than 2 * reach + 1 (a grey closing). The picture goes on beyond
+/// its border as it is there: a shadow in a corner stays one.
+Plane closed(const Plane& plane, std::int64_t reach) {
+  const std::int64_t margin = 2 * reach;
+  Plane wide(plane.height + 2 * margin, plane.width + 2 * margin);
+  for (std::int64_t y = 0; y < wide.height; ++y) {
+    for (std::int64_t x = 0; x < wide.width; ++x) {
+      wide.at(y, x) = plane.at(std::clamp<std::int64_t>(y - margin, 0, plane.height - 1),
+                               std::clamp<std::int64_t>(x - margin, 0, plane.width - 1));
+    }
+  }
+  wide = best_around(wide, reach, [](double a, double b) { return std::max(a, b); });
+  wide = best_around(wide, reach, [](double a, double b) { return std::min(a, b); });
+  Plane result(plane.height, plane.width);
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      result.at(y, x) = wide.at(y + margin, x + margin);
+    }
+  }
+  return result;
+}
+
+/// The mean of 3 x 3 pixels, which noise does not survive.
+Plane smoothed(const Plane& plane) {
+  Plane result(plane.height, plane.width);
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      double sum = 0.0;
+      int count = 0;
+      for (std::int64_t v = std::max<std::int64_t>(0, y - 1);
+           v <= std::min(plane.height - 1, y + 1); ++v) {
+        for (std::int64_t u = std::max<std::int64_t>(0, x - 1);
+             u <= std::min(plane.width - 1, x + 1); ++u) {
+          sum += plane.at(v, u);
+          ++count;
+        }
+      }
+      result.at(y, x) = sum / count;
+    }
+  }
+  return result;
+}
+
+/// Channel c of uint8 [H,W,2], from 0 to 1.
+Plane channel_of(const Tensor& picture, int c) {
+  Plane plane(picture.size(0), picture.size(1));
+  const auto* from = picture.data_as<std::uint8_t>();
+  for (std::size_t i = 0; i < plane.values.size(); ++i) {
+    plane.values[i] = from[2 * i + static_cast<std::size_t>(c)] / 255.0;
+  }
+  return plane;
+}
+
+/// How much of each pixel is ink, about 0 on paper; its greatest values depend on the pen.
+Plane ink_of(const Tensor& picture) {
+  Plane ink = channel_of(picture, 1);
+  if (quantile(border_of(ink), 0.5) < 0.5) {
+    return ink;  // on nothing
+  }
+  Plane grey = channel_of(picture, 0);
+  for (std::size_t i = 0; i < grey.values.size(); ++i) {
+    grey.values[i] = grey.values[i] * ink.values[i] + 1.0 - ink.values[i];
+  }
+  if (std::max(grey.height, grey.width) > 2 * kSide) {
+    grey = smoothed(grey);
+  }
+  // Half way in ratios: paper in the shadow is darker than half way in differences.
+  const double middle =
+      std::sqrt(std::max(quantile(grey.values, 0.003), 1.0 / 255.0) * quantile(grey.values, 0.997));
+  if (quantile(border_of(grey), 0.5) < middle) {  // light ink: as a negative
+    for (double& value : grey.values) {
+      value = 1.0 - value;
+    }
+  }
+  const Plane paper = closed(grey, std::max(grey.height, grey.width) / 6 + 1);
+  for (std::size_t i = 0; i < ink.values.size(); ++i) {
+    ink.values[i] = (paper.values[i] - grey.values[i]) / std::max(paper.values[i], 1.0 / 255.0);
+  }
+  return ink;
+}
+
+/// Marks what belongs to the digit: pieces of ink above a threshold, without specks, each with the
+/// pixels around it. A piece is what hangs together, over corners too.
+std::vector<bool> digit_of(const Plane& ink, double threshold) {
+  constexpr double kSpeck = 0.06;  // of the largest piece
+  std::vector<std::int64_t> piece_of(ink.values.size(), -1);
+  std::vector<std::int64_t> sizes;
+  std::vector<std::int64_t> open;
+  for (std::size_t start = 0; start < ink.values.size(); ++start) {
+    if (piece_of[start] >= 0 || ink.values[start] < threshold) {
+      continue;
+    }
+    const auto piece = static_cast<std::int64_t>(sizes.size());
+    sizes.push_back(0);
+    open.push_back(static_cast<std::int64_t>(start));
+    piece_of[start] = piece;
+    while (!open.empty()) {
+      const std::int64_t at = open.back();
+      open.pop_back();
+      ++sizes.back();
+      for (std::int64_t y = at / ink.width - 1; y <= at / ink.width + 1; ++y) {
+        for (std::int64_t x = at % ink.width - 1; x <= at % ink.width + 1; ++x) {
+          const auto next = static_cast<std::size_t>(y * ink.width + x);
+          if (y >= 0 && x >= 0 && y < ink.height && x < ink.width && piece_of[next] < 0 &&
+              ink.values[next] >= threshold) {
+            piece_of[next] = piece;
+            open.push_back(static_cast<std::int64_t>(next));
+          }
+        }
+      }
+    }
+  }
+  const double largest =
+      sizes.empty() ? 0.0 : static_cast<double>(*std::max_element(sizes.begin(), sizes.end()));
+  Plane kept(ink.height, ink.width);
+  for (std::size_t i = 0; i < piece_of.size(); ++i) {
+    const std::int64_t piece = piece_of[i];
+    kept.values[i] = piece >= 0 && static_cast<double>(sizes[static_cast<std::size_t>(piece)]) >=
+                                       kSpeck * largest
+                         ? 1.0
+                         : 0.0;
+  }
+  const Plane wide = best_around(kept, 1, [](double a, double b) { return std::max(a, b); });
+  std::vector<bool> digit(wide.values.size());
+  std::transform(wide.values.begin(), wide.values.end(), digit.begin(),
+                 [](double value) { return value > 0.5; });
+  return digit;
+}
+
+/// The box of what is not 0, as uint8 [h,w,1]; undefined if there is nothing.
+Tensor cropped(const Plane& plane) {
+  std::int64_t top = plane.height, bottom = -1, left = plane.width, right = -1;
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      if (plane.at(y, x) > 0.0) {
+        top = std::min(top, y);
+        bottom = std::max(bottom, y);
+        left = std::min(left, x);
+        right = std::max(right, x);
+      }
+    }
+  }
+  if (bottom < 0) {
+    return {};
+  }
+  Tensor box = Tensor::empty({bottom - top + 1, right - left + 1, 1}, DType::uint8);
+  auto* to = box.data_as<std::uint8_t>();
+  for (std::int64_t y = top; y <= bottom; ++y) {
+    for (std::int64_t x = left; x <= right; ++x) {
+      *to++ = static_cast<std::uint8_t>(std::lround(255.0 * plane.at(y, x)));
+    }
+  }
+  return box;
+}
+
+/// Ink of 20 x 20 or less on 28 x 28, its centre of mass in the middle.
+Tensor centred(const Tensor& ink) {
+  const std::int64_t height = ink.size(0), width = ink.size(1);
+  const auto* from = ink.data_as<std::uint8_t>();
+  double mass = 0.0, down = 0.0, across = 0.0;
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; ++x) {
+      const double value = from[y * width + x];
+      mass += value;
+      down += value * (static_cast<double>(y) + 0.5);
+      across += value * (static_cast<double>(x) + 0.5);
+    }
+  }
+  const auto place = [&](double centre, std::int64_t extent) {
+    const auto wanted = static_cast<std::int64_t>(std::lround(0.5 * kSide - centre / mass));
+    return std::clamp<std::int64_t>(wanted, 0, kSide - extent);
+  };
+  const std::int64_t top = place(down, height), left = place(across, width);
+  Tensor image = Tensor::zeros({kSide, kSide, 1}, DType::uint8);
+  auto* to = image.data_as<std::uint8_t>();
+  for (std::int64_t y = 0; y < height; ++y) {
+    std::copy_n(from + y * width, width, to + (top + y) * kSide + left);
+  }
+  return image;
+}
+
+/// Whether it is light on a black border of 28 x 28 already, ink in the middle.
+bool is_ready(const Tensor& picture) {
+  if (picture.size(0) != kSide || picture.size(1) != kSide) {
+    return false;
+  }
+  const Plane grey = channel_of(picture, 0);
+  const Plane alpha = channel_of(picture, 1);
+  double mass = 0.0, down = 0.0, across = 0.0;
+  for (std::int64_t y = 0; y < kSide; ++y) {
+    for (std::int64_t x = 0; x < kSide; ++x) {
+      const bool is_edge = std::min({y, x, kSide - 1 - y, kSide - 1 - x}) == 0;
+      if (alpha.at(y, x) < 1.0 || (is_edge && grey.at(y, x) > 0.0)) {
+        return false;
+      }
+      mass += grey.at(y, x);
+      down += grey.at(y, x) * (static_cast<double>(y) + 0.5);
+      across += grey.at(y, x) * (static_cast<double>(x) + 0.5);
+    }
+  }
+  return mass > 0.0 && std::abs(down / mass - 0.5 * kSide) < 1.5 &&
+         std::abs(across / mass - 0.5 * kSide) < 1.5;
+}
+
+Tensor shrunk(const Tensor& picture) {
+  const std::int64_t longest = std::max(picture.size(0), picture.size(1));
+  if (longest <= kMostSide) {
+    return picture;
+  }
+  const auto side = [&](std::int64_t extent) {
+    return std::max<std::int64_t>(1, (extent * kMostSide + longest / 2) / longest);
+  };
+  return resize_image(picture, side(picture.size(0)), side(picture.size(1)));
+}
+
+}  // namespace
+
+PreparedDigit prepare_digit(const Tensor& picture) {
+  if (!picture.defined() || picture.rank() != 3 || picture.size(2) != 2) {
+    throw ShapeError(formatted("{}: picture is {}, expected [H,W,2]: grey and alpha", kOp,
+                               picture.defined() ? picture.shape().to_string() : "undefined"));
+  }
+  if (picture.dtype() != DType::uint8) {
+    throw DtypeError(formatted("{}: picture is {}, expected uint8", kOp, name_of(picture.dtype())));
+  }
+  if (is_ready(picture)) {
+    Tensor image = Tensor::empty({kSide, kSide, 1}, DType::uint8);
+    for (std::int64_t i = 0; i < image.numel(); ++i) {
+      image.data_as<std::uint8_t>()[i] = picture.data_as<std::uint8_t>()[2 * i];
+    }
+    return {.image = std::move(image), .has_ink = true, .was_ready = true};
+  }
+  Plane ink = ink_of(shrunk(picture));
+  // As strong as the pen is: a few pixels may be stronger yet.
+  const double strongest = *std::max_element(ink.values.begin(), ink.values.end());
+  std::vector<double> strong;
+  std::copy_if(ink.values.begin(), ink.values.end(), std::back_inserter(strong),
+               [&](double value) { return value > 0.5 * strongest; });
+  const double full = strong.empty() ? 0.0 : quantile(strong, 0.6);
+  PreparedDigit prepared{.image = Tensor::zeros({kSide, kSide, 1}, DType::uint8)};
+  if (full < kLeastContrast) {
+    return prepared;
+  }
+  const std::vector<bool> digit = digit_of(ink, 0.45 * full);
+  for (std::size_t i = 0; i < ink.values.size(); ++i) {
+    const double share = std::clamp((ink.values[i] / full - 0.2) / 0.7, 0.0, 1.0);
+    ink.values[i] = digit[i] ? share : 0.0;
+  }
+  const Tensor box = cropped(ink);
+  if (!box.defined()) {
+    return prepared;
+  }
+  const std::int64_t longest = std::max(box.size(0), box.size(1));
+  const auto side = [&](std::int64_t extent) {
+    return std::max<std::int64_t>(1, (extent * kInkSide + longest / 2) / longest);
+  };
+  prepared.image = centred(resize_image(box, side(box.size(0)), side(box.size(1))));
+  prepared.has_ink = true;
+  return prepared;
+}
+
+}  // namespace cks
