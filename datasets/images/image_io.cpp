@@ -73,7 +73,7 @@ std::uint8_t grey_of(const std::uint8_t* rgb) {
 
 struct Pixels {
   struct Free {
-    void operator()(stbi_uc* bytes) const { stbi_image_free(bytes); }
+    void operator()(stbi_uc* memory) const { stbi_image_free(memory); }
   };
   std::unique_ptr<stbi_uc, Free> bytes;
   int height = 0;
