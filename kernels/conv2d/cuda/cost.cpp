@@ -1,6 +1,9 @@
 #include "cks/kernels/conv2d/cuda/cost.h"
 
+#include <cmath>
 #include <limits>
+
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::kernels::cuda {
 
@@ -18,6 +21,11 @@ void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& p, std::int64_
                                     static_cast<double>(split_k + 1) / multiprocessors;
     candidate.plan.workspace_bytes = static_cast<std::size_t>(size * split_k) * size_of(p.w_type);
   }
+}
+
+std::string describe_use(const char* how, double used, double issued) {
+  return formatted("{}; {} % of the issued multiply-adds are used", how,
+                   std::lround(issued > 0 ? 100.0 * used / issued : 100.0));
 }
 
 bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include "cks/kernels/conv2d/kernel.h"
@@ -62,6 +63,9 @@ void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& problem, std::
 
 /// Whether a plan's split_k is one, or its partial sums fit into its workspace.
 bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& problem);
+
+/// A plan's reason: "tiles of shared memory; 97 % of the issued multiply-adds are used".
+std::string describe_use(const char* how, double used, double issued);
 
 /// At least 1, for a description that does not know.
 inline int multiprocessors_of(const Conv2dRequest& request) {

@@ -171,34 +171,31 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   }
 }
 
-}  // namespace
-
-std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+/// In the problem's type, with sums of it (bfloat16: float32), or of float64.
+template <bool kWide>
+std::int64_t run_any(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  using Sum = std::conditional_t<kWide, double, float>;
   switch (conv.problem.x_type) {
     case DType::float64:
       run_typed<double, double>(conv, operands);
       break;
     case DType::bfloat16:
-      run_typed<bfloat16, float>(conv, operands);
+      run_typed<bfloat16, Sum>(conv, operands);
       break;
     default:
-      run_typed<float, float>(conv, operands);
+      run_typed<float, Sum>(conv, operands);
   }
   return exact_multiply_adds(conv.problem);
 }
 
+}  // namespace
+
+std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  return run_any<false>(conv, operands);
+}
+
 std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  switch (conv.problem.x_type) {
-    case DType::float64:
-      run_typed<double, double>(conv, operands);
-      break;
-    case DType::bfloat16:
-      run_typed<bfloat16, double>(conv, operands);
-      break;
-    default:
-      run_typed<float, double>(conv, operands);
-  }
-  return exact_multiply_adds(conv.problem);
+  return run_any<true>(conv, operands);
 }
 
 }  // namespace cks::kernels::cuda

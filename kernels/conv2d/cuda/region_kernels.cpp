@@ -1,7 +1,4 @@
-#include <cmath>
-#include <string>
 
-#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/region_tiles.h"
@@ -40,10 +37,9 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
   Conv2dCandidate candidate;
   candidate.cost = cost_of(total, longest, tile, multiprocessors_of(request));
   candidate.plan.tile = size;
-  const double used = total > 0 ? 100.0 * static_cast<double>(planned.executed) / total : 100.0;
   candidate.plan.reason =
-      formatted("{}; {} % of the issued multiply-adds are used",
-                in_stages ? "tiles of shared memory" : "threads own positions", std::lround(used));
+      describe_use(in_stages ? "tiles of shared memory" : "threads own positions",
+                   static_cast<double>(planned.executed), total);
   return candidate;
 }
 

@@ -9,17 +9,13 @@
 #include <utility>
 
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/hopper/box_maps.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
-#include "cks/kernels/conv2d/hopper/unit_walk.cuh"
-#include "cks/kernels/hopper/async.cuh"
-#include "cks/kernels/hopper/tensor_map.h"
-#include "cks/kernels/hopper/wgmma.cuh"
+#include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
 
-constexpr int kThreads = 384;
 constexpr int kPart = 64;  // positions that a warpgroup stores at a time
 
 /// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
@@ -45,95 +41,37 @@ struct Tile {
   static_assert(kBf16 || !kTransposed, "tf32 operands are K-major");
 };
 
-struct Maps {
-  CUtensorMap source[kMostClasses * kMostClasses];  // of each class; at places the first alone
-  CUtensorMap filter;
-};
-
 template <class T>
 struct Parameters {
-  Maps maps;
+  BoxMaps maps;
   BoxCorrelation c;
   TypedEpilogue<T> epilogue;
   T* target;
 };
 
-/// The thread that asks for all copies of a block.
+/// The thread that asks for all copies of a block. Of a cluster each block brings one box to both.
 template <class K, class T>
-__device__ void copy_units(const Parameters<T>& p, unsigned char* shared, std::uint64_t* full,
-                           std::uint64_t* empty, UnitWalk walk, int rank) {
-  const BoxCorrelation& c = p.c;
-  const int steps = (c.source_channels + c.step - 1) / c.step;
-  RingPosition<K::kStages> ring(1);
+__device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K::kStages>& ring,
+                           UnitWalk<Place> walk, int rank) {
+  RingPosition<K::kStages> at(1);
   while (walk.next()) {
-    const Place& place = walk.place();
-    const Run& rows = c.rows[place.row_class];
-    const Run& columns = c.columns[place.column_class];
-    const CUtensorMap* source =
-        &p.maps.source[c.at_places ? 0 : place.row_class * c.column_classes + place.column_class];
-    const int channel = walk.channel() + rank * K::kChannels;
-    const int group = c.groups == 1 ? 0 : channel / c.target_channels;
-    const Position start[2] = {position_of(c, place, walk.first(0)),
-                               position_of(c, place, walk.first(1))};
-    const bool empty_place = place.row_taps * place.column_taps == 0;
-    const int taps = empty_place ? 1 : place.row_taps * place.column_taps;
-    int row_tap = place.row_tap, column_tap = place.column_tap;
-    for (int tap = 0; tap < taps; ++tap) {
-      // Where there is no tap, all that is read lies outside: zeros are added.
-      const int filter_tap =
-          empty_place ? c.filter_taps : filter_tap_of(c, place, row_tap, column_tap);
-      const int down = row_tap * rows.tap_step, right = column_tap * columns.tap_step;
-      for (int k = 0; k < (empty_place ? 1 : steps); ++k) {
-        wait(&empty[ring.stage], ring.parity);
-        unsigned char* const stage = shared + ring.stage * K::kStageBytes;
-        std::uint64_t* const barrier = &full[ring.stage];
-        arrive_expecting(barrier, K::kStageBytes);
+    const BoxUnit unit = unit_of(p.c, walk.index());
+    const int channel = unit.channel + rank * K::kChannels;
+    each_step(p.c, p.maps, walk.group(), unit.first, channel, [&](const BoxStep& step) {
+      wait(&ring.empty[at.stage], at.parity);
+      unsigned char* const stage = shared + at.stage * K::kStageBytes;
+      std::uint64_t* const barrier = &ring.full[at.stage];
+      arrive_expecting(barrier, K::kStageBytes);
 #pragma unroll
-        for (int box = 0; box < 2; ++box) {
-          BoxAt at{group * c.source_channels + k * c.step,
-                   columns.source + start[box].column * columns.source_step,
-                   rows.source + start[box].row * rows.source_step,
-                   empty_place ? c.images : start[box].image};
-          unsigned char* const to = stage + box * K::kBoxBytes;
-          const bool is_mine = K::kBlocks == 1 || box == rank;  // the other block brings the other
-          if (!is_mine) {
-            continue;
-          }
-          if (c.at_places) {
-            at.axis1 += right;
-            at.axis2 += down;
-            if constexpr (K::kBlocks == 1) {
-              copy_box(to, source, barrier, at);
-            } else {
-              copy_box_to_both(to, source, barrier, at);
-            }
-          } else {
-            const Shift shift{static_cast<std::uint16_t>(right), static_cast<std::uint16_t>(down)};
-            if constexpr (K::kBlocks == 1) {
-              copy_window(to, source, barrier, at, shift);
-            } else {
-              copy_window_to_both(to, source, barrier, at, shift);
-            }
-          }
+      for (int box = 0; box < 2; ++box) {
+        if (K::kBlocks == 1 || box == rank) {
+          copy_pixels<K::kBlocks == 2>(p.c, step, box, 0, stage + box * K::kBoxBytes, barrier);
         }
-        unsigned char* const to = stage + 2 * K::kBoxBytes;
-        if constexpr (K::kTransposed) {
-          const int first = channel - group * c.target_channels;
-#pragma unroll
-          for (int half = 0; half < K::kChannels / 64; ++half) {
-            copy_box(to + half * 64 * kRowBytes, &p.maps.filter, barrier,
-                     {first + half * 64, filter_tap, group * c.source_channels + k * c.step, 0});
-          }
-        } else {
-          copy_box(to, &p.maps.filter, barrier, {k * c.step, filter_tap, channel, 0});
-        }
-        ring.advance();
       }
-      if (++column_tap == place.column_tap + place.column_taps) {
-        column_tap = place.column_tap;
-        ++row_tap;
-      }
-    }
+      copy_filter<K::kChannels, K::kTransposed>(p.c, &p.maps.filter, step, channel, 0,
+                                                stage + 2 * K::kBoxBytes, barrier);
+      at.advance();
+    });
   }
 }
 
@@ -184,19 +122,34 @@ struct PartStore {
   std::int64_t channel;    // the first of the 64
   static constexpr int kElements = 16 / static_cast<int>(sizeof(T));
   static constexpr int kChunks = 64 / kElements;  // of 16 bytes in a position's row
+  struct Copied {
+    T* to;
+    const T* from;
+  };
 
-  /// Copies rows between the part and a tensor that lies as the result does.
-  template <class Move>
-  __device__ __forceinline__ void each_chunk(const Place& place, int first, Move&& move) const {
+  /// Copies rows between the part and a tensor that lies as the result does, 16 bytes at a time
+  /// where addresses allow it: copy(here, at) gives where to and from where.
+  template <class Copy>
+  __device__ __forceinline__ void each_chunk(const Place& place, int first, bool is_aligned,
+                                             Copy&& copy) const {
     const int positions = positions_of(p.c, place);
     const std::int64_t channels = std::int64_t{p.c.target_channels} * p.c.groups;
 #pragma unroll 1
     for (int i = 0; i < kPart * kChunks / 128; ++i) {
       const int position = (thread + i * 128) / kChunks, chunk = thread % kChunks;
       const std::int64_t at = channel + chunk * kElements;
-      if (first + position < positions && at < channels) {
-        move(part + part_offset<T>(position, chunk),
-             target_of(p.c, place, position_of(p.c, place, first + position)) + at, channels - at);
+      if (first + position >= positions || at >= channels) {
+        continue;
+      }
+      const Copied copied =
+          copy(reinterpret_cast<T*>(part + part_offset<T>(position, chunk)),
+               target_of(p.c, place, position_of(p.c, place, first + position)) + at);
+      if (is_aligned && channels - at >= kElements) {
+        *reinterpret_cast<uint4*>(copied.to) = *reinterpret_cast<const uint4*>(copied.from);
+      } else {
+        for (int e = 0; e < kElements && at + e < channels; ++e) {
+          copied.to[e] = copied.from[e];
+        }
       }
     }
   }
@@ -244,17 +197,11 @@ struct PartStore {
   /// Positions first to first + 63 of the place; sums: those of 64 columns.
   __device__ __forceinline__ void store(const float* sums, const Place& place, int first) const {
     sync_threads(barrier, 128);  // all have read the part before
-    if (p.epilogue.residual != nullptr) {
-      each_chunk(place, first, [&](unsigned char* here, std::int64_t at, std::int64_t left) {
-        if (left >= kElements) {
-          *reinterpret_cast<uint4*>(here) =
-              *reinterpret_cast<const uint4*>(p.epilogue.residual + at);
-        } else {
-          for (int e = 0; e < left; ++e) {
-            reinterpret_cast<T*>(here)[e] = p.epilogue.residual[at + e];
-          }
-        }
-      });
+    if (const T* const residual = p.epilogue.residual; residual != nullptr) {
+      each_chunk(place, first, reinterpret_cast<std::uintptr_t>(residual) % 16 == 0,
+                 [&](T* here, std::int64_t at) {
+                   return Copied{here, residual + at};
+                 });
       sync_threads(barrier, 128);
     }
 #pragma unroll
@@ -262,83 +209,61 @@ struct PartStore {
       write_row(sums, i);
     }
     sync_threads(barrier, 128);
-    each_chunk(place, first, [&](const unsigned char* here, std::int64_t at, std::int64_t left) {
-      if (left >= kElements) {
-        *reinterpret_cast<uint4*>(p.target + at) = *reinterpret_cast<const uint4*>(here);
-      } else {
-        for (int e = 0; e < left; ++e) {
-          p.target[at + e] = reinterpret_cast<const T*>(here)[e];
-        }
-      }
+    each_chunk(place, first, true, [&](const T* here, std::int64_t at) {
+      return Copied{p.target + at, here};
     });
   }
 };
 
 /// A warpgroup that multiplies: its products of every unit, then what it stores of them.
 template <class K, class T>
-__device__ void multiply_units(const Parameters<T>& p, unsigned char* shared, std::uint64_t* full,
-                               std::uint64_t* empty, UnitWalk walk, int rank, int group) {
-  const int thread = threadIdx.x % 128;
+__device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
+                               Ring<K::kStages>& ring, UnitWalk<Place> walk, int rank, int group) {
+  const int thread = static_cast<int>(threadIdx.x) % 128;
   const int lane = thread % 32, warp = thread / 32;
   const auto release = [&](int stage) {
     if constexpr (K::kBlocks == 2) {
       if (lane == 0 && warp < 2) {
-        arrive_at(&empty[stage], warp);  // both blocks wrote into both blocks' stages
+        arrive_at(&ring.empty[stage], warp);  // both blocks wrote into both blocks' stages
       }
     } else if (thread == 0) {
-      arrive(&empty[stage]);
+      arrive(&ring.empty[stage]);
     }
   };
-  PartStore<T> part{p,         shared + K::kStages * K::kStageBytes + group * K::kPartBytes,
-                    1 + group, thread,
-                    lane,      warp,
-                    0};
+  unsigned char* const parts = shared + K::kStages * K::kStageBytes;
+  PartStore<T> part{p, parts + group * K::kPartBytes, 1 + group, thread, lane, warp, 0};
   const std::uint32_t base = shared_address(shared);
-  const std::uint32_t pixels = K::kOneBox ? group * K::kBoxBytes : 0;
-  const std::uint32_t filter = 2 * K::kBoxBytes + (K::kOneBox ? 0 : group * 64 * kRowBytes);
-  RingPosition<K::kStages> ring(0);
+  const std::uint32_t pixels = base + (K::kOneBox ? group * K::kBoxBytes : 0);
+  const std::uint32_t filter = base + 2 * K::kBoxBytes + (K::kOneBox ? 0 : group * 64 * kRowBytes);
+  RingPosition<K::kStages> at(0);
   float sums[K::kColumns / 2];
   while (walk.next()) {
-    const int steps = steps_of(p.c, walk.place());
-    int before = 0;
-    for (int step = 0; step < steps; ++step) {
-      wait(&full[ring.stage], ring.parity);
-      const std::uint32_t stage = base + ring.stage * K::kStageBytes;
+    const auto issue = [&](int stage, bool adds) {
       fence_sums();
-      multiply_step<K>(sums, stage + filter, stage + pixels, step > 0);
-      commit_products();
-      wait_for_products<1>();  // the step before has been read
-      if (step > 0) {
-        release(before);
-      }
-      before = ring.stage;
-      ring.advance();
-    }
-    wait_for_products<0>();
-    release(before);
-    part.channel = walk.channel() + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
-    const int first = K::kOneBox ? walk.first(group) : walk.first(0);
+      multiply_step<K>(sums, filter + stage * K::kStageBytes, pixels + stage * K::kStageBytes,
+                       adds);
+    };
+    multiply_steps(ring, at, steps_of(p.c, walk.group()), issue, release);
+    const BoxUnit unit = unit_of(p.c, walk.index());
+    part.channel = unit.channel + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
+    const int first = unit.first + (K::kOneBox ? group * p.c.box : 0);
     // A loop would not be unrolled, and sums be moved to memory.
     [&]<int... j>(std::integer_sequence<int, j...>) {
-      (part.store(sums + j * (kPart / 2), walk.place(), first + j * kPart), ...);
+      (part.store(sums + j * (kPart / 2), walk.group(), first + j * kPart), ...);
     }
     (std::make_integer_sequence<int, K::kColumns / kPart>{});
   }
 }
 
 template <class K>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kPipelineThreads, 1)
     box_kernel(const __grid_constant__ Parameters<typename K::Value> p) {
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
-  __shared__ std::uint64_t full[K::kStages], empty[K::kStages];
+  __shared__ Ring<K::kStages> ring;
   unsigned char* const shared = aligned_shared(raw);
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < K::kStages; ++stage) {
-      init_barrier(&full[stage], 1);
-      init_barrier(&empty[stage], 2 * K::kBlocks);
-    }
-    publish_barriers();
+    ring.init(2 * K::kBlocks);
     prefetch_map(&p.maps.source[0]);
     prefetch_map(&p.maps.filter);
   }
@@ -348,18 +273,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     sync_cluster();  // the other block's barriers exist before anything is sent to them
     rank = cluster_rank();
   }
-  const UnitWalk walk(p.c, static_cast<int>(blockIdx.x) / K::kBlocks,
-                      static_cast<int>(gridDim.x) / K::kBlocks);
-  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
-  if (warpgroup == 0) {
-    give_registers<40>();
-    if (threadIdx.x == 0) {
-      copy_units<K>(p, shared, full, empty, walk, rank);
-    }
-  } else {
-    take_registers<232>();
-    multiply_units<K>(p, shared, full, empty, walk, rank, warpgroup - 1);
-  }
+  const auto walk =
+      p.c.walk(static_cast<int>(blockIdx.x) / K::kBlocks, static_cast<int>(gridDim.x) / K::kBlocks);
+  run_pipeline<40, 232>([&] { copy_units<K>(p, shared, ring, walk, rank); },
+                        [&](int group) { multiply_units<K>(p, shared, ring, walk, rank, group); });
   __syncwarp();
   if constexpr (K::kBlocks == 2) {
     sync_cluster();  // no block leaves while the other may still signal it
@@ -381,12 +298,12 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
                      static_cast<float*>(o.workspace));
     filter = o.workspace;
   }
-  fill_source_maps(operation, p.c, K::kElement, forward ? o.x : o.y, p.maps.source);
+  fill_source_maps(operation, p.c, K::kElement, forward ? o.x : o.y, p.maps);
   p.maps.filter = filter_map(operation, conv.problem, K::kElement, filter, 1,
                              !forward && !K::kTransposed, K::kTransposed ? 64 : K::kChannels);
   const int workers = std::min(p.c.units, multiprocessor_count() / K::kBlocks);
-  cuda::launch(operation, box_kernel<K>, static_cast<unsigned>(workers * K::kBlocks), kThreads,
-               {K::kSharedBytes, dim3(K::kBlocks)}, p);
+  cuda::launch(operation, box_kernel<K>, static_cast<unsigned>(workers * K::kBlocks),
+               kPipelineThreads, {K::kSharedBytes, dim3(K::kBlocks)}, p);
 }
 
 template <class T, bool kTransposed>

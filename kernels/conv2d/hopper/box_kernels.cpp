@@ -1,10 +1,10 @@
-#include <cmath>
+#include <algorithm>
 
-#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/boxes.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
+#include "cks/kernels/conv2d/hopper/plane_products.h"
 
 // What the kernels `box` and `planes` plan: ConvV2 and KS-deconv over boxes of pixels (boxes.h).
 namespace cks::kernels::hopper {
@@ -23,8 +23,6 @@ constexpr BoxTile kBoxTiles[] = {
     {{64, 256}, 1, 6.5, 4.0},   {{64, 128}, 1, 6.0, 3.6},
 };
 constexpr BoxTile kPlanesTile = {{128, 128}, 1, 1.95, 1.95};
-/// Not yet timed beside the other kernels for float32: chosen by name alone.
-constexpr double kByName = 1e18;
 constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
 
 /// Source channels that are multiplied at a time.
@@ -39,10 +37,6 @@ BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return {p, plan.pass, plan.tile, at_places(plan), step_of(p, plan.arithmetic)};
 }
 
-std::int64_t filter_bytes(const Conv2dProblem& p, std::int64_t bytes_of_element) {
-  return cuda::filter_size(p) * bytes_of_element;
-}
-
 Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, const BoxTile& tile,
                              double rate) {
   const PlannedBoxes planned = plan_boxes(request_of(plan, request.problem));
@@ -52,12 +46,15 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, cons
   const double step =
       static_cast<double>(tile.tile.rows * tile.tile.columns * c.step) / tile.blocks;
   Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch + longest_steps(c, workers, kEpilogue) * step / rate;
-  const double used = 100.0 * static_cast<double>(exact_multiply_adds(request.problem)) /
-                      static_cast<double>(std::max<std::int64_t>(1, planned.executed));
+  candidate.cost = cuda::kLaunch + longest_load(c, workers,
+                                                [&](const UnitWalk<Place>& walk) {
+                                                  return steps_of(c, walk.group()) + kEpilogue;
+                                                }) *
+                                       step / rate;
   plan.reason =
-      formatted("boxes {}; {} % of the issued multiply-adds are used",
-                c.at_places ? "at places, filters trimmed" : "in a row", std::lround(used));
+      cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
+                         static_cast<double>(exact_multiply_adds(request.problem)),
+                         static_cast<double>(planned.executed));
   candidate.plan = std::move(plan);
   return candidate;
 }
@@ -91,7 +88,8 @@ bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
 /// Float32 filters are transposed for KS-deconv, since tf32 products read K-major operands alone.
 std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
   const bool transposes = pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
-  return transposes ? static_cast<std::size_t>(filter_bytes(p, sizeof(float))) : 0;
+  return transposes ? static_cast<std::size_t>(cuda::filter_size(p) * std::int64_t{sizeof(float)})
+                    : 0;
 }
 
 bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
@@ -125,7 +123,8 @@ bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
 // --- planes -------------------------------------------------------------------------------------
 
 std::size_t planes_workspace(const Conv2dProblem& p) {
-  return static_cast<std::size_t>(3 * filter_bytes(p, sizeof(bfloat16)));
+  return static_cast<std::size_t>(kMostPlanes * cuda::filter_size(p) *
+                                  std::int64_t{sizeof(bfloat16)});
 }
 
 /// The planes of the filter are bfloat16: eight of them are 16 bytes.

@@ -169,21 +169,4 @@ PlannedBoxes plan_boxes(const BoxRequest& request) {
   return planned;
 }
 
-double longest_steps(const BoxCorrelation& c, int workers, double overhead) {
-  std::vector<double> load(static_cast<std::size_t>(workers));
-  int at = 0;
-  for (int turn = 0; turn * workers < c.units; ++turn) {
-    // Units of a turn are dealt to all workers, forwards or backwards.
-    for (int i = 0; i < workers && turn * workers + i < c.units; ++i) {
-      const int unit = turn * workers + i;
-      while (at + 1 < c.places && unit >= c.place[at + 1].first_unit) {
-        ++at;
-      }
-      const int worker = turn % 2 == 0 ? i : workers - 1 - i;
-      load[static_cast<std::size_t>(worker)] += steps_of(c, c.place[at]) + overhead;
-    }
-  }
-  return *std::max_element(load.begin(), load.end());
-}
-
 }  // namespace cks::kernels::hopper

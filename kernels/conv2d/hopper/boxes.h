@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/conv2d/cuda/regions.h"
+#include "cks/kernels/conv2d/hopper/units.h"
 #include "cks/kernels/conv2d/kernel.h"
 #include "cks/kernels/hopper/window.h"
 
@@ -49,12 +50,25 @@ struct BoxCorrelation {
   int unit_channels, channel_units;  // of the result: of a unit, units side by side
   int places, units;
   Place place[kMostPlaces];
+
+  CKS_HOST_DEVICE UnitWalk<Place> walk(int worker, int workers) const {
+    return {place, places, units, worker, workers};
+  }
 };
 
 /// Positions of a place that its boxes are cut from.
 CKS_HOST_DEVICE inline int positions_of(const BoxCorrelation& c, const Place& at) {
   return c.at_places ? c.images
                      : c.images * c.rows[at.row_class].count * c.columns[at.column_class].count;
+}
+
+/// What a unit computes: positions from `first` on, of both boxes, and channels from `channel` on.
+struct BoxUnit {
+  int first, channel;
+};
+CKS_HOST_DEVICE inline BoxUnit unit_of(const BoxCorrelation& c, int index_in_place) {
+  const int pair = index_in_place / c.channel_units;
+  return {pair * 2 * c.box, (index_in_place - pair * c.channel_units) * c.unit_channels};
 }
 
 /// Steps of a place's units; one without a tap takes one step that adds zeros.
@@ -119,14 +133,5 @@ struct PlannedBoxes {
 };
 /// All but pointers. Only for what takes_boxes() takes.
 PlannedBoxes plan_boxes(const BoxRequest& request);
-
-/// The number of unit `turn` of worker `worker` of `workers`: they take turns, every second round
-/// backwards, so that who had one of the longest next has one of the shortest.
-CKS_HOST_DEVICE inline int unit_of(int turn, int worker, int workers) {
-  return turn * workers + (turn % 2 == 0 ? worker : workers - 1 - worker);
-}
-
-/// Steps of the worker that has most, each unit counted with `overhead` steps more.
-double longest_steps(const BoxCorrelation& correlation, int workers, double overhead);
 
 }  // namespace cks::kernels::hopper

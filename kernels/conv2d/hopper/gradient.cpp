@@ -93,27 +93,10 @@ std::int64_t executed_of(const GradientPlan& g) {
   for (int tap = 0; tap < g.taps; ++tap) {
     for (int slice = 0; slice < g.split_k; ++slice) {
       const int index = slice * g.row_units * g.column_units;
-      boxes += std::max(1, unit_of_tap(g, g.tap[tap], index).terms);  // an empty one adds zeros
+      boxes += steps_of(unit_of(g, g.tap[tap], index));
     }
   }
   return boxes * unit * g.row_units * g.column_units;
-}
-
-double longest_terms(const GradientPlan& g, int workers, double overhead) {
-  std::vector<double> load(static_cast<std::size_t>(workers));
-  int tap = 0;
-  for (int turn = 0; turn * workers < g.units; ++turn) {
-    for (int i = 0; i < workers && turn * workers + i < g.units; ++i) {
-      const int unit = turn * workers + i;
-      while (tap + 1 < g.taps && unit >= g.tap[tap + 1].first_unit) {
-        ++tap;
-      }
-      const int worker = turn % 2 == 0 ? i : workers - 1 - i;
-      load[static_cast<std::size_t>(worker)] +=
-          unit_of_tap(g, g.tap[tap], unit - g.tap[tap].first_unit).terms + overhead;
-    }
-  }
-  return *std::max_element(load.begin(), load.end());
 }
 
 }  // namespace cks::kernels::hopper

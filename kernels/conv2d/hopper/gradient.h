@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/host_device.h"
+#include "cks/kernels/conv2d/hopper/units.h"
 #include "cks/kernels/conv2d/kernel.h"
 
 /// How Sk-dilated is laid out for the copy engine: the terms of the sums, pairs of an output and
@@ -33,6 +34,10 @@ struct GradientPlan {
   int split_k;                  // parts of the terms
   int taps, units;              // taps: 1 in a row, which then stands for all
   GradientTap tap[kMostTaps];
+
+  CKS_HOST_DEVICE UnitWalk<GradientTap> walk(int worker, int workers) const {
+    return {tap, taps, units, worker, workers};
+  }
 };
 
 struct GradientUnit {
@@ -51,14 +56,19 @@ CKS_HOST_DEVICE inline int term_boxes(const GradientPlan& g, const GradientTap& 
 
 /// Unit `index` of those of a tap: its channels first, then its columns, then the parts of its
 /// sums.
-CKS_HOST_DEVICE inline GradientUnit unit_of_tap(const GradientPlan& g, const GradientTap& tap,
-                                                int index) {
+CKS_HOST_DEVICE inline GradientUnit unit_of(const GradientPlan& g, const GradientTap& tap,
+                                            int index) {
   const int row = index % g.row_units, rest = index / g.row_units;
   const int column = rest % g.column_units, slice = rest / g.column_units;
   const std::int64_t boxes = term_boxes(g, tap);
   const auto begin = static_cast<int>(boxes * slice / g.split_k);
   const auto end = static_cast<int>(boxes * (slice + 1) / g.split_k);
   return {row * g.unit_rows, column * g.unit_blocks, begin, end - begin, slice};
+}
+
+/// Steps of a unit; one without terms takes one that adds zeros.
+CKS_HOST_DEVICE inline int steps_of(const GradientUnit& unit) {
+  return unit.terms == 0 ? 1 : unit.terms;
 }
 
 /// The first output of a box of terms.
@@ -103,8 +113,5 @@ GradientPlan plan_gradient(const GradientRequest& request);
 
 /// Multiply-adds of its products, of one plane.
 std::int64_t executed_of(const GradientPlan& plan);
-
-/// Boxes of terms of the worker that has most, each unit counted with `overhead` more.
-double longest_terms(const GradientPlan& plan, int workers, double overhead);
 
 }  // namespace cks::kernels::hopper

@@ -1,6 +1,5 @@
-#include <cmath>
+#include <algorithm>
 
-#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/gradient.h"
@@ -20,8 +19,6 @@ constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 1.8}};
 constexpr double kTf32Gain = 1.9;      // of two planes over three
 constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
 constexpr std::int64_t kMostSplitK = 64;
-/// Not yet timed beside the other kernels for float32: chosen by name alone.
-constexpr double kByName = 1e18;
 
 bool at_places(const Conv2dPlan& plan) { return plan.granule == kTerms; }
 
@@ -46,24 +43,22 @@ std::size_t workspace_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool sp
   return slices + (splits ? planes_bytes(p, planes_of(plan.arithmetic)) : 0);
 }
 
-Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, double rate) {
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, bool splits,
+                             double rate) {
   const Conv2dProblem& p = request.problem;
   const GradientPlan g = plan_gradient(request_of(plan, p));
   const int multiprocessors = cuda::multiprocessors_of(request);
-  const int workers = std::min(g.units, multiprocessors);
+  const double boxes =
+      longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<GradientTap>& walk) {
+        return unit_of(g, walk.group(), walk.index()).terms + kUnitOverhead;
+      });
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
-  Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch + longest_terms(g, workers, kUnitOverhead) * box / rate;
-  if (plan.split_k > 1) {
-    candidate.cost += cuda::kLaunch + 30.0 * static_cast<double>(cuda::filter_size(p)) *
-                                          static_cast<double>(plan.split_k + 1) / multiprocessors;
-  }
-  const double used =
-      100.0 * static_cast<double>(exact_multiply_adds(p)) / static_cast<double>(executed_of(g));
-  plan.reason =
-      formatted("terms {}; {} % of the issued multiply-adds are used",
-                g.at_places ? "at places, those of each tap" : "in a row", std::lround(used));
-  candidate.plan = std::move(plan);
+  Conv2dCandidate candidate{plan, cuda::kLaunch + boxes * box / rate};
+  cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
+  candidate.plan.workspace_bytes = workspace_of(plan, p, splits);
+  candidate.plan.reason = cuda::describe_use(
+      g.at_places ? "terms at places, those of each tap" : "terms in a row",
+      static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
   return candidate;
 }
 
@@ -72,6 +67,11 @@ template <class Tiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
                                         bool splits, int element_bytes, double gain) {
   const Conv2dProblem& p = request.problem;
+  // Sums that the tensor core cuts stay short; those of planes are float32 from 64 terms on.
+  const std::int64_t fewest =
+      splits ? 1
+             : std::clamp<std::int64_t>(ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum), 1,
+                                        kMostSplitK);
   std::vector<Conv2dCandidate> found;
   for (const TapsTile& tile : tiles) {
     for (const bool placed : {true, false}) {
@@ -80,14 +80,13 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
       plan.tile = tile.tile;
       plan.granule = placed ? kTerms : p.N * p.OH * p.OW * kTerms;
       Conv2dCandidate best;
-      for (std::int64_t split_k = 1; split_k <= kMostSplitK; split_k *= 2) {
+      for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
         plan.split_k = split_k;
         if (!takes_gradient(request_of(plan, p), element_bytes) ||
-            (split_k > 1 && p.N * p.OH * p.OW / split_k < std::int64_t{4} * kTerms)) {
+            (split_k > fewest && p.N * p.OH * p.OW / split_k < std::int64_t{4} * kTerms)) {
           break;
         }
-        plan.workspace_bytes = workspace_of(plan, p, splits);
-        Conv2dCandidate candidate = candidate_of(request, plan, tile.rate * gain);
+        Conv2dCandidate candidate = candidate_of(request, plan, splits, tile.rate * gain);
         if (best.cost == 0.0 || candidate.cost < best.cost) {
           best = std::move(candidate);
         }

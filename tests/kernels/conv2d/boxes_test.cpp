@@ -32,10 +32,8 @@ class BoxWalk {
 
   void run(int workers) {
     for (int worker = 0; worker < workers; ++worker) {
-      for (int turn = 0; turn * workers < c_.units; ++turn) {
-        if (const int unit = unit_of(turn, worker, workers); unit < c_.units) {
-          run_unit(unit);
-        }
+      for (auto walk = c_.walk(worker, workers); walk.next();) {
+        run_unit(walk.group(), unit_of(c_, walk.index()));
       }
     }
   }
@@ -48,18 +46,10 @@ class BoxWalk {
   const std::vector<double>& result() const { return result_; }
 
  private:
-  void run_unit(int unit) {
-    int at = 0;
-    while (at + 1 < c_.places && unit >= c_.place[at + 1].first_unit) {
-      ++at;
-    }
-    const Place& place = c_.place[at];
-    const int of_place = unit - place.first_unit;
-    const int channel = of_place % c_.channel_units * c_.unit_channels;
+  void run_unit(const Place& place, const BoxUnit& unit) {
     executed_ += std::int64_t{steps_of(c_, place)} * c_.step * c_.unit_channels * 2 * c_.box;
-    for (int i = 0; i < 2 * c_.box; ++i) {
-      const int position = of_place / c_.channel_units * 2 * c_.box + i;
-      for (int c = channel; c < channel + c_.unit_channels; ++c) {
+    for (int position = unit.first; position < unit.first + 2 * c_.box; ++position) {
+      for (int c = unit.channel; c < unit.channel + c_.unit_channels; ++c) {
         if (position < positions_of(c_, place) && c < c_.target_channels * c_.groups) {
           const Position where = position_of(c_, place, position);
           const auto to = static_cast<std::size_t>(target_of(c_, place, where) + c);
@@ -197,7 +187,10 @@ TEST_CASE("workers share units evenly, those of most taps first") {
   const PlannedBoxes planned = plan_boxes({p, Conv2dPass::forward, {256, 128}, true, 64});
   // 4 places of 9 taps, 8 of 6, 4 of 4; 8 units each; 8 steps a tap; 66 clusters.
   CHECK(planned.correlation.units == 128);
-  CHECK(longest_steps(planned.correlation, 66, 0.0) == 13 * 8);
+  const auto steps = [&](const UnitWalk<Place>& walk) {
+    return steps_of(planned.correlation, walk.group());
+  };
+  CHECK(longest_load(planned.correlation, 66, steps) == 13 * 8);
 }
 
 TEST_CASE("boxes are refused where the copy engine cannot say them") {

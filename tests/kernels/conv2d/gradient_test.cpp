@@ -60,7 +60,7 @@ Term term_in(const GradientPlan& g, const GradientTap& tap, int box, int i) {
 void add_unit(const GradientPlan& g, const GradientTap& tap, const GradientUnit& unit,
               const Conv2dValues& values, Sums& sums) {
   const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
-  sums.boxes += std::max(1, unit.terms);
+  sums.boxes += steps_of(unit);
   for (int oc = unit.row; oc < std::min(unit.row + g.unit_rows, g.out_channels); ++oc) {
     for (int c = 0; c < g.unit_blocks * kBlock; ++c) {
       Column column = column_of(g, tap, unit.block + c / kBlock);
@@ -85,12 +85,10 @@ Sums add_all(const GradientPlan& g, const Conv2dValues& values) {
   const auto size = static_cast<std::size_t>(g.split_k) * g.out_channels * g.filter_taps *
                     static_cast<std::size_t>(g.in_channels);
   Sums sums{std::vector<double>(size), std::vector<int>(size), 0};
-  int tap = 0;
-  for (int unit = 0; unit < g.units; ++unit) {
-    while (tap + 1 < g.taps && unit >= g.tap[tap + 1].first_unit) {
-      ++tap;
+  for (int worker = 0; worker < 5; ++worker) {
+    for (auto walk = g.walk(worker, 5); walk.next();) {
+      add_unit(g, walk.group(), unit_of(g, walk.group(), walk.index()), values, sums);
     }
-    add_unit(g, g.tap[tap], unit_of_tap(g, g.tap[tap], unit - g.tap[tap].first_unit), values, sums);
   }
   return sums;
 }

@@ -1,0 +1,89 @@
+#pragma once
+#include "cks/kernels/hopper/async.cuh"
+#include "cks/kernels/hopper/wgmma.cuh"
+
+/// How a block copies and multiplies at the same time: one thread of the first of its three
+/// warpgroups asks for copies into the stages of a ring, the other two warpgroups multiply what is
+/// there.
+namespace cks::kernels::hopper {
+
+inline constexpr int kPipelineThreads = 384;
+
+/// The ring's barriers, in shared memory.
+template <int kStages>
+struct Ring {
+  std::uint64_t full[kStages], empty[kStages];
+
+  /// By one thread, before the block's first __syncthreads(). A stage is empty after `releases`.
+  __device__ __forceinline__ void init(int releases) {
+    for (int stage = 0; stage < kStages; ++stage) {
+      init_barrier(&full[stage], 1);
+      init_barrier(&empty[stage], releases);
+    }
+    publish_barriers();
+  }
+};
+
+/// copy() by one thread, multiply(0) and multiply(1) by the warpgroups that multiply, which get the
+/// registers that the other one gives. 128 * (copying + 2 * multiplying) <= 65536.
+template <int kCopying, int kMultiplying, class Copy, class Multiply>
+__device__ __forceinline__ void run_pipeline(Copy&& copy, Multiply&& multiply) {
+  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
+  if (warpgroup == 0) {
+    give_registers<kCopying>();
+    if (threadIdx.x == 0) {
+      copy();
+    }
+  } else {
+    take_registers<kMultiplying>();
+    multiply(warpgroup - 1);
+  }
+}
+
+/// The products of `steps` stages: issue(stage, adds) fences and issues those of one,
+/// release(stage) says that it has been read.
+template <int kStages, class Issue, class Release>
+__device__ __forceinline__ void multiply_steps(Ring<kStages>& ring, RingPosition<kStages>& at,
+                                               int steps, Issue&& issue, Release&& release) {
+  int before = 0;
+  for (int step = 0; step < steps; ++step) {
+    wait(&ring.full[at.stage], at.parity);
+    issue(at.stage, step > 0);
+    commit_products();
+    wait_for_products<1>();  // the step before has been read
+    if (step > 0) {
+      release(before);
+    }
+    before = at.stage;
+    at.advance();
+  }
+  wait_for_products<0>();
+  release(before);
+}
+
+/// The same with sums that are cut after every stage: issue(stage) begins `products` at zero, and
+/// they are added to `sums`, which begin there too.
+template <int kStages, int kSums, class Issue, class Release>
+__device__ __forceinline__ void multiply_cut_steps(Ring<kStages>& ring, RingPosition<kStages>& at,
+                                                   int steps, const float (&products)[kSums],
+                                                   float (&sums)[kSums], Issue&& issue,
+                                                   Release&& release) {
+#pragma unroll
+  for (float& sum : sums) {
+    sum = 0.0F;
+  }
+  for (int step = 0; step < steps; ++step) {
+    wait(&ring.full[at.stage], at.parity);
+    issue(at.stage);
+    commit_products();
+    wait_for_products<0>();
+    release(at.stage);
+    at.advance();
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) {
+      sums[i] += products[i];
+    }
+  }
+}
+
+}  // namespace cks::kernels::hopper
