@@ -134,14 +134,8 @@ cks::TrainOptions make_options(const AutoencoderFlags& flags, const cks::TrainTe
   options.epochs = flags.epochs;
   options.files.folder = &folder;
   options.files.resume = flags.resume.has_value();
-  options.files.info = {.model = kModel,
-                        .dataset = train.name,
-                        .mean = train.mean,
-                        .std = train.std,
-                        .height = train.height(),
-                        .width = train.width(),
-                        .channels = train.channels(),
-                        .notes = {{"cks", cks::apps::version()}}};
+  options.files.info = cks::checkpoint_info(kModel, train, {{"cks", cks::apps::version()}});
+  options.files.info.class_names.clear();  // it tells none apart
   options.files.identity = {{"model", kModel},
                             {"dataset", train.name},
                             {"test images", std::to_string(data.test.size())}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "cks/core/memory/reserve_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -100,6 +101,18 @@ ImageDataset ImageDataset::subset(std::int64_t begin, std::int64_t end) const {
   part.images = images.slice(begin, end);
   part.labels = labels.slice(begin, end);
   return part;
+}
+
+std::vector<std::string> ImageDataset::classes_without_images() const {
+  const std::vector<std::int64_t> given = labels.to_vector<std::int64_t>();
+  const std::set<std::int64_t> present(given.begin(), given.end());
+  std::vector<std::string> missing;
+  for (std::int64_t label = 0; label < classes(); ++label) {
+    if (!present.contains(label)) {
+      missing.push_back(class_names[static_cast<std::size_t>(label)]);
+    }
+  }
+  return missing;
 }
 
 ImageDataset ImageDataset::limit(std::int64_t count) const {

@@ -64,6 +64,8 @@ struct ImageDataset {
   void check() const;
   /// Images [begin, end), sharing memory. Throws ShapeError unless 0 <= begin < end <= size().
   ImageDataset subset(std::int64_t begin, std::int64_t end) const;
+  /// Names of the classes of which it has none.
+  std::vector<std::string> classes_without_images() const;
   /// The first `count` images, or all if there are fewer. Throws ShapeError if count < 1.
   ImageDataset limit(std::int64_t count) const;
 };

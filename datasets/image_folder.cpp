@@ -229,14 +229,9 @@ ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>
 
 /// Throws IoError for a class that lost all of its images.
 void require_every_class(const ImageDataset& train) {
-  const std::vector<std::int64_t> labels = train.labels.to_vector<std::int64_t>();
-  const std::set<std::int64_t> left(labels.begin(), labels.end());
-  for (std::int64_t label = 0; label < train.classes(); ++label) {
-    if (left.count(label) == 0) {
-      throw IoError(formatted("{}: '{}': no training image of class {} can be read", kOp,
-                              train.source.path,
-                              train.class_names[static_cast<std::size_t>(label)]));
-    }
+  if (const auto missing = train.classes_without_images(); !missing.empty()) {
+    throw IoError(formatted("{}: '{}': no training image of class {} can be read", kOp,
+                            train.source.path, missing.front()));
   }
 }
 

@@ -11,4 +11,4 @@ mkdir -p "$root/build"
 say "building (build/test)"
 build_in "$root/build/test" -DCKS_WERROR=ON
 say "testing"
-ctest --test-dir "$root/build/test" --output-on-failure --no-tests=error "$@"
+ctest --test-dir "$root/build/test" --output-on-failure --no-tests=error -j "$(nproc)" "$@"

@@ -35,6 +35,10 @@ Conv2dProblem in_mode(Conv2dProblem p, Conv2dPass pass, Precision mode) {
   return p;
 }
 
+DType result_type(const Conv2dProblem& p, Conv2dPass pass) {
+  return pass == Conv2dPass::backward_filter ? p.w_type : p.x_type;
+}
+
 std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pass,
                                  const Conv2dProblem& problem) {
   const auto device = describe_for_plans(options.device);
@@ -58,13 +62,11 @@ struct ConvTiming::Operands {
         dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, dtype, device)) {}
 
   /// Memory for the result of a pass.
-  Tensor make_result(Conv2dPass pass, const Conv2dProblem& p) const {
-    const Tensor& like = like_result(pass);
-    const DType dtype = pass == Conv2dPass::backward_filter ? p.w_type : like.dtype();
+  Tensor make_result(Conv2dPass pass, DType dtype) const {
+    const Tensor& like = pass == Conv2dPass::forward         ? dy
+                         : pass == Conv2dPass::backward_data ? x
+                                                             : w;
     return Tensor::empty(like.shape(), dtype, like.device());
-  }
-  const Tensor& like_result(Conv2dPass pass) const {
-    return pass == Conv2dPass::forward ? dy : pass == Conv2dPass::backward_data ? x : w;
   }
 
   /// Runs one pass into `result`; returns the executed multiply-adds.
@@ -95,7 +97,7 @@ struct ConvTiming::PlanBench {
   PlanBench(const Conv2dProblem& p, const Conv2dPlan& plan, const Operands& in, Device device)
       : conv(kernels::prepare_conv2d(p, plan, describe_for_plans(device))),
         operands(in),
-        result(in.make_result(plan.pass, p)),
+        result(in.make_result(plan.pass, result_type(p, plan.pass))),
         workspace(make_workspace(plan, device)),
         timer(device, [this] { executed = operands.run(conv, result, workspace); }) {}
 
@@ -108,7 +110,7 @@ struct ConvTiming::PlanBench {
     const PreparedConv2d reference = kernels::prepare_conv2d(
         conv.problem, kernels::force_plan("reference", conv.plan.pass, conv.problem, description),
         description);
-    Tensor expected = operands.make_result(conv.plan.pass, conv.problem);
+    Tensor expected = operands.make_result(conv.plan.pass, result.dtype());
     Tensor scratch = make_workspace(reference.plan, device);
     operands.run(reference, expected, scratch);
     return relative_error(result.to(DType::float32), expected.to(DType::float32));
@@ -122,8 +124,7 @@ struct ConvTiming::PassBench {
   std::unique_ptr<CudnnConv> cudnn;
 
   void add_cudnn(const Conv2dProblem& p, Conv2dPass pass, const Operands& in) {
-    const Tensor& like = in.like_result(pass);  // cuDNN's gradients of filters are of their type
-    cudnn_result = Tensor::empty(like.shape(), like.dtype(), like.device());
+    cudnn_result = in.make_result(pass, p.x_type);  // gradients of filters as well
     cudnn = std::make_unique<CudnnConv>(p, pass,
                                         pass == Conv2dPass::backward_data ? cudnn_result : in.x,
                                         pass == Conv2dPass::backward_filter ? cudnn_result : in.w,

@@ -53,6 +53,10 @@ cudnnHandle_t handle_on(Device device) {
   return handle->get();
 }
 
+bool is_strict_float32(const Conv2dProblem& p) {
+  return p.x_type == DType::float32 && p.precision == Precision::fp32;
+}
+
 struct Descriptors {
   Owned<cudnnTensorDescriptor_t> x{cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor};
   Owned<cudnnTensorDescriptor_t> y{cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor};
@@ -75,9 +79,8 @@ struct Descriptors {
         as_int(p.dw), CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     CKS_CUDNN_CHECK(cudnnSetConvolutionGroupCount(conv.get(), as_int(p.G)));
     // CUDNN_FMA_MATH is never TF32; by default float32 may be multiplied as that.
-    const bool strict = p.x_type == DType::float32 && p.precision == Precision::fp32;
-    CKS_CUDNN_CHECK(
-        cudnnSetConvolutionMathType(conv.get(), strict ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH));
+    CKS_CUDNN_CHECK(cudnnSetConvolutionMathType(
+        conv.get(), is_strict_float32(p) ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH));
   }
 };
 
@@ -112,7 +115,7 @@ struct CudnnConv::Candidate {
             const Tensor& x, const Tensor& w, const Tensor& y)
       : device(x.device()),
         layout(format == CUDNN_TENSOR_NHWC ? "NHWC" : "NCHW"),
-        is_strict(problem.x_type == DType::float32 && problem.precision == Precision::fp32),
+        is_strict(is_strict_float32(problem)),
         descriptors(problem, format) {
     const Operand<cudnnTensorDescriptor_t> image{descriptors.x.get(), Tensor(x).data()};
     const Operand<cudnnFilterDescriptor_t> filter{descriptors.w.get(), Tensor(w).data()};

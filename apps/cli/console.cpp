@@ -30,21 +30,6 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
   std::shared_ptr<Progress> progress_;
 };
 
-/// Their names: "cat, dog".
-std::string classes_without_images(const ImageDataset& half) {
-  std::vector<bool> has_image(half.class_names.size());
-  for (const std::int64_t label : half.labels.to_vector<std::int64_t>()) {
-    has_image[static_cast<std::size_t>(label)] = true;
-  }
-  std::vector<std::string> missing;
-  for (std::size_t c = 0; c < has_image.size(); ++c) {
-    if (!has_image[c]) {
-      missing.push_back(half.class_names[c]);
-    }
-  }
-  return joined(missing);
-}
-
 class RunLogSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit RunLogSink(const RunFolder& folder) : folder_(folder) {}
@@ -100,7 +85,8 @@ void report_data(Console& console, const TrainTest& data) {
       }
     }
   }
-  if (const std::string untested = classes_without_images(data.test);
+  // A folder's loader has named those that have no folder.
+  if (const std::string untested = joined(data.test.classes_without_images());
       !untested.empty() && test.find(untested) == std::string::npos) {
     console.warn("test: no image of class " + untested + ", of which nothing will be known");
   }

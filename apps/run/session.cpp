@@ -69,15 +69,7 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.files.resume = flags.resume.has_value();
   options.profile = {.convolutions = flags.conv_report, .modules = flags.profile};
   options.gpu.capture = !flags.no_graph;
-  options.files.info = {.model = flags.model,
-                        .dataset = data.train.name,
-                        .class_names = data.train.class_names,
-                        .mean = data.train.mean,
-                        .std = data.train.std,
-                        .height = data.train.height(),
-                        .width = data.train.width(),
-                        .channels = data.train.channels(),
-                        .notes = {{"cks", version()}}};
+  options.files.info = checkpoint_info(flags.model, data.train, {{"cks", version()}});
   options.files.identity = {{"model", flags.model},
                             {"dataset", data.train.name},
                             {"test images", std::to_string(data.test.size())},

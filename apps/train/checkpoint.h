@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cks/core/optim/optimizer.h"
+#include "cks/datasets/dataset.h"
 #include "cks/layers/module.h"
 #include "cks/train/metrics.h"
 #include "cks/train/run_folder.h"
@@ -23,6 +24,10 @@ struct CheckpointInfo {
   std::int64_t channels = 0;
   TextFields notes{};  // for people: epoch, accuracy, version
 };
+
+/// What weights that were trained on a dataset's training half need to be used.
+CheckpointInfo checkpoint_info(const std::string& model, const ImageDataset& train,
+                               TextFields notes);
 
 /// Writes parameters and buffers under PyTorch's names and layouts, with `info` as metadata. The
 /// file is replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.

@@ -69,6 +69,19 @@ std::string layer_of(const std::string& key) { return key.substr(0, key.rfind('.
 
 }  // namespace
 
+CheckpointInfo checkpoint_info(const std::string& model, const ImageDataset& train,
+                               TextFields notes) {
+  return {.model = model,
+          .dataset = train.name,
+          .class_names = train.class_names,
+          .mean = train.mean,
+          .std = train.std,
+          .height = train.height(),
+          .width = train.width(),
+          .channels = train.channels(),
+          .notes = std::move(notes)};
+}
+
 void save_weights(const std::string& path, const Module& model, const CheckpointInfo& info) {
   Metadata metadata{{"format", "pt"},
                     {"cks.model", info.model},

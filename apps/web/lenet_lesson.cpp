@@ -77,15 +77,7 @@ std::vector<float> LenetLesson::values(const std::string& name) const {
 
 void LenetLesson::save(const std::string& path) const {
   save_weights(path, model_,
-               {.model = "lenet5",
-                .dataset = data_.train.name,
-                .class_names = data_.train.class_names,
-                .mean = data_.train.mean,
-                .std = data_.train.std,
-                .height = data_.train.height(),
-                .width = data_.train.width(),
-                .channels = data_.train.channels(),
-                .notes = {{"steps", std::to_string(steps_)}}});
+               checkpoint_info("lenet5", data_.train, {{"steps", std::to_string(steps_)}}));
 }
 
 }  // namespace cks::web

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <type_traits>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "cks/core/io/file.h"
+#include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -228,7 +228,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return fail(formatted("not JSON at byte {}", position));
+    return fail(formatted("not JSON at byte {}", position - 1));  // the parser counts from 1
   }
 
  private:
@@ -406,11 +406,7 @@ std::string read_header(const Source& source) {
   }
   std::string header(header_size, '\0');
   source.read(sizeof header_size, header.data(), header.size());
-  // The parser takes a NUL for the end of its input; no JSON has one.
-  if (const std::size_t nul = header.find('\0'); nul != std::string::npos) {
-    throw IoError(formatted("{}: header: not JSON at byte {}", name, nul));
-  }
-  return header;
+  return with_visible_nul(std::move(header));
 }
 
 SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wanted) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -52,31 +54,40 @@ std::vector<double> border_of(const Plane& plane) {
   return border;
 }
 
-/// Of each pixel the best of those at most `reach` away, along rows and then along columns.
-template <class Better>
-Plane best_around(const Plane& plane, std::int64_t reach, Better&& better) {
-  Plane rows(plane.height, plane.width), all(plane.height, plane.width);
+Plane transposed(const Plane& plane) {
+  Plane result(plane.width, plane.height);
   for (std::int64_t y = 0; y < plane.height; ++y) {
     for (std::int64_t x = 0; x < plane.width; ++x) {
-      double best = plane.at(y, x);
-      for (std::int64_t i = std::max<std::int64_t>(0, x - reach);
-           i <= std::min(plane.width - 1, x + reach); ++i) {
-        best = better(best, plane.at(y, i));
-      }
-      rows.at(y, x) = best;
+      result.at(x, y) = plane.at(y, x);
     }
   }
+  return result;
+}
+
+/// Of each pixel what its neighbours in the row, at most `reach` away, come to: reduce(begin, end).
+template <class Reduce>
+Plane reduced_rows(const Plane& plane, std::int64_t reach, Reduce&& reduce) {
+  Plane result(plane.height, plane.width);
   for (std::int64_t y = 0; y < plane.height; ++y) {
+    const double* row = plane.values.data() + y * plane.width;
     for (std::int64_t x = 0; x < plane.width; ++x) {
-      double best = rows.at(y, x);
-      for (std::int64_t i = std::max<std::int64_t>(0, y - reach);
-           i <= std::min(plane.height - 1, y + reach); ++i) {
-        best = better(best, rows.at(i, x));
-      }
-      all.at(y, x) = best;
+      result.at(y, x) = reduce(row + std::max<std::int64_t>(0, x - reach),
+                               row + std::min(plane.width, x + reach + 1));
     }
   }
-  return all;
+  return result;
+}
+
+/// The same over squares: along rows, then along columns.
+template <class Reduce>
+Plane reduced(const Plane& plane, std::int64_t reach, Reduce&& reduce) {
+  return transposed(reduced_rows(transposed(reduced_rows(plane, reach, reduce)), reach, reduce));
+}
+
+double greatest(const double* begin, const double* end) { return *std::max_element(begin, end); }
+double least(const double* begin, const double* end) { return *std::min_element(begin, end); }
+double mean(const double* begin, const double* end) {
+  return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
 }
 
 /// Without what is dark and thinner than 2 * reach + 1 (a grey closing). The picture goes on beyond
@@ -90,8 +101,7 @@ Plane closed(const Plane& plane, std::int64_t reach) {
                                std::clamp<std::int64_t>(x - margin, 0, plane.width - 1));
     }
   }
-  wide = best_around(wide, reach, [](double a, double b) { return std::max(a, b); });
-  wide = best_around(wide, reach, [](double a, double b) { return std::min(a, b); });
+  wide = reduced(reduced(wide, reach, greatest), reach, least);
   Plane result(plane.height, plane.width);
   for (std::int64_t y = 0; y < plane.height; ++y) {
     for (std::int64_t x = 0; x < plane.width; ++x) {
@@ -101,33 +111,12 @@ Plane closed(const Plane& plane, std::int64_t reach) {
   return result;
 }
 
-/// The mean of 3 x 3 pixels, which noise does not survive.
-Plane smoothed(const Plane& plane) {
-  Plane result(plane.height, plane.width);
-  for (std::int64_t y = 0; y < plane.height; ++y) {
-    for (std::int64_t x = 0; x < plane.width; ++x) {
-      double sum = 0.0;
-      int count = 0;
-      for (std::int64_t v = std::max<std::int64_t>(0, y - 1);
-           v <= std::min(plane.height - 1, y + 1); ++v) {
-        for (std::int64_t u = std::max<std::int64_t>(0, x - 1);
-             u <= std::min(plane.width - 1, x + 1); ++u) {
-          sum += plane.at(v, u);
-          ++count;
-        }
-      }
-      result.at(y, x) = sum / count;
-    }
-  }
-  return result;
-}
-
-/// Channel c of uint8 [H,W,2], from 0 to 1.
+/// Channel c of uint8 [H,W,C], from 0 to 1.
 Plane channel_of(const Tensor& picture, int c) {
   Plane plane(picture.size(0), picture.size(1));
-  const auto* from = picture.data_as<std::uint8_t>();
+  const auto* from = picture.data_as<std::uint8_t>() + c;
   for (std::size_t i = 0; i < plane.values.size(); ++i) {
-    plane.values[i] = from[2 * i + static_cast<std::size_t>(c)] / 255.0;
+    plane.values[i] = from[static_cast<std::int64_t>(i) * picture.size(2)] / 255.0;
   }
   return plane;
 }
@@ -143,7 +132,7 @@ Plane ink_of(const Tensor& picture) {
     grey.values[i] = grey.values[i] * ink.values[i] + 1.0 - ink.values[i];
   }
   if (std::max(grey.height, grey.width) > 2 * kSide) {
-    grey = smoothed(grey);
+    grey = reduced(grey, 1, mean);  // noise
   }
   // Half way in ratios: paper in the shadow is darker than half way in differences.
   const double middle =
@@ -201,7 +190,7 @@ std::vector<bool> digit_of(const Plane& ink, double threshold) {
                          ? 1.0
                          : 0.0;
   }
-  const Plane wide = best_around(kept, 1, [](double a, double b) { return std::max(a, b); });
+  const Plane wide = reduced(kept, 1, greatest);
   std::vector<bool> digit(wide.values.size());
   std::transform(wide.values.begin(), wide.values.end(), digit.begin(),
                  [](double value) { return value > 0.5; });
@@ -234,28 +223,37 @@ Tensor cropped(const Plane& plane) {
   return box;
 }
 
-/// Ink of 20 x 20 or less on 28 x 28, its centre of mass in the middle.
+/// Where the mass of ink lies; of none, at 0.
+struct Centre {
+  double y = 0.0, x = 0.0;
+
+  explicit Centre(const Plane& ink) {
+    double mass = 0.0;
+    for (std::int64_t row = 0; row < ink.height; ++row) {
+      for (std::int64_t column = 0; column < ink.width; ++column) {
+        const double value = ink.at(row, column);
+        mass += value;
+        y += value * (static_cast<double>(row) + 0.5);
+        x += value * (static_cast<double>(column) + 0.5);
+      }
+    }
+    y /= mass > 0.0 ? mass : 1.0;
+    x /= mass > 0.0 ? mass : 1.0;
+  }
+};
+
+/// Ink of 20 x 20 or less, uint8 [h,w,1], on 28 x 28, its centre of mass in the middle.
 Tensor centred(const Tensor& ink) {
   const std::int64_t height = ink.size(0), width = ink.size(1);
-  const auto* from = ink.data_as<std::uint8_t>();
-  double mass = 0.0, down = 0.0, across = 0.0;
-  for (std::int64_t y = 0; y < height; ++y) {
-    for (std::int64_t x = 0; x < width; ++x) {
-      const double value = from[y * width + x];
-      mass += value;
-      down += value * (static_cast<double>(y) + 0.5);
-      across += value * (static_cast<double>(x) + 0.5);
-    }
-  }
-  const auto place = [&](double centre, std::int64_t extent) {
-    const auto wanted = static_cast<std::int64_t>(std::lround(0.5 * kSide - centre / mass));
-    return std::clamp<std::int64_t>(wanted, 0, kSide - extent);
+  const auto place = [](double centre, std::int64_t extent) {
+    return std::clamp<std::int64_t>(std::lround(0.5 * kSide - centre), 0, kSide - extent);
   };
-  const std::int64_t top = place(down, height), left = place(across, width);
+  const Centre centre(channel_of(ink, 0));
+  const std::int64_t top = place(centre.y, height), left = place(centre.x, width);
   Tensor image = Tensor::zeros({kSide, kSide, 1}, DType::uint8);
   auto* to = image.data_as<std::uint8_t>();
   for (std::int64_t y = 0; y < height; ++y) {
-    std::copy_n(from + y * width, width, to + (top + y) * kSide + left);
+    std::copy_n(ink.data_as<std::uint8_t>() + y * width, width, to + (top + y) * kSide + left);
   }
   return image;
 }
@@ -266,21 +264,11 @@ bool is_ready(const Tensor& picture) {
     return false;
   }
   const Plane grey = channel_of(picture, 0);
-  const Plane alpha = channel_of(picture, 1);
-  double mass = 0.0, down = 0.0, across = 0.0;
-  for (std::int64_t y = 0; y < kSide; ++y) {
-    for (std::int64_t x = 0; x < kSide; ++x) {
-      const bool is_edge = std::min({y, x, kSide - 1 - y, kSide - 1 - x}) == 0;
-      if (alpha.at(y, x) < 1.0 || (is_edge && grey.at(y, x) > 0.0)) {
-        return false;
-      }
-      mass += grey.at(y, x);
-      down += grey.at(y, x) * (static_cast<double>(y) + 0.5);
-      across += grey.at(y, x) * (static_cast<double>(x) + 0.5);
-    }
-  }
-  return mass > 0.0 && std::abs(down / mass - 0.5 * kSide) < 1.5 &&
-         std::abs(across / mass - 0.5 * kSide) < 1.5;
+  const std::vector<double> border = border_of(grey);
+  const Centre centre(grey);
+  return quantile(channel_of(picture, 1).values, 0.0) == 1.0 &&
+         *std::max_element(border.begin(), border.end()) == 0.0 &&
+         std::abs(centre.y - 0.5 * kSide) < 1.5 && std::abs(centre.x - 0.5 * kSide) < 1.5;
 }
 
 Tensor shrunk(const Tensor& picture) {

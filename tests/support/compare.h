@@ -63,6 +63,16 @@ double as_double(const T& value) {
   }
 }
 
+/// The other way round, rounded to the nearest.
+template <class T>
+T from_double(double value) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return static_cast<T>(value);
+  } else {
+    return T(static_cast<float>(value));
+  }
+}
+
 /// Compares two contiguous ranges with the shapes they stand for.
 ///
 /// Fails if the shapes differ, a range has not as many elements as its shape, any element of either

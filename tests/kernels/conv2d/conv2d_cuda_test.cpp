@@ -42,15 +42,6 @@ Layout result_layout(Conv2dPass pass, const Conv2dProblem& p) {
                                              : w_layout(p);
 }
 
-template <class T>
-T element(double value) {
-  if constexpr (std::is_same_v<T, cks::bfloat16>) {
-    return cks::bfloat16(static_cast<float>(value));
-  } else {
-    return static_cast<T>(value);
-  }
-}
-
 /// One tensor on the device, its pixels pitched, the gaps NaN.
 template <class T>
 class DeviceImage {
@@ -62,7 +53,7 @@ class DeviceImage {
     std::vector<T> host(static_cast<std::size_t>(layout_.elements()));
     std::memset(static_cast<void*>(host.data()), 0xff, host.size() * sizeof(T));
     for (std::int64_t i = 0; i < layout_.pixels * layout_.channels; ++i) {
-      host[index(i)] = element<T>(dense[static_cast<std::size_t>(i)]);
+      host[index(i)] = from_double<T>(dense[static_cast<std::size_t>(i)]);
     }
     buffer_.upload(host.data());
   }
@@ -241,6 +232,19 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
   }
 }
 
+/// The same in tf32 and bf16.
+void check_lower_modes(const ListedProblem& listed, Conv2dPass pass, std::uint64_t seed, Fill fill,
+                       Failures& failures, Statistics& statistics) {
+  using cks::Precision;
+  check_plans<float>(listed, pass, seed, fill, failures, statistics, Precision::tf32);
+  if (pass == Conv2dPass::backward_filter) {
+    check_plans<cks::bfloat16, float>(listed, pass, seed, fill, failures, statistics,
+                                      Precision::bf16);
+  } else {
+    check_plans<cks::bfloat16>(listed, pass, seed, fill, failures, statistics, Precision::bf16);
+  }
+}
+
 void check_list(Conv2dPass pass) {
   Statistics statistics;
   {
@@ -251,14 +255,7 @@ void check_list(Conv2dPass pass) {
         check_plans<float>(listed, pass, seed, Fill::small_integers, failures, statistics);
         check_plans<float>(listed, pass, seed, Fill::reals, failures, statistics);
         for (const Fill fill : {Fill::small_integers, Fill::reals}) {
-          check_plans<float>(listed, pass, seed, fill, failures, statistics, cks::Precision::tf32);
-          if (pass == Conv2dPass::backward_filter) {
-            check_plans<cks::bfloat16, float>(listed, pass, seed, fill, failures, statistics,
-                                              cks::Precision::bf16);
-          } else {
-            check_plans<cks::bfloat16>(listed, pass, seed, fill, failures, statistics,
-                                       cks::Precision::bf16);
-          }
+          check_lower_modes(listed, pass, seed, fill, failures, statistics);
         }
         if (seed % 4 == 0) {
           check_plans<double>(listed, pass, seed, Fill::reals, failures, statistics);
@@ -296,6 +293,7 @@ TEST_CASE("small: conv2d, every plan of a few problems") {
     for (const Conv2dPass pass : kPasses) {
       check_plans<float>(listed, pass, 1, Fill::reals, failures, statistics);
       check_plans<double>(listed, pass, 1, Fill::reals, failures, statistics);
+      check_lower_modes(listed, pass, 1, Fill::reals, failures, statistics);
     }
   }
   CHECK(found == kSmallProblems.size());

@@ -61,7 +61,7 @@ Conv2dValues make_values(const Conv2dProblem& p, Fill fill, std::uint64_t seed) 
 
 void round_to_bfloat16(std::vector<double>& values) {
   for (double& value : values) {
-    value = as_double(bfloat16(static_cast<float>(value)));
+    value = as_double(from_double<bfloat16>(value));
   }
 }
 

@@ -31,7 +31,8 @@ const cks::kernels::DeviceDescription kDevice =
                                                  .multiprocessors = 132}
                : cks::kernels::describe_cpu();
 
-/// Tiles with and without rests, borders, strides, pixels that nothing reaches, groups, depthwise.
+/// Tiles with and without rests, borders, strides, pixels that nothing reaches, groups, depthwise;
+/// the last two also for kernels whose channels come in fours and eights.
 const std::vector<Conv2dSizes> kSizes = {
     {.N = 3, .IH = 7, .IW = 6, .IC = 3, .OC = 8, .FH = 3, .FW = 3, .padding = 1},
     {.N = 2, .IH = 9, .IW = 8, .IC = 4, .OC = 5, .FH = 3, .FW = 3, .stride = 2, .padding = 1},
@@ -39,13 +40,15 @@ const std::vector<Conv2dSizes> kSizes = {
     {.N = 1, .IH = 8, .IW = 9, .IC = 33, .OC = 70, .FH = 3, .FW = 3, .padding = 1},
     {.N = 2, .IH = 5, .IW = 5, .IC = 8, .OC = 12, .FH = 3, .FW = 3, .padding = 1, .groups = 4},
     {.N = 2, .IH = 5, .IW = 7, .IC = 9, .OC = 9, .FH = 3, .FW = 3, .padding = 1, .groups = 9},
-    {.N = 2, .IH = 12, .IW = 12, .IC = 1, .OC = 6, .FH = 5, .FW = 5, .padding = 2}};
+    {.N = 2, .IH = 12, .IW = 12, .IC = 1, .OC = 6, .FH = 5, .FW = 5, .padding = 2},
+    {.N = 70, .IH = 5, .IW = 6, .IC = 40, .OC = 72, .FH = 3, .FW = 3, .padding = 1},
+    {.N = 3, .IH = 9, .IW = 8, .IC = 8, .OC = 136, .FH = 3, .FW = 3, .stride = 2, .padding = 1}};
 
 template <class T>
 std::vector<T> integers(std::int64_t count, std::uint64_t seed) {
   std::vector<T> values(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<T>(random_integer(seed, i, -2, 2));
+    values[i] = from_double<T>(static_cast<double>(random_integer(seed, i, -2, 2)));
   }
   return values;
 }
@@ -79,13 +82,16 @@ struct Case {
         scale(integers<T>(channels, 4)),
         shift(integers<T>(channels, 5)),
         residual(integers<T>(pixels * channels, 6)) {
-    std::vector<T> plain(static_cast<std::size_t>(pixels * channels));
+    Conv2dProblem wide = p;
+    wide.x_type = wide.w_type = wide.y_type = cks::DType::float64;
+    sums.resize(static_cast<std::size_t>(pixels * channels));
+    const auto a = integers<double>(static_cast<std::int64_t>(input.size()), 1);
+    const auto w = integers<double>(static_cast<std::int64_t>(filter.size()), 2);
     if (forward()) {
-      cks::kernels::cpu::reference_forward(p, input.data(), filter.data(), {}, plain.data());
+      cks::kernels::cpu::reference_forward(wide, a.data(), w.data(), {}, sums.data());
     } else {
-      cks::kernels::cpu::reference_backward_data(p, input.data(), filter.data(), {}, plain.data());
+      cks::kernels::cpu::reference_backward_data(wide, a.data(), w.data(), {}, sums.data());
     }
-    sums.assign(plain.begin(), plain.end());
   }
   bool forward() const { return pass == Conv2dPass::forward; }
 
@@ -94,11 +100,11 @@ struct Case {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const std::size_t c = i % static_cast<std::size_t>(channels);
       double& v = values[i];
-      v += steps.bias ? static_cast<double>(bias[c]) : 0.0;
-      v *= steps.scale ? static_cast<double>(scale[c]) : 1.0;
-      v += steps.shift ? static_cast<double>(shift[c]) : 0.0;
-      v += steps.residual ? static_cast<double>(residual[i]) : 0.0;
-      v = steps.relu && v < 0.0 ? 0.0 : v;
+      v += steps.bias ? as_double(bias[c]) : 0.0;
+      v *= steps.scale ? as_double(scale[c]) : 1.0;
+      v += steps.shift ? as_double(shift[c]) : 0.0;
+      v += steps.residual ? as_double(residual[i]) : 0.0;
+      v = steps.relu && v < 0.0 ? 0.0 : as_double(from_double<T>(v));
     }
     return values;
   }
@@ -131,12 +137,16 @@ struct Case {
 };
 
 template <class T>
-void check(Conv2dPass pass, Conv2dSizes sizes, std::span<const Steps> cases = kSteps) {
+void check(Conv2dPass pass, Conv2dSizes sizes, std::span<const Steps> cases = kSteps,
+           cks::Precision precision = cks::Precision::fp32) {
   sizes.dtype = cks::dtype_of<T>();
-  const Case<T> c(pass, cks::kernels::make_conv2d_problem(sizes));
+  Conv2dProblem problem = cks::kernels::make_conv2d_problem(sizes);
+  problem.precision = precision;
+  const Case<T> c(pass, problem);
   const Extents shape = {c.pixels, c.channels};
   for (const Conv2dPlan& plan : possible_plans(pass, c.p, kDevice)) {
-    for (const Steps& steps : cases) {
+    for (Steps steps : cases) {
+      steps.sums &= !std::is_same_v<T, cks::bfloat16>;  // channel_sums takes none
       CAPTURE(to_string(c.p));
       CAPTURE(plan.to_string());
       TargetBuffer channel_sums(static_cast<std::size_t>(2 * c.channels) * sizeof(double));
@@ -165,6 +175,8 @@ TEST_CASE("small: conv2d, an epilogue of every plan") {
   for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
     check<float>(pass, kSizes[1], {&all, 1});
     check<double>(pass, kSizes[5], {&all, 1});
+    check<cks::bfloat16>(pass, kSizes.back(), {&all, 1});
+    check<float>(pass, kSizes.back(), {&all, 1}, cks::Precision::tf32);
   }
   check<float>(Conv2dPass::forward, kSizes[6], {&all, 1});  // for the kernels of few channels
 }
@@ -173,7 +185,9 @@ TEST_CASE("conv2d: every epilogue of every plan") {
   for (const Conv2dSizes& sizes : kSizes) {
     for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
       check<float>(pass, sizes);
+      check<float>(pass, sizes, kSteps, cks::Precision::tf32);
       check<double>(pass, sizes);
+      check<cks::bfloat16>(pass, sizes);
     }
   }
 }
