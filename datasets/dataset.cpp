@@ -103,6 +103,25 @@ ImageDataset ImageDataset::subset(std::int64_t begin, std::int64_t end) const {
   return part;
 }
 
+ImageDataset ImageDataset::select(const std::vector<std::int64_t>& places) const {
+  ImageDataset chosen = *this;
+  const auto count = static_cast<std::int64_t>(places.size());
+  chosen.images = Tensor::empty(images.shape().with(0, count), DType::uint8);
+  chosen.labels = Tensor::empty({count}, DType::int64);
+  const std::int64_t bytes = size() == 0 ? 0 : images.numel() / size();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t place = places[static_cast<std::size_t>(i)];
+    if (place < 0 || place >= size()) {
+      throw ShapeError(
+          formatted("dataset '{}': there is no image {} of its {}", name, place, size()));
+    }
+    std::copy_n(images.data_as<std::uint8_t>() + place * bytes, bytes,
+                chosen.images.data_as<std::uint8_t>() + i * bytes);
+    chosen.labels.data_as<std::int64_t>()[i] = labels.data_as<std::int64_t>()[place];
+  }
+  return chosen;
+}
+
 std::vector<std::string> ImageDataset::classes_without_images() const {
   const std::vector<std::int64_t> given = labels.to_vector<std::int64_t>();
   const std::set<std::int64_t> present(given.begin(), given.end());

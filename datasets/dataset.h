@@ -66,6 +66,8 @@ struct ImageDataset {
   ImageDataset subset(std::int64_t begin, std::int64_t end) const;
   /// Names of the classes of which it has none.
   std::vector<std::string> classes_without_images() const;
+  /// Copies of the images at these places. Throws ShapeError for one that there is not.
+  ImageDataset select(const std::vector<std::int64_t>& places) const;
   /// The first `count` images, or all if there are fewer. Throws ShapeError if count < 1.
   ImageDataset limit(std::int64_t count) const;
 };

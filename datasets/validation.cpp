@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -13,23 +12,6 @@ namespace cks {
 namespace {
 
 constexpr const char* kOp = "cut_validation";
-
-/// The images at the places, copied.
-ImageDataset images_at(const ImageDataset& from, const std::vector<std::int64_t>& places) {
-  ImageDataset chosen = from;
-  const auto count = static_cast<std::int64_t>(places.size());
-  const std::int64_t bytes = from.images.numel() / from.size();
-  chosen.images = Tensor::empty(from.images.shape().with(0, count), DType::uint8);
-  chosen.labels = Tensor::empty({count}, DType::int64);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t place = places[static_cast<std::size_t>(i)];
-    std::memcpy(chosen.images.data_as<std::uint8_t>() + i * bytes,
-                from.images.data_as<std::uint8_t>() + place * bytes,
-                static_cast<std::size_t>(bytes));
-    chosen.labels.data_as<std::int64_t>()[i] = from.labels.data_as<std::int64_t>()[place];
-  }
-  return chosen;
-}
 
 }  // namespace
 
@@ -74,10 +56,10 @@ TrainTest cut_validation(TrainTest data, const ValidationOptions& options) {
                   "class, as one goes to the validation half",
                   kOp, data.train.name));
   }
-  data.val = images_at(data.train, moved);
+  data.val = data.train.select(moved);
   data.val->source.warning.clear();  // the training half says it
   data.val->source.skipped.clear();
-  data.train = images_at(data.train, kept);
+  data.train = data.train.select(kept);
   set_statistics(data);
   return data;
 }

@@ -1,7 +1,6 @@
 #include "apps/run/picture_data.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 
 #include "apps/cli/program.h"
@@ -112,18 +111,11 @@ ImageDataset spread(const ImageDataset& dataset, std::int64_t count) {
   if (count == 0 || count >= dataset.size()) {
     return dataset;
   }
-  ImageDataset chosen = dataset;
-  chosen.images = Tensor::empty(dataset.images.shape().with(0, count), DType::uint8);
-  chosen.labels = Tensor::empty({count}, DType::int64);
-  const std::int64_t bytes = dataset.images.numel() / dataset.size();
+  std::vector<std::int64_t> places;
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t from = i * dataset.size() / count;
-    std::memcpy(chosen.images.data_as<std::uint8_t>() + i * bytes,
-                dataset.images.data_as<std::uint8_t>() + from * bytes,
-                static_cast<std::size_t>(bytes));
-    chosen.labels.data_as<std::int64_t>()[i] = dataset.labels.data_as<std::int64_t>()[from];
+    places.push_back(i * dataset.size() / count);
   }
-  return chosen;
+  return dataset.select(places);
 }
 
 ImageDataset first(const ImageDataset& dataset, std::int64_t count) {

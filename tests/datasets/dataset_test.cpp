@@ -64,6 +64,25 @@ TEST_CASE("dataset: extents, subset and limit share the memory") {
   CHECK_THROWS_AS(dataset.subset(2, 2), cks::ShapeError);
 }
 
+TEST_CASE("dataset: select copies images in any order; classes without one are named") {
+  const ImageDataset dataset = small_dataset();
+  CHECK(dataset.classes_without_images().empty());
+  const ImageDataset chosen = dataset.select({2, 0, 2});
+  chosen.check();
+  CHECK(chosen.size() == 3);
+  for (const auto& [place, from] : {std::pair{0, 2}, {1, 0}, {2, 2}}) {
+    const auto one = chosen.subset(place, place + 1);
+    const auto original = dataset.subset(from, from + 1);
+    CHECK(one.images.to_vector<std::uint8_t>() == original.images.to_vector<std::uint8_t>());
+    CHECK(one.labels.to_vector<std::int64_t>() == original.labels.to_vector<std::int64_t>());
+    CHECK(one.images.data() != original.images.data());
+  }
+  CHECK(chosen.classes_without_images().size() == 1);
+  CHECK_THROWS_WITH_AS(dataset.select({3}), doctest::Contains("no image 3 of its 3"),
+                       cks::ShapeError);
+  CHECK_THROWS_AS(dataset.select({-1}), cks::ShapeError);
+}
+
 TEST_CASE("dataset: check names the dataset, the member and the shapes") {
   using cks::testing::contains;
   CHECK(check_error([](ImageDataset&) {}) == "no error");
