@@ -65,13 +65,13 @@ OnDevice<T> on_device(const std::vector<T>& values) {
 }
 
 /// Runs a kernel three times that writes `count` elements to where it is told, into poisoned
-/// memory between guard bands, once with an address that is a multiple of the element's size only.
+/// memory between guard bands, once `odd_offset` bytes behind a multiple of 256.
 /// Checks that the bands stay as they are and that every run gives the same bits, and returns the
 /// elements.
 template <class T, class Kernel>
-std::vector<T> run_kernel(std::int64_t count, Kernel&& kernel) {
+std::vector<T> run_kernel(std::int64_t count, Kernel&& kernel, std::size_t odd_offset = sizeof(T)) {
   std::vector<T> result;
-  for (const std::size_t offset : {std::size_t{0}, sizeof(T), std::size_t{0}}) {
+  for (const std::size_t offset : {std::size_t{0}, odd_offset, std::size_t{0}}) {
     std::vector<T> now(static_cast<std::size_t>(count));
     DeviceBuffer out(now.size() * sizeof(T), offset);
     kernel(out.template as<T>());
@@ -129,7 +129,7 @@ std::vector<T> read_from(const TargetBuffer& buffer) {
 /// poisoned memory between guard bands. Checks that the bands stay as they are and that every
 /// number of threads gives the same bits, and returns the elements.
 template <class T, class Kernel>
-std::vector<T> run_kernel(std::int64_t count, Kernel&& kernel) {
+std::vector<T> run_kernel(std::int64_t count, Kernel&& kernel, std::size_t /*odd_offset*/ = 0) {
   const ThreadCount restore;
   const auto elements = static_cast<std::size_t>(count);
   std::vector<T> result(elements);

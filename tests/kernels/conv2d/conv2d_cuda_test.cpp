@@ -93,14 +93,15 @@ struct DeviceCase {
   DeviceImage<T> first, second, bias;
   DeviceImage<Result> result;
 
-  DeviceCase(Conv2dPass which, const Conv2dProblem& p, const Conv2dValues& values,
-             std::size_t offset)
+  DeviceCase(Conv2dPass which, const Conv2dProblem& p, const Conv2dValues& values, bool odd_bases)
       : pass(which),
         problem(p),
-        first(which == Conv2dPass::backward_data ? y_layout(p) : x_layout(p), offset),
-        second(which == Conv2dPass::backward_filter ? y_layout(p) : w_layout(p), offset),
-        bias({1, bias_size(), bias_size()}, offset),
-        result(result_layout(which, p), offset) {
+        first(which == Conv2dPass::backward_data ? y_layout(p) : x_layout(p),
+              odd_bases ? sizeof(T) : 0),
+        second(which == Conv2dPass::backward_filter ? y_layout(p) : w_layout(p),
+               odd_bases ? sizeof(T) : 0),
+        bias({1, bias_size(), bias_size()}, odd_bases ? sizeof(T) : 0),
+        result(result_layout(which, p), odd_bases ? sizeof(Result) : 0) {
     first.upload(which == Conv2dPass::backward_data ? values.y : values.x);
     second.upload(which == Conv2dPass::backward_filter ? values.y : values.w);
     bias.upload(which == Conv2dPass::backward_data ? values.x_bias : values.y_bias);
@@ -184,7 +185,7 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
   }
   const Extents shape = result_shape(pass, p);
   const std::int64_t counted = counted_multiply_adds(p);
-  DeviceCase<T, Result> on_device(pass, p, values, listed.odd_bases ? sizeof(T) : 0);
+  DeviceCase<T, Result> on_device(pass, p, values, listed.odd_bases);
   for (const Conv2dPlan& plan : plans) {
     const std::string where = listed.name + ", " + plan.to_string();
     const std::int64_t executed = on_device.run(plan);
