@@ -78,9 +78,12 @@ struct Descriptors {
         conv.get(), as_int(p.pt), as_int(p.pl), as_int(p.sh), as_int(p.sw), as_int(p.dh),
         as_int(p.dw), CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     CKS_CUDNN_CHECK(cudnnSetConvolutionGroupCount(conv.get(), as_int(p.G)));
-    // CUDNN_FMA_MATH is never TF32; by default float32 may be multiplied as that.
-    CKS_CUDNN_CHECK(cudnnSetConvolutionMathType(
-        conv.get(), is_strict_float32(p) ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH));
+    // CUDNN_FMA_MATH is never TF32; by default float32 may be multiplied as that, but bfloat16 is
+    // not multiplied by tensor cores.
+    CKS_CUDNN_CHECK(cudnnSetConvolutionMathType(conv.get(), is_strict_float32(p) ? CUDNN_FMA_MATH
+                                                            : type == CUDNN_DATA_BFLOAT16
+                                                                ? CUDNN_TENSOR_OP_MATH
+                                                                : CUDNN_DEFAULT_MATH));
   }
 };
 

@@ -2,9 +2,9 @@
 #include "cks/kernels/hopper/async.cuh"
 #include "cks/kernels/hopper/wgmma.cuh"
 
-/// How a block copies and multiplies at the same time: one thread of the first of its three
-/// warpgroups asks for copies into the stages of a ring, the other two warpgroups multiply what is
-/// there.
+/// How a block copies and multiplies at the same time: two threads of the first of its three
+/// warpgroups ask for copies into the stages of a ring, the other two warpgroups multiply what is
+/// there. (One thread asks for a copy every 115 ns or so, too few for small ones.)
 namespace cks::kernels::hopper {
 
 inline constexpr int kPipelineThreads = 384;
@@ -24,15 +24,16 @@ struct Ring {
   }
 };
 
-/// copy() by one thread, multiply(0) and multiply(1) by the warpgroups that multiply, which get the
+/// copy(0) and copy(1) by one thread each, of which one says how many bytes a stage waits for,
+/// multiply(0) and multiply(1) by the warpgroups that multiply, which get the
 /// registers that the other one gives. 128 * (copying + 2 * multiplying) <= 65536.
 template <int kCopying, int kMultiplying, class Copy, class Multiply>
 __device__ __forceinline__ void run_pipeline(Copy&& copy, Multiply&& multiply) {
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
   if (warpgroup == 0) {
     give_registers<kCopying>();
-    if (threadIdx.x == 0) {
-      copy();
+    if (threadIdx.x % 32 == 0 && threadIdx.x < 64) {
+      copy(static_cast<int>(threadIdx.x) / 32);
     }
   } else {
     take_registers<kMultiplying>();

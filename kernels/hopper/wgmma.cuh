@@ -103,16 +103,23 @@ __device__ __forceinline__ void multiply_tf32(float* s, std::uint64_t left, std:
   }
 }
 
-/// As multiply_bf16() for 128 columns, with A in registers: pairs (g,2t), (g+8,2t), (g,2t+8),
-/// (g+8,2t+8), each with the element behind it.
-template <bool kRightTransposed>
-__device__ __forceinline__ void multiply_bf16_128(float* s, const std::uint32_t (&left)[4],
-                                                  std::uint64_t right, bool adds) {
+/// As multiply_bf16() with A in registers: pairs (g,2t), (g+8,2t), (g,2t+8), (g+8,2t+8), each with
+/// the element behind it.
+template <int kColumns, bool kRightTransposed>
+__device__ __forceinline__ void multiply_bf16_from(float* s, const std::uint32_t (&left)[4],
+                                                   std::uint64_t right, bool adds) {
+  static_assert(kColumns == 64 || kColumns == 128, "columns of a product");
   constexpr int kRight = kRightTransposed ? 1 : 0;
   const int flag = adds ? 1 : 0;
-  CKS_MULTIPLY(128, 64, "k16.f32.bf16.bf16", "{%64,%65,%66,%67}, %68, p, 1, 1, %70", "%69",
-               "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
-               "n"(kRight));
+  if constexpr (kColumns == 64) {
+    CKS_MULTIPLY(64, 32, "k16.f32.bf16.bf16", "{%32,%33,%34,%35}, %36, p, 1, 1, %38", "%37",
+                 "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
+                 "n"(kRight));
+  } else {
+    CKS_MULTIPLY(128, 64, "k16.f32.bf16.bf16", "{%64,%65,%66,%67}, %68, p, 1, 1, %70", "%69",
+                 "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
+                 "n"(kRight));
+  }
 }
 
 #undef CKS_MULTIPLY

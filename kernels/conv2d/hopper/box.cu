@@ -9,14 +9,13 @@
 #include <utility>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/hopper/box_store.cuh"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
-
-constexpr int kPart = 64;  // positions that a warpgroup stores at a time
 
 /// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
 /// warpgroup one box. kBlocks 2: a cluster shares its boxes of pixels, each block has channels of
@@ -35,9 +34,8 @@ struct Tile {
   static constexpr int kBoxBytes = kBox * kRowBytes;
   static constexpr int kFilterBytes = kChannels * kRowBytes;
   static constexpr int kStageBytes = 2 * kBoxBytes + kFilterBytes;
-  static constexpr int kPartBytes = kPart * 64 * static_cast<int>(sizeof(T));
-  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * kPartBytes;
-  static_assert(kSharedBytes + 256 <= 227 * 1024 && kBoxBytes % 1024 == 0);
+  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * PartStore<T>::kBytes;
+  static_assert(kSharedBytes + 2304 <= 227 * 1024 && kBoxBytes % 1024 == 0);
   static_assert(kBf16 || !kTransposed, "tf32 operands are K-major");
 };
 
@@ -49,10 +47,11 @@ struct Parameters {
   T* target;
 };
 
-/// The thread that asks for all copies of a block. Of a cluster each block brings one box to both.
+/// The threads that ask for the copies of a block: one for boxes, one for filters. Of a cluster
+/// each block brings one box to both.
 template <class K, class T>
 __device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K::kStages>& ring,
-                           UnitWalk<Place> walk, int rank) {
+                           UnitWalk<Place> walk, int rank, bool copies_pixels) {
   RingPosition<K::kStages> at(1);
   while (walk.next()) {
     const BoxUnit unit = unit_of(p.c, walk.index());
@@ -61,15 +60,18 @@ __device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K
       wait(&ring.empty[at.stage], at.parity);
       unsigned char* const stage = shared + at.stage * K::kStageBytes;
       std::uint64_t* const barrier = &ring.full[at.stage];
-      arrive_expecting(barrier, K::kStageBytes);
+      if (copies_pixels) {
+        arrive_expecting(barrier, K::kStageBytes);
 #pragma unroll
-      for (int box = 0; box < 2; ++box) {
-        if (K::kBlocks == 1 || box == rank) {
-          copy_pixels<K::kBlocks == 2>(p.c, step, box, 0, stage + box * K::kBoxBytes, barrier);
+        for (int box = 0; box < 2; ++box) {
+          if (K::kBlocks == 1 || box == rank) {
+            copy_pixels<K::kBlocks == 2>(p.c, step, box, 0, stage + box * K::kBoxBytes, barrier);
+          }
         }
+      } else {
+        copy_filter<K::kChannels, K::kTransposed>(p.c, &p.maps.filter, step, channel, 0,
+                                                  stage + 2 * K::kBoxBytes, barrier);
       }
-      copy_filter<K::kChannels, K::kTransposed>(p.c, &p.maps.filter, step, channel, 0,
-                                                stage + 2 * K::kBoxBytes, barrier);
       at.advance();
     });
   }
@@ -94,131 +96,11 @@ __device__ __forceinline__ void multiply_step(float* sums, std::uint32_t filter,
   }
 }
 
-/// Bytes from the start of a part in shared memory to 16 bytes of a position: rows of 64 channels,
-/// swizzled over 128 bytes so that neither writes nor reads meet in a bank.
-template <class T>
-__device__ __forceinline__ int part_offset(int position, int chunk) {
-  if constexpr (sizeof(T) == 2) {
-    return position * 128 + ((chunk ^ (position & 7)) << 4);
-  } else {
-    return (chunk >> 3) * kPart * 128 + position * 128 + (((chunk & 7) ^ (position & 7)) << 4);
-  }
-}
-/// To one element: channel of 64.
-template <class T>
-__device__ __forceinline__ int part_offset_of(int position, int channel) {
-  constexpr int kElements = 16 / static_cast<int>(sizeof(T));
-  return part_offset<T>(position, channel / kElements) +
-         channel % kElements * static_cast<int>(sizeof(T));
-}
-
-/// What one thread of a warpgroup stores of its sums, 64 positions of 64 channels at a time.
-template <class T>
-struct PartStore {
-  const Parameters<T>& p;
-  unsigned char* part;
-  int barrier;             // of the warpgroup
-  int thread, lane, warp;  // of the warpgroup
-  std::int64_t channel;    // the first of the 64
-  static constexpr int kElements = 16 / static_cast<int>(sizeof(T));
-  static constexpr int kChunks = 64 / kElements;  // of 16 bytes in a position's row
-  struct Copied {
-    T* to;
-    const T* from;
-  };
-
-  /// Copies rows between the part and a tensor that lies as the result does, 16 bytes at a time
-  /// where addresses allow it: copy(here, at) gives where to and from where.
-  template <class Copy>
-  __device__ __forceinline__ void each_chunk(const Place& place, int first, bool is_aligned,
-                                             Copy&& copy) const {
-    const int positions = positions_of(p.c, place);
-    const std::int64_t channels = std::int64_t{p.c.target_channels} * p.c.groups;
-#pragma unroll 1
-    for (int i = 0; i < kPart * kChunks / 128; ++i) {
-      const int position = (thread + i * 128) / kChunks, chunk = thread % kChunks;
-      const std::int64_t at = channel + chunk * kElements;
-      if (first + position >= positions || at >= channels) {
-        continue;
-      }
-      const Copied copied =
-          copy(reinterpret_cast<T*>(part + part_offset<T>(position, chunk)),
-               target_of(p.c, place, position_of(p.c, place, first + position)) + at);
-      if (is_aligned && channels - at >= kElements) {
-        *reinterpret_cast<uint4*>(copied.to) = *reinterpret_cast<const uint4*>(copied.from);
-      } else {
-        for (int e = 0; e < kElements && at + e < channels; ++e) {
-          copied.to[e] = copied.from[e];
-        }
-      }
-    }
-  }
-
-  __device__ __forceinline__ float of_channel(const T* values, std::int64_t at,
-                                              float missing) const {
-    const std::int64_t channels = std::int64_t{p.c.target_channels} * p.c.groups;
-    return values != nullptr && at < channels ? static_cast<float>(values[at]) : missing;
-  }
-
-  /// Writes what is to be stored of a thread's row i of the product to the part, where the residual
-  /// waits.
-  __device__ __forceinline__ void write_row(const float* sums, int i) const {
-    const TypedEpilogue<T>& e = p.epilogue;
-    const int row = warp * 16 + i * 8 + lane / 4;
-    const float bias = of_channel(e.bias, channel + row, 0.0F);
-    float values[kPart / 4];
-#pragma unroll
-    for (int j = 0; j < kPart / 4; ++j) {
-      values[j] = sums[j / 2 * 4 + i * 2 + j % 2] + bias;
-    }
-    T* const here = reinterpret_cast<T*>(part);
-    const auto offset = [&](int j) {
-      return part_offset_of<T>(j / 2 * 8 + lane % 4 * 2 + j % 2, row) / static_cast<int>(sizeof(T));
-    };
-    if (!e.is_plain) {
-      const float scale = of_channel(e.scale, channel + row, 1.0F);
-      const float shift = of_channel(e.shift, channel + row, 0.0F);
-      const bool cuts = e.activation == Activation::relu;
-#pragma unroll
-      for (int j = 0; j < kPart / 4; ++j) {
-        float value = values[j] * scale + shift;
-        if (e.residual != nullptr) {
-          value += static_cast<float>(here[offset(j)]);
-        }
-        values[j] = cuts && value < 0.0F ? 0.0F : value;
-      }
-    }
-#pragma unroll
-    for (int j = 0; j < kPart / 4; ++j) {
-      here[offset(j)] = static_cast<T>(values[j]);
-    }
-  }
-
-  /// Positions first to first + 63 of the place; sums: those of 64 columns.
-  __device__ __forceinline__ void store(const float* sums, const Place& place, int first) const {
-    sync_threads(barrier, 128);  // all have read the part before
-    if (const T* const residual = p.epilogue.residual; residual != nullptr) {
-      each_chunk(place, first, reinterpret_cast<std::uintptr_t>(residual) % 16 == 0,
-                 [&](T* here, std::int64_t at) {
-                   return Copied{here, residual + at};
-                 });
-      sync_threads(barrier, 128);
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      write_row(sums, i);
-    }
-    sync_threads(barrier, 128);
-    each_chunk(place, first, true, [&](const T* here, std::int64_t at) {
-      return Copied{p.target + at, here};
-    });
-  }
-};
-
 /// A warpgroup that multiplies: its products of every unit, then what it stores of them.
 template <class K, class T>
 __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
-                               Ring<K::kStages>& ring, UnitWalk<Place> walk, int rank, int group) {
+                               Ring<K::kStages>& ring, UnitWalk<Place> walk, int rank, int group,
+                               int* pixels_of_sums) {
   const int thread = static_cast<int>(threadIdx.x) % 128;
   const int lane = thread % 32, warp = thread / 32;
   const auto release = [&](int stage) {
@@ -231,25 +113,35 @@ __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
     }
   };
   unsigned char* const parts = shared + K::kStages * K::kStageBytes;
-  PartStore<T> part{p, parts + group * K::kPartBytes, 1 + group, thread, lane, warp, 0};
+  const PartStore<T> part{p.epilogue,
+                          p.target,
+                          p.c.target_pitch,
+                          p.c.target_channels * p.c.groups,
+                          parts + group * PartStore<T>::kBytes,
+                          pixels_of_sums,
+                          1 + group,
+                          thread};
   const std::uint32_t base = shared_address(shared);
   const std::uint32_t pixels = base + (K::kOneBox ? group * K::kBoxBytes : 0);
   const std::uint32_t filter = base + 2 * K::kBoxBytes + (K::kOneBox ? 0 : group * 64 * kRowBytes);
   RingPosition<K::kStages> at(0);
   float sums[K::kColumns / 2];
   while (walk.next()) {
+    const BoxUnit unit = unit_of(p.c, walk.index());
+    part.sync();  // all have stored the unit before
+    find_pixels(p.c, walk.group(), unit.first + (K::kOneBox ? group * K::kColumns : 0), K::kColumns,
+                thread, pixels_of_sums);
     const auto issue = [&](int stage, bool adds) {
       fence_sums();
       multiply_step<K>(sums, filter + stage * K::kStageBytes, pixels + stage * K::kStageBytes,
                        adds);
     };
     multiply_steps(ring, at, steps_of(p.c, walk.group()), issue, release);
-    const BoxUnit unit = unit_of(p.c, walk.index());
-    part.channel = unit.channel + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
-    const int first = unit.first + (K::kOneBox ? group * p.c.box : 0);
+    const int channel = unit.channel + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
+    const auto rows = part.rows_of(channel);
     // A loop would not be unrolled, and sums be moved to memory.
     [&]<int... j>(std::integer_sequence<int, j...>) {
-      (part.store(sums + j * (kPart / 2), walk.group(), first + j * kPart), ...);
+      (part.store(sums + j * (kPart / 2), j * kPart, channel, rows), ...);
     }
     (std::make_integer_sequence<int, K::kColumns / kPart>{});
   }
@@ -261,6 +153,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
+  __shared__ int pixels[2][K::kColumns];
   unsigned char* const shared = aligned_shared(raw);
   if (threadIdx.x == 0) {
     ring.init(2 * K::kBlocks);
@@ -275,8 +168,9 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   }
   const auto walk =
       p.c.walk(static_cast<int>(blockIdx.x) / K::kBlocks, static_cast<int>(gridDim.x) / K::kBlocks);
-  run_pipeline<40, 232>([&] { copy_units<K>(p, shared, ring, walk, rank); },
-                        [&](int group) { multiply_units<K>(p, shared, ring, walk, rank, group); });
+  run_pipeline<40, 232>(
+      [&](int which) { copy_units<K>(p, shared, ring, walk, rank, which == 0); },
+      [&](int group) { multiply_units<K>(p, shared, ring, walk, rank, group, pixels[group]); });
   __syncwarp();
   if constexpr (K::kBlocks == 2) {
     sync_cluster();  // no block leaves while the other may still signal it

@@ -10,20 +10,26 @@
 namespace cks::kernels::hopper {
 namespace {
 
-/// A tile that `box` is compiled for: channels x positions of a unit, and its rate in float32
-/// multiply-adds of a multiprocessor, in bf16 and in tf32.
+/// A tile that a kernel is compiled for: channels x positions of a unit, and its rate in float32
+/// multiply-adds of a multiprocessor, in each arithmetic that it has.
 struct BoxTile {
   Conv2dTile tile;
   int blocks;  // of a cluster
-  double bf16, tf32;
+  double bf16, tf32, fp32;
 };
 
 constexpr BoxTile kBoxTiles[] = {
-    {{128, 256}, 1, 10.4, 5.6}, {{256, 128}, 2, 10.4, 5.4}, {{128, 128}, 1, 8.5, 4.6},
-    {{64, 256}, 1, 6.5, 4.0},   {{64, 128}, 1, 6.0, 3.6},
+    {{128, 256}, 1, 10.4, 5.6, 0}, {{256, 128}, 2, 10.4, 5.4, 0}, {{128, 128}, 1, 8.5, 4.6, 0},
+    {{64, 256}, 1, 6.5, 4.0, 0},   {{64, 128}, 1, 6.0, 3.6, 0},
 };
-constexpr BoxTile kPlanesTile = {{128, 128}, 1, 1.95, 1.95};
+constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 1.95}, {{64, 128}, 1, 0, 0, 1.7}};
 constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
+
+template <class Tiles>
+bool is_one_of(const Tiles& tiles, const Conv2dTile& tile) {
+  return std::any_of(std::begin(tiles), std::end(tiles),
+                     [&](const BoxTile& one) { return one.tile == tile; });
+}
 
 /// Source channels that are multiplied at a time.
 int step_of(const Conv2dProblem& p, Arithmetic arithmetic) {
@@ -93,7 +99,9 @@ std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic ar
 }
 
 bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
-  return box_workspace(p, pass, arithmetic) == 0 || p.OC / p.G % 4 == 0;
+  constexpr std::int64_t kMostMatrices = 65535;  // of a grid's last axis
+  return box_workspace(p, pass, arithmetic) == 0 ||
+         (p.OC / p.G % 4 == 0 && p.G * p.FH * p.FW <= kMostMatrices);
 }
 
 std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
@@ -112,9 +120,7 @@ std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
 }
 
 bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  const bool known = std::any_of(std::begin(kBoxTiles), std::end(kBoxTiles),
-                                 [&](const BoxTile& tile) { return tile.tile == plan.tile; });
-  return known && has_box_types(p, plan.arithmetic) &&
+  return is_one_of(kBoxTiles, plan.tile) && has_box_types(p, plan.arithmetic) &&
          takes_filter(p, plan.pass, plan.arithmetic) &&
          plan.workspace_bytes >= box_workspace(p, plan.pass, plan.arithmetic) &&
          takes_boxes(request_of(plan, p), plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
@@ -135,8 +141,10 @@ bool takes_planes(const Conv2dProblem& p) {
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   if (takes_planes(request.problem)) {
-    add_candidates(found, request, kPlanesTile, Arithmetic::fp32, planes_workspace(request.problem),
-                   kPlanesTile.bf16, 4);
+    for (const BoxTile& tile : kPlanesTiles) {
+      add_candidates(found, request, tile, Arithmetic::fp32, planes_workspace(request.problem),
+                     tile.fp32, 4);
+    }
   }
   for (Conv2dCandidate& candidate : found) {
     candidate.cost += kByName;
@@ -145,7 +153,7 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
 }
 
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return plan.tile == kPlanesTile.tile && takes_planes(p) &&
+  return is_one_of(kPlanesTiles, plan.tile) && takes_planes(p) &&
          plan.workspace_bytes >= planes_workspace(p) && takes_boxes(request_of(plan, p), 4);
 }
 

@@ -93,15 +93,13 @@ CKS_HOST_DEVICE inline Position position_of(const BoxCorrelation& c, const Place
   return {line / height, line % height, at - line * width};
 }
 
-/// Where channel 0 of a position lies in the result, in elements.
-CKS_HOST_DEVICE inline std::int64_t target_of(const BoxCorrelation& c, const Place& place,
-                                              const Position& at) {
+/// The pixel of the result that a position is.
+CKS_HOST_DEVICE inline int pixel_of(const BoxCorrelation& c, const Place& place,
+                                    const Position& at) {
   const Run& rows = c.rows[place.row_class];
   const Run& columns = c.columns[place.column_class];
-  const std::int64_t line = std::int64_t{at.image} * c.target_height + rows.target +
-                            std::int64_t{at.row} * rows.target_step;
-  return (line * c.target_width + columns.target + std::int64_t{at.column} * columns.target_step) *
-         c.target_pitch;
+  const int line = at.image * c.target_height + rows.target + at.row * rows.target_step;
+  return line * c.target_width + columns.target + at.column * columns.target_step;
 }
 
 /// The tap of the filter that is tap (row, column) of a place's class.

@@ -1,48 +1,68 @@
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/hopper/matrix.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
 
+constexpr int kSide = 32;  // of the squares that are turned
+constexpr int kRows = 8;   // of a block's threads
 constexpr int kThreads = 256;
 
-__global__ void transpose_filter_kernel(const float* from, float* to, std::int64_t size, int groups,
-                                        int out, int taps, int in) {
+/// from: [out][taps][in], to: [in][taps][out], for each group (blockIdx.z counts groups' taps).
+__global__ void transpose_filter_kernel(const float* from, float* to, int out, int taps, int in) {
   cuda::begin_kernel();
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;
-       i += step) {
-    // i counts the elements of `to`: [groups][in][taps][out].
-    const std::int64_t oc = i % out, tap = i / out % taps;
-    const std::int64_t ic = i / out / taps % in, group = i / out / taps / in;
-    to[i] = from[((group * out + oc) * taps + tap) * in + ic];
+  __shared__ float square[kSide][kSide + 1];
+  const int group = static_cast<int>(blockIdx.z) / taps, tap = static_cast<int>(blockIdx.z) % taps;
+  const int first_in = static_cast<int>(blockIdx.x) * kSide;
+  const int first_out = static_cast<int>(blockIdx.y) * kSide;
+  const int x = static_cast<int>(threadIdx.x);
+  const std::int64_t base = std::int64_t{group} * out * taps * in;
+  for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kRows) {
+    if (first_out + y < out && first_in + x < in) {
+      square[y][x] = from[base + (std::int64_t{first_out + y} * taps + tap) * in + first_in + x];
+    }
+  }
+  __syncthreads();
+  for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kRows) {
+    if (first_in + y < in && first_out + x < out) {
+      to[base + (std::int64_t{first_in + y} * taps + tap) * out + first_out + x] = square[x][y];
+    }
   }
 }
 
+/// A row of threads takes a pixel: four channels each, then those `threads` on.
 __global__ void split_into_planes_kernel(const float* from, std::uint16_t* to, std::int64_t pixels,
                                          int channels, std::int64_t from_pitch, int pitch,
                                          int planes) {
   cuda::begin_kernel();
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  const int pairs = pitch / 2;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < pixels * pairs; i += step) {
-    const std::int64_t pixel = i / pairs;
-    const int channel = static_cast<int>(i - pixel * pairs) * 2;
-    float first = 0.0F, second = 0.0F;
-    if (channel + 1 < channels) {
-      const float2 pair = *reinterpret_cast<const float2*>(from + pixel * from_pitch + channel);
-      first = pair.x;
-      second = pair.y;
-    } else if (channel < channels) {
-      first = from[pixel * from_pitch + channel];
-    }
-    for (int plane = 0; plane < planes; ++plane) {
-      const bfloat16 a(first), b(second);
-      *reinterpret_cast<std::uint32_t*>(to + (plane * pixels + pixel) * pitch + channel) =
-          std::uint32_t{a.bits} | std::uint32_t{b.bits} << 16;
-      first -= static_cast<float>(a);
-      second -= static_cast<float>(b);
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.y;
+  for (std::int64_t pixel = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y; pixel < pixels;
+       pixel += step) {
+    for (int channel = static_cast<int>(threadIdx.x) * 4; channel < pitch;
+         channel += static_cast<int>(blockDim.x) * 4) {
+      const float* const source = from + pixel * from_pitch + channel;
+      float rest[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+      if (channel + 3 < channels && reinterpret_cast<std::uintptr_t>(source) % 16 == 0) {
+        const float4 four = *reinterpret_cast<const float4*>(source);
+        rest[0] = four.x, rest[1] = four.y, rest[2] = four.z, rest[3] = four.w;
+      } else {
+        for (int i = 0; i < 4 && channel + i < channels; ++i) {
+          rest[i] = source[i];
+        }
+      }
+      for (int plane = 0; plane < planes; ++plane) {
+        std::uint32_t pairs[2];
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          pairs[i] = rounded_pair(rest[2 * i], rest[2 * i + 1]);
+          const float2 rounded = widened_pair(pairs[i]);
+          rest[2 * i] -= rounded.x;
+          rest[2 * i + 1] -= rounded.y;
+        }
+        *reinterpret_cast<uint2*>(to + (plane * pixels + pixel) * pitch + channel) =
+            make_uint2(pairs[0], pairs[1]);
+      }
     }
   }
 }
@@ -89,18 +109,26 @@ int multiprocessor_count() {
 
 void transpose_filter(const char* operation, const Conv2dProblem& p, const float* filter,
                       float* transposed) {
-  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
-  cuda::launch(operation, transpose_filter_kernel, cuda::grid_for(size, kThreads), kThreads, 0,
-               filter, transposed, size, static_cast<int>(p.G), static_cast<int>(p.OC / p.G),
-               static_cast<int>(p.FH * p.FW), static_cast<int>(p.IC / p.G));
+  const int in = narrow(p.IC / p.G), out = narrow(p.OC / p.G), taps = narrow(p.FH * p.FW);
+  const dim3 grid(static_cast<unsigned>(ceil_div(in, kSide)),
+                  static_cast<unsigned>(ceil_div(out, kSide)),
+                  static_cast<unsigned>(narrow(p.G) * taps));
+  cuda::launch(operation, transpose_filter_kernel, grid, dim3(kSide, kRows), 0, filter, transposed,
+               out, taps, in);
 }
 
 BfloatPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
                                std::int64_t channels, std::int64_t from_pitch, int planes,
                                std::uint16_t* to) {
   const std::int64_t pitch = round_up(channels, 8);
-  cuda::launch(operation, split_into_planes_kernel, cuda::grid_for(pixels * pitch / 2, kThreads),
-               kThreads, 0, from, to, pixels, narrow(channels), from_pitch, narrow(pitch), planes);
+  unsigned across = 2;  // threads: a power of two, so that a block is full
+  while (across < kThreads && across * 4 < pitch) {
+    across *= 2;
+  }
+  const dim3 block(across, kThreads / across);
+  cuda::launch(operation, split_into_planes_kernel,
+               cuda::grid_for(pixels, static_cast<int>(block.y)), block, 0, from, to, pixels,
+               narrow(channels), from_pitch, narrow(pitch), planes);
   BfloatPixels split{{}, pitch};
   for (int plane = 0; plane < planes; ++plane) {
     split.plane[plane] = to + plane * pixels * pitch;

@@ -13,26 +13,26 @@
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/hopper/matrix.cuh"
 #include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
 
-constexpr int kBox = 64;  // positions: of one warpgroup
-constexpr int kChannels = 128;
-constexpr int kStep = 64;  // source channels
-constexpr int kStages = 2;
+constexpr int kBox = 64;                      // positions: of one warpgroup
+constexpr int kStep = 64;                     // source channels
 constexpr int kHalfBytes = kBox * kRowBytes;  // a box of 32 float32 channels
-constexpr int kPlaneBytes = kChannels * kRowBytes;
-constexpr int kStageBytes = 4 * kHalfBytes + kMostPlanes * kPlaneBytes;
-constexpr int kSharedBytes = 1024 + kStages * kStageBytes;
 
-/// Rounded to pairs of bfloat16, the first in the lower half.
-__device__ __forceinline__ std::uint32_t rounded_pair(float first, float second) {
-  std::uint32_t pair = 0;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-  return pair;
-}
+/// kTransposed: the planes are read with their rows as the sums' terms (KS-deconv).
+template <int kChannelCount, int kStageCount, bool kIsTransposed>
+struct Tile {
+  static constexpr int kChannels = kChannelCount, kStages = kStageCount;
+  static constexpr bool kTransposed = kIsTransposed;
+  static constexpr int kPlaneBytes = kChannels * kRowBytes;
+  static constexpr int kStageBytes = 4 * kHalfBytes + kMostPlanes * kPlaneBytes;
+  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes;
+  static_assert(kSharedBytes + 256 <= 227 * 1024);
+};
 
 struct Parameters {
   BoxMaps maps;
@@ -41,28 +41,33 @@ struct Parameters {
   float* target;
 };
 
-/// The thread that asks for all copies of a block. A stage: the four halves of the boxes (box 0,
-/// its upper 32 channels, box 1, its upper ones), then the planes of the filter.
-template <bool kTransposed>
-__device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<kStages>& ring,
-                           UnitWalk<Place> walk) {
-  RingPosition<kStages> at(1);
+/// The threads that ask for the copies of a block: one for boxes, one for filters. A stage: the
+/// four halves of the boxes (box 0, its upper 32 channels, box 1, its upper ones), then the planes
+/// of the filter.
+template <class K>
+__device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
+                           UnitWalk<Place> walk, bool copies_pixels) {
+  RingPosition<K::kStages> at(1);
   while (walk.next()) {
     const BoxUnit unit = unit_of(p.c, walk.index());
     each_step(p.c, p.maps, walk.group(), unit.first, unit.channel, [&](const BoxStep& step) {
       wait(&ring.empty[at.stage], at.parity);
-      unsigned char* const stage = shared + at.stage * kStageBytes;
+      unsigned char* const stage = shared + at.stage * K::kStageBytes;
       std::uint64_t* const barrier = &ring.full[at.stage];
-      arrive_expecting(barrier, kStageBytes);
+      if (copies_pixels) {
+        arrive_expecting(barrier, K::kStageBytes);
 #pragma unroll
-      for (int half = 0; half < 4; ++half) {
-        copy_pixels<false>(p.c, step, half / 2, half % 2 * (kStep / 2), stage + half * kHalfBytes,
-                           barrier);
-      }
+        for (int half = 0; half < 4; ++half) {
+          copy_pixels<false>(p.c, step, half / 2, half % 2 * (kStep / 2), stage + half * kHalfBytes,
+                             barrier);
+        }
+      } else {
 #pragma unroll
-      for (int plane = 0; plane < kMostPlanes; ++plane) {
-        copy_filter<kChannels, kTransposed>(p.c, &p.maps.filter, step, unit.channel, plane,
-                                            stage + 4 * kHalfBytes + plane * kPlaneBytes, barrier);
+        for (int plane = 0; plane < kMostPlanes; ++plane) {
+          copy_filter<K::kChannels, K::kTransposed>(p.c, &p.maps.filter, step, unit.channel, plane,
+                                                    stage + 4 * kHalfBytes + plane * K::kPlaneBytes,
+                                                    barrier);
+        }
       }
       at.advance();
     });
@@ -94,24 +99,25 @@ __device__ __forceinline__ void split_pixels(Fragments& a, const unsigned char* 
   }
 }
 
-template <bool kTransposed>
+template <class K>
 __device__ __forceinline__ void multiply_planes(float* sums, const Fragments& a,
                                                 std::uint32_t filter) {
 #pragma unroll
   for (int product = 0; product < kPlaneProducts; ++product) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const std::uint32_t plane = filter + right_plane(product) * kPlaneBytes;
-      const std::uint64_t right = kTransposed
+      const std::uint32_t plane = filter + right_plane(product) * K::kPlaneBytes;
+      const std::uint64_t right = K::kTransposed
                                       ? operand(plane + k * kNextTransposedK, 1024, 64 * kRowBytes)
                                       : operand(plane + k * kNextK);
-      multiply_bf16_128<kTransposed>(sums, a[left_plane(product)][k], right, product + k > 0);
+      multiply_bf16_from<K::kChannels, K::kTransposed>(sums, a[left_plane(product)][k], right,
+                                                       product + k > 0);
     }
   }
 }
 
 /// Stores a thread's sums of one position: channels 8j + 2t and the one behind. kRow: 0 or 1.
-template <int kRow>
+template <int kChannels, int kRow>
 __device__ __forceinline__ void store_sums(const Parameters& p, const float* sums,
                                            const Place& place, int position, int channel,
                                            int lane) {
@@ -119,7 +125,8 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float* sum
     return;
   }
   const int channels = p.c.target_channels * p.c.groups;
-  const std::int64_t pixel = target_of(p.c, place, position_of(p.c, place, position));
+  const std::int64_t pixel =
+      pixel_of(p.c, place, position_of(p.c, place, position)) * p.c.target_pitch;
 #pragma unroll
   for (int j = 0; j < kChannels / 8; ++j) {
     const int c = channel + j * 8 + lane % 4 * 2;
@@ -133,20 +140,20 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float* sum
   }
 }
 
-template <bool kTransposed>
-__device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<kStages>& ring,
+template <class K>
+__device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
                                UnitWalk<Place> walk, int group) {
   const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32, g = lane / 4;
   // Rows of fragments are rows 0,2,4,6,1,3,5,7 of each 8: reads then meet in no bank.
   const int row = thread / 32 * 16 + (g < 4 ? 2 * g : 2 * g - 7);
-  RingPosition<kStages> at(0);
+  RingPosition<K::kStages> at(0);
   Fragments a;
-  float products[kChannels / 2], sums[kChannels / 2];
+  float products[K::kChannels / 2], sums[K::kChannels / 2];
   const auto issue = [&](int index) {
-    const unsigned char* const stage = shared + index * kStageBytes;
+    const unsigned char* const stage = shared + index * K::kStageBytes;
     split_pixels(a, stage + group * 2 * kHalfBytes, row, lane);
     fence_sums();
-    multiply_planes<kTransposed>(products, a, shared_address(stage) + 4 * kHalfBytes);
+    multiply_planes<K>(products, a, shared_address(stage) + 4 * kHalfBytes);
   };
   const auto release = [&](int stage) {
     sync_threads(1 + group, 128);  // all have read their pixels
@@ -158,34 +165,32 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
     multiply_cut_steps(ring, at, steps_of(p.c, walk.group()), products, sums, issue, release);
     const BoxUnit unit = unit_of(p.c, walk.index());
     const int first = unit.first + group * kBox + row;
-    store_sums<0>(p, sums, walk.group(), first, unit.channel, lane);
-    store_sums<1>(p, sums, walk.group(), first + 8, unit.channel, lane);
+    store_sums<K::kChannels, 0>(p, sums, walk.group(), first, unit.channel, lane);
+    store_sums<K::kChannels, 1>(p, sums, walk.group(), first + 8, unit.channel, lane);
   }
 }
 
-template <bool kTransposed>
+template <class K>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
     planes_kernel(const __grid_constant__ Parameters p) {
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
-  __shared__ Ring<kStages> ring;
+  __shared__ Ring<K::kStages> ring;
   unsigned char* const shared = aligned_shared(raw);
   if (threadIdx.x == 0) {
     ring.init(2);
   }
   __syncthreads();
   const auto walk = p.c.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  run_pipeline<40, 232>(
-      [&] { copy_units<kTransposed>(p, shared, ring, walk); },
-      [&](int group) { multiply_units<kTransposed>(p, shared, ring, walk, group); });
+  run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
+                        [&](int group) { multiply_units<K>(p, shared, ring, walk, group); });
 }
 
-}  // namespace
-
-std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& o) {
+template <int kChannels, int kStages, bool kTransposed>
+void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  using K = Tile<kChannels, kStages, kTransposed>;
   const Conv2dProblem& problem = conv.problem;
-  const bool forward = conv.plan.pass == Conv2dPass::forward;
-  const char* const operation = forward ? "convv2" : "ks_deconv";
+  const char* const operation = kTransposed ? "ks_deconv" : "convv2";
   const BfloatPixels filter = split_into_planes(
       operation, static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
       problem.IC / problem.G, problem.IC / problem.G, kMostPlanes,
@@ -194,12 +199,22 @@ std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& o) {
   p.c = conv.data<PlannedBoxes>().correlation;
   p.epilogue = TypedEpilogue<float>(o.epilogue);
   p.target = static_cast<float*>(o.result);
-  fill_source_maps(operation, p.c, Element::fp32, forward ? o.x : o.y, p.maps);
+  fill_source_maps(operation, p.c, Element::fp32, kTransposed ? o.y : o.x, p.maps);
   p.maps.filter = filter_map(operation, problem, Element::bf16, filter.plane[0], kMostPlanes,
-                             /*lies_transposed=*/false, forward ? kChannels : kStep);
+                             /*lies_transposed=*/false, kTransposed ? kStep : kChannels);
   const auto workers = static_cast<unsigned>(std::min(p.c.units, multiprocessor_count()));
-  cuda::launch(operation, forward ? planes_kernel<false> : planes_kernel<true>, workers,
-               kPipelineThreads, kSharedBytes, p);
+  cuda::launch(operation, planes_kernel<K>, workers, kPipelineThreads, K::kSharedBytes, p);
+}
+
+}  // namespace
+
+std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  if (conv.plan.tile.rows == 128) {
+    forward ? launch_tile<128, 2, false>(conv, o) : launch_tile<128, 2, true>(conv, o);
+  } else {
+    forward ? launch_tile<64, 3, false>(conv, o) : launch_tile<64, 3, true>(conv, o);
+  }
   return conv.data<PlannedBoxes>().executed;
 }
 

@@ -57,19 +57,23 @@ struct ColumnBoxes {
 
 template <class K>
 __device__ __forceinline__ void copy_terms(const Parameters& p, const ColumnBoxes<K>& columns,
-                                           const Term& at, int channel, unsigned char* stage,
-                                           std::uint64_t* barrier) {
+                                           const Term& at, int channel, bool copies_dy,
+                                           unsigned char* stage, std::uint64_t* barrier) {
   const GradientPlan& g = p.g;
   const int output = (at.image * g.out_height + at.row) * g.out_width + at.column;
 #pragma unroll
   for (int plane = 0; plane < K::kPlanes; ++plane) {
     unsigned char* to = stage + plane * K::kPlaneBytes;
+    if (copies_dy) {
 #pragma unroll
-    for (int half = 0; half < K::kHalves; ++half, to += kBoxBytes) {
-      copy_box(to, &p.dy[plane], barrier,
-               g.at_places ? BoxAt{channel + half * kBlock, at.column, at.row, at.image}
-                           : BoxAt{channel + half * kBlock, output, 0, 0});
+      for (int half = 0; half < K::kHalves; ++half) {
+        copy_box(to + half * kBoxBytes, &p.dy[plane], barrier,
+                 g.at_places ? BoxAt{channel + half * kBlock, at.column, at.row, at.image}
+                             : BoxAt{channel + half * kBlock, output, 0, 0});
+      }
+      continue;
     }
+    to += K::kHalves * kBoxBytes;
 #pragma unroll
     for (int block = 0; block < K::kBlocks; ++block, to += kBoxBytes) {
       // Columns that do not exist are read outside: zeros.
@@ -88,10 +92,10 @@ __device__ __forceinline__ void copy_terms(const Parameters& p, const ColumnBoxe
   }
 }
 
-/// The thread that asks for all copies of a block.
+/// The threads that ask for the copies of a block: one for dY, one for X.
 template <class K>
 __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                           UnitWalk<GradientTap> walk) {
+                           UnitWalk<GradientTap> walk, bool copies_dy) {
   RingPosition<K::kStages> at(1);
   while (walk.next()) {
     const GradientUnit unit = unit_of(p.g, walk.group(), walk.index());
@@ -101,8 +105,10 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::k
       const Term term =
           unit.terms == 0 ? Term{p.g.images, 0, 0} : term_of(p.g, walk.group(), unit.first + step);
       wait(&ring.empty[at.stage], at.parity);
-      arrive_expecting(&ring.full[at.stage], K::kStageBytes);
-      copy_terms<K>(p, columns, term, unit.row, shared + at.stage * K::kStageBytes,
+      if (copies_dy) {
+        arrive_expecting(&ring.full[at.stage], K::kStageBytes);
+      }
+      copy_terms<K>(p, columns, term, unit.row, copies_dy, shared + at.stage * K::kStageBytes,
                     &ring.full[at.stage]);
       at.advance();
     }
@@ -203,7 +209,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   }
   __syncthreads();
   const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  run_pipeline<56, 224>([&] { copy_units<K>(p, shared, ring, walk); },
+  run_pipeline<56, 224>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
                         [&](int group) { multiply_units<K>(p, shared, ring, walk, group); });
 }
 

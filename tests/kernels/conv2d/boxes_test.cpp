@@ -52,7 +52,8 @@ class BoxWalk {
       for (int c = unit.channel; c < unit.channel + c_.unit_channels; ++c) {
         if (position < positions_of(c_, place) && c < c_.target_channels * c_.groups) {
           const Position where = position_of(c_, place, position);
-          const auto to = static_cast<std::size_t>(target_of(c_, place, where) + c);
+          const auto to =
+              static_cast<std::size_t>(pixel_of(c_, place, where) * c_.target_pitch + c);
           result_[to] += sum_of(place, where, c);
           ++written_[to];
         }

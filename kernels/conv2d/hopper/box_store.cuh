@@ -1,0 +1,169 @@
+#pragma once
+#include "cks/kernels/common/epilogue.h"
+#include "cks/kernels/conv2d/hopper/boxes.h"
+#include "cks/kernels/hopper/async.cuh"
+#include "cks/kernels/hopper/matrix.cuh"
+
+/// How a warpgroup stores sums whose rows are channels and whose columns positions: 64 positions of
+/// 64 channels at a time by way of shared memory ("part"), where they are turned, so that pixels
+/// are written in 16 bytes.
+namespace cks::kernels::hopper {
+
+inline constexpr int kPart = 64;
+
+/// pixels[i]: where position first + i of a place lies in the result, -1 if it is none. By the 128
+/// threads of a warpgroup.
+__device__ __forceinline__ void find_pixels(const BoxCorrelation& c, const Place& place, int first,
+                                            int count, int thread, int* pixels) {
+  const int positions = positions_of(c, place);
+  for (int i = thread; i < count; i += 128) {
+    pixels[i] = first + i < positions ? pixel_of(c, place, position_of(c, place, first + i)) : -1;
+  }
+}
+
+/// A thread's share. A position of a part is a row of its 64 channels, swizzled over 128 bytes so
+/// that neither writes nor reads meet in a bank; float32 has two such rows, of 32 channels each.
+template <class T>
+struct PartStore {
+  static constexpr bool kBf16 = sizeof(T) == 2;
+  static constexpr int kBytes = kPart * 64 * static_cast<int>(sizeof(T));
+  static constexpr int kElements = 16 / static_cast<int>(sizeof(T));  // of a chunk
+  static constexpr int kChunks = 64 / kElements;                      // of a position
+  static constexpr int kSideBySide = 128 / kChunks;                   // positions
+
+  const TypedEpilogue<T>& epilogue;
+  T* target;
+  std::int64_t pitch;  // of the target's pixels
+  int channels;        // of the target
+  unsigned char* part;
+  const int* pixels;  // of all positions of the warpgroup
+  int barrier;        // of the warpgroup
+  int thread;         // of the warpgroup
+
+  __device__ __forceinline__ unsigned char* chunk_at(int position, int chunk) const {
+    const int swizzled = ((chunk & 7) ^ (position & 7)) << 4;
+    return part + (chunk >> 3) * (kPart * 128) + position * 128 + swizzled;
+  }
+
+  /// Calls copy(chunk in the part, elements from the target's base, elements) for this thread's
+  /// chunks of 16 bytes; the last may have fewer elements.
+  template <class Copy>
+  __device__ __forceinline__ void each_chunk(int first, int channel, Copy&& copy) const {
+    const int chunk = thread % kChunks;
+    const int at = channel + chunk * kElements;
+    if (at >= channels) {
+      return;
+    }
+    const int elements = min(kElements, channels - at);
+#pragma unroll
+    for (int i = 0; i < kPart / kSideBySide; ++i) {
+      const int position = thread / kChunks + i * kSideBySide;
+      if (const int pixel = pixels[first + position]; pixel >= 0) {
+        copy(reinterpret_cast<T*>(chunk_at(position, chunk)), pixel * pitch + at, elements);
+      }
+    }
+  }
+
+  static __device__ __forceinline__ void copy_chunk(T* to, const T* from, int elements,
+                                                    bool is_aligned) {
+    if (is_aligned && elements == kElements) {
+      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(from);
+    } else {
+      for (int e = 0; e < elements; ++e) {
+        to[e] = from[e];
+      }
+    }
+  }
+
+  /// What the epilogue does to rows 0 and 1 of a thread's sums, whose channels are 8 apart.
+  struct Rows {
+    float bias[2], scale[2], shift[2];
+  };
+  __device__ __forceinline__ Rows rows_of(int channel) const {
+    const auto read = [&](const T* values, int at, float missing) {
+      return values != nullptr && at < channels ? static_cast<float>(values[at]) : missing;
+    };
+    Rows rows;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int at = channel + thread / 32 * 16 + thread % 32 / 4 + i * 8;
+      rows.bias[i] = read(epilogue.bias, at, 0.0F);
+      rows.scale[i] = read(epilogue.scale, at, 1.0F);
+      rows.shift[i] = read(epilogue.shift, at, 0.0F);
+    }
+    return rows;
+  }
+  __device__ __forceinline__ float finish(float sum, const Rows& rows, int i,
+                                          float residual) const {
+    float value = sum + rows.bias[i];
+    if (!epilogue.is_plain) {
+      value = value * rows.scale[i] + rows.shift[i] + residual;
+      value = epilogue.activation == Activation::relu && value < 0.0F ? 0.0F : value;
+    }
+    return value;
+  }
+
+  /// Writes what is to be stored of a thread's sums to the part, where the residual waits.
+  __device__ __forceinline__ void write_part(const float* sums, const Rows& rows) const {
+    const int lane = thread % 32, warp = thread / 32;
+    if constexpr (kBf16) {
+      // Matrix m of four: rows m%2 of the sums, columns m/2 of the next 16.
+      const int position = lane / 16 * 8 + lane % 8;
+      const std::uint32_t base = shared_address(chunk_at(position, warp * 2 + lane / 8 % 2));
+#pragma unroll
+      for (int j = 0; j < kPart / 16; ++j) {
+        const std::uint32_t address = base + static_cast<std::uint32_t>(j * 16 * 128);
+        std::uint32_t pairs[4] = {0, 0, 0, 0};
+        if (epilogue.residual != nullptr) {
+          load_transposed(address, pairs);
+        }
+#pragma unroll
+        for (int m = 0; m < 4; ++m) {
+          const float* const pair = sums + (j * 2 + m / 2) * 4 + m % 2 * 2;
+          const float2 residual = widened_pair(pairs[m]);
+          pairs[m] = rounded_pair(finish(pair[0], rows, m % 2, residual.x),
+                                  finish(pair[1], rows, m % 2, residual.y));
+        }
+        store_transposed(address, pairs);
+      }
+    } else {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        const int i = n / 2, c = n % 2;
+        const int channel_of = warp * 16 + i * 8 + lane / 4;
+        float* const base =
+            reinterpret_cast<float*>(chunk_at(lane % 4 * 2 + c, channel_of / kElements)) +
+            channel_of % kElements;
+#pragma unroll
+        for (int j = 0; j < kPart / 8; ++j) {
+          float* const here = base + j * 8 * 32;
+          const float residual = epilogue.residual != nullptr ? *here : 0.0F;
+          *here = finish(sums[j * 4 + i * 2 + c], rows, i, residual);
+        }
+      }
+    }
+  }
+
+  __device__ __forceinline__ void sync() const { sync_threads(barrier, 128); }
+
+  /// Stores positions first to first + 63 of the warpgroup's, of 64 channels from `channel` on.
+  /// sums: kPart / 2 of this thread.
+  __device__ __forceinline__ void store(const float* sums, int first, int channel,
+                                        const Rows& rows) const {
+    sync();  // all have read the part before
+    if (const T* const residual = epilogue.residual; residual != nullptr) {
+      const bool is_aligned = reinterpret_cast<std::uintptr_t>(residual) % 16 == 0;
+      each_chunk(first, channel, [&](T* here, std::int64_t at, int elements) {
+        copy_chunk(here, residual + at, elements, is_aligned);
+      });
+      sync();
+    }
+    write_part(sums, rows);
+    sync();
+    each_chunk(first, channel, [&](const T* here, std::int64_t at, int elements) {
+      copy_chunk(target + at, here, elements, true);
+    });
+  }
+};
+
+}  // namespace cks::kernels::hopper
