@@ -4,9 +4,26 @@
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
+#include "cks/kernels/conv2d/hopper/plane_products.h"
 
 // What the kernels `box_taps` and `planes_taps` plan: Sk-dilated in boxes of terms (gradient.h).
 namespace cks::kernels::hopper {
+
+std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const int count = planes_of(plan.arithmetic);
+  const auto bytes_of_planes = [&](std::int64_t pixels, std::int64_t channels) {
+    return count == 1 ? 0 : round_up(count * pixels * round_up(channels, 8), 64) * 2;
+  };
+  const std::int64_t sums = plan.split_k > 1 ? cuda::filter_size(p) * plan.split_k : 0;
+  return static_cast<std::size_t>(round_up(sums, 64) * std::int64_t{sizeof(float)} +
+                                  bytes_of_planes(p.N * p.IH * p.IW, p.IC) +
+                                  bytes_of_planes(p.N * p.OH * p.OW, p.OC));
+}
+
+bool has_bfloat_pixels(const Conv2dProblem& p) {
+  return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
+}
+
 namespace {
 
 struct TapsTile {
@@ -26,25 +43,7 @@ GradientRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return {p, plan.tile, at_places(plan), plan.split_k};
 }
 
-std::size_t planes_bytes(const Conv2dProblem& p, int planes) {
-  const auto of = [&](std::int64_t pixels, std::int64_t channels) {
-    return round_up(planes * pixels * round_up(channels, 8), 64) * 2;
-  };
-  return static_cast<std::size_t>(of(p.N * p.IH * p.IW, p.IC) + of(p.N * p.OH * p.OW, p.OC));
-}
-
-int planes_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 2 : 3; }
-
-/// What a plan needs: slices of partial sums, then planes.
-std::size_t workspace_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool splits) {
-  const std::int64_t size = cuda::filter_size(p) * plan.split_k;
-  const std::size_t slices =
-      plan.split_k > 1 ? static_cast<std::size_t>(round_up(size, 64)) * sizeof(float) : 0;
-  return slices + (splits ? planes_bytes(p, planes_of(plan.arithmetic)) : 0);
-}
-
-Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, bool splits,
-                             double rate) {
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, double rate) {
   const Conv2dProblem& p = request.problem;
   const GradientPlan g = plan_gradient(request_of(plan, p));
   const int multiprocessors = cuda::multiprocessors_of(request);
@@ -55,7 +54,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
   Conv2dCandidate candidate{plan, cuda::kLaunch + boxes * box / rate};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
-  candidate.plan.workspace_bytes = workspace_of(plan, p, splits);
+  candidate.plan.workspace_bytes = gradient_workspace(plan, p);
   candidate.plan.reason = cuda::describe_use(
       g.at_places ? "terms at places, those of each tap" : "terms in a row",
       static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
@@ -86,7 +85,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
             (split_k > fewest && p.N * p.OH * p.OW / split_k < std::int64_t{4} * kTerms)) {
           break;
         }
-        Conv2dCandidate candidate = candidate_of(request, plan, splits, tile.rate * gain);
+        Conv2dCandidate candidate = candidate_of(request, plan, tile.rate * gain);
         if (best.cost == 0.0 || candidate.cost < best.cost) {
           best = std::move(candidate);
         }
@@ -100,25 +99,21 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
 }
 
 template <class Tiles>
-bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles, bool splits,
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles,
              int element_bytes) {
   const bool known = std::any_of(std::begin(tiles), std::end(tiles),
                                  [&](const TapsTile& tile) { return tile.tile == plan.tile; });
   return known && takes_gradient(request_of(plan, p), element_bytes) &&
-         plan.workspace_bytes >= workspace_of(plan, p, splits);
-}
-
-bool takes_box(const Conv2dProblem& p) {
-  return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
+         plan.workspace_bytes >= gradient_workspace(plan, p);
 }
 
 std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
-  return takes_box(request.problem) ? candidates(request, kBoxTiles, false, 2, 1.0)
-                                    : std::vector<Conv2dCandidate>{};
+  return has_bfloat_pixels(request.problem) ? candidates(request, kBoxTiles, false, 2, 1.0)
+                                            : std::vector<Conv2dCandidate>{};
 }
 
 bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return takes_box(p) && accepts(plan, p, kBoxTiles, false, 2);
+  return has_bfloat_pixels(p) && accepts(plan, p, kBoxTiles, 2);
 }
 
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
@@ -134,7 +129,7 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
 }
 
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_type(p, DType::float32) && accepts(plan, p, kPlanesTiles, true, 4);
+  return has_type(p, DType::float32) && accepts(plan, p, kPlanesTiles, 4);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -151,7 +146,7 @@ const Conv2dKernel box_taps = {.name = "box_taps",
                                .candidates = box_candidates,
                                .accepts = box_accepts,
                                .prepare = prepare,
-                               .run = CKS_CUDA_CODE(run_box_taps)};
+                               .run = CKS_CUDA_CODE(run_taps)};
 
 const Conv2dKernel planes_taps = {.name = "planes_taps",
                                   .passes = {Conv2dPass::backward_filter},
@@ -161,6 +156,6 @@ const Conv2dKernel planes_taps = {.name = "planes_taps",
                                   .candidates = planes_candidates,
                                   .accepts = planes_accepts,
                                   .prepare = prepare,
-                                  .run = CKS_CUDA_CODE(run_planes_taps)};
+                                  .run = CKS_CUDA_CODE(run_taps)};
 
 }  // namespace cks::kernels::hopper

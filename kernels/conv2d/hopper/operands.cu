@@ -1,4 +1,5 @@
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/hopper/matrix.cuh"
 
@@ -134,6 +135,35 @@ BfloatPixels split_into_planes(const char* operation, const float* from, std::in
     split.plane[plane] = to + plane * pixels * pitch;
   }
   return split;
+}
+
+GradientOperands gradient_operands(const char* operation, const PreparedConv2d& conv,
+                                   const Conv2dOperands& operands, int planes) {
+  const Conv2dProblem& p = conv.problem;
+  const std::int64_t split_k = conv.plan.split_k;
+  auto* const slices = static_cast<float*>(operands.workspace);
+  GradientOperands o{{{static_cast<const std::uint16_t*>(operands.x)}, p.x_pitch},
+                     {{static_cast<const std::uint16_t*>(operands.y)}, p.y_pitch},
+                     split_k > 1 ? slices : static_cast<float*>(operands.result)};
+  if (planes > 1) {
+    const std::int64_t sums = split_k > 1 ? round_up(cuda::filter_size(p) * split_k, 64) : 0;
+    auto* const split = reinterpret_cast<std::uint16_t*>(slices + sums);
+    const std::int64_t pixels = p.N * p.IH * p.IW;
+    o.x = split_into_planes(operation, static_cast<const float*>(operands.x), pixels, p.IC,
+                            p.x_pitch, planes, split);
+    o.dy =
+        split_into_planes(operation, static_cast<const float*>(operands.y), p.N * p.OH * p.OW, p.OC,
+                          p.y_pitch, planes, split + round_up(planes * pixels * o.x.pitch, 64));
+  }
+  return o;
+}
+
+void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.split_k > 1) {
+    cuda::add_slices(static_cast<const float*>(operands.workspace),
+                     static_cast<float*>(operands.result), cuda::filter_size(conv.problem),
+                     conv.plan.split_k);
+  }
 }
 
 }  // namespace cks::kernels::hopper

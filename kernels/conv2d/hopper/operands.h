@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/hopper/box_copies.cuh"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 #include "cks/kernels/hopper/tensor_map.h"
@@ -29,6 +30,17 @@ struct BfloatPixels {
 BfloatPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
                                std::int64_t channels, std::int64_t from_pitch, int planes,
                                std::uint16_t* to);
+
+/// What a filter gradient multiplies, split into planes in the plan's workspace if there are more
+/// than one, and where its slices go: [split_k][OC][FH*FW][IC].
+struct GradientOperands {
+  BfloatPixels x, dy;
+  float* out;
+};
+GradientOperands gradient_operands(const char* operation, const PreparedConv2d& conv,
+                                   const Conv2dOperands& operands, int planes);
+/// Adds the slices, if there are more than one.
+void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 /// Of the current device.
 int multiprocessor_count();

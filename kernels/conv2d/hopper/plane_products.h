@@ -1,10 +1,15 @@
 #pragma once
 #include "cks/kernels/common/host_device.h"
+#include "cks/kernels/conv2d/kernel.h"
 
 /// A float32 as the sum of bfloat16 planes, each the rounded rest of those before.
 namespace cks::kernels::hopper {
 
 inline constexpr int kMostPlanes = 3;
+/// Of both operands of a filter gradient.
+constexpr int planes_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::bf16 ? 1 : arithmetic == Arithmetic::tf32 ? 2 : 3;
+}
 
 /// Which planes of both operands to multiply, the smallest products first: of three planes all six
 /// that matter, of two the last three, of one the last.

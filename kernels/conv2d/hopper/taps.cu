@@ -266,43 +266,18 @@ void launch_plan(const PreparedConv2d& conv, Parameters& p, int planes) {
   }
 }
 
-std::int64_t run(const PreparedConv2d& conv, const Conv2dOperands& o, int planes) {
-  const Conv2dProblem& problem = conv.problem;
-  const std::int64_t size = problem.OC * problem.FH * problem.FW * problem.IC;
-  const std::int64_t split_k = conv.plan.split_k;
-  Parameters p;
-  p.g = conv.data<GradientPlan>();
-  auto* const partial = static_cast<float*>(o.workspace);
-  auto* const result = static_cast<float*>(o.result);
-  p.out = split_k > 1 ? partial : result;
-  BfloatPixels x{{static_cast<const std::uint16_t*>(o.x)}, problem.x_pitch};
-  BfloatPixels dy{{static_cast<const std::uint16_t*>(o.y)}, problem.y_pitch};
-  if (planes > 1) {
-    const std::int64_t slices = split_k > 1 ? round_up(size * split_k, 64) : 0;
-    auto* const split = reinterpret_cast<std::uint16_t*>(partial + slices);
-    const std::int64_t pixels = problem.N * problem.IH * problem.IW;
-    x = split_into_planes(kOperation, static_cast<const float*>(o.x), pixels, problem.IC,
-                          problem.x_pitch, planes, split);
-    dy = split_into_planes(kOperation, static_cast<const float*>(o.y),
-                           problem.N * problem.OH * problem.OW, problem.OC, problem.y_pitch, planes,
-                           split + round_up(planes * pixels * x.pitch, 64));
-  }
-  fill_maps(p, x, dy, planes);
-  launch_plan(conv, p, planes);
-  if (split_k > 1) {
-    cuda::add_slices(partial, result, size, split_k);
-  }
-  return executed_of(p.g);
-}
-
 }  // namespace
 
-std::int64_t run_box_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  return run(conv, operands, 1);
-}
-
-std::int64_t run_planes_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  return run(conv, operands, conv.plan.arithmetic == Arithmetic::tf32 ? 2 : 3);
+std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const int planes = planes_of(conv.plan.arithmetic);
+  const GradientOperands o = gradient_operands(kOperation, conv, operands, planes);
+  Parameters p;
+  p.g = conv.data<GradientPlan>();
+  p.out = o.out;
+  fill_maps(p, o.x, o.dy, planes);
+  launch_plan(conv, p, planes);
+  add_gradient_slices(conv, operands);
+  return executed_of(p.g);
 }
 
 }  // namespace cks::kernels::hopper

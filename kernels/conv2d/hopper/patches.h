@@ -1,0 +1,108 @@
+#pragma once
+#include <cstdint>
+
+#include "cks/kernels/conv2d/hopper/units.h"
+#include "cks/kernels/conv2d/kernel.h"
+
+/// How Sk-dilated is laid out for filters of many taps: in patches of 8 outputs times an even
+/// number of rows, whose gradients and pixels are copied once and meet in all taps of a block's
+/// group. The pixels come in windows, one for each residue class of the stride (as of KS-deconv);
+/// through a tap the patch meets a rectangle of its window, 8 pixels to the next row of the window.
+/// Outputs beyond the image are zeros, and so is what lies outside of X: both are multiplied.
+namespace cks::kernels::hopper {
+
+inline constexpr int kPatchWidth = 8;   // outputs
+inline constexpr int kPatchBlock = 64;  // channels, input and output, of a unit
+inline constexpr int kMostPatchRows = 14;
+inline constexpr int kMostWindows = 4;  // strides up to 2
+inline constexpr int kMostGroupTaps = 9;
+inline constexpr int kMostTapGroups = 16;
+
+/// One residue class of X's pixels, those that a patch meets.
+struct PatchWindow {
+  int row_class, column_class;
+  int first_row, first_column;  // of the class, where the patch's first output is 0
+  int rows, columns;
+  int offset;  // bytes from the start of a stage's plane
+};
+
+/// Taps that a block computes at once. Those that the kernel has too many repeat the first, and are
+/// not stored.
+struct TapGroup {
+  struct Tap {
+    std::int16_t tap;     // of the filter, -1: none
+    std::int16_t pitch;   // bytes from 8 pixels to the next 8
+    std::int32_t offset;  // bytes from the start of a stage's plane
+  } tap[kMostGroupTaps];
+  std::int32_t first_unit;
+};
+
+/// A unit is 64 output channels x 64 input channels x a group of taps, of a part of the patches.
+struct PatchPlan {
+  int images, out_height, out_width, height, width;
+  int row_stride, column_stride;
+  int in_channels, out_channels, filter_taps;
+  int rows, patches_down, patches_across;  // of a patch; of an image
+  int windows;
+  PatchWindow window[kMostWindows];
+  int plane_bytes, copied_bytes;  // of a stage's plane
+  int row_units, column_units, split_k;
+  int group_taps, groups, units;
+  TapGroup group[kMostTapGroups];
+
+  CKS_HOST_DEVICE UnitWalk<TapGroup> walk(int worker, int workers) const {
+    return {group, groups, units, worker, workers};
+  }
+  CKS_HOST_DEVICE int patches() const { return images * patches_down * patches_across; }
+};
+
+struct PatchUnit {
+  int oc, ic;          // the first ones
+  int first, patches;  // at least one
+  int slice;
+};
+
+/// Unit `index` of those of a group: output channels first, then input channels, then slices.
+CKS_HOST_DEVICE inline PatchUnit unit_of(const PatchPlan& g, int index) {
+  const int row = index % g.row_units, rest = index / g.row_units;
+  const int column = rest % g.column_units, slice = rest / g.column_units;
+  const std::int64_t patches = g.patches();
+  const auto begin = static_cast<int>(patches * slice / g.split_k);
+  const auto end = static_cast<int>(patches * (slice + 1) / g.split_k);
+  return {row * kPatchBlock, column * kPatchBlock, begin, end - begin, slice};
+}
+
+/// The first output of a patch.
+struct PatchStart {
+  int image, row, column;
+};
+CKS_HOST_DEVICE inline PatchStart start_of(const PatchPlan& g, int patch) {
+  const int line = patch / g.patches_across;
+  return {line / g.patches_down, line % g.patches_down * g.rows,
+          (patch - line * g.patches_across) * kPatchWidth};
+}
+
+struct PatchRequest {
+  const Conv2dProblem& problem;
+  int group_taps;  // that the kernel computes at once
+  int rows;        // of a patch
+  std::int64_t split_k;
+  int planes;
+};
+
+/// Stages of a ring, by planes.
+inline constexpr int kPatchStages[] = {4, 3, 2};
+
+/// The rows of a patch that waste least, at most `most`.
+int best_patch_rows(const Conv2dProblem& problem, int most);
+
+/// Whether the copy engine can say it, for X and dY of so many bytes an element.
+bool takes_patches(const PatchRequest& request, int element_bytes);
+
+/// Only for what takes_patches() takes.
+PatchPlan plan_patches(const PatchRequest& request);
+
+/// Multiply-adds of its products, of one plane.
+std::int64_t executed_of(const PatchPlan& plan);
+
+}  // namespace cks::kernels::hopper
