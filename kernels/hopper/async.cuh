@@ -13,9 +13,9 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
 }
 
 /// The dynamic shared memory from its first multiple of 1024 bytes on, which swizzled rows need.
+/// (Not by rounding the pointer, of which the compiler would forget that it is shared.)
 __device__ __forceinline__ unsigned char* aligned_shared(unsigned char* raw) {
-  return reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(raw) + 1023) &
-                                          ~std::uintptr_t{1023});
+  return raw + ((0U - shared_address(raw)) & 1023U);
 }
 
 /// Moves registers between the warpgroups of a block: all four warps call it. kCount % 8 == 0.

@@ -45,32 +45,31 @@ struct PartStore {
     return part + (chunk >> 3) * (kPart * 128) + position * 128 + swizzled;
   }
 
-  /// Calls copy(chunk in the part, elements from the target's base, elements) for this thread's
-  /// chunks of 16 bytes; the last may have fewer elements.
+  /// Calls copy(chunk in the part, elements from the target's base) for this thread's chunks of 16
+  /// bytes.
   template <class Copy>
   __device__ __forceinline__ void each_chunk(int first, int channel, Copy&& copy) const {
     const int chunk = thread % kChunks;
-    const int at = channel + chunk * kElements;
-    if (at >= channels) {
-      return;
-    }
-    const int elements = min(kElements, channels - at);
 #pragma unroll
     for (int i = 0; i < kPart / kSideBySide; ++i) {
       const int position = thread / kChunks + i * kSideBySide;
       if (const int pixel = pixels[first + position]; pixel >= 0) {
-        copy(reinterpret_cast<T*>(chunk_at(position, chunk)), pixel * pitch + at, elements);
+        copy(reinterpret_cast<T*>(chunk_at(position, chunk)),
+             pixel * pitch + channel + chunk * kElements);
       }
     }
   }
-
-  static __device__ __forceinline__ void copy_chunk(T* to, const T* from, int elements,
-                                                    bool is_aligned) {
-    if (is_aligned && elements == kElements) {
-      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(from);
-    } else {
-      for (int e = 0; e < elements; ++e) {
-        to[e] = from[e];
+  /// As above, element by element, for chunks that are not whole or addresses that are odd:
+  /// copy(element in the part, from the target's base).
+  template <class Copy>
+  __device__ __forceinline__ void each_element(int first, int channel, Copy&& copy) const {
+#pragma unroll 1
+    for (int i = thread; i < kPart * 64; i += 128) {
+      const int position = i / 64, at = i % 64;
+      const int pixel = pixels[first + position];
+      if (pixel >= 0 && channel + at < channels) {
+        copy(reinterpret_cast<T*>(chunk_at(position, at / kElements)) + at % kElements,
+             pixel * pitch + channel + at);
       }
     }
   }
@@ -93,10 +92,11 @@ struct PartStore {
     }
     return rows;
   }
+  template <bool kPlain>
   __device__ __forceinline__ float finish(float sum, const Rows& rows, int i,
                                           float residual) const {
     float value = sum + rows.bias[i];
-    if (!epilogue.is_plain) {
+    if constexpr (!kPlain) {
       value = value * rows.scale[i] + rows.shift[i] + residual;
       value = epilogue.activation == Activation::relu && value < 0.0F ? 0.0F : value;
     }
@@ -104,6 +104,7 @@ struct PartStore {
   }
 
   /// Writes what is to be stored of a thread's sums to the part, where the residual waits.
+  template <bool kPlain>
   __device__ __forceinline__ void write_part(const float* sums, const Rows& rows) const {
     const int lane = thread % 32, warp = thread / 32;
     if constexpr (kBf16) {
@@ -114,15 +115,15 @@ struct PartStore {
       for (int j = 0; j < kPart / 16; ++j) {
         const std::uint32_t address = base + static_cast<std::uint32_t>(j * 16 * 128);
         std::uint32_t pairs[4] = {0, 0, 0, 0};
-        if (epilogue.residual != nullptr) {
+        if (!kPlain && epilogue.residual != nullptr) {
           load_transposed(address, pairs);
         }
 #pragma unroll
         for (int m = 0; m < 4; ++m) {
           const float* const pair = sums + (j * 2 + m / 2) * 4 + m % 2 * 2;
           const float2 residual = widened_pair(pairs[m]);
-          pairs[m] = rounded_pair(finish(pair[0], rows, m % 2, residual.x),
-                                  finish(pair[1], rows, m % 2, residual.y));
+          pairs[m] = rounded_pair(finish<kPlain>(pair[0], rows, m % 2, residual.x),
+                                  finish<kPlain>(pair[1], rows, m % 2, residual.y));
         }
         store_transposed(address, pairs);
       }
@@ -137,8 +138,8 @@ struct PartStore {
 #pragma unroll
         for (int j = 0; j < kPart / 8; ++j) {
           float* const here = base + j * 8 * 32;
-          const float residual = epilogue.residual != nullptr ? *here : 0.0F;
-          *here = finish(sums[j * 4 + i * 2 + c], rows, i, residual);
+          const float residual = !kPlain && epilogue.residual != nullptr ? *here : 0.0F;
+          *here = finish<kPlain>(sums[j * 4 + i * 2 + c], rows, i, residual);
         }
       }
     }
@@ -150,19 +151,31 @@ struct PartStore {
   /// sums: kPart / 2 of this thread.
   __device__ __forceinline__ void store(const float* sums, int first, int channel,
                                         const Rows& rows) const {
+    const bool is_whole = channel + 64 <= channels;
     sync();  // all have read the part before
-    if (const T* const residual = epilogue.residual; residual != nullptr) {
-      const bool is_aligned = reinterpret_cast<std::uintptr_t>(residual) % 16 == 0;
-      each_chunk(first, channel, [&](T* here, std::int64_t at, int elements) {
-        copy_chunk(here, residual + at, elements, is_aligned);
-      });
-      sync();
+    if (epilogue.is_plain) {
+      write_part<true>(sums, rows);
+    } else {
+      if (const T* const residual = epilogue.residual; residual != nullptr) {
+        if (is_whole && reinterpret_cast<std::uintptr_t>(residual) % 16 == 0) {
+          each_chunk(first, channel, [&](T* here, std::int64_t at) {
+            *reinterpret_cast<uint4*>(here) = *reinterpret_cast<const uint4*>(residual + at);
+          });
+        } else {
+          each_element(first, channel, [&](T* here, std::int64_t at) { *here = residual[at]; });
+        }
+        sync();
+      }
+      write_part<false>(sums, rows);
     }
-    write_part(sums, rows);
     sync();
-    each_chunk(first, channel, [&](const T* here, std::int64_t at, int elements) {
-      copy_chunk(target + at, here, elements, true);
-    });
+    if (is_whole) {
+      each_chunk(first, channel, [&](const T* here, std::int64_t at) {
+        *reinterpret_cast<uint4*>(target + at) = *reinterpret_cast<const uint4*>(here);
+      });
+    } else {
+      each_element(first, channel, [&](const T* here, std::int64_t at) { target[at] = *here; });
+    }
   }
 };
 

@@ -166,6 +166,7 @@ PlannedBoxes plan_boxes(const BoxRequest& request) {
     planned.executed += std::int64_t{units} * steps_of(c, place) * c.step * request.tile.rows *
                         request.tile.columns;
   }
+  c.units_each = units_of_each(c.place, c.places, c.units);
   return planned;
 }
 

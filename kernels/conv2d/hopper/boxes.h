@@ -48,11 +48,11 @@ struct BoxCorrelation {
   int filter_taps, filter_width;
   int step;                          // source channels that are multiplied at a time
   int unit_channels, channel_units;  // of the result: of a unit, units side by side
-  int places, units;
+  int places, units, units_each;
   Place place[kMostPlaces];
 
   CKS_HOST_DEVICE UnitWalk<Place> walk(int worker, int workers) const {
-    return {place, places, units, worker, workers};
+    return {place, places, units, units_each, worker, workers};
   }
 };
 

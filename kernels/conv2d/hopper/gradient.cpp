@@ -84,6 +84,7 @@ GradientPlan plan_gradient(const GradientRequest& request) {
     g.tap[g.taps++] = tap;
     g.units += g.row_units * g.column_units * g.split_k;
   }
+  g.units_each = units_of_each(g.tap, g.taps, g.units);
   return g;
 }
 

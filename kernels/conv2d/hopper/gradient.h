@@ -32,11 +32,11 @@ struct GradientPlan {
   int unit_rows, unit_blocks;   // output channels and blocks of a unit
   int row_units, column_units;  // units side by side, of a tap or of all
   int split_k;                  // parts of the terms
-  int taps, units;              // taps: 1 in a row, which then stands for all
+  int taps, units, units_each;  // taps: 1 in a row, which then stands for all
   GradientTap tap[kMostTaps];
 
   CKS_HOST_DEVICE UnitWalk<GradientTap> walk(int worker, int workers) const {
-    return {tap, taps, units, worker, workers};
+    return {tap, taps, units, units_each, worker, workers};
   }
 };
 

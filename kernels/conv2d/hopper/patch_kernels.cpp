@@ -35,7 +35,6 @@ PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
 
 bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return has_patch_types(p, plan.arithmetic) && plan.granule % kPatchWidth == 0 &&
-         plan.granule / kPatchWidth <= kMostPatchRows &&
          takes_patches(request_of(plan, p), plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
 }
 
@@ -93,9 +92,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     Conv2dPlan plan;
     plan.arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : request.arithmetic;
     plan.tile = tile;
-    // Sums of planes are cut after 64 terms.
-    plan.granule = std::int64_t{kPatchWidth} *
-                   best_patch_rows(p, plan.arithmetic == Arithmetic::bf16 ? kMostPatchRows : 8);
+    plan.granule = std::int64_t{kPatchWidth} * best_patch_rows(p);
     Conv2dCandidate best;
     for (const std::int64_t split_k : splits_of(request, plan)) {
       plan.split_k = split_k;
@@ -116,8 +113,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
-  return known && takes(plan, p) && plan.workspace_bytes >= gradient_workspace(plan, p) &&
-         (plan.arithmetic == Arithmetic::bf16 || plan.granule <= 64);
+  return known && takes(plan, p) && plan.workspace_bytes >= gradient_workspace(plan, p);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {

@@ -80,15 +80,9 @@ int groups_of(const Conv2dProblem& p, int group_taps) {
 
 }  // namespace
 
-int best_patch_rows(const Conv2dProblem& p, int most) {
-  int best = 2;
-  const auto cost = [&](int rows) {  // a patch costs about as much as another row
-    return ceil_div(p.OH, std::int64_t{rows}) * (rows + 1);
-  };
-  for (int rows = 4; rows <= most; rows += 2) {
-    best = cost(rows) <= cost(best) ? rows : best;
-  }
-  return best;
+int best_patch_rows(const Conv2dProblem& p) {
+  const auto cost = [&](int rows) { return round_up(p.OH, std::int64_t{rows}); };
+  return cost(kPatchRows[1]) <= cost(kPatchRows[0]) ? kPatchRows[1] : kPatchRows[0];
 }
 
 bool takes_patches(const PatchRequest& request, int element_bytes) {
@@ -99,7 +93,7 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
   if (!p.is_aligned || p.N == 0 || p.G != 1 || !cuda::has_narrow_extents(p) || p.sh > 2 ||
       p.sw > 2 || p.IH < p.sh || p.IW < p.sw || p.x_pitch % unit != 0 || p.y_pitch % unit != 0 ||
       p.IC % 2 != 0 || p.N * p.IH * p.IW > kMostPositions || p.N * p.OH * p.OW > kMostPositions ||
-      request.rows < 2 || request.rows > kMostPatchRows || request.rows % 2 != 0 ||
+      std::count(std::begin(kPatchRows), std::end(kPatchRows), request.rows) == 0 ||
       groups_of(p, request.group_taps) > kMostTapGroups || request.split_k < 1 ||
       request.split_k > p.N * ceil_div(p.OH, std::int64_t{request.rows}) *
                             ceil_div(p.OW, std::int64_t{kPatchWidth})) {
@@ -148,6 +142,7 @@ PatchPlan plan_patches(const PatchRequest& request) {
     }
     g.units += g.row_units * g.column_units * g.split_k;
   }
+  g.units_each = units_of_each(g.group, g.groups, g.units);
   return g;
 }
 

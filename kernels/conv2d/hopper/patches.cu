@@ -3,7 +3,7 @@
 // tap begins elsewhere in its window: where the tensor core begins to read.
 //
 // Float32 is split into planes of bfloat16 beforehand, as in taps.cu; its sums are cut after every
-// patch, of 64 outputs at most.
+// patch, the small products of all its outputs first.
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
@@ -18,10 +18,11 @@ namespace {
 constexpr const char* kOperation = "sk_dilated";
 
 /// kFirst, kSecond: taps of the two warpgroups that multiply.
-template <int kFirstTaps, int kSecondTaps, int kPlaneCount, int kStageCount>
+template <int kFirstTaps, int kSecondTaps, int kRowCount, int kPlaneCount>
 struct Tile {
   static constexpr int kFirst = kFirstTaps, kSecond = kSecondTaps;
-  static constexpr int kPlanes = kPlaneCount, kStages = kStageCount;
+  static constexpr int kRowPairs = kRowCount / 2;  // of a patch
+  static constexpr int kPlanes = kPlaneCount, kStages = kPatchStages[kPlanes - 1];
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
 };
 
@@ -124,7 +125,6 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
   const PatchPlan& g = p.g;
   const std::uint32_t base = shared_address(shared);
   const auto plane_bytes = static_cast<std::uint32_t>(g.plane_bytes);
-  const int row_pairs = g.rows / 2;
   const auto release = [&](int stage) {
     if (threadIdx.x % 128 == 0) {
       arrive(&ring.empty[stage]);
@@ -138,8 +138,9 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
     if constexpr (K::kPlanes == 1) {
       const auto issue = [&](int stage, bool adds) {
         const std::uint32_t plane = base + static_cast<std::uint32_t>(stage) * plane_bytes;
-        for (int k = 0; k < row_pairs; ++k) {
-          fence_sums();  // in the loop, else the compiler adds more of them
+        fence_sums();
+#pragma unroll
+        for (int k = 0; k < K::kRowPairs; ++k) {
 #pragma unroll
           for (int t = 0; t < kTaps; ++t) {
             multiply_bf16<kPatchBlock, true, true>(sums[t], gradients(plane, k),
@@ -169,7 +170,8 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
           for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
             const auto left = static_cast<std::uint32_t>(left_plane(product));
             const auto right = static_cast<std::uint32_t>(right_plane(product));
-            for (int k = 0; k < row_pairs; ++k) {
+#pragma unroll
+            for (int k = 0; k < K::kRowPairs; ++k) {
               multiply_bf16<kPatchBlock, true, true>(
                   products, gradients(stage + left * plane_bytes, k),
                   taps.pixels(stage + right * plane_bytes, t, k), product > kFirstProduct || k > 0);
@@ -243,10 +245,16 @@ void launch_tile(const Parameters& p) {
                bytes, p);
 }
 
-template <int kPlanes, int kStages>
+template <int kRows, int kPlanes>
+void launch_rows(const Parameters& p) {
+  p.g.group_taps == 9 ? launch_tile<Tile<5, 4, kRows, kPlanes>>(p)
+                      : launch_tile<Tile<4, 4, kRows, kPlanes>>(p);
+}
+
+template <int kPlanes>
 void launch_planes(const Parameters& p) {
-  p.g.group_taps == 9 ? launch_tile<Tile<5, 4, kPlanes, kStages>>(p)
-                      : launch_tile<Tile<4, 4, kPlanes, kStages>>(p);
+  p.g.rows == kPatchRows[0] ? launch_rows<kPatchRows[0], kPlanes>(p)
+                            : launch_rows<kPatchRows[1], kPlanes>(p);
 }
 
 }  // namespace
@@ -259,11 +267,11 @@ std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& opera
   p.out = o.out;
   fill_maps(p, o, planes);
   if (planes == 1) {
-    launch_planes<1, kPatchStages[0]>(p);
+    launch_planes<1>(p);
   } else if (planes == 2) {
-    launch_planes<2, kPatchStages[1]>(p);
+    launch_planes<2>(p);
   } else {
-    launch_planes<3, kPatchStages[2]>(p);
+    launch_planes<3>(p);
   }
   add_gradient_slices(conv, operands);
   return executed_of(p.g);

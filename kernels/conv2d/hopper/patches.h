@@ -11,10 +11,10 @@
 /// Outputs beyond the image are zeros, and so is what lies outside of X: both are multiplied.
 namespace cks::kernels::hopper {
 
-inline constexpr int kPatchWidth = 8;   // outputs
-inline constexpr int kPatchBlock = 64;  // channels, input and output, of a unit
-inline constexpr int kMostPatchRows = 14;
-inline constexpr int kMostWindows = 4;  // strides up to 2
+inline constexpr int kPatchWidth = 8;         // outputs
+inline constexpr int kPatchBlock = 64;        // channels, input and output, of a unit
+inline constexpr int kPatchRows[] = {8, 14};  // that the kernel is compiled for
+inline constexpr int kMostWindows = 4;        // strides up to 2
 inline constexpr int kMostGroupTaps = 9;
 inline constexpr int kMostTapGroups = 16;
 
@@ -47,11 +47,11 @@ struct PatchPlan {
   PatchWindow window[kMostWindows];
   int plane_bytes, copied_bytes;  // of a stage's plane
   int row_units, column_units, split_k;
-  int group_taps, groups, units;
+  int group_taps, groups, units, units_each;
   TapGroup group[kMostTapGroups];
 
   CKS_HOST_DEVICE UnitWalk<TapGroup> walk(int worker, int workers) const {
-    return {group, groups, units, worker, workers};
+    return {group, groups, units, units_each, worker, workers};
   }
   CKS_HOST_DEVICE int patches() const { return images * patches_down * patches_across; }
 };
@@ -93,8 +93,8 @@ struct PatchRequest {
 /// Stages of a ring, by planes.
 inline constexpr int kPatchStages[] = {4, 3, 2};
 
-/// The rows of a patch that waste least, at most `most`.
-int best_patch_rows(const Conv2dProblem& problem, int most);
+/// The rows of a patch that waste least.
+int best_patch_rows(const Conv2dProblem& problem);
 
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_patches(const PatchRequest& request, int element_bytes);

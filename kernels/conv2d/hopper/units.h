@@ -13,8 +13,15 @@ namespace cks::kernels::hopper {
 template <class Group>
 class UnitWalk {
  public:
-  CKS_HOST_DEVICE UnitWalk(const Group* groups, int count, int units, int worker, int workers)
-      : groups_(groups), count_(count), units_(units), worker_(worker), workers_(workers) {}
+  /// each: units of every group, 0 if they differ (units_of_each()).
+  CKS_HOST_DEVICE UnitWalk(const Group* groups, int count, int units, int each, int worker,
+                           int workers)
+      : groups_(groups),
+        count_(count),
+        units_(units),
+        each_(each),
+        worker_(worker),
+        workers_(workers) {}
 
   /// Goes to the next unit; false after the last.
   CKS_HOST_DEVICE bool next() {
@@ -22,8 +29,12 @@ class UnitWalk {
       unit_ = turn_ * workers_ + (turn_ % 2 == 0 ? worker_ : workers_ - 1 - worker_);
       if (unit_ < units_) {
         ++turn_;
-        while (group_ + 1 < count_ && unit_ >= groups_[group_ + 1].first_unit) {
-          ++group_;
+        if (each_ > 0) {  // at once, for there may be hundreds
+          group_ = unit_ / each_;
+        } else {
+          while (group_ + 1 < count_ && unit_ >= groups_[group_ + 1].first_unit) {
+            ++group_;
+          }
         }
         return true;
       }
@@ -36,9 +47,21 @@ class UnitWalk {
 
  private:
   const Group* groups_;
-  int count_, units_, worker_, workers_;
+  int count_, units_, each_, worker_, workers_;
   int turn_ = 0, unit_ = 0, group_ = 0;
 };
+
+/// Units of every group of a plan, 0 if they differ.
+template <class Group>
+int units_of_each(const Group* groups, int count, int units) {
+  const int each = units / count;
+  for (int i = 0; i < count; ++i) {
+    if (groups[i].first_unit != i * each) {
+      return 0;
+    }
+  }
+  return each * count == units ? each : 0;
+}
 
 /// The load of the worker that has most of a plan's units; cost(walk) is a unit's.
 template <class Plan, class Cost>
