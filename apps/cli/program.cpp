@@ -12,6 +12,8 @@
 #include <iostream>
 #include <new>
 
+#include "cks/kernels/common/cpu_level.h"
+
 namespace cks::apps {
 namespace {
 
@@ -119,21 +121,7 @@ bool interrupted() { return g_interrupts > 0; }
 std::string version() { return CKS_VERSION; }
 std::string build_type() { return CKS_BUILD_TYPE; }
 
-std::string instruction_set() {
-#if defined(__AVX512F__)
-  return "AVX-512";
-#elif defined(__AVX2__)
-  return "AVX2";
-#elif defined(__AVX__)
-  return "AVX";
-#elif defined(__ARM_NEON)
-  return "NEON";
-#elif defined(__SSE2__)
-  return "SSE2";
-#else
-  return "baseline";
-#endif
-}
+std::string instruction_set() { return kernels::cpu_level_name(); }
 
 std::string with_commas(long long value) {
   std::string text = std::to_string(value);

@@ -39,7 +39,7 @@ bool interrupted();
 std::string version();
 /// "Release".
 std::string build_type();
-/// The widest vector instructions that this build uses: "AVX-512", "AVX2", "SSE2", "baseline".
+/// The instructions that the CPU's kernels use: "x86-64-v4 (AVX-512)" (kernels/common/cpu_level.h).
 std::string instruction_set();
 /// 61706 -> "61,706".
 std::string with_commas(long long value);

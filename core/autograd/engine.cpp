@@ -241,7 +241,7 @@ class Engine {
   }
 
   static void accumulate(const Tensor& term, Tensor& sum) {
-    CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data()));
+    CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data(), 1.0));
   }
 
   static Tensor copy_of(const Tensor& tensor) {

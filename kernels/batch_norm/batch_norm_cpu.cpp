@@ -202,7 +202,7 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
 
 }  // namespace
 
-namespace cpu {
+namespace CKS_CPU {
 
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
   return static_cast<std::size_t>(std::max<std::int64_t>(1, block_count(problem)) * 2 * problem.C) *
@@ -243,5 +243,5 @@ void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, co
       x, dy, mean, inv_std, weight, dx, dweight, dbias, static_cast<double*>(workspace));
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

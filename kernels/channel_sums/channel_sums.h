@@ -18,12 +18,15 @@ struct ChannelSumsProblem {
 inline constexpr std::int64_t kChannelSlices = 64;
 
 /// Bytes of workspace for any number of pixels.
-std::size_t channel_sums_workspace_bytes(std::int64_t channels);
+inline std::size_t channel_sums_workspace_bytes(std::int64_t channels) {
+  return static_cast<std::size_t>(kChannelSlices * 2 * channels) * sizeof(double);
+}
 
 /// sums [2][channels] float64: sums[c] of all values of a channel, sums[channels + c] of their
 /// squares, in float64 and in an order of the problem alone. workspace: of the size above, 8-byte
 /// aligned. Throws DtypeError.
-CKS_ENTRY_POINT(void channel_sums(const ChannelSumsProblem& problem, const void* values,
-                                  double* sums, void* workspace));
+CKS_ENTRY_POINT(void, channel_sums,
+                (const ChannelSumsProblem& problem, const void* values, double* sums,
+                 void* workspace));
 
 }  // namespace cks::kernels

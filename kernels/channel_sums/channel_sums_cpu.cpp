@@ -3,11 +3,7 @@
 
 namespace cks::kernels {
 
-std::size_t channel_sums_workspace_bytes(std::int64_t channels) {
-  return static_cast<std::size_t>(kChannelSlices * 2 * channels) * sizeof(double);
-}
-
-namespace cpu {
+namespace CKS_CPU {
 
 void channel_sums(const ChannelSumsProblem& p, const void* base, double* sums, void* workspace) {
   auto* const partial = static_cast<double*>(workspace);  // [slice][2][channels]
@@ -37,5 +33,5 @@ void channel_sums(const ChannelSumsProblem& p, const void* base, double* sums, v
   }
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

@@ -35,12 +35,16 @@ const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& probl
                  plan.kernel, known));
 }
 
-auto add_channels([[maybe_unused]] bool on_cuda) {
+void add_channels([[maybe_unused]] bool on_cuda, const ChannelSumsProblem& problem,
+                  const Conv2dOperands& operands) {
 #if CKS_HAS_CUDA
-  return on_cuda ? cuda::channel_sums : cpu::channel_sums;
-#else
-  return cpu::channel_sums;
+  if (on_cuda) {
+    return cuda::channel_sums(problem, operands.result, operands.epilogue.channel_sums,
+                              operands.epilogue.sums_workspace);
+  }
 #endif
+  cpu::channel_sums(problem, operands.result, operands.epilogue.channel_sums,
+                    operands.epilogue.sums_workspace);
 }
 
 /// Runs a prepared pass, and adds up the channels of its result if that is asked for.
@@ -59,8 +63,7 @@ std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperan
                                   .channels = forward ? p.OC : p.IC,
                                   .pitch = forward ? p.y_pitch : p.x_pitch,
                                   .dtype = forward ? p.y_type : p.x_type};
-    add_channels(conv.kernel->compute_capability > 0)(
-        sums, operands.result, operands.epilogue.channel_sums, operands.epilogue.sums_workspace);
+    add_channels(conv.kernel->compute_capability > 0, sums, operands);
   }
   return executed;
 }

@@ -7,9 +7,9 @@
 namespace cks::kernels {
 
 std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
-  static constexpr const Conv2dKernel* kCpu[] = {
-      &cpu::simd,
-      &cpu::reference,
+  static const Conv2dKernel* const kCpu[] = {
+      &cpu::simd(),
+      &cpu::reference(),
   };
   static constexpr const Conv2dKernel* kCuda[] = {
       &hopper::box,        &hopper::planes,   &hopper::box_taps,  &hopper::planes_taps,
@@ -20,5 +20,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);
 }
+
+DeviceDescription describe_cpu() { return cpu::describe(); }
 
 }  // namespace cks::kernels

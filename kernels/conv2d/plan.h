@@ -31,7 +31,7 @@ struct DeviceDescription {
   int multiprocessors = 0;     // CUDA
 };
 
-/// The CPU that this library was compiled for.
+/// This CPU, as its kernels' level of instructions uses it (common/cpu_level.h).
 DeviceDescription describe_cpu();
 
 /// Rows and columns of the tile of a product that a kernel computes at a time; what they count

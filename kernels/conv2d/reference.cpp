@@ -9,7 +9,7 @@
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/conv2d/cpu/kernels.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 template <class T>
@@ -239,9 +239,7 @@ std::int64_t run(const PreparedConv2d& conv, const Conv2dOperands& o) {
   return reference_backward_filter(conv.problem, o.x, o.y, o.result);
 }
 
-}  // namespace
-
-const Conv2dKernel reference = {
+constexpr Conv2dKernel kKernel = {
     .name = "reference",
     .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
     .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
@@ -251,4 +249,8 @@ const Conv2dKernel reference = {
     .prepare = nullptr,
     .run = run};
 
-}  // namespace cks::kernels::cpu
+}  // namespace
+
+const Conv2dKernel& reference() { return kKernel; }
+
+}  // namespace cks::kernels::CKS_CPU

@@ -17,7 +17,7 @@ struct DropoutProblem {
 
 /// Y = kept ? X / (1 - probability) : 0, with the step read from memory. The backward pass is the
 /// same function of dY: the mask is drawn again, never stored.
-CKS_ENTRY_POINT(void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x,
-                             void* y));
+CKS_ENTRY_POINT(void, dropout,
+                (const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y));
 
 }  // namespace cks::kernels

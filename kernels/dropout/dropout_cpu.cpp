@@ -5,7 +5,7 @@
 #include "cks/kernels/common/philox.h"
 #include "cks/kernels/dropout/dropout.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 constexpr int kLanes = 16;             // random blocks drawn side by side, in vector registers
@@ -55,4 +55,4 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
   });
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -182,25 +182,7 @@ void map_ternary(const BroadcastProblem& problem, const A* a, const T* b, const 
 
 }  // namespace
 
-const char* name_of(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::add:
-      return "add";
-    case BinaryOp::sub:
-      return "sub";
-    case BinaryOp::mul:
-      return "mul";
-    case BinaryOp::div:
-      return "div";
-    case BinaryOp::maximum:
-      return "maximum";
-    case BinaryOp::minimum:
-      return "minimum";
-  }
-  return "?";
-}
-
-namespace cpu {
+namespace CKS_CPU {
 
 void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
                     const void* b, void* y) {
@@ -239,5 +221,5 @@ void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* co
   });
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

@@ -3,7 +3,7 @@
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/elementwise/functors_impl.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;
@@ -49,4 +49,4 @@ void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double 
   });
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -55,33 +55,39 @@ enum class TernaryOp : std::uint8_t {
   if_equal,      // (x, y, z)  -> z where x equals y or both are NaN, else 0
 };
 
-CKS_ENTRY_POINT(void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x,
-                                   void* y, UnaryParameters parameters = {}));
+CKS_ENTRY_POINT(void, unary_forward,
+                (UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
+                 UnaryParameters parameters));
 /// dx = dy * f'; `saved` is what unary_saves(op) says, null for nothing.
-CKS_ENTRY_POINT(void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy,
-                                    const void* saved, void* dx, UnaryParameters parameters = {}));
+CKS_ENTRY_POINT(void, unary_backward,
+                (UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
+                 void* dx, UnaryParameters parameters));
 
 /// y = f(a, b); `problem` has operands {a, b}.
-CKS_ENTRY_POINT(void binary_forward(BinaryOp op, DType dtype, const BroadcastProblem& problem,
-                                    const void* a, const void* b, void* y));
+CKS_ENTRY_POINT(void, binary_forward,
+                (BinaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+                 const void* b, void* y));
 /// The same with every dtype and a uint8 result.
-CKS_ENTRY_POINT(void compare(CompareOp op, DType dtype, const BroadcastProblem& problem,
-                             const void* a, const void* b, std::uint8_t* y));
+CKS_ENTRY_POINT(void, compare,
+                (CompareOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+                 const void* b, std::uint8_t* y));
 /// y = f(a, b, c); `problem` has operands {a, b, c}.
-CKS_ENTRY_POINT(void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem,
-                             const void* a, const void* b, const void* c, void* y));
+CKS_ENTRY_POINT(void, ternary,
+                (TernaryOp op, DType dtype, const BroadcastProblem& problem, const void* a,
+                 const void* b, const void* c, void* y));
 /// y = condition ? a : b, every dtype; `problem` has operands {condition, a, b}.
-CKS_ENTRY_POINT(void select(DType dtype, const BroadcastProblem& problem,
-                            const std::uint8_t* condition, const void* a, const void* b, void* y));
+CKS_ENTRY_POINT(void, select,
+                (DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
+                 const void* a, const void* b, void* y));
 
 /// y = value, converted as by convert(). Every dtype.
-CKS_ENTRY_POINT(void fill(DType dtype, std::int64_t count, double value, void* y));
+CKS_ENTRY_POINT(void, fill, (DType dtype, std::int64_t count, double value, void* y));
 /// y = x in another dtype, every pair. To an integer: towards zero, values outside its range become
 /// its nearest end and NaN becomes 0; between integers: modulo 2^bits; float64 to bfloat16 rounds
 /// to float32 first.
-CKS_ENTRY_POINT(void convert(DType from, DType to, std::int64_t count, const void* x, void* y));
+CKS_ENTRY_POINT(void, convert, (DType from, DType to, std::int64_t count, const void* x, void* y));
 /// y += scale * x: how gradients are summed.
-CKS_ENTRY_POINT(void accumulate(DType dtype, std::int64_t count, const void* x, void* y,
-                                double scale = 1.0));
+CKS_ENTRY_POINT(void, accumulate,
+                (DType dtype, std::int64_t count, const void* x, void* y, double scale));
 
 }  // namespace cks::kernels

@@ -11,72 +11,7 @@ constexpr std::int64_t kGrain = 16384;
 
 }  // namespace
 
-UnarySaves unary_saves(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg:
-    case UnaryOp::add_scalar:
-    case UnaryOp::mul_scalar:
-    case UnaryOp::div_scalar:
-    case UnaryOp::subtract_from:
-      return UnarySaves::nothing;
-    case UnaryOp::exp:
-    case UnaryOp::sqrt:
-    case UnaryOp::relu:
-    case UnaryOp::sigmoid:
-    case UnaryOp::tanh:
-      return UnarySaves::output;
-    case UnaryOp::abs:
-    case UnaryOp::square:
-    case UnaryOp::log:
-    case UnaryOp::pow:
-    case UnaryOp::clamp:
-    case UnaryOp::leaky_relu:
-    case UnaryOp::divide_into:
-      break;
-  }
-  return UnarySaves::input;
-}
-
-const char* name_of(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg:
-      return "neg";
-    case UnaryOp::abs:
-      return "abs";
-    case UnaryOp::square:
-      return "square";
-    case UnaryOp::exp:
-      return "exp";
-    case UnaryOp::log:
-      return "log";
-    case UnaryOp::sqrt:
-      return "sqrt";
-    case UnaryOp::pow:
-      return "pow";
-    case UnaryOp::clamp:
-      return "clamp";
-    case UnaryOp::relu:
-      return "relu";
-    case UnaryOp::leaky_relu:
-      return "leaky_relu";
-    case UnaryOp::sigmoid:
-      return "sigmoid";
-    case UnaryOp::tanh:
-      return "tanh";
-    case UnaryOp::add_scalar:
-      return "add";
-    case UnaryOp::mul_scalar:
-      return "mul";
-    case UnaryOp::div_scalar:
-    case UnaryOp::divide_into:
-      return "div";
-    case UnaryOp::subtract_from:
-      return "sub";
-  }
-  return "?";
-}
-
-namespace cpu {
+namespace CKS_CPU {
 
 void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
                    UnaryParameters parameters) {
@@ -111,5 +46,5 @@ void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy,
   });
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

@@ -23,14 +23,15 @@ struct GemmProblem {
 
 /// Bytes that gemm() needs: 0 unless K is cut into slices, which a small C with a long K is.
 /// Throws DtypeError unless float32 or float64.
-CKS_ENTRY_POINT(std::size_t gemm_workspace_bytes(const GemmProblem& problem));
+CKS_ENTRY_POINT(std::size_t, gemm_workspace_bytes, (const GemmProblem& problem));
 
 /// Overwrites C; with K = 0 the sums are zeros. The workspace is 64-byte aligned
 /// and may be null if gemm_workspace_bytes is 0.
 ///
 /// Tiles of C and slices of K are cut by the problem alone and the slices are added in order, so
 /// the result does not depend on the number of threads.
-CKS_ENTRY_POINT(void gemm(const GemmProblem& problem, const void* a, const void* b,
-                          const Epilogue& epilogue, void* c, void* workspace));
+CKS_ENTRY_POINT(void, gemm,
+                (const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,
+                 void* c, void* workspace));
 
 }  // namespace cks::kernels

@@ -148,7 +148,7 @@ void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b,
 
 }  // namespace
 
-namespace cpu {
+namespace CKS_CPU {
 
 std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
   return visit_real("gemm", problem.dtype, [&](auto zero) -> std::size_t {
@@ -173,5 +173,5 @@ void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilog
   }
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

@@ -34,12 +34,13 @@ struct BatchPosition {
 ///
 /// pixels [images,H,W,C], labels [images], tables [C,256], images_out [batch,H,W,C]. On the calling
 /// thread alone: a loader makes batches beside the step that has the pool of threads.
-CKS_ENTRY_POINT(void image_batch(const ImageBatchProblem& problem, const BatchPosition* position,
-                                 const std::uint8_t* pixels, const std::int64_t* labels,
-                                 const float* tables, float* images_out, std::int64_t* labels_out));
+CKS_ENTRY_POINT(void, image_batch,
+                (const ImageBatchProblem& problem, const BatchPosition* position,
+                 const std::uint8_t* pixels, const std::int64_t* labels, const float* tables,
+                 float* images_out, std::int64_t* labels_out));
 
 /// Moves on by `count` images, and from place `end` or beyond to the start of the next epoch.
-CKS_ENTRY_POINT(void advance_position(BatchPosition* position, std::int64_t count,
-                                      std::int64_t end));
+CKS_ENTRY_POINT(void, advance_position,
+                (BatchPosition * position, std::int64_t count, std::int64_t end));
 
 }  // namespace cks::kernels

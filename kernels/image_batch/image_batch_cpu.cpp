@@ -1,7 +1,7 @@
 #include "cks/kernels/image_batch/augmentation_impl.h"
 #include "cks/kernels/image_batch/image_batch.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 
 void image_batch(const ImageBatchProblem& problem, const BatchPosition* position,
                  const std::uint8_t* pixels, const std::int64_t* labels, const float* tables,
@@ -27,4 +27,4 @@ void advance_position(BatchPosition* position, std::int64_t count, std::int64_t 
   *position = next_position(*position, count, end);
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

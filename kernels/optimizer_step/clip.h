@@ -24,13 +24,14 @@ CKS_HOST_DEVICE inline double clip_ratio(double norm, double max_norm) {
 }
 
 /// Bytes of workspace, 8-byte aligned, that gradient_norm needs.
-CKS_ENTRY_POINT(std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors,
-                                                          std::int64_t count));
+CKS_ENTRY_POINT(std::size_t, gradient_norm_workspace_bytes,
+                (const NormTensor* tensors, std::int64_t count));
 
 /// *norm = the root of the sum of the squares of all elements, added in float64 in an order of the
 /// sizes alone; *factor = clip_ratio(*norm, max_norm). The list lies in host memory and is read
 /// before the call returns.
-CKS_ENTRY_POINT(void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_norm,
-                                   double* norm, double* factor, void* workspace));
+CKS_ENTRY_POINT(void, gradient_norm,
+                (const NormTensor* tensors, std::int64_t count, double max_norm, double* norm,
+                 double* factor, void* workspace));
 
 }  // namespace cks::kernels

@@ -4,7 +4,7 @@
 #include "cks/kernels/optimizer_step/clip.h"
 #include "cks/kernels/reduce/reduce.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 
 std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count) {
   std::size_t bytes = 0;  // of one tensor's sum at a time
@@ -26,4 +26,4 @@ void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_nor
   *factor = clip_ratio(*norm, max_norm);
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

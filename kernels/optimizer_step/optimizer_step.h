@@ -45,11 +45,11 @@ struct AdamStepOptions {
 
 /// g = grad + weight_decay * p;  b = momentum * b + g;  g = nesterov ? g + momentum * b : b;
 /// p = p - lr * g. The buffer b starts as zeros and may be null without momentum.
-CKS_ENTRY_POINT(void sgd_step(const StepProblem& problem, const SgdStepOptions& options));
+CKS_ENTRY_POINT(void, sgd_step, (const StepProblem& problem, const SgdStepOptions& options));
 
 /// m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
 /// p = p - lr/(1 - beta1^t) * m / (sqrt(v)/sqrt(1 - beta2^t) + eps), with t = *step >= 1.
 /// Before: g = grad + weight_decay * p, or if decoupled p = p * (1 - lr * weight_decay).
-CKS_ENTRY_POINT(void adam_step(const StepProblem& problem, const AdamStepOptions& options));
+CKS_ENTRY_POINT(void, adam_step, (const StepProblem& problem, const AdamStepOptions& options));
 
 }  // namespace cks::kernels

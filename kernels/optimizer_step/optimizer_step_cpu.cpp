@@ -2,7 +2,7 @@
 #include "cks/kernels/optimizer_step/formulas_impl.h"
 #include "cks/kernels/optimizer_step/optimizer_step.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;
@@ -70,4 +70,4 @@ void adam_step(const StepProblem& problem, const AdamStepOptions& options) {
   });
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

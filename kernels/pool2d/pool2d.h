@@ -12,25 +12,28 @@ namespace cks::kernels {
 /// Y = the largest element of each window; index = the pixel ih*IW+iw where it was found.
 /// The first of equal elements wins; a NaN wins over every number, the last of several NaNs wins.
 /// A dilated window that touches no pixel of the image gives -infinity and index -1.
-CKS_ENTRY_POINT(void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y,
-                                        std::int32_t* index));
+CKS_ENTRY_POINT(void, max_pool2d_forward,
+                (const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index));
 
 /// dX from dY and the forward pass's index.
-CKS_ENTRY_POINT(void max_pool2d_backward(const Pool2dProblem& problem, const void* dy,
-                                         const std::int32_t* index, void* dx));
+CKS_ENTRY_POINT(void, max_pool2d_backward,
+                (const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
+                 void* dx));
 
 /// Y = the sum of each window divided by FH*FW if count_include_pad, otherwise by the number of its
 /// pixels inside the image. With count_include_pad every window counts FH*FW, its padding included.
 /// Dilation must be 1.
-CKS_ENTRY_POINT(void avg_pool2d_forward(const Pool2dProblem& problem, bool count_include_pad,
-                                        const void* x, void* y));
-CKS_ENTRY_POINT(void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad,
-                                         const void* dy, void* dx));
+CKS_ENTRY_POINT(void, avg_pool2d_forward,
+                (const Pool2dProblem& problem, bool count_include_pad, const void* x, void* y));
+CKS_ENTRY_POINT(void, avg_pool2d_backward,
+                (const Pool2dProblem& problem, bool count_include_pad, const void* dy, void* dx));
 
 /// Y [N,C] = the mean over the pixels of X [N,pixels,C]; summed in double.
-CKS_ENTRY_POINT(void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels,
-                                               std::int64_t C, const void* x, void* y));
-CKS_ENTRY_POINT(void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels,
-                                                std::int64_t C, const void* dy, void* dx));
+CKS_ENTRY_POINT(void, global_avg_pool2d_forward,
+                (DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C, const void* x,
+                 void* y));
+CKS_ENTRY_POINT(void, global_avg_pool2d_backward,
+                (DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C, const void* dy,
+                 void* dx));
 
 }  // namespace cks::kernels

@@ -7,7 +7,7 @@
 #include "cks/kernels/common/taps.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 /// Calls body(c) for chunks of V channels that cover [0, C), V a compile-time number that fits into
@@ -58,23 +58,23 @@ struct Lanes {
   }
 };
 
-/// Calls body(T{}, V) with the problem's type and, as an integral constant, the most channels that
-/// a register holds and C fills.
+/// Calls body with the most channels of V, V/2, ... 1 that C fills, as an integral constant.
+template <int V, class Body>
+void visit_width(std::int64_t C, Body&& body) {
+  if constexpr (V > 1) {
+    if (C < V) {
+      return visit_width<V / 2>(C, body);
+    }
+  }
+  body(std::integral_constant<int, V>{});
+}
+
+/// Calls body(T{}, V) with the problem's type and the most channels that a register holds and C
+/// fills.
 template <class Body>
 void visit(const char* operation, DType dtype, std::int64_t C, Body&& body) {
   visit_real(operation, dtype, [&]<class T>(T zero) {
-    constexpr int kMost = kRegisterBytes / static_cast<int>(sizeof(T));
-    if (C >= kMost) {
-      body(zero, std::integral_constant<int, kMost>{});
-    } else if (kMost > 8 && C >= 8) {
-      body(zero, std::integral_constant<int, 8>{});
-    } else if (kMost > 4 && C >= 4) {
-      body(zero, std::integral_constant<int, 4>{});
-    } else if (kMost > 2 && C >= 2) {
-      body(zero, std::integral_constant<int, 2>{});
-    } else {
-      body(zero, std::integral_constant<int, 1>{});
-    }
+    visit_width<kRegisterBytes / static_cast<int>(sizeof(T))>(C, [&](auto v) { body(zero, v); });
   });
 }
 
@@ -357,4 +357,4 @@ void global_avg_pool2d_backward(DType dtype, std::int64_t N, std::int64_t pixels
   });
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -25,19 +25,20 @@ enum class ReduceOp : std::uint8_t {
 };
 
 /// Bytes of workspace, 8-byte aligned, that reduce needs; 0 for small problems.
-CKS_ENTRY_POINT(std::size_t reduce_workspace_bytes(const ReduceProblem& problem));
+CKS_ENTRY_POINT(std::size_t, reduce_workspace_bytes, (const ReduceProblem& problem));
 /// Bytes of workspace, 8-byte aligned, that sum_of_squares needs.
-CKS_ENTRY_POINT(std::size_t sum_of_squares_workspace_bytes(std::int64_t count));
+CKS_ENTRY_POINT(std::size_t, sum_of_squares_workspace_bytes, (std::int64_t count));
 
 /// y = scale * reduction over count; the product is formed in float64. scale < 0 or > 1 is fine.
-CKS_ENTRY_POINT(void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x,
-                            void* y, void* workspace));
+CKS_ENTRY_POINT(void, reduce,
+                (ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
+                 void* workspace));
 
 /// Index of the first greatest element along count, a NaN being the greatest. count must be >= 1.
-CKS_ENTRY_POINT(void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y));
+CKS_ENTRY_POINT(void, argmax, (const ReduceProblem& problem, const void* x, std::int64_t* y));
 
 /// Sum of x*x, accumulated in float64.
-CKS_ENTRY_POINT(void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
-                                    void* workspace));
+CKS_ENTRY_POINT(void, sum_of_squares,
+                (DType dtype, std::int64_t count, const void* x, double* result, void* workspace));
 
 }  // namespace cks::kernels

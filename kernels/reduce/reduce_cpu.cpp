@@ -5,7 +5,7 @@
 #include "cks/kernels/reduce/functors_impl.h"
 #include "cks/kernels/reduce/reduce.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 using functors::Max;
@@ -229,4 +229,4 @@ void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* resu
   });
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

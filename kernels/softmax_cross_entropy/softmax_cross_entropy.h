@@ -17,31 +17,33 @@ struct SoftmaxProblem {
 };
 
 /// Bytes that cross_entropy_forward needs: one double a row.
-std::size_t cross_entropy_workspace_bytes(const SoftmaxProblem& problem);
+inline std::size_t cross_entropy_workspace_bytes(const SoftmaxProblem& problem) {
+  return static_cast<std::size_t>(problem.rows) * sizeof(double);
+}
 
 /// Y = exp(X - max) / sum(exp(X - max)), row by row.
-CKS_ENTRY_POINT(void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y));
+CKS_ENTRY_POINT(void, softmax_forward, (const SoftmaxProblem& problem, const void* x, void* y));
 /// Y = X - max - log(sum(exp(X - max))), row by row.
-CKS_ENTRY_POINT(void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y));
+CKS_ENTRY_POINT(void, log_softmax_forward, (const SoftmaxProblem& problem, const void* x, void* y));
 /// dX from the forward pass's result Y: Y * (dY - sum(Y * dY)).
-CKS_ENTRY_POINT(void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy,
-                                      void* dx));
+CKS_ENTRY_POINT(void, softmax_backward,
+                (const SoftmaxProblem& problem, const void* y, const void* dy, void* dx));
 /// dX = dY - exp(Y) * sum(dY).
-CKS_ENTRY_POINT(void log_softmax_backward(const SoftmaxProblem& problem, const void* y,
-                                          const void* dy, void* dx));
+CKS_ENTRY_POINT(void, log_softmax_backward,
+                (const SoftmaxProblem& problem, const void* y, const void* dy, void* dx));
 
 /// loss (one element) = mean over rows of
 ///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_softmax of the logits,
 /// s = label_smoothing. Labels lie in [0, C). Needs rows >= 1.
-CKS_ENTRY_POINT(void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
-                                           const void* log_probabilities,
-                                           const std::int64_t* labels, void* loss,
-                                           void* workspace));
+CKS_ENTRY_POINT(void, cross_entropy_forward,
+                (const SoftmaxProblem& problem, double label_smoothing,
+                 const void* log_probabilities, const std::int64_t* labels, void* loss,
+                 void* workspace));
 /// Gradient by the logits: grad_loss/rows * (exp(L) - (1 - s) * [c == label] - s/C), with grad_loss
 /// (one element) read from memory.
-CKS_ENTRY_POINT(void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
-                                            const void* log_probabilities,
-                                            const std::int64_t* labels, const void* grad_loss,
-                                            void* dx));
+CKS_ENTRY_POINT(void, cross_entropy_backward,
+                (const SoftmaxProblem& problem, double label_smoothing,
+                 const void* log_probabilities, const std::int64_t* labels, const void* grad_loss,
+                 void* dx));
 
 }  // namespace cks::kernels

@@ -124,11 +124,7 @@ void visit(const char* operation, const SoftmaxProblem& problem, Body&& body) {
 
 }  // namespace
 
-std::size_t cross_entropy_workspace_bytes(const SoftmaxProblem& problem) {
-  return static_cast<std::size_t>(problem.rows) * sizeof(double);
-}
-
-namespace cpu {
+namespace CKS_CPU {
 
 void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
   visit("softmax", problem, [&](auto zero) {
@@ -195,5 +191,5 @@ void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothin
   });
 }
 
-}  // namespace cpu
+}  // namespace CKS_CPU
 }  // namespace cks::kernels

@@ -82,9 +82,9 @@ struct BatchOutputs {
 };
 
 /// Adds a batch's mean loss, times its images, and its correct classifications to what is pending.
-CKS_ENTRY_POINT(void add_batch(const BatchOutputs& outputs, StepResults* results));
+CKS_ENTRY_POINT(void, add_batch, (const BatchOutputs& outputs, StepResults* results));
 /// judge(); *skip becomes 1 if the step must not be taken, else 0.
-CKS_ENTRY_POINT(void judge_step(const double* gradient_norm, StepResults* results,
-                                std::uint8_t* skip));
+CKS_ENTRY_POINT(void, judge_step,
+                (const double* gradient_norm, StepResults* results, std::uint8_t* skip));
 
 }  // namespace cks::kernels

@@ -1,6 +1,6 @@
 #include "cks/kernels/step_results/step_results.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 template <class T>
@@ -32,4 +32,4 @@ void judge_step(const double* gradient_norm, StepResults* results, std::uint8_t*
   *skip = judge(*results, *gradient_norm) ? 1 : 0;
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

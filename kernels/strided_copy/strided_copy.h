@@ -28,7 +28,8 @@ CopyProblem make_copy(std::span<const std::int64_t> extents,
 /// Copies; both pointers name the element of index 0 on every axis, and the arrays are disjoint.
 /// element_bytes is 1, 2, 4 or 8 (Error otherwise).
 /// A permutation that turns the fastest axis (NHWC to NCHW) goes tile by tile.
-CKS_ENTRY_POINT(void strided_copy(const CopyProblem& problem, std::size_t element_bytes,
-                                  const void* source, void* target));
+CKS_ENTRY_POINT(void, strided_copy,
+                (const CopyProblem& problem, std::size_t element_bytes, const void* source,
+                 void* target));
 
 }  // namespace cks::kernels

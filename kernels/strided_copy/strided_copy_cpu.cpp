@@ -8,7 +8,7 @@
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;
@@ -240,4 +240,4 @@ void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const v
   }
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

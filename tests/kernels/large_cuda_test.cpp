@@ -30,7 +30,7 @@ TEST_CASE("large: element-wise operations and sums") {
     host.write_to(x);
     check_positions(x, count, 200, [&](std::int64_t i) { return host[i]; });
 
-    cuda::unary_forward(UnaryOp::relu, DType::float32, count, x.data(), y.data());
+    cuda::unary_forward(UnaryOp::relu, DType::float32, count, x.data(), y.data(), {});
     const auto relu = [&](std::int64_t i) { return std::max(host[i], 0.0); };
     check_positions(y, count, 200, relu);
     cuda::accumulate(DType::float32, count, x.data(), y.data(), 2.0);

@@ -7,7 +7,7 @@
 //              [fh_begin, fh_end), so borders get short filters instead of zeros
 //   vectors    output channels of a group
 //   panel      the filter, transposed once per call: W[oc][fh][fw][ic] -> [fh][fw][ic][oc lane]
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 /// Transposes the rows [begin, end) of [channels][depth] to [depth][width], 16 entries at a time so
@@ -59,4 +59,4 @@ template std::int64_t convv2(const Conv2dProblem&, const float*, const float*,
 template std::int64_t convv2(const Conv2dProblem&, const double*, const double*,
                              const TypedEpilogue<double>&, double*, void*);
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

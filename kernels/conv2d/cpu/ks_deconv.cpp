@@ -10,7 +10,7 @@
 //   panel      the filter, its taps ordered class by class in the order of rising output pixels:
 //              W[oc][fh][fw][ic] -> [slot][slot][oc][ic lane]
 // Pixels that no tap reaches hold the epilogue of 0.
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 /// Copies one group's channels [lane, lane+width) of one pair of taps: [oc][ic] -> [oc][width].
@@ -81,4 +81,4 @@ template std::int64_t ks_deconv(const Conv2dProblem&, const float*, const float*
 template std::int64_t ks_deconv(const Conv2dProblem&, const double*, const double*,
                                 const TypedEpilogue<double>&, double*, void*);
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -1,6 +1,6 @@
 #include "cks/kernels/conv2d/cpu/layout.h"
 
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 constexpr std::int64_t kMostBlocks = 32;                    // balances 16 threads
@@ -65,4 +65,4 @@ FilterGradientLayout filter_gradient_layout(const Conv2dProblem& p, int simd_byt
   return layout;
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

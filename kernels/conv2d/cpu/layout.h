@@ -3,12 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cks/kernels/common/entry_point.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/taps.h"
 
 /// What the CPU selector and the CPU kernels agree on: widths of register tiles, blocks of
 /// channels, and the layout of the workspace. Pure functions of problem and vector width.
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 
 /// Bytes of the vector registers that this library was compiled for.
 #if defined(__AVX512F__)
@@ -117,4 +118,4 @@ struct FilterGradientLayout {
 
 FilterGradientLayout filter_gradient_layout(const Conv2dProblem& problem, int simd_bytes);
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -18,7 +18,7 @@
 ///
 /// The accumulators stay in registers over the whole sum. In depthwise tiles a row holds a vector
 /// of channels instead of one value that is broadcast.
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 
 /// A vector register of T. load and store take any alignment; the *_part forms touch only the
 /// first `count` elements, 0 <= count <= width, and load zeros for the others.
@@ -309,4 +309,4 @@ void with_channel_block(std::int64_t width, Body&& body) {
   }
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

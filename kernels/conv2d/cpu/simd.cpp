@@ -7,7 +7,7 @@
 // problem of float32 or float64 and has one plan for it, made for this instruction set.
 //
 //   plan.tile  positions (or filter rows) x channels of a register tile
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 std::string skipped_share(Conv2dPass pass, const Conv2dProblem& p) {
@@ -21,7 +21,7 @@ std::string skipped_share(Conv2dPass pass, const Conv2dProblem& p) {
 Conv2dPlan plan_of(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
   Conv2dPlan plan;
   plan.pass = pass;
-  plan.kernel = simd.name;
+  plan.kernel = simd().name;
   plan.arithmetic = p.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
   std::int64_t channels = 0;
   if (pass == Conv2dPass::backward_filter) {
@@ -85,9 +85,7 @@ std::int64_t run(const PreparedConv2d& conv, const Conv2dOperands& operands) {
                                                   : run_typed<float>(conv, operands);
 }
 
-}  // namespace
-
-const Conv2dKernel simd = {
+constexpr Conv2dKernel kKernel = {
     .name = "simd",
     .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
     .arithmetic = {Arithmetic::fp32, Arithmetic::fp64},
@@ -97,14 +95,14 @@ const Conv2dKernel simd = {
     .prepare = nullptr,
     .run = run};
 
-}  // namespace cks::kernels::cpu
+}  // namespace
 
-namespace cks::kernels {
+const Conv2dKernel& simd() { return kKernel; }
 
-DeviceDescription describe_cpu() {
+DeviceDescription describe() {
   DeviceDescription device;
-  device.simd_bytes = cpu::kSimdBytes;
+  device.simd_bytes = kSimdBytes;
   return device;
 }
 
-}  // namespace cks::kernels
+}  // namespace cks::kernels::CKS_CPU

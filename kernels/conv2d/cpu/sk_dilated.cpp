@@ -14,7 +14,7 @@
 //              the next one is touched
 //   slices     of the positions, whole images if there are enough; each adds to partial sums of its
 //              own, and a second stage adds the slices in order
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
 using VectorsOver = FilterGradientLayout::VectorsOver;
@@ -370,4 +370,4 @@ template std::int64_t sk_dilated(const Conv2dProblem&, const float*, const float
 template std::int64_t sk_dilated(const Conv2dProblem&, const double*, const double*, double*,
                                  void*);
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

@@ -18,7 +18,7 @@
 /// filter, and any few of them, taken in the order (n,h,w), form the rows of a register tile.
 /// So a corner pixel's tile holds that pixel of several images, nothing is copied, and no product
 /// with padding is issued. VectorsOver are target channels.
-namespace cks::kernels::cpu {
+namespace cks::kernels::CKS_CPU {
 
 template <class T>
 struct TrimmedCorrelation {
@@ -302,4 +302,4 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
   return correlate(correlation, blocks);
 }
 
-}  // namespace cks::kernels::cpu
+}  // namespace cks::kernels::CKS_CPU

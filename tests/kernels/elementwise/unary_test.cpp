@@ -238,7 +238,7 @@ TEST_CASE("unary: results may be inputs") {
   }
   const auto y = run_kernel<float>(50000, [&](float* in_place) {
     testing::write_to(in_place, x);
-    target::unary_forward(UnaryOp::relu, DType::float32, 50000, in_place, in_place);
+    target::unary_forward(UnaryOp::relu, DType::float32, 50000, in_place, in_place, {});
   });
   const auto result = compare(y, expected);
   CHECK_MESSAGE(result.ok, result.message);
@@ -246,9 +246,10 @@ TEST_CASE("unary: results may be inputs") {
 
 TEST_CASE("unary: other dtypes are refused with the operation's name") {
   std::int32_t x = 1;
-  CHECK_THROWS_WITH_AS(target::unary_forward(UnaryOp::exp, DType::int32, 1, &x, &x),
+  CHECK_THROWS_WITH_AS(target::unary_forward(UnaryOp::exp, DType::int32, 1, &x, &x, {}),
                        "exp: takes float32 or float64, got int32", DtypeError);
-  CHECK_THROWS_AS(target::unary_backward(UnaryOp::exp, DType::bfloat16, 1, &x, &x, &x), DtypeError);
+  CHECK_THROWS_AS(target::unary_backward(UnaryOp::exp, DType::bfloat16, 1, &x, &x, &x, {}),
+                  DtypeError);
 }
 
 }  // namespace
