@@ -90,7 +90,8 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
                     {"cks.mean", Json(info.mean).dump()},
                     {"cks.std", Json(info.std).dump()},
                     {"cks.input", Json({info.height, info.width, info.channels}).dump()},
-                    {"cks.notes", dump("save_weights: the notes", info.notes)}};
+                    {"cks.notes", dump("save_weights: the notes", info.notes)},
+                    {kSafetensorsChecksum, ""}};
   save_safetensors(path, model.state_dict(), metadata);
 }
 
