@@ -19,6 +19,7 @@
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
+#include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -34,6 +35,7 @@ struct PredictFlags {
   std::int64_t top_k = 5;
   std::string tta = "none";
   bool skip_broken = false;
+  bool no_cache = false;
   bool json = false;
   std::string prepare = "auto";
   std::string device = "auto";
@@ -50,6 +52,7 @@ void add_flags(Flags& parser, PredictFlags& flags) {
              "classes, and confusion over it");
   parser.add_switch("skip-broken", flags.skip_broken,
                     "with --eval: leave out pictures that cannot be read");
+  parser.add_switch("no-cache", flags.no_cache, std::string("with --eval: ") + kNoCacheHelp);
   parser.add("top-k", flags.top_k, "classes to show of each picture, the most probable first", 1);
   parser.add_choice(
       "tta", flags.tta, {"none", "mirror"},
@@ -225,8 +228,14 @@ Json to_json(const FolderResult& result, const std::vector<std::string>& class_n
 }
 
 int evaluate(const PredictFlags& flags, const Classifier& classifier) {
+  Progress progress({});
   const FolderResult result =
-      classify_folder(classifier, flags.eval, flags.skip_broken, flags.options);
+      classify_folder(classifier, flags.eval,
+                      {.skip_broken = flags.skip_broken,
+                       .cache_dir = flags.no_cache ? "" : picture_cache_folder(),
+                       .on_progress = show_reading(progress)},
+                      flags.options);
+  progress.clear();
   for (const std::string& why : result.skipped) {
     std::cerr << "warning: left out: " << why << std::endl;
   }
@@ -258,6 +267,9 @@ int run(int argc, char** argv) {
   }
   if (flags.skip_broken && flags.eval.empty()) {
     throw parser.usage_error("--skip-broken goes with --eval; broken pictures are reported anyway");
+  }
+  if (flags.no_cache && flags.eval.empty()) {
+    throw parser.usage_error("--no-cache goes with --eval; single pictures are never kept");
   }
   if (parser.given("top-k") && !flags.eval.empty()) {
     throw parser.usage_error("--top-k goes with pictures, not with --eval");

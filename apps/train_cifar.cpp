@@ -10,6 +10,7 @@
 
 #include "apps/cli/config_file.h"
 #include "apps/cli/program.h"
+#include "apps/cli/reading.h"
 #include "apps/run/picture_data.h"
 #include "apps/run/presets.h"
 #include "apps/run/session.h"
@@ -21,7 +22,7 @@ namespace {
 const FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
 const FlagValues kNoAugment{{"crop-padding", "0"}, {"flip", "false"}};
 
-void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
+void add_data_flags(Flags& parser, PictureData& data, bool& no_cache, TrainFlags& flags) {
   parser.group("Data");
   parser.add_choice("dataset", data.dataset, {"auto", "cifar10", "cifar100", "folder", "drawn"},
                     "cifar10, cifar100: the files in --data-dir\n"
@@ -36,11 +37,13 @@ void add_data_flags(Flags& parser, PictureData& data, TrainFlags& flags) {
              "resize a folder's pictures to N x N pixels; 0: all are square and of one size "
              "already",
              0, 4096);
+  add_fit_flag(parser, data.fit, "how pictures become N x N");
   constexpr double kLeastShare = 1e-6;
   parser.add("test-share", data.test_share,
              "share of each class to test on, of a folder without train and test of its own",
              kLeastShare, 1.0 - kLeastShare);
   parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
+  parser.add_switch("no-cache", no_cache, kNoCacheHelp);
   parser.add("limit-train", flags.limit_train,
              "train on N images, the first or, of a folder, evenly spread ones; 0: all");
   parser.add("limit-test", flags.limit_test, "test on N images, likewise; 0: all");
@@ -91,6 +94,7 @@ int run(int argc, char** argv) {
   flags.model = "resnet20";
   PictureData data;
   bool augment = false;
+  bool no_cache = false;
   flags.preset = kNoPreset;
   Flags parser("train_cifar",
                "Trains a network on CIFAR, on your own pictures or on drawn ones.\n\n"
@@ -99,7 +103,7 @@ int run(int argc, char** argv) {
                "  train_cifar --dataset folder --data-dir DIR --image-size 32 --preset pictures\n"
                "  train_cifar --resume DIR                          goes on with a run\n");
   add_preset_flag(parser, flags.preset);
-  add_data_flags(parser, data, flags);
+  add_data_flags(parser, data, no_cache, flags);
   add_augment_flags(parser, augment, flags);
   add_train_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
@@ -108,12 +112,14 @@ int run(int argc, char** argv) {
   fill_in_recipes(parser, flags, augment);
   return run_training({.name = "train_cifar",
                        .load_data =
-                           [&] {
+                           [&](Progress& progress) {
                              refuse_data_dir_of_drawn(parser, data.dataset);
                              data.test_share_given = parser.given("test-share");
                              data.data_dir = flags.data_dir;
                              data.limit_train = flags.limit_train;
                              data.limit_test = flags.limit_test;
+                             data.cache_dir = no_cache ? "" : picture_cache_folder();
+                             data.on_progress = show_reading(progress);
                              return load_pictures(data);
                            },
                        .show = {}},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cks/core/tensor/tensor.h"
+#include "cks/datasets/images/image_io.h"
 
 namespace cks {
 
@@ -52,6 +53,7 @@ struct ImageDataset {
   std::vector<float> mean;  // of each channel; a test set carries its training set's
   std::vector<float> std;
   DataSource source;
+  ImageFit fit = ImageFit::stretch;  // how pictures of other sizes became what they are
 
   std::int64_t size() const { return images.size(0); }
   std::int64_t height() const { return images.size(1); }

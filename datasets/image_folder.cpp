@@ -7,6 +7,7 @@
 #include <exception>
 #include <filesystem>
 #include <iterator>
+#include <mutex>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "cks/core/tensor/random.h"
 #include "cks/datasets/images/image_files_impl.h"
 #include "cks/datasets/images/image_io.h"
+#include "cks/datasets/images/picture_cache_impl.h"
 #include "cks/datasets/images/prepare_digit.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
@@ -62,11 +64,26 @@ struct Decoded {
   std::vector<std::string> notes;  // on images that were read all the same
 };
 
-/// Decodes a list of files into one tensor.
+void add_warning(ImageDataset& dataset, const std::string& text) {
+  std::string& warning = dataset.source.warning;
+  warning += (warning.empty() ? "" : "\n") + text;
+}
+
+/// What the pixels of a picture depend on beside its file.
+std::string describe_way(const ImageFolderOptions& options) {
+  return formatted("{} x {} x {}, {}{}", options.width, options.height, options.channels,
+                   name_of(options.fit), options.prepare_digits ? ", digits" : "");
+}
+
+/// Decodes lists of files, `total` in all, into one tensor each.
 class FolderDecoder {
  public:
-  explicit FolderDecoder(const ImageFolderOptions& options)
-      : options_(options), height_(options.height), width_(options.width) {}
+  FolderDecoder(const ImageFolderOptions& options, const std::string& root, std::size_t total)
+      : options_(options),
+        height_(options.height),
+        width_(options.width),
+        progress_{.done = 0, .total = static_cast<std::int64_t>(total)},
+        cache_(options.cache_dir, root, describe_way(options)) {}
 
   /// Images of later calls have the size of the first one's.
   Decoded decode(const std::vector<ImageFile>& files) {
@@ -83,7 +100,7 @@ class FolderDecoder {
     Tensor images = Tensor::empty({count, height_, width_, options_.channels}, DType::uint8);
     auto* pixels = images.data_as<std::uint8_t>();
     std::vector<std::string> reasons(files.size());
-    std::vector<std::string> notes(files.size());
+    std::vector<KeptPicture> pictures(files.size());
     std::vector<std::exception_ptr> errors(files.size());
     // Files after the first error need not be read; those before it must be, as one of them may
     // have the first error.
@@ -94,12 +111,15 @@ class FolderDecoder {
       }
       const auto place = static_cast<std::size_t>(i);
       try {
-        const Tensor image = read(files[place].path, &notes[place]);
-        std::memcpy(pixels + i * image_bytes, image.data(), static_cast<std::size_t>(image_bytes));
+        KeptPicture& picture = pictures[place] = read(files[place].path);
+        std::memcpy(pixels + i * image_bytes, std::exchange(picture.image, {}).data(),
+                    static_cast<std::size_t>(image_bytes));
+        say_read();
         return;
       } catch (const IoError& error) {
         reasons[place] = error.what();
         if (options_.skip_broken) {
+          say_read();
           return;
         }
         errors[place] = std::current_exception();
@@ -114,22 +134,55 @@ class FolderDecoder {
       std::rethrow_exception(errors[static_cast<std::size_t>(first_error.load())]);
     }
     Decoded decoded = keep_whole(files, std::move(reasons), std::move(images), image_bytes);
-    std::copy_if(notes.begin(), notes.end(), std::back_inserter(decoded.notes),
-                 [](const std::string& note) { return !note.empty(); });
+    std::erase_if(pictures, [](const KeptPicture& picture) { return picture.path.empty(); });
+    cache_.add(decoded.images, pictures);
+    for (const KeptPicture& picture : pictures) {
+      if (!picture.note.empty()) {
+        decoded.notes.push_back(picture.note);
+      }
+    }
     return decoded;
   }
 
+  /// Keeps all that was decoded for the next call; a warning says why it cannot.
+  void keep(ImageDataset& dataset) {
+    if (const std::string why = cache_.store(options_.max_cache_bytes); !why.empty()) {
+      add_warning(dataset,
+                  formatted("the decoded images cannot be kept for the next time: {}", why));
+    }
+  }
+
  private:
-  Tensor read(const std::string& path, std::string* note = nullptr) const {
+  void say_read() {
+    if (options_.on_progress) {
+      const std::lock_guard lock(progress_mutex_);
+      ++progress_.done;
+      options_.on_progress(progress_);
+    }
+  }
+
+  /// From the cache or the file.
+  KeptPicture read(const std::string& path) const {
+    KeptPicture picture{.path = path, .stamp = stamp_of(path), .note = {}, .image = {}};
+    const KeptPicture* const kept = cache_.find(path, picture.stamp);
+    if (kept != nullptr &&
+        (height_ == 0 || (kept->image.size(0) == height_ && kept->image.size(1) == width_))) {
+      return *kept;
+    }
+    picture.image = decode_file(path, picture.note);
+    return picture;
+  }
+
+  Tensor decode_file(const std::string& path, std::string& note) const {
     if (!is_readable_format(path)) {
       throw IoError(formatted(
           "read_image: '{}' is of a format that is not read, expected PNG, JPEG, BMP or GIF",
           path));
     }
     if (options_.prepare_digits) {
-      return prepare_digit(load_image(path, {.channels = 2, .note = note})).image;
+      return prepare_digit(load_image(path, {.channels = 2, .note = &note})).image;
     }
-    Tensor image = load_image(path, {.channels = options_.channels, .note = note});
+    Tensor image = load_image(path, {.channels = options_.channels, .note = &note});
     if (height_ == 0 || (image.size(0) == height_ && image.size(1) == width_)) {
       return image;
     }
@@ -139,14 +192,14 @@ class FolderDecoder {
                     "and a height to resize all images to",
                     kOp, path, image.size(1), image.size(0), size_from_, width_, height_));
     }
-    return resize_image(image, height_, width_);
+    return resize_image(image, height_, width_, options_.fit);
   }
 
   /// Takes the size of the first image that can be read, where none is given.
   void find_size(const std::vector<ImageFile>& files) {
     for (std::size_t i = 0; i < files.size() && height_ == 0; ++i) {
       try {
-        const Tensor image = read(files[i].path);
+        const Tensor image = read(files[i].path).image;
         height_ = image.size(0);
         width_ = image.size(1);
         size_from_ = files[i].path;
@@ -197,20 +250,19 @@ class FolderDecoder {
   std::int64_t width_;
   std::string size_from_;
   std::int64_t bytes_ = 0;
+  ReadingProgress progress_;
+  std::mutex progress_mutex_;
+  PictureCache cache_;
 };
 
-void add_warning(ImageDataset& dataset, const std::string& text) {
-  std::string& warning = dataset.source.warning;
-  warning += (warning.empty() ? "" : "\n") + text;
-}
-
 ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>& class_names,
-                          Decoded decoded) {
+                          ImageFit fit, Decoded decoded) {
   ImageDataset dataset;
   dataset.name = "image folder";
   dataset.images = std::move(decoded.images);
   dataset.labels = std::move(decoded.labels);
   dataset.class_names = class_names;
+  dataset.fit = fit;
   dataset.source.path = dir;
   dataset.source.skipped = std::move(decoded.skipped);
   if (const std::vector<std::string>& skipped = dataset.source.skipped; !skipped.empty()) {
@@ -340,15 +392,24 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   } else {
     std::tie(train_files, test_files) = split_classes(classes, options);
   }
-  FolderDecoder decoder(options);
-  TrainTest data;
-  data.train = make_dataset(root.string(), classes.names, decoder.decode(train_files));
-  require_every_class(data.train);
-  data.test = make_dataset(root.string(), classes.names, decoder.decode(test_files));
-  if (const fs::path val = validation_folder(root); has_halves && !val.empty()) {
-    data.val = make_dataset(val.string(), classes.names,
-                            decoder.decode(list_image_classes(val.string(), classes.names).files));
+  const fs::path val = has_halves ? validation_folder(root) : fs::path();
+  std::vector<ImageFile> val_files;
+  if (!val.empty()) {
+    val_files = list_image_classes(val.string(), classes.names).files;
   }
+  FolderDecoder decoder(options, root.string(),
+                        train_files.size() + test_files.size() + val_files.size());
+  const auto read = [&](const fs::path& path, const std::vector<ImageFile>& files) {
+    return make_dataset(path.string(), classes.names, options.fit, decoder.decode(files));
+  };
+  TrainTest data;
+  data.train = read(root, train_files);
+  require_every_class(data.train);
+  data.test = read(root, test_files);
+  if (!val.empty()) {
+    data.val = read(val, val_files);
+  }
+  decoder.keep(data.train);
   warn_of_depth(classes, data);
   if (has_halves) {
     warn_of_untested(classes, data);
@@ -365,8 +426,10 @@ ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions optio
   check_options(options);
   const ImageClasses classes =
       list_image_classes(fs::absolute(dir).lexically_normal().string(), class_names);
-  FolderDecoder decoder(options);
-  ImageDataset dataset = make_dataset(classes.dir, classes.names, decoder.decode(classes.files));
+  FolderDecoder decoder(options, classes.dir, classes.files.size());
+  ImageDataset dataset =
+      make_dataset(classes.dir, classes.names, options.fit, decoder.decode(classes.files));
+  decoder.keep(dataset);
   ChannelStatistics statistics = channel_statistics(dataset.images);
   dataset.mean = std::move(statistics.mean);
   dataset.std = std::move(statistics.std);

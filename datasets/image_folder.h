@@ -1,18 +1,27 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "cks/datasets/dataset.h"
+#include "cks/datasets/images/image_io.h"
 
 namespace cks {
+
+/// How many pictures of all halves were read, and how many there are.
+struct ReadingProgress {
+  std::int64_t done = 0;
+  std::int64_t total = 0;
+};
 
 struct ImageFolderOptions {
   /// Size that every image is resized to; both 0: the images' own, which must then be one and the
   /// same.
   std::int64_t height = 0;
   std::int64_t width = 0;
-  std::int64_t channels = 3;  // 1: grey, 3: red, green, blue
+  ImageFit fit = ImageFit::stretch;  // how a picture of another aspect ratio is resized
+  std::int64_t channels = 3;         // 1: grey, 3: red, green, blue
   /// Prepares each as a digit of MNIST (see prepare_digit); needs 28 x 28 and one channel.
   bool prepare_digits = false;
   /// Leaves out files that cannot be read instead of throwing; DataSource::skipped names them.
@@ -22,6 +31,14 @@ struct ImageFolderOptions {
   std::uint64_t seed = 1;  // of the choice
   /// Bytes of all decoded images together.
   std::int64_t max_bytes = std::int64_t{16} << 30;
+  /// Folder that keeps decoded images from one call to the next, for images whose path, size and
+  /// times are the same and with the same options; a damaged file in it is made anew. Empty: none
+  /// are kept. Images of more than `max_cache_bytes` are not kept either, and what was used longest
+  /// ago is removed to make room.
+  std::string cache_dir{};
+  std::int64_t max_cache_bytes = std::int64_t{2} << 30;
+  /// Called while images are read, on any thread, by one at a time.
+  std::function<void(const ReadingProgress&)> on_progress{};
 };
 
 /// Reads a folder of PNG, JPEG, BMP and GIF images, one folder a class, as two halves, or three.
@@ -39,10 +56,11 @@ struct ImageFolderOptions {
 ///             begin with a dot, folders __MACOSX, links to folders inside a class, and files of
 ///             other kinds are passed over; images of other formats (.webp, ...) count as broken.
 ///             See load_image() for what is checked and how pixels are converted, resize_image()
-///             for the resizing, which may change the aspect ratio.
+///             and ImageFit for the resizing.
 /// Warning     of a half (DataSource::warning), where an image lacks its end mark; of both, where
 ///             no class has an image of its own beside the folders inside it: then these may be
-///             the classes; of the test half, where it has no folder for some classes.
+///             the classes; of the test half, where it has no folder for some classes; of the
+///             training half, where cache_dir cannot be written.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class whose name is not UTF-8 or without an
 ///                         image (a training image that is left, with skip_broken), a broken image

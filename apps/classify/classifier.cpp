@@ -8,6 +8,7 @@
 
 #include "apps/cli/image_size.h"
 #include "apps/cli/program.h"
+#include "apps/cli/reading.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/data_loader.h"
@@ -131,6 +132,9 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
                    !info.std.empty(), flags.std,
                    [&] { info.std = parse_numbers("--std", flags.std); });
   completion.require_complete(info.model);
+  if (!flags.fit.empty()) {  // a file may say another one, or be of a version that says none
+    info.fit = parse_image_fit(flags.fit);
+  }
 }
 
 CheckpointInfo read_info(const std::string& path) {
@@ -236,6 +240,7 @@ void add_weights_flags(Flags& parser, WeightsFlags& flags) {
   parser.add("input", flags.input, "size of its images, HEIGHTxWIDTHxCHANNELS");
   parser.add("mean", flags.mean, "of each channel, in units of x / 255, with commas between");
   parser.add("std", flags.std, "standard deviation of each channel, likewise");
+  add_fit_flag(parser, flags.fit, "how pictures become of that size; default: as in training");
   parser.add("prefix", flags.prefix,
              "what stands before its keys, such as module. of PyTorch's DataParallel");
 }

@@ -16,6 +16,7 @@ struct WeightsFlags {
   std::string input{};
   std::string mean{};
   std::string std{};
+  std::string fit{};
   std::string prefix{};
 };
 
@@ -30,7 +31,7 @@ struct Classifier {
 };
 
 /// Builds the model that a file of weights names and loads them. Model, classes and preprocessing
-/// come from the file's metadata; flags add what it lacks, and nothing else.
+/// come from the file's metadata; flags add what it lacks, and nothing else but another fit.
 ///
 /// Throws  IoError, StateDictError  the file cannot be read, or its keys are not the model's.
 ///         Error  something is neither in the file nor among the flags (it names the flags), or is

@@ -11,7 +11,6 @@
 #include "apps/cli/program.h"
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
-#include "cks/datasets/image_folder.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/datasets/images/prepare_digit.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -74,7 +73,7 @@ Tensor read_picture(const CheckpointInfo& info, bool prepares_digits, PictureRes
     result.height = image.size(0);
     result.width = image.size(1);
     return prepares_digits ? read_digit(image, result)
-                           : resize_image(image, info.height, info.width);
+                           : resize_image(image, info.height, info.width, info.fit);
   } catch (const Error& error) {
     result.error = error.what();
   } catch (const std::bad_alloc&) {
@@ -197,17 +196,16 @@ void classify_pictures(const Classifier& classifier, const std::vector<std::stri
   }
 }
 
-FolderResult classify_folder(const Classifier& classifier, const std::string& dir, bool skip_broken,
-                             const ClassifyOptions& options) {
+FolderResult classify_folder(const Classifier& classifier, const std::string& dir,
+                             ImageFolderOptions reading, const ClassifyOptions& options) {
   const CheckpointInfo& info = classifier.info;
   require_folders(classifier, dir);
-  const ImageDataset images = load_image_classes(dir,
-                                                 {.height = info.height,
-                                                  .width = info.width,
-                                                  .channels = info.channels,
-                                                  .prepare_digits = options.prepare_digits,
-                                                  .skip_broken = skip_broken},
-                                                 info.class_names);
+  reading.height = info.height;
+  reading.width = info.width;
+  reading.fit = info.fit;
+  reading.channels = info.channels;
+  reading.prepare_digits = options.prepare_digits;
+  const ImageDataset images = load_image_classes(dir, reading, info.class_names);
   const Tensor probabilities = class_probabilities(classifier, images.images, options);
   constexpr std::int64_t kTop = 5;
   FolderResult result{.confusion = ConfusionMatrix(images.classes()),

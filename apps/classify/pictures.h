@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/classify/classifier.h"
+#include "cks/datasets/image_folder.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {
@@ -42,9 +43,10 @@ struct FolderResult {
   std::vector<std::string> skipped;  // broken pictures that were left out
 };
 
-/// Classifies DIR/CLASS/..., one folder for each of the model's classes; see load_image_classes.
+/// Classifies DIR/CLASS/..., one folder for each of the model's classes; see load_image_classes,
+/// of whose options size, channels and preparation are the model's.
 /// Throws as it does, and IoError, listing them, where classes of the model have no folder.
-FolderResult classify_folder(const Classifier& classifier, const std::string& dir, bool skip_broken,
-                             const ClassifyOptions& options);
+FolderResult classify_folder(const Classifier& classifier, const std::string& dir,
+                             ImageFolderOptions reading, const ClassifyOptions& options);
 
 }  // namespace cks::apps

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cks/kernels/common/formatted_impl.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::int64_t kWidestBar = 24;
 constexpr std::int64_t kNarrowestBar = 8;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
+constexpr auto kLineInterval = std::chrono::seconds(2);  // of pictures, without a terminal
 
 // The cursor waits at the line's beginning: a terminal that is made narrower breaks the line behind
 // it, and all of it is erased from there. No text wraps, should that happen while it is written.
@@ -24,9 +26,9 @@ constexpr const char* kErase = "\r\x1b[J";
 constexpr const char* kNoWrap = "\x1b[?7l";
 constexpr const char* kWrap = "\x1b[?7h";
 
-std::string draw_bar(const ProgressState& state, std::int64_t width, bool colour) {
-  const std::int64_t done =
-      state.steps > 0 ? std::clamp<std::int64_t>(width * state.step / state.steps, 0, width) : 0;
+std::string draw_bar(double share, std::int64_t width, bool colour) {
+  const std::int64_t done = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(share * static_cast<double>(width)), 0, width);
   std::string bar(static_cast<std::size_t>(done), '=');
   if (done < width) {
     bar += '>';
@@ -40,6 +42,44 @@ struct Part {
   std::string text;
   int order = 0;
 };
+
+constexpr int kBarOrder = 3;
+constexpr int kLastOrder = 7;
+
+/// Where a bar is drawn once its width is known.
+void add_bar(std::vector<Part>& parts, const ProgressStyle& style) {
+  if (style.bar) {
+    parts.push_back({std::string(static_cast<std::size_t>(kNarrowestBar + 3), ' '), kBarOrder});
+  }
+}
+
+double share(std::int64_t done, std::int64_t all) {
+  return all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0.0;
+}
+
+/// Parts in a line that fits, with a bar that shows how much is done.
+std::string fitted(std::vector<Part> parts, double done, const ProgressStyle& style) {
+  std::int64_t width = 0;
+  for (const Part& part : parts) {
+    width += static_cast<std::int64_t>(part.text.size());
+  }
+  for (int order = 1; style.columns > 0 && width > style.columns && order <= kLastOrder; ++order) {
+    std::erase_if(parts, [&](const Part& part) {
+      width -= part.order == order ? static_cast<std::int64_t>(part.text.size()) : 0;
+      return part.order == order;
+    });
+  }
+  const std::int64_t bar_width =
+      style.columns == 0 ? kWidestBar : std::min(kWidestBar, kNarrowestBar + style.columns - width);
+  std::string line;
+  for (const Part& part : parts) {
+    line += part.order == kBarOrder ? draw_bar(done, bar_width, style.colour) : part.text;
+  }
+  if (style.columns > 0 && width > style.columns) {  // the first part alone: no colours are in it
+    line.resize(static_cast<std::size_t>(style.columns));
+  }
+  return line;
+}
 
 }  // namespace
 
@@ -59,12 +99,9 @@ std::string format_count(double count) {
 }
 
 std::string format_progress(const ProgressState& state, const ProgressStyle& style) {
-  constexpr int kBarOrder = 3;
   std::vector<Part> parts{{formatted("epoch {:2}/{}", state.epoch, state.epochs)}};
-  if (style.bar) {  // drawn when its width is known
-    parts.push_back({std::string(static_cast<std::size_t>(kNarrowestBar + 3), ' '), kBarOrder});
-  }
-  parts.push_back({formatted(" {}/{}", state.step, state.steps), 7});
+  add_bar(parts, style);
+  parts.push_back({formatted(" {}/{}", state.step, state.steps), kLastOrder});
   parts.push_back({formatted("  loss {:.4f}", state.loss), 6});
   if (state.accuracy) {
     parts.push_back({formatted("  acc {:.2f} %", 100.0 * *state.accuracy), 4});
@@ -72,26 +109,18 @@ std::string format_progress(const ProgressState& state, const ProgressStyle& sty
   parts.push_back({formatted("  lr {:.3g}", state.learning_rate), 1});
   parts.push_back({formatted("  {} img/s", format_count(state.images_per_second)), 2});
   parts.push_back({formatted("  ETA {}", format_duration(state.seconds_left)), 5});
-  std::int64_t width = 0;
-  for (const Part& part : parts) {
-    width += static_cast<std::int64_t>(part.text.size());
-  }
-  for (int order = 1; style.columns > 0 && width > style.columns && order <= 7; ++order) {
-    std::erase_if(parts, [&](const Part& part) {
-      width -= part.order == order ? static_cast<std::int64_t>(part.text.size()) : 0;
-      return part.order == order;
-    });
-  }
-  const std::int64_t bar_width =
-      style.columns == 0 ? kWidestBar : std::min(kWidestBar, kNarrowestBar + style.columns - width);
-  std::string line;
-  for (const Part& part : parts) {
-    line += part.order == kBarOrder ? draw_bar(state, bar_width, style.colour) : part.text;
-  }
-  if (style.columns > 0 && width > style.columns) {  // the epoch alone: no colours are in it
-    line.resize(static_cast<std::size_t>(style.columns));
-  }
-  return line;
+  return fitted(std::move(parts), share(state.step, state.steps), style);
+}
+
+std::string format_progress(const ReadingState& state, const ProgressStyle& style) {
+  std::vector<Part> parts{{"pictures"}};
+  add_bar(parts, style);
+  parts.push_back({formatted(" {}/{}", state.done, state.total), kLastOrder});
+  const double rate = static_cast<double>(state.done) / std::max(state.seconds, 1e-9);
+  parts.push_back({formatted("  {} pictures/s", format_count(rate)), 2});
+  const double left = static_cast<double>(state.total - state.done) / std::max(rate, 1e-9);
+  parts.push_back({formatted("  ETA {}", format_duration(left)), 5});
+  return fitted(std::move(parts), share(state.done, state.total), style);
 }
 
 std::int64_t terminal_columns(std::FILE* file) {
@@ -113,26 +142,51 @@ Progress::Progress(Options options, std::FILE* out) : options_(options), out_(ou
   colour_ = redraws_ && environment("NO_COLOR").empty();
 }
 
+ProgressStyle Progress::style() const {
+  // The last column stays free: some terminals begin a new line once it is written.
+  const std::int64_t columns = terminal_columns(out_);
+  return {.bar = redraws_,
+          .colour = colour_,
+          .columns = columns == 0 ? 0 : std::max<std::int64_t>(columns - 1, 1)};
+}
+
+void Progress::redraw(const std::function<std::string()>& line, bool is_last) {
+  const auto now = std::chrono::steady_clock::now();
+  if (drawn_ && !is_last && now - last_draw_ < kRedrawInterval) {
+    return;
+  }
+  last_draw_ = now;
+  drawn_ = true;
+  std::fputs((std::string(kErase) + kNoWrap + line() + kWrap + "\r").c_str(), out_);
+  std::fflush(out_);
+}
+
+void Progress::update(const ReadingState& state) {
+  if (!options_.enabled) {
+    return;
+  }
+  const auto line = [&] { return format_progress(state, style()); };
+  if (redraws_) {
+    redraw(line, state.done == state.total);
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (last_draw_ == std::chrono::steady_clock::time_point()) {
+    last_draw_ = now;  // the first line comes after a while: there may be nothing to wait for
+  }
+  if (options_.interval > 0 && now - last_draw_ >= kLineInterval) {
+    last_draw_ = now;
+    std::fprintf(out_, "%s\n", line().c_str());
+  }
+}
+
 void Progress::update(const ProgressState& state) {
   if (!options_.enabled) {
     return;
   }
-  // The last column stays free: some terminals begin a new line once it is written.
-  const std::int64_t columns = terminal_columns(out_);
-  const ProgressStyle style{.bar = redraws_,
-                            .colour = colour_,
-                            .columns = columns == 0 ? 0 : std::max<std::int64_t>(columns - 1, 1)};
+  const auto line = [&] { return format_progress(state, style()); };
   if (redraws_) {
-    const auto now = std::chrono::steady_clock::now();
-    if (drawn_ && state.step != state.steps && now - last_draw_ < kRedrawInterval) {
-      return;
-    }
-    last_draw_ = now;
-    drawn_ = true;
-    std::fputs(
-        (std::string(kErase) + kNoWrap + format_progress(state, style) + kWrap + "\r").c_str(),
-        out_);
-    std::fflush(out_);
+    redraw(line, state.step == state.steps);
     return;
   }
   // A GPU reports some of its steps: the first at or behind each multiple of the interval.
@@ -143,7 +197,7 @@ void Progress::update(const ProgressState& state) {
   last_epoch_ = state.epoch;
   last_step_ = state.step;
   if (options_.interval > 0 && state.step / options_.interval != before / options_.interval) {
-    std::fprintf(out_, "%s\n", format_progress(state, style).c_str());
+    std::fprintf(out_, "%s\n", line().c_str());
   }
 }
 

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,13 @@ struct ProgressState {
   double seconds_left = 0.0;  // of the whole run
 };
 
+/// What it shows of pictures that are read.
+struct ReadingState {
+  std::int64_t done = 0;
+  std::int64_t total = 1;
+  double seconds = 0.0;  // since the first of them
+};
+
 /// How a progress line is written.
 struct ProgressStyle {
   bool bar = false;
@@ -32,6 +40,8 @@ struct ProgressStyle {
 /// then images per second, the bar, the accuracy, the time left, the loss, the step; at last the
 /// epoch is cut off.
 std::string format_progress(const ProgressState& state, const ProgressStyle& style);
+/// "pictures [=====>    ] 120/10000  231 pictures/s  ETA 0:43", likewise.
+std::string format_progress(const ReadingState& state, const ProgressStyle& style);
 
 /// 83.4 -> "1:23", 3661 -> "1:01:01".
 std::string format_duration(double seconds);
@@ -44,8 +54,8 @@ std::int64_t terminal_columns(std::FILE* file);
 
 /// Shows a running epoch: a bar that redraws itself on a terminal (in colour unless NO_COLOR is
 /// set; not on one that TERM calls dumb), one plain line every `interval` steps otherwise (at the
-/// first step reported from there on), nothing when switched off. No line is wider than the
-/// terminal is at that moment.
+/// first step reported from there on), nothing when switched off. Of pictures that are read the
+/// plain lines come every few seconds. No line is wider than the terminal is at that moment.
 class Progress {
  public:
   struct Options {
@@ -56,10 +66,15 @@ class Progress {
   explicit Progress(Options options, std::FILE* out = stderr);
 
   void update(const ProgressState& state);
+  void update(const ReadingState& state);
   /// Takes the bar away, so that a line can be printed.
   void clear();
 
  private:
+  ProgressStyle style() const;
+  /// Draws the line anew, not too often; the last one always.
+  void redraw(const std::function<std::string()>& line, bool is_last);
+
   Options options_;
   std::FILE* out_;
   bool redraws_;

@@ -74,6 +74,19 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
 
 }  // namespace
 
+std::vector<std::string> describe_build(const ChosenDevice& chosen) {
+  std::vector<std::string> lines{formatted("cks {}   {} build, {}, {} threads, device {}",
+                                           version(), build_type(), instruction_set(),
+                                           kernels::num_threads(), chosen.device.to_string())};
+  if (!chosen.why.empty()) {
+    lines.push_back("device    " + chosen.why);
+  }
+  if (build_type() == "Debug") {
+    lines.push_back("          this Debug build computes many times slower than Release");
+  }
+  return lines;
+}
+
 ConfigSections describe_program(const std::string& program, const Flags& parser,
                                 const ChosenDevice& chosen, const TrainTest& data) {
   ConfigSections config{{"flags", parser.values()},
@@ -99,15 +112,6 @@ RunHeader describe_run(const RunParts& parts) {
   const ImageDataset& train = parts.data.train;
   const ModelTable table =
       trace_model(parts.model, Shape{1, train.height(), train.width(), train.channels()});
-  header.lines.push_back(formatted("cks {}   {} build, {}, {} threads, device {}", version(),
-                                   build_type(), instruction_set(), kernels::num_threads(),
-                                   parts.chosen.device.to_string()));
-  if (!parts.chosen.why.empty()) {
-    header.lines.push_back("device    " + parts.chosen.why);
-  }
-  if (build_type() == "Debug") {
-    header.lines.push_back("          this Debug build computes many times slower than Release");
-  }
   header.lines.push_back("data      " + describe_data(parts));
   header.lines.push_back(
       formatted("model     {}: {} parameters; multiply-adds of one image: forward {}, whole step "

@@ -31,11 +31,15 @@ struct RunHeader {
   ConfigSections config;
 };
 
+/// What computes, and with which build: the first lines of a run.
+std::vector<std::string> describe_build(const ChosenDevice& chosen);
+
 /// What every training program keeps of a run, whatever it trains: the sections "flags", "build",
 /// "machine" and "data" of its config.json.
 ConfigSections describe_program(const std::string& program, const Flags& parser,
                                 const ChosenDevice& chosen, const TrainTest& data);
 
+/// Without the lines of describe_build().
 RunHeader describe_run(const RunParts& parts);
 
 }  // namespace cks::apps

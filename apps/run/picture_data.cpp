@@ -6,7 +6,6 @@
 #include "apps/cli/program.h"
 #include "cks/datasets/cifar.h"
 #include "cks/datasets/drawn/drawn_pictures.h"
-#include "cks/datasets/image_folder.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
@@ -27,6 +26,9 @@ void require_folder(const PictureData& data) {
           formatted("--test-share is for a folder that has no halves of its own; {} has train",
                     data.data_dir));
     }
+    if (data.image_size == 0 && data.fit != "stretch") {
+      throw UsageError(formatted("--fit {} needs --image-size", data.fit));
+    }
     return;
   }
   if (data.image_size != 0) {
@@ -35,6 +37,9 @@ void require_folder(const PictureData& data) {
   }
   if (data.skip_broken) {
     throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
+  }
+  if (data.fit != "stretch") {
+    throw UsageError("--fit is for --dataset folder, not " + data.dataset);
   }
   if (data.test_share_given) {
     throw UsageError("--test-share is for --dataset folder, not " + data.dataset);
@@ -45,8 +50,11 @@ TrainTest load_folder(const PictureData& data) {
   try {
     return load_image_folder(data.data_dir, {.height = data.image_size,
                                              .width = data.image_size,
+                                             .fit = parse_image_fit(data.fit),
                                              .skip_broken = data.skip_broken,
-                                             .test_share = data.test_share});
+                                             .test_share = data.test_share,
+                                             .cache_dir = data.cache_dir,
+                                             .on_progress = data.on_progress});
   } catch (const ShapeError& error) {
     if (data.image_size == 0) {
       throw ShapeError(std::string(error.what()) + "\n  --image-size 32 makes all of them 32x32");

@@ -1,8 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 
-#include "cks/datasets/dataset.h"
+#include "cks/datasets/image_folder.h"
 
 namespace cks::apps {
 
@@ -18,6 +19,9 @@ struct PictureData {
   double test_share = 0.2;
   bool test_share_given = false;  // then a folder that has halves of its own is refused
   bool skip_broken = false;
+  std::string fit = "stretch";
+  std::string cache_dir{};  // keeps decoded pictures from one start to the next; empty: none
+  std::function<void(const ReadingProgress&)> on_progress{};
 };
 
 /// Reads or draws them. Throws what load_cifar10(), load_cifar100() and load_image_folder() throw,

@@ -194,6 +194,9 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
        .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes() +
                        (training.val_loader ? training.val_loader->device_bytes() : 0),
        .folder = training.options.files.folder});
+  for (const std::string& line : describe_build(session.chosen)) {
+    console.log(line);  // it was said before
+  }
   for (const std::string& line : header.lines) {
     console.say(line);
   }
@@ -390,7 +393,12 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   }
   const ConvPlanScope plans(flags.conv_plan);
   const ChosenDevice chosen = take_device(flags.device);
-  TrainTest data = program.load_data();
+  Console console(flags.output);
+  for (const std::string& line : describe_build(chosen)) {  // before the data, which may take long
+    console.say(line);
+  }
+  TrainTest data = program.load_data(console.progress());
+  console.progress().clear();
   require_storable(data);
   if (flags.val_share > 0.0) {
     if (data.val) {

@@ -2,6 +2,7 @@
 #include <functional>
 #include <string>
 
+#include "apps/cli/progress.h"
 #include "apps/run/train_flags.h"
 #include "cks/datasets/dataset.h"
 #include "cks/layers/module.h"
@@ -11,8 +12,9 @@ namespace cks::apps {
 /// What one training program brings to the common one.
 struct TrainProgram {
   std::string name;  // "train_mnist": runs go to runs/<name>-<model>-<time>
-  /// Reads or draws the data that the flags name; called once the flags are final.
-  std::function<TrainTest()> load_data;
+  /// Reads or draws the data that the flags name; called once the flags are final. May show how far
+  /// it is.
+  std::function<TrainTest(Progress&)> load_data;
   /// Called with the trained model and the test images, before the program ends. May be empty.
   std::function<void(Module& model, const ImageDataset& test)> show;
 };

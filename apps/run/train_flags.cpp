@@ -149,7 +149,7 @@ const std::set<std::string>& flags_free_on_resume() {
       "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
       "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
       "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken",
-      "columns",          "rows",        "target-loss"};
+      "columns",          "rows",        "target-loss",  "no-cache"};
   return kFree;
 }
 

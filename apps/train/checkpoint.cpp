@@ -17,7 +17,8 @@ using detail::find;
 using detail::with_file_name;
 using detail::with_prefix;
 
-constexpr const char* kStateVersion = "1";
+constexpr const char* kStateVersion = "2";
+constexpr const char* kVersionWithoutChecksum = "1";  // is read, too
 constexpr const char* kModelPrefix = "model.";
 constexpr const char* kTrainingPrefix = "training.";
 constexpr const char* kOptimizerPrefix = "optimizer.";
@@ -106,6 +107,7 @@ void save_train_state(const std::string& path, const Module& model, const Optimi
   append_prefixed(tensors, kOptimizerPrefix, optimizer.state());
   save_safetensors(path, tensors,
                    {{"cks.state_version", kStateVersion},
+                    {kSafetensorsChecksum, ""},
                     {"cks.state", dump("save_train_state: the fields of identity or conv_plans",
                                        to_json(state))}});
 }
@@ -118,7 +120,11 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
   if (version == nullptr || text == nullptr) {
     throw IoError(path + " is not a training state (a file of weights alone cannot be resumed)");
   }
-  if (*version != kStateVersion) {
+  const bool has_checksum = find(file.metadata, kSafetensorsChecksum) != nullptr;  // and is right
+  if (*version == kStateVersion && !has_checksum) {
+    throw IoError(path + " is damaged: it has no checksum");
+  }
+  if (*version != kStateVersion && (*version != kVersionWithoutChecksum || has_checksum)) {
     throw IoError(formatted("{} is a training state of version {}, this program reads {}", path,
                             *version, kStateVersion));
   }

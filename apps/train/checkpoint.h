@@ -22,7 +22,8 @@ struct CheckpointInfo {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t channels = 0;
-  TextFields notes{};  // for people: epoch, accuracy, version
+  ImageFit fit = ImageFit::stretch;  // how pictures of other sizes become that
+  TextFields notes{};                // for people: epoch, accuracy, version
 };
 
 /// What weights that were trained on a dataset's training half need to be used.

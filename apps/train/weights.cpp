@@ -79,6 +79,7 @@ CheckpointInfo checkpoint_info(const std::string& model, const ImageDataset& tra
           .height = train.height(),
           .width = train.width(),
           .channels = train.channels(),
+          .fit = train.fit,
           .notes = std::move(notes)};
 }
 
@@ -90,7 +91,9 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
                     {"cks.mean", Json(info.mean).dump()},
                     {"cks.std", Json(info.std).dump()},
                     {"cks.input", Json({info.height, info.width, info.channels}).dump()},
-                    {"cks.notes", dump("save_weights: the notes", info.notes)}};
+                    {"cks.fit", name_of(info.fit)},
+                    {"cks.notes", dump("save_weights: the notes", info.notes)},
+                    {kSafetensorsChecksum, ""}};
   save_safetensors(path, model.state_dict(), metadata);
 }
 
@@ -115,6 +118,9 @@ CheckpointInfo read_checkpoint_info(const std::string& path) {
   info.height = input[0];
   info.width = input[1];
   info.channels = input[2];
+  if (const std::string* const fit = find(metadata, "cks.fit"); fit != nullptr) {
+    info.fit = with_file_name(path, [&] { return parse_image_fit(*fit); });
+  }
   info.notes = read_field<TextFields>(metadata, "cks.notes", path);
   return info;
 }

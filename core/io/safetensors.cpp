@@ -257,6 +257,38 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   std::set<std::string> names_;
 };
 
+constexpr std::string_view kNoChecksum = "0000000000000000";  // in its place while it is computed
+
+/// Of 64-bit words, each step a bijection of what was there before: any word that is another one is
+/// noticed, and of larger damage all but one in 2^64.
+class Checksum {
+ public:
+  /// The last word of each call is filled up with zeros.
+  void add(const void* bytes, std::size_t count) {
+    const char* next = static_cast<const char*>(bytes);
+    for (std::size_t rest = count; rest > 0;) {
+      std::uint64_t word = 0;
+      const std::size_t taken = std::min(rest, sizeof word);
+      std::memcpy(&word, next, taken);
+      sum_ = (sum_ ^ word) * 0x9e3779b97f4a7c15U;
+      sum_ ^= sum_ >> 32U;
+      next += taken;
+      rest -= taken;
+    }
+  }
+  std::string text() const { return formatted("{:016x}", sum_); }
+
+ private:
+  std::uint64_t sum_ = 0;
+};
+
+/// Where the checksum stands in a header as we write it; npos if it has none.
+std::size_t find_checksum(const std::string& header) {
+  const std::string key = formatted("\"{}\":\"", kSafetensorsChecksum);
+  const std::size_t at = header.find(key);
+  return at == std::string::npos ? at : at + key.size();
+}
+
 /// What people take for weights, by its first bytes; nullptr for anything else.
 const char* known_format(std::string_view bytes) {
   constexpr std::array<std::pair<std::string_view, const char*>, 3> kFormats{{
@@ -409,6 +441,32 @@ std::string read_header(const Source& source) {
   return with_visible_nul(std::move(header));
 }
 
+/// Throws IoError unless the file is what its checksum says. `entries` are in the order of their
+/// bytes.
+void verify(const Source& source, std::string header,
+            const std::vector<const TensorEntry*>& entries, const std::string& expected) {
+  const std::size_t data_begin = sizeof(std::uint64_t) + header.size();
+  if (const std::size_t at = find_checksum(header); at != std::string::npos) {
+    header.replace(at, kNoChecksum.size(), kNoChecksum);
+  }
+  Checksum sum;
+  sum.add(header.data(), header.size());
+  constexpr std::size_t kPiece = std::size_t{1} << 20;  // whole words
+  std::string piece;
+  for (const TensorEntry* entry : entries) {
+    const auto end = static_cast<std::size_t>((*entry->offsets)[1]);
+    for (auto at = static_cast<std::size_t>((*entry->offsets)[0]); at < end; at += piece.size()) {
+      piece.resize(std::min(kPiece, end - at));
+      source.read(data_begin + at, piece.data(), piece.size());
+      sum.add(piece.data(), piece.size());
+    }
+  }
+  if (sum.text() != expected) {
+    throw IoError(formatted("{}: is damaged: the checksum of its bytes is {}, expected {}",
+                            source.name, sum.text(), expected));
+  }
+}
+
 SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wanted) {
   const std::string header = read_header(source);
   const std::size_t data_begin = sizeof(std::uint64_t) + header.size();
@@ -433,6 +491,12 @@ SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wante
   if (begin != data_bytes) {
     throw IoError(formatted("{}: the tensors end at byte {} of {} bytes of data", source.name,
                             begin, data_bytes));
+  }
+  if (const auto sum = reader.metadata.find(kSafetensorsChecksum);
+      sum != reader.metadata.end() &&
+      (!wanted || std::all_of(entries.begin(), entries.end(),
+                              [&](const TensorEntry* entry) { return wanted(entry->name); }))) {
+    verify(source, header, entries, sum->second);
   }
   SafetensorsFile file;
   file.metadata = std::move(reader.metadata);
@@ -486,11 +550,23 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
     return size_of(a.second.dtype()) > size_of(b.second.dtype());
   });
-  const std::string header = make_header(ordered, metadata);
+  auto texts = metadata;
+  if (const auto sum = texts.find(kSafetensorsChecksum); sum != texts.end()) {
+    sum->second = kNoChecksum;
+  }
+  std::string header = make_header(ordered, texts);
   const std::uint64_t header_size = header.size();
   if (header_size > kMaxHeader) {
     throw Error(formatted("save_safetensors: a header of {} bytes exceeds the format's {} ({})",
                           header_size, kMaxHeader, path));
+  }
+  if (const std::size_t at = find_checksum(header); at != std::string::npos) {
+    Checksum sum;
+    sum.add(header.data(), header.size());
+    for (const auto& [name, tensor] : ordered) {
+      sum.add(tensor.data(), bytes_of(tensor));
+    }
+    header.replace(at, kNoChecksum.size(), sum.text());
   }
   AtomicFile file(path);
   file.write(&header_size, sizeof header_size);

@@ -36,6 +36,10 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
+/// Metadata of this name: a checksum of the whole file, which save_safetensors() writes if it is
+/// asked to, and which is verified wherever all tensors are read; others pass over it.
+constexpr const char* kSafetensorsChecksum = "cks.checksum";
+
 /// Whether a tensor's bytes are to be read. Empty: those of all that can be.
 using SafetensorsWanted = std::function<bool(const std::string& name)>;
 
@@ -43,7 +47,8 @@ using SafetensorsWanted = std::function<bool(const std::string& name)>;
 /// time nor memory. Throws IoError, naming the file and the byte or key, unless every byte of it is
 /// accounted for: a header of at most 100 MB and of the right form, no name twice, known dtypes,
 /// offsets that follow each other without gap or overlap to the end of the file, and shapes that
-/// agree with them; or if a tensor that `wanted` names is of a type that cannot be read.
+/// agree with them; or if a tensor that `wanted` names is of a type that cannot be read, or the
+/// file has a checksum, none of its tensors is left out, and its bytes are others.
 SafetensorsFile load_safetensors(const std::string& path, const SafetensorsWanted& wanted = {});
 
 /// The same from memory; `name` stands for the path in messages.
@@ -51,7 +56,8 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
                                   const SafetensorsWanted& wanted = {});
 
 /// Writes a file, atomically (see AtomicFile): larger element types first, so that every tensor is
-/// aligned, otherwise in the order given. The same tensors give the same bytes.
+/// aligned, otherwise in the order given. The same tensors give the same bytes. Metadata named
+/// kSafetensorsChecksum, whatever its value, becomes the checksum.
 /// Throws IoError if the file cannot be written; Error if a tensor is undefined or a name is given
 /// twice, is "__metadata__", or is not UTF-8.
 void save_safetensors(const std::string& path, const NamedTensors& tensors,

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -35,6 +36,15 @@ Tensor load_image(const std::string& path, ImageReadOptions options = {});
 Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
                     ImageReadOptions options = {});
 
+/// How a picture of another aspect ratio becomes one of height x width: both axes scaled for
+/// themselves; the middle of it that has the aspect ratio; or all of it, with black beside it.
+enum class ImageFit : std::uint8_t { stretch, crop, letterbox };
+inline constexpr std::array kImageFits{ImageFit::stretch, ImageFit::crop, ImageFit::letterbox};
+/// "stretch", "crop", "letterbox".
+const char* name_of(ImageFit fit);
+/// Throws Error, listing all names, for another one.
+ImageFit parse_image_fit(const std::string& name);
+
 /// Resizes uint8 [H,W,C] to [height,width,C].
 ///
 /// What        bilinear interpolation; where it shrinks, each new pixel is the mean of all the
@@ -43,6 +53,7 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
 ///             in between.
 /// Determinism integers alone: the same bytes on every machine.
 /// Throws      ShapeError, DtypeError, DeviceError; Error for a side outside [1, kMaxImageSide].
-Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width);
+Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width,
+                    ImageFit fit = ImageFit::stretch);
 
 }  // namespace cks

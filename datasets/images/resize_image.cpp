@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -53,19 +54,59 @@ std::int64_t mean_of(const Value* values, std::int64_t pitch, const Taps& taps,
   return (2 * scale * total + taps.sum) / (2 * taps.sum);
 }
 
-}  // namespace
+/// A size, and where it begins in another one.
+struct Frame {
+  std::int64_t height, width, top, left;
+};
 
-Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width) {
-  if (image.rank() != 3 || image.numel() == 0) {
-    throw ShapeError(formatted("resize_image: image is {}, expected [H,W,C] without a zero",
-                               image.shape().to_string()));
+/// In the middle of height x width.
+Frame centred(std::int64_t height, std::int64_t width, std::int64_t of_height,
+              std::int64_t of_width) {
+  return {height, width, (of_height - height) / 2, (of_width - width) / 2};
+}
+
+/// a * b / c, rounded, at least 1.
+std::int64_t scaled(std::int64_t a, std::int64_t b, std::int64_t c) {
+  return std::max<std::int64_t>(1, (2 * a * b + c) / (2 * c));
+}
+
+/// The greatest frame within height x width that has the aspect ratio of another size.
+Frame greatest(std::int64_t height, std::int64_t width, std::int64_t like_height,
+               std::int64_t like_width) {
+  return height * like_width <= width * like_height
+             ? centred(height, scaled(height, like_width, like_height), height, width)
+             : centred(scaled(width, like_height, like_width), width, height, width);
+}
+
+/// Copies rows of `bytes` bytes.
+void copy_rows(std::int64_t rows, std::int64_t bytes, const std::uint8_t* from,
+               std::int64_t from_pitch, std::uint8_t* to, std::int64_t to_pitch) {
+  for (std::int64_t y = 0; y < rows; ++y) {
+    std::memcpy(to + y * to_pitch, from + y * from_pitch, static_cast<std::size_t>(bytes));
   }
-  for (const std::int64_t side : {height, width, image.size(0), image.size(1)}) {
-    if (side < 1 || side > kMaxImageSide) {
-      throw Error(formatted("resize_image: a side is {}, expected 1 to {} (image {} to {} x {})",
-                            side, kMaxImageSide, image.shape().to_string(), height, width));
-    }
-  }
+}
+
+Tensor cropped(const Tensor& image, const Frame& frame) {
+  const std::int64_t channels = image.size(2);
+  const std::int64_t pitch = image.size(1) * channels;
+  Tensor part = Tensor::empty({frame.height, frame.width, channels}, DType::uint8);
+  copy_rows(frame.height, frame.width * channels,
+            image.data_as<std::uint8_t>() + frame.top * pitch + frame.left * channels, pitch,
+            part.data_as<std::uint8_t>(), frame.width * channels);
+  return part;
+}
+
+Tensor framed(const Tensor& image, const Frame& frame, std::int64_t height, std::int64_t width) {
+  const std::int64_t channels = image.size(2);
+  const std::int64_t pitch = width * channels;
+  Tensor whole = Tensor::zeros({height, width, channels}, DType::uint8);
+  copy_rows(frame.height, frame.width * channels, image.data_as<std::uint8_t>(),
+            frame.width * channels,
+            whole.data_as<std::uint8_t>() + frame.top * pitch + frame.left * channels, pitch);
+  return whole;
+}
+
+Tensor stretched(const Tensor& image, std::int64_t height, std::int64_t width) {
   const std::int64_t old_height = image.size(0);
   const std::int64_t old_width = image.size(1);
   const std::int64_t channels = image.size(2);
@@ -95,6 +136,46 @@ Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width
     }
   }
   return resized;
+}
+
+}  // namespace
+
+const char* name_of(ImageFit fit) {
+  constexpr std::array kNames{"stretch", "crop", "letterbox"};
+  return kNames.at(static_cast<std::size_t>(fit));
+}
+
+ImageFit parse_image_fit(const std::string& name) {
+  std::string names;
+  for (const ImageFit fit : kImageFits) {
+    if (name == name_of(fit)) {
+      return fit;
+    }
+    names += std::string(names.empty() ? "" : ", ") + name_of(fit);
+  }
+  throw Error(formatted("a picture's fit is '{}', expected one of {}", name, names));
+}
+
+Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width, ImageFit fit) {
+  if (image.rank() != 3 || image.numel() == 0) {
+    throw ShapeError(formatted("resize_image: image is {}, expected [H,W,C] without a zero",
+                               image.shape().to_string()));
+  }
+  for (const std::int64_t side : {height, width, image.size(0), image.size(1)}) {
+    if (side < 1 || side > kMaxImageSide) {
+      throw Error(formatted("resize_image: a side is {}, expected 1 to {} (image {} to {} x {})",
+                            side, kMaxImageSide, image.shape().to_string(), height, width));
+    }
+  }
+  if (fit == ImageFit::crop) {
+    return stretched(cropped(image, greatest(image.size(0), image.size(1), height, width)), height,
+                     width);
+  }
+  if (fit == ImageFit::letterbox) {
+    const Frame frame = greatest(height, width, image.size(0), image.size(1));
+    return framed(stretched(image, frame.height, frame.width), frame, height, width);
+  }
+  return stretched(image, height, width);
 }
 
 }  // namespace cks

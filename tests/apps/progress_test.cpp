@@ -62,6 +62,23 @@ TEST_CASE("a progress line shows epoch, loss, rate and time left") {
         std::string::npos);
 }
 
+TEST_CASE("a progress line of pictures that are read shows how many, the rate and the time left") {
+  const cks::apps::ReadingState state{.done = 250, .total = 1000, .seconds = 10.0};
+  CHECK(cks::apps::format_progress(state, {}) == "pictures 250/1000  25 pictures/s  ETA 0:30");
+  CHECK(cks::apps::format_progress(state, {.bar = true, .columns = 79}) ==
+        "pictures [======>                 ] 250/1000  25 pictures/s  ETA 0:30");
+  CHECK(cks::apps::format_progress(state, {.bar = true, .columns = 40}) ==
+        "pictures [==>       ] 250/1000  ETA 0:30");
+  CHECK(cks::apps::format_progress(state, {.columns = 20}) == "pictures 250/1000");
+  CHECK(cks::apps::format_progress({.done = 0, .total = 0, .seconds = 0.0}, {.columns = 20}) ==
+        "pictures 0/0");
+  for (std::int64_t columns = 1; columns < 140; ++columns) {
+    CHECK(static_cast<std::int64_t>(
+              cks::apps::format_progress(state, {.bar = true, .columns = columns}).size()) <=
+          columns);
+  }
+}
+
 std::string shown(Progress::Options options, std::int64_t stride = 1) {
   std::FILE* file = std::tmpfile();
   REQUIRE(file != nullptr);

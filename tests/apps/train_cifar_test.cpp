@@ -2,19 +2,23 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "apps/report/picture.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
+#include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
+#include "tests/datasets/pictures.h"
 #include "tests/support/process.h"
 
 namespace {
@@ -41,6 +45,160 @@ constexpr double kTarget = 0.01;
 constexpr std::int64_t kImages = 2000;
 constexpr double kTarget = 0.35;
 #endif
+
+/// DIR/train and DIR/test with the first drawn pictures of two classes, larger and of one colour in
+/// each 8 x 8 pixels, which a JPEG keeps, as save(path without its end, picture, place) writes
+/// them.
+void write_drawn(const std::string& dir,
+                 const std::function<void(const std::string&, const cks::Tensor&, int)>& save) {
+  const cks::TrainTest data = cks::drawn_pictures({.train_count = 160, .test_count = 80});
+  for (const auto& [half, images] : {std::pair("train", &data.train), {"test", &data.test}}) {
+    const auto labels = images->labels.to_vector<std::int64_t>();
+    for (std::int64_t i = 0; i < images->size(); ++i) {
+      const std::int64_t label = labels[static_cast<std::size_t>(i)];
+      if (label > 1) {
+        continue;
+      }
+      const cks::Tensor small = images->images.slice(i, i + 1).reshape({32, 32, 3});
+      cks::Tensor large = cks::Tensor::empty({160, 256, 3}, cks::DType::uint8);  // cut: not square
+      for (std::int64_t pixel = 0; pixel < 160 * 256; ++pixel) {
+        const std::int64_t from = (pixel / 256 / 8) * 32 + pixel % 256 / 8;
+        std::copy_n(small.data_as<std::uint8_t>() + 3 * from, 3,
+                    large.data_as<std::uint8_t>() + 3 * pixel);
+      }
+      const std::string folder = dir + "/" + half + "/" + (label == 0 ? "a" : "b");
+      std::filesystem::create_directories(folder);
+      save(folder + "/" + std::to_string(1000 + i), large, static_cast<int>(i));
+    }
+  }
+}
+
+void write(const std::string& path, const Bytes& bytes) {
+  cks::write_file_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+TEST_CASE("train_cifar: photos turned by EXIF are those that are upright, to the last bit") {
+  const ScratchFolder scratch;
+  write_drawn(scratch / "upright", [](const std::string& path, const cks::Tensor& picture, int) {
+    write(path + ".jpg", jpeg(picture, 100));
+  });
+  // turned(turned(x, k), inverse of k) is x: what is stored is the view turned back.
+  constexpr std::array kInverse{1, 2, 3, 4, 5, 8, 7, 6};
+  write_drawn(scratch / "turned", [&](const std::string& path, const cks::Tensor& picture, int i) {
+    const int orientation = i % 8 + 1;
+    write(path + ".jpg",
+          with_exif(jpeg(turned(picture, kInverse.at(static_cast<std::size_t>(i % 8))), 100),
+                    exif(static_cast<std::uint32_t>(orientation), i % 3 == 0)));
+  });
+  write_drawn(scratch / "ignored", [&](const std::string& path, const cks::Tensor& picture, int i) {
+    write(path + ".jpg", jpeg(turned(picture, kInverse.at(static_cast<std::size_t>(i % 8))), 100));
+  });
+  const auto weights = [&](const std::string& name) {
+    const Outcome outcome =
+        run(scratch, {"--dataset", "folder", "--data-dir", scratch / name, "--image-size", "16",
+                      "--model", "mlp", "--epochs", "3", "--batch-size", "8", "--device", "cpu",
+                      "--quiet", "--output-dir", scratch / ("run-" + name)});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    std::vector<std::vector<float>> values;
+    for (const auto& tensor :
+         cks::load_safetensors(scratch / ("run-" + name + "/last.safetensors")).tensors) {
+      values.push_back(tensor.second.to_vector<float>());
+    }
+    return values;
+  };
+  const auto accuracies = [&](const std::string& name) {
+    std::vector<double> values;
+    for (const auto& row : RunFolder::open(scratch / ("run-" + name)).read_metrics()) {
+      values.insert(values.end(), {row.train_loss, row.test_accuracy, row.test_loss});
+    }
+    return values;
+  };
+  const auto upright = weights("upright");
+  CHECK(weights("turned") == upright);
+  CHECK(accuracies("turned") == accuracies("upright"));
+  CHECK(weights("ignored") != upright);  // without the tag it is another set
+}
+
+TEST_CASE(
+    "train_cifar: says what runs before it reads pictures, and keeps them for the next time") {
+  const ScratchFolder scratch;
+  write_drawn(scratch / "pictures", [](const std::string& path, const cks::Tensor& picture, int) {
+    write(path + ".png", png(picture));
+  });
+  const Arguments arguments{"--dataset",    "folder", "--data-dir",   scratch / "pictures",
+                            "--image-size", "24",     "--model",      "mlp",
+                            "--epochs",     "1",      "--batch-size", "8",
+                            "--device",     "cpu"};
+  const auto files = [&] {
+    std::vector<std::string> paths;
+    std::error_code ignored;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(scratch / "cache/cks/pictures", ignored)) {
+      paths.push_back(entry.path().string());
+    }
+    return paths;
+  };
+  REQUIRE(run(scratch, joined(arguments, {"--no-cache", "--dry-run"})).code == 0);
+  CHECK(files().empty());
+  REQUIRE(run(scratch, joined(arguments, {"--dry-run"})).code == 0);
+  REQUIRE(files().size() == 1);
+  // What is in the cache is what is trained on: a picture that is no picture any more is not read.
+  const Outcome upright = run(scratch, joined(arguments, {"--output-dir", scratch / "first"}));
+  REQUIRE_MESSAGE(upright.code == 0, upright.err);
+  CHECK(contains(slurp(scratch / "first/run.log"), "  cks "));
+  const std::string cached = slurp(files().front());
+  cks::write_file_atomically(files().front(), cached.substr(0, cached.size() - 7));
+  const Outcome rebuilt = run(scratch, joined(arguments, {"--output-dir", scratch / "second"}));
+  REQUIRE_MESSAGE(rebuilt.code == 0, rebuilt.err);
+  CHECK(slurp(files().front()) == cached);
+  CHECK(slurp(scratch / "second/confusion.csv") == slurp(scratch / "first/confusion.csv"));
+  // A picture that cannot be read comes after the line that says what runs.
+  write(scratch / "pictures/train/a/broken.png", {1, 2, 3});
+  const Outcome broken = run(scratch, joined(arguments, {"--dry-run"}));
+  CHECK(broken.code == 1);
+  CHECK(broken.err.starts_with("cks "));
+  CHECK(broken.err.find("broken.png") > broken.err.find("\n"));
+}
+
+TEST_CASE("train_cifar: the fit of pictures is stored with the weights, and predict uses it") {
+  const ScratchFolder scratch;
+  write_drawn(scratch / "pictures", [](const std::string& path, const cks::Tensor& picture, int) {
+    write(path + ".png", png(picture));
+  });
+  const Arguments arguments{"--dataset",    "folder", "--data-dir", scratch / "pictures",
+                            "--model",      "mlp",    "--epochs",   "2",
+                            "--batch-size", "8",      "--device",   "cpu"};
+  const std::string picture = scratch / "pictures/test/a";
+  std::vector<std::string> answers;
+  for (const std::string fit : {"stretch", "crop", "letterbox"}) {
+    CAPTURE(fit);
+    const Outcome trained =
+        run(scratch,
+            joined(arguments, {"--fit", fit, "--image-size", "16", "--output-dir", scratch / fit}));
+    REQUIRE_MESSAGE(trained.code == 0, trained.err);
+    const std::string weights = scratch / fit + "/best.safetensors";
+    CHECK(cks::name_of(cks::read_checkpoint_info(weights).fit) == fit);
+    const auto predict = [&](const Arguments& more) {
+      const Outcome outcome = run_process(
+          CKS_PREDICT, scratch, joined({"--weights", weights, "--device", "cpu", picture}, more));
+      REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+      return outcome.out;
+    };
+    CHECK(predict({"--fit", fit}) == predict({}));
+    CHECK(predict({"--fit", fit == "crop" ? "letterbox" : "crop"}) != predict({}));
+    // What the run tested is what predict sees.
+    const Outcome evaluated = run_process(
+        CKS_PREDICT, scratch,
+        {"--weights", weights, "--device", "cpu", "--json", "--eval", scratch / "pictures/test"});
+    const auto json = nlohmann::json::parse(evaluated.out);
+    const auto summary = nlohmann::json::parse(slurp(scratch / fit + "/summary.json"));
+    CHECK(json.at("accuracy").get<double>() ==
+          doctest::Approx(summary.at("best_test_accuracy").get<double>()));
+  }
+  const Outcome own_size = run(scratch, joined(arguments, {"--fit", "crop"}));
+  CHECK(own_size.code == 2);
+  CHECK(contains(own_size.err, "--fit crop needs --image-size"));
+}
 
 TEST_CASE("train_cifar: begins with the weights of a run of other classes, part of them frozen") {
   const ScratchFolder scratch;

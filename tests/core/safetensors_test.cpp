@@ -107,6 +107,43 @@ TEST_CASE("safetensors: the bytes are those of the format, aligned, and always t
   CHECK(load_safetensors(path).tensors.empty());
 }
 
+TEST_CASE("safetensors: a file with a checksum is whole or refused, whichever bit is another one") {
+  const ScratchFolder folder;
+  const std::string path = folder / "model.safetensors";
+  NamedTensors tensors = example();
+  tensors.emplace_back("odd", Tensor::full({13}, 7, DType::uint8));  // no whole word
+  save_safetensors(path, tensors, {{kSafetensorsChecksum, ""}, {"a", "b"}});
+  const std::string bytes = read_file(path);
+  const SafetensorsFile file = parse_safetensors(bytes, "model.st");
+  CHECK(file.tensors.size() == tensors.size());
+  CHECK(file.metadata.at(kSafetensorsChecksum).size() == 16);
+  const auto is_refused = [](const std::string& damaged) {
+    try {
+      // A name of its own metadata may be what is damaged: then there is none.
+      return parse_safetensors(damaged, "model.st").metadata.count(kSafetensorsChecksum) == 0;
+    } catch (const Error&) {
+      return true;
+    }
+  };
+  std::int64_t accepted = 0;
+  for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    std::string damaged = bytes;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    accepted += is_refused(damaged) ? 0 : 1;
+  }
+  CHECK(accepted == 0);
+  std::string signs = bytes;  // the highest bits of two words, which a mere product would lose
+  signs[signs.size() - 60] = static_cast<char>(signs[signs.size() - 60] ^ 0x80);
+  signs[signs.size() - 44] = static_cast<char>(signs[signs.size() - 44] ^ 0x80);
+  CHECK(contains(error_of(signs), "model.st: is damaged: the checksum"));
+  // Who reads a part of it does not read the rest.
+  std::string end = bytes;
+  end.back() = static_cast<char>(end.back() ^ 1);
+  CHECK_NOTHROW(parse_safetensors(end, "model.st", [](const std::string&) { return false; }));
+  CHECK_THROWS_AS(parse_safetensors(end, "model.st", [](const std::string&) { return true; }),
+                  IoError);
+}
+
 TEST_CASE("safetensors: tensors come in the order of their bytes, whatever the header's order") {
   const std::string header = R"({"second":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},)"
                              R"("first":{"data_offsets":[0,1],"shape":[],"dtype":"U8"}})";

@@ -25,15 +25,6 @@ std::string error_of(const Bytes& file) {
   return io_error([&] { decode_image(file, "picture"); });
 }
 
-/// `bytes` bytes of a number, the lowest first or last.
-Bytes number(std::uint32_t value, int bytes, bool little = true) {
-  Bytes out;
-  for (int i = 0; i < bytes; ++i) {
-    out.push_back(static_cast<std::uint8_t>(value >> 8 * (little ? i : bytes - 1 - i)));
-  }
-  return out;
-}
-
 /// 16 x 16 grey levels, and 64 x 64 pixels of one, which end in zero bytes; by libjpeg, with tables
 /// made for them.
 const Bytes kRamp{
@@ -58,44 +49,6 @@ const Bytes kFlat{
     0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     0x00, 0xff, 0xda, 0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x3f, 0x00, 0x80, 0x00, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x3f, 0xff, 0xd9};
-
-/// A TIFF block with the width and the orientation.
-Bytes exif(std::uint32_t orientation, bool little) {
-  const auto n = [&](std::uint32_t value, int bytes) { return number(value, bytes, little); };
-  return Bytes{'E', 'x', 'i', 'f', 0, 0} + (little ? Bytes{'I', 'I'} : Bytes{'M', 'M'}) + n(42, 2) +
-         n(8, 4) + n(2, 2) +                           //
-         n(0x100, 2) + n(4, 2) + n(1, 4) + n(24, 4) +  //
-         n(0x112, 2) + n(3, 2) + n(1, 4) + n(orientation, 2) + n(0, 2) + n(0, 4);
-}
-
-/// A JPEG with an EXIF segment behind its first mark.
-Bytes with_exif(const Bytes& photo, const Bytes& block) {
-  return cut(photo, 2) + Bytes{0xff, 0xe1} +
-         number(static_cast<std::uint32_t>(block.size() + 2), 2, false) + block +
-         Bytes(photo.begin() + 2, photo.end());
-}
-
-/// As EXIF describes the orientations: the stored pixel that is to be seen at (y, x).
-Tensor turned(const Tensor& stored, int orientation) {
-  const std::int64_t h = stored.size(0);
-  const std::int64_t w = stored.size(1);
-  const std::int64_t c = stored.size(2);
-  const bool exchanged = orientation >= 5;
-  const Shape shape{exchanged ? w : h, exchanged ? h : w, c};
-  const Bytes from = stored.to_vector<std::uint8_t>();
-  Bytes to;
-  for (std::int64_t y = 0; y < shape[0]; ++y) {
-    for (std::int64_t x = 0; x < shape[1]; ++x) {
-      const std::pair<std::int64_t, std::int64_t> places[]{
-          {y, x}, {y, w - 1 - x}, {h - 1 - y, w - 1 - x}, {h - 1 - y, x},
-          {x, y}, {h - 1 - x, y}, {h - 1 - x, w - 1 - y}, {x, w - 1 - y}};
-      const auto& [row, column] = places[orientation - 1];
-      const auto pixel = from.begin() + (row * w + column) * c;
-      to.insert(to.end(), pixel, pixel + c);
-    }
-  }
-  return Tensor::from_vector<std::uint8_t>(to, shape);
-}
 
 /// Header of 54 bytes; a height below zero has the topmost row first.
 Bytes bmp(std::int32_t width, std::int32_t height, std::uint32_t bits, const Bytes& rest,

@@ -272,6 +272,48 @@ TEST_CASE("resize: keeps the image at its own size, one colour at any, and the m
   }
 }
 
+TEST_CASE("resize: crop keeps the middle, letterbox all of it") {
+  using cks::ImageFit;
+  const Tensor wide = image_of({1, 2, 3, 4, 5, 6, 7, 8}, {2, 4, 1});
+  CHECK(resize_image(wide, 2, 2, ImageFit::crop).to_vector<std::uint8_t>() == Bytes{2, 3, 6, 7});
+  CHECK(resize_image(wide, 4, 4, ImageFit::letterbox).to_vector<std::uint8_t>() ==
+        Bytes{0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0});
+  const Tensor tall = image_of({1, 2, 3, 4, 5, 6, 7, 8}, {4, 2, 1});
+  CHECK(resize_image(tall, 2, 2, ImageFit::crop).to_vector<std::uint8_t>() == Bytes{3, 4, 5, 6});
+  CHECK(resize_image(tall, 4, 4, ImageFit::letterbox).to_vector<std::uint8_t>() ==
+        Bytes{0, 1, 2, 0, 0, 3, 4, 0, 0, 5, 6, 0, 0, 7, 8, 0});
+  const Tensor image = noise_image(31, 47, 3);
+  for (const ImageFit fit : cks::kImageFits) {
+    CAPTURE(cks::name_of(fit));
+    CHECK(cks::parse_image_fit(cks::name_of(fit)) == fit);
+    // Nothing to fit where the aspect ratio is the same, and extreme ones have a pixel left.
+    CHECK(resize_image(image, 62, 94, fit).to_vector<std::uint8_t>() ==
+          resize_image(image, 62, 94).to_vector<std::uint8_t>());
+    CHECK(resize_image(noise_image(1, 400, 3), 8, 8, fit).shape() == Shape{8, 8, 3});
+    CHECK(resize_image(noise_image(400, 1, 3), 8, 8, fit).shape() == Shape{8, 8, 3});
+  }
+  // A square in the middle stays a square.
+  Tensor square = Tensor::zeros({20, 60, 1}, cks::DType::uint8);
+  for (std::int64_t y = 5; y < 15; ++y) {
+    std::fill_n(square.data_as<std::uint8_t>() + y * 60 + 25, 10, std::uint8_t{200});
+  }
+  const auto extent = [&](ImageFit fit) {  // rows and columns that are lit, of 20
+    const Bytes pixels = resize_image(square, 20, 20, fit).to_vector<std::uint8_t>();
+    std::pair<int, int> lit;
+    for (std::size_t i = 0; i < 20; ++i) {
+      lit.first += pixels[20 * i + 10] > 100 ? 1 : 0;
+      lit.second += pixels[20 * 10 + i] > 100 ? 1 : 0;
+    }
+    return lit;
+  };
+  CHECK(extent(ImageFit::crop) == std::pair(10, 10));
+  CHECK(extent(ImageFit::stretch).first > 2 * extent(ImageFit::stretch).second);
+  const auto [rows, columns] = extent(ImageFit::letterbox);
+  CHECK(std::abs(rows - columns) <= 1);
+  CHECK_THROWS_WITH_AS(cks::parse_image_fit("fill"), doctest::Contains("stretch, crop, letterbox"),
+                       cks::Error);
+}
+
 TEST_CASE("resize: wrong arguments") {
   const Tensor image = noise_image(4, 4, 3);
   CHECK_THROWS_AS(resize_image(image, 0, 4), cks::Error);

@@ -27,6 +27,15 @@ Bytes png_chunk(const std::string& kind, const Bytes& data);
 Bytes png(const Tensor& image);
 Bytes jpeg(const Tensor& image, int quality = 95);
 
+/// `bytes` bytes of a number, the lowest first or last.
+Bytes number(std::uint32_t value, int bytes, bool little = true);
+/// An EXIF block with the width and the orientation.
+Bytes exif(std::uint32_t orientation, bool little);
+/// A JPEG with an EXIF segment behind its first mark.
+Bytes with_exif(const Bytes& photo, const Bytes& block);
+/// As EXIF describes the orientations, 1 to 8: what is stored, as it is to be seen.
+Tensor turned(const Tensor& stored, int orientation);
+
 /// Random bytes of the seed, uint8 [height,width,channels].
 Tensor noise_image(std::int64_t height, std::int64_t width, std::int64_t channels,
                    std::uint64_t seed = 1);

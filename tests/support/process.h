@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -23,11 +24,13 @@ inline Arguments joined(Arguments arguments, const Arguments& more) {
   return arguments;
 }
 
-/// A running program whose output goes into files of a scratch folder. It sees no CKS_DATA_DIR.
+/// A running program whose output goes into files of a scratch folder, as what it keeps in a cache
+/// does. It sees no CKS_DATA_DIR.
 class Process {
  public:
   Process(const std::string& program, const ScratchFolder& scratch, const Arguments& arguments)
       : out_(scratch / "stdout"), err_(scratch / "stderr") {
+    const std::string cache = std::filesystem::absolute(scratch / "cache").string();
     Arguments all{program};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
@@ -41,6 +44,7 @@ class Process {
       dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDOUT_FILENO);
       dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kMode), STDERR_FILENO);
       unsetenv("CKS_DATA_DIR");
+      setenv("XDG_CACHE_HOME", cache.c_str(), 1);
       ::signal(SIGHUP, SIG_DFL);  // whatever the tests were started with
       execv(argv[0], argv.data());
       _exit(127);

@@ -166,6 +166,39 @@ TEST_CASE("a training state of something else changes nothing") {
       doctest::Contains("damaged"), cks::IoError);
 }
 
+TEST_CASE("a training state or weights with another bit are refused") {
+  const ScratchFolder scratch;
+  TinyRun run;
+  const std::string state = scratch / "s.safetensors";
+  const std::string weights = scratch / "w.safetensors";
+  cks::save_train_state(state, run.model, *run.optimizer, {.learning_rate = 0.001});
+  cks::save_weights(weights, run.model, {.model = "tiny"});
+  const auto with_flipped_bits = [](const std::string& path, const auto& load) {
+    const std::string bytes = slurp(path);
+    constexpr std::size_t kStep = 997;  // a prime: all bits of a byte, all bytes of a word
+    for (std::size_t bit = 3; bit < 8 * bytes.size(); bit += bit < 80000 ? 31 : kStep) {
+      std::string damaged = bytes;
+      damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+      std::ofstream(path, std::ios::binary | std::ios::trunc) << damaged;
+      CAPTURE(bit);
+      CHECK_THROWS_AS(load(), cks::Error);
+    }
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+    CHECK_NOTHROW(load());
+  };
+  with_flipped_bits(state, [&] { cks::load_train_state(state, run.model, *run.optimizer, {}); });
+  // A sign, an exponent or a fraction of a number.
+  const std::string bytes = slurp(weights);
+  for (const std::size_t bit : {std::size_t{7}, std::size_t{23}, std::size_t{30}}) {
+    std::string damaged = bytes;
+    damaged[damaged.size() - 40 + bit / 8] =
+        static_cast<char>(damaged[damaged.size() - 40 + bit / 8] ^ (1 << (bit % 8)));
+    std::ofstream(weights, std::ios::binary | std::ios::trunc) << damaged;
+    CHECK_THROWS_WITH_AS(cks::load_weights(weights, run.model), doctest::Contains("is damaged"),
+                         cks::IoError);
+  }
+}
+
 TEST_CASE("a truncated checkpoint is an error that names it") {
   const ScratchFolder scratch;
   const std::string path = scratch / "s.safetensors";

@@ -1,0 +1,43 @@
+#include "apps/cli/reading.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+
+namespace cks::apps {
+
+namespace fs = std::filesystem;
+
+std::string picture_cache_folder() {
+  const auto folder = [](const char* variable) {
+    const char* const value = std::getenv(variable);
+    const fs::path path(value == nullptr ? "" : value);
+    return path.is_absolute() ? path : fs::path();  // others are not lawful there
+  };
+  fs::path cache = folder("XDG_CACHE_HOME");
+  if (const fs::path home = folder("HOME"); cache.empty() && !home.empty()) {
+    cache = home / ".cache";
+  }
+  return cache.empty() ? "" : (cache / "cks" / "pictures").string();
+}
+
+void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
+  std::vector<std::string> names;
+  for (const ImageFit one : kImageFits) {
+    names.emplace_back(name_of(one));
+  }
+  parser.add_choice("fit", fit, names,
+                    what +
+                        "\nstretch: both sides scaled for themselves\n"
+                        "crop: the middle that has the aspect ratio\n"
+                        "letterbox: all of it, with black beside it");
+}
+
+std::function<void(const ReadingProgress&)> show_reading(Progress& progress) {
+  return [&progress, begin = std::chrono::steady_clock::now()](const ReadingProgress& read) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+    progress.update({.done = read.done, .total = read.total, .seconds = passed.count()});
+  };
+}
+
+}  // namespace cks::apps

@@ -1,0 +1,25 @@
+#pragma once
+#include <functional>
+#include <string>
+
+#include "apps/cli/flags.h"
+#include "apps/cli/progress.h"
+#include "cks/datasets/image_folder.h"
+
+namespace cks::apps {
+
+/// Where decoded pictures are kept from one start to the next: cks/pictures in XDG_CACHE_HOME, or
+/// else in the home folder's .cache. Empty where there is neither.
+std::string picture_cache_folder();
+
+constexpr const char* kNoCacheHelp =
+    "decode pictures anew and keep none of them for the next time (in $XDG_CACHE_HOME or ~/.cache, "
+    "cks/pictures, 2 GiB at most)";
+
+/// Adds --fit; `what` begins its help.
+void add_fit_flag(Flags& parser, std::string& fit, const std::string& what);
+
+/// Shows how many pictures were read. The progress must outlive it.
+std::function<void(const ReadingProgress&)> show_reading(Progress& progress);
+
+}  // namespace cks::apps
