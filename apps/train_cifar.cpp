@@ -6,7 +6,6 @@
 //   train_cifar --dataset drawn --epochs 2                   needs no file
 //   train_cifar --resume DIR                                 goes on where a run stopped
 //   train_cifar --config DIR/config.json --epochs 60         a new run with another one's flags
-#include <iostream>
 
 #include "apps/cli/config_file.h"
 #include "apps/cli/program.h"

@@ -89,14 +89,14 @@ const std::vector<Row>& rows() {
 }
 
 const Row& row_of(const std::string& name) {
-  std::string names;
+  std::vector<std::string> names;
   for (const Row& row : rows()) {
     if (row.info.name == name) {
       return row;
     }
-    names += (names.empty() ? "" : ", ") + row.info.name;
+    names.push_back(row.info.name);
   }
-  throw Error(formatted("model \"{}\" does not exist; there are {}", name, names));
+  throw Error(formatted("model \"{}\" does not exist; there are {}", name, list_text(names)));
 }
 
 }  // namespace

@@ -1,11 +1,8 @@
 #include "apps/bench/conv_timing.h"
 
-#include <utility>
-
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/device/dispatch.h"
-#include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
 #include "cks/kernels/conv2d/conv2d.h"
 

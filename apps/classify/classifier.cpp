@@ -68,7 +68,7 @@ std::string describe_known_models() {
       "; predict knows {}\n  weights of a network of your own are read by a program of your own, "
       "with "
       "cks::load_weights()",
-      joined(classifier_names()));
+      list_text(classifier_names()));
 }
 
 /// Puts each field into the place it has: the file's, or the flag's where the file has none.

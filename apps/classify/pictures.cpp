@@ -173,7 +173,7 @@ void require_folders(const Classifier& classifier, const std::string& dir) {
         dir, classifier.path, (fs::path(dir) / "test").string()));
   }
   throw IoError(formatted("'{}' has no folder for these classes of {}: {}", dir, classifier.path,
-                          joined(missing)));
+                          list_text(missing)));
 }
 
 }  // namespace

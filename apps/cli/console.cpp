@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "apps/cli/program.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -86,7 +87,7 @@ void report_data(Console& console, const TrainTest& data) {
     }
   }
   // A folder's loader has named those that have no folder.
-  if (const std::string untested = joined(data.test.classes_without_images());
+  if (const std::string untested = list_text(data.test.classes_without_images());
       !untested.empty() && test.find(untested) == std::string::npos) {
     console.warn("test: no image of class " + untested + ", of which nothing will be known");
   }

@@ -133,12 +133,4 @@ std::string with_commas(long long value) {
   return text;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) {
-    text.append(text.empty() ? "" : ", ").append(name);
-  }
-  return text;
-}
-
 }  // namespace cks::apps

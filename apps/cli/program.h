@@ -43,7 +43,5 @@ std::string build_type();
 std::string instruction_set();
 /// 61706 -> "61,706".
 std::string with_commas(long long value);
-/// "a, b, c".
-std::string joined(const std::vector<std::string>& names);
 
 }  // namespace cks::apps

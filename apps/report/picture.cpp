@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <string>
 
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"

@@ -1,9 +1,7 @@
 #include "apps/report/report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <utility>
 
 #include "apps/cli/program.h"
 #include "apps/cli/progress.h"

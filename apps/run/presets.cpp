@@ -68,7 +68,7 @@ const Preset& cifar_preset(const std::string& name) {
     }
     names.push_back(preset.name);
   }
-  throw Error(formatted("preset \"{}\" does not exist; there are {}", name, joined(names)));
+  throw Error(formatted("preset \"{}\" does not exist; there are {}", name, list_text(names)));
 }
 
 void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken) {

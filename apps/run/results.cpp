@@ -9,6 +9,7 @@
 #include "apps/cli/program.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {
@@ -53,7 +54,7 @@ std::string never_predicted(const ConfusionMatrix& confusion,
   for (const std::int64_t c : confusion.never_predicted()) {
     never.push_back(names[static_cast<std::size_t>(c)]);
   }
-  return joined(never);
+  return list_text(never);
 }
 
 namespace {

@@ -73,7 +73,7 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.files.identity = {{"model", flags.model},
                             {"dataset", data.train.name},
                             {"test images", std::to_string(data.test.size())},
-                            {"classes", joined(data.train.class_names)},
+                            {"classes", list_text(data.train.class_names)},
                             {"optimizer", describe_optimizer(flags)},
                             {"lr schedule", describe_schedule(flags, steps_per_epoch)}};
   return options;

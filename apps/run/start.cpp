@@ -1,7 +1,6 @@
 #include "apps/run/start.h"
 
 #include "apps/cli/program.h"
-#include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/freeze.h"
@@ -15,10 +14,10 @@ std::string describe(const std::string& path, const InitialWeights& weights) {
     text += formatted(" (behind the prefix \"{}\")", weights.prefix);
   }
   if (!weights.left_out.empty()) {
-    text += "; left as drawn: " + joined(weights.left_out);
+    text += "; left as drawn: " + list_text(weights.left_out);
   }
   if (!weights.unused.empty()) {
-    text += "; not used: " + joined(weights.unused);
+    text += "; not used: " + list_text(weights.unused);
   }
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 
@@ -24,15 +25,12 @@ bool matches(const std::string& pattern, const std::string& path) {
 
 /// "conv1, conv2, fc": what a pattern may begin with.
 std::string first_names(const NamedTensors& parameters) {
-  std::string text;
-  std::set<std::string> seen;
+  std::vector<std::string> names;  // a module's parameters are neighbours
   for (const auto& [path, tensor] : parameters) {
-    const std::string name = path.substr(0, path.find('.'));
-    if (seen.insert(name).second) {
-      text += (text.empty() ? "" : ", ") + name;
-    }
+    names.push_back(path.substr(0, path.find('.')));
   }
-  return text;
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return list_text(names);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <limits>
-#include <utility>
 
 #include "cks/core/ops.h"
 #include "cks/core/optim/clip_grad_norm.h"

@@ -1,7 +1,5 @@
 #include "cks/core/autograd/autograd.h"
 
-#include <utility>
-
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"

@@ -1,14 +1,14 @@
 #include "cks/core/conv/conv2d.h"
 
 #include <algorithm>
-#include <string>
 
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/reduce.h"
+#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
-#include "cks/kernels/reduce/reduce.h"
 
 namespace cks {
 namespace {
@@ -19,9 +19,7 @@ using kernels::PreparedConv2d;
 
 // --- Checks -----------------------------------------------------------------------------------
 
-std::string pair_text(std::int64_t a, std::int64_t b) {
-  return "{" + std::to_string(a) + "," + std::to_string(b) + "}";
-}
+std::string pair_text(const Size2& size) { return formatted("{{{},{}}}", size.h, size.w); }
 
 /// What was called, for messages.
 struct Call {
@@ -34,30 +32,28 @@ struct Call {
   /// "input [8,32,32,3], weight [16,3,3,4], stride {1,1}, padding {1,1}" and every option that
   /// differs from its default.
   std::string details() const {
+    const auto& [top, bottom, left, right] = options.padding;
     std::string text =
-        "input " + input.shape().to_string() + ", weight " + weight.shape().to_string();
+        formatted("input {}, weight {}", input.shape().to_string(), weight.shape().to_string());
     if (bias.defined()) {
-      text += ", bias " + bias.shape().to_string();
+      text += formatted(", bias {}", bias.shape().to_string());
     }
-    const Padding2d& p = options.padding;
-    text += ", stride " + pair_text(options.stride.h, options.stride.w) + ", padding ";
-    text += p.top == p.bottom && p.left == p.right
-                ? pair_text(p.top, p.left)
-                : "{" + std::to_string(p.top) + "," + std::to_string(p.bottom) + "," +
-                      std::to_string(p.left) + "," + std::to_string(p.right) + "}";
+    text += formatted(", stride {}, padding ", pair_text(options.stride));
+    text += top == bottom && left == right ? pair_text({top, left})
+                                           : formatted("{{{},{},{},{}}}", top, bottom, left, right);
     if (!(options.dilation == Size2(1))) {
-      text += ", dilation " + pair_text(options.dilation.h, options.dilation.w);
+      text += formatted(", dilation {}", pair_text(options.dilation));
     }
     if (options.groups != 1) {
-      text += ", groups " + std::to_string(options.groups);
+      text += formatted(", groups {}", options.groups);
     }
     if (!(options.output_padding == Size2(0))) {
-      text += ", output_padding " + pair_text(options.output_padding.h, options.output_padding.w);
+      text += formatted(", output_padding {}", pair_text(options.output_padding));
     }
     return text;
   }
   [[noreturn]] void fail(const std::string& what) const {
-    throw ShapeError(std::string(operation) + ": " + what + " (" + details() + ")");
+    throw ShapeError(formatted("{}: {} ({})", operation, what, details()));
   }
 };
 
@@ -71,19 +67,18 @@ void check_arguments(const Call& call) {
   }
   ops::require_real(operation, {"input", call.input});
   if (call.input.rank() != 4) {
-    call.fail("input has rank " + std::to_string(call.input.rank()) +
-              ", expected 4: [N,H,W,channels]");
+    call.fail(formatted("input has rank {}, expected 4: [N,H,W,channels]", call.input.rank()));
   }
   if (call.weight.rank() != 4) {
-    call.fail("weight has rank " + std::to_string(call.weight.rank()) +
-              ", expected 4: [channels,FH,FW,channels/groups]");
+    call.fail(formatted("weight has rank {}, expected 4: [channels,FH,FW,channels/groups]",
+                        call.weight.rank()));
   }
   if (call.options.groups < 1) {
-    call.fail("groups must be at least 1, got " + std::to_string(call.options.groups));
+    call.fail(formatted("groups must be at least 1, got {}", call.options.groups));
   }
   if (call.options.groups > std::max<std::int64_t>(1, call.input.size(3))) {
-    call.fail("groups is " + std::to_string(call.options.groups) + ", the input has " +
-              std::to_string(call.input.size(3)) + " channels");
+    call.fail(formatted("groups is {}, the input has {} channels", call.options.groups,
+                        call.input.size(3)));
   }
   ops::require_precision(operation, call.input.device());
 }
@@ -91,14 +86,13 @@ void check_arguments(const Call& call) {
 /// The bias, and the options that say what weight and bias say as well, where they are set.
 void check_channels(const Call& call, std::int64_t in_channels, std::int64_t out_channels) {
   if (call.bias.defined() && !(call.bias.shape() == Shape{out_channels})) {
-    call.fail("bias has shape " + call.bias.shape().to_string() + ", expected [" +
-              std::to_string(out_channels) + "]");
+    call.fail(
+        formatted("bias has shape {}, expected [{}]", call.bias.shape().to_string(), out_channels));
   }
   const ConvTranspose2dOptions& options = call.options;
   const auto check_option = [&](const char* name, std::int64_t value, std::int64_t expected) {
     if (value != 0 && value != expected) {
-      call.fail(std::string(name) + " is " + std::to_string(value) + ", the weight's is " +
-                std::to_string(expected));
+      call.fail(formatted("{} is {}, the weight's is {}", name, value, expected));
     }
   };
   check_option("in_channels", options.in_channels, in_channels);
@@ -189,64 +183,44 @@ Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const 
   return dw;
 }
 
-/// Sum over all pixels: the gradient of a bias.
-Tensor sum_pixels(const char* operation, const Tensor& grad_output) {
-  const std::int64_t channels = grad_output.size(3);
-  const kernels::ReduceProblem problem{.outer = 1,
-                                       .count = grad_output.numel() / channels,
-                                       .inner = channels,
-                                       .dtype = grad_output.dtype()};
-  Tensor sum = ops::make_output(operation, {channels}, grad_output.dtype(), grad_output.device());
-  const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
-  const auto workspace = ops::make_workspace(operation, bytes, grad_output.device());
-  CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
-                                          sum.data(), workspace->data()));
-  return sum;
-}
-
 // --- Nodes --------------------------------------------------------------------------------------
 
+/// Of both: in the problem of a transposed convolution, X is the operation's result and Y its
+/// input.
 struct Conv2dBackward : Node {
   Conv2dProblem problem{};
+  bool transposed = false;
   SavedTensor input{this};   // if weight's gradient is needed
   SavedTensor weight{this};  // if input's is
-  const char* name() const override { return "conv2d"; }
+  const char* name() const override { return transposed ? "conv_transpose2d" : "conv2d"; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
     return ops::run_gradients(
-        needed, [&] { return run_backward_data(name(), problem, grad_output, weight.get(), {}); },
-        [&] { return run_backward_filter(name(), problem, input.get(), grad_output); },
-        [&] { return sum_pixels(name(), grad_output); });
+        needed,
+        [&] {
+          return transposed ? run_forward(name(), problem, grad_output, weight.get(), {})
+                            : run_backward_data(name(), problem, grad_output, weight.get(), {});
+        },
+        [&] {
+          return transposed ? run_backward_filter(name(), problem, grad_output, input.get())
+                            : run_backward_filter(name(), problem, input.get(), grad_output);
+        },
+        [&] { return ops::sum_to_last_axis(name(), grad_output); });
   }
 };
 
-/// In the problem, X is the operation's result and Y its input.
-struct ConvTranspose2dBackward : Node {
-  Conv2dProblem problem{};
-  SavedTensor input{this};   // if weight's gradient is needed
-  SavedTensor weight{this};  // if input's is
-  const char* name() const override { return "conv_transpose2d"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return ops::run_gradients(
-        needed, [&] { return run_forward(name(), problem, grad_output, weight.get(), {}); },
-        [&] { return run_backward_filter(name(), problem, grad_output, input.get()); },
-        [&] { return sum_pixels(name(), grad_output); });
-  }
-};
-
-template <class NodeType>
-Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem) {
-  return record<NodeType>(std::move(result), {call.input, call.weight, call.bias},
-                          [&](NodeType& node) {
-                            node.problem = problem;
-                            if (call.weight.requires_grad()) {
-                              node.input.save(call.input);
-                            }
-                            if (call.input.requires_grad()) {
-                              node.weight.save(call.weight);
-                            }
-                          });
+Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem, bool transposed) {
+  return record<Conv2dBackward>(std::move(result), {call.input, call.weight, call.bias},
+                                [&](Conv2dBackward& node) {
+                                  node.problem = problem;
+                                  node.transposed = transposed;
+                                  if (call.weight.requires_grad()) {
+                                    node.input.save(call.input);
+                                  }
+                                  if (call.input.requires_grad()) {
+                                    node.weight.save(call.weight);
+                                  }
+                                });
 }
 
 }  // namespace
@@ -265,13 +239,13 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
   check_arguments(call);
   if (weight.size(3) < 1 || input.size(3) % options.groups != 0 ||
       input.size(3) / options.groups != weight.size(3)) {
-    call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
-              std::to_string(weight.size(3) * options.groups));
+    call.fail(formatted("input has {} channels, weight expects {}", input.size(3),
+                        weight.size(3) * options.groups));
   }
   check_channels(call, input.size(3), weight.size(0));
   const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
-  return record_call<Conv2dBackward>(run_forward(call.operation, problem, input, weight, bias),
-                                     call, problem);
+  return record_call(run_forward(call.operation, problem, input, weight, bias), call, problem,
+                     /*transposed=*/false);
 }
 
 Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
@@ -279,13 +253,12 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor&
   const Call call{"conv_transpose2d", input, weight, bias, options};
   check_arguments(call);
   if (input.size(3) != weight.size(0)) {
-    call.fail("input has " + std::to_string(input.size(3)) + " channels, weight expects " +
-              std::to_string(weight.size(0)));
+    call.fail(formatted("input has {} channels, weight expects {}", input.size(3), weight.size(0)));
   }
   check_channels(call, input.size(3), weight.size(3) * options.groups);
   const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
-  return record_call<ConvTranspose2dBackward>(
-      run_backward_data(call.operation, problem, input, weight, bias), call, problem);
+  return record_call(run_backward_data(call.operation, problem, input, weight, bias), call, problem,
+                     /*transposed=*/true);
 }
 
 }  // namespace cks

@@ -8,7 +8,6 @@
 #include <set>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "cks/core/io/file.h"
 #include "cks/core/io/json_impl.h"

@@ -1,7 +1,6 @@
 #include "cks/core/memory/storage.h"
 
 #include <atomic>
-#include <string>
 #include <utility>
 
 #include "cks/core/error.h"

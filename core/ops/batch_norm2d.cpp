@@ -1,7 +1,5 @@
 #include "cks/core/ops/batch_norm2d.h"
 
-#include <string>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"

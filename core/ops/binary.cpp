@@ -39,64 +39,60 @@ Tensor ternary(const char* name, TernaryOp op, const Tensor& grad_output, const 
   return result;
 }
 
-struct MulBackward : Node {
+/// Of the operations whose gradients read an operand; each is saved where one of them needs it.
+struct BinaryBackward : Node {
+  BinaryOp op = BinaryOp::mul;
   SavedTensor a{this};
   SavedTensor b{this};
   Shape a_shape;
   Shape b_shape;
-
-  const char* name() const override { return "mul"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return {needed[0] ? sum_to(grad_output * b.get(), a_shape) : Tensor(),
-            needed[1] ? sum_to(grad_output * a.get(), b_shape) : Tensor()};
-  }
-};
-
-struct DivBackward : Node {
-  SavedTensor a{this};
-  SavedTensor b{this};
-  Shape a_shape;
-  Shape b_shape;
-
-  const char* name() const override { return "div"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    std::vector<Tensor> gradients(2);
-    if (needed[0]) {
-      gradients[0] = sum_to(grad_output / b.get(), a_shape);
-    }
-    if (needed[1]) {
-      gradients[1] =
-          sum_to(ternary(name(), TernaryOp::div_grad, grad_output, a.get(), b.get()), b_shape);
-    }
-    return gradients;
-  }
-};
-
-struct ExtremeBackward : Node {
-  BinaryOp op = BinaryOp::maximum;
-  SavedTensor a{this};
-  SavedTensor b{this};
 
   const char* name() const override { return kernels::name_of(op); }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    const auto gradient_of = [&](const Tensor& own, const Tensor& other) {
-      const TernaryOp step =
-          op == BinaryOp::maximum ? TernaryOp::maximum_grad : TernaryOp::minimum_grad;
-      return sum_to(ternary(name(), step, grad_output, own, other), own.shape());
-    };
-    return {needed[0] ? gradient_of(a.get(), b.get()) : Tensor(),
-            needed[1] ? gradient_of(b.get(), a.get()) : Tensor()};
+    return {needed[0] ? sum_to(gradient_of_a(grad_output), a_shape) : Tensor(),
+            needed[1] ? sum_to(gradient_of_b(grad_output), b_shape) : Tensor()};
+  }
+
+ private:
+  Tensor gradient_of_a(const Tensor& grad) const {
+    switch (op) {
+      case BinaryOp::mul:
+        return grad * b.get();
+      case BinaryOp::div:
+        return grad / b.get();
+      default:
+        return ternary(name(), step(), grad, a.get(), b.get());
+    }
+  }
+  Tensor gradient_of_b(const Tensor& grad) const {
+    switch (op) {
+      case BinaryOp::mul:
+        return grad * a.get();
+      case BinaryOp::div:
+        return ternary(name(), TernaryOp::div_grad, grad, a.get(), b.get());
+      default:
+        return ternary(name(), step(), grad, b.get(), a.get());
+    }
+  }
+  /// Of maximum and minimum, which differ in nothing else.
+  TernaryOp step() const {
+    return op == BinaryOp::maximum ? TernaryOp::maximum_grad : TernaryOp::minimum_grad;
   }
 };
 
-Tensor extreme(BinaryOp op, const Tensor& a, const Tensor& b) {
-  return record<ExtremeBackward>(binary(op, a, b), {a, b}, [&](ExtremeBackward& node) {
+Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
+  return record<BinaryBackward>(binary(op, a, b), {a, b}, [&](BinaryBackward& node) {
     node.op = op;
-    node.a.save(a);
-    node.b.save(b);
+    node.a_shape = a.shape();
+    node.b_shape = b.shape();
+    const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
+    if (is_extreme || b.requires_grad()) {
+      node.a.save(a);
+    }
+    if (op != BinaryOp::mul || a.requires_grad()) {
+      node.b.save(b);
+    }
   });
 }
 
@@ -140,33 +136,10 @@ Tensor operator-(const Tensor& a, const Tensor& b) {
                 });
 }
 
-Tensor operator*(const Tensor& a, const Tensor& b) {
-  return record<MulBackward>(binary(BinaryOp::mul, a, b), {a, b}, [&](MulBackward& node) {
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-    if (a.requires_grad()) {
-      node.b.save(b);
-    }
-    if (b.requires_grad()) {
-      node.a.save(a);
-    }
-  });
-}
-
-Tensor operator/(const Tensor& a, const Tensor& b) {
-  return record<DivBackward>(binary(BinaryOp::div, a, b), {a, b}, [&](DivBackward& node) {
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-    node.b.save(b);
-    if (b.requires_grad()) {
-      node.a.save(a);
-    }
-  });
-}
-
-Tensor maximum(const Tensor& a, const Tensor& b) { return extreme(BinaryOp::maximum, a, b); }
-
-Tensor minimum(const Tensor& a, const Tensor& b) { return extreme(BinaryOp::minimum, a, b); }
+Tensor operator*(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::mul, a, b); }
+Tensor operator/(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::div, a, b); }
+Tensor maximum(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::maximum, a, b); }
+Tensor minimum(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::minimum, a, b); }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   ops::require_dtype("where", {"condition", condition}, DType::uint8);

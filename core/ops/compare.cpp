@@ -1,7 +1,5 @@
 #include "cks/core/ops/compare.h"
 
-#include <string>
-
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"

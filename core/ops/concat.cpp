@@ -11,14 +11,6 @@
 namespace cks {
 namespace {
 
-int checked_axis(const char* name, int axis, int rank, const Shape& shape) {
-  if (axis < -rank || axis >= rank) {
-    throw ShapeError(
-        formatted("{}: axis {} is out of range for input {}", name, axis, shape.to_string()));
-  }
-  return axis < 0 ? axis + rank : axis;
-}
-
 /// Same dtype and device as the first, and the same shape but for `free_axis` (-1: no exception).
 void check_inputs(const char* name, const std::vector<Tensor>& inputs, int free_axis) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -66,7 +58,7 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
   }
   ops::require_defined("concat", {{"inputs[0]", inputs[0]}});
   const Shape& first = inputs[0].shape();
-  const int along = checked_axis("concat", axis, first.rank(), first);
+  const int along = ops::checked_axis("concat", axis, first.rank(), first);
   check_inputs("concat", inputs, along);
   std::vector<std::int64_t> extents;
   std::int64_t total = 0;
@@ -100,7 +92,7 @@ Tensor stack(const std::vector<Tensor>& inputs, int axis) {
   }
   ops::require_defined("stack", {{"inputs[0]", inputs[0]}});
   const Shape& shape = inputs[0].shape();
-  const int along = checked_axis("stack", axis, shape.rank() + 1, shape);
+  const int along = ops::checked_axis("stack", axis, shape.rank() + 1, shape);
   check_inputs("stack", inputs, -1);
   std::vector<std::int64_t> extents = shape.to_vector();
   extents.insert(extents.begin() + along, 1);
@@ -117,7 +109,7 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
              std::int64_t step) {
   ops::require_defined("slice", {{"input", input}});
   const Shape& shape = input.shape();
-  const int along = checked_axis("slice", axis, shape.rank(), shape);
+  const int along = ops::checked_axis("slice", axis, shape.rank(), shape);
   if (begin < 0 || end < begin || end > shape[along] || step < 1) {
     throw ShapeError(
         formatted("slice: [{},{}) with step {} is not within axis {} of input {}, expected 0 <= "

@@ -1,7 +1,5 @@
 #include "cks/core/ops/dropout.h"
 
-#include <string>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/dropout/dropout.h"

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
-#include <vector>
 
 #include "cks/core/memory/reserve_impl.h"
 #include "cks/core/ops/output.h"
@@ -49,11 +47,7 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
        {ops::Argument{"bank's labels", bank.labels}, ops::Argument{"tables", bank.tables},
         ops::Argument{"images", images}, ops::Argument{"labels", labels},
         ops::Argument{"position", position}}) {
-    if (!(argument.tensor.device() == bank.pixels.device())) {
-      throw DeviceError(formatted("{}: {} on {}, pixels on {}", kMake, argument.name,
-                                  argument.tensor.device().to_string(),
-                                  bank.pixels.device().to_string()));
-    }
+    ops::require_same_device(kMake, argument, {"pixels", bank.pixels});
   }
   const std::int64_t padding = options.augment.crop_padding;
   if (padding < 0 || padding >= std::min(shape[1], shape[2])) {

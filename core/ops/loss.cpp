@@ -1,7 +1,5 @@
 #include "cks/core/ops/loss.h"
 
-#include <string>
-
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
@@ -20,10 +18,7 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
   ops::require_rank(kName, {"logits", logits}, 2, "[N,C]");
   ops::require_dtype(kName, {"labels", labels}, DType::int64);
   ops::require_shape(kName, {"labels", labels}, {logits.size(0)});
-  if (!(labels.device() == logits.device())) {
-    throw DeviceError(formatted("{}: labels are on {}, logits on {}", kName,
-                                labels.device().to_string(), logits.device().to_string()));
-  }
+  ops::require_same_device(kName, {"labels", labels}, {"logits", logits});
   if (logits.numel() == 0) {
     throw ShapeError(formatted("{}: there is nothing to average (logits {})", kName,
                                logits.shape().to_string()));

@@ -1,12 +1,10 @@
 #include "cks/core/ops/matmul.h"
 
-#include <string>
-
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/gemm/gemm.h"
-#include "cks/kernels/reduce/reduce.h"
 
 namespace cks {
 namespace {
@@ -30,20 +28,6 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
   return result;
 }
 
-/// The gradient of a bias.
-Tensor sum_rows(const char* operation, const Tensor& grad_output) {
-  const kernels::ReduceProblem problem{.outer = 1,
-                                       .count = grad_output.size(0),
-                                       .inner = grad_output.size(1),
-                                       .dtype = grad_output.dtype()};
-  Tensor sum = ops::make_output(operation, {problem.inner}, problem.dtype, grad_output.device());
-  const std::size_t bytes = CKS_KERNEL(grad_output.device(), reduce_workspace_bytes(problem));
-  const auto workspace = ops::make_workspace(operation, bytes, grad_output.device());
-  CKS_KERNEL(grad_output.device(), reduce(kernels::ReduceOp::sum, problem, 1.0, grad_output.data(),
-                                          sum.data(), workspace->data()));
-  return sum;
-}
-
 void check(const char* operation, const ops::Argument& a, const ops::Argument& b) {
   ops::require_same(operation, {a, b});
   ops::require_real(operation, a);
@@ -61,7 +45,7 @@ struct LinearBackward : Node {
     return ops::run_gradients(
         needed, [&] { return product(name(), grad_output, false, weight.get(), false); },
         [&] { return product(name(), grad_output, true, input.get(), false); },
-        [&] { return sum_rows(name(), grad_output); });
+        [&] { return ops::sum_to_last_axis(name(), grad_output); });
   }
 };
 
@@ -98,14 +82,8 @@ struct MatmulBackward : Node {
   const char* name() const override { return "matmul"; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    std::vector<Tensor> grads(2);
-    if (needed[0]) {
-      grads[0] = product(name(), grad_output, false, b.get(), true);
-    }
-    if (needed[1]) {
-      grads[1] = product(name(), a.get(), true, grad_output, false);
-    }
-    return grads;
+    return {needed[0] ? product(name(), grad_output, false, b.get(), true) : Tensor(),
+            needed[1] ? product(name(), a.get(), true, grad_output, false) : Tensor()};
   }
 };
 

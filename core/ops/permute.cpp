@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <numeric>
-#include <string>
 #include <utility>
 
 #include "cks/core/ops/output.h"
@@ -13,14 +12,6 @@
 
 namespace cks {
 namespace {
-
-std::string print_order(const std::vector<int>& order) {
-  std::string text = "{";
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    text += (i == 0 ? "" : ",") + std::to_string(order[i]);
-  }
-  return text + "}";
-}
 
 /// The order with every axis in [0, rank).
 std::vector<int> checked_order(const Tensor& input, const std::vector<int>& order) {
@@ -36,8 +27,8 @@ std::vector<int> checked_order(const Tensor& input, const std::vector<int>& orde
     axes.push_back(positive);
   }
   if (axes.size() != order.size() || static_cast<int>(axes.size()) != rank) {
-    throw ShapeError(formatted("permute: order must name each axis once, got {} (input {})",
-                               print_order(order), input.shape().to_string()));
+    throw ShapeError(formatted("permute: order must name each axis once, got {{{}}} (input {})",
+                               list_text(order, ","), input.shape().to_string()));
   }
   return axes;
 }
@@ -65,16 +56,13 @@ Tensor permute(const Tensor& input, const std::vector<int>& order) {
 
 Tensor transpose(const Tensor& input, int a, int b) {
   ops::require_defined("transpose", {{"input", input}});
-  for (const int axis : {a, b}) {
-    if (axis < -input.rank() || axis >= input.rank()) {
-      throw ShapeError(formatted("transpose: axis {} is out of range for input {}", axis,
-                                 input.shape().to_string()));
-    }
-  }
   std::vector<int> order(static_cast<std::size_t>(input.rank()));
   std::iota(order.begin(), order.end(), 0);
-  std::swap(order[static_cast<std::size_t>(input.shape().index_of(a))],
-            order[static_cast<std::size_t>(input.shape().index_of(b))]);
+  const auto place = [&](int axis) -> int& {
+    const int checked = ops::checked_axis("transpose", axis, input.rank(), input.shape());
+    return order[static_cast<std::size_t>(checked)];
+  };
+  std::swap(place(a), place(b));
   return permute(input, order);
 }
 

@@ -1,7 +1,6 @@
 #include "cks/core/ops/reduce.h"
 
 #include <array>
-#include <string>
 
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
@@ -30,11 +29,8 @@ AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<i
   ops::require_defined(name, {{"input", input}});
   AxisSet set{};
   for (const int axis : axes) {
-    if (axis < -input.rank() || axis >= input.rank()) {
-      throw ShapeError(formatted("{}: axis {} is out of range for input {}", name, axis,
-                                 input.shape().to_string()));
-    }
-    bool& chosen = set[static_cast<std::size_t>(input.shape().index_of(axis))];
+    bool& chosen =
+        set[static_cast<std::size_t>(ops::checked_axis(name, axis, input.rank(), input.shape()))];
     if (chosen) {
       throw ShapeError(formatted("{}: axis {} is named twice (input {})", name, axis,
                                  input.shape().to_string()));
@@ -62,6 +58,14 @@ std::int64_t elements_per_result(const Shape& shape, const AxisSet& set) {
     count *= set[static_cast<std::size_t>(axis)] ? shape[axis] : 1;
   }
   return count;
+}
+
+void run(const char* name, ReduceOp op, const ReduceProblem& problem, double scale,
+         const Tensor& input, Tensor& result) {
+  const std::size_t bytes = CKS_KERNEL(input.device(), reduce_workspace_bytes(problem));
+  const auto workspace = ops::make_workspace(name, bytes, input.device());
+  CKS_KERNEL(input.device(),
+             reduce(op, problem, scale, input.data(), result.data(), workspace->data()));
 }
 
 /// The reduction of the axes of the set, one group of neighbours after the other, the last first:
@@ -98,10 +102,7 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
     const ReduceProblem problem{before, count, inner, current.dtype(), dtype};
     Tensor next = is_last ? ops::make_output(name, result_shape, dtype, input.device())
                           : Tensor::empty({before, inner}, dtype, input.device());
-    const std::size_t bytes = CKS_KERNEL(input.device(), reduce_workspace_bytes(problem));
-    const auto workspace = ops::make_workspace(name, bytes, input.device());
-    CKS_KERNEL(input.device(), reduce(op, problem, is_last ? scale : 1.0, current.data(),
-                                      next.data(), workspace->data()));
+    run(name, op, problem, is_last ? scale : 1.0, current, next);
     current = next;
   }
   return current;
@@ -221,6 +222,14 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
         axis < lead || (shape[axis - lead] == 1 && input.size(axis) != 1);
   }
   return reduce_axes("sum", ReduceOp::sum, input, set, 1.0, shape);
+}
+
+Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
+  const std::int64_t kept = input.size(-1);
+  const std::int64_t rows = kept == 0 ? 0 : input.numel() / kept;
+  Tensor sum = make_output(operation, {kept}, input.dtype(), input.device());
+  run(operation, ReduceOp::sum, {1, rows, kept, input.dtype()}, 1.0, input, sum);
+  return sum;
 }
 
 }  // namespace cks

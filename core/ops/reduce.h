@@ -33,6 +33,8 @@ namespace ops {
 /// The gradient of a broadcast: sums `input` over the axes in which `shape` was stretched to it.
 /// The tensor itself if the shapes are equal. Off the tape.
 Tensor sum_to(const Tensor& input, const Shape& shape);
+/// Sums over all axes but the last: the gradient of a bias. Off the tape.
+Tensor sum_to_last_axis(const char* operation, const Tensor& input);
 
 }  // namespace ops
 }  // namespace cks

@@ -1,7 +1,5 @@
 #include "cks/core/ops/softmax.h"
 
-#include <string>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"

@@ -1,7 +1,6 @@
 #include "cks/core/ops/step_results.h"
 
 #include <cstring>
-#include <string>
 #include <vector>
 
 #include "cks/core/ops/output.h"
@@ -15,14 +14,6 @@ constexpr const char* kAdd = "StepResults::add";
 constexpr const char* kJudge = "StepResults::judge";
 constexpr std::size_t kNumbers = sizeof(kernels::StepResults) / sizeof(double);
 static_assert(kNumbers * sizeof(double) == sizeof(kernels::StepResults));
-
-void require_here(const char* operation, const ops::Argument& argument, Device device) {
-  ops::require_defined(operation, {argument});
-  if (!(argument.tensor.device() == device)) {
-    throw DeviceError(formatted("{}: {} is on {}, the results on {}", operation, argument.name,
-                                argument.tensor.device().to_string(), device.to_string()));
-  }
-}
 
 kernels::StepResults to_host(const Tensor& values) {
   capture::forbid("StepResults::read");
@@ -44,7 +35,8 @@ StepResults::StepResults(Device device)
 void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& logits,
                       const Tensor& labels) {
   const Device device = values_.device();
-  require_here(kAdd, {"loss", loss}, device);
+  const ops::Argument here{"the results", values_};
+  ops::require_same_device(kAdd, {"loss", loss}, here);
   ops::require_real(kAdd, {"loss", loss});
   if (loss.numel() != 1 || images < 0) {
     throw ShapeError(
@@ -53,8 +45,8 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
   }
   kernels::BatchOutputs outputs{.images = images, .loss = loss.data(), .loss_dtype = loss.dtype()};
   if (logits.defined()) {
-    require_here(kAdd, {"logits", logits}, device);
-    require_here(kAdd, {"labels", labels}, device);
+    ops::require_same_device(kAdd, {"logits", logits}, here);
+    ops::require_same_device(kAdd, {"labels", labels}, here);
     ops::require_real(kAdd, {"logits", logits});
     ops::require_rank(kAdd, {"logits", logits}, 2, "[images,classes]");
     if (logits.size(0) != images || logits.size(1) < 1) {
@@ -75,7 +67,7 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
 
 Tensor StepResults::judge(const Tensor& gradient_norm) {
   const Device device = values_.device();
-  require_here(kJudge, {"gradient_norm", gradient_norm}, device);
+  ops::require_same_device(kJudge, {"gradient_norm", gradient_norm}, {"the results", values_});
   ops::require_dtype(kJudge, {"gradient_norm", gradient_norm}, DType::float64);
   ops::require_one_element(kJudge, {"gradient_norm", gradient_norm});
   Tensor skip = ops::make_output(kJudge, {}, DType::uint8, device);

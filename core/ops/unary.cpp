@@ -1,4 +1,3 @@
-#include <string>
 
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"

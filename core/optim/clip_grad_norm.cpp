@@ -1,7 +1,5 @@
 #include "cks/core/optim/clip_grad_norm.h"
 
-#include <string>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/optimizer_step/clip.h"

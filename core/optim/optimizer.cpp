@@ -148,10 +148,7 @@ void Optimizer::check_slot(const Slot& slot) const {
 void Optimizer::check_scalar(const char* argument, const Tensor& tensor, DType dtype) const {
   ops::require_dtype(name_, {argument, tensor}, dtype);
   ops::require_one_element(name_, {argument, tensor});
-  if (!(tensor.device() == step_.device())) {
-    throw DeviceError(formatted("{}: {} is on {}, the parameters on {}", name_, argument,
-                                tensor.device().to_string(), step_.device().to_string()));
-  }
+  ops::require_same_device(name_, {argument, tensor}, {"the parameters", step_});
 }
 
 void Optimizer::step(const Tensor& grad_scale, const Tensor& skip) {

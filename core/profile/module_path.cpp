@@ -1,7 +1,5 @@
 #include "cks/core/profile/module_path.h"
 
-#include <utility>
-
 namespace cks {
 namespace {
 

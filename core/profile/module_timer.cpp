@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <utility>
 
 #include "cks/core/profile/device_timer.h"
 #include "cks/core/profile/module_path.h"

@@ -78,6 +78,14 @@ void require_shape(const char* operation, const Argument& argument, const Shape&
   }
 }
 
+int checked_axis(const char* operation, int axis, int rank, const Shape& shape) {
+  if (axis < -rank || axis >= rank) {
+    throw ShapeError(
+        formatted("{}: axis {} is out of range for input {}", operation, axis, shape.to_string()));
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
 void require_one_element(const char* operation, const Argument& argument) {
   require_defined(operation, {argument});
   if (argument.tensor.numel() != 1) {

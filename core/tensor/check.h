@@ -22,6 +22,8 @@ void require_real(const char* operation, const Argument& argument);
 void require_dtype(const char* operation, const Argument& argument, DType dtype);
 void require_rank(const char* operation, const Argument& argument, int rank, const char* layout);
 void require_shape(const char* operation, const Argument& argument, const Shape& expected);
+/// The axis of a tensor of that rank (which may be more than the shape's) as a number in [0, rank).
+int checked_axis(const char* operation, int axis, int rank, const Shape& shape);
 void require_one_element(const char* operation, const Argument& argument);
 /// DeviceError unless both are on one device, whatever their dtypes.
 void require_same_device(const char* operation, const Argument& argument, const Argument& other);

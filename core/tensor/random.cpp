@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 #include <numbers>
-#include <string>
 #include <utility>
 
 #include "cks/core/device/capture_rules.h"

@@ -1,6 +1,7 @@
 #include "cks/core/tensor/shape.h"
 
 #include <limits>
+#include <span>
 
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -8,13 +9,8 @@
 namespace cks {
 namespace {
 
-std::string print(const std::int64_t* extents, std::size_t count) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < count; ++i) {
-    text += i == 0 ? "" : ",";
-    text += std::to_string(extents[i]);
-  }
-  return text + "]";
+std::string print(std::span<const std::int64_t> extents) {
+  return formatted("[{}]", list_text(extents, ","));
 }
 
 }  // namespace
@@ -36,13 +32,13 @@ void Shape::assign(const std::int64_t* extents, std::size_t count) {
     const std::int64_t extent = extents[i];
     if (extent < 0) {
       throw ShapeError(
-          formatted("shape: extents must not be negative, got {}", print(extents, count)));
+          formatted("shape: extents must not be negative, got {}", print({extents, count})));
     }
     if (extent == 0) {
       is_empty = true;
     } else if (product > std::numeric_limits<std::int64_t>::max() / extent) {
       throw ShapeError(formatted("shape: number of elements of {} does not fit into 63 bits",
-                                 print(extents, count)));
+                                 print({extents, count})));
     } else {
       product *= extent;
     }
@@ -66,9 +62,7 @@ Shape Shape::with(int axis, std::int64_t extent) const {
   return Shape(extents);
 }
 
-std::string Shape::to_string() const {
-  return print(extents_.data(), static_cast<std::size_t>(rank_));
-}
+std::string Shape::to_string() const { return print({begin(), end()}); }
 
 Shape broadcast_shapes(const char* operation, const Shape& a, const Shape& b) {
   const int rank = a.rank() > b.rank() ? a.rank() : b.rank();

@@ -4,7 +4,6 @@
 #include <limits>
 #include <numeric>
 #include <type_traits>
-#include <utility>
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"

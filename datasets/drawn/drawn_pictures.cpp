@@ -7,7 +7,6 @@
 #include <array>
 #include <cmath>
 #include <string>
-#include <vector>
 
 #include "cks/core/error.h"
 #include "cks/datasets/drawn/drawing_random_impl.h"

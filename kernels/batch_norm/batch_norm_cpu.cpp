@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/batch_norm/formulas_impl.h"

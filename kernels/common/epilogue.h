@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <type_traits>
 
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"

@@ -17,4 +17,14 @@ std::string formatted(fmt::format_string<Arguments...> format, Arguments&&... ar
   return detail::format_arguments(format, fmt::make_format_args(arguments...));
 }
 
+/// All items, with the separator between them: "a, b, c".
+template <class Items>
+std::string list_text(const Items& items, const char* separator = ", ") {
+  std::string text;
+  for (const auto& item : items) {
+    text += formatted("{}{}", text.empty() ? "" : separator, item);
+  }
+  return text;
+}
+
 }  // namespace cks

@@ -1,7 +1,5 @@
 #include "cks/kernels/conv2d/conv2d.h"
 
-#include <algorithm>
-
 #include "cks/config.h"
 #include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/error.h"

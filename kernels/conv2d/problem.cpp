@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <limits>
 
-#include "cks/kernels/common/error.h"
+#include "cks/kernels/common/formatted_impl.h"
 
 // Extents are bounded so that no product of the kernels can overflow 64 bits: each extent below
 // 2^31, each tensor below 2^62 elements, all multiply-adds below 2^62.
@@ -14,22 +14,16 @@ namespace {
 constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxProduct = std::int64_t{1} << 62;
 
-std::string pair_of(std::int64_t h, std::int64_t w) {
-  return std::to_string(h) + "x" + std::to_string(w);
-}
-
-std::string pair_of(Size2 size) { return pair_of(size.h, size.w); }
+std::string pair_of(const Size2& size) { return formatted("{}x{}", size.h, size.w); }
 
 /// Everything that the user stated, for the end of a message.
 std::string shapes_of(const Conv2dSizes& s) {
-  const auto number = [](std::int64_t value) { return std::to_string(value); };
-  const std::int64_t per_group = s.groups > 0 ? s.IC / s.groups : 0;
-  return " (input [" + number(s.N) + "," + number(s.IH) + "," + number(s.IW) + "," + number(s.IC) +
-         "], filter [" + number(s.OC) + "," + number(s.FH) + "," + number(s.FW) + "," +
-         number(per_group) + "], stride {" + number(s.stride.h) + "," + number(s.stride.w) +
-         "}, padding {" + number(s.padding.top) + "," + number(s.padding.bottom) + "," +
-         number(s.padding.left) + "," + number(s.padding.right) + "}, dilation {" +
-         number(s.dilation.h) + "," + number(s.dilation.w) + "}, groups " + number(s.groups) + ")";
+  return formatted(
+      " (input [{},{},{},{}], filter [{},{},{},{}], stride {{{},{}}}, padding {{{},{},{},{}}}, "
+      "dilation {{{},{}}}, groups {})",
+      s.N, s.IH, s.IW, s.IC, s.OC, s.FH, s.FW, s.groups > 0 ? s.IC / s.groups : 0, s.stride.h,
+      s.stride.w, s.padding.top, s.padding.bottom, s.padding.left, s.padding.right, s.dilation.h,
+      s.dilation.w, s.groups);
 }
 
 /// The checks of one call; every failure is prefixed with the operation and ends with all shapes.
@@ -39,24 +33,19 @@ class SizeCheck {
       : sizes_(sizes), operation_(operation) {}
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw ShapeError(std::string(operation_) + ": " + what + shapes_of(sizes_));
+    throw ShapeError(formatted("{}: {}{}", operation_, what, shapes_of(sizes_)));
   }
 
   void at_least(const char* name, std::int64_t value, std::int64_t least) const {
-    if (value < least) {
-      fail(std::string(name) + " is " + std::to_string(value) + ", expected at least " +
-           std::to_string(least));
-    }
-    if (value > kMaxExtent) {
-      fail(std::string(name) + " is " + std::to_string(value) + ", expected at most " +
-           std::to_string(kMaxExtent));
+    if (value < least || value > kMaxExtent) {
+      fail(formatted("{} is {}, expected at {} {}", name, value, value < least ? "least" : "most",
+                     value < least ? least : kMaxExtent));
     }
   }
 
   void divides(const char* name, std::int64_t channels) const {
     if (channels % sizes_.groups != 0) {
-      fail(std::string(name) + " " + std::to_string(channels) + " do not divide by groups " +
-           std::to_string(sizes_.groups));
+      fail(formatted("{} {} do not divide by groups {}", name, channels, sizes_.groups));
     }
   }
 
@@ -64,7 +53,7 @@ class SizeCheck {
     std::int64_t product = 1;
     for (const std::int64_t factor : factors) {
       if (factor != 0 && product > kMaxProduct / factor) {
-        fail(std::string(name) + " exceed 2^62");
+        fail(formatted("{} exceed 2^62", name));
       }
       product *= factor;
     }
@@ -91,8 +80,8 @@ class SizeCheck {
     divides("input channels", s.IC);
     divides("output channels", s.OC);
     if (!is_floating(s.dtype)) {
-      throw DtypeError(std::string(operation_) + ": dtype " + name_of(s.dtype) +
-                       ", expected float32, bfloat16 or float64" + shapes_of(s));
+      throw DtypeError(formatted("{}: dtype {}, expected float32, bfloat16 or float64{}",
+                                 operation_, name_of(s.dtype), shapes_of(s)));
     }
   }
 
@@ -101,39 +90,37 @@ class SizeCheck {
   const char* operation_;
 };
 
-/// Dense pixels, one dtype; every extent of `sizes` is that of the problem.
-Conv2dProblem complete(const Conv2dSizes& s, std::int64_t output_height,
+/// Dense pixels, one dtype; every extent of `sizes` is that of the problem, whose products fit.
+Conv2dProblem complete(const SizeCheck& check, const Conv2dSizes& s, std::int64_t output_height,
                        std::int64_t output_width) {
-  return Conv2dProblem{.N = s.N,
-                       .IH = s.IH,
-                       .IW = s.IW,
-                       .IC = s.IC,
-                       .OC = s.OC,
-                       .FH = s.FH,
-                       .FW = s.FW,
-                       .OH = output_height,
-                       .OW = output_width,
-                       .sh = s.stride.h,
-                       .sw = s.stride.w,
-                       .pt = s.padding.top,
-                       .pb = s.padding.bottom,
-                       .pl = s.padding.left,
-                       .pr = s.padding.right,
-                       .dh = s.dilation.h,
-                       .dw = s.dilation.w,
-                       .G = s.groups,
-                       .x_pitch = s.IC,
-                       .y_pitch = s.OC,
-                       .x_type = s.dtype,
-                       .w_type = s.dtype,
-                       .y_type = s.dtype};
-}
-
-void check_products(const SizeCheck& check, const Conv2dProblem& p) {
+  const Conv2dProblem p{.N = s.N,
+                        .IH = s.IH,
+                        .IW = s.IW,
+                        .IC = s.IC,
+                        .OC = s.OC,
+                        .FH = s.FH,
+                        .FW = s.FW,
+                        .OH = output_height,
+                        .OW = output_width,
+                        .sh = s.stride.h,
+                        .sw = s.stride.w,
+                        .pt = s.padding.top,
+                        .pb = s.padding.bottom,
+                        .pl = s.padding.left,
+                        .pr = s.padding.right,
+                        .dh = s.dilation.h,
+                        .dw = s.dilation.w,
+                        .G = s.groups,
+                        .x_pitch = s.IC,
+                        .y_pitch = s.OC,
+                        .x_type = s.dtype,
+                        .w_type = s.dtype,
+                        .y_type = s.dtype};
   check.product("elements of the input", {p.N, p.IH, p.IW, p.IC});
   check.product("elements of the output", {p.N, p.OH, p.OW, p.OC});
   check.product("multiply-adds",
                 {p.N, std::max(p.IH, p.OH), std::max(p.IW, p.OW), p.OC, p.FH, p.FW, p.IC / p.G});
+  return p;
 }
 
 }  // namespace
@@ -147,13 +134,12 @@ Conv2dProblem make_conv2d_problem(const Conv2dSizes& sizes, const char* operatio
   const std::int64_t height = conv_output_extent(s.IH, pad_h, s.FH, s.stride.h, s.dilation.h);
   const std::int64_t width = conv_output_extent(s.IW, pad_w, s.FW, s.stride.w, s.dilation.w);
   if (height < 1 || width < 1) {
-    check.fail("the filter exceeds the padded input: it spans " +
-               pair_of(s.dilation.h * (s.FH - 1) + 1, s.dilation.w * (s.FW - 1) + 1) +
-               " pixels, the padded input has " + pair_of(s.IH + pad_h, s.IW + pad_w));
+    check.fail(formatted(
+        "the filter exceeds the padded input: it spans {} pixels, the padded input has {}",
+        pair_of({s.dilation.h * (s.FH - 1) + 1, s.dilation.w * (s.FW - 1) + 1}),
+        pair_of({s.IH + pad_h, s.IW + pad_w})));
   }
-  const Conv2dProblem problem = complete(s, height, width);
-  check_products(check, problem);
-  return problem;
+  return complete(check, s, height, width);
 }
 
 Conv2dProblem make_conv_transpose2d_problem(const Conv2dSizes& sizes, Size2 output_padding,
@@ -165,9 +151,10 @@ Conv2dProblem make_conv_transpose2d_problem(const Conv2dSizes& sizes, Size2 outp
   check.at_least("column output padding", output_padding.w, 0);
   if (output_padding.h >= std::max(s.stride.h, s.dilation.h) ||
       output_padding.w >= std::max(s.stride.w, s.dilation.w)) {
-    check.fail("output padding is " + pair_of(output_padding) +
-               ", expected less than the larger of stride and dilation, " +
-               pair_of(std::max(s.stride.h, s.dilation.h), std::max(s.stride.w, s.dilation.w)));
+    check.fail(formatted(
+        "output padding is {}, expected less than the larger of stride and dilation, {}",
+        pair_of(output_padding),
+        pair_of({std::max(s.stride.h, s.dilation.h), std::max(s.stride.w, s.dilation.w)})));
   }
   Conv2dSizes mirrored = s;
   mirrored.IC = s.OC;
@@ -177,28 +164,25 @@ Conv2dProblem make_conv_transpose2d_problem(const Conv2dSizes& sizes, Size2 outp
   mirrored.IW = (s.IW - 1) * s.stride.w - s.padding.left - s.padding.right +
                 s.dilation.w * (s.FW - 1) + output_padding.w + 1;
   if (mirrored.IH < 1 || mirrored.IW < 1) {
-    check.fail("the result would have " + pair_of(mirrored.IH, mirrored.IW) + " pixels");
+    check.fail(formatted("the result would have {}x{} pixels", mirrored.IH, mirrored.IW));
   }
   check.at_least("result height", mirrored.IH, 1);
   check.at_least("result width", mirrored.IW, 1);
-  const Conv2dProblem problem = complete(mirrored, s.IH, s.IW);
-  check_products(check, problem);
-  return problem;
+  return complete(check, mirrored, s.IH, s.IW);
 }
 
 std::string to_string(const Conv2dProblem& p) {
-  std::string text =
-      "N" + std::to_string(p.N) + " " + pair_of(p.IH, p.IW) + "x" + std::to_string(p.IC) + " -> " +
-      pair_of(p.OH, p.OW) + "x" + std::to_string(p.OC) + ", filter " + pair_of(p.FH, p.FW) +
-      ", stride " + pair_of(p.sh, p.sw) + ", padding " + std::to_string(p.pt) + "," +
-      std::to_string(p.pb) + "," + std::to_string(p.pl) + "," + std::to_string(p.pr) +
-      ", dilation " + pair_of(p.dh, p.dw) + ", groups " + std::to_string(p.G);
+  std::string text = formatted(
+      "N{} {}x{}x{} -> {}x{}x{}, filter {}x{}, stride {}x{}, padding {},{},{},{}, dilation {}x{}, "
+      "groups {}",
+      p.N, p.IH, p.IW, p.IC, p.OH, p.OW, p.OC, p.FH, p.FW, p.sh, p.sw, p.pt, p.pb, p.pl, p.pr, p.dh,
+      p.dw, p.G);
   if (p.x_pitch != p.IC || p.y_pitch != p.OC) {
-    text += ", pitch " + std::to_string(p.x_pitch) + " and " + std::to_string(p.y_pitch);
+    text += formatted(", pitch {} and {}", p.x_pitch, p.y_pitch);
   }
-  text += std::string(", ") + name_of(p.x_type);
+  text += formatted(", {}", name_of(p.x_type));
   if (p.w_type != p.x_type || p.y_type != p.x_type) {
-    text += std::string(" ") + name_of(p.w_type) + " " + name_of(p.y_type);
+    text += formatted(" {} {}", name_of(p.w_type), name_of(p.y_type));
   }
   return text + " " + name_of(p.precision);
 }

@@ -138,12 +138,8 @@ Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProb
       }
     }
   }
-  std::string possible;
-  for (const std::string& known : names) {
-    possible += (possible.empty() ? "" : ", ") + known;
-  }
   throw PlanError(formatted("conv2d {}: no plan \"{}\" for this problem; possible: {} ({})",
-                            name_of(pass), name, possible, to_string(problem)));
+                            name_of(pass), name, list_text(names), to_string(problem)));
 }
 
 std::vector<std::string> plan_names(Conv2dPass pass) {

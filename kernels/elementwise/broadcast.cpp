@@ -1,7 +1,5 @@
 #include "cks/kernels/elementwise/broadcast.h"
 
-#include <string>
-
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -9,11 +7,7 @@ namespace cks::kernels {
 namespace {
 
 std::string print(std::span<const std::int64_t> extents) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < extents.size(); ++i) {
-    text += (i == 0 ? "" : ",") + std::to_string(extents[i]);
-  }
-  return text + "]";
+  return formatted("[{}]", list_text(extents, ","));
 }
 
 // Strides of one operand along the axes of the result, before any are joined.

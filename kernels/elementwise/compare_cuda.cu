@@ -12,9 +12,7 @@ struct Compare {
 
   template <class T>
   __device__ std::uint8_t operator()(T a, T b) const {
-    std::uint8_t result = 0;
-    functors::visit_compare(op, [&](auto function) { result = function(a, b); });
-    return result;
+    return functors::holds(op, a, b) ? 1 : 0;
   }
 };
 

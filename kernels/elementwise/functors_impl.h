@@ -178,48 +178,26 @@ void visit_unary(UnaryOp op, UnaryParameters parameters, Body&& body) {
   }
 }
 
-struct Add {
+template <BinaryOp kOp>
+struct Binary {
   template <class T>
   CKS_HOST_DEVICE T operator()(T a, T b) const {
-    return a + b;
-  }
-};
-
-struct Sub {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T a, T b) const {
-    return a - b;
-  }
-};
-
-struct Mul {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T a, T b) const {
-    return a * b;
-  }
-};
-
-struct Div {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T a, T b) const {
-    return a / b;
-  }
-};
-
-// A NaN in `a` compares false and is kept by the first test, one in `b` by the second.
-struct Maximum {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T a, T b) const {
-    const T larger = a < b ? b : a;
-    return b != b ? b : larger;
-  }
-};
-
-struct Minimum {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T a, T b) const {
-    const T smaller = a > b ? b : a;
-    return b != b ? b : smaller;
+    switch (kOp) {
+      case BinaryOp::add:
+        return a + b;
+      case BinaryOp::sub:
+        return a - b;
+      case BinaryOp::mul:
+        return a * b;
+      case BinaryOp::div:
+        return a / b;
+      // A NaN in `a` compares false and is kept by the first test, one in `b` by the second.
+      case BinaryOp::maximum:
+        return b != b ? b : (a < b ? b : a);
+      case BinaryOp::minimum:
+        break;
+    }
+    return b != b ? b : (a > b ? b : a);
   }
 };
 
@@ -228,17 +206,17 @@ template <class Body>
 void visit_binary(BinaryOp op, Body&& body) {
   switch (op) {
     case BinaryOp::add:
-      return body(Add{});
+      return body(Binary<BinaryOp::add>{});
     case BinaryOp::sub:
-      return body(Sub{});
+      return body(Binary<BinaryOp::sub>{});
     case BinaryOp::mul:
-      return body(Mul{});
+      return body(Binary<BinaryOp::mul>{});
     case BinaryOp::div:
-      return body(Div{});
+      return body(Binary<BinaryOp::div>{});
     case BinaryOp::maximum:
-      return body(Maximum{});
+      return body(Binary<BinaryOp::maximum>{});
     case BinaryOp::minimum:
-      return body(Minimum{});
+      return body(Binary<BinaryOp::minimum>{});
   }
 }
 
@@ -249,63 +227,50 @@ CKS_HOST_DEVICE T comparable(T value) {
 }
 CKS_HOST_DEVICE inline float comparable(bfloat16 value) { return static_cast<float>(value); }
 
-struct Equal {
-  template <class T>
-  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) == comparable(b) ? 1 : 0;
+template <class T>
+CKS_HOST_DEVICE bool holds(CompareOp op, T a, T b) {
+  const auto x = comparable(a);
+  const auto y = comparable(b);
+  switch (op) {
+    case CompareOp::equal:
+      return x == y;
+    case CompareOp::not_equal:
+      return x != y;
+    case CompareOp::less:
+      return x < y;
+    case CompareOp::less_equal:
+      return x <= y;
+    case CompareOp::greater:
+      return x > y;
+    case CompareOp::greater_equal:
+      break;
   }
-};
+  return x >= y;
+}
 
-struct NotEqual {
+template <CompareOp kOp>
+struct Compare {
   template <class T>
   CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) != comparable(b) ? 1 : 0;
-  }
-};
-
-struct Less {
-  template <class T>
-  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) < comparable(b) ? 1 : 0;
-  }
-};
-
-struct LessEqual {
-  template <class T>
-  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) <= comparable(b) ? 1 : 0;
-  }
-};
-
-struct Greater {
-  template <class T>
-  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) > comparable(b) ? 1 : 0;
-  }
-};
-
-struct GreaterEqual {
-  template <class T>
-  CKS_HOST_DEVICE std::uint8_t operator()(T a, T b) const {
-    return comparable(a) >= comparable(b) ? 1 : 0;
+    return holds(kOp, a, b) ? 1 : 0;
   }
 };
 
 template <class Body>
-CKS_HOST_DEVICE void visit_compare(CompareOp op, Body&& body) {
+void visit_compare(CompareOp op, Body&& body) {
   switch (op) {
     case CompareOp::equal:
-      return body(Equal{});
+      return body(Compare<CompareOp::equal>{});
     case CompareOp::not_equal:
-      return body(NotEqual{});
+      return body(Compare<CompareOp::not_equal>{});
     case CompareOp::less:
-      return body(Less{});
+      return body(Compare<CompareOp::less>{});
     case CompareOp::less_equal:
-      return body(LessEqual{});
+      return body(Compare<CompareOp::less_equal>{});
     case CompareOp::greater:
-      return body(Greater{});
+      return body(Compare<CompareOp::greater>{});
     case CompareOp::greater_equal:
-      return body(GreaterEqual{});
+      return body(Compare<CompareOp::greater_equal>{});
   }
 }
 
