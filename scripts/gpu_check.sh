@@ -1,21 +1,34 @@
 #!/usr/bin/env bash
 # One call for a GPU machine (CUDA toolkit, compiler, CMake, ninja; CKS_DEPS_DIR made by
 # scripts/deps.sh where there is no network). Ends with one line: N passed, N failed.
-# usage: scripts/gpu_check.sh [PART...]   default: all but ptx, which compiles the kernels once more
+# usage: scripts/gpu_check.sh [PART...] [--against FILE]
+#                                         default: all but ptx, which compiles the kernels once more
 #   build        build/gpu
 #   tests        every test
 #   ptx          the kernels' tests once more, from PTX for compute 7.5 alone
 #   sanitizers   compute-sanitizer's four tools, side by side, on the kernels in small
 #   lenet        LeNet-5 must learn digits (MNIST if CKS_DATA_DIR is set), and report its convolutions
 #   startup      time to the first steps, against an empty program
-#   bench        convolutions and training steps
+#   bench        convolutions and training steps; fails where a convolution is more than 5 % slower,
+#                beside cuDNN, than in FILE, which an earlier run left in build/gpu_check/bench_conv.json
 # CKS_CUDA_ARCHITECTURES (default native) says what to compile for; logs lie in build/gpu_check.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/lib.sh
 all_parts="build tests ptx sanitizers lenet startup bench"
-parts=${*:-build tests sanitizers lenet startup bench}
+against='' named=''
+while [ $# -gt 0 ]; do
+  if [ "$1" = --against ]; then
+    [ -r "${2:-}" ] || fail "--against: cannot read '${2:-}'"
+    against=$(realpath "$2")
+    shift
+  else
+    named+=" $1"
+  fi
+  shift
+done
+parts=${named:-build tests sanitizers lenet startup bench}
 for part in $parts; do
   [[ " $all_parts " == *" $part "* ]] || fail "no part $part; there are $all_parts"
 done
@@ -120,7 +133,9 @@ if wants startup; then
   cat "$logs/startup.log"
 fi
 if wants bench; then
-  check bench_conv "$build/apps/bench_conv" --device cuda --shapes anchors --seconds 0.05
+  check bench_conv "$build/apps/bench_conv" --device cuda --shapes anchors --seconds 0.05 \
+    --modes fp32,tf32,bf16 --json "$logs/bench_conv.json"
+  [ -z "$against" ] || check guard scripts/bench_guard.py "$against" "$logs/bench_conv.json"
   check bench_lenet5 "$build/apps/bench_step" --device cuda --model lenet5 --mode both --epoch
   check bench_resnet20 "$build/apps/bench_step" --device cuda --model resnet20 --mode both
   cat "$logs"/bench_{conv,lenet5,resnet20}.log

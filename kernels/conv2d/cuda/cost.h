@@ -44,6 +44,8 @@ void with_tile(const Conv2dTile& tile, Body&& body) {
 }
 
 inline constexpr double kLaunch = 300e3;  // an empty kernel, in multiply-adds of one multiprocessor
+/// A byte that the whole GPU reads from memory or writes to it.
+inline constexpr double kMemoryByte = 0.055;
 /// A float32 sum is cut after this many terms at most, so that its error stays an ordinary one.
 inline constexpr std::int64_t kLongestSum = 16384;
 

@@ -22,7 +22,7 @@ constexpr BoxTile kBoxTiles[] = {
     {{128, 256}, 1, 10.4, 5.6, 0}, {{256, 128}, 2, 10.4, 5.4, 0}, {{128, 128}, 1, 8.5, 4.6, 0},
     {{64, 256}, 1, 6.5, 4.0, 0},   {{64, 128}, 1, 6.0, 3.6, 0},
 };
-constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 1.95}, {{64, 128}, 1, 0, 0, 1.7}};
+constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 2.1}, {{64, 128}, 1, 0, 0, 1.5}};
 constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
 
 template <class Tiles>
@@ -52,11 +52,12 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, cons
   const double step =
       static_cast<double>(tile.tile.rows * tile.tile.columns * c.step) / tile.blocks;
   Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch + longest_load(c, workers,
-                                                [&](const UnitWalk<Place>& walk) {
-                                                  return steps_of(c, walk.group()) + kEpilogue;
-                                                }) *
-                                       step / rate;
+  candidate.cost = cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) +
+                   longest_load(c, workers,
+                                [&](const UnitWalk<Place>& walk) {
+                                  return steps_of(c, walk.group()) + kEpilogue;
+                                }) *
+                       step / rate;
   plan.reason =
       cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
                          static_cast<double>(exact_multiply_adds(request.problem)),
@@ -145,9 +146,6 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
       add_candidates(found, request, tile, Arithmetic::fp32, planes_workspace(request.problem),
                      tile.fp32, 4);
     }
-  }
-  for (Conv2dCandidate& candidate : found) {
-    candidate.cost += kByName;
   }
   return found;
 }

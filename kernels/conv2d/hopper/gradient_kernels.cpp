@@ -20,6 +20,12 @@ std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
                                   bytes_of_planes(p.N * p.OH * p.OW, p.OC));
 }
 
+double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const int count = planes_of(plan.arithmetic);
+  const auto elements = static_cast<double>(p.N * (p.IH * p.IW * p.IC + p.OH * p.OW * p.OC));
+  return count == 1 ? 0.0 : 2 * cuda::kLaunch + elements * (4 + 2 * count) * cuda::kMemoryByte;
+}
+
 bool has_bfloat_pixels(const Conv2dProblem& p) {
   return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
 }
@@ -32,7 +38,7 @@ struct TapsTile {
 };
 
 constexpr TapsTile kBoxTiles[] = {{{128, 256}, 9.0}, {{128, 128}, 7.0}, {{64, 256}, 5.0}};
-constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 1.8}};
+constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 2.1}};
 constexpr double kTf32Gain = 1.9;      // of two planes over three
 constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
 constexpr std::int64_t kMostSplitK = 64;
@@ -52,7 +58,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
         return unit_of(g, walk.group(), walk.index()).terms + kUnitOverhead;
       });
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
-  Conv2dCandidate candidate{plan, cuda::kLaunch + boxes * box / rate};
+  Conv2dCandidate candidate{plan, cuda::kLaunch + cost_of_planes(plan, p) + boxes * box / rate};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p);
   candidate.plan.reason = cuda::describe_use(
@@ -121,11 +127,7 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
     return {};
   }
   const bool tf32 = request.arithmetic == Arithmetic::tf32;
-  auto found = candidates(request, kPlanesTiles, true, 4, tf32 ? kTf32Gain : 1.0);
-  for (Conv2dCandidate& candidate : found) {
-    candidate.cost += tf32 ? 0.0 : kByName;
-  }
-  return found;
+  return candidates(request, kPlanesTiles, true, 4, tf32 ? kTf32Gain : 1.0);
 }
 
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {

@@ -8,6 +8,7 @@ namespace cks::kernels::hopper {
 
 extern const Conv2dKernel box;          // box_kernels.cpp, box.cu
 extern const Conv2dKernel planes;       // box_kernels.cpp, planes.cu
+extern const Conv2dKernel halo;         // halo.cpp, halo.cu
 extern const Conv2dKernel box_taps;     // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
@@ -16,6 +17,8 @@ extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
 /// are chosen by name alone.
 inline constexpr double kByName = 1e18;
 
+/// Time for splitting a plan's operands into planes, if it does.
+double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& problem);
 /// Bytes of a plan's slices of sums, then of the planes of its operands.
 std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& problem);
 /// X and dY in bfloat16, dW in float32.
@@ -24,6 +27,7 @@ bool has_bfloat_pixels(const Conv2dProblem& problem);
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 }  // namespace cks::kernels::hopper

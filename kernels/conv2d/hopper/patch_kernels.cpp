@@ -13,10 +13,12 @@ namespace {
 
 /// Output channels x columns (an input channel of a tap) of a unit: nine taps, or eight.
 constexpr Conv2dTile kTiles[] = {{kPatchBlock, 9 * kPatchBlock}, {kPatchBlock, 8 * kPatchBlock}};
-constexpr double kRate = 10.4;         // of a multiprocessor's float32 multiply-adds, in bf16
 constexpr double kUnitOverhead = 2.0;  // patches that storing a unit is worth
 constexpr int kFewestTaps = 6;         // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;
+
+/// Of a multiprocessor's float32 multiply-adds; planes are copied once for several products.
+double rate_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::bf16 ? 12.0 : 14.5; }
 
 /// Products of planes for each product.
 double products_of(Arithmetic arithmetic) {
@@ -47,16 +49,14 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
         return unit_of(g, walk.index()).patches + kUnitOverhead;
       });
   const double patch = static_cast<double>(plan.granule * plan.tile.rows * plan.tile.columns);
-  Conv2dCandidate candidate{plan,
-                            cuda::kLaunch + longest * patch * products_of(plan.arithmetic) / kRate};
+  Conv2dCandidate candidate{
+      plan, cuda::kLaunch + cost_of_planes(plan, p) +
+                longest * patch * products_of(plan.arithmetic) / rate_of(plan.arithmetic)};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p);
   candidate.plan.reason = cuda::describe_use("patches, all taps of a group at once",
                                              static_cast<double>(exact_multiply_adds(p)),
                                              static_cast<double>(executed_of(g)));
-  if (plan.arithmetic == Arithmetic::fp32) {
-    candidate.cost += kByName;
-  }
   return candidate;
 }
 

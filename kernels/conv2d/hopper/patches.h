@@ -91,7 +91,7 @@ struct PatchRequest {
 };
 
 /// Stages of a ring, by planes.
-inline constexpr int kPatchStages[] = {4, 3, 2};
+inline constexpr int kPatchStages[] = {4, 2, 2};
 
 /// The rows of a patch that waste least.
 int best_patch_rows(const Conv2dProblem& problem);

@@ -1,0 +1,164 @@
+// ConvV2 and KS-deconv in bf16 for at most 64 channels at stride 1 (halo.h), for compute capability
+// 9.0. The filter is copied once a block; then two warpgroups take patches in turn, so that one
+// stores while the other multiplies. Channels of the result are rows of the product, positions its
+// columns; a tap begins elsewhere in the window: where the tensor core begins to read.
+#include <algorithm>
+
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/hopper/box_store.cuh"
+#include "cks/kernels/conv2d/hopper/halo.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
+#include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/hopper/pipeline.cuh"
+
+namespace cks::kernels::hopper {
+namespace {
+
+constexpr int kTapBytes = kHaloChannels * kRowBytes;
+
+struct Parameters {
+  CUtensorMap source, filter;
+  HaloPlan h;
+  TypedEpilogue<bfloat16> epilogue;
+  bfloat16* target;
+};
+
+/// Shared memory: the filter's taps, the stages, the parts to be stored.
+struct Barriers {
+  Ring<kHaloStages> ring;
+  std::uint64_t filter;
+};
+
+/// Thread 0 asks for windows, thread 1 for the filter.
+__device__ void copy(const Parameters& p, unsigned char* shared, Barriers& barriers, bool windows) {
+  const HaloPlan& h = p.h;
+  if (!windows) {
+    arrive_expecting(&barriers.filter, h.taps * kTapBytes);
+    for (int tap = 0; tap < h.taps; ++tap) {
+      copy_box(shared + tap * kTapBytes, &p.filter, &barriers.filter, {0, h.tap[tap].tap, 0, 0});
+    }
+    return;
+  }
+  RingPosition<kHaloStages> at(1);
+  for (int i = static_cast<int>(blockIdx.x); i < h.patches; i += static_cast<int>(gridDim.x)) {
+    const HaloPatch patch = patch_of(h, i);
+    wait(&barriers.ring.empty[at.stage], at.parity);
+    std::uint64_t* const full = &barriers.ring.full[at.stage];
+    arrive_expecting(full, h.window_rows * h.window_columns * kRowBytes);
+    copy_box(shared + h.filter_bytes + at.stage * h.window_bytes, &p.source, full,
+             {0, patch.column + h.first_column, patch.row + h.first_row, patch.image});
+    at.advance();
+  }
+}
+
+template <bool kTransposed>
+__device__ __forceinline__ void multiply_tap(float* sums, std::uint32_t filter,
+                                             std::uint32_t window, std::uint32_t pitch, bool adds) {
+#pragma unroll
+  for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
+    const std::uint64_t left = kTransposed ? operand(filter + k * kNextTransposedK, 1024, kTapBytes)
+                                           : operand(filter + k * kNextK);
+    multiply_bf16<kHaloPositions, kTransposed, false>(
+        sums, left, operand(window + k * kNextK, pitch), adds || k > 0);
+  }
+}
+
+/// A warpgroup: every second patch of the block.
+template <bool kTransposed>
+__device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& barriers, int group,
+                         int* pixels) {
+  const HaloPlan& h = p.h;
+  const int thread = static_cast<int>(threadIdx.x) % 128;
+  unsigned char* const parts = shared + h.filter_bytes + kHaloStages * h.window_bytes;
+  const PartStore<bfloat16> part{p.epilogue,
+                                 p.target,
+                                 h.target_pitch,
+                                 h.target_channels,
+                                 parts + group * PartStore<bfloat16>::kBytes,
+                                 pixels,
+                                 1 + group,
+                                 thread};
+  const auto rows = part.rows_of(0);
+  const std::uint32_t filter = shared_address(shared);
+  const auto pitch = static_cast<std::uint32_t>(h.window_columns * kRowBytes);
+  RingPosition<kHaloStages> at(0);
+  wait(&barriers.filter, 0);
+  float sums[kHaloPositions / 2];
+  const auto blocks = static_cast<int>(gridDim.x);
+  if (group == 1) {
+    at.advance();
+  }
+  for (int i = static_cast<int>(blockIdx.x) + group * blocks; i < h.patches; i += 2 * blocks) {
+    const HaloPatch patch = patch_of(h, i);
+    part.sync();  // all have stored the patch before
+    pixels[thread] = pixel_of(h, patch, thread);
+    const std::uint32_t window =
+        filter + static_cast<std::uint32_t>(h.filter_bytes + at.stage * h.window_bytes);
+    wait(&barriers.ring.full[at.stage], at.parity);
+    for (int tap = 0; tap < h.taps; ++tap) {
+      fence_sums();
+      multiply_tap<kTransposed>(sums, filter + static_cast<std::uint32_t>(tap * kTapBytes),
+                                window + static_cast<std::uint32_t>(h.tap[tap].offset), pitch,
+                                tap > 0);
+      commit_products();
+      wait_for_products<1>();
+    }
+    wait_for_products<0>();
+    if (thread == 0) {
+      arrive(&barriers.ring.empty[at.stage]);
+    }
+    part.store(sums, 0, 0, rows);
+    part.store(sums + kPart / 2, kPart, 0, rows);
+    at.advance();
+    at.advance();
+  }
+}
+
+template <bool kTransposed>
+__global__ void __launch_bounds__(kPipelineThreads, 1)
+    halo_kernel(const __grid_constant__ Parameters p) {
+  cuda::begin_kernel();
+  extern __shared__ unsigned char raw[];
+  __shared__ Barriers barriers;
+  __shared__ int pixels[2][kHaloPositions];
+  unsigned char* const shared = aligned_shared(raw);
+  if (threadIdx.x == 0) {
+    init_barrier(&barriers.filter, 1);
+    barriers.ring.init(1);
+  }
+  __syncthreads();
+  run_pipeline<40, 232>(
+      [&](int which) { copy(p, shared, barriers, which == 0); },
+      [&](int group) { multiply<kTransposed>(p, shared, barriers, group, pixels[group]); });
+}
+
+static_assert(kHaloPositions == 128, "a thread of a warpgroup for each position");
+
+}  // namespace
+
+std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
+  const char* const operation = forward ? "convv2" : "ks_deconv";
+  Parameters p;
+  p.h = conv.data<HaloPlan>();
+  const HaloPlan& h = p.h;
+  p.epilogue = TypedEpilogue<bfloat16>(o.epilogue);
+  p.target = static_cast<bfloat16*>(o.result);
+  const std::int64_t line = h.source_pitch * h.source_width;
+  p.source = box_map(operation,
+                     {Element::bf16,
+                      forward ? o.x : o.y,
+                      {h.source_channels, h.source_width, h.source_height, h.images},
+                      {h.source_pitch, line, line * h.source_height}},
+                     {h.window_columns, h.window_rows, 1});
+  p.filter = filter_map(operation, conv.problem, Element::bf16, o.w, 1, /*lies_transposed=*/false,
+                        kHaloChannels);
+  const auto workers = static_cast<unsigned>(std::min(h.patches, multiprocessor_count()));
+  const int bytes =
+      1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * PartStore<bfloat16>::kBytes;
+  cuda::launch(operation, forward ? halo_kernel<false> : halo_kernel<true>, workers,
+               kPipelineThreads, bytes, p);
+  return executed_of(h);
+}
+
+}  // namespace cks::kernels::hopper
