@@ -5,7 +5,7 @@
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
-#include "cks/kernels/hopper/tensor_map.h"
+#include "cks/kernels/hopper/window.h"
 
 namespace cks::kernels::hopper {
 namespace {
