@@ -76,7 +76,6 @@ int run(int argc, char** argv) {
       {.name = "train_mnist",
        .load_data =
            [&](Progress& /*progress*/) {
-             refuse_data_dir_of_drawn(parser, dataset);
              return load_digits({dataset, flags.data_dir, flags.limit_train, flags.limit_test});
            },
        .show =

@@ -388,6 +388,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   install_interrupt_handler();
   const std::optional<RunFolder> resumed =
       open_resumed_run(program.name, parser, flags.resume, flags.output_dir);
+  parser.require_effects();
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }

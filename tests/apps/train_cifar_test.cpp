@@ -197,7 +197,7 @@ TEST_CASE("train_cifar: the fit of pictures is stored with the weights, and pred
   }
   const Outcome own_size = run(scratch, joined(arguments, {"--fit", "crop"}));
   CHECK(own_size.code == 2);
-  CHECK(contains(own_size.err, "--fit crop needs --image-size"));
+  CHECK(contains(own_size.err, "--fit does not go with --image-size 0"));
 }
 
 TEST_CASE("train_cifar: begins with the weights of a run of other classes, part of them frozen") {
