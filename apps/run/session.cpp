@@ -40,7 +40,7 @@ std::int64_t image_size(const ImageDataset& dataset) {
     throw ShapeError(
         formatted("dataset {}: images are {}x{}, the models take square ones (--image-size resizes "
                   "a folder's)",
-                  dataset.name, dataset.height(), dataset.width()));
+                  dataset.name, dataset.width(), dataset.height()));
   }
   return dataset.height();
 }
@@ -59,6 +59,9 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.epochs = flags.dry_run ? 1 : flags.epochs;
   options.max_steps = flags.dry_run ? kDryRunSteps : 0;
   options.label_smoothing = flags.label_smoothing;
+  if (flags.class_weights == "balanced") {
+    options.class_weights = data.train.balanced_class_weights();
+  }
   options.clip_grad_norm = flags.clip_grad_norm;
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;

@@ -64,6 +64,9 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             static_cast<double>(kMostEpochs));
   flags.add("label-smoothing", values.label_smoothing,
             "share of the target that is spread over all classes", 0.0, 0.99);
+  flags.add_choice("class-weights", values.class_weights, {"none", "balanced"},
+                   "balanced: in training an image counts the more, the fewer there are of its "
+                   "class");
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
   constexpr double kMostShare = 1.0 - 1e-6;
   flags.add("val-share", values.val_share,

@@ -40,6 +40,7 @@ struct TrainFlags {
   std::int64_t lr_step_epochs = 30;
   double lr_gamma = 0.1;
   double label_smoothing = 0.0;
+  std::string class_weights = "none";
   double clip_grad_norm = 0.0;
   bool drop_last = false;
   ImageAugmentation augment{};

@@ -160,6 +160,41 @@ TEST_CASE(
   CHECK(broken.err.find("broken.png") > broken.err.find("\n"));
 }
 
+TEST_CASE("train_cifar: balanced class weights let a rare class be found") {
+  const ScratchFolder scratch;
+  // Two levels of grey that overlap, one of them rare in training.
+  const auto write_class = [&](const std::string& folder, int count, int level) {
+    std::filesystem::create_directories(scratch / "pictures/" + folder);
+    for (int i = 0; i < count; ++i) {
+      const cks::Tensor picture =
+          cks::Tensor::full({16, 16, 3}, level + 60 * i / count, cks::DType::uint8);
+      write(scratch / "pictures/" + folder + "/" + std::to_string(i) + ".png", png(picture));
+    }
+  };
+  write_class("train/common", 120, 80);
+  write_class("train/rare", 6, 120);
+  write_class("test/common", 40, 80);
+  write_class("test/rare", 40, 120);
+  const auto balanced_accuracy = [&](const std::string& weights) {
+    const Outcome outcome =
+        run(scratch, {"--dataset", "folder", "--data-dir", scratch / "pictures", "--model", "mlp",
+                      "--epochs", "6", "--batch-size", "16", "--device", "cpu", "--class-weights",
+                      weights, "--output-dir", scratch / weights});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(contains(outcome.err, ", class weights balanced") == (weights == "balanced"));
+    return nlohmann::json::parse(slurp(scratch / weights + "/summary.json"))
+        .at("balanced")
+        .at("accuracy")
+        .get<double>();
+  };
+  CHECK(balanced_accuracy("none") == 0.5);  // all are taken for the other class
+  CHECK(balanced_accuracy("balanced") > 0.6);
+  const Outcome resumed =
+      run(scratch, {"--resume", scratch / "balanced", "--epochs", "5", "--class-weights", "none"});
+  CHECK(resumed.code == 1);
+  CHECK(contains(resumed.err, "--class-weights balanced then, none now"));
+}
+
 TEST_CASE("train_cifar: the fit of pictures is stored with the weights, and predict uses it") {
   const ScratchFolder scratch;
   write_drawn(scratch / "pictures", [](const std::string& path, const cks::Tensor& picture, int) {
