@@ -168,7 +168,7 @@ int run(int argc, char** argv) {
   Flags parser("inspect", "Shows a network layer by layer, or what a checkpoint holds.");
   parser.add_positional("checkpoint", checkpoint, "a .safetensors file", false);
   parser.add_choice("model", model, names, "a network by name");
-  parser.add("input", input, "its images, HEIGHTxWIDTHxCHANNELS; default: what it was made for");
+  parser.add("input", input, "its images, WIDTHxHEIGHTxCHANNELS; default: what it was made for");
   parser.add("batch", batch, "images in a batch", 1, 1 << 20);
   parser.add("savings", drawings.savings,
              "SVG file for the share of each convolution's multiply-adds that is skipped");

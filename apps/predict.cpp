@@ -283,13 +283,15 @@ int run(int argc, char** argv) {
   }
   const Classifier classifier =
       load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
+  const std::string& dataset = classifier.info.dataset;  // EMNIST's digits are laid out alike
+  const bool is_mnist = dataset == "mnist" || dataset.starts_with("emnist");
   const bool reads_digits = reads_mnist_digits(classifier.info);
   if (flags.prepare == "mnist" && !reads_digits) {
     throw Error("--prepare mnist: the weights are not of a model for digits of 28 x 28");
   }
   flags.options.prepare_digits =
-      flags.prepare == "mnist" || (flags.prepare == "auto" && reads_digits &&
-                                   !flags.options.invert && classifier.info.dataset == "mnist");
+      flags.prepare == "mnist" ||
+      (flags.prepare == "auto" && reads_digits && !flags.options.invert && is_mnist);
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 
