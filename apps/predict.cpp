@@ -128,8 +128,12 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
   const std::vector<std::string>& class_names = classifier.info.class_names;
   std::size_t failed = 0;
   Json results = Json::array();
-  classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
+  Progress progress({});
+  ClassifyOptions options = flags.options;
+  options.on_progress = show_reading(progress);
+  classify_pictures(classifier, flags.pictures, flags.top_k, options,
                     [&](const PictureResult& result) {
+                      progress.clear();
                       if (!result.error.empty()) {
                         ++failed;
                         std::cerr << "error: " << result.error << std::endl;
