@@ -296,6 +296,11 @@ int run(int argc, char** argv) {
   flags.options.prepare_digits =
       flags.prepare == "mnist" ||
       (flags.prepare == "auto" && reads_digits && !flags.options.invert && is_mnist);
+  if (flags.options.prepare_digits && parser.given("fit")) {
+    throw parser.usage_error(
+        "--fit does not go with digits, which are prepared otherwise; "
+        "--prepare none resizes alone");
+  }
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 
