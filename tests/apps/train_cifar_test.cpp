@@ -61,7 +61,7 @@ void write_drawn(const std::string& dir,
       }
       const cks::Tensor small = images->images.slice(i, i + 1).reshape({32, 32, 3});
       cks::Tensor large = cks::Tensor::empty({160, 256, 3}, cks::DType::uint8);  // cut: not square
-      for (std::int64_t pixel = 0; pixel < 160 * 256; ++pixel) {
+      for (std::int64_t pixel = 0; pixel < large.numel() / 3; ++pixel) {
         const std::int64_t from = (pixel / 256 / 8) * 32 + pixel % 256 / 8;
         std::copy_n(small.data_as<std::uint8_t>() + 3 * from, 3,
                     large.data_as<std::uint8_t>() + 3 * pixel);
@@ -157,7 +157,7 @@ TEST_CASE(
   const Outcome broken = run(scratch, joined(arguments, {"--dry-run"}));
   CHECK(broken.code == 1);
   CHECK(broken.err.starts_with("cks "));
-  CHECK(broken.err.find("broken.png") > broken.err.find("\n"));
+  CHECK(broken.err.find("broken.png") > broken.err.find('\n'));
 }
 
 TEST_CASE("train_cifar: balanced class weights let a rare class be found") {
@@ -166,8 +166,8 @@ TEST_CASE("train_cifar: balanced class weights let a rare class be found") {
   const auto write_class = [&](const std::string& folder, int count, int level) {
     std::filesystem::create_directories(scratch / "pictures/" + folder);
     for (int i = 0; i < count; ++i) {
-      const cks::Tensor picture =
-          cks::Tensor::full({16, 16, 3}, level + 60 * i / count, cks::DType::uint8);
+      const int grey = level + 60 * i / count;
+      const cks::Tensor picture = cks::Tensor::full({16, 16, 3}, grey, cks::DType::uint8);
       write(scratch / "pictures/" + folder + "/" + std::to_string(i) + ".png", png(picture));
     }
   };

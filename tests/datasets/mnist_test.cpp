@@ -191,7 +191,6 @@ TEST_CASE("mnist: EMNIST by its own names, upright, with letters from 1 on") {
   const std::vector<std::pair<std::string, std::int64_t>> sizes{
       {"balanced", 47}, {"byclass", 62}, {"bymerge", 47}, {"digits", 10}, {"mnist", 10}};
   for (const auto& [split, classes] : sizes) {
-    CAPTURE(split);
     write_emnist(folder.path(), split, static_cast<std::uint32_t>(classes));
     const cks::TrainTest data = load_mnist(folder.path(), {.emnist = split});
     CHECK(data.train.classes() == classes);
