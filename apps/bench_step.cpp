@@ -170,6 +170,8 @@ int run(int argc, char** argv) {
   flags.add_switch("epoch", settings.epoch,
                    "also time an epoch of fit(), and how much longer it takes than its steps");
   flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);
+  flags.needs("epoch-images", "epoch");
+  flags.excludes("seconds", "steps");
   if (const auto code = flags.parse(argc, argv)) {
     return *code;
   }

@@ -18,6 +18,7 @@
 #include "apps/classify/pictures.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
@@ -30,6 +31,7 @@ using Json = nlohmann::ordered_json;
 
 struct PredictFlags {
   std::string weights;
+  bool latest = false;
   std::vector<std::string> pictures;
   std::string eval;
   std::int64_t top_k = 5;
@@ -47,6 +49,8 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_positional("picture", flags.pictures,
                         "PNG, JPEG, BMP and GIF files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
+  parser.add_switch("latest", flags.latest, "those of the newest run in runs");
+  parser.excludes("latest", "weights");
   parser.add("eval", flags.eval,
              "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
              "classes, and confusion over it");
@@ -68,6 +72,9 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_switch("json", flags.json, "one JSON object on stdout");
   parser.add("batch-size", flags.options.batch_size, "pictures that go through the model together",
              1);
+  parser.needs("skip-broken", "eval");  // others are reported in any case
+  parser.needs("no-cache", "eval");
+  parser.excludes("top-k", "eval");
   add_device_flag(parser, flags.device);
   add_weights_flags(parser, flags.missing);
 }
@@ -121,8 +128,12 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
   const std::vector<std::string>& class_names = classifier.info.class_names;
   std::size_t failed = 0;
   Json results = Json::array();
-  classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
+  Progress progress({});
+  ClassifyOptions options = flags.options;
+  options.on_progress = show_reading(progress);
+  classify_pictures(classifier, flags.pictures, flags.top_k, options,
                     [&](const PictureResult& result) {
+                      progress.clear();
                       if (!result.error.empty()) {
                         ++failed;
                         std::cerr << "error: " << result.error << std::endl;
@@ -257,37 +268,39 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  if (flags.weights.empty()) {
+  if (flags.weights.empty() && !flags.latest) {
     throw parser.usage_error(
         "--weights FILE is needed, such as best.safetensors in the folder of a run of train_mnist "
-        "or train_cifar");
+        "or train_cifar, or --latest");
   }
   if (flags.pictures.empty() == flags.eval.empty()) {
     throw parser.usage_error("name either pictures or --eval DIR");
-  }
-  if (flags.skip_broken && flags.eval.empty()) {
-    throw parser.usage_error("--skip-broken goes with --eval; broken pictures are reported anyway");
-  }
-  if (flags.no_cache && flags.eval.empty()) {
-    throw parser.usage_error("--no-cache goes with --eval; single pictures are never kept");
-  }
-  if (parser.given("top-k") && !flags.eval.empty()) {
-    throw parser.usage_error("--top-k goes with pictures, not with --eval");
   }
   flags.options.mirror = flags.tta == "mirror";
   if (flags.options.invert && flags.prepare == "mnist") {
     throw parser.usage_error(
         "--invert goes without --prepare mnist, which sees what is ink itself");
   }
+  if (flags.latest) {
+    flags.weights = latest_weights();
+    std::cerr << "weights   " << flags.weights << std::endl;
+  }
   const Classifier classifier =
       load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
+  const std::string& dataset = classifier.info.dataset;  // EMNIST's digits are laid out alike
+  const bool is_mnist = dataset == "mnist" || dataset.starts_with("emnist");
   const bool reads_digits = reads_mnist_digits(classifier.info);
   if (flags.prepare == "mnist" && !reads_digits) {
     throw Error("--prepare mnist: the weights are not of a model for digits of 28 x 28");
   }
   flags.options.prepare_digits =
-      flags.prepare == "mnist" || (flags.prepare == "auto" && reads_digits &&
-                                   !flags.options.invert && classifier.info.dataset == "mnist");
+      flags.prepare == "mnist" ||
+      (flags.prepare == "auto" && reads_digits && !flags.options.invert && is_mnist);
+  if (flags.options.prepare_digits && parser.given("fit")) {
+    throw parser.usage_error(
+        "--fit does not go with digits, which are prepared otherwise; "
+        "--prepare none resizes alone");
+  }
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 

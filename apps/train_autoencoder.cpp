@@ -63,6 +63,7 @@ void add_flags(cks::apps::Flags& parser, AutoencoderFlags& flags) {
                     "file; auto: mnist, with a hint when it is not there");
   parser.add_path("data-dir", flags.data.data_dir,
                   "folder with MNIST's files; default: CKS_DATA_DIR, then ./data");
+  parser.only_with("data-dir", "dataset", [](const std::string& name) { return name != "drawn"; });
   parser.add("limit-train", flags.data.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", flags.data.limit_test, "test on the first N images; 0: all");
   parser.group("Training");
@@ -213,7 +214,7 @@ int run(int argc, char** argv) {
   cks::apps::install_interrupt_handler();
   const std::optional<cks::RunFolder> resumed =
       cks::apps::open_resumed_run(kProgram, parser, flags.resume, flags.output_dir);
-  cks::apps::refuse_data_dir_of_drawn(parser, flags.data.dataset);
+  parser.require_effects();
   const cks::apps::ChosenDevice chosen = cks::apps::take_device(flags.device);
   const cks::TrainTest data = cks::apps::load_digits(flags.data);
   cks::apps::require_storable(data);
