@@ -56,9 +56,9 @@ T loss_of(const SoftmaxProblem& p, double smoothing, const std::vector<T>& log_p
           const std::vector<std::int64_t>& labels, const std::vector<T>& weights = {}) {
   return run_kernel<T>(1, [&](T* loss) {
     TargetBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
-    target::cross_entropy_forward(p, smoothing, on_device(log_probabilities), on_device(labels),
-                                  loss, workspace.data(),
-                                  weights.empty() ? nullptr : on_device(weights));
+    target::cross_entropy_forward(
+        p, smoothing, on_device(log_probabilities), on_device(labels), loss, workspace.data(),
+        weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
     CHECK(workspace.intact());
   })[0];
 }
@@ -70,9 +70,9 @@ std::vector<T> loss_gradient_of(const SoftmaxProblem& p, double smoothing,
                                 const std::vector<T>& weights = {}) {
   const std::vector<T> factor{grad_loss};
   return run_kernel<T>(p.rows * p.C, [&](T* dx) {
-    target::cross_entropy_backward(p, smoothing, on_device(log_probabilities), on_device(labels),
-                                   on_device(factor), dx,
-                                   weights.empty() ? nullptr : on_device(weights));
+    target::cross_entropy_backward(
+        p, smoothing, on_device(log_probabilities), on_device(labels), on_device(factor), dx,
+        weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
   });
 }
 
