@@ -34,15 +34,19 @@ std::vector<GradientTap> all_taps(const Conv2dProblem& p) {
 
 }  // namespace
 
+bool copies_pixels(const Conv2dProblem& p, int element_bytes) {
+  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
+  const std::int64_t unit = 16 / element_bytes;
+  return p.is_aligned && p.N > 0 && p.G == 1 && cuda::has_narrow_extents(p) &&
+         p.x_pitch % unit == 0 && p.y_pitch % unit == 0 && p.IC % 2 == 0 &&
+         p.N * p.IH * p.IW <= kMostPositions && p.N * p.OH * p.OW <= kMostPositions;
+}
+
 bool takes_gradient(const GradientRequest& request, int element_bytes) {
   const Conv2dProblem& p = request.problem;
-  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
   constexpr std::int64_t kMostExtent = 32767;
-  const std::int64_t unit = 16 / element_bytes;
-  if (!p.is_aligned || p.N == 0 || p.G != 1 || !cuda::has_narrow_extents(p) ||
-      p.x_pitch % unit != 0 || p.y_pitch % unit != 0 || p.IC % 2 != 0 ||
-      p.N * p.IH * p.IW > kMostPositions || p.N * p.OH * p.OW > kMostPositions ||
-      p.OH > kMostExtent || p.OW > kMostExtent || request.split_k < 1 || request.split_k > 65535) {
+  if (!copies_pixels(p, element_bytes) || p.OH > kMostExtent || p.OW > kMostExtent ||
+      request.split_k < 1 || request.split_k > 65535) {
     return false;
   }
   if (request.at_places) {

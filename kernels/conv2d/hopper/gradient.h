@@ -105,6 +105,10 @@ struct GradientRequest {
   std::int64_t split_k;
 };
 
+/// Whether the copy engine can read X and dY, of so many bytes an element, and pairs of dW be
+/// written.
+bool copies_pixels(const Conv2dProblem& problem, int element_bytes);
+
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_gradient(const GradientRequest& request, int element_bytes);
 

@@ -105,61 +105,39 @@ class BoxWalk {
 
 constexpr Conv2dTile kTiles[] = {{64, 128}, {256, 128}};
 
-/// A problem as the copy engine wants it: pixels that lie dense, channels in eights.
-Conv2dProblem fitted(const ListedProblem& listed) {
-  cks::kernels::Conv2dSizes sizes = listed.sizes;
-  sizes.IC = (sizes.IC / sizes.groups + 7) / 8 * 8 * sizes.groups;
-  sizes.OC = (sizes.OC / sizes.groups + 7) / 8 * 8 * sizes.groups;
-  return listed.transposed ? make_conv_transpose2d_problem(sizes, listed.output_padding)
-                           : make_conv2d_problem(sizes);
-}
-
 }  // namespace
 
 TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
   Failures failures;
   int walks = 0;
-  std::uint64_t seed = 0;
-  for (const ListedProblem& listed : conv2d_problems()) {
-    const Conv2dProblem p = fitted(listed);
-    if (++seed % 3 != 0 || plain_multiply_adds(Conv2dPass::forward, p) > 3'000'000 ||
-        plain_multiply_adds(Conv2dPass::backward_data, p) > 3'000'000) {
-      continue;
-    }
-    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
-    for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
-      Conv2dProblem wide = p;
-      wide.x_type = wide.w_type = wide.y_type = DType::float64;
-      Conv2dMemory reference(pass, wide, values, false);
-      reference.run_reference();
-      for (const Conv2dTile& tile : kTiles) {
-        for (const bool at_places : {true, false}) {
-          const BoxRequest request{p, pass, tile, at_places, 64};
-          if (!takes_boxes(request, 2)) {
-            continue;
-          }
-          BoxWalk walk(request, values);
-          walk.run(7);
-          ++walks;
-          const std::string where =
-              listed.name + ", " + name_of(pass) + (at_places ? " at places" : " in a row");
-          if (!walk.wrote_once()) {
-            failures.add(where, "an element is not written once");
-          }
-          if (walk.executed() != walk.planned().executed ||
-              walk.executed() < exact_multiply_adds(p)) {
-            failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
-                                    std::to_string(walk.planned().executed));
-          }
-          const Extents shape = result_shape(pass, p);
-          if (const Comparison same = compare(walk.result(), shape, reference.result(), shape);
-              !same) {
-            failures.add(where, same.message);
-          }
+  const auto check = [&](const WalkedProblem& one) {
+    for (const Conv2dTile& tile : kTiles) {
+      for (const bool at_places : {true, false}) {
+        const BoxRequest request{one.problem, one.pass, tile, at_places, 64};
+        if (!takes_boxes(request, 2)) {
+          continue;
         }
+        BoxWalk walk(request, one.values);
+        walk.run(7);
+        ++walks;
+        const std::string where =
+            one.name + ", " + name_of(one.pass) + (at_places ? " at places" : " in a row");
+        if (!walk.wrote_once()) {
+          failures.add(where, "an element is not written once");
+        }
+        if (walk.executed() != walk.planned().executed ||
+            walk.executed() < exact_multiply_adds(one.problem)) {
+          failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
+                                  std::to_string(walk.planned().executed));
+        }
+        one.expect(walk.result(), where, failures);
       }
     }
-  }
+  };
+  each_walked_problem({.passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                       .every = 3,
+                       .most_multiply_adds = 3'000'000},
+                      check);
   MESSAGE(walks << " walks");
   CHECK(walks > 500);
 }
