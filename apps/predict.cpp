@@ -155,17 +155,6 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
   return failed == 0 ? kExitOk : kExitFailed;
 }
 
-/// Images of a class, and how many of them were taken for it.
-struct ClassCount {
-  std::int64_t images = 0;
-  std::int64_t correct = 0;
-  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
-};
-
-ClassCount count_of(const ConfusionMatrix& confusion, std::int64_t truth) {
-  return {.images = confusion.images_of(truth), .correct = confusion.at(truth, truth)};
-}
-
 /// Of five classes or fewer the right one is always among the top five.
 bool has_top5(const ConfusionMatrix& confusion) { return confusion.classes() > 5; }
 
@@ -190,10 +179,10 @@ void print_table(const FolderResult& result, const std::vector<std::string>& cla
   right_aligned[1] = false;
   TextTable table(header, right_aligned);
   for (std::int64_t truth = 0; truth < classes; ++truth) {
-    const ClassCount count = count_of(confusion, truth);
-    std::vector<std::string> row{
-        std::to_string(truth), class_names[static_cast<std::size_t>(truth)],
-        with_commas(count.images), count.images == 0 ? "-" : percent(count.accuracy())};
+    const std::int64_t images = confusion.images_of(truth);
+    std::vector<std::string> row{std::to_string(truth),
+                                 class_names[static_cast<std::size_t>(truth)], with_commas(images),
+                                 images == 0 ? "-" : percent(confusion.accuracy_of(truth))};
     for (std::int64_t c = 0; c < classes; ++c) {
       row.push_back(std::to_string(confusion.at(truth, c)));
     }
@@ -223,11 +212,12 @@ Json to_json(const FolderResult& result, const std::vector<std::string>& class_n
   json["classes"] = Json::array();
   json["confusion"] = Json::array();  // rows: what it is; columns: what it was taken for
   for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
-    const ClassCount count = count_of(confusion, truth);
-    json["classes"].push_back({{"class", class_names[static_cast<std::size_t>(truth)]},
-                               {"images", count.images},
-                               {"correct", count.correct},
-                               {"accuracy", count.images == 0 ? Json() : Json(count.accuracy())}});
+    const std::int64_t images = confusion.images_of(truth);
+    json["classes"].push_back(
+        {{"class", class_names[static_cast<std::size_t>(truth)]},
+         {"images", images},
+         {"correct", confusion.at(truth, truth)},
+         {"accuracy", images == 0 ? Json() : Json(confusion.accuracy_of(truth))}});
     Json row = Json::array();
     for (std::int64_t c = 0; c < confusion.classes(); ++c) {
       row.push_back(confusion.at(truth, c));
