@@ -10,7 +10,6 @@
 
 namespace {
 
-using cks::DType;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dProblem;
 using namespace cks::kernels::hopper;

@@ -28,7 +28,8 @@ struct Walk {
     if (row < 0 || row >= h.source_height || column < 0 || column >= h.source_width) {
       return 0.0;
     }
-    const int at = (patch.image * h.source_height + row) * h.source_width + column;
+    const std::int64_t at =
+        (std::int64_t{patch.image} * h.source_height + row) * h.source_width + column;
     return source[static_cast<std::size_t>(at * h.source_channels + channel)];
   }
   double weight(int tap, int from, int to) const {
@@ -66,7 +67,7 @@ TEST_CASE("halo: every listed problem adds up the reference") {
     for (int i = 0; i < h.patches; ++i) {
       const HaloPatch patch = patch_of(h, i);
       for (int position = 0; position < kHaloPositions; ++position) {
-        const int pixel = pixel_of(h, patch, position);
+        const std::int64_t pixel = pixel_of(h, patch, position);
         for (int to = 0; pixel >= 0 && to < h.target_channels; ++to) {
           got[static_cast<std::size_t>(pixel * h.target_channels + to)] =
               walk.sum(patch, position, to);

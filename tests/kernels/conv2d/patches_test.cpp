@@ -10,9 +10,7 @@
 
 namespace {
 
-using cks::DType;
 using cks::kernels::Conv2dPass;
-using cks::kernels::Conv2dProblem;
 using namespace cks::kernels::hopper;
 using namespace cks::testing;
 
