@@ -12,10 +12,10 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::reference(),
   };
   static constexpr const Conv2dKernel* kCuda[] = {
-      &hopper::box,        &hopper::planes,  &hopper::box_taps, &hopper::planes_taps,
-      &hopper::patch_taps, &hopper::halo,    &cuda::band,       &cuda::tiled,
-      &cuda::thin,         &cuda::band_taps, &cuda::tiled_taps, &cuda::merged_taps,
-      &cuda::direct,       &cuda::reference,
+      &hopper::box,        &hopper::planes,     &hopper::box_taps, &hopper::planes_taps,
+      &hopper::patch_taps, &hopper::place_taps, &hopper::halo,     &cuda::band,
+      &cuda::tiled,        &cuda::thin,         &cuda::band_taps,  &cuda::tiled_taps,
+      &cuda::merged_taps,  &cuda::direct,       &cuda::reference,
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);

@@ -12,6 +12,7 @@ extern const Conv2dKernel halo;         // halo.cpp, halo.cu
 extern const Conv2dKernel box_taps;     // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
+extern const Conv2dKernel place_taps;   // patch_kernels.cpp, patches.cu
 
 /// Added to the cost of plans that were not yet timed beside the other kernels: they are chosen by
 /// name alone.

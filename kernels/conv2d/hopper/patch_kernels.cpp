@@ -7,7 +7,8 @@
 #include "cks/kernels/conv2d/hopper/patches.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 
-// What the kernel `patch_taps` plans: Sk-dilated in patches of outputs (patches.h).
+// What the kernels `patch_taps` and `place_taps` plan: Sk-dilated in patches of outputs, in a row
+// and at places (patches.h).
 namespace cks::kernels::hopper {
 namespace {
 
@@ -15,7 +16,8 @@ namespace {
 constexpr std::int64_t kBlockChannels = kPatchBlock;
 constexpr Conv2dTile kTiles[] = {{kBlockChannels, 9 * kBlockChannels},
                                  {kBlockChannels, 8 * kBlockChannels}};
-constexpr double kUnitOverhead = 2.0;  // patches that storing a unit is worth
+constexpr double kUnitOverhead = 4e5;  // storing a unit
+constexpr double kCopiedByte = 4.5;    // of a multiprocessor's copies: 28 bytes a cycle
 constexpr int kFewestTaps = 6;         // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;
 
@@ -31,47 +33,67 @@ bool has_patch_types(const Conv2dProblem& p, Arithmetic arithmetic) {
   return arithmetic == Arithmetic::bf16 ? has_bfloat_pixels(p) : has_type(p, DType::float32);
 }
 
+std::int64_t outputs_of(const PatchExtent& patch) {
+  return std::int64_t{patch.images} * patch.rows * patch.columns;
+}
+
+PatchExtent patch_of(const Conv2dProblem& p, Arithmetic arithmetic, bool at_places) {
+  return at_places ? patch_at_places(p, planes_of(arithmetic)) : patch_in_a_row(p);
+}
+
 /// The plan's granule is the outputs of a patch.
-PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return {p, narrow(plan.tile.columns / kPatchBlock), narrow(plan.granule / kPatchWidth),
-          plan.split_k, planes_of(plan.arithmetic)};
+PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
+  const PatchExtent patch = at_places
+                                ? patch_of(p, plan.arithmetic, true)
+                                : PatchExtent{1, narrow(plan.granule / kPatchWidth), kPatchWidth};
+  return {p, narrow(plan.tile.columns / kPatchBlock), patch, plan.split_k,
+          planes_of(plan.arithmetic)};
 }
 
-bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_patch_types(p, plan.arithmetic) && plan.granule % kPatchWidth == 0 &&
-         takes_patches(request_of(plan, p), plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
+bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
+  const PatchRequest request = request_of(plan, p, at_places);
+  return has_patch_types(p, plan.arithmetic) && plan.granule == outputs_of(request.patch) &&
+         takes_patches(request, plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
 }
 
-Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan) {
+/// Time for the products of a patch, or for copying it if that is longer.
+double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
+  const double products = static_cast<double>(executed_of(g)) / g.patches() /
+                          (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
+  const double bytes = static_cast<double>(g.copied_bytes) * planes_of(arithmetic);
+  return std::max(products / rate_of(arithmetic), bytes * kCopiedByte);
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, bool at_places) {
   const Conv2dProblem& p = request.problem;
-  const PatchPlan g = plan_patches(request_of(plan, p));
+  const PatchPlan g = plan_patches(request_of(plan, p, at_places));
   const int multiprocessors = cuda::multiprocessors_of(request);
+  const double patch = cost_of_patch(g, plan.arithmetic);
   const double longest =
       longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<TapGroup>& walk) {
-        return unit_of(g, walk.index()).patches + kUnitOverhead;
+        return unit_of(g, walk.index()).patches * patch + kUnitOverhead;
       });
-  const double patch = static_cast<double>(plan.granule * plan.tile.rows * plan.tile.columns);
-  Conv2dCandidate candidate{
-      plan, cuda::kLaunch + cost_of_planes(plan, p) +
-                longest * patch * products_of(plan.arithmetic) / rate_of(plan.arithmetic)};
+  Conv2dCandidate candidate{plan, cuda::kLaunch + cost_of_planes(plan, p) + longest};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p);
-  candidate.plan.reason = cuda::describe_use("patches, all taps of a group at once",
-                                             static_cast<double>(exact_multiply_adds(p)),
-                                             static_cast<double>(executed_of(g)));
+  candidate.plan.reason = cuda::describe_use(
+      at_places ? "places of many images, all taps of a group at once"
+                : "patches, all taps of a group at once",
+      static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
   return candidate;
 }
 
 /// Parts of the sums that keep the multiprocessors busy for whole waves.
-std::set<std::int64_t> splits_of(const Conv2dRequest& request, const Conv2dPlan& plan) {
+std::set<std::int64_t> splits_of(const Conv2dRequest& request, const Conv2dPlan& plan,
+                                 bool at_places) {
   const Conv2dProblem& p = request.problem;
   Conv2dPlan whole = plan;
   whole.split_k = 1;
   std::set<std::int64_t> splits;
-  if (!takes(whole, p)) {
+  if (!takes(whole, p, at_places)) {
     return splits;
   }
-  const PatchPlan g = plan_patches(request_of(whole, p));
+  const PatchPlan g = plan_patches(request_of(whole, p, at_places));
   // Sums that the tensor core cuts stay short; those of planes are float32 from a patch on.
   const std::int64_t fewest =
       plan.arithmetic == Arithmetic::bf16 ? ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum) : 1;
@@ -84,6 +106,7 @@ std::set<std::int64_t> splits_of(const Conv2dRequest& request, const Conv2dPlan&
   return splits;
 }
 
+template <bool kAtPlaces>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   const Conv2dProblem& p = request.problem;
@@ -94,14 +117,14 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     Conv2dPlan plan;
     plan.arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : request.arithmetic;
     plan.tile = tile;
-    plan.granule = std::int64_t{kPatchWidth} * best_patch_rows(p);
+    plan.granule = outputs_of(patch_of(p, plan.arithmetic, kAtPlaces));
     Conv2dCandidate best;
-    for (const std::int64_t split_k : splits_of(request, plan)) {
+    for (const std::int64_t split_k : splits_of(request, plan, kAtPlaces)) {
       plan.split_k = split_k;
-      if (!takes(plan, p)) {
+      if (!takes(plan, p, kAtPlaces)) {
         continue;
       }
-      Conv2dCandidate candidate = candidate_of(request, plan);
+      Conv2dCandidate candidate = candidate_of(request, plan, kAtPlaces);
       if (best.cost == 0.0 || candidate.cost < best.cost) {
         best = std::move(candidate);
       }
@@ -113,26 +136,33 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   return found;
 }
 
+template <bool kAtPlaces>
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
-  return known && takes(plan, p) && plan.workspace_bytes >= gradient_workspace(plan, p);
+  return known && takes(plan, p, kAtPlaces) && plan.workspace_bytes >= gradient_workspace(plan, p);
 }
 
+template <bool kAtPlaces>
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
-  return std::make_shared<PatchPlan>(plan_patches(request_of(plan, problem)));
+  return std::make_shared<PatchPlan>(plan_patches(request_of(plan, problem, kAtPlaces)));
 }
 
 }  // namespace
 
-const Conv2dKernel patch_taps = {
-    .name = "patch_taps",
-    .passes = {Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::bf16, Arithmetic::tf32, Arithmetic::fp32},
-    .compute_capability = 90,
-    .only_there = true,
-    .candidates = candidates,
-    .accepts = accepts,
-    .prepare = prepare,
-    .run = CKS_CUDA_CODE(run_patches)};
+template <bool kAtPlaces>
+constexpr Conv2dKernel kernel_of(const char* name) {
+  return {.name = name,
+          .passes = {Conv2dPass::backward_filter},
+          .arithmetic = {Arithmetic::bf16, Arithmetic::tf32, Arithmetic::fp32},
+          .compute_capability = 90,
+          .only_there = true,
+          .candidates = candidates<kAtPlaces>,
+          .accepts = accepts<kAtPlaces>,
+          .prepare = prepare<kAtPlaces>,
+          .run = CKS_CUDA_CODE(run_patches)};
+}
+
+const Conv2dKernel patch_taps = kernel_of<false>("patch_taps");
+const Conv2dKernel place_taps = kernel_of<true>("place_taps");
 
 }  // namespace cks::kernels::hopper

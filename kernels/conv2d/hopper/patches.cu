@@ -1,6 +1,7 @@
 // Sk-dilated in patches (patches.h) for compute capability 9.0: a block multiplies dY of a patch,
 // transposed, with what each of up to nine taps meets, so that what is copied once serves all. A
-// tap begins elsewhere in its window: where the tensor core begins to read.
+// tap begins elsewhere in its window: where the tensor core begins to read. At places that is where
+// the first place begins that has a pixel, so that the tensor core sees no padding.
 //
 // Float32 is split into planes of bfloat16 beforehand, as in taps.cu; its sums are cut after every
 // patch, the small products of all its outputs first.
@@ -17,12 +18,14 @@ namespace {
 
 constexpr const char* kOperation = "sk_dilated";
 
-/// kFirst, kSecond: taps of the two warpgroups that multiply.
+/// kFirst, kSecond: taps of the two warpgroups that multiply. kRows: of a patch in a row, 0: at
+/// places.
 template <int kFirstTaps, int kSecondTaps, int kRowCount, int kPlaneCount>
 struct Tile {
   static constexpr int kFirst = kFirstTaps, kSecond = kSecondTaps;
-  static constexpr int kRowPairs = kRowCount / 2;  // of a patch
-  static constexpr int kPlanes = kPlaneCount, kStages = kPatchStages[kPlanes - 1];
+  static constexpr int kRows = kRowCount, kPlanes = kPlaneCount;
+  static constexpr bool kAtPlaces = kRows == 0;
+  static constexpr int kStages = kAtPlaces ? kPlaceStages : kPatchStages[kPlanes - 1];
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
 };
 
@@ -32,6 +35,12 @@ struct Parameters {
   PatchPlan g;
   float* out;  // [split_k][OC][taps][IC]
 };
+
+/// At places the images follow the channels.
+template <class K>
+__device__ __forceinline__ BoxAt at_box(int channel, int image, int row, int column) {
+  return K::kAtPlaces ? BoxAt{channel, image, column, row} : BoxAt{channel, column, row, image};
+}
 
 /// The threads that ask for the copies of a block: one for dY, one for X.
 template <class K>
@@ -53,14 +62,14 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::k
         unsigned char* const to = stage + plane * g.plane_bytes;
         const int image = start.image + plane * g.images;
         if (copies_dy) {
-          copy_box(to, &p.dy, barrier, {unit.oc, start.column, start.row, image});
+          copy_box(to, &p.dy, barrier, at_box<K>(unit.oc, image, start.row, start.column));
           continue;
         }
         for (int w = 0; w < g.windows; ++w) {
           const PatchWindow& window = g.window[w];
-          copy_box(
-              to + window.offset, &p.x[w], barrier,
-              {unit.ic, start.column + window.first_column, start.row + window.first_row, image});
+          copy_box(to + window.offset, &p.x[w], barrier,
+                   at_box<K>(unit.ic, image, start.row + window.first_row,
+                             start.column + window.first_column));
         }
       }
       at.advance();
@@ -68,27 +77,45 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::k
   }
 }
 
-/// The taps of one warpgroup in a stage.
-template <int kTaps>
-struct Taps {
-  std::uint32_t offset[kTaps], pitch[kTaps];
+__device__ __forceinline__ std::uint32_t unsigned_of(int value) {
+  return static_cast<std::uint32_t>(value);
+}
 
-  __device__ __forceinline__ Taps(const TapGroup& group, int first) {
+/// sums += all products of two planes in a patch in a row, through one tap. adds: not the first.
+template <class K>
+__device__ __forceinline__ void multiply_rows(float (&sums)[32], const TapGroup::Tap& tap,
+                                              std::uint32_t gradients, std::uint32_t pixels,
+                                              bool adds) {
+  const std::uint32_t pitch = unsigned_of(tap.pitch), first = pixels + unsigned_of(tap.offset);
 #pragma unroll
-    for (int t = 0; t < kTaps; ++t) {
-      offset[t] = static_cast<std::uint32_t>(group.tap[first + t].offset);
-      pitch[t] = static_cast<std::uint32_t>(group.tap[first + t].pitch);
+  for (int k = 0; k < K::kRows / 2; ++k) {  // two rows are the terms of a product
+    multiply_bf16<kPatchBlock, true, true>(
+        sums, operand(gradients + unsigned_of(k) * kNextTransposedK, 1024, 0),
+        operand(first + unsigned_of(2 * k) * pitch, pitch, 0), adds || k > 0);
+  }
+}
+
+/// The same at places, of a row of them after the other.
+__device__ __forceinline__ void multiply_places(float (&sums)[32], const PatchPlan& g,
+                                                const TapGroup::Tap& tap, const MetPlaces& met,
+                                                std::uint32_t gradients, std::uint32_t pixels) {
+  const int place_bytes = g.patch_images * kRowBytes;
+  const int products = (met.end_column - met.first_column) * (g.patch_images / kTermImages);
+  for (int row = met.first_row; row < met.end_row; ++row) {
+    std::uint32_t left =
+        gradients + unsigned_of((row * g.columns + met.first_column) * place_bytes);
+    std::uint32_t right =
+        pixels + unsigned_of(tap.offset + row * tap.pitch + met.first_column * place_bytes);
+    for (int i = 0; i < products; ++i) {
+      fence_sums();
+      multiply_bf16<kPatchBlock, true, true>(sums, operand(left, 1024, 0), operand(right, 1024, 0),
+                                             true);
+      commit_products();
+      wait_for_products<1>();
+      left += kNextTransposedK;
+      right += kNextTransposedK;
     }
   }
-  /// Two rows of the patch, the terms of a product.
-  __device__ __forceinline__ std::uint64_t pixels(std::uint32_t plane, int t, int two_rows) const {
-    const std::uint32_t at = static_cast<std::uint32_t>(2 * two_rows) * pitch[t];
-    return operand(plane + offset[t] + at, pitch[t], 0);
-  }
-};
-
-__device__ __forceinline__ std::uint64_t gradients(std::uint32_t plane, int two_rows) {
-  return operand(plane + static_cast<std::uint32_t>(two_rows) * kNextTransposedK, 1024, 0);
 }
 
 template <int kTaps>
@@ -118,13 +145,60 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float (&su
   }
 }
 
+/// The products of a patch through one tap; those of planes are summed up before they are added.
+template <class K>
+__device__ __forceinline__ void add_tap(float (&sums)[32], const PatchPlan& g,
+                                        const TapGroup::Tap& tap, const PatchStart& start,
+                                        std::uint32_t stage) {
+  const MetPlaces met = K::kAtPlaces ? places_of(g, tap, start) : MetPlaces{};
+  if constexpr (K::kPlanes == 1) {
+    multiply_places(sums, g, tap, met, stage, stage);
+  } else {
+    constexpr int kFirstProduct = first_plane_product(K::kPlanes);
+    float products[32] = {};
+    if constexpr (!K::kAtPlaces) {
+      fence_sums();
+    }
+#pragma unroll
+    for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
+      const std::uint32_t left = stage + unsigned_of(left_plane(product) * g.plane_bytes);
+      const std::uint32_t right = stage + unsigned_of(right_plane(product) * g.plane_bytes);
+      if constexpr (K::kAtPlaces) {
+        multiply_places(products, g, tap, met, left, right);
+        wait_for_products<0>();
+      } else {
+        multiply_rows<K>(products, tap, left, right, product > kFirstProduct);
+      }
+    }
+    if constexpr (!K::kAtPlaces) {
+      commit_products();
+      wait_for_products<0>();
+    }
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      sums[i] += products[i];
+    }
+  }
+}
+
+template <int kTaps>
+__device__ __forceinline__ void clear(float (&sums)[kTaps][32]) {
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t) {
+#pragma unroll
+    for (float& sum : sums[t]) {
+      sum = 0.0F;
+    }
+  }
+}
+
 /// A warpgroup that multiplies: taps first to first + kTaps - 1 of each group.
 template <class K, int kTaps>
 __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
                                UnitWalk<TapGroup> walk, int first) {
   const PatchPlan& g = p.g;
   const std::uint32_t base = shared_address(shared);
-  const auto plane_bytes = static_cast<std::uint32_t>(g.plane_bytes);
+  const std::uint32_t plane_bytes = unsigned_of(g.plane_bytes);
   const auto release = [&](int stage) {
     if (threadIdx.x % 128 == 0) {
       arrive(&ring.empty[stage]);
@@ -134,56 +208,28 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
   float sums[kTaps][32];
   while (walk.next()) {
     const PatchUnit unit = unit_of(g, walk.index());
-    const Taps<kTaps> taps(walk.group(), first);
-    if constexpr (K::kPlanes == 1) {
+    const TapGroup::Tap* const taps = walk.group().tap + first;
+    if constexpr (K::kPlanes == 1 && !K::kAtPlaces) {
       const auto issue = [&](int stage, bool adds) {
-        const std::uint32_t plane = base + static_cast<std::uint32_t>(stage) * plane_bytes;
+        const std::uint32_t plane = base + unsigned_of(stage) * plane_bytes;
         fence_sums();
 #pragma unroll
-        for (int k = 0; k < K::kRowPairs; ++k) {
-#pragma unroll
-          for (int t = 0; t < kTaps; ++t) {
-            multiply_bf16<kPatchBlock, true, true>(sums[t], gradients(plane, k),
-                                                   taps.pixels(plane, t, k), adds || k > 0);
-          }
+        for (int t = 0; t < kTaps; ++t) {
+          multiply_rows<K>(sums[t], taps[t], plane, plane, adds);
         }
       };
       multiply_steps(ring, at, unit.patches, issue, release);
     } else {
-      float products[32];
-#pragma unroll
-      for (int t = 0; t < kTaps; ++t) {
-#pragma unroll
-        for (float& sum : sums[t]) {
-          sum = 0.0F;
-        }
-      }
-      for (int patch = 0; patch < unit.patches; ++patch) {
+      clear<kTaps>(sums);
+      for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
+        const PatchStart start = start_of(g, patch);
         wait(&ring.full[at.stage], at.parity);
-        const std::uint32_t stage =
-            base + static_cast<std::uint32_t>(at.stage * K::kPlanes) * plane_bytes;
+        const std::uint32_t stage = base + unsigned_of(at.stage * K::kPlanes) * plane_bytes;
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
-          constexpr int kFirstProduct = first_plane_product(K::kPlanes);
-          fence_sums();
-#pragma unroll
-          for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
-            const auto left = static_cast<std::uint32_t>(left_plane(product));
-            const auto right = static_cast<std::uint32_t>(right_plane(product));
-#pragma unroll
-            for (int k = 0; k < K::kRowPairs; ++k) {
-              multiply_bf16<kPatchBlock, true, true>(
-                  products, gradients(stage + left * plane_bytes, k),
-                  taps.pixels(stage + right * plane_bytes, t, k), product > kFirstProduct || k > 0);
-            }
-          }
-          commit_products();
-          wait_for_products<0>();
-#pragma unroll
-          for (int i = 0; i < 32; ++i) {
-            sums[t][i] += products[i];
-          }
+          add_tap<K>(sums[t], g, taps[t], start, stage);
         }
+        wait_for_products<0>();
         release(at.stage);
         at.advance();
       }
@@ -210,26 +256,33 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
                         });
 }
 
+/// Boxes of a view of images, `pixel`, `line` and `image` elements from one to the next.
+CUtensorMap map_of(const PatchPlan& g, const void* base, const std::int64_t (&extent)[4],
+                   std::int64_t pixel, std::int64_t line, std::int64_t image, int columns,
+                   int rows) {
+  const auto [channels, width, height, images] = extent;
+  const Tensor4 in_a_row{
+      Element::bf16, base, {channels, width, height, images}, {pixel, line, image}};
+  const Tensor4 at_places{
+      Element::bf16, base, {channels, images, width, height}, {image, pixel, line}};
+  return g.at_places() ? box_map(kOperation, at_places, {g.patch_images, columns, rows})
+                       : box_map(kOperation, in_a_row, {columns, rows, 1});
+}
+
 void fill_maps(Parameters& p, const GradientOperands& o, int planes) {
   const PatchPlan& g = p.g;
   const std::int64_t images = std::int64_t{g.images} * planes;
   const std::int64_t y_line = o.dy.pitch * g.out_width, x_line = o.x.pitch * g.width;
-  p.dy = box_map(kOperation,
-                 {Element::bf16,
-                  o.dy.plane[0],
-                  {g.out_channels, g.out_width, g.out_height, images},
-                  {o.dy.pitch, y_line, y_line * g.out_height}},
-                 {kPatchWidth, g.rows, 1});
+  p.dy = map_of(g, o.dy.plane[0], {g.out_channels, g.out_width, g.out_height, images}, o.dy.pitch,
+                y_line, y_line * g.out_height, g.columns, g.rows);
   for (int w = 0; w < g.windows; ++w) {
     const PatchWindow& window = g.window[w];
     const std::int64_t first = window.row_class * x_line + window.column_class * o.x.pitch;
-    p.x[w] = box_map(kOperation,
-                     {Element::bf16,
-                      o.x.plane[0] + first,
-                      {g.in_channels, ceil_div(g.width - window.column_class, g.column_stride),
-                       ceil_div(g.height - window.row_class, g.row_stride), images},
-                      {o.x.pitch * g.column_stride, x_line * g.row_stride, x_line * g.height}},
-                     {window.columns, window.rows, 1});
+    p.x[w] = map_of(g, o.x.plane[0] + first,
+                    {g.in_channels, ceil_div(g.width - window.column_class, g.column_stride),
+                     ceil_div(g.height - window.row_class, g.row_stride), images},
+                    o.x.pitch * g.column_stride, x_line * g.row_stride, x_line * g.height,
+                    window.columns, window.rows);
   }
 }
 
@@ -249,8 +302,9 @@ void launch_rows(const Parameters& p) {
 
 template <int kPlanes>
 void launch_planes(const Parameters& p) {
-  p.g.rows == kPatchRows[0] ? launch_rows<kPatchRows[0], kPlanes>(p)
-                            : launch_rows<kPatchRows[1], kPlanes>(p);
+  p.g.at_places()             ? launch_rows<0, kPlanes>(p)
+  : p.g.rows == kPatchRows[0] ? launch_rows<kPatchRows[0], kPlanes>(p)
+                              : launch_rows<kPatchRows[1], kPlanes>(p);
 }
 
 }  // namespace

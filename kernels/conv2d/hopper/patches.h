@@ -4,17 +4,23 @@
 #include "cks/kernels/conv2d/hopper/units.h"
 #include "cks/kernels/conv2d/kernel.h"
 
-/// How Sk-dilated is laid out for filters of many taps: in patches of 8 outputs times an even
-/// number of rows, whose gradients and pixels are copied once and meet in all taps of a block's
-/// group. The pixels come in windows, one for each residue class of the stride (as of KS-deconv);
-/// through a tap the patch meets a rectangle of its window, 8 pixels to the next row of the window.
-/// Outputs beyond the image are zeros, and so is what lies outside of X: both are multiplied.
+/// How Sk-dilated is laid out for filters of many taps: in patches of outputs, whose gradients and
+/// pixels are copied once and meet in all taps of a block's group. The pixels come in windows, one
+/// for each residue class of the stride (as of KS-deconv); through a tap the patch meets a
+/// rectangle of its window. As in boxes.h patches are
+///
+/// in a row   8 outputs times an even number of rows of one image. Outputs beyond the image are
+///            zeros, and so is what lies outside of X: both are multiplied.
+/// at places  some places of 16 or more images, image next to image, for small maps: a tap meets
+///            exactly the places whose pixels lie in the image.
 namespace cks::kernels::hopper {
 
 inline constexpr int kPatchWidth = 8;         // outputs
 inline constexpr int kPatchBlock = 64;        // channels, input and output, of a unit
-inline constexpr int kPatchRows[] = {8, 14};  // that the kernel is compiled for
-inline constexpr int kMostWindows = 4;        // strides up to 2
+inline constexpr int kPatchRows[] = {8, 14};  // in a row, that the kernel is compiled for
+inline constexpr int kTermImages = 16;        // at places, of a product: its K
+inline constexpr int kMostPlaceImages = 64;
+inline constexpr int kMostWindows = 4;  // strides up to 2
 inline constexpr int kMostGroupTaps = 9;
 inline constexpr int kMostTapGroups = 16;
 
@@ -26,13 +32,14 @@ struct PatchWindow {
   int offset;  // bytes from the start of a stage's plane
 };
 
-/// Taps that a block computes at once. Those that the kernel has too many repeat the first, and are
-/// not stored.
+/// Taps that a block computes at once. Those that the kernel has too many repeat the first, or meet
+/// nothing at places, and are not stored.
 struct TapGroup {
   struct Tap {
+    std::int32_t pitch;   // bytes from a row of the patch to the next, in the window
+    std::int32_t offset;  // bytes from the start of a stage's plane, for the patch's first output
     std::int16_t tap;     // of the filter, -1: none
-    std::int16_t pitch;   // bytes from 8 pixels to the next 8
-    std::int32_t offset;  // bytes from the start of a stage's plane
+    std::int16_t first_row, end_row, first_column, end_column;  // outputs that meet a pixel
   } tap[kMostGroupTaps];
   std::int32_t first_unit;
 };
@@ -42,7 +49,8 @@ struct PatchPlan {
   int images, out_height, out_width, height, width;
   int row_stride, column_stride;
   int in_channels, out_channels, filter_taps;
-  int rows, patches_down, patches_across;  // of a patch; of an image
+  int patch_images, rows, columns;  // of a patch
+  int patches_down, patches_across;
   int windows;
   PatchWindow window[kMostWindows];
   int plane_bytes, copied_bytes;  // of a stage's plane
@@ -53,7 +61,10 @@ struct PatchPlan {
   CKS_HOST_DEVICE UnitWalk<TapGroup> walk(int worker, int workers) const {
     return {group, groups, units, units_each, worker, workers};
   }
-  CKS_HOST_DEVICE int patches() const { return images * patches_down * patches_across; }
+  CKS_HOST_DEVICE bool at_places() const { return patch_images > 1; }
+  CKS_HOST_DEVICE int patches() const {
+    return (images + patch_images - 1) / patch_images * patches_down * patches_across;
+  }
 };
 
 struct PatchUnit {
@@ -78,23 +89,47 @@ struct PatchStart {
 };
 CKS_HOST_DEVICE inline PatchStart start_of(const PatchPlan& g, int patch) {
   const int line = patch / g.patches_across;
-  return {line / g.patches_down, line % g.patches_down * g.rows,
-          (patch - line * g.patches_across) * kPatchWidth};
+  return {line / g.patches_down * g.patch_images, line % g.patches_down * g.rows,
+          (patch - line * g.patches_across) * g.columns};
 }
+
+/// Outputs of a patch that begins at `start` which meet a pixel through a tap, counted from there.
+struct MetPlaces {
+  int first_row, end_row, first_column, end_column;
+};
+CKS_HOST_DEVICE inline MetPlaces places_of(const PatchPlan& g, const TapGroup::Tap& tap,
+                                           const PatchStart& start) {
+  const auto from = [](int first, int begin) { return first > begin ? first - begin : 0; };
+  const auto to = [](int end, int begin, int count) {
+    return end - begin < count ? end - begin : count;
+  };
+  return {from(tap.first_row, start.row), to(tap.end_row, start.row, g.rows),
+          from(tap.first_column, start.column), to(tap.end_column, start.column, g.columns)};
+}
+
+/// Images, rows and columns of outputs.
+struct PatchExtent {
+  int images, rows, columns;
+
+  friend bool operator==(const PatchExtent&, const PatchExtent&) = default;
+};
 
 struct PatchRequest {
   const Conv2dProblem& problem;
   int group_taps;  // that the kernel computes at once
-  int rows;        // of a patch
+  PatchExtent patch;
   std::int64_t split_k;
   int planes;
 };
 
-/// Stages of a ring, by planes.
+/// Stages of a ring, by planes; at places.
 inline constexpr int kPatchStages[] = {4, 2, 2};
+inline constexpr int kPlaceStages = 2;
 
-/// The rows of a patch that waste least.
-int best_patch_rows(const Conv2dProblem& problem);
+/// The patch in a row that wastes least.
+PatchExtent patch_in_a_row(const Conv2dProblem& problem);
+/// The largest patch at places of whose planes two stages fit; no rows if none does.
+PatchExtent patch_at_places(const Conv2dProblem& problem, int planes);
 
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_patches(const PatchRequest& request, int element_bytes);

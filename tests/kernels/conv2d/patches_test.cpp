@@ -22,43 +22,54 @@ struct Stage {
 
   Stage(const PatchPlan& g, const Conv2dValues& values, const PatchStart& at, int oc, int ic)
       : rows(static_cast<std::size_t>(g.plane_bytes / kRow)) {
-    for (int i = 0; i < g.rows * kPatchWidth; ++i) {
-      const int row = at.row + i / kPatchWidth, column = at.column + i % kPatchWidth;
-      if (row < g.out_height && column < g.out_width) {
-        const int output = (at.image * g.out_height + row) * g.out_width + column;
-        rows[static_cast<std::size_t>(i)] =
-            values.y[static_cast<std::size_t>(output * g.out_channels + oc)];
-      }
-    }
-    for (int w = 0; w < g.windows; ++w) {
-      const PatchWindow& window = g.window[w];
-      for (int i = 0; i < window.rows * window.columns; ++i) {
-        const int row =
-            (at.row + window.first_row + i / window.columns) * g.row_stride + window.row_class;
-        const int column =
-            (at.column + window.first_column + i % window.columns) * g.column_stride +
-            window.column_class;
-        if (row >= 0 && row < g.height && column >= 0 && column < g.width) {
-          const int pixel = (at.image * g.height + row) * g.width + column;
-          rows[static_cast<std::size_t>(window.offset / kRow + i)] =
-              values.x[static_cast<std::size_t>(pixel * g.in_channels + ic)];
+    const auto fill = [&](int offset, int count, int columns, auto&& value) {
+      for (int i = 0; i < count * g.patch_images; ++i) {
+        const int place = i / g.patch_images, image = at.image + i % g.patch_images;
+        if (image < g.images) {
+          rows[static_cast<std::size_t>(offset / kRow + i)] =
+              value(image, place / columns, place % columns);
         }
       }
+    };
+    fill(0, g.rows * g.columns, g.columns, [&](int image, int i, int j) {
+      const int row = at.row + i, column = at.column + j;
+      const int output = (image * g.out_height + row) * g.out_width + column;
+      return row < g.out_height && column < g.out_width
+                 ? values.y[static_cast<std::size_t>(output * g.out_channels + oc)]
+                 : 0.0;
+    });
+    for (int w = 0; w < g.windows; ++w) {
+      const PatchWindow& window = g.window[w];
+      fill(window.offset, window.rows * window.columns, window.columns,
+           [&](int image, int i, int j) {
+             const int row = (at.row + window.first_row + i) * g.row_stride + window.row_class;
+             const int column =
+                 (at.column + window.first_column + j) * g.column_stride + window.column_class;
+             const int pixel = (image * g.height + row) * g.width + column;
+             return row >= 0 && row < g.height && column >= 0 && column < g.width
+                        ? values.x[static_cast<std::size_t>(pixel * g.in_channels + ic)]
+                        : 0.0;
+           });
     }
   }
 
-  /// The products of a patch with what a tap meets, eight terms side by side.
-  double product(const PatchPlan& g, const TapGroup::Tap& tap) const {
+  /// The products of a patch with what a tap meets.
+  double product(const PatchPlan& g, const TapGroup::Tap& tap, const MetPlaces& met) const {
     double sum = 0.0;
-    for (int row = 0; row < g.rows; ++row) {
-      for (int i = 0; i < kPatchWidth; ++i) {
-        sum += rows[static_cast<std::size_t>(row * kPatchWidth + i)] *
+    for (int row = met.first_row; row < met.end_row; ++row) {
+      for (int i = met.first_column * g.patch_images; i < met.end_column * g.patch_images; ++i) {
+        sum += rows[static_cast<std::size_t>(row * g.columns * g.patch_images + i)] *
                rows[static_cast<std::size_t>((tap.offset + row * tap.pitch) / kRow + i)];
       }
     }
     return sum;
   }
 };
+
+/// What the kernel multiplies of a patch through a tap.
+MetPlaces multiplied(const PatchPlan& g, const TapGroup::Tap& tap, const PatchStart& start) {
+  return g.at_places() ? places_of(g, tap, start) : MetPlaces{0, g.rows, 0, g.columns};
+}
 
 struct Sums {
   std::vector<double> values;  // [split_k][OC][taps][IC]
@@ -69,8 +80,14 @@ struct Sums {
 void add_unit(const PatchPlan& g, const TapGroup& group, const PatchUnit& unit,
               const Conv2dValues& values, Sums& sums) {
   const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
-  sums.executed +=
-      std::int64_t{unit.patches} * g.rows * kPatchWidth * kPatchBlock * kPatchBlock * g.group_taps;
+  for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
+    for (int t = 0; t < g.group_taps; ++t) {
+      const MetPlaces met = multiplied(g, group.tap[t], start_of(g, patch));
+      sums.executed += std::int64_t{std::max(0, met.end_row - met.first_row)} *
+                       std::max(0, met.end_column - met.first_column) * g.patch_images *
+                       kPatchBlock * kPatchBlock;
+    }
+  }
   for (int oc = unit.oc; oc < std::min(unit.oc + kPatchBlock, g.out_channels); ++oc) {
     for (int ic = unit.ic; ic < std::min(unit.ic + kPatchBlock, g.in_channels); ++ic) {
       const auto at = [&](int tap) {
@@ -83,9 +100,10 @@ void add_unit(const PatchPlan& g, const TapGroup& group, const PatchUnit& unit,
         }
       }
       for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
-        const Stage stage(g, values, start_of(g, patch), oc, ic);
+        const PatchStart start = start_of(g, patch);
+        const Stage stage(g, values, start, oc, ic);
         for (int t = 0; t < g.group_taps; ++t) {
-          const double product = stage.product(g, group.tap[t]);
+          const double product = stage.product(g, group.tap[t], multiplied(g, group.tap[t], start));
           if (group.tap[t].tap >= 0) {
             sums.values[at(group.tap[t].tap)] += product;
           }
@@ -111,25 +129,34 @@ Sums add_all(const PatchPlan& g, const Conv2dValues& values) {
 
 TEST_CASE("gradient patches: every listed problem adds up the reference") {
   Failures failures;
-  int walks = 0;
+  int walks = 0, at_places = 0;
+  const auto walk = [&](const WalkedProblem& one, const PatchRequest& request) {
+    if (!takes_patches(request, 2)) {
+      return;
+    }
+    const PatchPlan g = plan_patches(request);
+    const Sums sums = add_all(g, one.values);
+    ++walks;
+    at_places += g.at_places() ? 1 : 0;
+    const std::string where = one.name + ", taps " + std::to_string(request.group_taps) +
+                              (g.at_places() ? " at places" : "");
+    if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
+      failures.add(where, "an element is not written once");
+    }
+    if (sums.executed != executed_of(g)) {
+      failures.add(where, "executed " + std::to_string(sums.executed));
+    }
+    one.expect(sums.values, where, failures);
+  };
   const auto check = [&](const WalkedProblem& one) {
+    const std::int64_t split_k = 1 + static_cast<std::int64_t>(one.seed / 4 % 3);
     for (const int group_taps : {8, 9}) {
-      const PatchRequest request{one.problem, group_taps, kPatchRows[group_taps - 8],
-                                 1 + static_cast<std::int64_t>(one.seed / 4 % 3), 1};
-      if (!takes_patches(request, 2)) {
-        continue;
+      walk(one,
+           {one.problem, group_taps, {1, kPatchRows[group_taps - 8], kPatchWidth}, split_k, 1});
+      // Also in bands and columns, as larger maps need them.
+      for (const PatchExtent& patch : {patch_at_places(one.problem, 1), PatchExtent{16, 2, 3}}) {
+        walk(one, {one.problem, group_taps, patch, split_k, 1});
       }
-      const PatchPlan g = plan_patches(request);
-      const Sums sums = add_all(g, one.values);
-      ++walks;
-      const std::string where = one.name + ", taps " + std::to_string(group_taps);
-      if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
-        failures.add(where, "an element is not written once");
-      }
-      if (sums.executed != executed_of(g)) {
-        failures.add(where, "executed " + std::to_string(sums.executed));
-      }
-      one.expect(sums.values, where, failures);
     }
   };
   each_walked_problem({.passes = {Conv2dPass::backward_filter},
@@ -137,18 +164,43 @@ TEST_CASE("gradient patches: every listed problem adds up the reference") {
                        .most_multiply_adds = 200'000,
                        .grouped = false},
                       check);
-  MESSAGE(walks << " walks");
-  CHECK(walks > 80);
+  MESSAGE(walks << " walks, " << at_places << " at places");
+  CHECK(walks > 200);
+  CHECK(at_places > 100);
 }
 
 TEST_CASE("gradient patches: rows that waste least") {
   const auto rows_for = [](std::int64_t height) {
-    return best_patch_rows(
-        cks::kernels::make_conv2d_problem({.N = 1, .IH = height, .IW = 8, .IC = 8, .OC = 8}));
+    return patch_in_a_row(
+               cks::kernels::make_conv2d_problem({.N = 1, .IH = height, .IW = 8, .IC = 8, .OC = 8}))
+        .rows;
   };
   CHECK(rows_for(16) == 8);
   CHECK(rows_for(14) == 14);
   CHECK(rows_for(28) == 14);
   CHECK(rows_for(56) == 14);
   CHECK(rows_for(7) == 8);
+}
+
+TEST_CASE("gradient patches at places multiply exactly V where images and channels fill them") {
+  const auto plan_for = [](std::int64_t extent, std::int64_t stride) {
+    const auto p = cks::kernels::make_conv2d_problem({.N = 64,
+                                                      .IH = extent,
+                                                      .IW = extent,
+                                                      .IC = 64,
+                                                      .OC = 128,
+                                                      .FH = 3,
+                                                      .FW = 3,
+                                                      .stride = stride,
+                                                      .padding = 1});
+    const PatchExtent patch = patch_at_places(p, 1);
+    const PatchRequest request{p, 9, patch, 1, 1};
+    REQUIRE(takes_patches(request, 2));
+    CHECK(executed_of(plan_patches(request)) == exact_multiply_adds(p));
+    return patch;
+  };
+  CHECK(plan_for(2, 1) == PatchExtent{64, 2, 2});
+  CHECK(plan_for(4, 1) == PatchExtent{16, 4, 4});
+  CHECK(plan_for(8, 1) == PatchExtent{16, 2, 8});
+  CHECK(plan_for(8, 2) == PatchExtent{16, 2, 4});
 }
