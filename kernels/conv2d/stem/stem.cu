@@ -87,16 +87,8 @@ __device__ __forceinline__ void stage_filter(const Parameters<T>& p, int channel
 __device__ __forceinline__ void fill_pairs(const StemShape& s, const Conv2dProblem& p,
                                            uint2* pairs) {
   for (int pair = static_cast<int>(threadIdx.x); pair < s.steps * kPairs; pair += kThreads) {
-    const int run = pair / s.run_pairs, term = 2 * (pair - run * s.run_pairs);
-    const int taps = s.runs / static_cast<int>(p.FH);  // runs of a row of the filter
-    const int fh = run / taps, fw = run - fh * taps;
-    const int element = fh * static_cast<int>(p.dh) * s.tiles.row_pitch +
-                        fw * static_cast<int>(p.dw) * s.tiles.held_channels + term;
-    const bool exists = run < s.runs;
-    pairs[pair] = make_uint2(exists ? static_cast<unsigned>(element / 2) : 0U,
-                             !exists                   ? 0U
-                             : term + 1 < s.run_length ? 0xffffffffU
-                                                       : 0x0000ffffU);
+    const TermPair at = term_pair(s, p, pair);
+    pairs[pair] = make_uint2(static_cast<unsigned>(at.words), at.mask);
   }
 }
 
@@ -299,13 +291,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kPlanes>)
   for (int i = 0; i < kHalves * 2; ++i) {
     const int thread = static_cast<int>(threadIdx.x);
     const int packed = place_of(t, thread / 32 * 32 + i * 8 + thread % 32 / 4);
-    const Place at = unpacked(packed);
-    const auto step_h = static_cast<int>(p.source.problem.sh);
-    const auto step_w = static_cast<int>(p.source.problem.sw);
-    const int element =
-        (at.n * t.source_rows + at.oh * step_h) * t.row_pitch + at.ow * step_w * t.held_channels;
     place[i / 2][i % 2] = packed;
-    base[i / 2][i % 2] = packed == kNoPlace ? 0 : pair_at(t, element);
+    base[i / 2][i % 2] =
+        packed == kNoPlace ? 0 : pair_at(t, patch_element(t, p.source.problem, unpacked(packed)));
   }
 
   stage_filter<T, kPlanes, kColumns>(p, channel0, shared.filter);

@@ -54,22 +54,6 @@ __device__ __forceinline__ Origin origin_of(const StemTiles& t, int tile) {
   return {image * t.images, (line - image * t.down) * t.rows, (tile - line * t.across) * t.columns};
 }
 
-/// A position of a tile; none: beyond its last.
-struct Place {
-  int n, oh, ow;
-};
-inline constexpr int kNoPlace = -1;
-/// Packed, since it is the same for all tiles.
-__device__ __forceinline__ int place_of(const StemTiles& t, int position) {
-  const int line = position / t.columns;
-  const int image = line / t.rows;
-  return image < t.images
-             ? image << 16 | (line - image * t.rows) << 8 | (position - line * t.columns)
-             : kNoPlace;
-}
-__device__ __forceinline__ Place unpacked(int place) {
-  return {place >> 16, place >> 8 & 0xff, place & 0xff};
-}
 /// Where a position's pixel of Y begins, in elements; negative if it does not exist.
 __device__ __forceinline__ std::int64_t output_of(const Conv2dProblem& p, const Origin& origin,
                                                   int place) {
@@ -152,10 +136,5 @@ struct StripSource {
     }
   }
 };
-
-/// Words from a strip's start to the pair that begins at an element, if that is even or copied.
-__device__ __forceinline__ int pair_at(const StemTiles& t, int element) {
-  return element / 2 + element % 2 * t.copy_words;
-}
 
 }  // namespace cks::kernels::stem

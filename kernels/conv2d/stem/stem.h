@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "cks/kernels/common/host_device.h"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/kernel.h"
 
 /// First layers: so few input channels that a tap is too short for a product, so the terms of the
@@ -70,5 +71,66 @@ std::optional<StemTapsShape> stem_taps_shape(const Conv2dProblem& problem, Arith
 /// Multiply-adds issued, those of terms, channels and positions that do not exist included.
 std::int64_t executed_of(const StemShape& shape);
 std::int64_t executed_of(const StemTapsShape& shape);
+
+// --- Where operands lie, for the kernels and their test ------------------------------------------
+
+/// A position of a tile, packed, since it is the same for all tiles; none: beyond its last.
+struct Place {
+  int n, oh, ow;
+};
+inline constexpr int kNoPlace = -1;
+CKS_HOST_DEVICE inline int place_of(const StemTiles& t, int position) {
+  const int line = position / t.columns;
+  const int image = line / t.rows;
+  return image < t.images
+             ? image << 16 | (line - image * t.rows) << 8 | (position - line * t.columns)
+             : kNoPlace;
+}
+CKS_HOST_DEVICE inline Place unpacked(int place) {
+  return {place >> 16, place >> 8 & 0xff, place & 0xff};
+}
+
+/// Words from a strip's start to the pair that begins at an element, if that is even or copied.
+CKS_HOST_DEVICE inline int pair_at(const StemTiles& t, int element) {
+  return element / 2 + element % 2 * t.copy_words;
+}
+
+/// Forward: where a patch begins, and where it has a pair of terms: words, and which halves count.
+CKS_HOST_DEVICE inline int patch_element(const StemTiles& t, const Conv2dProblem& p, Place at) {
+  return (at.n * t.source_rows + at.oh * narrow(p.sh)) * t.row_pitch +
+         at.ow * narrow(p.sw) * t.held_channels;
+}
+struct TermPair {
+  int words;
+  std::uint32_t mask;
+};
+CKS_HOST_DEVICE inline TermPair term_pair(const StemShape& s, const Conv2dProblem& p, int pair) {
+  const int run = pair / s.run_pairs, term = 2 * (pair - run * s.run_pairs);
+  if (run >= s.runs) {
+    return {0, 0};
+  }
+  const int taps = s.runs / narrow(p.FH);  // runs of a row of the filter
+  const int fh = run / taps, fw = run - fh * taps;
+  const int element =
+      fh * narrow(p.dh) * s.tiles.row_pitch + fw * narrow(p.dw) * s.tiles.held_channels + term;
+  return {element / 2, term + 1 < s.run_length ? 0xffffffffU : 0x0000ffffU};
+}
+
+/// Gradient: the element of the strip's pixel (row, column, channel); how far that of a position
+/// lies behind that of the first, and that of a term.
+CKS_HOST_DEVICE inline int phase_element(const StemTapsShape& s, int stride, int row, int column,
+                                         int channel) {
+  return row * s.tiles.row_pitch + (channel * stride + column % stride) * s.phase_pitch +
+         column / stride;
+}
+CKS_HOST_DEVICE inline int position_element(const StemTiles& t, const Conv2dProblem& p, Place at) {
+  return (at.n * t.source_rows + at.oh * narrow(p.sh)) * t.row_pitch + at.ow;
+}
+CKS_HOST_DEVICE inline int term_words(const StemTapsShape& s, const Conv2dProblem& p, int term) {
+  const int tap = term / narrow(p.IC), fh = tap / narrow(p.FW);
+  return pair_at(
+      s.tiles, phase_element(s, narrow(p.sw), fh * narrow(p.dh),
+                             (tap - fh * narrow(p.FW)) * narrow(p.dw), term - tap * narrow(p.IC)));
+}
 
 }  // namespace cks::kernels::stem

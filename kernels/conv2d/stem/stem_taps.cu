@@ -144,9 +144,8 @@ __device__ __forceinline__ void stage_tile(const Parameters<T>& p, int tile, int
     const Place at = unpacked(first);
     const bool exists = output_of(problem, origin, first) >= 0;
     const bool next = exists && origin.ow + at.ow + 1 < problem.OW;
-    const int row = at.n * t.source_rows + at.oh * static_cast<int>(problem.sh);
     shared.pairs[thread] =
-        make_uint2(exists ? static_cast<unsigned>((row * t.row_pitch + at.ow) / 2) : 0U,
+        make_uint2(exists ? static_cast<unsigned>(position_element(t, problem, at) / 2) : 0U,
                    (exists ? 0x0000ffffU : 0U) | (next ? 0xffff0000U : 0U));
   }
 }
@@ -202,18 +201,6 @@ __device__ __forceinline__ void multiply_tile(const StemTiles& t, const Shared<k
       }
     }
   }
-}
-
-/// Words from a position's first element of the strip to that of a term.
-__device__ __forceinline__ int term_words(const StemTapsShape& s, const Conv2dProblem& p,
-                                          int term) {
-  const int channels = static_cast<int>(p.IC), width = static_cast<int>(p.FW);
-  const auto stride = static_cast<int>(p.sw);
-  const int tap = term / channels, channel = term - tap * channels;
-  const int fh = tap / width, column = (tap - fh * width) * static_cast<int>(p.dw);
-  return pair_at(s.tiles, fh * static_cast<int>(p.dh) * s.tiles.row_pitch +
-                              (channel * stride + column % stride) * s.phase_pitch +
-                              column / stride);
 }
 
 template <class T, int kPlanes, int kTiles>

@@ -36,9 +36,90 @@ std::string fault_of(const StemTiles& t, const Conv2dProblem& p) {
   return std::int64_t{2} * t.copy_words < elements ? "room" : "";
 }
 
+/// The number of pixel (n, ih, iw) and channel, from 1 on; 0 outside the image.
+std::int64_t pixel_of(const Conv2dProblem& p, std::int64_t n, std::int64_t ih, std::int64_t iw,
+                      std::int64_t channel) {
+  const bool exists = n < p.N && ih >= 0 && ih < p.IH && iw >= 0 && iw < p.IW && channel < p.IC;
+  return exists ? ((n * p.IH + ih) * p.IW + iw) * p.IC + channel + 1 : 0;
+}
+
+/// What a strip holds of the tile that begins at image 0, position (0, 0): both copies, each
+/// element's pixel; element(row, column, channel) is where one lies.
+template <class Element>
+std::vector<std::int64_t> strip_of(const StemTiles& t, const Conv2dProblem& p, Element&& element) {
+  std::vector<std::int64_t> strip(static_cast<std::size_t>(t.copies) * t.copy_words * 2, -1);
+  for (int row = 0; row < t.images * t.source_rows; ++row) {
+    for (int column = 0; column < t.source_columns; ++column) {
+      for (int channel = 0; channel < t.held_channels; ++channel) {
+        const auto at = static_cast<std::size_t>(element(row, column, channel));
+        strip[at] =
+            pixel_of(p, row / t.source_rows, row % t.source_rows - p.pt, column - p.pl, channel);
+        if (t.copies == 2 && at > 0) {
+          strip[static_cast<std::size_t>(t.copy_words) * 2 + at - 1] = strip[at];
+        }
+      }
+    }
+  }
+  return strip;
+}
+
+/// The pixel that the definition wants for a term of a position.
+std::int64_t wanted_of(const Conv2dProblem& p, const Place& at, std::int64_t term) {
+  const std::int64_t tap = term / p.IC;
+  return pixel_of(p, at.n, at.oh * p.sh - p.pt + tap / p.FW * p.dh,
+                  at.ow * p.sw - p.pl + tap % p.FW * p.dw, term % p.IC);
+}
+
+/// Whether every pair of terms of every position is read from where the strip has it.
+bool finds_patches(const StemShape& s, const Conv2dProblem& p) {
+  const StemTiles& t = s.tiles;
+  const auto strip = strip_of(t, p, [&](int row, int column, int channel) {
+    return row * t.row_pitch + column * t.held_channels + channel;
+  });
+  for (int position = 0; position < t.columns * t.rows * t.images; ++position) {
+    const Place at = unpacked(place_of(t, position));
+    std::int64_t term = 0;
+    for (int pair = 0; pair < s.steps * kTermsOfStep / 2; ++pair) {
+      const TermPair found = term_pair(s, p, pair);
+      const int word = pair_at(t, patch_element(t, p, at)) + found.words;
+      for (const int half : {0, 1}) {
+        if ((found.mask >> (16 * half) & 1U) != 0 &&
+            strip.at(static_cast<std::size_t>(2 * word + half)) != wanted_of(p, at, term++)) {
+          return false;
+        }
+      }
+    }
+    if (term != p.FH * p.FW * p.IC) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// The same of every pair of positions of every term.
+bool finds_positions(const StemTapsShape& s, const Conv2dProblem& p) {
+  const StemTiles& t = s.tiles;
+  const auto strip = strip_of(t, p, [&](int row, int column, int channel) {
+    return phase_element(s, static_cast<int>(p.sw), row, column, channel);
+  });
+  for (int position = 0; position < t.columns * t.rows * t.images; position += 2) {
+    const Place at = unpacked(place_of(t, position));
+    for (int term = 0; term < s.terms; ++term) {
+      const int word = position_element(t, p, at) / 2 + term_words(s, p, term);
+      for (const int half : {0, 1}) {
+        if (strip.at(static_cast<std::size_t>(2 * word + half)) !=
+            wanted_of(p, {at.n, at.oh, at.ow + half}, term)) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
-TEST_CASE("stem: tiles hold every position, strips what they meet") {
+TEST_CASE("stem: tiles hold every position, products find what it meets") {
   Failures failures;
   int taken = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
@@ -52,7 +133,7 @@ TEST_CASE("stem: tiles hold every position, strips what they meet") {
         }
         const bool holds_terms = s->steps * kTermsOfStep >= p.FH * p.FW * p.IC &&
                                  std::int64_t{s->runs} * s->run_length == p.FH * p.FW * p.IC;
-        if (!holds_terms || s->shared_bytes > kMostShared) {
+        if (!holds_terms || s->shared_bytes > kMostShared || !finds_patches(*s, p)) {
           failures.add(listed.name, "terms");
         }
       }
@@ -62,7 +143,8 @@ TEST_CASE("stem: tiles hold every position, strips what they meet") {
         const std::string fault = fault_of(s->tiles, p);
         const std::int64_t planes_end = p.IC * p.sw * s->phase_pitch;
         if (!fault.empty() || s->tiles.columns % 2 != 0 || s->tiles.row_pitch < planes_end ||
-            s->phase_pitch * p.sw < s->tiles.source_columns || s->shared_bytes > kMostShared) {
+            s->phase_pitch * p.sw < s->tiles.source_columns || s->shared_bytes > kMostShared ||
+            !finds_positions(*s, p)) {
           failures.add(listed.name, "gradient " + fault);
         }
       }
