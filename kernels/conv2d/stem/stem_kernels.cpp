@@ -2,7 +2,6 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
-#include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 #include "cks/kernels/conv2d/stem/kernels.h"
 #include "cks/kernels/conv2d/stem/stem.h"
@@ -57,8 +56,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     candidate.cost =
         cost_of(s->tiles, s->channel_tiles, multiplying, std::min(wide, static_cast<double>(p.OC)),
                 s->planes, narrow(static_cast<std::int64_t>(size_of(p.x_type))),
-                cuda::multiprocessors_of(request)) +
-        (s->planes == 3 ? hopper::kByName : 0.0);
+                cuda::multiprocessors_of(request));
     candidate.plan.tile = {kPositions, columns};
     candidate.plan.granule = kPositions;
     candidate.plan.reason = cuda::describe_use(kReason, static_cast<double>(exact_multiply_adds(p)),
@@ -101,8 +99,7 @@ std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
   candidate.cost =
       cost_of(s->tiles, s->channel_tiles, multiplying,
               static_cast<double>(std::min<std::int64_t>(kGradientChannels, p.OC)), s->planes,
-              narrow(static_cast<std::int64_t>(size_of(p.x_type))), multiprocessors) +
-      (s->planes == 3 ? hopper::kByName : 0.0);
+              narrow(static_cast<std::int64_t>(size_of(p.x_type))), multiprocessors);
   cuda::add_split_k(candidate, p, split_k, multiprocessors);
   candidate.plan.tile = {kGradientChannels, s->term_tiles * kGradientWarps / 2 * 8};
   candidate.plan.granule = kPositions;
