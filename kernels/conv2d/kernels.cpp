@@ -2,6 +2,7 @@
 
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
+#include "cks/kernels/conv2d/stem/kernels.h"
 
 // The table of kernels. A new one is a file that defines it and a row here.
 namespace cks::kernels {
@@ -12,10 +13,25 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::reference(),
   };
   static constexpr const Conv2dKernel* kCuda[] = {
-      &hopper::box,        &hopper::planes,     &hopper::box_taps, &hopper::planes_taps,
-      &hopper::patch_taps, &hopper::place_taps, &hopper::halo,     &cuda::band,
-      &cuda::tiled,        &cuda::thin,         &cuda::band_taps,  &cuda::tiled_taps,
-      &cuda::merged_taps,  &cuda::direct,       &cuda::reference,
+    &hopper::box,
+    &hopper::planes,
+    &hopper::box_taps,
+    &hopper::planes_taps,
+    &hopper::patch_taps,
+    &hopper::place_taps,
+    &hopper::halo,
+#if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
+    &stem::stem,
+    &stem::stem_taps,
+#endif
+    &cuda::band,
+    &cuda::tiled,
+    &cuda::thin,
+    &cuda::band_taps,
+    &cuda::tiled_taps,
+    &cuda::merged_taps,
+    &cuda::direct,
+    &cuda::reference,
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);

@@ -11,8 +11,7 @@ namespace cks::kernels::hopper {
 namespace {
 
 constexpr Conv2dTile kTile = {kHaloChannels, kHaloPositions};
-constexpr double kRate = 12.0;          // of a multiprocessor's float32 multiply-adds
-constexpr double kUnitOverhead = 0.15;  // patches that storing one is worth
+constexpr double kRate = 9.5;  // of a multiprocessor's float32 multiply-adds
 
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
@@ -27,8 +26,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   candidate.plan.arithmetic = Arithmetic::bf16;
   candidate.plan.tile = kTile;
   candidate.plan.granule = kHaloPositions;
-  candidate.cost =
-      kByName + cuda::kLaunch + (1 + kUnitOverhead) * ceil_div(h.patches, workers) * patch / kRate;
+  candidate.cost = cuda::kLaunch + ceil_div(h.patches, workers) * patch / kRate;
   candidate.plan.reason = cuda::describe_use("patches with their halo, the filter in shared memory",
                                              static_cast<double>(exact_multiply_adds(p)),
                                              static_cast<double>(executed_of(h)));
