@@ -213,7 +213,7 @@ TEST_CASE("plan: the reference is a plan only for types that it reads") {
 
 TEST_CASE("plan: types and precision say the arithmetic, the device its kernels") {
   Conv2dProblem p = make_conv2d_problem(
-      {.N = 64, .IH = 8, .IW = 8, .IC = 64, .OC = 64, .FH = 3, .FW = 3, .padding = 1});
+      {.N = 64, .IH = 8, .IW = 8, .IC = 128, .OC = 128, .FH = 3, .FW = 3, .padding = 1});
   DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
   const auto arithmetics = [&] {
     std::set<std::string> names;
