@@ -39,8 +39,7 @@ std::size_t bytes_of(const Tensor& tensor) {
 
 /// Calls visit with a zero of the element type, if all_reduce takes it.
 template <class Visit>
-void visit_summable(DType dtype, Reduction reduction, Visit&& visit) {
-  const bool is_mean = reduction == Reduction::mean;
+void visit_summable(DType dtype, bool is_mean, Visit&& visit) {
   if (dtype == DType::float32) {
     visit(float{});
   } else if (dtype == DType::float64) {
@@ -58,12 +57,12 @@ void visit_summable(DType dtype, Reduction reduction, Visit&& visit) {
 
 /// Element i of all chunks in the order of ranks, for each i of a chunk.
 template <class T>
-void add_chunks(const std::byte* chunks, std::size_t elements, int ranks, Reduction reduction,
+void add_chunks(const std::byte* chunks, std::size_t elements, int ranks, bool is_mean,
                 std::byte* sums) {
   using Sum = std::conditional_t<std::is_floating_point_v<T>, double, T>;
   const auto* terms = reinterpret_cast<const T*>(chunks);
   auto* results = reinterpret_cast<T*>(sums);
-  const auto divisor = static_cast<Sum>(reduction == Reduction::mean ? ranks : 1);
+  const auto divisor = static_cast<Sum>(is_mean ? ranks : 1);
   for (std::size_t i = 0; i < elements; ++i) {
     Sum sum = static_cast<Sum>(terms[i]);
     for (std::size_t r = 1; r < static_cast<std::size_t>(ranks); ++r) {
@@ -75,7 +74,7 @@ void add_chunks(const std::byte* chunks, std::size_t elements, int ranks, Reduct
 
 /// Reduces tensors of one dtype, as one row of numbers of which each rank adds up a chunk.
 template <class T>
-void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, Reduction reduction) {
+void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, bool is_mean) {
   std::size_t total = 0;
   for (const Tensor* tensor : tensors) {
     total += static_cast<std::size_t>(tensor->numel());
@@ -92,12 +91,28 @@ void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, Reduct
     to += bytes_of(*tensor);
   }
   host.all_to_all(chunk * sizeof(T));
-  add_chunks<T>(host.incoming().data(), chunk, host.size(), reduction, host.outgoing().data());
+  add_chunks<T>(host.incoming().data(), chunk, host.size(), is_mean, host.outgoing().data());
   host.all_gather(chunk * sizeof(T));
   const std::byte* from = host.incoming().data();
   for (Tensor* tensor : tensors) {
     std::copy_n(from, bytes_of(*tensor), static_cast<std::byte*>(tensor->data()));
     from += bytes_of(*tensor);
+  }
+}
+
+/// The tensors of each dtype as one row.
+void reduce_alike(HostGroup& host, std::span<Tensor> tensors, bool is_mean) {
+  for (const DType dtype : {DType::float32, DType::float64, DType::int64, DType::int32}) {
+    std::vector<Tensor*> alike;
+    for (Tensor& tensor : tensors) {
+      if (tensor.dtype() == dtype) {
+        alike.push_back(&tensor);
+      }
+    }
+    if (!alike.empty()) {
+      visit_summable(dtype, false,
+                     [&](auto zero) { reduce_on_host<decltype(zero)>(host, alike, is_mean); });
+    }
   }
 }
 
@@ -167,41 +182,34 @@ void Communicator::on(const char* operation, const Tensor& tensor, Operation&& d
   device_operation(*parts_->nccl);
 }
 
-void Communicator::all_reduce(std::span<Tensor> tensors, Reduction reduction) {
-  for (const Tensor& tensor : tensors) {
-    ops::require_defined(kAllReduce, {{"tensor", tensor}});
-    visit_summable(tensor.dtype(), reduction, [](auto) {});
-    ops::require_same_device(kAllReduce, {"tensor", tensor}, {"the first", tensors.front()});
-  }
-  if (size() == 1 || tensors.empty()) {
+void Communicator::all_reduce(std::span<Tensor> sums, std::span<Tensor> means) {
+  const auto check = [&](std::span<Tensor> tensors, bool is_mean) {
+    for (const Tensor& tensor : tensors) {
+      ops::require_defined(kAllReduce, {{"tensor", tensor}});
+      visit_summable(tensor.dtype(), is_mean, [](auto) {});
+      ops::require_same_device(kAllReduce, {"tensor", tensor},
+                               {"the first", sums.empty() ? means.front() : sums.front()});
+    }
+  };
+  check(sums, false);
+  check(means, true);
+  if (size() == 1 || (sums.empty() && means.empty())) {
     return;
   }
-  if (tensors.front().device().is_cuda()) {
-    on(kAllReduce, tensors.front(),
-       [&](DeviceGroup& group) { group.all_reduce(tensors, reduction); });
+  if (const Tensor& first = sums.empty() ? means.front() : sums.front(); first.device().is_cuda()) {
+    on(kAllReduce, first, [&](DeviceGroup& group) { group.all_reduce(sums, means); });
   } else {
-    for (const DType dtype : {DType::float32, DType::float64, DType::int64, DType::int32}) {
-      std::vector<Tensor*> alike;
-      for (Tensor& tensor : tensors) {
-        if (tensor.dtype() == dtype) {
-          alike.push_back(&tensor);
-        }
-      }
-      if (!alike.empty()) {
-        visit_summable(dtype, Reduction::sum, [&](auto zero) {
-          reduce_on_host<decltype(zero)>(*parts_->host, alike, reduction);
-        });
-      }
-    }
+    reduce_alike(*parts_->host, sums, false);
+    reduce_alike(*parts_->host, means, true);
   }
-  for (Tensor& tensor : tensors) {
-    tensor.bump_version();
+  for (const std::span<Tensor> tensors : {sums, means}) {
+    for (Tensor& tensor : tensors) {
+      tensor.bump_version();
+    }
   }
 }
 
-void Communicator::all_reduce(Tensor& tensor, Reduction reduction) {
-  all_reduce({&tensor, 1}, reduction);
-}
+void Communicator::all_reduce(Tensor& sum) { all_reduce({&sum, 1}); }
 
 Tensor Communicator::all_gather(const Tensor& tensor) {
   ops::require_defined(kAllGather, {{"tensor", tensor}});

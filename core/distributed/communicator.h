@@ -24,8 +24,6 @@ struct RankOptions {
   double timeout_seconds = 6.0;
 };
 
-enum class Reduction : std::uint8_t { sum, mean };
-
 /// The ranks that train one model together, as one of them, its own, sees them: rank 0 to size - 1.
 /// All ranks make the same calls in the same order, with tensors of the same shapes and dtypes; a
 /// call ends when all have come to it.
@@ -66,10 +64,10 @@ class Communicator {
   /// build has no NCCL, if the device cannot be used, or if another rank has it already.
   void use_device(Device device);
 
-  /// Sums or means over the ranks, in place; several tensors of one device at once cost less than
+  /// Sums and means over the ranks, in place; several tensors of one device at once cost less than
   /// one by one. Dtypes float32, float64, int64 and int32, the latter two for sums alone.
-  void all_reduce(std::span<Tensor> tensors, Reduction reduction = Reduction::sum);
-  void all_reduce(Tensor& tensor, Reduction reduction = Reduction::sum);
+  void all_reduce(std::span<Tensor> sums, std::span<Tensor> means = {});
+  void all_reduce(Tensor& sum);
   /// The ranks' tensors, one after the other: [size, shape of tensor].
   Tensor all_gather(const Tensor& tensor);
   /// Makes the tensors of all ranks equal to those of rank `from`.

@@ -43,7 +43,7 @@ class DeviceGroup {
  public:
   virtual ~DeviceGroup() = default;
   virtual std::string name() const = 0;
-  virtual void all_reduce(std::span<Tensor> tensors, Reduction reduction) = 0;
+  virtual void all_reduce(std::span<Tensor> sums, std::span<Tensor> means) = 0;
   virtual void all_gather(const Tensor& tensor, Tensor& all) = 0;
   virtual void broadcast(Tensor& tensor, int from) = 0;
   /// False if the current stream has work left. Throws what went wrong on the device.

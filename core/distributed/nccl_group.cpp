@@ -64,19 +64,22 @@ class NcclGroup : public DeviceGroup {
     return formatted("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
   }
 
-  void all_reduce(std::span<Tensor> tensors, Reduction reduction) override {
+  void all_reduce(std::span<Tensor> sums, std::span<Tensor> means) override {
     const cudaStream_t stream = begin();
-    const ncclRedOp_t operation = reduction == Reduction::mean ? ncclAvg : ncclSum;
     // As a group they are one kernel; an error in between is returned by the end, too.
     require(ncclGroupStart(), "ncclGroupStart");
     ncclResult_t status = ncclSuccess;
-    for (Tensor& tensor : tensors) {
-      if (status == ncclSuccess && tensor.numel() > 0) {
-        status =
-            ncclAllReduce(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.numel()),
-                          nccl_type(tensor.dtype()), operation, comm_, stream);
+    const auto add = [&](std::span<Tensor> tensors, ncclRedOp_t operation) {
+      for (Tensor& tensor : tensors) {
+        if (status == ncclSuccess && tensor.numel() > 0) {
+          status =
+              ncclAllReduce(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.numel()),
+                            nccl_type(tensor.dtype()), operation, comm_, stream);
+        }
       }
-    }
+    };
+    add(sums, ncclSum);
+    add(means, ncclAvg);
     const ncclResult_t end = ncclGroupEnd();
     require(status, "ncclAllReduce");
     require(end, "ncclGroupEnd");

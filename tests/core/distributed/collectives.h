@@ -49,7 +49,7 @@ inline void check_collectives(Communicator& ranks, bool is_exact) {
       };
       check_equal(sum, wanted);
       if (dtype != DType::int64) {
-        ranks.all_reduce(mean, Reduction::mean);
+        ranks.all_reduce({}, {&mean, 1});
         check_equal(mean, wanted / static_cast<double>(size));
       }
     }
