@@ -1,10 +1,11 @@
-// What the copy engine and the tensor cores are told to do (hopper/boxes.h), done here one element
-// after the other: every plan of boxes against the reference, exactly.
+// What the copy engine or threads and the tensor cores are told to do (hopper/boxes.h), done here
+// one element after the other: every plan of boxes against the reference, exactly.
 #include "cks/kernels/conv2d/hopper/boxes.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
@@ -30,6 +31,13 @@ class BoxWalk {
                 static_cast<std::size_t>(c_.target_pitch)),
         written_(result_.size()) {}
 
+  /// As blocks do that live for one unit each.
+  void run_blocks() {
+    for (int unit = 0; unit < c_.units; ++unit) {
+      const Place& place = c_.place[place_of_unit(c_, unit)];
+      run_unit(place, unit_of(c_, unit - place.first_unit));
+    }
+  }
   void run(int workers) {
     for (int worker = 0; worker < workers; ++worker) {
       for (auto walk = c_.walk(worker, workers); walk.next();) {
@@ -50,7 +58,7 @@ class BoxWalk {
     executed_ += std::int64_t{steps_of(c_, place)} * c_.step * c_.unit_channels * 2 * c_.box;
     for (int position = unit.first; position < unit.first + 2 * c_.box; ++position) {
       for (int c = unit.channel; c < unit.channel + c_.unit_channels; ++c) {
-        if (position < positions_of(c_, place) && c < c_.target_channels * c_.groups) {
+        if (position < positions_of(c_, place) && c < (unit.group + 1) * c_.target_channels) {
           const Position where = position_of(c_, place, position);
           const auto to =
               static_cast<std::size_t>(pixel_of(c_, place, where) * c_.target_pitch + c);
@@ -114,14 +122,31 @@ Conv2dProblem fitted(const ListedProblem& listed) {
                            : make_conv2d_problem(sizes);
 }
 
-}  // namespace
+void check_walk(const std::string& where, const BoxWalk& walk, const BoxRequest& request,
+                const std::vector<double>& expected, Failures& failures) {
+  if (!walk.wrote_once()) {
+    failures.add(where, "an element is not written once");
+  }
+  if (walk.executed() != walk.planned().executed ||
+      walk.executed() < exact_multiply_adds(request.problem)) {
+    failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
+                            std::to_string(walk.planned().executed));
+  }
+  const Extents shape = result_shape(request.pass, request.problem);
+  if (const Comparison same = compare(walk.result(), shape, expected, shape); !same) {
+    failures.add(where, same.message);
+  }
+}
 
-TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
+/// Walks the boxes of every third listed problem, as problem(listed) makes it, of all tiles, at
+/// places and in a row. walk(request, values) returns what was walked, if the boxes are taken.
+template <class Problem, class Walk>
+int check_listed(Problem&& problem, Walk&& walk) {
   Failures failures;
   int walks = 0;
   std::uint64_t seed = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
-    const Conv2dProblem p = fitted(listed);
+    const Conv2dProblem p = problem(listed);
     if (++seed % 3 != 0 || plain_multiply_adds(Conv2dPass::forward, p) > 3'000'000 ||
         plain_multiply_adds(Conv2dPass::backward_data, p) > 3'000'000) {
       continue;
@@ -135,33 +160,55 @@ TEST_CASE("boxes: every listed problem, at places and in a row, adds what the re
       for (const Conv2dTile& tile : kTiles) {
         for (const bool at_places : {true, false}) {
           const BoxRequest request{p, pass, tile, at_places, 64};
-          if (!takes_boxes(request, 2)) {
-            continue;
-          }
-          BoxWalk walk(request, values);
-          walk.run(7);
-          ++walks;
-          const std::string where =
-              listed.name + ", " + name_of(pass) + (at_places ? " at places" : " in a row");
-          if (!walk.wrote_once()) {
-            failures.add(where, "an element is not written once");
-          }
-          if (walk.executed() != walk.planned().executed ||
-              walk.executed() < exact_multiply_adds(p)) {
-            failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
-                                    std::to_string(walk.planned().executed));
-          }
-          const Extents shape = result_shape(pass, p);
-          if (const Comparison same = compare(walk.result(), shape, reference.result(), shape);
-              !same) {
-            failures.add(where, same.message);
+          if (const auto walked = walk(request, values)) {
+            ++walks;
+            check_walk(
+                listed.name + ", " + name_of(pass) + (at_places ? " at places" : " in a row"),
+                *walked, request, reference.result(), failures);
           }
         }
       }
     }
   }
   MESSAGE(walks << " walks");
+  return walks;
+}
+
+}  // namespace
+
+TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
+  const int walks = check_listed(fitted, [](const BoxRequest& request, const Conv2dValues& values) {
+    std::unique_ptr<BoxWalk> walk;
+    if (takes_boxes(request, 2)) {
+      walk = std::make_unique<BoxWalk>(request, values);
+      walk->run(7);
+    }
+    return walk;
+  });
   CHECK(walks > 500);
+}
+
+TEST_CASE("boxes that threads copy: the same of any channels, groups and strides, block by block") {
+  int groups = 0, classes = 0;
+  const auto problem = [](const ListedProblem& listed) {
+    ListedProblem dense = listed;
+    dense.x_gap = dense.y_gap = 0;
+    return dense.at(DType::float32);
+  };
+  const int walks =
+      check_listed(problem, [&](const BoxRequest& request, const Conv2dValues& values) {
+        std::unique_ptr<BoxWalk> walk;
+        if (fits_boxes(request)) {
+          walk = std::make_unique<BoxWalk>(request, values);
+          walk->run_blocks();
+          groups += request.problem.G > 1 ? 1 : 0;
+          classes += walk->planned().correlation.row_classes > kMostMappedClasses ? 1 : 0;
+        }
+        return walk;
+      });
+  CHECK(walks > 1000);
+  CHECK(groups > 100);
+  CHECK(classes > 10);
 }
 
 TEST_CASE("boxes at places execute exactly V where batch and channels fill them") {

@@ -1,0 +1,19 @@
+#pragma once
+#include "cks/config.h"
+#include "cks/kernels/conv2d/cuda/kernels.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
+
+/// The kernels for tensor cores from compute capability 8.0 on. As with all kernels of the CUDA
+/// backend, what they plan is host code that every build has.
+namespace cks::kernels::ampere {
+
+extern const Conv2dKernel box80;     // box_kernels.cpp, box.cu
+extern const Conv2dKernel planes80;  // box_kernels.cpp, planes.cu
+
+std::int64_t run_box80(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_planes80(const PreparedConv2d& conv, const Conv2dOperands& operands);
+
+/// Whether 16 bytes of channels can be copied at a time; otherwise 4.
+bool is_wide(const Conv2dProblem& problem, Conv2dPass pass);
+
+}  // namespace cks::kernels::ampere
