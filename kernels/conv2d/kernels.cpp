@@ -22,6 +22,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
 #if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
     &ampere::box80,
     &ampere::planes80,
+    &ampere::taps80,
 #endif
     &cuda::band,
     &cuda::tiled,

@@ -149,8 +149,9 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ int pixels[K::kPositions];
   const BoxCorrelation& c = p.operands.c;
-  const Place& place = c.place[place_of_unit(c, static_cast<int>(blockIdx.x))];
-  const BoxUnit unit = unit_of(c, static_cast<int>(blockIdx.x) - place.first_unit);
+  const int index = static_cast<int>(blockIdx.x);
+  const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
+  const BoxUnit unit = unit_of(c, index - place.first_unit);
   find_pixels<K::kPositions, K::kThreads>(c, place, unit, pixels);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);

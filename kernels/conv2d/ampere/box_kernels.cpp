@@ -68,7 +68,7 @@ bool has_types(const Conv2dProblem& p, Arithmetic arithmetic) {
 }
 
 bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_types(p, plan.arithmetic) && moves_by(4, p, plan.pass) &&
+  return has_types(p, plan.arithmetic) && is_copied(p, plan.pass) &&
          (plan.tile == kNarrowTile || is_wide(p, plan.pass)) &&
          plan.workspace_bytes >= workspace_of(p, plan.arithmetic) &&
          hopper::fits_boxes(request_of(plan, p));
@@ -147,6 +147,7 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 }  // namespace
 
+bool is_copied(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(4, problem, pass); }
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(16, problem, pass); }
 
 const Conv2dKernel box80 = {.name = "box80",

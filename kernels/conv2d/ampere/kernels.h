@@ -9,11 +9,14 @@ namespace cks::kernels::ampere {
 
 extern const Conv2dKernel box80;     // box_kernels.cpp, box.cu
 extern const Conv2dKernel planes80;  // box_kernels.cpp, planes.cu
+extern const Conv2dKernel taps80;    // gradient_kernels.cpp, taps.cu
 
 std::int64_t run_box80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes80(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
-/// Whether 16 bytes of channels can be copied at a time; otherwise 4.
+/// Whether threads can copy a pass' channels: 4 bytes at a time, or 16.
+bool is_copied(const Conv2dProblem& problem, Conv2dPass pass);
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass);
 
 }  // namespace cks::kernels::ampere

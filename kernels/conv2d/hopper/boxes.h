@@ -63,20 +63,6 @@ CKS_HOST_DEVICE inline int positions_of(const BoxCorrelation& c, const Place& at
                      : c.images * c.rows[at.row_class].count * c.columns[at.column_class].count;
 }
 
-/// The number of the place that unit `unit` of all belongs to.
-CKS_HOST_DEVICE inline int place_of_unit(const BoxCorrelation& c, int unit) {
-  int first = 0, last = c.places - 1;
-  while (first < last) {
-    const int middle = (first + last + 1) / 2;
-    if (c.place[middle].first_unit <= unit) {
-      first = middle;
-    } else {
-      last = middle - 1;
-    }
-  }
-  return first;
-}
-
 /// What a unit computes: positions from `first` on, of both boxes, and channels of a group from
 /// `channel` on, counted over all groups.
 struct BoxUnit {

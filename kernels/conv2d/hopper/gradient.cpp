@@ -34,23 +34,31 @@ std::vector<GradientTap> all_taps(const Conv2dProblem& p) {
 
 }  // namespace
 
-bool takes_gradient(const GradientRequest& request, int element_bytes) {
+bool fits_gradient(const GradientRequest& request) {
   const Conv2dProblem& p = request.problem;
-  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // positions, units
   constexpr std::int64_t kMostExtent = 32767;
-  const std::int64_t unit = 16 / element_bytes;
-  if (!p.is_aligned || p.N == 0 || p.G != 1 || !cuda::has_narrow_extents(p) ||
-      p.x_pitch % unit != 0 || p.y_pitch % unit != 0 || p.IC % 2 != 0 ||
-      p.N * p.IH * p.IW > kMostPositions || p.N * p.OH * p.OW > kMostPositions ||
-      p.OH > kMostExtent || p.OW > kMostExtent || request.split_k < 1 || request.split_k > 65535) {
+  if (p.N == 0 || p.G != 1 || !cuda::has_narrow_extents(p) || p.N * p.IH * p.IW > kMost ||
+      p.N * p.OH * p.OW > kMost || p.OH > kMostExtent || p.OW > kMostExtent ||
+      request.split_k < 1 || request.split_k > 65535 ||
+      p.FH * p.FW > (request.at_places ? kMostTaps : kMostExtent)) {
     return false;
   }
-  if (request.at_places) {
-    return p.FH * p.FW <= kMostTaps;
+  const std::int64_t columns = p.FH * p.FW * ceil_div(p.IC, std::int64_t{kBlock});
+  return columns <= kMost && columns * ceil_div(p.OC, request.tile.rows) <= kMost &&
+         columns * ceil_div(p.OC, request.tile.rows) * request.split_k <= kMost;
+}
+
+bool takes_gradient(const GradientRequest& request, int element_bytes) {
+  const Conv2dProblem& p = request.problem;
+  const std::int64_t unit = 16 / element_bytes;
+  if (!fits_gradient(request) || !p.is_aligned || p.x_pitch % unit != 0 || p.y_pitch % unit != 0 ||
+      p.IC % 2 != 0) {
+    return false;
   }
   const TapAxis rows = row_axis(p), columns = column_axis(p);
-  return p.FH * p.FW <= kMostExtent && fits_window(window_of(rows), p.IH, (p.FH - 1) * p.dh) &&
-         fits_window(window_of(columns), p.IW, (p.FW - 1) * p.dw);
+  return request.at_places || (fits_window(window_of(rows), p.IH, (p.FH - 1) * p.dh) &&
+                               fits_window(window_of(columns), p.IW, (p.FW - 1) * p.dw));
 }
 
 GradientPlan plan_gradient(const GradientRequest& request) {

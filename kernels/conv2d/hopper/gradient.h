@@ -105,10 +105,12 @@ struct GradientRequest {
   std::int64_t split_k;
 };
 
-/// Whether the copy engine can say it, for X and dY of so many bytes an element.
+/// Whether a GradientPlan can say it.
+bool fits_gradient(const GradientRequest& request);
+/// Whether the copy engine can, too, for X and dY of so many bytes an element.
 bool takes_gradient(const GradientRequest& request, int element_bytes);
 
-/// Only for what takes_gradient() takes.
+/// Only for what fits_gradient() takes.
 GradientPlan plan_gradient(const GradientRequest& request);
 
 /// Multiply-adds of its products, of one plane.

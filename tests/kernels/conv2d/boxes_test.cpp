@@ -34,7 +34,7 @@ class BoxWalk {
   /// As blocks do that live for one unit each.
   void run_blocks() {
     for (int unit = 0; unit < c_.units; ++unit) {
-      const Place& place = c_.place[place_of_unit(c_, unit)];
+      const Place& place = c_.place[group_of(c_.place, c_.places, unit)];
       run_unit(place, unit_of(c_, unit - place.first_unit));
     }
   }
