@@ -133,7 +133,7 @@ bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found = candidates(request, kPlanesTiles);
   for (Conv2dCandidate& candidate : found) {
-    candidate.cost += hopper::kByName;
+    candidate.cost += kByName;
   }
   return found;
 }

@@ -4,6 +4,7 @@
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
 
 // What the kernel `taps80` plans: Sk-dilated in boxes of terms (hopper/gradient.h) that threads
 // copy.
@@ -93,7 +94,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
         }
       }
       if (best.cost > 0.0) {
-        best.cost += request.arithmetic == Arithmetic::fp32 ? hopper::kByName : 0.0;
+        best.cost += request.arithmetic == Arithmetic::fp32 ? kByName : 0.0;
         found.push_back(std::move(best));
       }
     }
