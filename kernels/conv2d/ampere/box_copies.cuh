@@ -18,7 +18,9 @@ struct BoxOperands {
   const unsigned char* source;
   const unsigned char* filter;  // [OC][taps][pitch], or planes of it
   // In bytes, from one to the next.
-  std::int64_t source_pitch, tap_pitch, row_pitch, plane_pitch;
+  std::uint32_t source_pitch;
+  int tap_pitch, row_pitch;
+  std::int64_t plane_pitch;
 };
 
 /// Of X or dY and a filter whose [OC][taps] are `pitch` elements apart, its planes `plane_pitch`.
@@ -31,9 +33,9 @@ BoxOperands operands_of(const PreparedConv2d& conv, const Conv2dOperands& o, con
   return {c,
           static_cast<const unsigned char*>(source),
           reinterpret_cast<const unsigned char*>(filter),
-          c.source_pitch * kPixelBytes,
-          pitch * kFilterBytes,
-          c.filter_taps * pitch * kFilterBytes,
+          static_cast<std::uint32_t>(c.source_pitch * kPixelBytes),
+          narrow(pitch * kFilterBytes),
+          narrow(c.filter_taps * pitch * kFilterBytes),
           plane_pitch * kFilterBytes};
 }
 
@@ -90,9 +92,9 @@ class PixelCopies {
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
       const int there = (meets_ >> i & 1U) != 0 ? bytes : 0;
-      copy_async<K::kChunk>(to + K::pixel_place(first_row + i * kRows, chunk),
-                            there != 0 ? from + (pixel_[i] + shift_) * p.source_pitch : source_,
-                            there);
+      copy_async<K::kChunk>(
+          to + K::pixel_place(first_row + i * kRows, chunk),
+          there != 0 ? from + std::uint64_t{pixel_[i] + shift_} * p.source_pitch : source_, there);
     }
   }
 
@@ -145,10 +147,10 @@ class FilterCopies {
                                        int channel) const {
     const int chunk = static_cast<int>(threadIdx.x) % kChunks * kChunk;
     const int row = static_cast<int>(threadIdx.x) / kChunks;
-    const unsigned char* from = filter_ + tap * p.tap_pitch;
+    const unsigned char* from = filter_ + std::int64_t{tap} * p.tap_pitch;
     int bytes = bytes_left_, rows_left = rows_left_;
     if constexpr (K::kTransposed) {
-      from += channel * p.row_pitch;
+      from += std::int64_t{channel} * p.row_pitch;
       rows_left -= channel;
     } else {
       from += channel * K::kFilterBytes;
@@ -160,7 +162,8 @@ class FilterCopies {
 #pragma unroll
       for (int i = 0; i < kCopies; ++i) {
         const int there = i * kRows < rows_left ? bytes : 0;
-        const unsigned char* const at = from + plane * p.plane_pitch + i * kRows * p.row_pitch;
+        const unsigned char* const at =
+            from + plane * p.plane_pitch + std::int64_t{i * kRows} * p.row_pitch;
         copy_async<kChunk>(
             to + plane * K::kFilterPlaneBytes + K::filter_place(row + i * kRows, chunk),
             there != 0 ? at : p.filter, there);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/ampere/geometry.h"
@@ -23,6 +24,7 @@ constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0, 0, 1.2}, {{64, 64}, 0, 0, 0.
 constexpr Conv2dTile kNarrowTile = {64, 64};  // the only one whose channels are copied by 4 bytes
 constexpr double kNarrowRate = 0.4;           // of the others
 constexpr double kEpilogue = 4.0;             // steps that storing a unit is worth
+constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a pitch
 
 /// Source channels that are multiplied at a time.
 int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 16 : 32; }
@@ -71,7 +73,8 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return has_types(p, plan.arithmetic) && is_copied(p, plan.pass) &&
          (plan.tile == kNarrowTile || is_wide(p, plan.pass)) &&
          plan.workspace_bytes >= workspace_of(p, plan.arithmetic) &&
-         hopper::fits_boxes(request_of(plan, p));
+         hopper::fits_boxes(request_of(plan, p)) &&
+         p.FH * p.FW * round_up(p.IC / p.G, 8) <= kMostBytes / std::int64_t{sizeof(float)};
 }
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, double rate) {
@@ -147,7 +150,10 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 }  // namespace
 
-bool is_copied(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(4, problem, pass); }
+bool is_copied(const Conv2dProblem& problem, Conv2dPass pass) {
+  const std::int64_t most = kMostBytes / static_cast<std::int64_t>(size_of(problem.x_type));
+  return problem.x_pitch <= most && problem.y_pitch <= most && moves_by(4, problem, pass);
+}
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(16, problem, pass); }
 
 const Conv2dKernel box80 = {.name = "box80",

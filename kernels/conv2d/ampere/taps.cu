@@ -52,9 +52,9 @@ struct Parameters {
   cuda::Divider<std::uint32_t> out_width, out_height;
   const unsigned char* x;
   const unsigned char* dy;
-  std::int64_t x_pitch, dy_pitch;  // bytes
-  float* out;                      // [split_k][OC][taps][IC]
-  bool is_aligned;                 // pairs of input channels are stored at once
+  std::uint32_t x_pitch, dy_pitch;  // bytes
+  float* out;                       // [split_k][OC][taps][IC]
+  bool is_aligned;                  // pairs of input channels are stored at once
 };
 
 /// The first output of a step, which goes from box to box of terms.
@@ -151,8 +151,11 @@ class TermCopies {
       Term at;
       int output = 0;
       const int bytes = walk_.find(p_, term, at, output) ? dy_there_ : 0;
-      copy_async<K::kChunk>(to + K::template place<K::kRowBytes>(term, GradientChunks::byte()),
-                            bytes != 0 ? dy_ + output * p_.dy_pitch : p_.dy, bytes);
+      copy_async<K::kChunk>(
+          to + K::template place<K::kRowBytes>(term, GradientChunks::byte()),
+          bytes != 0 ? dy_ + std::uint64_t{static_cast<std::uint32_t>(output)} * p_.dy_pitch
+                     : p_.dy,
+          bytes);
     }
     to += K::kGradientBytes;
 #pragma unroll
@@ -167,8 +170,10 @@ class TermCopies {
                          static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
       const int bytes = exists && meets ? x_there_ : 0;
       const int pixel = (at.image * g.height + row) * g.width + column;
-      copy_async<K::kChunk>(to + K::template place<K::kColumnBytes>(term, PixelChunks::byte()),
-                            bytes != 0 ? x_ + pixel * p_.x_pitch : p_.x, bytes);
+      copy_async<K::kChunk>(
+          to + K::template place<K::kColumnBytes>(term, PixelChunks::byte()),
+          bytes != 0 ? x_ + std::uint64_t{static_cast<std::uint32_t>(pixel)} * p_.x_pitch : p_.x,
+          bytes);
     }
     walk_.advance(g, tap_);
   }
@@ -446,8 +451,8 @@ void launch_taps(const PreparedConv2d& conv, const Conv2dOperands& o) {
   p.out_height = cuda::Divider<std::uint32_t>(problem.OH);
   p.x = static_cast<const unsigned char*>(o.x);
   p.dy = static_cast<const unsigned char*>(o.y);
-  p.x_pitch = problem.x_pitch * kBytes;
-  p.dy_pitch = problem.y_pitch * kBytes;
+  p.x_pitch = static_cast<std::uint32_t>(problem.x_pitch * kBytes);
+  p.dy_pitch = static_cast<std::uint32_t>(problem.y_pitch * kBytes);
   p.out = static_cast<float*>(conv.plan.split_k > 1 ? o.workspace : o.result);
   p.is_aligned = wide;
   const Conv2dTile& tile = conv.plan.tile;
