@@ -163,7 +163,7 @@ const Conv2dKernel box80 = {.name = "box80",
                             .candidates = box_candidates,
                             .accepts = box_accepts,
                             .prepare = prepare,
-                            .run = CKS_CUDA_CODE(run_box80)};
+                            .run = CKS_AMPERE_CODE(run_box80)};
 
 const Conv2dKernel planes80 = {.name = "planes80",
                                .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
@@ -172,6 +172,6 @@ const Conv2dKernel planes80 = {.name = "planes80",
                                .candidates = planes_candidates,
                                .accepts = planes_accepts,
                                .prepare = prepare,
-                               .run = CKS_CUDA_CODE(run_planes80)};
+                               .run = CKS_AMPERE_CODE(run_planes80)};
 
 }  // namespace cks::kernels::ampere

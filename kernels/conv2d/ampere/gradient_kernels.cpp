@@ -121,6 +121,6 @@ const Conv2dKernel taps80 = {.name = "taps80",
                              .candidates = candidates,
                              .accepts = accepts,
                              .prepare = prepare,
-                             .run = CKS_CUDA_CODE(run_taps80)};
+                             .run = CKS_AMPERE_CODE(run_taps80)};
 
 }  // namespace cks::kernels::ampere

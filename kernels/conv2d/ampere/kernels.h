@@ -6,6 +6,14 @@
 /// backend, what they plan is host code that every build has.
 namespace cks::kernels::ampere {
 
+/// The function of a .cu file in a table: null in a build without code for 8.0 or newer, whose
+/// table of kernels lacks these.
+#if CKS_HAS_CUDA && !defined(CKS_WITHOUT_AMPERE)
+#  define CKS_AMPERE_CODE(function) function
+#else
+#  define CKS_AMPERE_CODE(function) nullptr
+#endif
+
 extern const Conv2dKernel box80;     // box_kernels.cpp, box.cu
 extern const Conv2dKernel planes80;  // box_kernels.cpp, planes.cu
 extern const Conv2dKernel taps80;    // gradient_kernels.cpp, taps.cu
