@@ -2,10 +2,10 @@
 // Positions are rows of the product, channels of the result its columns; both come as boxes.h says.
 // A block computes a unit: 4 warps copy the stages of a ring and multiply them, 64 bytes of source
 // channels at a time. The longest units come first, so blocks that end early take what is left.
-#include "cks/kernels/ampere/matrix.cuh"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/ampere/box_copies.cuh"
 #include "cks/kernels/conv2d/ampere/box_store.cuh"
+#include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
 
@@ -84,8 +84,8 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[K::kRowTiles][4],
 template <class K>
 __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][2],
                                             std::uint32_t filter, int columns, int part) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
   if constexpr (K::kTransposed && !K::kBf16) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     const int row = part * 8 + lane % 4;  // of 8 source channels; the second is 4 on
 #pragma unroll
     for (int n = 0; n < K::kColumnTiles; ++n) {
@@ -94,22 +94,8 @@ __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][
       b[n][1] = load_word(filter + K::filter_place(row + 4, byte));
     }
   } else {
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; n += 2) {
-      std::uint32_t both[4];
-      if constexpr (K::kTransposed) {
-        load_matrices<true>(both, filter + K::filter_place(part * 16 + lane % 16,
-                                                           (columns + n * 8 + lane / 16 * 8) * 2));
-      } else {
-        load_matrices<false>(both,
-                             filter + K::filter_place(columns + n * 8 + lane / 16 * 8 + lane % 8,
-                                                      part * 32 + lane / 8 % 2 * 16));
-      }
-      b[n][0] = both[0];
-      b[n][1] = both[1];
-      b[n + 1][0] = both[2];
-      b[n + 1][1] = both[3];
-    }
+    load_columns<K::kTransposed>(
+        b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
   }
   if constexpr (!K::kBf16) {
 #pragma unroll

@@ -2,10 +2,10 @@
 // six products of bfloat16 planes, as in hopper/planes.cu, which says why. Pixels are split in
 // registers as they are read, filters beforehand in memory. Sums begin anew after 32 terms, the
 // small products first, and are added to others in registers.
-#include "cks/kernels/ampere/matrix.cuh"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/ampere/box_copies.cuh"
 #include "cks/kernels/conv2d/ampere/box_store.cuh"
+#include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
 #include "cks/kernels/conv2d/hopper/operands.h"
@@ -81,23 +81,8 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kPlanes][K::kRowT
 template <class K>
 __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][2],
                                             std::uint32_t filter, int columns, int part) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int n = 0; n < K::kColumnTiles; n += 2) {
-    std::uint32_t both[4];
-    if constexpr (K::kTransposed) {
-      load_matrices<true>(both, filter + K::filter_place(part * 16 + lane % 16,
-                                                         (columns + n * 8 + lane / 16 * 8) * 2));
-    } else {
-      load_matrices<false>(both,
-                           filter + K::filter_place(columns + n * 8 + lane / 16 * 8 + lane % 8,
-                                                    part * 32 + lane / 8 % 2 * 16));
-    }
-    b[n][0] = both[0];
-    b[n][1] = both[1];
-    b[n + 1][0] = both[2];
-    b[n + 1][1] = both[3];
-  }
+  load_columns<K::kTransposed>(
+      b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
 }
 
 template <class K>

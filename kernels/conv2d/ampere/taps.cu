@@ -4,9 +4,9 @@
 // float32 word by word, in tf32 rounded, in strict fp32 split into three planes of bfloat16 (see
 // planes.cu). Terms are added in the same order whatever the machine.
 #include "cks/kernels/ampere/copy.cuh"
-#include "cks/kernels/ampere/matrix.cuh"
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
@@ -229,22 +229,14 @@ __device__ __forceinline__ void load_gradients(std::uint32_t (&a)[K::kRowTiles][
 
 /// The pixels that meet them. first: the warp's first column.
 template <class K>
-__device__ __forceinline__ void load_columns(std::uint32_t (&b)[K::kColumnTiles][2],
-                                             std::uint32_t x, int first, int part) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+__device__ __forceinline__ void load_pixels(std::uint32_t (&b)[K::kColumnTiles][2], std::uint32_t x,
+                                            int first, int part) {
   if constexpr (K::kBf16) {
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; n += 2) {
-      std::uint32_t both[4];
-      const int column = first + n * 8 + lane / 16 * 8;
-      load_matrices<true>(
-          both, x + K::template place<K::kColumnBytes>(part * 16 + lane % 16, column * 2));
-      b[n][0] = both[0];
-      b[n][1] = both[1];
-      b[n + 1][0] = both[2];
-      b[n + 1][1] = both[3];
-    }
+    load_columns<true>(b, first, part, [&](int term, int byte) {
+      return x + K::template place<K::kColumnBytes>(term, byte);
+    });
   } else {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
     for (int n = 0; n < K::kColumnTiles; ++n) {
 #pragma unroll
@@ -266,7 +258,7 @@ __device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, s
   for (int part = 0; part < 2; ++part) {
     std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
     load_gradients<K>(a, dy, row, part);
-    load_columns<K>(b, x, column, part);
+    load_pixels<K>(b, x, column, part);
 #pragma unroll
     for (int m = 0; m < K::kRowTiles; ++m) {
 #pragma unroll
