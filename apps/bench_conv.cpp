@@ -177,6 +177,10 @@ void add_flags(Flags& parser, BenchFlags& flags) {
                     "time cuDNN as well; auto: on a GPU, if this program was built with it");
   parser.add_switch("list", flags.list, "print the names and sizes of the shapes, and end");
   parser.add_optional("json", flags.json, "one JSON object a line, on stdout or in the file named");
+  for (const char* name :
+       {"pass", "algorithm", "modes", "device", "seconds", "threads", "check", "cudnn", "json"}) {
+    parser.excludes(name, "list");
+  }
 }
 
 /// Times the shapes; all of them and their plans are lawful before anything is printed.

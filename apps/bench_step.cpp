@@ -22,26 +22,27 @@
 #include "cks/models/registry.h"
 #include "cks/train/trainer.h"
 
+namespace cks::apps {
 namespace {
 
 struct Settings {
   std::string model = "lenet5";
   std::int64_t batch = 128;
-  std::int64_t threads = cks::kernels::num_threads();
+  std::int64_t threads = kernels::num_threads();
   double seconds = 2.0;
   std::int64_t steps = 0;
   std::string device_text = "auto";
   std::string mode = "eager";
   bool epoch = false;
   std::int64_t epoch_images = 60000;
-  cks::Device device{};
+  Device device{};
 };
 
 /// What each line begins with.
 std::string heading(const Settings& settings, const std::string& mode) {
-  return cks::formatted(
-      R"("model": "{}", "device": "{}", "mode": "{}", "batch": {}, "threads": {})", settings.model,
-      settings.device.to_string(), mode, settings.batch, settings.threads);
+  return formatted(R"("model": "{}", "device": "{}", "mode": "{}", "batch": {}, "threads": {})",
+                   settings.model, settings.device.to_string(), mode, settings.batch,
+                   settings.threads);
 }
 
 /// Milliseconds of each of many calls, sorted; at least 7, or exactly `steps` after as many others.
@@ -67,62 +68,61 @@ std::vector<double> time_calls(const Settings& settings, const std::function<voi
   return times;
 }
 
-/// Times the step alone and prints a line; returns the median in milliseconds.
-double measure_step(const Settings& settings, const std::string& mode) {
-  cks::reset_peak_memory(settings.device);
-  const cks::ModelInfo& info = cks::model_info(settings.model);
-  const auto model = cks::make_model(settings.model);
-  model->to(settings.device);
-  cks::Tensor x =
-      cks::Tensor::empty({settings.batch, info.image_size, info.image_size, info.in_channels});
-  cks::fill_uniform(x, -1.0, 1.0, cks::make_random_key(1, cks::RandomPurpose::data));
-  x = x.to(settings.device);
+/// Of ten classes in turn.
+Tensor labels_of(std::int64_t images) {
   std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < settings.batch; ++i) {
+  for (std::int64_t i = 0; i < images; ++i) {
     labels.push_back(i % 10);
   }
-  const cks::Tensor y = cks::Tensor::from_vector(labels, {settings.batch}, settings.device);
-  cks::Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
+  return Tensor::from_vector(labels, {images});
+}
+
+/// Times the step alone and prints a line; returns the median in milliseconds.
+double measure_step(const Settings& settings, const std::string& mode) {
+  reset_peak_memory(settings.device);
+  const ModelInfo& info = model_info(settings.model);
+  const auto model = make_model(settings.model);
+  model->to(settings.device);
+  Tensor x = Tensor::empty({settings.batch, info.image_size, info.image_size, info.in_channels});
+  fill_uniform(x, -1.0, 1.0, make_random_key(1, RandomPurpose::data));
+  x = x.to(settings.device);
+  const Tensor y = labels_of(settings.batch).to(settings.device);
+  Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
   const auto step = [&] {
     optimizer.zero_grad();
-    cks::cross_entropy((*model)(x), y).backward();
+    cross_entropy((*model)(x), y).backward();
     optimizer.step();
   };
-  cks::CapturedStep captured(step, settings.device);
+  CapturedStep captured(step, settings.device);
   const std::vector<double> times = time_calls(settings, [&] {
     if (mode == "graph") {
       captured.run();
     } else {
       step();
     }
-    cks::synchronize(settings.device);
+    synchronize(settings.device);
   });
   const double median = times[times.size() / 2];
-  std::cout << cks::formatted(
+  std::cout << formatted(
       R"({{{}, "steps": {}, "median_ms": {:.4f}, "min_ms": {:.4f}, "max_ms": {:.4f}, )"
       R"("images_per_second": {:.0f}, "peak_mib": {:.1f}}})"
       "\n",
       heading(settings, mode), times.size(), median, times.front(), times.back(),
       1e3 * static_cast<double>(settings.batch) / median,
-      static_cast<double>(cks::memory_stats(settings.device).peak) / (1024.0 * 1024.0));
+      static_cast<double>(memory_stats(settings.device).peak) / (1024.0 * 1024.0));
   return median;
 }
 
-cks::ImageDataset random_images(const Settings& settings) {
-  const cks::ModelInfo& info = cks::model_info(settings.model);
+ImageDataset random_images(const Settings& settings) {
+  const ModelInfo& info = model_info(settings.model);
   const std::int64_t count = settings.epoch_images;
-  cks::Tensor numbers =
-      cks::Tensor::empty({count, info.image_size, info.image_size, info.in_channels});
-  cks::fill_uniform(numbers, 0.0, 256.0, cks::make_random_key(1, cks::RandomPurpose::data));
-  std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < count; ++i) {
-    labels.push_back(i % 10);
-  }
+  Tensor numbers = Tensor::empty({count, info.image_size, info.image_size, info.in_channels});
+  fill_uniform(numbers, 0.0, 256.0, make_random_key(1, RandomPurpose::data));
   const auto channels = static_cast<std::size_t>(info.in_channels);
   return {.name = "random",
-          .images = numbers.to(cks::DType::uint8),
-          .labels = cks::Tensor::from_vector(labels, {count}),
-          .class_names = cks::numbered_classes(10),
+          .images = numbers.to(DType::uint8),
+          .labels = labels_of(count),
+          .class_names = numbered_classes(10),
           .mean = std::vector<float>(channels, 0.5F),
           .std = std::vector<float>(channels, 0.25F),
           .source = {}};
@@ -130,36 +130,36 @@ cks::ImageDataset random_images(const Settings& settings) {
 
 /// Trains two epochs, the first of which warms up and records, and prints a line about the second.
 void measure_epoch(const Settings& settings, const std::string& mode, double step_ms) {
-  const cks::ImageDataset images = random_images(settings);
-  const auto model = cks::make_model(settings.model);
+  const ImageDataset images = random_images(settings);
+  const auto model = make_model(settings.model);
   model->to(settings.device);
-  cks::Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
-  cks::DataLoader train(images, {.batch_size = settings.batch, .device = settings.device});
-  cks::DataLoader test(images.limit(settings.batch),
-                       {.batch_size = settings.batch, .shuffle = false, .device = settings.device});
+  Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
+  DataLoader train(images, {.batch_size = settings.batch, .device = settings.device});
+  DataLoader test(images.limit(settings.batch),
+                  {.batch_size = settings.batch, .shuffle = false, .device = settings.device});
   double images_per_second = 0.0;
-  cks::TrainCallbacks callbacks;
-  callbacks.on_epoch = [&](const cks::EpochEvent& event) {
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
-  cks::fit({*model, optimizer, train, test},
-           {.epochs = 2, .gpu = {.capture = mode == "graph"}, .callbacks = callbacks});
+  fit({*model, optimizer, train, test},
+      {.epochs = 2, .gpu = {.capture = mode == "graph"}, .callbacks = callbacks});
   const double seconds = static_cast<double>(train.images_per_epoch()) / images_per_second;
   const std::int64_t steps = train.batches_per_epoch();
-  std::cout << cks::formatted(
-      R"({{{}, "epoch_images": {}, "epoch_steps": {}, "epoch_seconds": {:.4f}, )"
-      R"("epoch_over_steps": {:.3f}, "images_per_second": {:.0f}}})"
-      "\n",
-      heading(settings, mode), train.images_per_epoch(), steps, seconds,
-      seconds / (static_cast<double>(steps) * step_ms * 1e-3), images_per_second);
+  std::cout << formatted(R"({{{}, "epoch_images": {}, "epoch_steps": {}, "epoch_seconds": {:.4f}, )"
+                         R"("epoch_over_steps": {:.3f}, "images_per_second": {:.0f}}})"
+                         "\n",
+                         heading(settings, mode), train.images_per_epoch(), steps, seconds,
+                         seconds / (static_cast<double>(steps) * step_ms * 1e-3),
+                         images_per_second);
 }
 
 int run(int argc, char** argv) {
   Settings settings;
-  cks::apps::Flags flags("bench_step", "Times one training step of a model on random data.");
-  flags.add_choice("model", settings.model, cks::classifier_names(), "which model");
+  Flags flags("bench_step", "Times one training step of a model on random data.");
+  flags.add_choice("model", settings.model, classifier_names(), "which model");
   flags.add("batch-size", settings.batch, "images in a batch", 1, 1 << 20);
-  cks::apps::add_device_flag(flags, settings.device_text);
+  add_device_flag(flags, settings.device_text);
   flags.add("threads", settings.threads, "threads", 1, 1024);
   flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
   flags.add("steps", settings.steps,
@@ -170,11 +170,13 @@ int run(int argc, char** argv) {
   flags.add_switch("epoch", settings.epoch,
                    "also time an epoch of fit(), and how much longer it takes than its steps");
   flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);
+  flags.needs("epoch-images", "epoch");
+  flags.excludes("seconds", "steps");
   if (const auto code = flags.parse(argc, argv)) {
     return *code;
   }
-  cks::kernels::set_num_threads(static_cast<int>(settings.threads));
-  const cks::apps::ChosenDevice chosen = cks::apps::take_device(settings.device_text);
+  kernels::set_num_threads(static_cast<int>(settings.threads));
+  const ChosenDevice chosen = take_device(settings.device_text);
   if (!chosen.why.empty()) {
     std::cerr << "device    " << chosen.why << std::endl;
   }
@@ -191,7 +193,8 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
+}  // namespace cks::apps
 
 int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
+  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
 }

@@ -12,6 +12,7 @@
 
 #include "apps/cli/flags.h"
 #include "apps/cli/image_size.h"
+#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/report/figures.h"
 #include "apps/report/filter_picture.h"
@@ -167,7 +168,7 @@ int run(int argc, char** argv) {
   Flags parser("inspect", "Shows a network layer by layer, or what a checkpoint holds.");
   parser.add_positional("checkpoint", checkpoint, "a .safetensors file", false);
   parser.add_choice("model", model, names, "a network by name");
-  parser.add("input", input, "its images, HEIGHTxWIDTHxCHANNELS; default: what it was made for");
+  parser.add("input", input, "its images, WIDTHxHEIGHTxCHANNELS; default: what it was made for");
   parser.add("batch", batch, "images in a batch", 1, 1 << 20);
   parser.add("savings", drawings.savings,
              "SVG file for the share of each convolution's multiply-adds that is skipped");
@@ -178,17 +179,25 @@ int run(int argc, char** argv) {
       "grey tile for each channel otherwise");
   parser.add("filters-of", drawings.filters_of,
              "key of other filters to draw, such as conv2.weight");
+  bool latest = false;
+  parser.add_switch("latest", latest, "the weights of the newest run in runs");
+  parser.excludes("latest", "model");
+  parser.excludes("latest", "checkpoint");
+  parser.needs("input", "model");
+  parser.needs("batch", "model");
+  parser.needs("filters-of", "filters");
+  parser.excludes("filters", "model");
   parser.footer(list);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
+  if (latest) {
+    checkpoint = latest_weights();
+  }
   if (checkpoint.empty() == model.empty()) {
-    throw parser.usage_error("name either a checkpoint or --model");
+    throw parser.usage_error("name either a checkpoint (or --latest) or --model");
   }
   const std::string& filters = drawings.filters;
-  if (filters.empty() ? !drawings.filters_of.empty() : checkpoint.empty()) {
-    throw parser.usage_error("--filters goes with a checkpoint, --filters-of with --filters");
-  }
   if (!filters.empty() && !filters.ends_with(".svg") && !filters.ends_with(".png")) {
     throw UsageError("--filters " + filters + " must end in .svg or .png");
   }

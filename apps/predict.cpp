@@ -18,6 +18,7 @@
 #include "apps/classify/pictures.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
@@ -30,6 +31,7 @@ using Json = nlohmann::ordered_json;
 
 struct PredictFlags {
   std::string weights;
+  bool latest = false;
   std::vector<std::string> pictures;
   std::string eval;
   std::int64_t top_k = 5;
@@ -47,6 +49,8 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_positional("picture", flags.pictures,
                         "PNG, JPEG, BMP and GIF files of any size, and folders of them");
   parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
+  parser.add_switch("latest", flags.latest, "those of the newest run in runs");
+  parser.excludes("latest", "weights");
   parser.add("eval", flags.eval,
              "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
              "classes, and confusion over it");
@@ -68,6 +72,9 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_switch("json", flags.json, "one JSON object on stdout");
   parser.add("batch-size", flags.options.batch_size, "pictures that go through the model together",
              1);
+  parser.needs("skip-broken", "eval");  // others are reported in any case
+  parser.needs("no-cache", "eval");
+  parser.excludes("top-k", "eval");
   add_device_flag(parser, flags.device);
   add_weights_flags(parser, flags.missing);
 }
@@ -121,8 +128,12 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
   const std::vector<std::string>& class_names = classifier.info.class_names;
   std::size_t failed = 0;
   Json results = Json::array();
-  classify_pictures(classifier, flags.pictures, flags.top_k, flags.options,
+  Progress progress({});
+  ClassifyOptions options = flags.options;
+  options.on_progress = show_reading(progress);
+  classify_pictures(classifier, flags.pictures, flags.top_k, options,
                     [&](const PictureResult& result) {
+                      progress.clear();
                       if (!result.error.empty()) {
                         ++failed;
                         std::cerr << "error: " << result.error << std::endl;
@@ -142,17 +153,6 @@ int predict(const PredictFlags& flags, const Classifier& classifier) {
     print(json);
   }
   return failed == 0 ? kExitOk : kExitFailed;
-}
-
-/// Images of a class, and how many of them were taken for it.
-struct ClassCount {
-  std::int64_t images = 0;
-  std::int64_t correct = 0;
-  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
-};
-
-ClassCount count_of(const ConfusionMatrix& confusion, std::int64_t truth) {
-  return {.images = confusion.images_of(truth), .correct = confusion.at(truth, truth)};
 }
 
 /// Of five classes or fewer the right one is always among the top five.
@@ -179,10 +179,10 @@ void print_table(const FolderResult& result, const std::vector<std::string>& cla
   right_aligned[1] = false;
   TextTable table(header, right_aligned);
   for (std::int64_t truth = 0; truth < classes; ++truth) {
-    const ClassCount count = count_of(confusion, truth);
-    std::vector<std::string> row{
-        std::to_string(truth), class_names[static_cast<std::size_t>(truth)],
-        with_commas(count.images), count.images == 0 ? "-" : percent(count.accuracy())};
+    const std::int64_t images = confusion.images_of(truth);
+    std::vector<std::string> row{std::to_string(truth),
+                                 class_names[static_cast<std::size_t>(truth)], with_commas(images),
+                                 images == 0 ? "-" : percent(confusion.accuracy_of(truth))};
     for (std::int64_t c = 0; c < classes; ++c) {
       row.push_back(std::to_string(confusion.at(truth, c)));
     }
@@ -212,11 +212,12 @@ Json to_json(const FolderResult& result, const std::vector<std::string>& class_n
   json["classes"] = Json::array();
   json["confusion"] = Json::array();  // rows: what it is; columns: what it was taken for
   for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
-    const ClassCount count = count_of(confusion, truth);
-    json["classes"].push_back({{"class", class_names[static_cast<std::size_t>(truth)]},
-                               {"images", count.images},
-                               {"correct", count.correct},
-                               {"accuracy", count.images == 0 ? Json() : Json(count.accuracy())}});
+    const std::int64_t images = confusion.images_of(truth);
+    json["classes"].push_back(
+        {{"class", class_names[static_cast<std::size_t>(truth)]},
+         {"images", images},
+         {"correct", confusion.at(truth, truth)},
+         {"accuracy", images == 0 ? Json() : Json(confusion.accuracy_of(truth))}});
     Json row = Json::array();
     for (std::int64_t c = 0; c < confusion.classes(); ++c) {
       row.push_back(confusion.at(truth, c));
@@ -257,37 +258,39 @@ int run(int argc, char** argv) {
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
   }
-  if (flags.weights.empty()) {
+  if (flags.weights.empty() && !flags.latest) {
     throw parser.usage_error(
         "--weights FILE is needed, such as best.safetensors in the folder of a run of train_mnist "
-        "or train_cifar");
+        "or train_cifar, or --latest");
   }
   if (flags.pictures.empty() == flags.eval.empty()) {
     throw parser.usage_error("name either pictures or --eval DIR");
-  }
-  if (flags.skip_broken && flags.eval.empty()) {
-    throw parser.usage_error("--skip-broken goes with --eval; broken pictures are reported anyway");
-  }
-  if (flags.no_cache && flags.eval.empty()) {
-    throw parser.usage_error("--no-cache goes with --eval; single pictures are never kept");
-  }
-  if (parser.given("top-k") && !flags.eval.empty()) {
-    throw parser.usage_error("--top-k goes with pictures, not with --eval");
   }
   flags.options.mirror = flags.tta == "mirror";
   if (flags.options.invert && flags.prepare == "mnist") {
     throw parser.usage_error(
         "--invert goes without --prepare mnist, which sees what is ink itself");
   }
+  if (flags.latest) {
+    flags.weights = latest_weights();
+    std::cerr << "weights   " << flags.weights << std::endl;
+  }
   const Classifier classifier =
       load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
+  const std::string& dataset = classifier.info.dataset;  // EMNIST's digits are laid out alike
+  const bool is_mnist = dataset == "mnist" || dataset.starts_with("emnist");
   const bool reads_digits = reads_mnist_digits(classifier.info);
   if (flags.prepare == "mnist" && !reads_digits) {
     throw Error("--prepare mnist: the weights are not of a model for digits of 28 x 28");
   }
   flags.options.prepare_digits =
-      flags.prepare == "mnist" || (flags.prepare == "auto" && reads_digits &&
-                                   !flags.options.invert && classifier.info.dataset == "mnist");
+      flags.prepare == "mnist" ||
+      (flags.prepare == "auto" && reads_digits && !flags.options.invert && is_mnist);
+  if (flags.options.prepare_digits && parser.given("fit")) {
+    throw parser.usage_error(
+        "--fit does not go with digits, which are prepared otherwise; "
+        "--prepare none resizes alone");
+  }
   return flags.eval.empty() ? predict(flags, classifier) : evaluate(flags, classifier);
 }
 

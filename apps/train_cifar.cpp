@@ -43,6 +43,10 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache, TrainFlags
              kLeastShare, 1.0 - kLeastShare);
   parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
   parser.add_switch("no-cache", no_cache, kNoCacheHelp);
+  for (const char* name : {"fit", "no-cache"}) {
+    parser.only_with(name, "dataset", [](const std::string& value) { return value == "folder"; });
+  }
+  parser.only_with("fit", "image-size", [](const std::string& value) { return value != "0"; });
   parser.add("limit-train", flags.limit_train,
              "train on N images, the first or, of a folder, evenly spread ones; 0: all");
   parser.add("limit-test", flags.limit_test, "test on N images, likewise; 0: all");
@@ -112,7 +116,6 @@ int run(int argc, char** argv) {
   return run_training({.name = "train_cifar",
                        .load_data =
                            [&](Progress& progress) {
-                             refuse_data_dir_of_drawn(parser, data.dataset);
                              data.test_share_given = parser.given("test-share");
                              data.data_dir = flags.data_dir;
                              data.limit_train = flags.limit_train;

@@ -18,6 +18,7 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/datasets/images/ascii_art.h"
+#include "cks/datasets/mnist.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {
@@ -53,16 +54,29 @@ void show_digits(Module& model, const ImageDataset& test, std::int64_t count) {
 int run(int argc, char** argv) {
   TrainFlags flags;
   flags.model = "lenet5";
-  std::string dataset = "auto";
+  DigitData data;
   std::int64_t digits = 0;
   Flags parser("train_mnist", "Trains a network on MNIST or on drawn digits.");
   parser.group("Data");
-  parser.add_choice("dataset", dataset, {"auto", "mnist", "drawn"},
-                    "mnist: the files in --data-dir; drawn: digits drawn from a seed, needs no "
-                    "file; auto: mnist, with a hint when it is not there");
+  std::vector<std::string> datasets{"auto", "mnist", "drawn"};
+  for (const std::string& split : emnist_splits()) {
+    datasets.push_back("emnist-" + split);
+  }
+  parser.add_choice(
+      "dataset", data.dataset, datasets,
+      "mnist: the files in --data-dir, also of the only split of EMNIST there; drawn: "
+      "digits drawn from a seed, needs no file; auto: mnist, with a hint when it is "
+      "not there");
   parser.add_path("data-dir", flags.data_dir,
                   "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
                   "CKS_DATA_DIR, then ./data");
+  parser.add("classes", data.classes, "how many the labels have; 0: 10, or those of EMNIST's split",
+             0, 256);
+  parser.add("first-label", data.first_label,
+             "the label of the first class in the files; -1: 0, of EMNIST's letters 1", -1, 255);
+  for (const char* name : {"classes", "first-label"}) {
+    parser.only_with(name, "dataset", [](const std::string& value) { return value != "drawn"; });
+  }
   parser.add("limit-train", flags.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", flags.limit_test, "test on the first N images; 0: all");
   parser.add("show-digits", digits, "print N test images with their predictions at the end", 0,
@@ -72,20 +86,21 @@ int run(int argc, char** argv) {
     return *code;
   }
   take_config(parser, flags.config);
-  return run_training(
-      {.name = "train_mnist",
-       .load_data =
-           [&](Progress& /*progress*/) {
-             refuse_data_dir_of_drawn(parser, dataset);
-             return load_digits({dataset, flags.data_dir, flags.limit_train, flags.limit_test});
-           },
-       .show =
-           [&](Module& model, const ImageDataset& test) {
-             if (digits > 0) {
-               show_digits(model, test, digits);
-             }
-           }},
-      parser, flags);
+  return run_training({.name = "train_mnist",
+                       .load_data =
+                           [&](Progress& /*progress*/) {
+                             data.data_dir = flags.data_dir;
+                             data.limit_train = flags.limit_train;
+                             data.limit_test = flags.limit_test;
+                             return load_digits(data);
+                           },
+                       .show =
+                           [&](Module& model, const ImageDataset& test) {
+                             if (digits > 0) {
+                               show_digits(model, test, digits);
+                             }
+                           }},
+                      parser, flags);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/core/io/utf8.h"
 #include "cks/datasets/readers/byte_source.h"
 #include "cks/datasets/readers/cifar_names_impl.h"
@@ -84,8 +85,11 @@ struct Member {
 template <class Offset, class... Arguments>
 [[noreturn]] void fail(const Layout& layout, const Member& member, Offset at,
                        fmt::format_string<Arguments...> what, Arguments&&... arguments) {
-  throw IoError(formatted("{}: '{}' at byte {}: {}", layout.op, member.path, at,
-                          formatted(what, std::forward<Arguments>(arguments)...)));
+  const std::string_view head(reinterpret_cast<const char*>(member.bytes.data()),
+                              std::min<std::size_t>(member.bytes.size(), 64));
+  throw IoError(formatted("{}: '{}' at byte {}: {}{}", layout.op, member.path, at,
+                          formatted(what, std::forward<Arguments>(arguments)...),
+                          describe_foreign(head)));
 }
 
 bool is_file(const fs::path& path) {

@@ -134,6 +134,19 @@ std::vector<std::string> ImageDataset::classes_without_images() const {
   return missing;
 }
 
+std::vector<double> ImageDataset::balanced_class_weights() const {
+  std::vector<double> counts(class_names.size());
+  for (const std::int64_t label : labels.to_vector<std::int64_t>()) {
+    ++counts.at(static_cast<std::size_t>(label));
+  }
+  const auto present = std::count_if(counts.begin(), counts.end(), [](double n) { return n > 0; });
+  std::vector<double> weights(counts.size());
+  std::transform(counts.begin(), counts.end(), weights.begin(), [&](double count) {
+    return count > 0 ? static_cast<double>(size()) / (static_cast<double>(present) * count) : 0.0;
+  });
+  return weights;
+}
+
 ImageDataset ImageDataset::limit(std::int64_t count) const {
   if (count < 1) {
     throw ShapeError(formatted("dataset '{}': limit is {}, expected at least 1", name, count));

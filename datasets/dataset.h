@@ -68,6 +68,9 @@ struct ImageDataset {
   ImageDataset subset(std::int64_t begin, std::int64_t end) const;
   /// Names of the classes of which it has none.
   std::vector<std::string> classes_without_images() const;
+  /// For each class images / (classes * its images), so that all classes count alike and an image 1
+  /// in the mean; 0 for a class without one, and "classes" are those with one.
+  std::vector<double> balanced_class_weights() const;
   /// Copies of the images at these places. Throws ShapeError for one that there is not.
   ImageDataset select(const std::vector<std::int64_t>& places) const;
   /// The first `count` images, or all if there are fewer. Throws ShapeError if count < 1.

@@ -421,7 +421,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   return data;
 }
 
-ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions options,
+ImageDataset load_image_classes(const std::string& dir, const ImageFolderOptions& options,
                                 const std::vector<std::string>& class_names) {
   check_options(options);
   const ImageClasses classes =

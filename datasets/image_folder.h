@@ -73,7 +73,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options =
 /// Reads DIR/CLASS/... as one dataset, normalised by its own statistics, to evaluate a model on.
 /// With `class_names` these are the classes, and another folder is an IoError. test_share and seed
 /// are not used. Throws as above.
-ImageDataset load_image_classes(const std::string& dir, ImageFolderOptions options = {},
+ImageDataset load_image_classes(const std::string& dir, const ImageFolderOptions& options = {},
                                 const std::vector<std::string>& class_names = {});
 
 /// Paths of the images that lie in a folder itself, in byte order; those of formats that are not

@@ -1,7 +1,9 @@
 #include "cks/datasets/mnist.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -50,12 +52,34 @@ std::vector<std::string> spellings(const std::string& name) {
   return {name, dotted, name + ".gz", dotted + ".gz"};
 }
 
+/// EMNIST's spelling of one of kNames.
+std::string emnist_name(const std::string& split, const std::string& name) {
+  const std::string half = name.substr(0, name.find('-'));
+  return "emnist-" + split + "-" + (half == "t10k" ? "test" : half) + name.substr(half.size());
+}
+
+/// "0" to "9", "A" to "Z" and small letters, those that look like capitals left out or not.
+std::vector<std::string> emnist_classes(const std::string& split) {
+  const bool has_digits = split != "letters";
+  const bool has_letters = split != "digits" && split != "mnist";
+  const std::string small = split == "byclass"   ? "abcdefghijklmnopqrstuvwxyz"
+                            : split == "letters" ? ""
+                                                 : "abdefghnqrt";
+  std::vector<std::string> names;
+  for (const char name : (has_digits ? std::string("0123456789") : "") +
+                             (has_letters ? "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + small : "")) {
+    names.emplace_back(1, name);
+  }
+  return names;
+}
+
 std::vector<fs::path> folders_of(const std::string& dir) {
   std::vector<fs::path> folders;
   for (const fs::path& root : data_roots(dir)) {
     folders.push_back(root);
-    folders.push_back(root / "mnist");
-    folders.push_back(root / "MNIST" / "raw");
+    for (const char* inside : {"mnist", "MNIST/raw", "emnist", "EMNIST/raw", "gzip"}) {
+      folders.push_back(root / inside);
+    }
   }
   return folders;
 }
@@ -71,7 +95,18 @@ std::string find_file(const fs::path& folder, const std::string& name) {
   return {};
 }
 
-[[noreturn]] void fail_not_found(const std::string& dir) {
+[[noreturn]] void fail_not_found(const std::string& dir, const std::string& emnist) {
+  if (!emnist.empty()) {
+    std::string text =
+        formatted("load_mnist: no folder holds the four files of EMNIST's split {}", emnist);
+    for (const fs::path& folder : folders_of(dir)) {
+      text += "\n  looked in  " + folder.string();
+    }
+    for (const char* name : kNames) {
+      text += formatted("\n  for        {}[.gz]", emnist_name(emnist, name));
+    }
+    throw IoError(text);
+  }
   std::string text = "load_mnist: no folder holds the four files of a dataset in the MNIST format";
   for (const fs::path& folder : folders_of(dir)) {
     std::string found;
@@ -91,6 +126,56 @@ std::string find_file(const fs::path& folder, const std::string& name) {
   throw IoError(text + how_to_fetch("mnist", dir));
 }
 
+/// The four files of a folder, spelt as name(one of kNames) says; nothing if one is missing.
+template <class Name>
+std::optional<MnistFiles> find_files(const fs::path& folder, Name&& name) {
+  const MnistFiles files{folder.string(), find_file(folder, name(kNames[0])),
+                         find_file(folder, name(kNames[1])), find_file(folder, name(kNames[2])),
+                         find_file(folder, name(kNames[3]))};
+  const bool is_whole = !files.train_images.empty() && !files.train_labels.empty() &&
+                        !files.test_images.empty() && !files.test_labels.empty();
+  return is_whole ? std::optional(files) : std::nullopt;
+}
+
+/// The files of one split of EMNIST, or of the only one there is.
+std::optional<MnistFiles> find_emnist(const fs::path& folder, const std::string& wanted) {
+  std::optional<MnistFiles> found;
+  std::string others;
+  for (const std::string& split : emnist_splits()) {
+    auto files =
+        wanted.empty() || split == wanted
+            ? find_files(folder, [&](const char* name) { return emnist_name(split, name); })
+            : std::nullopt;
+    if (files) {
+      others += (found ? ", " : "") + split;
+      found = std::move(files);
+      found->emnist = split;
+    }
+  }
+  if (found && others != found->emnist) {
+    throw IoError(formatted("find_mnist: '{}' has several splits of EMNIST ({}); name one of them",
+                            folder.string(), others));
+  }
+  return found;
+}
+
+/// Images of [N,H,W,1] with rows and columns exchanged.
+Tensor transposed(const Tensor& images) {
+  const std::int64_t height = images.size(1);
+  const std::int64_t width = images.size(2);
+  Tensor result = Tensor::empty({images.size(0), width, height, 1}, DType::uint8);
+  const auto* from = images.data_as<std::uint8_t>();
+  auto* to = result.data_as<std::uint8_t>();
+  for (std::int64_t i = 0; i < images.size(0); ++i, to += height * width) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      for (std::int64_t x = 0; x < width; ++x) {
+        to[x * height + y] = *from++;
+      }
+    }
+  }
+  return result;
+}
+
 bool is_published(const PublishedFile& published, const IdxFile& file) {
   return file.content_bytes == published.content_bytes &&
          (published.crc32 != 0 ? file.content_crc32 == published.crc32
@@ -98,7 +183,16 @@ bool is_published(const PublishedFile& published, const IdxFile& file) {
 }
 
 /// Fills in name, class names and what the checksums say.
-void identify(const std::array<IdxFile, 4>& files, MnistOptions options, ImageDataset& dataset) {
+void identify(const std::array<IdxFile, 4>& files, const MnistOptions& options,
+              ImageDataset& dataset) {
+  if (!options.emnist.empty()) {
+    dataset.name = "emnist-" + options.emnist;
+    dataset.class_names = emnist_classes(options.emnist);
+    if (options.classes != dataset.classes()) {
+      dataset.class_names = numbered_classes(options.classes);
+    }
+    return;
+  }
   dataset.name = "mnist-format";
   dataset.class_names = numbered_classes(options.classes);
   dataset.source.checksums = DataSource::Checksums::unknown;
@@ -145,13 +239,19 @@ void check_counts(const IdxFile& images, const IdxFile& labels) {
 
 }  // namespace
 
-std::optional<MnistFiles> find_mnist(const std::string& dir) {
+std::vector<std::string> emnist_splits() {
+  return {"balanced", "byclass", "bymerge", "digits", "letters", "mnist"};
+}
+
+std::optional<MnistFiles> find_mnist(const std::string& dir, const std::string& emnist) {
+  const std::vector<std::string> splits = emnist_splits();
+  if (!emnist.empty() && std::find(splits.begin(), splits.end(), emnist) == splits.end()) {
+    throw Error(formatted("find_mnist: EMNIST has no split '{}'", emnist));
+  }
   for (const fs::path& folder : folders_of(dir)) {
-    const MnistFiles files{folder.string(), find_file(folder, kNames[0]),
-                           find_file(folder, kNames[1]), find_file(folder, kNames[2]),
-                           find_file(folder, kNames[3])};
-    if (!files.train_images.empty() && !files.train_labels.empty() && !files.test_images.empty() &&
-        !files.test_labels.empty()) {
+    auto files =
+        emnist.empty() ? find_files(folder, [](const char* name) { return name; }) : std::nullopt;
+    if (files || (files = find_emnist(folder, emnist))) {
       return files;
     }
   }
@@ -159,17 +259,27 @@ std::optional<MnistFiles> find_mnist(const std::string& dir) {
 }
 
 TrainTest load_mnist(const std::string& dir, MnistOptions options) {
-  const std::optional<MnistFiles> files = find_mnist(dir);
+  const std::optional<MnistFiles> files = find_mnist(dir, options.emnist);
   if (!files) {
-    fail_not_found(dir);
+    fail_not_found(dir, options.emnist);
   }
-  return load_mnist(*files, options);
+  return load_mnist(*files, std::move(options));
 }
 
 TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
-  const std::array<IdxFile, 4> read{
-      read_idx_images(files.train_images), read_idx_labels(files.train_labels, options.classes),
-      read_idx_images(files.test_images), read_idx_labels(files.test_labels, options.classes)};
+  options.emnist = files.emnist;
+  if (options.classes == 0) {
+    options.classes =
+        files.emnist.empty() ? 10 : static_cast<std::int64_t>(emnist_classes(files.emnist).size());
+  }
+  if (options.first_label < 0) {
+    options.first_label = files.emnist == "letters" ? 1 : 0;
+  }
+  const auto labels = [&](const std::string& path) {
+    return read_idx_labels(path, options.classes, options.first_label);
+  };
+  std::array<IdxFile, 4> read{read_idx_images(files.train_images), labels(files.train_labels),
+                              read_idx_images(files.test_images), labels(files.test_labels)};
   check_counts(read[0], read[1]);
   check_counts(read[2], read[3]);
   if (read[0].values.slice(0, 1).shape() != read[2].values.slice(0, 1).shape()) {
@@ -183,6 +293,10 @@ TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
   train.source.path = files.folder.empty() ? files.train_images : files.folder;
   identify(read, options, train);
   ImageDataset test = train;
+  if (!files.emnist.empty()) {
+    read[0].values = transposed(read[0].values);
+    read[2].values = transposed(read[2].values);
+  }
   train.images = read[0].values;
   train.labels = read[1].values;
   test.images = read[2].values;

@@ -118,7 +118,7 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
   completion.field("the classes", "--classes", "cat,dog,... (or their number)",
                    !info.class_names.empty(), flags.classes,
                    [&] { info.class_names = parse_classes(flags.classes); });
-  completion.field("the size of its images", "--input", "HEIGHTxWIDTHxCHANNELS", info.height != 0,
+  completion.field("the size of its images", "--input", "WIDTHxHEIGHTxCHANNELS", info.height != 0,
                    flags.input, [&] {
                      const ImageSize size = parse_image_size(flags.input);
                      info.height = size.height;
@@ -163,7 +163,7 @@ void require_classifier(const std::string& path, const std::string& model) {
 }
 
 void require_sensible(const std::string& path, const CheckpointInfo& info) {
-  const std::string size = formatted("{}x{}x{}", info.height, info.width, info.channels);
+  const std::string size = formatted("{}x{}x{}", info.width, info.height, info.channels);
   if (info.height != info.width || info.height < 1 || info.height > kMaxImageSide) {
     throw Error(formatted("{}: its images are {}, expected square ones with sides of 1 to {}", path,
                           size, kMaxImageSide));
@@ -237,7 +237,7 @@ void add_weights_flags(Flags& parser, WeightsFlags& flags) {
   parser.add("classes", flags.classes,
              "names in the order of the outputs, with commas between; "
              "or their number, for the names 0, 1, ...");
-  parser.add("input", flags.input, "size of its images, HEIGHTxWIDTHxCHANNELS");
+  parser.add("input", flags.input, "size of its images, WIDTHxHEIGHTxCHANNELS");
   parser.add("mean", flags.mean, "of each channel, in units of x / 255, with commas between");
   parser.add("std", flags.std, "standard deviation of each channel, likewise");
   add_fit_flag(parser, flags.fit, "how pictures become of that size; default: as in training");

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "apps/cli/flags.h"
+#include "cks/datasets/image_folder.h"
 #include "cks/layers/module.h"
 #include "cks/train/checkpoint.h"
 
@@ -46,6 +48,8 @@ struct ClassifyOptions {
   bool invert = false;
   /// Pictures of any kind are prepared as MNIST's were (see prepare_digit); needs a model of those.
   bool prepare_digits = false;
+  /// Called while pictures are read, on any thread, by one at a time.
+  std::function<void(const ReadingProgress&)> on_progress{};
 };
 
 /// Whether a model was trained on digits of MNIST's format: 28 x 28, grey, classes "0" to "9".

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iterator>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <utility>
@@ -122,15 +123,21 @@ std::vector<RankedClass> ranked(const float* probabilities, std::int64_t classes
   return top;
 }
 
-/// Fills the results of one batch.
+/// Fills the results of one batch; `progress` goes on with each picture.
 void classify_batch(const Classifier& classifier, std::vector<PictureResult>& results,
-                    std::int64_t top_k, const ClassifyOptions& options) {
+                    std::int64_t top_k, const ClassifyOptions& options, ReadingProgress& progress) {
   std::vector<Tensor> images(results.size());
+  std::mutex mutex;
   kernels::parallel_for(static_cast<std::int64_t>(results.size()), [&](std::int64_t i) {
     const auto place = static_cast<std::size_t>(i);
     images[place] = read_picture(classifier.info, options.prepare_digits, results[place]);
     if (images[place].defined() && !options.invert) {
       note_if_strange(classifier.info, images[place], results[place]);
+    }
+    if (options.on_progress) {
+      const std::lock_guard lock(mutex);
+      ++progress.done;
+      options.on_progress(progress);
     }
   });
   std::vector<Tensor> whole;
@@ -188,10 +195,11 @@ void classify_pictures(const Classifier& classifier, const std::vector<std::stri
   }
   const auto batch_size = static_cast<std::size_t>(options.batch_size);
   const std::vector<PictureResult> pictures = list_pictures(paths);
+  ReadingProgress progress{.done = 0, .total = static_cast<std::int64_t>(pictures.size())};
   for (std::size_t begin = 0; begin < pictures.size(); begin += batch_size) {
     const std::size_t end = std::min(begin + batch_size, pictures.size());
     std::vector<PictureResult> results(pictures.data() + begin, pictures.data() + end);
-    classify_batch(classifier, results, top_k, options);
+    classify_batch(classifier, results, top_k, options, progress);
     std::for_each(results.begin(), results.end(), report);
   }
 }

@@ -115,9 +115,17 @@ struct Flags::Implementation {
   explicit Implementation(const std::string& program, const std::string& description)
       : app(description, program) {}
 
+  /// Which values of another flag leave a flag an effect.
+  struct Condition {
+    std::string name;
+    std::string other;
+    std::function<bool(const std::string&)> has_effect;
+  };
+
   CLI::App app;
   std::string current_group = "Options";
   std::map<std::string, Entry> entries;
+  std::vector<Condition> conditions;
 
   void enter(const std::string& name, CLI::Option* option, FlagText text) {
     option->group(current_group);
@@ -273,6 +281,28 @@ void Flags::add_positional(const std::string& name, std::string& value, const st
 void Flags::add_positional(const std::string& name, std::vector<std::string>& values,
                            const std::string& help) {
   implementation_->app.add_option(name, values, help)->group(implementation_->current_group);
+}
+
+void Flags::needs(const std::string& name, const std::string& other) {
+  implementation_->at(name).option->needs(implementation_->at(other).option);
+}
+
+void Flags::excludes(const std::string& name, const std::string& other) {
+  implementation_->at(name).option->excludes(implementation_->at(other).option);
+}
+
+void Flags::only_with(const std::string& name, const std::string& other,
+                      std::function<bool(const std::string&)> has_effect) {
+  implementation_->conditions.push_back({name, other, std::move(has_effect)});
+}
+
+void Flags::require_effects() const {
+  for (const auto& [name, other, has_effect] : implementation_->conditions) {
+    const std::string value = implementation_->at(other).text.get().value_or("");
+    if (given(name) && implementation_->at(name).text.get() != "false" && !has_effect(value)) {
+      throw usage_error(formatted("--{} does not go with --{} {}", name, other, value));
+    }
+  }
 }
 
 void Flags::footer(const std::string& text) { implementation_->app.footer(text); }

@@ -54,6 +54,16 @@ class Flags {
   /// Printed below the flags in --help.
   void footer(const std::string& text);
 
+  /// On the command line the flag needs another one, or does not go with one.
+  void needs(const std::string& name, const std::string& other);
+  void excludes(const std::string& name, const std::string& other);
+  /// The flag has an effect only with some values of another one. Asked by require_effects(), when
+  /// all flags are final; a switch that is off needs none.
+  void only_with(const std::string& name, const std::string& other,
+                 std::function<bool(const std::string& value)> has_effect);
+  /// Throws UsageError for a flag on the command line that has no effect.
+  void require_effects() const;
+
   /// Reads the command line. Returns the exit code if the program should end now: 0 after --help
   /// and --version,
   /// 2 after a wrong flag, which has then been explained on stderr.

@@ -21,12 +21,12 @@ ImageSize parse_image_size(const std::string& text) {
     begin = end + 1;
   }
   if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
-    throw Error(formatted("--input is '{}', expected HEIGHTxWIDTHxCHANNELS such as 28x28x1", text));
+    throw Error(formatted("--input is '{}', expected WIDTHxHEIGHTxCHANNELS such as 28x28x1", text));
   }
   if (extents[0] != extents[1]) {
     throw Error(formatted("--input is '{}': the registered models take square images", text));
   }
-  return {extents[0], extents[1], extents[2]};
+  return {extents[1], extents[0], extents[2]};
 }
 
 }  // namespace cks::apps

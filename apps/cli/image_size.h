@@ -4,7 +4,7 @@
 
 namespace cks::apps {
 
-/// Rows, columns and channels of the images that a model takes.
+/// Of the images that a model takes.
 struct ImageSize {
   std::int64_t height = 0;
   std::int64_t width = 0;

@@ -23,6 +23,7 @@ std::string picture_cache_folder() {
 
 void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
   std::vector<std::string> names;
+  names.reserve(kImageFits.size());
   for (const ImageFit one : kImageFits) {
     names.emplace_back(name_of(one));
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <sstream>
+#include <string_view>
 
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
@@ -43,31 +45,99 @@ double ratio(std::int64_t a, std::int64_t b) {
   return b == 0 ? 0.0 : static_cast<double>(a) / static_cast<double>(b);
 }
 
+/// 750 -> "750", 75497472 -> "75.50 M".
+std::string scaled(std::int64_t count) {
+  constexpr std::int64_t kExact = 100'000;
+  double value = static_cast<double>(count);
+  std::string_view unit = " kMGTP";
+  if (count < kExact) {
+    return with_commas(count);
+  }
+  while (value >= 1e3 && unit.size() > 1) {
+    value /= 1e3;
+    unit.remove_prefix(1);
+  }
+  return formatted("{:.2f} {}", value, unit.front());
+}
+
+/// The end of a path, where it is long: that tells layers apart.
+std::string shortened(const std::string& path) {
+  constexpr std::size_t kMost = 24;
+  return path.size() <= kMost ? path : "..." + path.substr(path.size() - kMost + 3);
+}
+
+/// How it is computed, without sizes and reasons, which convolutions.csv has.
+std::string describe_plan(const kernels::Conv2dPlan& plan) {
+  const std::string method = plan.method();
+  const std::string kernel = method == plan.kernel ? method
+                                                   : formatted("{} {} {}x{}", method, plan.kernel,
+                                                               plan.tile.rows, plan.tile.columns);
+  return formatted("{} {}{}", kernel, kernels::name_of(plan.arithmetic),
+                   plan.split_k > 1 ? formatted(" split-K {}", plan.split_k) : "");
+}
+
+/// No line wider than a terminal of a report is.
+std::string within_columns(const std::string& text) {
+  constexpr std::size_t kColumns = 120;
+  std::string result;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.size() > kColumns) {
+      line.replace(kColumns - 3, std::string::npos, "...");
+    }
+    result += line + "\n";
+  }
+  return result;
+}
+
+/// The cells of a row, from its name on.
+std::vector<std::string> row_of(const std::string& name, const ConvRecord& sum, std::int64_t steps,
+                                const std::string& plan) {
+  return {name,
+          scaled(sum.plain / steps),
+          scaled(sum.executed / steps),
+          percent(1.0 - ratio(sum.executed, sum.plain)),
+          formatted("{:.4f}", ratio(sum.executed, sum.exact)),
+          formatted("{:.3f}", 1e3 * sum.seconds / static_cast<double>(steps)),
+          error_text(sum.error),
+          plan};
+}
+
 }  // namespace
 
 std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t steps) {
   if (records.empty() || steps < 1) {
     return "no convolution ran\n";
   }
-  TextTable table({"convolution", "pass", "multiply-adds", "executed", "skipped", "executed/V",
-                   "ms/step", "error", "plan"},
-                  {false, false, true, true, true, true, true, true, false});
+  TextTable table(
+      {"convolution", "plain", "executed", "skipped", "executed/V", "ms/step", "error", "plan"},
+      {false, true, true, true, true, true, true, false});
+  const std::vector<ConvRecord> sums = by_module_and_pass(records);
+  std::vector<std::string> modules;
   ConvRecord total;
-  for (const ConvRecord& sum : by_module_and_pass(records)) {
-    table.add({sum.module_path, kernels::name_of(sum.pass), with_commas(sum.plain / steps),
-               with_commas(sum.executed / steps), percent(1.0 - ratio(sum.executed, sum.plain)),
-               formatted("{:.4f}", ratio(sum.executed, sum.exact)),
-               formatted("{:.3f}", 1e3 * sum.seconds / static_cast<double>(steps)),
-               error_text(sum.error), sum.plan.to_string()});
+  for (const ConvRecord& sum : sums) {
     total.add(sum);
+    if (std::find(modules.begin(), modules.end(), sum.module_path) == modules.end()) {
+      modules.push_back(sum.module_path);
+    }
+  }
+  for (const std::string& module : modules) {
+    table.add({shortened(module)});
+    for (const ConvRecord& sum : sums) {
+      if (sum.module_path == module) {
+        table.add(row_of(formatted("  {}", kernels::name_of(sum.pass)), sum, steps,
+                         describe_plan(sum.plan)));
+      }
+    }
   }
   table.rule();
-  table.add({"total", "", with_commas(total.plain / steps), with_commas(total.executed / steps),
-             percent(1.0 - ratio(total.executed, total.plain)),
-             formatted("{:.4f}", ratio(total.executed, total.exact)),
-             formatted("{:.3f}", 1e3 * total.seconds / static_cast<double>(steps)),
-             error_text(total.error)});
-  return table.to_string();
+  table.add(row_of("total", total, steps, ""));
+  return "plain: multiply-adds of a step, with every zero of padding and stride; executed: those "
+         "that were computed;\nV: those in which neither factor is such a zero, the fewest that "
+         "give the result, so executed/V = 1 wastes none;\nerror: the greatest, relative, against "
+         "the "
+         "float64 reference (- if not measured)\n\n" +
+         within_columns(table.to_string());
 }
 
 std::string conv_csv(const std::vector<ConvRecord>& records) {

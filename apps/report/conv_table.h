@@ -7,9 +7,9 @@
 
 namespace cks::apps {
 
-/// A table of what convolutions did: for each module and pass the multiply-adds of one step before
-/// and after skipping, executed / V, the time of one step, the error against the reference ("-" if
-/// it was not measured), and the plan with its reason.
+/// A table of what convolutions did, within 120 columns, below what its columns mean: for each
+/// module and pass the multiply-adds of one step before and after skipping, executed / V, the time
+/// of one step, the error against the reference ("-" if it was not measured), and the plan.
 std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t steps);
 
 /// The records as they are, sums over all calls, as CSV with a header: module, pass, problem, plan,

@@ -1,6 +1,7 @@
 #include "apps/run/digit_data.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "cks/core/error.h"
 #include "cks/datasets/drawn/drawn_digits.h"
@@ -8,6 +9,8 @@
 
 namespace cks::apps {
 namespace {
+
+constexpr std::string_view kEmnist = "emnist-";
 
 TrainTest read_or_draw(const DigitData& data) {
   if (data.dataset == "drawn") {
@@ -21,8 +24,15 @@ TrainTest read_or_draw(const DigitData& data) {
     return drawn_digits(options);
   }
   try {
-    return load_mnist(data.data_dir);
+    const bool is_emnist = data.dataset.starts_with(kEmnist);
+    return load_mnist(data.data_dir,
+                      {.classes = data.classes,
+                       .first_label = data.first_label,
+                       .emnist = is_emnist ? data.dataset.substr(kEmnist.size()) : ""});
   } catch (const IoError& error) {
+    if (std::string(error.what()).starts_with("find_mnist")) {
+      throw IoError(std::string(error.what()) + ": --dataset emnist-letters, say");
+    }
     if (data.dataset == "auto" && !find_mnist(data.data_dir)) {
       throw IoError(std::string(error.what()) +
                     "\n  or: train on digits that need no file, with --dataset drawn");

@@ -38,7 +38,7 @@ std::string describe_data(const RunParts& parts) {
       parts.data.val ? formatted("{} validation, ", with_commas(parts.data.val->size())) : "";
   return formatted("{}: {} train, {}{} test, {}x{}x{}, {}{}", describe(train.name, train.source),
                    with_commas(train.size()), val, with_commas(parts.data.test.size()),
-                   train.height(), train.width(), train.channels(),
+                   train.width(), train.height(), train.channels(),
                    describe_classes(train.class_names), on_gpu);
 }
 
@@ -64,6 +64,9 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   }
   if (flags.label_smoothing > 0.0) {
     line += formatted(", label smoothing {:g}", flags.label_smoothing);
+  }
+  if (flags.class_weights != "none") {
+    line += ", class weights " + flags.class_weights;
   }
   if (flags.clip_grad_norm > 0.0) {
     line += formatted(", gradient norm at most {:g}", flags.clip_grad_norm);

@@ -26,9 +26,6 @@ void require_folder(const PictureData& data) {
           formatted("--test-share is for a folder that has no halves of its own; {} has train",
                     data.data_dir));
     }
-    if (data.image_size == 0 && data.fit != "stretch") {
-      throw UsageError(formatted("--fit {} needs --image-size", data.fit));
-    }
     return;
   }
   if (data.image_size != 0) {
@@ -37,9 +34,6 @@ void require_folder(const PictureData& data) {
   }
   if (data.skip_broken) {
     throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
-  }
-  if (data.fit != "stretch") {
-    throw UsageError("--fit is for --dataset folder, not " + data.dataset);
   }
   if (data.test_share_given) {
     throw UsageError("--test-share is for --dataset folder, not " + data.dataset);

@@ -38,9 +38,8 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
                               const std::vector<std::string>& names) {
   NumberFields accuracies;
   for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
-    if (const std::int64_t images = confusion.images_of(truth); images > 0) {
-      accuracies[names[static_cast<std::size_t>(truth)]] =
-          static_cast<double>(confusion.at(truth, truth)) / static_cast<double>(images);
+    if (confusion.images_of(truth) > 0) {
+      accuracies[names[static_cast<std::size_t>(truth)]] = confusion.accuracy_of(truth);
     }
   }
   return accuracies;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/utf8.h"
@@ -19,8 +20,6 @@ namespace cks::apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kRunsFolder = "runs";
 
 std::string time_stamp() {
   const std::time_t now = std::time(nullptr);
@@ -35,6 +34,7 @@ std::string time_stamp() {
 void keep_locked(const RunFolder& folder) {
   static std::vector<std::shared_ptr<const void>> locks;
   locks.push_back(folder.lock());
+  link_latest(folder.path());
 }
 
 /// The folder that a bare --resume means: --output-dir, or the newest run of this program that no

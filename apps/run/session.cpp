@@ -40,7 +40,7 @@ std::int64_t image_size(const ImageDataset& dataset) {
     throw ShapeError(
         formatted("dataset {}: images are {}x{}, the models take square ones (--image-size resizes "
                   "a folder's)",
-                  dataset.name, dataset.height(), dataset.width()));
+                  dataset.name, dataset.width(), dataset.height()));
   }
   return dataset.height();
 }
@@ -59,6 +59,9 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   options.epochs = flags.dry_run ? 1 : flags.epochs;
   options.max_steps = flags.dry_run ? kDryRunSteps : 0;
   options.label_smoothing = flags.label_smoothing;
+  if (flags.class_weights == "balanced") {
+    options.class_weights = data.train.balanced_class_weights();
+  }
   options.clip_grad_norm = flags.clip_grad_norm;
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;
@@ -388,6 +391,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   install_interrupt_handler();
   const std::optional<RunFolder> resumed =
       open_resumed_run(program.name, parser, flags.resume, flags.output_dir);
+  parser.require_effects();
   if (flags.threads > 0) {
     kernels::set_num_threads(static_cast<int>(flags.threads));
   }

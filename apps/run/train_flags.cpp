@@ -64,6 +64,9 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             static_cast<double>(kMostEpochs));
   flags.add("label-smoothing", values.label_smoothing,
             "share of the target that is spread over all classes", 0.0, 0.99);
+  flags.add_choice("class-weights", values.class_weights, {"none", "balanced"},
+                   "balanced: in training an image counts the more, the fewer there are of its "
+                   "class");
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
   constexpr double kMostShare = 1.0 - 1e-6;
   flags.add("val-share", values.val_share,
@@ -109,6 +112,22 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
                    "train on a single batch again and again, to see that the network learns");
 }
 
+void add_conditions(Flags& flags) {
+  const auto is = [](const char* value) {
+    return [value](const std::string& text) { return text == value; };
+  };
+  const auto is_not = [](const char* value) {
+    return [value](const std::string& text) { return text != value; };
+  };
+  flags.only_with("momentum", "opt", is("sgd"));
+  flags.only_with("nesterov", "opt", is("sgd"));
+  flags.only_with("lr-step-epochs", "lr-scheduler", is("step"));
+  flags.only_with("lr-gamma", "lr-scheduler", is("step"));
+  flags.only_with("val-seed", "val-share", is_not("0"));
+  flags.only_with("no-graph", "device", is_not("cpu"));
+  flags.only_with("data-dir", "dataset", is_not("drawn"));
+}
+
 }  // namespace
 
 void add_train_flags(Flags& flags, TrainFlags& values) {
@@ -131,16 +150,11 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
                    "what each convolution multiplied and skipped, its plan, time and error");
   flags.add_switch("profile", values.profile,
                    "time of each layer, forward and backward; on a GPU without CUDA graphs");
+  add_conditions(flags);
 }
 
 bool spans_run(const std::string& lr_scheduler) {
   return lr_scheduler == "cosine" || lr_scheduler == "onecycle";
-}
-
-void refuse_data_dir_of_drawn(const Flags& parser, const std::string& dataset) {
-  if (dataset == "drawn" && parser.given("data-dir")) {
-    throw UsageError("--data-dir does not go with --dataset drawn, which needs no file");
-  }
 }
 
 const std::set<std::string>& flags_free_on_resume() {

@@ -40,6 +40,7 @@ struct TrainFlags {
   std::int64_t lr_step_epochs = 30;
   double lr_gamma = 0.1;
   double label_smoothing = 0.0;
+  std::string class_weights = "none";
   double clip_grad_norm = 0.0;
   bool drop_last = false;
   ImageAugmentation augment{};
@@ -73,10 +74,6 @@ struct TrainFlags {
 
 /// Adds them in groups. Model names come from the registry.
 void add_train_flags(Flags& flags, TrainFlags& values);
-
-/// Throws UsageError where --data-dir stands on the command line and the dataset is drawn, without
-/// files. A file of --config may have been written for other data.
-void refuse_data_dir_of_drawn(const Flags& parser, const std::string& dataset);
 
 /// True if the learning rate depends on how many epochs the run has.
 bool spans_run(const std::string& lr_scheduler);

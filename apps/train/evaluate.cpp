@@ -8,9 +8,10 @@ namespace cks {
 namespace detail {
 
 Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& batch,
-                 double label_smoothing) {
+                 double label_smoothing, const Tensor& class_weights) {
   return loss ? loss(output, batch)
-              : cross_entropy(output, batch.labels, {.label_smoothing = label_smoothing});
+              : cross_entropy(output, batch.labels, {.label_smoothing = label_smoothing},
+                              class_weights);
 }
 
 Device device_of(const Module& model) {
@@ -36,7 +37,7 @@ std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const Loss
     }
     const Batch moved = on_device(batch, device);
     const Tensor output = model(moved.images);
-    const Tensor value = mean_loss(loss, output, moved, 0.0);
+    const Tensor value = mean_loss(loss, output, moved, 0.0, {});
     if (loss) {
       results.add(value, moved.images.size(0));
     } else {

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"
@@ -24,6 +26,10 @@ void check_options(const TrainOptions& options) {
   require_at_least<std::int64_t>(1, "epochs", options.epochs);
   require(options.label_smoothing >= 0.0 && options.label_smoothing < 1.0, "label_smoothing",
           options.label_smoothing, "in [0, 1)");
+  for (const double weight : options.class_weights) {
+    require(weight >= 0.0 && std::isfinite(weight), "one of class_weights", weight,
+            "finite and at least 0");
+  }
   require_at_least(0.0, "clip_grad_norm", options.clip_grad_norm);
   require_at_least<std::int64_t>(1, "accumulation", options.accumulation);
   require_at_least<std::int64_t>(0, "max_steps", options.max_steps);
@@ -55,6 +61,9 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
   fields["shuffle seed"] = std::to_string(loader.seed);
   fields["learning rate"] = number_text(task.optimizer.initial_learning_rate());
   fields["label smoothing"] = number_text(options.label_smoothing);
+  for (const double weight : options.class_weights) {  // none: as runs of before had none
+    fields["class weights"] += number_text(weight) + " ";
+  }
   fields["clip grad norm"] = number_text(options.clip_grad_norm);
   fields["accumulation"] = std::to_string(options.accumulation);
   fields["overfit batch"] = options.overfit_batch ? "true" : "false";

@@ -132,6 +132,11 @@ std::int64_t ConfusionMatrix::images_of(std::int64_t truth) const {
   return images;
 }
 
+double ConfusionMatrix::accuracy_of(std::int64_t truth) const {
+  const std::int64_t images = images_of(truth);
+  return images == 0 ? 0.0 : static_cast<double>(at(truth, truth)) / static_cast<double>(images);
+}
+
 std::int64_t ConfusionMatrix::total() const {
   return std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
 }
@@ -153,10 +158,8 @@ double ConfusionMatrix::balanced_accuracy() const {
   double sum = 0.0;
   std::int64_t with_images = 0;
   for (std::int64_t truth = 0; truth < classes_; ++truth) {
-    if (const std::int64_t images = images_of(truth); images > 0) {
-      sum += static_cast<double>(at(truth, truth)) / static_cast<double>(images);
-      ++with_images;
-    }
+    sum += accuracy_of(truth);
+    with_images += images_of(truth) > 0 ? 1 : 0;
   }
   return with_images == 0 ? 0.0 : sum / static_cast<double>(with_images);
 }

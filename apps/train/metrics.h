@@ -37,6 +37,8 @@ class ConfusionMatrix {
   std::int64_t at(std::int64_t truth, std::int64_t predicted) const;
   /// Images of a class, whatever was predicted. Throws ShapeError.
   std::int64_t images_of(std::int64_t truth) const;
+  /// Share of a class's images that is predicted right; 0 without images. Throws ShapeError.
+  double accuracy_of(std::int64_t truth) const;
   std::int64_t classes() const { return classes_; }
   std::int64_t total() const;
   std::int64_t correct() const;

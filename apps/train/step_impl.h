@@ -9,9 +9,9 @@
 /// What a training step and an evaluation share.
 namespace cks::detail {
 
-/// The caller's loss, or cross-entropy with label smoothing.
+/// The caller's loss, or cross-entropy with label smoothing and, unless undefined, class weights.
 Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& batch,
-                 double label_smoothing);
+                 double label_smoothing, const Tensor& class_weights);
 
 /// Where the parameters live.
 Device device_of(const Module& model);

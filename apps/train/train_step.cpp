@@ -53,6 +53,11 @@ TrainStep::TrainStep(const TrainTask& task, const TrainOptions& options)
       makes_batches_(is_captured_ && !options.overfit_batch && !loader_.options().transform &&
                      loader_.options().device == device_),
       results_(device_) {
+  if (!options.class_weights.empty()) {
+    const auto classes = static_cast<std::int64_t>(options.class_weights.size());
+    class_weights_ =
+        Tensor::from_vector(options.class_weights, {classes}).to(DType::float32).to(device_);
+  }
   if (makes_batches_) {
     position_ = loader_.position(0);
   }
@@ -85,7 +90,7 @@ std::vector<Batch> TrainStep::pieces_of(const Batch& batch) const {
 void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first) {
   const std::int64_t count = piece.images.size(0);
   const Tensor output = model_(piece.images);
-  const Tensor loss = mean_loss(loss_, output, piece, options_.label_smoothing);
+  const Tensor loss = mean_loss(loss_, output, piece, options_.label_smoothing, class_weights_);
   if (is_first) {
     model_.zero_grad();  // the norm is that of all parameters, also of those the optimiser lacks
     optimizer_.zero_grad();

@@ -62,6 +62,7 @@ class TrainStep {
   const bool is_captured_;
   const bool makes_batches_;
   StepResults results_;
+  Tensor class_weights_;                       // undefined: all are 1
   Tensor position_;                            // of the loader, where the step makes batches
   std::map<std::int64_t, Recorded> recorded_;  // by images of a batch
 };

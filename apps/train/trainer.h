@@ -137,7 +137,10 @@ struct TrainOptions {
   std::int64_t max_steps = 0;
   /// End the run after so many epochs in a row that were not the best so far; 0: never.
   std::int64_t patience = 0;
-  double label_smoothing = 0.0;   // of the default loss, in training only
+  double label_smoothing = 0.0;  // of the default loss, in training only
+  /// Of the default loss, in training only: what an image counts by its class (see
+  /// balanced_class_weights()); empty: all count 1.
+  std::vector<double> class_weights{};
   double clip_grad_norm = 0.0;    // 0: gradients are not clipped
   std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
   bool overfit_batch = false;     // train on the first batch of the first epoch alone

@@ -260,25 +260,11 @@ class Engine {
   template <class Who>
   static void require_matches(const Tensor& gradient, const Shape& shape, DType dtype,
                               Device device, const Who& who) {
-    if (gradient.defined() && gradient.shape() == shape && gradient.dtype() == dtype &&
-        gradient.device() == device) {
-      return;
-    }
-    const std::string expected =
-        ", expected " + shape.to_string() + " " + name_of(dtype) + " on " + device.to_string();
     if (!gradient.defined()) {
-      throw AutogradError(formatted("{}: it is undefined{}", who(), expected));
+      throw AutogradError(formatted("{}: it is undefined, expected {}", who(),
+                                    ops::describe(shape, dtype, device)));
     }
-    const std::string message =
-        formatted("{}: got {} {} on {}{}", who(), gradient.shape().to_string(),
-                  name_of(gradient.dtype()), gradient.device().to_string(), expected);
-    if (!(gradient.shape() == shape)) {
-      throw ShapeError(message);
-    }
-    if (gradient.dtype() != dtype) {
-      throw DtypeError(message);
-    }
-    throw DeviceError(message);
+    ops::require_like(gradient, shape, dtype, device, [&] { return who() + ": got"; });
   }
 
   void free_graph() {

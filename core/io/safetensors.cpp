@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cks/core/io/file.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -288,21 +289,6 @@ std::size_t find_checksum(const std::string& header) {
   return at == std::string::npos ? at : at + key.size();
 }
 
-/// What people take for weights, by its first bytes; nullptr for anything else.
-const char* known_format(std::string_view bytes) {
-  constexpr std::array<std::pair<std::string_view, const char*>, 3> kFormats{{
-      {"\x89PNG", "a PNG picture"},
-      {"\xff\xd8\xff", "a JPEG picture"},
-      {"PK\x03\x04", "a ZIP archive, as PyTorch's .pt and .pth files are"},
-  }};
-  for (const auto& [signature, name] : kFormats) {
-    if (bytes.starts_with(signature)) {
-      return name;
-    }
-  }
-  return nullptr;
-}
-
 IoError entry_error(const Source& source, const TensorEntry& entry, const std::string& message) {
   return IoError(formatted("{}: key \"{}\": {}", source.name, entry.name, message));
 }
@@ -416,13 +402,14 @@ std::string read_header(const Source& source) {
     throw IoError(
         formatted("{}: has {} bytes, a safetensors file has at least 8", name, source.size));
   }
-  std::string start(std::min(source.size, sizeof header_size + 1), '\0');
+  constexpr std::size_t kStart = 32;  // enough to tell what else it is
+  std::string start(std::min(source.size, kStart), '\0');
   source.read(0, start.data(), start.size());
   std::memcpy(&header_size, start.data(), sizeof header_size);
   const std::size_t rest = source.size - sizeof header_size;
-  const bool begins = start.back() == '{' && rest > 0;
+  const bool begins = rest > 0 && start[sizeof header_size] == '{';
   if (header_size > kMaxHeader || header_size > rest) {
-    if (const char* const format = known_format(start); format != nullptr) {
+    if (const char* const format = foreign_format(start); format != nullptr) {
       throw IoError(formatted("{}: is {}, not a safetensors file", name, format));
     }
     const bool is_cut_off = header_size <= kMaxHeader && (rest == 0 || begins);

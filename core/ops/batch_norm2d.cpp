@@ -12,11 +12,6 @@ using kernels::BatchNormProblem;
 
 const char* const kName = "batch_norm2d";
 
-void check_vector(const Tensor& input, const ops::Argument& argument) {
-  ops::require_same(kName, {{"input", input}, argument});
-  ops::require_shape(kName, argument, {input.size(-1)});
-}
-
 /// Two tensors that come together or not at all.
 void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument& b) {
   if (a.tensor.defined() != b.tensor.defined()) {
@@ -24,8 +19,10 @@ void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument
         formatted("{}: {} and {} come together, but only one is defined", kName, a.name, b.name));
   }
   if (a.tensor.defined()) {
-    check_vector(input, a);
-    check_vector(input, b);
+    for (const ops::Argument& argument : {a, b}) {
+      ops::require_same(kName, {{"input", input}, argument});
+      ops::require_shape(kName, argument, {input.size(-1)});
+    }
   }
 }
 

@@ -105,14 +105,9 @@ struct WhereBackward : Node {
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
     const Tensor zero = Tensor::zeros({}, grad_output.dtype(), grad_output.device());
-    std::vector<Tensor> gradients(3);
-    if (needed[1]) {
-      gradients[1] = sum_to(where(condition.get(), grad_output, zero), a_shape);
-    }
-    if (needed[2]) {
-      gradients[2] = sum_to(where(condition.get(), zero, grad_output), b_shape);
-    }
-    return gradients;
+    return {Tensor(),
+            needed[1] ? sum_to(where(condition.get(), grad_output, zero), a_shape) : Tensor(),
+            needed[2] ? sum_to(where(condition.get(), zero, grad_output), b_shape) : Tensor()};
   }
 };
 

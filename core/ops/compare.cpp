@@ -1,5 +1,7 @@
 #include "cks/core/ops/compare.h"
 
+#include <array>
+
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -10,7 +12,14 @@ namespace {
 
 using kernels::CompareOp;
 
-Tensor compare(const char* name, CompareOp op, const Tensor& a, const Tensor& b) {
+const char* name_of(CompareOp op) {
+  constexpr std::array kNames{"equal",      "not_equal", "less",
+                              "less_equal", "greater",   "greater_equal"};
+  return kNames[static_cast<std::size_t>(op)];
+}
+
+Tensor compare(CompareOp op, const Tensor& a, const Tensor& b) {
+  const char* name = name_of(op);
   ops::require_same(name, {{"a", a}, {"b", b}});
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
   Tensor result = ops::make_output(name, shape, DType::uint8, a.device());
@@ -19,10 +28,11 @@ Tensor compare(const char* name, CompareOp op, const Tensor& a, const Tensor& b)
   return result;
 }
 
-Tensor compare(const char* name, CompareOp op, const Tensor& a, double b) {
+Tensor compare(CompareOp op, const Tensor& a, double b) {
+  const char* name = name_of(op);
   ops::require_defined(name, {{"a", a}});
   try {
-    return compare(name, op, a, Tensor::full({}, b, a.dtype(), a.device()));
+    return compare(op, a, Tensor::full({}, b, a.dtype(), a.device()));
   } catch (const DtypeError& error) {
     throw DtypeError(formatted("{}: {}", name, error.what()));
   }
@@ -30,32 +40,20 @@ Tensor compare(const char* name, CompareOp op, const Tensor& a, double b) {
 
 }  // namespace
 
-Tensor equal(const Tensor& a, const Tensor& b) { return compare("equal", CompareOp::equal, a, b); }
-Tensor not_equal(const Tensor& a, const Tensor& b) {
-  return compare("not_equal", CompareOp::not_equal, a, b);
-}
-Tensor less(const Tensor& a, const Tensor& b) { return compare("less", CompareOp::less, a, b); }
-Tensor less_equal(const Tensor& a, const Tensor& b) {
-  return compare("less_equal", CompareOp::less_equal, a, b);
-}
-Tensor greater(const Tensor& a, const Tensor& b) {
-  return compare("greater", CompareOp::greater, a, b);
-}
+Tensor equal(const Tensor& a, const Tensor& b) { return compare(CompareOp::equal, a, b); }
+Tensor not_equal(const Tensor& a, const Tensor& b) { return compare(CompareOp::not_equal, a, b); }
+Tensor less(const Tensor& a, const Tensor& b) { return compare(CompareOp::less, a, b); }
+Tensor less_equal(const Tensor& a, const Tensor& b) { return compare(CompareOp::less_equal, a, b); }
+Tensor greater(const Tensor& a, const Tensor& b) { return compare(CompareOp::greater, a, b); }
 Tensor greater_equal(const Tensor& a, const Tensor& b) {
-  return compare("greater_equal", CompareOp::greater_equal, a, b);
+  return compare(CompareOp::greater_equal, a, b);
 }
 
-Tensor equal(const Tensor& a, double b) { return compare("equal", CompareOp::equal, a, b); }
-Tensor not_equal(const Tensor& a, double b) {
-  return compare("not_equal", CompareOp::not_equal, a, b);
-}
-Tensor less(const Tensor& a, double b) { return compare("less", CompareOp::less, a, b); }
-Tensor less_equal(const Tensor& a, double b) {
-  return compare("less_equal", CompareOp::less_equal, a, b);
-}
-Tensor greater(const Tensor& a, double b) { return compare("greater", CompareOp::greater, a, b); }
-Tensor greater_equal(const Tensor& a, double b) {
-  return compare("greater_equal", CompareOp::greater_equal, a, b);
-}
+Tensor equal(const Tensor& a, double b) { return compare(CompareOp::equal, a, b); }
+Tensor not_equal(const Tensor& a, double b) { return compare(CompareOp::not_equal, a, b); }
+Tensor less(const Tensor& a, double b) { return compare(CompareOp::less, a, b); }
+Tensor less_equal(const Tensor& a, double b) { return compare(CompareOp::less_equal, a, b); }
+Tensor greater(const Tensor& a, double b) { return compare(CompareOp::greater, a, b); }
+Tensor greater_equal(const Tensor& a, double b) { return compare(CompareOp::greater_equal, a, b); }
 
 }  // namespace cks

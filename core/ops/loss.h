@@ -11,7 +11,11 @@ struct CrossEntropyOptions {
 ///
 ///   (1 - s) * -L[label] + s/C * sum over c of -L[c],   L = log_softmax(logits).
 ///
-/// Shapes       logits [N,C], labels [N] of int64; a rank-0 result.
+/// With class_weights each row's is multiplied by the weight of its label. (PyTorch divides the sum
+/// by that of the rows' weights, not by N.)
+///
+/// Shapes       logits [N,C], labels [N] of int64, class_weights [C] of the logits' dtype; a rank-0
+///              result.
 /// Dtype        float32 or float64; the mean is summed in float64.
 /// Gradients    for the logits.
 /// Throws       ShapeError, also for an empty batch; DtypeError; Error if a label is not in [0, C),
@@ -19,7 +23,7 @@ struct CrossEntropyOptions {
 /// On a GPU     labels are not read on the host: one outside makes the loss and the gradient of its
 ///              row NaN.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
-                     const CrossEntropyOptions& options = {});
+                     const CrossEntropyOptions& options = {}, const Tensor& class_weights = {});
 
 /// Mean over all elements of (input - target)^2. Both have one shape and dtype; a rank-0 result.
 /// Gradients for both. Throws ShapeError, also if there are no elements; DtypeError.

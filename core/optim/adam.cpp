@@ -1,7 +1,5 @@
 #include "cks/core/optim/adam.h"
 
-#include <limits>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/optimizer_step/optimizer_step.h"
 
@@ -23,11 +21,10 @@ Adam::Adam(const char* name, std::vector<ParameterGroup> groups, const Options& 
     : Optimizer(name, std::move(groups), options.learning_rate),
       options_(options),
       decoupled_(decoupled) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   optim::require_option(name, "beta1", options.beta1, 0.0, 1.0);
   optim::require_option(name, "beta2", options.beta2, 0.0, 1.0);
-  optim::require_option(name, "eps", options.eps, 0.0, kInfinity);
-  optim::require_option(name, "weight_decay", options.weight_decay, 0.0, kInfinity);
+  optim::require_option(name, "eps", options.eps);
+  optim::require_option(name, "weight_decay", options.weight_decay);
   add_state("exp_avg", StateKind::like_parameter);
   add_state("exp_avg_sq", StateKind::like_parameter);
   add_state("step", StateKind::step_count);

@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 void require_steps(const char* schedule, const char* option, std::int64_t steps,
                    std::int64_t lowest) {
@@ -36,7 +33,7 @@ LrFactor constant_lr() {
 
 LrFactor step_lr(std::int64_t step_size, double gamma) {
   require_steps("step_lr", "step_size", step_size, 1);
-  optim::require_option("step_lr", "gamma", gamma, 0.0, kInfinity);
+  optim::require_option("step_lr", "gamma", gamma);
   return [=](std::int64_t step) {
     const std::int64_t drops = step / step_size;
     return std::pow(gamma, static_cast<double>(drops));
@@ -44,7 +41,7 @@ LrFactor step_lr(std::int64_t step_size, double gamma) {
 }
 
 LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma) {
-  optim::require_option("multistep_lr", "gamma", gamma, 0.0, kInfinity);
+  optim::require_option("multistep_lr", "gamma", gamma);
   std::int64_t before = 0;
   for (const std::int64_t milestone : milestones) {
     if (milestone <= before) {
@@ -61,7 +58,7 @@ LrFactor multistep_lr(std::vector<std::int64_t> milestones, double gamma) {
 
 LrFactor cosine_lr(std::int64_t total_steps, double final_factor) {
   require_steps("cosine_lr", "total_steps", total_steps, 1);
-  optim::require_option("cosine_lr", "final_factor", final_factor, 0.0, kInfinity);
+  optim::require_option("cosine_lr", "final_factor", final_factor);
   return [=](std::int64_t step) {
     const double share = static_cast<double>(step) / static_cast<double>(total_steps);
     return anneal_cosine(1.0, final_factor, std::min(share, 1.0));

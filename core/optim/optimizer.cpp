@@ -1,7 +1,6 @@
 #include "cks/core/optim/optimizer.h"
 
 #include <cmath>
-#include <limits>
 #include <map>
 #include <set>
 
@@ -12,16 +11,6 @@
 
 namespace cks {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-std::string describe(const Shape& shape, DType dtype, Device device) {
-  return formatted("{} {} on {}", shape.to_string(), name_of(dtype), device.to_string());
-}
-
-std::string describe(const Tensor& tensor) {
-  return describe(tensor.shape(), tensor.dtype(), tensor.device());
-}
 
 /// Lists what keeps `given` from being loaded into `wanted`; empty if nothing does.
 std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
@@ -59,7 +48,7 @@ std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
-    const std::string upper = high == kInfinity ? "" : formatted(" and below {:f}", high);
+    const std::string upper = std::isinf(high) ? "" : formatted(" and below {:f}", high);
     throw Error(formatted("{}: {} must be finite, at least {:f}{}, got {:f}", optimizer, option,
                           low, upper, value));
   }
@@ -75,12 +64,12 @@ Optimizer::~Optimizer() = default;
 
 Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate)
     : name_(name), groups_(std::move(groups)), initial_learning_rate_(learning_rate) {
-  optim::require_option(name, "learning_rate", learning_rate, 0.0, kInfinity);
+  optim::require_option(name, "learning_rate", learning_rate);
   std::set<std::string> names;
   std::set<const TensorImpl*> seen;
   for (const ParameterGroup& group : groups_) {
-    optim::require_option(name, "learning_rate_scale", group.learning_rate_scale, 0.0, kInfinity);
-    optim::require_option(name, "weight_decay_scale", group.weight_decay_scale, 0.0, kInfinity);
+    optim::require_option(name, "learning_rate_scale", group.learning_rate_scale);
+    optim::require_option(name, "weight_decay_scale", group.weight_decay_scale);
     for (const auto& [key, parameter] : group.parameters) {
       ops::require_real(name, {key.c_str(), parameter});
       if (!names.insert(key).second) {
@@ -125,23 +114,14 @@ void Optimizer::add_state(const char* key, StateKind kind) {
 }
 
 void Optimizer::check_slot(const Slot& slot) const {
-  const auto fail = [&](const char* what, const Tensor& tensor) {
-    const std::string text =
-        formatted("{}: {} of parameter {} is {}, expected {}", name_, what, slot.name,
-                  describe(tensor), describe(slot.shape, slot.dtype, slot.device));
-    if (!(tensor.device() == slot.device)) {
-      throw DeviceError(text);
-    }
-    if (tensor.dtype() != slot.dtype) {
-      throw DtypeError(text);
-    }
-    if (!(tensor.shape() == slot.shape)) {
-      throw ShapeError(text);
-    }
+  const auto check = [&](const char* what, const Tensor& tensor) {
+    ops::require_like(tensor, slot.shape, slot.dtype, slot.device, [&] {
+      return formatted("{}: {} of parameter {} is", name_, what, slot.name);
+    });
   };
-  fail("the value", slot.parameter);
+  check("the value", slot.parameter);
   if (slot.parameter.grad().defined()) {
-    fail("the gradient", slot.parameter.grad());
+    check("the gradient", slot.parameter.grad());
   }
 }
 
@@ -198,7 +178,7 @@ void Optimizer::zero_grad() {
 double Optimizer::learning_rate() const { return learning_rate_.item(); }
 
 void Optimizer::set_learning_rate(double learning_rate) {
-  optim::require_option(name_, "learning_rate", learning_rate, 0.0, kInfinity);
+  optim::require_option(name_, "learning_rate", learning_rate);
   learning_rate_.fill_(learning_rate);
 }
 
@@ -244,7 +224,7 @@ void Optimizer::load_state(const NamedTensors& state) {
     throw Error(formatted("{}: the state does not fit the parameters:{}", name_, problems));
   }
   std::map<std::string, Tensor> by_key(state.begin(), state.end());
-  optim::require_option(name_, "learning_rate", by_key["learning_rate"].item(), 0.0, kInfinity);
+  optim::require_option(name_, "learning_rate", by_key["learning_rate"].item());
   for (const auto& [key, tensor] : by_key) {
     if (tensor.dtype() == DType::int64 && tensor.item() < 0.0) {
       throw Error(formatted("{}: the state's {} is negative", name_, key));

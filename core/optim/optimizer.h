@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -131,8 +132,8 @@ std::vector<ParameterGroup> single_group(NamedTensors parameters);
 namespace optim {
 /// Throws Error, naming the optimiser and the option, unless the value is finite and in [low,
 /// high).
-void require_option(const char* optimizer, const char* option, double value, double low,
-                    double high);
+void require_option(const char* optimizer, const char* option, double value, double low = 0.0,
+                    double high = std::numeric_limits<double>::infinity());
 }  // namespace optim
 
 }  // namespace cks

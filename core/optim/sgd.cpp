@@ -1,7 +1,5 @@
 #include "cks/core/optim/sgd.h"
 
-#include <limits>
-
 #include "cks/core/ops/output.h"
 #include "cks/kernels/optimizer_step/optimizer_step.h"
 
@@ -12,9 +10,8 @@ Sgd::Sgd(NamedTensors parameters, const Options& options)
 
 Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
     : Optimizer("sgd", std::move(groups), options.learning_rate), options_(options) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  optim::require_option("sgd", "momentum", options.momentum, 0.0, kInfinity);
-  optim::require_option("sgd", "weight_decay", options.weight_decay, 0.0, kInfinity);
+  optim::require_option("sgd", "momentum", options.momentum);
+  optim::require_option("sgd", "weight_decay", options.weight_decay);
   if (options.nesterov && options.momentum == 0.0) {
     throw Error("sgd: nesterov needs a momentum above 0");
   }
@@ -25,7 +22,7 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const Options& options)
 }
 
 void Sgd::set_momentum(double momentum) {
-  optim::require_option(name(), "momentum", momentum, 0.0, std::numeric_limits<double>::infinity());
+  optim::require_option(name(), "momentum", momentum);
   if (!momentum_.defined()) {
     Optimizer::set_momentum(momentum);
   }

@@ -86,6 +86,28 @@ int checked_axis(const char* operation, int axis, int rank, const Shape& shape) 
   return axis < 0 ? axis + rank : axis;
 }
 
+std::string describe(const Shape& shape, DType dtype, Device device) {
+  return formatted("{} {} on {}", shape.to_string(), name_of(dtype), device.to_string());
+}
+
+bool is_like(const Tensor& tensor, const Shape& shape, DType dtype, Device device) {
+  return tensor.shape() == shape && tensor.dtype() == dtype && tensor.device() == device;
+}
+
+void fail_unlike(const Tensor& tensor, const Shape& shape, DType dtype, Device device,
+                 const std::string& begin) {
+  const std::string message = formatted("{} {}, expected {}", begin,
+                                        describe(tensor.shape(), tensor.dtype(), tensor.device()),
+                                        describe(shape, dtype, device));
+  if (!(tensor.shape() == shape)) {
+    throw ShapeError(message);
+  }
+  if (tensor.dtype() != dtype) {
+    throw DtypeError(message);
+  }
+  throw DeviceError(message);
+}
+
 void require_one_element(const char* operation, const Argument& argument) {
   require_defined(operation, {argument});
   if (argument.tensor.numel() != 1) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <initializer_list>
+#include <string>
 
 #include "cks/core/tensor/tensor.h"
 
@@ -13,6 +14,12 @@ struct Argument {
   const Tensor& tensor;
 };
 
+/// "[2,3] float32 on cpu".
+std::string describe(const Shape& shape, DType dtype, Device device);
+bool is_like(const Tensor& tensor, const Shape& shape, DType dtype, Device device);
+[[noreturn]] void fail_unlike(const Tensor& tensor, const Shape& shape, DType dtype, Device device,
+                              const std::string& begin);
+
 /// Throw, naming the operation, the argument, what came and what was expected:
 /// Error if undefined; DeviceError, DtypeError if they differ from the first; DtypeError unless
 /// float32 or float64; ShapeError.
@@ -25,6 +32,15 @@ void require_shape(const char* operation, const Argument& argument, const Shape&
 /// The axis of a tensor of that rank (which may be more than the shape's) as a number in [0, rank).
 int checked_axis(const char* operation, int axis, int rank, const Shape& shape);
 void require_one_element(const char* operation, const Argument& argument);
+/// ShapeError, DtypeError or DeviceError with `begin`, what the tensor is and what was expected,
+/// unless it is that.
+template <class Begin>
+void require_like(const Tensor& tensor, const Shape& shape, DType dtype, Device device,
+                  const Begin& begin) {
+  if (!is_like(tensor, shape, dtype, device)) {
+    fail_unlike(tensor, shape, dtype, device, begin());
+  }
+}
 /// DeviceError unless both are on one device, whatever their dtypes.
 void require_same_device(const char* operation, const Argument& argument, const Argument& other);
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cks/core/error.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/datasets/images/image_container_impl.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -99,8 +100,11 @@ std::string describe_other_format(Bytes file) {
       return formatted("the file is {}, not PNG, JPEG, BMP or GIF", format.name);
     }
   }
+  constexpr std::size_t kStart = 64;
   return file.empty() ? "the file is empty, expected a PNG, JPEG, BMP or GIF"
-                      : "neither a PNG nor a JPEG, BMP or GIF begins like this";
+                      : "neither a PNG nor a JPEG, BMP or GIF begins like this" +
+                            describe_foreign({reinterpret_cast<const char*>(file.data()),
+                                              std::min(file.size(), kStart)});
 }
 
 /// Rows of `bits` a pixel, each padded to four bytes, but for the last one's padding.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/datasets/readers/byte_source.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -43,10 +44,7 @@ class IdxReader {
     const std::uint32_t magic = header_word("the magic number");
     if (magic != expected) {
       fail(0, formatted("magic number is {:#010x}, expected {:#010x} of a file of {}{}", magic,
-                        expected, kind,
-                        magic == kImagesMagic   ? "; this is an image file"
-                        : magic == kLabelsMagic ? "; this is a label file"
-                                                : ""));
+                        expected, kind, describe_magic(magic)));
     }
   }
 
@@ -84,6 +82,31 @@ class IdxReader {
   }
 
  private:
+  /// What the file is instead, where that can be told.
+  std::string describe_magic(std::uint32_t magic) {
+    switch (magic) {
+      case kImagesMagic:
+        return "; this is an image file";
+      case kLabelsMagic:
+        return "; this is a label file";
+      case __builtin_bswap32(kImagesMagic):
+      case __builtin_bswap32(kLabelsMagic):
+        return "; its numbers are byte-swapped (little-endian), the format has the highest byte "
+               "first";
+      default:
+        break;
+    }
+    constexpr std::size_t kStart = 60;
+    std::string head;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      head += static_cast<char>(magic >> shift);
+    }
+    for (const std::uint8_t byte : source_.read_bytes(kStart)) {
+      head += static_cast<char>(byte);
+    }
+    return describe_foreign(head);
+  }
+
   const char* op_;
   ByteSource source_;
 };
@@ -98,15 +121,16 @@ IdxFile read_idx_images(const std::string& path) {
   const std::int64_t width = reader.extent("the image width", kMaxSide);
   const Shape shape{count, height, width, 1};
   const std::vector<std::uint8_t> bytes = reader.body(
-      shape.numel(), formatted("header of 16 and {} images of {} x {}", count, height, width));
+      shape.numel(), formatted("header of 16 and {} images of {} x {}", count, width, height));
   Tensor values = Tensor::empty(shape, DType::uint8);
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return reader.result(std::move(values));
 }
 
-IdxFile read_idx_labels(const std::string& path, std::int64_t classes) {
-  if (classes < 1 || classes > 256) {
-    throw ShapeError(formatted("read_idx_labels: classes is {}, expected 1 to 256", classes));
+IdxFile read_idx_labels(const std::string& path, std::int64_t classes, std::int64_t first) {
+  if (classes < 1 || first < 0 || classes > 256 - first) {
+    throw ShapeError(formatted(
+        "read_idx_labels: classes is {} from {} on, expected 1 to 256 in all", classes, first));
   }
   IdxReader reader("read_idx_labels", path);
   reader.expect_magic(kLabelsMagic, "labels");
@@ -116,10 +140,11 @@ IdxFile read_idx_labels(const std::string& path, std::int64_t classes) {
   Tensor values = Tensor::empty({count}, DType::int64);
   auto* labels = values.data_as<std::int64_t>();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (bytes[i] >= classes) {
-      reader.fail(8 + i, formatted("label {} is {}, expected 0 to {}", i, bytes[i], classes - 1));
+    labels[i] = bytes[i] - first;
+    if (labels[i] < 0 || labels[i] >= classes) {
+      reader.fail(8 + i, formatted("label {} is {}, expected {} to {}", i, bytes[i], first,
+                                   first + classes - 1));
     }
-    labels[i] = bytes[i];
   }
   return reader.result(std::move(values));
 }

@@ -24,7 +24,8 @@ struct IdxFile {
 ///          claims.
 IdxFile read_idx_images(const std::string& path);
 
-/// Reads labels: magic 0x00000801, N, then N bytes. Throws as above, and for a label >= classes.
-IdxFile read_idx_labels(const std::string& path, std::int64_t classes);
+/// Reads labels: magic 0x00000801, N, then N bytes of first, first + 1, ..., which become 0, 1, ...
+/// Throws as above, and for a label outside of the classes.
+IdxFile read_idx_labels(const std::string& path, std::int64_t classes, std::int64_t first = 0);
 
 }  // namespace cks

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "cks/core/error.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -56,6 +57,11 @@ std::uint64_t checksum_of(Block header) {
   return std::accumulate(header.begin(), header.end(), std::uint64_t{0});
 }
 
+/// What the file is instead, where its first bytes tell.
+std::string describe_start(std::uint64_t at, const Block& block) {
+  return at == 0 ? describe_foreign({reinterpret_cast<const char*>(block.data()), kBlock}) : "";
+}
+
 bool is_zero(const std::uint8_t* bytes, std::size_t count) {
   return std::all_of(bytes, bytes + count, [](std::uint8_t byte) { return byte == 0; });
 }
@@ -98,8 +104,8 @@ std::optional<TarEntry> TarReader::next() {
   const std::size_t got = source_.read(header.data(), kBlock);
   if (got < kBlock) {
     fail(at, formatted("the archive is cut short: expected a header or the end mark of {} bytes, "
-                       "got {}",
-                       kBlock, got));
+                       "got {}{}",
+                       kBlock, got, describe_start(at, header)));
   }
   if (is_zero(header.data(), kBlock)) {
     finish();
@@ -108,8 +114,8 @@ std::optional<TarEntry> TarReader::next() {
   const std::uint64_t sum = checksum_of(header);
   if (number_of(header, kChecksum) != sum) {
     fail(at + kChecksum.begin,
-         formatted("header has checksum '{}', expected octal {:o}; not a tar archive, or damaged",
-                   text_of(header, kChecksum), sum));
+         formatted("header has checksum '{}', expected octal {:o}; not a tar archive, or damaged{}",
+                   text_of(header, kChecksum), sum, describe_start(at, header)));
   }
   const std::optional<std::uint64_t> size = number_of(header, kSize);
   if (!size || *size > kMaxSize) {

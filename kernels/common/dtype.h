@@ -9,7 +9,8 @@
 
 namespace cks {
 
-/// Element types of tensors. float64 is for gradient checks and references.
+/// Element types of tensors, in the order of the tables below. float64 is for gradient checks and
+/// references.
 enum class DType : std::uint8_t { float32, bfloat16, float64, int64, int32, uint8 };
 
 /// How a run multiplies: the mode, not the storage type. Accumulation is always float32 or wider.
@@ -46,49 +47,18 @@ CKS_HOST_DEVICE Sum widen(Value value) {
 
 /// Bytes of one element.
 constexpr std::size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-    case DType::int32:
-      return 4;
-    case DType::float64:
-    case DType::int64:
-      return 8;
-    case DType::bfloat16:
-      return 2;
-    case DType::uint8:
-      return 1;
-  }
-  return 0;
+  constexpr std::size_t kBytes[] = {4, 2, 8, 8, 4, 1};
+  return kBytes[static_cast<std::size_t>(dtype)];
 }
 
 constexpr const char* name_of(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-      return "float32";
-    case DType::bfloat16:
-      return "bfloat16";
-    case DType::float64:
-      return "float64";
-    case DType::int64:
-      return "int64";
-    case DType::int32:
-      return "int32";
-    case DType::uint8:
-      return "uint8";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"float32", "bfloat16", "float64", "int64", "int32", "uint8"};
+  return kNames[static_cast<std::size_t>(dtype)];
 }
 
 constexpr const char* name_of(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return "fp32";
-    case Precision::tf32:
-      return "tf32";
-    case Precision::bf16:
-      return "bf16";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"fp32", "tf32", "bf16"};
+  return kNames[static_cast<std::size_t>(precision)];
 }
 
 constexpr bool is_floating(DType dtype) {

@@ -47,8 +47,9 @@ struct LaunchOptions {
       : shared_bytes(bytes), cluster(blocks) {}
 };
 
-/// What a kernel may use unasked.
-inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
+/// Dynamic shared memory that a kernel may use unasked: 48 KiB less what it declares besides, for
+/// which this leaves 32.
+inline constexpr std::size_t kDefaultSharedBytes = 16 * 1024;
 
 /// Allows a kernel that much dynamic shared memory on the current device; each kernel is asked for
 /// once. Any thread. Throws CudaError, naming the operation, if the device has less.

@@ -71,7 +71,8 @@ struct Conv2dKernel {
   bool (*accepts)(const Conv2dPlan& plan, const Conv2dProblem& problem);
   /// What all launches of a plan have in common, worked out once (PreparedConv2d::launch_data);
   /// null: nothing.
-  std::shared_ptr<const void> (*prepare)(const Conv2dPlan& plan, const Conv2dProblem& problem);
+  std::shared_ptr<const void> (*prepare)(const Conv2dPlan& plan,
+                                         const Conv2dProblem& problem) = nullptr;
   /// Runs it and returns the multiply-adds it executed, counted where products are issued. Null in
   /// a build without the kernel's backend.
   std::int64_t (*run)(const PreparedConv2d& conv, const Conv2dOperands& operands);

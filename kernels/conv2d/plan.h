@@ -64,9 +64,6 @@ bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b);
 
 /// Pure: same arguments, same plan; runs nothing, reads no global.
 /// Throws DtypeError if no kernel but the reference takes the problem's types.
-Conv2dPlan select_forward(const Conv2dProblem& problem, const DeviceDescription& device);
-Conv2dPlan select_backward_data(const Conv2dProblem& problem, const DeviceDescription& device);
-Conv2dPlan select_backward_filter(const Conv2dProblem& problem, const DeviceDescription& device);
 Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDescription& device);
 
 /// Every plan that takes the problem, the selected one first, the reference last. Empty if not even

@@ -38,41 +38,18 @@ std::vector<Conv2dCandidate> all_candidates(Conv2dPass pass, const Conv2dProblem
 }  // namespace
 
 const char* name_of(Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return "forward";
-    case Conv2dPass::backward_data:
-      return "backward_data";
-    case Conv2dPass::backward_filter:
-      return "backward_filter";
-  }
-  return "?";
+  constexpr std::array kNames{"forward", "backward_data", "backward_filter"};
+  return kNames[static_cast<std::size_t>(pass)];
 }
 
 const char* name_of(Arithmetic arithmetic) {
-  switch (arithmetic) {
-    case Arithmetic::fp32:
-      return "fp32";
-    case Arithmetic::fp64:
-      return "fp64";
-    case Arithmetic::tf32:
-      return "tf32";
-    case Arithmetic::bf16:
-      return "bf16";
-  }
-  return "?";
+  constexpr std::array kNames{"fp32", "fp64", "tf32", "bf16"};
+  return kNames[static_cast<std::size_t>(arithmetic)];
 }
 
 const char* method_of(Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return "convv2";
-    case Conv2dPass::backward_data:
-      return "ks_deconv";
-    case Conv2dPass::backward_filter:
-      return "sk_dilated";
-  }
-  return "?";
+  constexpr std::array kMethods{"convv2", "ks_deconv", "sk_dilated"};
+  return kMethods[static_cast<std::size_t>(pass)];
 }
 
 const char* Conv2dPlan::method() const {
@@ -110,18 +87,6 @@ Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDes
                   name_of(problem.y_type), to_string(problem)));
   }
   return plans.front();
-}
-
-Conv2dPlan select_forward(const Conv2dProblem& problem, const DeviceDescription& device) {
-  return select(Conv2dPass::forward, problem, device);
-}
-
-Conv2dPlan select_backward_data(const Conv2dProblem& problem, const DeviceDescription& device) {
-  return select(Conv2dPass::backward_data, problem, device);
-}
-
-Conv2dPlan select_backward_filter(const Conv2dProblem& problem, const DeviceDescription& device) {
-  return select(Conv2dPass::backward_filter, problem, device);
 }
 
 Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProblem& problem,

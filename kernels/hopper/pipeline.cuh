@@ -24,6 +24,17 @@ struct Ring {
   }
 };
 
+/// The stages' memory, after the ring's barriers are there for all threads of the block.
+template <int kStages>
+__device__ __forceinline__ unsigned char* begin_pipeline(unsigned char* raw, Ring<kStages>& ring,
+                                                         int releases) {
+  if (threadIdx.x == 0) {
+    ring.init(releases);
+  }
+  __syncthreads();
+  return aligned_shared(raw);
+}
+
 /// copy(0) and copy(1) by one thread each, of which one says how many bytes a stage waits for,
 /// multiply(0) and multiply(1) by the warpgroups that multiply, which get the
 /// registers that the other one gives. 128 * (copying + 2 * multiplying) <= 65536.

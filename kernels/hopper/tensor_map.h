@@ -10,9 +10,6 @@
 /// Source  "Tensor Object Management", CUDA Driver API.
 namespace cks::kernels::hopper {
 
-/// Bytes of a row of a box: 64 bfloat16 or 32 float32, swizzled over 128 bytes.
-inline constexpr int kRowBytes = 128;
-
 /// How elements are stored; tf32 are float32 that are rounded to nearest even on the way.
 enum class Element : std::uint8_t { bf16, tf32, fp32 };
 

@@ -4,6 +4,9 @@
 
 namespace cks::kernels::hopper {
 
+/// Bytes of a row of a box: 64 bfloat16 or 32 float32, swizzled over 128 bytes.
+inline constexpr int kRowBytes = 128;
+
 /// The positions first, first + stride, ... of an axis, `count` of them; they may lie outside.
 struct Window {
   std::int64_t first, stride, count;

@@ -34,16 +34,17 @@ CKS_ENTRY_POINT(void, log_softmax_backward,
 
 /// loss (one element) = mean over rows of
 ///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_softmax of the logits,
-/// s = label_smoothing. Labels lie in [0, C). Needs rows >= 1.
+/// s = label_smoothing, each row's times class_weights[label[r]], [C] of the problem's dtype;
+/// null: 1. Labels lie in [0, C). Needs rows >= 1.
 CKS_ENTRY_POINT(void, cross_entropy_forward,
                 (const SoftmaxProblem& problem, double label_smoothing,
                  const void* log_probabilities, const std::int64_t* labels, void* loss,
-                 void* workspace));
+                 void* workspace, const void* class_weights));
 /// Gradient by the logits: grad_loss/rows * (exp(L) - (1 - s) * [c == label] - s/C), with grad_loss
-/// (one element) read from memory.
+/// (one element) read from memory, times the same weights.
 CKS_ENTRY_POINT(void, cross_entropy_backward,
                 (const SoftmaxProblem& problem, double label_smoothing,
                  const void* log_probabilities, const std::int64_t* labels, const void* grad_loss,
-                 void* dx));
+                 void* dx, const void* class_weights));
 
 }  // namespace cks::kernels

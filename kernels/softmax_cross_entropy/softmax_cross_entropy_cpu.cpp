@@ -76,7 +76,7 @@ void softmax(const SoftmaxProblem& p, const T* x, T* y) {
 
 template <class T>
 T cross_entropy(const SoftmaxProblem& p, double smoothing, const T* log_probabilities,
-                const std::int64_t* labels, double* row_losses) {
+                const std::int64_t* labels, const T* weights, double* row_losses) {
   for_rows(p, [&](std::int64_t row) {
     const T* from = log_probabilities + row * p.C;
     double loss = -static_cast<double>(from[labels[row]]);
@@ -87,7 +87,7 @@ T cross_entropy(const SoftmaxProblem& p, double smoothing, const T* log_probabil
       }
       loss = (1.0 - smoothing) * loss + smoothing / static_cast<double>(p.C) * sum;
     }
-    row_losses[row] = loss;
+    row_losses[row] = weights == nullptr ? loss : static_cast<double>(weights[labels[row]]) * loss;
   });
   double sum = 0.0;
   for (std::int64_t row = 0; row < p.rows; ++row) {
@@ -98,13 +98,14 @@ T cross_entropy(const SoftmaxProblem& p, double smoothing, const T* log_probabil
 
 template <class T>
 void cross_entropy_gradient(const SoftmaxProblem& p, double smoothing, const T* log_probabilities,
-                            const std::int64_t* labels, T grad_loss, T* dx) {
-  const T scale = grad_loss / static_cast<T>(p.rows);
+                            const std::int64_t* labels, const T* weights, T grad_loss, T* dx) {
+  const T mean_scale = grad_loss / static_cast<T>(p.rows);
   const auto other = static_cast<T>(smoothing / static_cast<double>(p.C));
   const auto chosen = static_cast<T>(1.0 - smoothing);
   for_rows(p, [&](std::int64_t row) {
     const T* from = log_probabilities + row * p.C;
     T* to = dx + row * p.C;
+    const T scale = weights == nullptr ? mean_scale : mean_scale * weights[labels[row]];
     for (std::int64_t c = 0; c < p.C; ++c) {
       const T target = c == labels[row] ? chosen + other : other;
       to[c] = scale * (std::exp(from[c]) - target);
@@ -172,22 +173,23 @@ void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const vo
 
 void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
                            const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace) {
+                           void* workspace, const void* class_weights) {
   visit("cross_entropy", problem, [&](auto zero) {
     using T = decltype(zero);
     *static_cast<T*>(loss) =
         cross_entropy(problem, label_smoothing, static_cast<const T*>(log_probabilities), labels,
-                      static_cast<double*>(workspace));
+                      static_cast<const T*>(class_weights), static_cast<double*>(workspace));
   });
 }
 
 void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
                             const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx) {
+                            const void* grad_loss, void* dx, const void* class_weights) {
   visit("cross_entropy", problem, [&](auto zero) {
     using T = decltype(zero);
     cross_entropy_gradient(problem, label_smoothing, static_cast<const T*>(log_probabilities),
-                           labels, *static_cast<const T*>(grad_loss), static_cast<T*>(dx));
+                           labels, static_cast<const T*>(class_weights),
+                           *static_cast<const T*>(grad_loss), static_cast<T*>(dx));
   });
 }
 

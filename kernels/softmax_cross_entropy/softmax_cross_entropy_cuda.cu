@@ -141,13 +141,19 @@ __device__ __forceinline__ double chosen_loss(const T* row, std::int64_t label, 
   return label >= 0 && label < C ? -static_cast<double>(row[label]) : not_a_number();
 }
 
+/// Of one row; a label that names no class makes the loss NaN anyway.
+template <class T>
+__device__ __forceinline__ T weight_of(const T* weights, std::int64_t label, std::int64_t C) {
+  return weights != nullptr && label >= 0 && label < C ? weights[label] : static_cast<T>(1);
+}
+
 /// Thread t of block b holds the loss of row b * kThreads + t; the block adds them. The only block
 /// writes the mean; several write one sum each to `sums`.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_kernel(std::int64_t rows, std::int64_t C, double smoothing,
-                         const T* log_probabilities, const std::int64_t* labels, double* sums,
-                         T* loss) {
+                         const T* log_probabilities, const std::int64_t* labels, const T* weights,
+                         double* sums, T* loss) {
   begin_kernel();
   __shared__ double shared[kWarps];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -174,6 +180,9 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     mine = (1.0 - smoothing) * mine + smoothing / static_cast<double>(C) * sum;
+  }
+  if (row < rows) {
+    mine *= static_cast<double>(weight_of(weights, labels[row], C));
   }
   const double total = over_block(mine, Add{}, shared);
   if (threadIdx.x == 0) {
@@ -204,7 +213,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_kernel(std::int64_t rows, std::int64_t C, T other, T chosen,
                                   const T* log_probabilities, const std::int64_t* labels,
-                                  const T* grad_loss, T* dx) {
+                                  const T* weights, const T* grad_loss, T* dx) {
   begin_kernel();
   const T scale = *grad_loss / static_cast<T>(rows);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -214,8 +223,9 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t label = labels[row];
     const T target = i - row * C == label ? chosen + other : other;
     const bool known = label >= 0 && label < C;
-    dx[i] = known ? scale * (exponential(log_probabilities[i]) - target)
-                  : static_cast<T>(not_a_number());
+    dx[i] =
+        known ? scale * weight_of(weights, label, C) * (exponential(log_probabilities[i]) - target)
+              : static_cast<T>(not_a_number());
   }
 }
 
@@ -282,7 +292,7 @@ void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const vo
 
 void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
                            const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace) {
+                           void* workspace, const void* class_weights) {
   visit("cross_entropy", problem, [&](auto zero) {
     using T = decltype(zero);
     // One sum a block, of the one double a row that the workspace has.
@@ -290,7 +300,7 @@ void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing
     auto* sums = static_cast<double*>(workspace);
     launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
            problem.rows, problem.C, label_smoothing, static_cast<const T*>(log_probabilities),
-           labels, sums, static_cast<T*>(loss));
+           labels, static_cast<const T*>(class_weights), sums, static_cast<T*>(loss));
     if (blocks > 1) {
       launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, problem.rows, blocks, sums,
              static_cast<T*>(loss));
@@ -300,14 +310,15 @@ void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing
 
 void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
                             const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx) {
+                            const void* grad_loss, void* dx, const void* class_weights) {
   visit("cross_entropy", problem, [&](auto zero) {
     using T = decltype(zero);
     launch("cross_entropy", cross_entropy_backward_kernel<T>,
            grid_for(problem.rows * problem.C, kThreads), kThreads, 0, problem.rows, problem.C,
            static_cast<T>(label_smoothing / static_cast<double>(problem.C)),
            static_cast<T>(1.0 - label_smoothing), static_cast<const T*>(log_probabilities), labels,
-           static_cast<const T*>(grad_loss), static_cast<T*>(dx));
+           static_cast<const T*>(class_weights), static_cast<const T*>(grad_loss),
+           static_cast<T*>(dx));
   });
 }
 

@@ -235,7 +235,7 @@ TEST_CASE("load_classifier: metadata that makes no sense, and models that do not
     save_weights(path, *colour_model(), info);
     return message_of<Error>([&] { load_classifier(path, {}, Device::cpu()); });
   };
-  CHECK(message([](CheckpointInfo& i) { i.width = 9; }).find("are 8x9x3, expected square") !=
+  CHECK(message([](CheckpointInfo& i) { i.width = 9; }).find("are 9x8x3, expected square") !=
         std::string::npos);
   CHECK(message([](CheckpointInfo& i) { i.height = i.width = 1 << 20; }).find("expected square") !=
         std::string::npos);

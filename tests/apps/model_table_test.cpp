@@ -74,6 +74,21 @@ TEST_CASE("a report of convolutions divides by the steps") {
   CHECK(text.find("convv2") != std::string::npos);
   CHECK(text.find("1.2e-07") != std::string::npos);
   CHECK(cks::apps::conv_table({}, 1) == "no convolution ran\n");
+  // It stays within 120 columns, whatever the names and the counts.
+  record.module_path = "body.inception4d.branch_of_many_layers.0.convolution";
+  record.plan.pass = cks::kernels::Conv2dPass::backward_filter;
+  record.plan.kernel = "a_kernel_with_a_name_of_many_letters";
+  record.plan.split_k = 1024;
+  record.plain = record.executed = record.exact = std::int64_t{1} << 60;
+  record.seconds = 1e5;
+  const std::string wide = cks::apps::conv_table({record}, 4);
+  CHECK(wide.find("288.23 P") != std::string::npos);
+  CHECK(wide.find("..._layers.0.convolution\n") != std::string::npos);
+  CHECK(wide.find("V: those in which neither factor is such a zero") != std::string::npos);
+  std::istringstream lines(wide);
+  for (std::string line; std::getline(lines, line);) {
+    CHECK_MESSAGE(line.size() <= 120, line);
+  }
 }
 
 TEST_CASE("records as CSV: a row each, text with commas and quotes kept in one cell") {

@@ -122,7 +122,11 @@ TEST_CASE("predict names classes of pictures of any kind and size") {
   const Outcome prepared = predict(scratch, {"--prepare", "mnist", "--top-k", "1", paper});
   CHECK(prepared.err.empty());
   CHECK(contains(prepared.out, paper + "   " + std::to_string(trained().label(3)) + " "));
+  const std::string ours = CKS_DOCS "/digit.png";  // of the README: pen on paper, in a shadow
+  CHECK(contains(predict(scratch, {"--prepare", "mnist", "--top-k", "1", ours}).out, "   3 9"));
   CHECK(predict(scratch, {"--prepare", "mnist", "--invert", paper}).code == 2);
+  CHECK(predict(scratch, {"--prepare", "mnist", "--fit", "crop", paper}).code == 2);
+  CHECK(predict(scratch, {"--fit", "crop", paper}).code == 0);
   write(scratch / "blank.png", cks::testing::png(colour(digit, [](auto) { return 200; })));
   CHECK(contains(predict(scratch, {"--prepare", "mnist", scratch / "blank.png"}).err,
                  "nothing stands out that could be a digit"));

@@ -61,7 +61,7 @@ void write_drawn(const std::string& dir,
       }
       const cks::Tensor small = images->images.slice(i, i + 1).reshape({32, 32, 3});
       cks::Tensor large = cks::Tensor::empty({160, 256, 3}, cks::DType::uint8);  // cut: not square
-      for (std::int64_t pixel = 0; pixel < 160 * 256; ++pixel) {
+      for (std::int64_t pixel = 0; pixel < large.numel() / 3; ++pixel) {
         const std::int64_t from = (pixel / 256 / 8) * 32 + pixel % 256 / 8;
         std::copy_n(small.data_as<std::uint8_t>() + 3 * from, 3,
                     large.data_as<std::uint8_t>() + 3 * pixel);
@@ -157,7 +157,42 @@ TEST_CASE(
   const Outcome broken = run(scratch, joined(arguments, {"--dry-run"}));
   CHECK(broken.code == 1);
   CHECK(broken.err.starts_with("cks "));
-  CHECK(broken.err.find("broken.png") > broken.err.find("\n"));
+  CHECK(broken.err.find("broken.png") > broken.err.find('\n'));
+}
+
+TEST_CASE("train_cifar: balanced class weights let a rare class be found") {
+  const ScratchFolder scratch;
+  // Two levels of grey that overlap, one of them rare in training.
+  const auto write_class = [&](const std::string& folder, int count, int level) {
+    std::filesystem::create_directories(scratch / "pictures/" + folder);
+    for (int i = 0; i < count; ++i) {
+      const int grey = level + 60 * i / count;
+      const cks::Tensor picture = cks::Tensor::full({16, 16, 3}, grey, cks::DType::uint8);
+      write(scratch / "pictures/" + folder + "/" + std::to_string(i) + ".png", png(picture));
+    }
+  };
+  write_class("train/common", 120, 80);
+  write_class("train/rare", 6, 120);
+  write_class("test/common", 40, 80);
+  write_class("test/rare", 40, 120);
+  const auto balanced_accuracy = [&](const std::string& weights) {
+    const Outcome outcome =
+        run(scratch, {"--dataset", "folder", "--data-dir", scratch / "pictures", "--model", "mlp",
+                      "--epochs", "6", "--batch-size", "16", "--device", "cpu", "--class-weights",
+                      weights, "--output-dir", scratch / weights});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(contains(outcome.err, ", class weights balanced") == (weights == "balanced"));
+    return nlohmann::json::parse(slurp(scratch / weights + "/summary.json"))
+        .at("balanced")
+        .at("accuracy")
+        .get<double>();
+  };
+  CHECK(balanced_accuracy("none") == 0.5);  // all are taken for the other class
+  CHECK(balanced_accuracy("balanced") > 0.6);
+  const Outcome resumed =
+      run(scratch, {"--resume", scratch / "balanced", "--epochs", "5", "--class-weights", "none"});
+  CHECK(resumed.code == 1);
+  CHECK(contains(resumed.err, "--class-weights balanced then, none now"));
 }
 
 TEST_CASE("train_cifar: the fit of pictures is stored with the weights, and predict uses it") {
@@ -197,7 +232,7 @@ TEST_CASE("train_cifar: the fit of pictures is stored with the weights, and pred
   }
   const Outcome own_size = run(scratch, joined(arguments, {"--fit", "crop"}));
   CHECK(own_size.code == 2);
-  CHECK(contains(own_size.err, "--fit crop needs --image-size"));
+  CHECK(contains(own_size.err, "--fit does not go with --image-size 0"));
 }
 
 TEST_CASE("train_cifar: begins with the weights of a run of other classes, part of them frozen") {

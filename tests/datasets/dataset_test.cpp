@@ -129,6 +129,14 @@ TEST_CASE("channel statistics: exact for each channel; a constant channel has st
   CHECK_THROWS_AS(cks::channel_statistics(Tensor::zeros({2, 2, 2, 1})), cks::DtypeError);
 }
 
+TEST_CASE("balanced class weights: all classes with an image count alike") {
+  cks::ImageDataset dataset;
+  dataset.images = Tensor::zeros({6, 1, 1, 1}, cks::DType::uint8);
+  dataset.labels = Tensor::from_vector<std::int64_t>({2, 0, 2, 2, 2, 0}, {6});
+  dataset.class_names = {"a", "b", "c"};
+  CHECK(dataset.balanced_class_weights() == std::vector<double>{1.5, 0.0, 0.75});
+}
+
 TEST_CASE("describe: name and source in one line") {
   CHECK(cks::describe("mnist", {"/a", cks::DataSource::Checksums::verified, ""}) ==
         "mnist from /a (checksums verified)");

@@ -75,19 +75,33 @@ TEST_CASE_FIXTURE(IdxFixture, "idx: errors name file, offset, what came and what
   check(image_error(with_word(images, 0, 0x08010000)), {"0x08010000", "expected 0x00000803"});
   check(image_error(labels), {"0x00000801", "expected 0x00000803", "this is a label file"});
   check(label_error(images), {"0x00000803", "expected 0x00000801", "this is an image file"});
+  check(image_error(with_word(images, 0, 0x03080000)),
+        {"0x03080000", "byte-swapped (little-endian)"});
+  check(label_error(with_word(labels, 0, 0x01080000)), {"byte-swapped (little-endian)"});
+  for (const std::string page :
+       {"<!DOCTYPE html><html>403 Forbidden</html>", "\n<HTML><body>", "<!doctype HTML>"}) {
+    const Bytes html(page.begin(), page.end());
+    check(image_error(html), {"it is an HTML page, as servers send in place of a file"});
+    check(label_error(gzip(html)), {"it is an HTML page"});
+  }
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a";
+  check(image_error({pointer.begin(), pointer.end()}), {"it is a Git LFS pointer"});
+  check(image_error({'P', 'K', 3, 4, 20, 0}), {"it is a ZIP archive"});
   check(image_error(with_word(images, 4, 0)), {"at byte 4", "number of images is 0"});
   check(image_error(with_word(images, 4, 0xffffffffU)), {"at byte 4", "is 4294967295"});
   check(image_error(with_word(images, 8, 0)), {"at byte 8", "height is 0"});
   check(image_error(with_word(images, 12, 65536)), {"at byte 12", "width is 65536"});
   check(label_error(with_word(labels, 4, 0)), {"at byte 4", "number of labels is 0"});
   check(image_error(with_word(images, 4, 6)),
-        {"at byte 76", "ends after 76 bytes, expected 88", "6 images of 3 x 4"});
+        {"at byte 76", "ends after 76 bytes, expected 88", "6 images of 4 x 3"});
   check(image_error(with_word(images, 4, 4)), {"at byte 64", "more bytes follow"});
   check(label_error(with_word(labels, 4, 6)), {"at byte 13", "expected 14"});
   check(label_error(labels, 4), {"at byte 12", "label 4 is 4, expected 0 to 3"});
   check(label_error(gzip(labels), 4), {"at byte 12 (uncompressed)", "label 4 is 4"});
   CHECK_THROWS_AS(read_idx_labels(path, 0), cks::ShapeError);
   CHECK_THROWS_AS(read_idx_labels(path, 257), cks::ShapeError);
+  CHECK_THROWS_AS(read_idx_labels(path, 256, 1), cks::ShapeError);
+  CHECK_THROWS_AS(read_idx_labels(path, 4, -1), cks::ShapeError);
 }
 
 TEST_CASE_FIXTURE(IdxFixture, "idx: a header that claims terabytes costs no memory") {

@@ -302,7 +302,7 @@ TEST_CASE("resize: crop keeps the middle, letterbox all of it") {
     std::pair<int, int> lit;
     for (std::size_t i = 0; i < 20; ++i) {
       lit.first += pixels[20 * i + 10] > 100 ? 1 : 0;
-      lit.second += pixels[20 * 10 + i] > 100 ? 1 : 0;
+      lit.second += pixels[200 + i] > 100 ? 1 : 0;
     }
     return lit;
   };

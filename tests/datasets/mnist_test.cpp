@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <set>
 
 #include "tests/datasets/support.h"
 
@@ -140,6 +141,87 @@ TEST_CASE("mnist: classes") {
   const cks::TrainTest data = load_mnist(folder.path(), {.classes = 12});
   CHECK(data.train.classes() == 12);
   CHECK(data.train.class_names.back() == "11");
+}
+
+namespace {
+
+/// Files of a split of EMNIST, with labels from `first` on.
+void write_emnist(const std::string& folder, const std::string& split, std::uint32_t classes,
+                  std::uint8_t first = 0) {
+  const auto labels = [&](std::uint32_t count) {
+    Bytes bytes = idx_labels(count, classes);
+    for (std::size_t i = 8; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<std::uint8_t>(bytes[i] + first);
+    }
+    return bytes;
+  };
+  const std::string begin = folder + "/emnist-" + split + "-";
+  write_file(begin + "train-images-idx3-ubyte.gz", gzip(idx_images(70, 6, 5, 1)));
+  write_file(begin + "train-labels-idx1-ubyte.gz", gzip(labels(70)));
+  write_file(begin + "test-images-idx3-ubyte", idx_images(65, 6, 5, 2));
+  write_file(begin + "test-labels-idx1-ubyte", labels(65));
+}
+
+}  // namespace
+
+TEST_CASE("mnist: EMNIST by its own names, upright, with letters from 1 on") {
+  for (const char* inside : {"", "/emnist", "/EMNIST/raw", "/gzip"}) {
+    CAPTURE(inside);
+    const TemporaryFolder folder;
+    write_emnist(folder.path() + inside, "letters", 26, 1);
+    const cks::TrainTest data = load_mnist(folder.path());
+    CHECK(data.train.name == "emnist-letters");
+    CHECK(data.train.classes() == 26);
+    CHECK(data.train.class_names.front() == "A");
+    CHECK(data.train.class_names.back() == "Z");
+    CHECK(data.train.labels.to_vector<std::int64_t>()[27] == 1);  // 2 in the file
+    CHECK(data.train.source.warning.empty());
+    CHECK(data.train.images.shape() == cks::Shape{70, 5, 6, 1});
+    const Bytes stored = idx_images(65, 6, 5, 2);
+    const Bytes upright = data.test.images.to_vector<std::uint8_t>();
+    for (std::size_t i = 0; i < 65; ++i) {
+      for (std::size_t y = 0; y < 5; ++y) {
+        for (std::size_t x = 0; x < 6; ++x) {
+          REQUIRE(upright[(i * 5 + y) * 6 + x] == stored[16 + (i * 6 + x) * 5 + y]);
+        }
+      }
+    }
+  }
+  const TemporaryFolder folder;
+  const std::vector<std::pair<std::string, std::int64_t>> sizes{
+      {"balanced", 47}, {"byclass", 62}, {"bymerge", 47}, {"digits", 10}, {"mnist", 10}};
+  for (const auto& [split, classes] : sizes) {
+    write_emnist(folder.path(), split, static_cast<std::uint32_t>(classes));
+    const cks::TrainTest data = load_mnist(folder.path(), {.emnist = split});
+    CHECK(data.train.classes() == classes);
+    CHECK(std::set(data.train.class_names.begin(), data.train.class_names.end()).size() ==
+          static_cast<std::size_t>(classes));
+    CHECK(data.train.class_names[9] == "9");
+  }
+  const std::string several = io_error([&] { load_mnist(folder.path()); });
+  CHECK(contains(several, "several splits of EMNIST (balanced, byclass, bymerge, digits, mnist)"));
+  CHECK(contains(io_error([&] { load_mnist(folder.path(), {.emnist = "letters"}); }),
+                 "emnist-letters-test-labels-idx1-ubyte"));
+  CHECK_THROWS_AS(find_mnist(folder.path(), "numbers"), cks::Error);
+  // MNIST's own names go before them.
+  write_set(folder.path(), small_set());
+  CHECK(load_mnist(folder.path()).train.name == "mnist-format");
+}
+
+TEST_CASE("mnist: labels that begin with 1") {
+  const TemporaryFolder folder;
+  std::array<Bytes, 4> files = small_set();
+  for (const std::size_t i : {1, 3}) {
+    for (std::size_t at = 8; at < files.at(i).size(); ++at) {
+      ++files.at(i)[at];
+    }
+  }
+  write_set(folder.path(), files);
+  CHECK(contains(io_error([&] { load_mnist(folder.path()); }), "label 9 is 10, expected 0 to 9"));
+  const cks::TrainTest data = load_mnist(folder.path(), {.first_label = 1});
+  CHECK(data.train.labels.to_vector<std::int64_t>()[13] == 3);
+  CHECK(contains(io_error([&] { load_mnist(folder.path(), {.first_label = 2}); }),
+                 "label 0 is 1, expected 2 to 11"));
 }
 
 TEST_CASE("mnist: files that nobody published are read with a warning") {

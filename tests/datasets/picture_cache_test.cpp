@@ -105,13 +105,14 @@ TEST_CASE("picture cache: pictures that changed, came or went, and other options
   const auto image = [](const Bytes& bytes, std::ptrdiff_t i) {
     return Bytes(bytes.begin() + i * 8 * 8 * 3, bytes.begin() + (i + 1) * 8 * 8 * 3);
   };
+  const Bytes filled(std::size_t{8} * 8 * 3, 77);
   for (int i = 0; i < 2; ++i) {  // the second time all of them are in the cache
     CAPTURE(i);
     const Bytes mixed = pictures.read().train.images.to_vector<std::uint8_t>();
-    CHECK(image(mixed, 0) == Bytes(8 * 8 * 3, 77));  // a/2
-    CHECK(image(mixed, 2) == image(plain, 2));       // a/4, new
-    CHECK(image(mixed, 4) == image(plain, 4));       // b/2, another one
-    CHECK(image(mixed, 5) == Bytes(8 * 8 * 3, 77));
+    CHECK(image(mixed, 0) == filled);           // a/2
+    CHECK(image(mixed, 2) == image(plain, 2));  // a/4, new
+    CHECK(image(mixed, 4) == image(plain, 4));  // b/2, another one
+    CHECK(image(mixed, 5) == filled);
   }
   // Each way of preparing pictures has its own.
   std::set<std::string> different;

@@ -145,6 +145,29 @@ TEST_CASE("accumulation in unequal pieces is the same step") {
   }
 }
 
+TEST_CASE("class weights count each image as its class says, in pieces as well") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto plain = train_linear({.epochs = 2}, device);
+    const std::vector<double> alike(10, 1.0);
+    CHECK(train_linear({.epochs = 2, .class_weights = alike}, device) == plain);
+    std::vector<double> weights = alike;
+    weights[3] = 5.0;
+    weights[4] = 0.0;
+    const auto weighted = train_linear({.epochs = 2, .class_weights = weights}, device);
+    CHECK(largest_difference(plain, weighted) > 1e-3);
+    CHECK(largest_difference(
+              weighted, train_linear({.epochs = 2, .class_weights = weights, .accumulation = 3},
+                                     device)) < 1e-5);
+  }
+  TinyRun run;
+  CHECK_THROWS_WITH_AS(run_fit(run, {.class_weights = {1.0, -1.0}}),
+                       doctest::Contains("one of class_weights is -1"), cks::Error);
+  CHECK_THROWS_WITH_AS(run_fit(run, {.class_weights = {1.0, 1.0}}),
+                       doctest::Contains("class_weights has shape [2], expected [10]"),
+                       cks::ShapeError);
+}
+
 TEST_CASE("clipping and label smoothing reach the step") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());

@@ -5,6 +5,7 @@
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/hopper/kernels.h"
 
 // What the kernels `box80` and `planes80` plan: ConvV2 and KS-deconv over boxes of pixels
 // (hopper/boxes.h) that threads copy.
@@ -136,7 +137,7 @@ bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found = candidates(request, kPlanesTiles);
   for (Conv2dCandidate& candidate : found) {
-    candidate.cost += kByName;
+    candidate.cost += hopper::kByName;
   }
   return found;
 }

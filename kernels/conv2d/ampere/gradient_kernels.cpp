@@ -94,7 +94,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
         }
       }
       if (best.cost > 0.0) {
-        best.cost += request.arithmetic == Arithmetic::fp32 ? kByName : 0.0;
+        best.cost += request.arithmetic == Arithmetic::fp32 ? hopper::kByName : 0.0;
         found.push_back(std::move(best));
       }
     }

@@ -18,10 +18,6 @@ extern const Conv2dKernel box80;     // box_kernels.cpp, box.cu
 extern const Conv2dKernel planes80;  // box_kernels.cpp, planes.cu
 extern const Conv2dKernel taps80;    // gradient_kernels.cpp, taps.cu
 
-/// Added to the cost of plans that were not yet timed beside the other kernels for float32: they
-/// are chosen by name alone.
-inline constexpr double kByName = 1e18;
-
 std::int64_t run_box80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operands);

@@ -73,7 +73,6 @@ const Conv2dKernel direct = {
     .compute_capability = 75,
     .candidates = candidates,
     .accepts = accepts,
-    .prepare = nullptr,
     .run = CKS_CUDA_CODE(run_direct)};
 
 const Conv2dKernel reference = {
@@ -83,7 +82,6 @@ const Conv2dKernel reference = {
     .compute_capability = 75,
     .candidates = reference_candidates,
     .accepts = accepts,
-    .prepare = nullptr,
     .run = CKS_CUDA_CODE(run_reference)};
 
 }  // namespace cks::kernels::cuda

@@ -124,7 +124,6 @@ const Conv2dKernel tiled_taps = {.name = "tiled_taps",
                                  .compute_capability = 75,
                                  .candidates = tiled_candidates,
                                  .accepts = tiled_accepts,
-                                 .prepare = nullptr,
                                  .run = CKS_CUDA_CODE(run_tiled_taps)};
 
 const Conv2dKernel merged_taps = {.name = "merged_taps",
@@ -133,7 +132,6 @@ const Conv2dKernel merged_taps = {.name = "merged_taps",
                                   .compute_capability = 75,
                                   .candidates = merged_candidates,
                                   .accepts = merged_accepts,
-                                  .prepare = nullptr,
                                   .run = CKS_CUDA_CODE(run_merged_taps)};
 
 }  // namespace cks::kernels::cuda

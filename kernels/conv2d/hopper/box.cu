@@ -154,13 +154,11 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
   __shared__ int pixels[2][K::kColumns];
-  unsigned char* const shared = aligned_shared(raw);
   if (threadIdx.x == 0) {
-    ring.init(2 * K::kBlocks);
     prefetch_map(&p.maps.source[0]);
     prefetch_map(&p.maps.filter);
   }
-  __syncthreads();
+  unsigned char* const shared = begin_pipeline(raw, ring, 2 * K::kBlocks);
   int rank = 0;
   if constexpr (K::kBlocks == 2) {
     sync_cluster();  // the other block's barriers exist before anything is sent to them

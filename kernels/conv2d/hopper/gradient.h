@@ -107,7 +107,10 @@ struct GradientRequest {
 
 /// Whether a GradientPlan can say it.
 bool fits_gradient(const GradientRequest& request);
-/// Whether the copy engine can, too, for X and dY of so many bytes an element.
+/// Whether the copy engine can read X and dY, of so many bytes an element, and pairs of dW be
+/// written.
+bool copies_pixels(const Conv2dProblem& problem, int element_bytes);
+/// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_gradient(const GradientRequest& request, int element_bytes);
 
 /// Only for what fits_gradient() takes.

@@ -5,7 +5,7 @@
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
-#include "cks/kernels/hopper/tensor_map.h"
+#include "cks/kernels/hopper/window.h"
 
 namespace cks::kernels::hopper {
 namespace {
@@ -28,7 +28,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   candidate.plan.tile = kTile;
   candidate.plan.granule = kHaloPositions;
   candidate.cost =
-      cuda::kLaunch + (1 + kUnitOverhead) * ceil_div(h.patches, workers) * patch / kRate;
+      kByName + cuda::kLaunch + (1 + kUnitOverhead) * ceil_div(h.patches, workers) * patch / kRate;
   candidate.plan.reason = cuda::describe_use("patches with their halo, the filter in shared memory",
                                              static_cast<double>(exact_multiply_adds(p)),
                                              static_cast<double>(executed_of(h)));

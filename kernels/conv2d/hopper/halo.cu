@@ -121,12 +121,10 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   extern __shared__ unsigned char raw[];
   __shared__ Barriers barriers;
   __shared__ int pixels[2][kHaloPositions];
-  unsigned char* const shared = aligned_shared(raw);
   if (threadIdx.x == 0) {
-    init_barrier(&barriers.filter, 1);
-    barriers.ring.init(1);
+    init_barrier(&barriers.filter, 1);  // published with the ring's
   }
-  __syncthreads();
+  unsigned char* const shared = begin_pipeline(raw, barriers.ring, 1);
   run_pipeline<40, 232>(
       [&](int which) { copy(p, shared, barriers, which == 0); },
       [&](int group) { multiply<kTransposed>(p, shared, barriers, group, pixels[group]); });

@@ -11,7 +11,7 @@ namespace cks::kernels::hopper {
 inline constexpr int kHaloWidth = 8, kHaloHeight = 16;  // positions of a patch
 inline constexpr int kHaloPositions = kHaloWidth * kHaloHeight;
 inline constexpr int kHaloChannels = 64;  // at most, of source and target
-inline constexpr int kHaloStages = 6;     // patches in shared memory
+inline constexpr int kHaloStages = 4;     // patches in shared memory
 inline constexpr int kMostHaloTaps = 25;
 
 struct HaloPlan {

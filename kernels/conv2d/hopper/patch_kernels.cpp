@@ -12,7 +12,9 @@ namespace cks::kernels::hopper {
 namespace {
 
 /// Output channels x columns (an input channel of a tap) of a unit: nine taps, or eight.
-constexpr Conv2dTile kTiles[] = {{kPatchBlock, 9 * kPatchBlock}, {kPatchBlock, 8 * kPatchBlock}};
+constexpr std::int64_t kBlockChannels = kPatchBlock;
+constexpr Conv2dTile kTiles[] = {{kBlockChannels, 9 * kBlockChannels},
+                                 {kBlockChannels, 8 * kBlockChannels}};
 constexpr double kUnitOverhead = 2.0;  // patches that storing a unit is worth
 constexpr int kFewestTaps = 6;         // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "cks/kernels/common/math.h"
-#include "cks/kernels/conv2d/cuda/regions.h"
+#include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/taps.h"
-#include "cks/kernels/hopper/tensor_map.h"
+#include "cks/kernels/hopper/window.h"
 
 namespace cks::kernels::hopper {
 namespace {
@@ -87,12 +87,8 @@ int best_patch_rows(const Conv2dProblem& p) {
 
 bool takes_patches(const PatchRequest& request, int element_bytes) {
   const Conv2dProblem& p = request.problem;
-  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
   constexpr std::int64_t kMostBox = 256;
-  const std::int64_t unit = 16 / element_bytes;
-  if (!p.is_aligned || p.N == 0 || p.G != 1 || !cuda::has_narrow_extents(p) || p.sh > 2 ||
-      p.sw > 2 || p.IH < p.sh || p.IW < p.sw || p.x_pitch % unit != 0 || p.y_pitch % unit != 0 ||
-      p.IC % 2 != 0 || p.N * p.IH * p.IW > kMostPositions || p.N * p.OH * p.OW > kMostPositions ||
+  if (!copies_pixels(p, element_bytes) || p.sh > 2 || p.sw > 2 || p.IH < p.sh || p.IW < p.sw ||
       std::count(std::begin(kPatchRows), std::end(kPatchRows), request.rows) == 0 ||
       groups_of(p, request.group_taps) > kMostTapGroups || request.split_k < 1 ||
       request.split_k > p.N * ceil_div(p.OH, std::int64_t{request.rows}) *

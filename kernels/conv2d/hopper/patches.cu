@@ -198,11 +198,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
-  unsigned char* const shared = aligned_shared(raw);
-  if (threadIdx.x == 0) {
-    ring.init(2);
-  }
-  __syncthreads();
+  unsigned char* const shared = begin_pipeline(raw, ring, 2);
   const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
                         [&](int group) {

@@ -35,6 +35,32 @@ TEST_CASE("cross_entropy: PyTorch's values, smoothed or not") {
   }
 }
 
+TEST_CASE("cross_entropy: each row counts as the weight of its class says") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor logits = kLogits.to(device);
+    const Tensor weights = Tensor::from_vector<double>({0.25, 7.0, 3.0}, {3}, device);
+    // torch.nn.functional.cross_entropy(logits, tensor([2, 0]), reduction="none")
+    constexpr double kFirst = 0.4076059644443803;
+    constexpr double kSecond = 1.0986122886681098;
+    CHECK(cross_entropy(logits, labels({2, 0}, device), {}, weights).item() ==
+          doctest::Approx((3.0 * kFirst + 0.25 * kSecond) / 2.0).epsilon(1e-14));
+    // Where all weights are alike it is the mean, times that.
+    const Tensor alike = Tensor::full({3}, 2.0, DType::float64, device);
+    CHECK(cross_entropy(logits, labels({2, 0}, device), {.label_smoothing = 0.1}, alike).item() ==
+          doctest::Approx(2.0 * 0.8031091265562452).epsilon(1e-14));
+  }
+  const Tensor two = Tensor::ones({2}, DType::float64);
+  CHECK(message_of<ShapeError>([&] {
+          cross_entropy(kLogits, labels({2, 0}), {}, two);
+        }) == "cross_entropy: class_weights has shape [2], expected [3]");
+  CHECK_THROWS_AS(cross_entropy(kLogits, labels({2, 0}), {}, Tensor::ones({3})), DtypeError);
+  CHECK(message_of<Error>([] {
+          cross_entropy(kLogits, labels({2, 0}), {},
+                        Tensor::ones({3}, DType::float64).set_requires_grad());
+        }) == "cross_entropy: class_weights requires a gradient, but has none");
+}
+
 TEST_CASE("cross_entropy: a label out of range is named with its index and value") {
   CHECK(message_of<Error>([] {
           cross_entropy(kLogits, labels({2, 3}));

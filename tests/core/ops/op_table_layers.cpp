@@ -134,6 +134,14 @@ std::vector<OpRow> layer_rows() {
        {x({4, 5}), labels(4, 5)},
        [](const Inputs& in) { return cross_entropy(in[0], in[1]); },
        kNoEmptyBatch},
+      {"cross_entropy, weighted",
+       {x({4, 5}), labels(4, 5)},
+       [](const Inputs& in) {
+         const Tensor weights = Tensor::from_vector<double>({0.5, 2.0, 0.0, 1.25, 3.0}, {5});
+         return cross_entropy(in[0], in[1], {.label_smoothing = 0.1},
+                              weights.to(in[0].dtype()).to(in[0].device()));
+       },
+       kNoEmptyBatch},
       {"cross_entropy, smoothed",
        {x({4, 5}), labels(4, 5)},
        [](const Inputs& in) { return cross_entropy(in[0], in[1], {.label_smoothing = 0.1}); },

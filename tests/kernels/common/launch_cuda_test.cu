@@ -29,6 +29,18 @@ __global__ void reverse_kernel(int* out, int count) {
   }
 }
 
+/// Shared memory of both kinds, together above what a kernel may use unasked.
+__global__ void both_kinds_kernel(int* out, int count) {
+  begin_kernel();
+  extern __shared__ int numbers[];
+  __shared__ int others[kThreads];
+  const auto thread = static_cast<int>(threadIdx.x);
+  others[thread] = thread;
+  numbers[count - kThreads + thread] = 1000 + thread;
+  __syncthreads();
+  out[thread] = others[kThreads - 1 - thread] + numbers[count - 1 - thread];
+}
+
 /// The rank of each block in its cluster.
 __global__ void rank_kernel(int* ranks) {
   begin_kernel();
@@ -72,6 +84,15 @@ void check_reverse(int count) {
   const std::vector<int> values = read(out);
   CHECK(values.front() == count - 1 + kVariant);
   CHECK(values.back() == kVariant);
+}
+
+TEST_CASE("launch: dynamic shared memory beside declared") {
+  constexpr int kCount = 48 * 256;  // 48 KiB
+  DeviceBuffer out(kThreads * sizeof(int));
+  launch("both kinds", both_kinds_kernel, 1, kThreads, kCount * sizeof(int), out.as<int>(), kCount);
+  const std::vector<int> values = read(out);
+  CHECK(values.front() == 127 + 1127);
+  CHECK(values.back() == 1000);
 }
 
 TEST_CASE("launch: shared memory up to what the device has") {

@@ -5,13 +5,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
 namespace {
 
-using cks::DType;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dProblem;
 using cks::kernels::Conv2dTile;
@@ -113,63 +111,41 @@ class BoxWalk {
 
 constexpr Conv2dTile kTiles[] = {{64, 128}, {256, 128}};
 
-/// A problem as the copy engine wants it: pixels that lie dense, channels in eights.
-Conv2dProblem fitted(const ListedProblem& listed) {
-  cks::kernels::Conv2dSizes sizes = listed.sizes;
-  sizes.IC = (sizes.IC / sizes.groups + 7) / 8 * 8 * sizes.groups;
-  sizes.OC = (sizes.OC / sizes.groups + 7) / 8 * 8 * sizes.groups;
-  return listed.transposed ? make_conv_transpose2d_problem(sizes, listed.output_padding)
-                           : make_conv2d_problem(sizes);
-}
-
-void check_walk(const std::string& where, const BoxWalk& walk, const BoxRequest& request,
-                const std::vector<double>& expected, Failures& failures) {
-  if (!walk.wrote_once()) {
-    failures.add(where, "an element is not written once");
-  }
-  if (walk.executed() != walk.planned().executed ||
-      walk.executed() < exact_multiply_adds(request.problem)) {
-    failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
-                            std::to_string(walk.planned().executed));
-  }
-  const Extents shape = result_shape(request.pass, request.problem);
-  if (const Comparison same = compare(walk.result(), shape, expected, shape); !same) {
-    failures.add(where, same.message);
-  }
-}
-
-/// Walks the boxes of every third listed problem, as problem(listed) makes it, of all tiles, at
-/// places and in a row. walk(request, values) returns what was walked, if the boxes are taken.
-template <class Problem, class Walk>
-int check_listed(Problem&& problem, Walk&& walk) {
+/// Walks the boxes of every third listed problem, of all tiles, at places and in a row, with
+/// walk_all(walk) where they are taken: takes(request). Returns how many.
+template <class Takes, class WalkAll>
+int check_listed(bool in_eights, Takes&& takes, WalkAll&& walk_all) {
   Failures failures;
   int walks = 0;
-  std::uint64_t seed = 0;
-  for (const ListedProblem& listed : conv2d_problems()) {
-    const Conv2dProblem p = problem(listed);
-    if (++seed % 3 != 0 || plain_multiply_adds(Conv2dPass::forward, p) > 3'000'000 ||
-        plain_multiply_adds(Conv2dPass::backward_data, p) > 3'000'000) {
-      continue;
-    }
-    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
-    for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
-      Conv2dProblem wide = p;
-      wide.x_type = wide.w_type = wide.y_type = DType::float64;
-      Conv2dMemory reference(pass, wide, values, false);
-      reference.run_reference();
-      for (const Conv2dTile& tile : kTiles) {
-        for (const bool at_places : {true, false}) {
-          const BoxRequest request{p, pass, tile, at_places, 64};
-          if (const auto walked = walk(request, values)) {
-            ++walks;
-            check_walk(
-                listed.name + ", " + name_of(pass) + (at_places ? " at places" : " in a row"),
-                *walked, request, reference.result(), failures);
-          }
+  const auto check = [&](const WalkedProblem& one) {
+    for (const Conv2dTile& tile : kTiles) {
+      for (const bool at_places : {true, false}) {
+        const BoxRequest request{one.problem, one.pass, tile, at_places, 64};
+        if (!takes(request)) {
+          continue;
         }
+        BoxWalk walk(request, one.values);
+        walk_all(walk);
+        ++walks;
+        const std::string where =
+            one.name + ", " + name_of(one.pass) + (at_places ? " at places" : " in a row");
+        if (!walk.wrote_once()) {
+          failures.add(where, "an element is not written once");
+        }
+        if (walk.executed() != walk.planned().executed ||
+            walk.executed() < exact_multiply_adds(one.problem)) {
+          failures.add(where, "executed " + std::to_string(walk.executed()) + ", planned " +
+                                  std::to_string(walk.planned().executed));
+        }
+        one.expect(walk.result(), where, failures);
       }
     }
-  }
+  };
+  each_walked_problem({.passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                       .every = 3,
+                       .most_multiply_adds = 3'000'000,
+                       .in_eights = in_eights},
+                      check);
   MESSAGE(walks << " walks");
   return walks;
 }
@@ -177,36 +153,18 @@ int check_listed(Problem&& problem, Walk&& walk) {
 }  // namespace
 
 TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
-  const int walks = check_listed(fitted, [](const BoxRequest& request, const Conv2dValues& values) {
-    std::unique_ptr<BoxWalk> walk;
-    if (takes_boxes(request, 2)) {
-      walk = std::make_unique<BoxWalk>(request, values);
-      walk->run(7);
-    }
-    return walk;
-  });
-  CHECK(walks > 500);
+  const auto takes = [](const BoxRequest& request) { return takes_boxes(request, 2); };
+  CHECK(check_listed(true, takes, [](BoxWalk& walk) { walk.run(7); }) > 500);
 }
 
 TEST_CASE("boxes that threads copy: the same of any channels, groups and strides, block by block") {
   int groups = 0, classes = 0;
-  const auto problem = [](const ListedProblem& listed) {
-    ListedProblem dense = listed;
-    dense.x_gap = dense.y_gap = 0;
-    return dense.at(DType::float32);
+  const auto walk_all = [&](BoxWalk& walk) {
+    walk.run_blocks();
+    groups += walk.planned().correlation.groups > 1 ? 1 : 0;
+    classes += walk.planned().correlation.row_classes > kMostMappedClasses ? 1 : 0;
   };
-  const int walks =
-      check_listed(problem, [&](const BoxRequest& request, const Conv2dValues& values) {
-        std::unique_ptr<BoxWalk> walk;
-        if (fits_boxes(request)) {
-          walk = std::make_unique<BoxWalk>(request, values);
-          walk->run_blocks();
-          groups += request.problem.G > 1 ? 1 : 0;
-          classes += walk->planned().correlation.row_classes > kMostMappedClasses ? 1 : 0;
-        }
-        return walk;
-      });
-  CHECK(walks > 1000);
+  CHECK(check_listed(false, fits_boxes, walk_all) > 1000);
   CHECK(groups > 100);
   CHECK(classes > 10);
 }

@@ -263,6 +263,51 @@ Failures::~Failures() {
   }
 }
 
+void WalkedProblem::expect(const std::vector<double>& got, const std::string& where,
+                           Failures& failures) const {
+  std::vector<double> added(expected.size());
+  REQUIRE(got.size() % added.size() == 0);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    added[i % added.size()] += got[i];
+  }
+  const Extents shape = result_shape(pass, problem);
+  if (const Comparison same = compare(added, shape, expected, shape); !same) {
+    failures.add(where, same.message);
+  }
+}
+
+void each_walked_problem(const WalkedProblems& which,
+                         const std::function<void(const WalkedProblem&)>& visit) {
+  std::uint64_t seed = 0;
+  for (const ListedProblem& listed : conv2d_problems()) {
+    kernels::Conv2dSizes sizes = listed.sizes;
+    const auto fitted = [&](std::int64_t channels) {
+      const std::int64_t own = channels / sizes.groups;
+      return std::min(which.in_eights ? (own + 7) / 8 * 8 : own, which.most_channels) *
+             sizes.groups;
+    };
+    sizes.IC = fitted(sizes.IC);
+    sizes.OC = fitted(sizes.OC);
+    if (++seed % which.every != 0 || (!which.grouped && (listed.transposed || sizes.groups != 1))) {
+      continue;
+    }
+    const kernels::Conv2dProblem p =
+        listed.transposed ? kernels::make_conv_transpose2d_problem(sizes, listed.output_padding)
+                          : kernels::make_conv2d_problem(sizes);
+    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
+    for (const kernels::Conv2dPass pass : which.passes) {
+      if (plain_multiply_adds(pass, p) > which.most_multiply_adds) {
+        continue;
+      }
+      kernels::Conv2dProblem wide = p;
+      wide.x_type = wide.w_type = wide.y_type = DType::float64;
+      Conv2dMemory reference(pass, wide, values, false);
+      reference.run_reference();
+      visit({listed.name, seed, pass, p, values, reference.result()});
+    }
+  }
+}
+
 ThreadsScope::ThreadsScope(int threads) : before_(kernels::num_threads()) {
   kernels::set_num_threads(threads);
 }

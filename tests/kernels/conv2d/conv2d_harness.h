@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -86,6 +88,31 @@ class Failures {
   std::vector<std::string> first_;
   std::int64_t count_ = 0;
 };
+
+/// A listed problem with dense pixels and, if asked for, channels in eights; small integers, and
+/// what the float64 reference makes of them in one pass: for tests that do on a CPU, one element
+/// after the other, what a GPU is told to do.
+struct WalkedProblem {
+  std::string name;
+  std::uint64_t seed;
+  kernels::Conv2dPass pass;
+  kernels::Conv2dProblem problem;
+  Conv2dValues values;
+  std::vector<double> expected;
+
+  /// Reports what differs in `got`: the pass' result, or slices of it that are to be added.
+  void expect(const std::vector<double>& got, const std::string& where, Failures& failures) const;
+};
+struct WalkedProblems {
+  std::vector<kernels::Conv2dPass> passes;
+  std::uint64_t every;              // of the list
+  std::int64_t most_multiply_adds;  // of a pass
+  bool grouped = true;              // also those of several groups, and transposed ones
+  std::int64_t most_channels = std::numeric_limits<std::int64_t>::max();
+  bool in_eights = true;  // the channels of a group, rounded up
+};
+void each_walked_problem(const WalkedProblems& which,
+                         const std::function<void(const WalkedProblem&)>& visit);
 
 /// Sets the number of threads, and sets it back at the end.
 class ThreadsScope {

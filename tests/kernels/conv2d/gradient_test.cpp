@@ -10,9 +10,9 @@
 
 namespace {
 
-using cks::DType;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dProblem;
+using cks::kernels::Conv2dTile;
 using namespace cks::kernels::hopper;
 using namespace cks::testing;
 
@@ -104,53 +104,33 @@ Sums add_all(const GradientPlan& g, const Conv2dValues& values, bool block_by_bl
 int check_listed(bool by_threads) {
   Failures failures;
   int walks = 0;
-  std::uint64_t seed = 0;
-  for (const ListedProblem& listed : conv2d_problems()) {
-    cks::kernels::Conv2dSizes sizes = listed.sizes;
-    if (!by_threads) {
-      sizes.IC = (sizes.IC + 7) / 8 * 8;
-      sizes.OC = (sizes.OC + 7) / 8 * 8;
-    }
-    if (++seed % 5 != 0 || listed.transposed || sizes.groups != 1) {
-      continue;
-    }
-    const Conv2dProblem p = cks::kernels::make_conv2d_problem(sizes);
-    if (plain_multiply_adds(Conv2dPass::backward_filter, p) > 400'000) {
-      continue;
-    }
-    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
-    Conv2dProblem wide = p;
-    wide.x_type = wide.w_type = wide.y_type = DType::float64;
-    Conv2dMemory reference(Conv2dPass::backward_filter, wide, values, false);
-    reference.run_reference();
+  const Conv2dTile tile{64, by_threads ? 64 : 256};
+  const auto check = [&](const WalkedProblem& one) {
     for (const bool at_places : {true, false}) {
-      const std::int64_t split_k = 1 + static_cast<std::int64_t>(seed % 3);
-      const cks::kernels::Conv2dTile tile{64, by_threads ? 64 : 256};
-      const GradientRequest request{p, tile, at_places, split_k};
+      const std::int64_t split_k = 1 + static_cast<std::int64_t>(one.seed % 3);
+      const GradientRequest request{one.problem, tile, at_places, split_k};
       if (!(by_threads ? fits_gradient(request) : takes_gradient(request, 2))) {
         continue;
       }
       const GradientPlan g = plan_gradient(request);
-      const Sums sums = add_all(g, values, by_threads);
+      const Sums sums = add_all(g, one.values, by_threads);
       ++walks;
-      const std::string where = listed.name + (at_places ? " at places" : " in a row");
+      const std::string where = one.name + (at_places ? " at places" : " in a row");
       if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
         failures.add(where, "an element is not written once");
       }
       if (sums.boxes * kTerms * tile.rows * tile.columns != executed_of(g)) {
         failures.add(where, "boxes " + std::to_string(sums.boxes));
       }
-      const std::size_t size = sums.values.size() / static_cast<std::size_t>(split_k);
-      std::vector<double> added(size);
-      for (std::size_t i = 0; i < sums.values.size(); ++i) {
-        added[i % size] += sums.values[i];
-      }
-      const Extents shape = result_shape(Conv2dPass::backward_filter, p);
-      if (const Comparison same = compare(added, shape, reference.result(), shape); !same) {
-        failures.add(where, same.message);
-      }
+      one.expect(sums.values, where, failures);
     }
-  }
+  };
+  each_walked_problem({.passes = {Conv2dPass::backward_filter},
+                       .every = 5,
+                       .most_multiply_adds = 400'000,
+                       .grouped = false,
+                       .in_eights = !by_threads},
+                      check);
   MESSAGE(walks << " walks");
   return walks;
 }

@@ -10,9 +10,7 @@
 
 namespace {
 
-using cks::DType;
 using cks::kernels::Conv2dPass;
-using cks::kernels::Conv2dProblem;
 using namespace cks::kernels::hopper;
 using namespace cks::testing;
 
@@ -114,50 +112,31 @@ Sums add_all(const PatchPlan& g, const Conv2dValues& values) {
 TEST_CASE("gradient patches: every listed problem adds up the reference") {
   Failures failures;
   int walks = 0;
-  std::uint64_t seed = 0;
-  for (const ListedProblem& listed : conv2d_problems()) {
-    cks::kernels::Conv2dSizes sizes = listed.sizes;
-    sizes.IC = (sizes.IC + 7) / 8 * 8;
-    sizes.OC = (sizes.OC + 7) / 8 * 8;
-    if (++seed % 4 != 0 || listed.transposed || sizes.groups != 1) {
-      continue;
-    }
-    const Conv2dProblem p = cks::kernels::make_conv2d_problem(sizes);
-    if (plain_multiply_adds(Conv2dPass::backward_filter, p) > 200'000) {
-      continue;
-    }
-    const Conv2dValues values = make_values(p, Fill::small_integers, seed);
-    Conv2dProblem wide = p;
-    wide.x_type = wide.w_type = wide.y_type = DType::float64;
-    Conv2dMemory reference(Conv2dPass::backward_filter, wide, values, false);
-    reference.run_reference();
+  const auto check = [&](const WalkedProblem& one) {
     for (const int group_taps : {8, 9}) {
-      const PatchRequest request{p, group_taps, kPatchRows[group_taps - 8],
-                                 1 + static_cast<std::int64_t>(seed / 4 % 3), 1};
+      const PatchRequest request{one.problem, group_taps, kPatchRows[group_taps - 8],
+                                 1 + static_cast<std::int64_t>(one.seed / 4 % 3), 1};
       if (!takes_patches(request, 2)) {
         continue;
       }
       const PatchPlan g = plan_patches(request);
-      const Sums sums = add_all(g, values);
+      const Sums sums = add_all(g, one.values);
       ++walks;
-      const std::string where = listed.name + ", taps " + std::to_string(group_taps);
+      const std::string where = one.name + ", taps " + std::to_string(group_taps);
       if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
         failures.add(where, "an element is not written once");
       }
       if (sums.executed != executed_of(g)) {
         failures.add(where, "executed " + std::to_string(sums.executed));
       }
-      const std::size_t size = sums.values.size() / static_cast<std::size_t>(request.split_k);
-      std::vector<double> added(size);
-      for (std::size_t i = 0; i < sums.values.size(); ++i) {
-        added[i % size] += sums.values[i];
-      }
-      const Extents shape = result_shape(Conv2dPass::backward_filter, p);
-      if (const Comparison same = compare(added, shape, reference.result(), shape); !same) {
-        failures.add(where, same.message);
-      }
+      one.expect(sums.values, where, failures);
     }
-  }
+  };
+  each_walked_problem({.passes = {Conv2dPass::backward_filter},
+                       .every = 4,
+                       .most_multiply_adds = 200'000,
+                       .grouped = false},
+                      check);
   MESSAGE(walks << " walks");
   CHECK(walks > 80);
 }

@@ -108,16 +108,6 @@ TEST_CASE("plan: selecting is pure, for any device") {
   }
 }
 
-TEST_CASE("plan: the pass-named selectors agree with select") {
-  const Conv2dProblem p = named_conv2d_problems().front().at(DType::float32);
-  CHECK(same_decision(select_forward(p, describe_cpu()),
-                      select(Conv2dPass::forward, p, describe_cpu())));
-  CHECK(same_decision(select_backward_data(p, describe_cpu()),
-                      select(Conv2dPass::backward_data, p, describe_cpu())));
-  CHECK(same_decision(select_backward_filter(p, describe_cpu()),
-                      select(Conv2dPass::backward_filter, p, describe_cpu())));
-}
-
 TEST_CASE("plan: an unknown or impossible name is refused with the possible ones") {
   const Conv2dProblem p =
       ListedProblem{"small", {.N = 2, .IH = 5, .IW = 6, .IC = 3, .OC = 4, .FH = 3, .FW = 3}}.at(

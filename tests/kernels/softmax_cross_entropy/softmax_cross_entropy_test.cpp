@@ -53,11 +53,12 @@ std::vector<double> naive_softmax(const SoftmaxProblem& p, const std::vector<T>&
 
 template <class T>
 T loss_of(const SoftmaxProblem& p, double smoothing, const std::vector<T>& log_probabilities,
-          const std::vector<std::int64_t>& labels) {
+          const std::vector<std::int64_t>& labels, const std::vector<T>& weights = {}) {
   return run_kernel<T>(1, [&](T* loss) {
     TargetBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
-    target::cross_entropy_forward(p, smoothing, on_device(log_probabilities), on_device(labels),
-                                  loss, workspace.data());
+    target::cross_entropy_forward(
+        p, smoothing, on_device(log_probabilities), on_device(labels), loss, workspace.data(),
+        weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
     CHECK(workspace.intact());
   })[0];
 }
@@ -65,11 +66,13 @@ T loss_of(const SoftmaxProblem& p, double smoothing, const std::vector<T>& log_p
 template <class T>
 std::vector<T> loss_gradient_of(const SoftmaxProblem& p, double smoothing,
                                 const std::vector<T>& log_probabilities,
-                                const std::vector<std::int64_t>& labels, T grad_loss) {
+                                const std::vector<std::int64_t>& labels, T grad_loss,
+                                const std::vector<T>& weights = {}) {
   const std::vector<T> factor{grad_loss};
   return run_kernel<T>(p.rows * p.C, [&](T* dx) {
-    target::cross_entropy_backward(p, smoothing, on_device(log_probabilities), on_device(labels),
-                                   on_device(factor), dx);
+    target::cross_entropy_backward(
+        p, smoothing, on_device(log_probabilities), on_device(labels), on_device(factor), dx,
+        weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
   });
 }
 
@@ -124,23 +127,32 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
         log_gradient, wide);
 
   const std::vector<std::int64_t> labels = labels_of(p);
-  for (const double smoothing : {0.0, 0.1, 1.0}) {
+  std::vector<T> weights;  // of classes; exact, with a zero among them
+  for (std::int64_t c = 0; c < C; ++c) {
+    weights.push_back(static_cast<T>(c % 5) / 2);
+  }
+  for (const auto& [smoothing, is_weighted] :
+       {std::pair(0.0, false), {0.1, false}, {1.0, false}, {0.0, true}, {0.1, true}}) {
     long double loss = 0.0L;
     std::vector<double> gradient(x.size());
     for (std::int64_t r = 0; r < rows; ++r) {
+      const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(r)]);
+      const double weight = is_weighted ? static_cast<double>(weights[label]) : 1.0;
       for (std::int64_t c = 0; c < C; ++c) {
         const auto i = static_cast<std::size_t>(r * C + c);
         const double hit = c == labels[static_cast<std::size_t>(r)] ? 1.0 : 0.0;
         const double target = (1.0 - smoothing) * hit + smoothing / static_cast<double>(C);
-        loss -= static_cast<long double>(target) * logarithms[i] / static_cast<long double>(rows);
-        gradient[i] = 3.0 * (probabilities[i] - target) / static_cast<double>(rows);
+        loss -= static_cast<long double>(weight * target) * logarithms[i] /
+                static_cast<long double>(rows);
+        gradient[i] = 3.0 * weight * (probabilities[i] - target) / static_cast<double>(rows);
       }
     }
-    const T got = loss_of(p, smoothing, log_soft, labels);
+    const auto used = is_weighted ? weights : std::vector<T>{};
+    const T got = loss_of(p, smoothing, log_soft, labels, used);
     equal("loss", std::vector<T>{got}, std::vector<double>{static_cast<double>(loss)},
           tolerance * (64.0 + static_cast<double>(C)));
-    equal("loss gradient", loss_gradient_of(p, smoothing, log_soft, labels, T{3}), gradient,
-          8.0 * tolerance);
+    equal("loss gradient", loss_gradient_of(p, smoothing, log_soft, labels, T{3}, used), gradient,
+          16.0 * tolerance);
   }
 }
 
