@@ -5,23 +5,21 @@
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
-#include "cks/kernels/conv2d/hopper/kernels.h"
 
 // What the kernels `box80` and `planes80` plan: ConvV2 and KS-deconv over boxes of pixels
 // (hopper/boxes.h) that threads copy.
 namespace cks::kernels::ampere {
 namespace {
 
-/// A tile that a kernel is compiled for: channels x positions of a unit, and its rate in float32
-/// multiply-adds of a multiprocessor. Products of a warp reach 0.7 of those of a warpgroup.
+/// A tile that a kernel is compiled for: channels x positions of a unit, and the share of the
+/// tensor cores' peak (peak_rate) that it reaches.
 struct BoxTile {
   Conv2dTile tile;
-  double bf16, tf32, fp32;
+  double share;
 };
 
-constexpr BoxTile kBoxTiles[] = {
-    {{128, 128}, 5.6, 2.8, 0}, {{64, 128}, 4.4, 2.3, 0}, {{64, 64}, 2.8, 1.7, 0}};
-constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0, 0, 1.2}, {{64, 64}, 0, 0, 0.9}};
+constexpr BoxTile kBoxTiles[] = {{{128, 128}, 0.6}, {{64, 128}, 0.48}, {{64, 64}, 0.32}};
+constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.6}, {{64, 64}, 0.4}};
 constexpr Conv2dTile kNarrowTile = {64, 64};  // the only one whose channels are copied by 4 bytes
 constexpr double kNarrowRate = 0.4;           // of the others
 constexpr double kEpilogue = 4.0;             // steps that storing a unit is worth
@@ -29,11 +27,6 @@ constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  /
 
 /// Source channels that are multiplied at a time.
 int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 16 : 32; }
-
-double rate_of(const BoxTile& tile, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? tile.bf16
-                                        : (arithmetic == Arithmetic::tf32 ? tile.tf32 : tile.fp32);
-}
 
 /// Boxes at places trim the filter for each; boxes in a row share one for all positions.
 bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
@@ -87,7 +80,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, doub
   const double steps =
       longest_load(c, std::min(c.units, cuda::multiprocessors_of(request)), cost_of);
   Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch +
+  candidate.cost = cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) +
                    steps * static_cast<double>(plan.tile.rows * plan.tile.columns * c.step) / rate;
   plan.reason =
       cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
@@ -111,7 +104,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
       plan.workspace_bytes = workspace_of(p, request.arithmetic);
       plan.granule = placed ? tile.tile.columns / 2 : p.N * p.OH * p.OW * tile.tile.columns;
       if (takes(plan, p)) {
-        const double rate = rate_of(tile, request.arithmetic);
+        const double rate = peak_rate(request) * tile.share;
         found.push_back(candidate_of(request, std::move(plan),
                                      is_wide(p, request.pass) ? rate : rate * kNarrowRate));
       }
@@ -135,11 +128,7 @@ bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
 }
 
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
-  std::vector<Conv2dCandidate> found = candidates(request, kPlanesTiles);
-  for (Conv2dCandidate& candidate : found) {
-    candidate.cost += hopper::kByName;
-  }
-  return found;
+  return candidates(request, kPlanesTiles);
 }
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return accepts(plan, p, kPlanesTiles);
@@ -157,10 +146,35 @@ bool is_copied(const Conv2dProblem& problem, Conv2dPass pass) {
 }
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(16, problem, pass); }
 
+double peak_rate(const Conv2dRequest& request) {
+  const auto bf16 = [&] {
+    switch (request.device.compute_capability) {
+      case 80:
+      case 87:
+        return 16.0;  // A100: 312 of 19.5 TFLOP/s
+      case 90:
+      case 100:
+      case 103:
+        return 9.2;  // H200, measured: 619 TFLOP/s of products of warps, of 67
+      default:
+        return 2.0;  // GeForce, of 8.6, 8.9 and 12.0
+    }
+  }();
+  switch (request.arithmetic) {
+    case Arithmetic::bf16:
+      return bf16;
+    case Arithmetic::tf32:
+      return bf16 / 2;
+    default:
+      return bf16 / kPlaneProducts;
+  }
+}
+
 const Conv2dKernel box80 = {.name = "box80",
                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                             .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
                             .compute_capability = 80,
+                            .stands_in = true,
                             .candidates = box_candidates,
                             .accepts = box_accepts,
                             .prepare = prepare,
@@ -170,6 +184,7 @@ const Conv2dKernel planes80 = {.name = "planes80",
                                .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                                .arithmetic = {Arithmetic::fp32},
                                .compute_capability = 80,
+                               .stands_in = true,
                                .candidates = planes_candidates,
                                .accepts = planes_accepts,
                                .prepare = prepare,

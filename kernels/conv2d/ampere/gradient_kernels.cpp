@@ -11,15 +11,14 @@
 namespace cks::kernels::ampere {
 namespace {
 
-/// A tile that the kernel is compiled for: output channels x columns, and its rate in float32
-/// multiply-adds of a multiprocessor.
+/// A tile that the kernel is compiled for: output channels x columns, and the share of the tensor
+/// cores' peak (peak_rate) that it reaches.
 struct TapsTile {
   Conv2dTile tile;
-  double bf16, tf32, fp32;
+  double share;
 };
 
-constexpr TapsTile kTiles[] = {
-    {{128, 128}, 4.6, 2.3, 1.1}, {{64, 128}, 3.2, 1.8, 0.95}, {{64, 64}, 1.7, 1.2, 0.8}};
+constexpr TapsTile kTiles[] = {{{128, 128}, 0.5}, {{64, 128}, 0.35}, {{64, 64}, 0.22}};
 constexpr Conv2dTile kNarrowTile = {64, 64};  // the only one whose channels are copied by 4 bytes
 constexpr double kNarrowRate = 0.4;           // of the others
 constexpr double kUnitOverhead = 2.0;         // boxes of terms that storing a unit is worth
@@ -32,9 +31,7 @@ hopper::GradientRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& 
 }
 
 double rate_of(const TapsTile& tile, const Conv2dRequest& request) {
-  const double rate = request.arithmetic == Arithmetic::bf16   ? tile.bf16
-                      : request.arithmetic == Arithmetic::tf32 ? tile.tf32
-                                                               : tile.fp32;
+  const double rate = peak_rate(request) * tile.share;
   return is_wide(request.problem, request.pass) ? rate : rate * kNarrowRate;
 }
 
@@ -94,7 +91,6 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
         }
       }
       if (best.cost > 0.0) {
-        best.cost += request.arithmetic == Arithmetic::fp32 ? hopper::kByName : 0.0;
         found.push_back(std::move(best));
       }
     }
@@ -118,6 +114,7 @@ const Conv2dKernel taps80 = {.name = "taps80",
                              .passes = {Conv2dPass::backward_filter},
                              .arithmetic = {Arithmetic::fp32, Arithmetic::tf32, Arithmetic::bf16},
                              .compute_capability = 80,
+                             .stands_in = true,
                              .candidates = candidates,
                              .accepts = accepts,
                              .prepare = prepare,

@@ -25,5 +25,8 @@ std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operan
 /// Whether threads can copy a pass' channels: 4 bytes at a time, or 16.
 bool is_copied(const Conv2dProblem& problem, Conv2dPass pass);
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass);
+/// What a multiprocessor's tensor cores multiply at best, in the unit of cuda/cost.h. Memory needs
+/// no rates of its own: an A100 reads as many bytes per float32 multiply-add as an H200.
+double peak_rate(const Conv2dRequest& request);
 
 }  // namespace cks::kernels::ampere
