@@ -1,5 +1,6 @@
 #include "cks/kernels/conv2d/cpu/kernels.h"
 
+#include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 
@@ -12,10 +13,25 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::reference(),
   };
   static constexpr const Conv2dKernel* kCuda[] = {
-      &hopper::box,        &hopper::planes,  &hopper::box_taps, &hopper::planes_taps,
-      &hopper::patch_taps, &hopper::halo,    &cuda::band,       &cuda::tiled,
-      &cuda::thin,         &cuda::band_taps, &cuda::tiled_taps, &cuda::merged_taps,
-      &cuda::direct,       &cuda::reference,
+    &hopper::box,
+    &hopper::planes,
+    &hopper::box_taps,
+    &hopper::planes_taps,
+    &hopper::patch_taps,
+    &hopper::halo,
+#if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
+    &ampere::box80,
+    &ampere::planes80,
+    &ampere::taps80,
+#endif
+    &cuda::band,
+    &cuda::tiled,
+    &cuda::thin,
+    &cuda::band_taps,
+    &cuda::tiled_taps,
+    &cuda::merged_taps,
+    &cuda::direct,
+    &cuda::reference,
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);

@@ -13,10 +13,6 @@ extern const Conv2dKernel box_taps;     // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
 
-/// Added to the cost of plans that were not yet timed beside the other kernels: they are chosen by
-/// name alone.
-inline constexpr double kByName = 1e18;
-
 /// Time for splitting a plan's operands into planes, if it does.
 double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& problem);
 /// Bytes of a plan's slices of sums, then of the planes of its operands.
