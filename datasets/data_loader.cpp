@@ -61,6 +61,7 @@ struct DataLoader::Maker {
       throw Error(formatted("{}drop_last leaves nothing of {} images in batches of {}", op,
                             dataset.size(), options.batch_size));
     }
+    check_share(op);
     if (const std::int64_t padding = options.augment.crop_padding;
         padding < 0 || padding >= std::min(dataset.height(), dataset.width())) {
       throw Error(
@@ -75,6 +76,21 @@ struct DataLoader::Maker {
     bank = {dataset.images, dataset.labels, normalised_bytes(dataset)};
     if (!made_on().is_cpu()) {
       move_bank(op);
+    }
+  }
+
+  void check_share(const std::string& op) const {
+    const auto [rank, ranks] = options.share;
+    if (ranks < 1 || rank < 0 || rank >= ranks) {
+      throw Error(formatted("{}share is rank {} of {}", op, rank, ranks));
+    }
+    const std::int64_t rest = options.drop_last ? 0 : dataset.size() % options.batch_size;
+    const std::int64_t least =
+        rest == 0 || batches == 1 ? std::min(options.batch_size, dataset.size()) : rest;
+    if (least < ranks) {
+      throw Error(
+          formatted("{}a batch has {} images, fewer than the {} ranks{}", op, least, ranks,
+                    rest == least ? "; drop_last leaves out an epoch's last, smaller batch" : ""));
     }
   }
 
@@ -106,21 +122,32 @@ struct DataLoader::Maker {
     }
   }
 
+  /// For this rank's share of a batch of `total` images.
+  ImageBatchOptions options_of(std::int64_t total) const {
+    ImageBatchOptions mine = batch_options;
+    mine.skip = options.share.first(total);
+    return mine;
+  }
+
   Batch make(Position at) const {
     const std::int64_t first = at.batch * options.batch_size;
     Batch batch;
     batch.epoch = at.epoch;
     batch.index = at.batch;
-    batch.count = std::min(options.batch_size, dataset.size() - first);
-    batch.indices =
-        image_batch_indices(dataset.size(), at.epoch, first, batch.count, batch_options);
+    batch.total = std::min(options.batch_size, dataset.size() - first);
+    batch.count = options.share.count(batch.total);
+    const ImageBatchOptions mine = options_of(batch.total);
+    batch.indices = image_batch_indices(dataset.size(), at.epoch, first, batch.count, mine);
     batch.images =
         Tensor::empty(dataset.images.shape().with(0, batch.count), DType::float32, made_on());
     batch.labels = Tensor::empty({batch.count}, DType::int64, made_on());
     make_image_batch_(batch.images, batch.labels, bank,
-                      make_batch_position(at.epoch, first, made_on()), batch_options);
+                      make_batch_position(at.epoch, first, made_on()), mine);
     if (options.transform) {
       options.transform(batch);
+    }
+    if (options.share.ranks == 1) {
+      batch.total = batch.images.size(0);  // which a transform may have changed
     }
     return batch;
   }
@@ -289,13 +316,15 @@ Tensor DataLoader::position(std::int64_t epoch, std::int64_t batch) const {
   return make_batch_position(epoch, batch * maker_->options.batch_size, maker_->options.device);
 }
 
-void DataLoader::fill_batch(Tensor& images, Tensor& labels, Tensor& position) const {
+void DataLoader::fill_batch(Tensor& images, Tensor& labels, Tensor& position,
+                            std::int64_t total) const {
   if (maker_->options.transform) {
     throw Error("DataLoader::fill_batch of '" + maker_->dataset.name +
                 "': the loader has a transform, a function of the host; take batches with next()");
   }
-  make_image_batch_(images, labels, maker_->bank, position, maker_->batch_options);
-  advance_batch_position_(position, images.size(0), images_per_epoch());
+  total = total == 0 ? images.size(0) : total;
+  make_image_batch_(images, labels, maker_->bank, position, maker_->options_of(total));
+  advance_batch_position_(position, total, images_per_epoch());
 }
 
 DataLoader::Epoch DataLoader::epoch(std::int64_t epoch, std::int64_t first_batch) {

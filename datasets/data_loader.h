@@ -17,13 +17,27 @@ struct Batch {
   /// Images in it. The last batch of an epoch may have fewer than the others: weight what is
   /// averaged over an epoch by it.
   std::int64_t count = 0;
+  std::int64_t total = 0;  // with those that other ranks have (DataLoaderOptions::share)
   std::int64_t epoch = 0;
   std::int64_t index = 0;             // of the batch in its epoch
   std::vector<std::int64_t> indices;  // of the images in the dataset
 };
 
+/// The part of each batch that one of several ranks has: neighbouring images, as many as the others
+/// have, or one more or less where the batch does not divide.
+struct BatchShare {
+  std::int64_t rank = 0;
+  std::int64_t ranks = 1;
+
+  /// First of a batch's images that is this rank's, and how many they are.
+  std::int64_t first(std::int64_t images) const { return images * rank / ranks; }
+  std::int64_t count(std::int64_t images) const {
+    return images * (rank + 1) / ranks - first(images);
+  }
+};
+
 struct DataLoaderOptions {
-  std::int64_t batch_size = 128;
+  std::int64_t batch_size = 128;  // of all ranks together
   bool shuffle = true;
   std::uint64_t seed = 1;  // of the shuffle and the augmentation
   bool drop_last = false;  // leave out a last batch that is not full
@@ -40,6 +54,8 @@ struct DataLoaderOptions {
   /// throw. A function of the host: with a CUDA device, too, batches are then made on the CPU, and
   /// each is copied over.
   std::function<void(Batch&)> transform = {};
+  /// What this loader makes of each batch: the same batches, cut up, whatever the number of ranks.
+  BatchShare share{};
 };
 
 /// Cuts a dataset into batches, epoch after epoch.
@@ -54,10 +70,10 @@ struct DataLoaderOptions {
 /// One thread uses a loader at a time.
 class DataLoader {
  public:
-  /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a prefetch below
-  /// 0, a crop_padding not in [0, min(height, width)), or a dataset without a full batch where
-  /// drop_last is set; DeviceError, or OutOfMemoryError naming the dataset's bytes if they do not
-  /// fit on the device.
+  /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a share of which
+  /// a rank would have no image of a batch, a prefetch below 0, a crop_padding not in [0,
+  /// min(height, width)), or a dataset without a full batch where drop_last is set; DeviceError, or
+  /// OutOfMemoryError naming the dataset's bytes if they do not fit on the device.
   explicit DataLoader(ImageDataset dataset, DataLoaderOptions options = {});
   template <class Expected = DataLoaderOptions>
   DataLoader(ImageDataset, ...) = delete;  // for the error: see layers/layer.h
@@ -95,10 +111,11 @@ class DataLoader {
   /// Where a batch of an epoch starts, on options().device (see make_batch_position). Throws Error
   /// for a position that does not exist.
   Tensor position(std::int64_t epoch, std::int64_t batch = 0) const;
-  /// Writes the batch at `position` into tensors of this device, images.size(0) of its images, and
-  /// moves the position behind it: from the last image of an epoch to the first of the next one.
+  /// Writes the batch at `position` into tensors of this device, images.size(0) of its images, this
+  /// loader's share of `total` (0: they are all), and moves the position behind the whole batch:
+  /// from the last image of an epoch to the first of the next one.
   /// Throws as make_image_batch_; Error with a transform, which no captured step can call.
-  void fill_batch(Tensor& images, Tensor& labels, Tensor& position) const;
+  void fill_batch(Tensor& images, Tensor& labels, Tensor& position, std::int64_t total = 0) const;
 
   class Iterator;
   /// The rest of an epoch, for a range-based for loop.

@@ -99,6 +99,18 @@ std::string differences(const TextFields& saved, const TextFields& now) {
 
 }  // namespace
 
+std::string train_state_text(const TrainState& state) {
+  return dump("save_train_state: the fields of identity or conv_plans", to_json(state));
+}
+
+TrainState parse_train_state(const std::string& text) {
+  try {
+    return from_json(parse_json(text));
+  } catch (const std::exception& error) {  // of JSON, or of a number in it
+    throw IoError(formatted("the training state is damaged: {}", error.what()));
+  }
+}
+
 void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
                       const TrainState& state) {
   NamedTensors tensors;
@@ -108,8 +120,7 @@ void save_train_state(const std::string& path, const Module& model, const Optimi
   save_safetensors(path, tensors,
                    {{"cks.state_version", kStateVersion},
                     {kSafetensorsChecksum, ""},
-                    {"cks.state", dump("save_train_state: the fields of identity or conv_plans",
-                                       to_json(state))}});
+                    {"cks.state", train_state_text(state)}});
 }
 
 TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
@@ -130,9 +141,9 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
   }
   TrainState state;
   try {
-    state = from_json(parse_json(*text));
-  } catch (const std::exception& error) {  // of JSON, or of a number in it
-    throw IoError(formatted("{}: the training state is damaged: {}", path, error.what()));
+    state = parse_train_state(*text);
+  } catch (const IoError& error) {
+    throw IoError(formatted("{}: {}", path, error.what()));
   }
   const std::string differing = differences(state.identity, identity);
   if (!differing.empty()) {

@@ -82,6 +82,11 @@ struct TrainState {
   TextFields conv_plans{};
 };
 
+/// A state as text, and back. Throws Error for a text in it that is not UTF-8; IoError for one that
+/// is damaged.
+std::string train_state_text(const TrainState& state);
+TrainState parse_train_state(const std::string& text);
+
 /// Writes everything that a resume needs into one file: weights, optimiser, `state`. The file is
 /// replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.
 void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,

@@ -26,15 +26,12 @@ Batch on_device(Batch batch, Device device) {
 }
 
 std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
-                                   const std::function<bool()>& should_stop) {
+                                   Communicator& ranks, const std::function<bool()>& should_stop) {
   const EvaluationScope scope(model);
   const NoGradGuard no_grad;
   const Device device = device_of(model);
   StepResults results(device);
-  for (const Batch& batch : loader.epoch(0)) {
-    if (should_stop()) {
-      return std::nullopt;
-    }
+  const auto take = [&](const Batch& batch) {
     const Batch moved = on_device(batch, device);
     const Tensor output = model(moved.images);
     const Tensor value = mean_loss(loss, output, moved, 0.0, {});
@@ -43,19 +40,42 @@ std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const Loss
     } else {
       results.add(value, moved.images.size(0), output, moved.labels);
     }
+  };
+  bool stops = false;
+  if (ranks.size() == 1) {
+    for (const Batch& batch : loader.epoch(0)) {
+      if ((stops = should_stop())) {
+        break;
+      }
+      take(batch);
+    }
+  } else {
+    for (std::int64_t i = ranks.rank(); i < loader.batches_per_epoch() && !stops;
+         i += ranks.size()) {
+      take(loader.make_batch(0, i));
+      stops = should_stop();
+    }
   }
-  const StepSummary sums = results.read_pending();
-  return Evaluation{.loss = sums.loss,
-                    .accuracy = sums.images == 0 ? 0.0
-                                                 : static_cast<double>(sums.correct) /
-                                                       static_cast<double>(sums.images),
-                    .images = sums.images};
+  const StepSummary mine = results.read_pending();
+  Tensor sums = Tensor::from_vector<double>({mine.loss_sum, static_cast<double>(mine.correct),
+                                             static_cast<double>(mine.images), stops ? 1.0 : 0.0},
+                                            {4});
+  ranks.all_reduce(sums);
+  const std::vector<double> all = sums.to_vector<double>();
+  if (all[3] > 0.0) {
+    return std::nullopt;
+  }
+  const double images = all[2];
+  return Evaluation{.loss = images == 0.0 ? 0.0 : all[0] / images,
+                    .accuracy = images == 0.0 ? 0.0 : all[1] / images,
+                    .images = static_cast<std::int64_t>(images)};
 }
 
 }  // namespace detail
 
 Evaluation evaluate(Module& model, DataLoader& loader, const LossFunction& loss) {
-  return detail::evaluate(model, loader, loss, [] { return false; }).value();
+  Communicator alone;
+  return detail::evaluate(model, loader, loss, alone, [] { return false; }).value();
 }
 
 }  // namespace cks

@@ -37,6 +37,7 @@ void check_options(const TrainOptions& options) {
   require_at_least<std::int64_t>(0, "save_every_epochs", options.files.save_every_epochs);
   require_at_least<std::int64_t>(0, "save_every_steps", options.files.save_every_steps);
   require_at_least<std::int64_t>(0, "keep_epochs", options.files.keep_epochs);
+  require_at_least<std::int64_t>(1, "bucket_bytes", options.parallel.bucket_bytes);
   require_at_least(0.0, "report_seconds", options.gpu.report_seconds);
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cks/core/distributed/communicator.h"
 #include "cks/train/trainer.h"
 
 /// What a training step and an evaluation share.
@@ -17,9 +18,10 @@ Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& ba
 Device device_of(const Module& model);
 Batch on_device(Batch batch, Device device);
 
-/// As cks::evaluate(); nothing if `should_stop`, asked before every batch, ended it.
+/// As cks::evaluate(), each rank taking every size-th batch; nothing if `should_stop`, asked before
+/// every batch, ended it on any of them.
 std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
-                                   const std::function<bool()>& should_stop);
+                                   Communicator& ranks, const std::function<bool()>& should_stop);
 
 /// A model in evaluation mode, until the end of the scope.
 class EvaluationScope {

@@ -15,6 +15,7 @@ Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
   Batch part{.images = batch.images.slice(first, last),
              .labels = batch.labels.slice(first, last),
              .count = last - first,
+             .total = batch.total,
              .epoch = batch.epoch,
              .index = batch.index,
              .indices = {}};
@@ -39,8 +40,9 @@ void with_way_out(Run&& run) {
 
 }  // namespace
 
-TrainStep::TrainStep(const TrainTask& task, const TrainOptions& options)
-    : options_(options),
+TrainStep::TrainStep(const TrainTask& task, const TrainOptions& options, DataParallel& parallel)
+    : parallel_(parallel),
+      options_(options),
       loss_(task.loss),
       model_(task.model),
       optimizer_(task.optimizer),
@@ -87,7 +89,7 @@ std::vector<Batch> TrainStep::pieces_of(const Batch& batch) const {
   return all;
 }
 
-void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first) {
+void TrainStep::run_piece(const Batch& piece, bool is_first, GradientListener* listener) {
   const std::int64_t count = piece.images.size(0);
   const Tensor output = model_(piece.images);
   const Tensor loss = mean_loss(loss_, output, piece, options_.label_smoothing, class_weights_);
@@ -95,43 +97,49 @@ void TrainStep::run_piece(const Batch& piece, std::int64_t images, bool is_first
     model_.zero_grad();  // the norm is that of all parameters, also of those the optimiser lacks
     optimizer_.zero_grad();
   }
-  const double share = static_cast<double>(count) / static_cast<double>(images);
-  (count == images ? loss : loss * share).backward();
   if (loss_) {
     results_.add(loss, count);
   } else {
     results_.add(loss, count, output, piece.labels);
   }
+  const double share = static_cast<double>(count) / static_cast<double>(piece.total);
+  const GradientListenerScope listening(listener);
+  (count == piece.total ? loss : loss * share).backward();
 }
 
-void TrainStep::compute_gradients(const Batch& batch) {
+void TrainStep::compute_gradients(const Batch& batch, GradientListener* listener) {
+  const BatchPartScope part(parallel_.part_of(batch.total));
   bool is_first = true;
   for (const Batch& piece : pieces_of(batch)) {
-    run_piece(piece, batch.images.size(0), is_first);
+    run_piece(piece, is_first, listener);
     is_first = false;
   }
 }
 
 void TrainStep::body(const Batch& batch) {
-  compute_gradients(batch);
+  compute_gradients(batch, parallel_.listener(results_));
+  parallel_.reduce(results_);
   const bool clips = options_.clip_grad_norm > 0.0;
   const ClippedNorm gradient = clip_grad_norm(
       parameters_, clips ? options_.clip_grad_norm : std::numeric_limits<double>::max());
   optimizer_.step(clips ? gradient.factor : Tensor(), results_.judge(gradient.norm));
 }
 
-TrainStep::Recorded& TrainStep::recorded(const Shape& images, DType images_dtype,
-                                         const Shape& labels, DType labels_dtype) {
-  Recorded& entry = recorded_[images[0]];
+TrainStep::Recorded& TrainStep::recorded(std::int64_t total, const Shape& images,
+                                         DType images_dtype, const Shape& labels,
+                                         DType labels_dtype) {
+  Recorded& entry = recorded_[total];
   if (entry.step == nullptr) {
     entry.batch = {.images = Tensor::empty(images, images_dtype, device_),
                    .labels = Tensor::empty(labels, labels_dtype, device_),
                    .count = images[0],
+                   .total = total,
                    .indices = {}};
     entry.step = std::make_unique<CapturedStep>(
         [this, &entry] {
           if (makes_batches_) {
-            loader_.fill_batch(entry.batch.images, entry.batch.labels, position_);
+            loader_.fill_batch(entry.batch.images, entry.batch.labels, position_,
+                               entry.batch.total);
           }
           body(entry.batch);
         },
@@ -152,8 +160,8 @@ void TrainStep::run(const Batch& batch) {
     return;
   }
   with_way_out([&] {
-    Recorded& entry = recorded(batch.images.shape(), batch.images.dtype(), batch.labels.shape(),
-                               batch.labels.dtype());
+    Recorded& entry = recorded(batch.total, batch.images.shape(), batch.images.dtype(),
+                               batch.labels.shape(), batch.labels.dtype());
     entry.batch.images.copy_(batch.images);
     entry.batch.labels.copy_(batch.labels);
     entry.step->run();
@@ -162,7 +170,8 @@ void TrainStep::run(const Batch& batch) {
 
 void TrainStep::run_next(std::int64_t images) {
   with_way_out([&] {
-    recorded(loader_.dataset().images.shape().with(0, images), DType::float32, {images},
+    const std::int64_t mine = loader_.options().share.count(images);
+    recorded(images, loader_.dataset().images.shape().with(0, mine), DType::float32, {mine},
              DType::int64)
         .step->run();
   });

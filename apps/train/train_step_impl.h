@@ -6,6 +6,7 @@
 
 #include "cks/core/capture/capture.h"
 #include "cks/core/ops/step_results.h"
+#include "cks/train/data_parallel_impl.h"
 #include "cks/train/trainer.h"
 
 namespace cks::detail {
@@ -17,7 +18,7 @@ namespace cks::detail {
 class TrainStep {
  public:
   /// All must outlive it; the step runs where the model's parameters are.
-  TrainStep(const TrainTask& task, const TrainOptions& options);
+  TrainStep(const TrainTask& task, const TrainOptions& options, DataParallel& parallel);
 
   /// Whether steps are recorded as CUDA graphs.
   bool is_captured() const { return is_captured_; }
@@ -29,16 +30,21 @@ class TrainStep {
   void start(std::int64_t epoch, std::int64_t batch, const RunningMetrics& sums);
   /// Queues a step. Throws what model and loss throw; CaptureError with a way out of it.
   void run(const Batch& batch);
+  /// Of a batch of `images` in all.
   void run_next(std::int64_t images);
   /// What the steps since start() came to, sums of before included. Waits for them.
-  StepSummary read() const { return results_.read(); }
+  StepSummary read() const {
+    parallel_.ranks().synchronize();
+    return results_.read();
+  }
 
   /// Forgets what was recorded, and gives its memory back.
   void release() { recorded_.clear(); }
   /// The pieces that a batch is cut into, on this step's device.
   std::vector<Batch> pieces_of(const Batch& batch) const;
-  /// Forward, loss and backward: the step without judgement and optimiser.
-  void compute_gradients(const Batch& batch);
+  /// Forward, loss and backward of this rank's part of a batch: the step without judgement and
+  /// optimiser.
+  void compute_gradients(const Batch& batch, GradientListener* listener = nullptr);
 
  private:
   struct Recorded {
@@ -47,11 +53,13 @@ class TrainStep {
   };
 
   void body(const Batch& batch);
-  /// Forward, loss and backward of a piece of a batch of `images`; its results are added.
-  void run_piece(const Batch& piece, std::int64_t images, bool is_first);
-  Recorded& recorded(const Shape& images, DType images_dtype, const Shape& labels,
-                     DType labels_dtype);
+  /// Forward, loss and backward of a piece of a batch; its results are added.
+  void run_piece(const Batch& piece, bool is_first, GradientListener* listener);
+  /// For batches of `total` images, of which this rank has those of the shape.
+  Recorded& recorded(std::int64_t total, const Shape& images, DType images_dtype,
+                     const Shape& labels, DType labels_dtype);
 
+  DataParallel& parallel_;
   const TrainOptions& options_;
   const LossFunction& loss_;
   Module& model_;
@@ -64,7 +72,7 @@ class TrainStep {
   StepResults results_;
   Tensor class_weights_;                       // undefined: all are 1
   Tensor position_;                            // of the loader, where the step makes batches
-  std::map<std::int64_t, Recorded> recorded_;  // by images of a batch
+  std::map<std::int64_t, Recorded> recorded_;  // by images of a whole batch
 };
 
 }  // namespace cks::detail

@@ -40,13 +40,16 @@ class Trainer {
         optimizer_(task.optimizer),
         train_loader_(task.train_loader),
         schedule_(task.optimizer, task.lr_factor, task.momentum),
-        device_(detail::device_of(task.model)) {
+        device_(detail::device_of(task.model)),
+        parallel_(task, options, device_),
+        folder_(parallel_.is_first() ? options.files.folder : nullptr) {
     detail::check_options(options);
     if (model_.parameters().empty()) {
       throw Error("fit: the model has no parameters to train");
     }
-    step_.emplace(task, options);
+    step_.emplace(task, options, parallel_);
     state_.identity = detail::run_identity(task, options);
+    parallel_.require_same_start(task, state_.identity);
   }
 
   TrainSummary run();
@@ -67,7 +70,9 @@ class Trainer {
   void save();
   void note_plans(const std::vector<ConvRecord>& records);
   void report_step(const StepSummary& results);
-  bool should_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
+  bool asks_to_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
+  /// Of any rank. All ask after the same step.
+  bool should_stop() { return parallel_.any(asks_to_stop()); }
   bool lost_patience() const {
     return options_.patience > 0 && state_.epoch - state_.best_epoch >= options_.patience;
   }
@@ -94,6 +99,8 @@ class Trainer {
   DataLoader& train_loader_;
   LrSchedule schedule_;
   const Device device_;
+  detail::DataParallel parallel_;
+  const RunFolder* const folder_;          // where this rank writes
   std::optional<detail::TrainStep> step_;  // once the options are known to be good
 
   TrainState state_;
@@ -109,6 +116,7 @@ class Trainer {
   std::int64_t queued_ = 0;
   std::int64_t queued_images_ = 0;
   std::int64_t last_images_ = 0;           // of the last of them
+  std::int64_t steps_per_look_ = 1;        // of several ranks, who look after the same step
   Clock::time_point mark_ = Clock::now();  // since then the time is theirs
   // Where the epoch, or what is left of it, began.
   std::int64_t first_step_ = 0;
@@ -122,16 +130,14 @@ class Trainer {
 };
 
 void Trainer::resume() {
-  const RunFolder& folder = *files_.folder;
+  const RunFolder& folder = *folder_;
   if (!folder.has_state()) {
     note(formatted("no checkpoint in {} yet: starting at the first step", folder.path()));
     folder.truncate_metrics(0);
     return;
   }
   state_ = load_train_state(folder.state_file(), model_, optimizer_, state_.identity);
-  schedule_.set_step(state_.step);
   folder.truncate_metrics(state_.epoch);
-  seconds_before_ = state_.seconds;
   const std::string done = count_text(state_.epoch, "epoch");
   const std::int64_t batches = train_loader_.batches_per_epoch();
   note(formatted("resumed {} after {}", folder.state_file(), done) +
@@ -149,15 +155,17 @@ void Trainer::resume() {
 }
 
 TrainSummary Trainer::run() {
-  const std::shared_ptr<const void> lock =
-      files_.folder != nullptr ? files_.folder->lock() : nullptr;
-  if (files_.folder != nullptr) {
-    if (files_.resume) {
+  const std::shared_ptr<const void> lock = folder_ != nullptr ? folder_->lock() : nullptr;
+  if (files_.resume) {
+    if (folder_ != nullptr) {
       resume();
     }
-    if (!files_.resume || !files_.folder->has_state()) {
-      save();  // from now on there is always a state to come back to
-    }
+    parallel_.share(model_, optimizer_, state_);
+    schedule_.set_step(state_.step);
+    seconds_before_ = state_.seconds;
+  }
+  if (folder_ != nullptr && (!files_.resume || !folder_->has_state())) {
+    save();  // from now on there is always a state to come back to
   }
   begin_ = Clock::now();
   while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit() && !lost_patience()) {
@@ -169,7 +177,7 @@ TrainSummary Trainer::run() {
       finish_epoch();
     }
   }
-  if (files_.folder != nullptr) {
+  if (folder_ != nullptr) {
     save();
   }
   summary_.stopped_early = !stopped_ && state_.epoch < options_.epochs && lost_patience();
@@ -201,14 +209,15 @@ TrainSummary Trainer::run() {
 /// Reads the test half with the weights of the best epoch; the model gets its own back.
 void Trainer::test_best() {
   const NamedTensors last = model_.state_dict();
-  const NamedTensors best = files_.folder != nullptr
-                                ? load_safetensors(files_.folder->best_file()).tensors
-                                : best_weights_;
-  model_.load_state_dict(best);
   std::optional<Evaluation> done;
   try {
-    done =
-        detail::evaluate(model_, task_.test_loader, task_.loss, [this] { return should_stop(); });
+    if (parallel_.is_first()) {
+      model_.load_state_dict(folder_ != nullptr ? load_safetensors(folder_->best_file()).tensors
+                                                : best_weights_);
+    }
+    parallel_.share(model_);
+    done = detail::evaluate(model_, task_.test_loader, task_.loss, parallel_.ranks(),
+                            [this] { return asks_to_stop(); });
   } catch (...) {
     model_.load_state_dict(last);
     throw;
@@ -274,14 +283,14 @@ void Trainer::train_epoch() {
         keep_records();
       }
     }
-    if (should_stop()) {
+    if ((parallel_.is_alone() || queued_ == 0) && should_stop()) {
       stopped_ = true;
       break;
     }
     if (at_step_limit()) {
       break;
     }
-    if (files_.folder != nullptr && files_.save_every_steps > 0 &&
+    if (folder_ != nullptr && files_.save_every_steps > 0 &&
         state_.step % files_.save_every_steps == 0) {
       look();
       save();
@@ -340,7 +349,8 @@ std::string Trainer::describe_batch(std::int64_t images) const {
 
 bool Trainer::should_look() const {
   return device_.is_cpu() || steps_here_ == 0 || at_step_limit() ||
-         seconds_since(mark_) >= options_.gpu.report_seconds;
+         (parallel_.is_alone() ? seconds_since(mark_) >= options_.gpu.report_seconds
+                               : queued_ >= steps_per_look_);
 }
 
 void Trainer::look() {
@@ -357,6 +367,11 @@ void Trainer::look() {
   state_.images += queued_images_;
   state_.train_seconds += seconds;
   steps_here_ += queued_;
+  if (!parallel_.is_alone() &&
+      device_.is_cuda()) {  // what rank 0's clock says, before all of them look again
+    steps_per_look_ = parallel_.same(std::max<std::int64_t>(
+        1, std::llround(static_cast<double>(queued_) * options_.gpu.report_seconds / seconds)));
+  }
   step_seconds_ += seconds;
   epoch_step_seconds_ += seconds;
   epoch_images_ += queued_images_;
@@ -410,8 +425,9 @@ void Trainer::report_step(const StepSummary& results) {
 
 void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
-  const std::optional<Evaluation> done = detail::evaluate(
-      model_, evaluated_loader(), task_.loss, [this] { return !at_step_limit() && should_stop(); });
+  const std::optional<Evaluation> done =
+      detail::evaluate(model_, evaluated_loader(), task_.loss, parallel_.ranks(),
+                       [this] { return !at_step_limit() && asks_to_stop(); });
   if (!done) {  // the state keeps the epoch as one whose last batch was trained on
     stopped_ = true;
     return;
@@ -437,7 +453,7 @@ void Trainer::finish_epoch() {
     state_.best_epoch = state_.epoch;
     state_.best_test_accuracy = test.accuracy;
     state_.best_test_loss = test.loss;
-    if (task_.val_loader != nullptr && files_.folder == nullptr) {
+    if (task_.val_loader != nullptr && folder_ == nullptr && parallel_.is_first()) {
       best_weights_ = model_.state_dict();
     }
   }
@@ -459,9 +475,10 @@ void Trainer::finish_epoch() {
       .epochs = options_.epochs,
       .is_best = is_best};
   state_.running = {};
-  if (files_.folder != nullptr) {
+  if (folder_ != nullptr) {
+    const Communicator::Excuse writing(parallel_.ranks());
     // The state goes last: a run that dies in between does this epoch again, and the same way.
-    files_.folder->append_metrics(event.metrics);
+    folder_->append_metrics(event.metrics);
     if (is_best || files_.keep_epochs > 0) {
       detail::require_finite(model_, state_.step);
     }
@@ -469,11 +486,11 @@ void Trainer::finish_epoch() {
     info.notes["epoch"] = std::to_string(state_.epoch);
     info.notes[accuracy_note()] = detail::number_text(test.accuracy);
     if (is_best) {
-      save_weights(files_.folder->best_file(), model_, info);
+      save_weights(folder_->best_file(), model_, info);
     }
     if (files_.keep_epochs > 0) {
-      save_weights(files_.folder->epoch_file(state_.epoch), model_, info);
-      files_.folder->remove_epoch_files(state_.epoch - files_.keep_epochs);
+      save_weights(folder_->epoch_file(state_.epoch), model_, info);
+      folder_->remove_epoch_files(state_.epoch - files_.keep_epochs);
     }
     if (files_.save_every_epochs > 0 && state_.epoch % files_.save_every_epochs == 0 &&
         state_.epoch < options_.epochs) {
@@ -489,17 +506,18 @@ void Trainer::finish_epoch() {
 /// Before an epoch is finished that the step limit ends early: a run that goes on beyond the limit
 /// does the rest of it.
 void Trainer::cut_epoch() {
-  if (files_.folder != nullptr) {
+  if (folder_ != nullptr) {
     save();
   }
   epoch_is_cut_ = true;
 }
 
 void Trainer::save() {
+  const Communicator::Excuse writing(parallel_.ranks());
   detail::require_finite(model_, state_.step);
   if (!epoch_is_cut_) {
     state_.seconds = elapsed();
-    save_train_state(files_.folder->state_file(), model_, optimizer_, state_);
+    save_train_state(folder_->state_file(), model_, optimizer_, state_);
   }
   CheckpointInfo info = files_.info;
   info.notes["epoch"] = std::to_string(state_.epoch);
@@ -507,7 +525,7 @@ void Trainer::save() {
   if (state_.epoch > 0) {
     info.notes[accuracy_note()] = detail::number_text(state_.test_accuracy);
   }
-  save_weights(files_.folder->last_file(), model_, info);
+  save_weights(folder_->last_file(), model_, info);
 }
 
 void Trainer::note_plans(const std::vector<ConvRecord>& records) {
@@ -517,11 +535,10 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
     note(change);
   }
   state_.conv_plans.merge(plans);
-  if (files_.folder != nullptr) {
-    ConfigSections config =
-        files_.folder->has_config() ? files_.folder->read_config() : ConfigSections{};
+  if (folder_ != nullptr) {
+    ConfigSections config = folder_->has_config() ? folder_->read_config() : ConfigSections{};
     config["conv_plans"] = state_.conv_plans;
-    files_.folder->write_config(config);
+    folder_->write_config(config);
   }
 }
 

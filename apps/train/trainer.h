@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/distributed/communicator.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
 #include "cks/core/profile/module_timer.h"
@@ -83,7 +84,8 @@ struct TrainCallbacks {
   std::function<void(const EpochEvent&)> on_epoch{};
   /// What people should know: a resume, plans that changed.
   std::function<void(const std::string&)> on_note{};
-  /// Asked after every step that was queued, before every batch of an evaluation (but for the one
+  /// Asked after every step that was queued (where several ranks train, after those that are
+  /// reported; one that says true is enough), before every batch of an evaluation (but for the one
   /// that max_steps ends with) and after every epoch; true: save and end the run. An epoch whose
   /// evaluation is cut short does not count: a resumed run evaluates it from the beginning.
   std::function<bool()> should_stop{};
@@ -91,8 +93,8 @@ struct TrainCallbacks {
 
 /// What a run writes and goes on from.
 struct TrainFiles {
-  /// Where files go; null: nothing is written. Its config.json is the caller's, fit() adds the
-  /// section "conv_plans".
+  /// Where files go, those of several ranks where rank 0 says; null: nothing is written. Its
+  /// config.json is the caller's, fit() adds the section "conv_plans".
   const RunFolder* folder = nullptr;
   /// Continue from the folder's last.state.safetensors, if there is one.
   bool resume = false;
@@ -129,6 +131,27 @@ struct TrainGpu {
   double report_seconds = 0.05;
 };
 
+/// How several ranks train one model together: each calls fit() with a model, an optimiser and
+/// loaders of its own, all with the same options, on its device. The training loader makes the
+/// rank's share of each batch (DataLoaderOptions::share), the others are whole.
+///
+///   run_ranks({Device::cuda(0), Device::cuda(1)}, [](Communicator& ranks) {
+///     ...; DataLoader loader(train, {.batch_size = 512, .device = ranks.device(),
+///                                    .share = {ranks.rank(), ranks.size()}});
+///     fit(task, {.parallel = {.communicator = &ranks}});
+///   });
+///
+/// A step is that of the whole batch: gradients, losses and counts are summed over the ranks, and
+/// rank 0 alone writes files. What a rank throws makes the others throw RankError.
+struct TrainParallel {
+  Communicator* communicator = nullptr;  // must outlive the call; null: one rank
+  /// Batch normalisation takes its statistics from the whole batch, as one rank would. Otherwise
+  /// each rank normalises with its own share's, and the running statistics are their mean.
+  bool sync_batch_norm = false;
+  /// Gradients travel in groups of so many bytes, each as soon as the backward pass has made it.
+  std::int64_t bucket_bytes = 8 << 20;
+};
+
 /// How fit() trains.
 struct TrainOptions {
   std::int64_t epochs = 10;
@@ -147,6 +170,7 @@ struct TrainOptions {
   TrainFiles files{};
   TrainProfile profile{};
   TrainGpu gpu{};
+  TrainParallel parallel{};
   TrainCallbacks callbacks{};
 };
 
@@ -201,7 +225,8 @@ struct TrainSummary {
 /// Throws  NonFiniteError; OutOfMemoryError with the size of the batch; CaptureError if a GPU
 ///         cannot repeat the step as a graph; IoError if a file cannot be written or another
 ///         process writes into the folder; Error if the checkpoint to resume is of another run;
-///         what the model throws.
+///         what the model throws; of several ranks RankError where another one failed, and Error,
+///         naming it, where another one has another program, model, data or options.
 TrainSummary fit(const TrainTask& task, const TrainOptions& options = {});
 
 struct Evaluation {

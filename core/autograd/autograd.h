@@ -163,6 +163,30 @@ class PrecisionScope {
 };
 Precision current_precision();
 
+/// Is told, while backward() of its thread runs, of each leaf's gradient as soon as no more terms
+/// of it come, in an order that follows from the graph alone.
+class GradientListener {
+ public:
+  virtual ~GradientListener() = default;
+  /// What this backward() brings to the leaf. May be written to in place; the leaf gets it at the
+  /// end, added to a gradient that it has already.
+  virtual void on_gradient(const Tensor& leaf, Tensor& gradient) = 0;
+  /// All have come. Handles to them must be let go of here.
+  virtual void on_end() = 0;
+};
+
+/// Makes `listener` this thread's, until the end of the scope; null: nobody listens.
+class GradientListenerScope {
+ public:
+  explicit GradientListenerScope(GradientListener* listener);
+  ~GradientListenerScope();
+  GradientListenerScope(const GradientListenerScope&) = delete;
+  GradientListenerScope& operator=(const GradientListenerScope&) = delete;
+
+ private:
+  GradientListener* before_;
+};
+
 /// Gradients of `output` (one element unless grad_output is given) with respect to `inputs`,
 /// without touching any .grad. Inputs that `output` does not depend on get undefined tensors. Frees
 /// the tape, like Tensor::backward.

@@ -12,6 +12,15 @@
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
+namespace {
+
+thread_local GradientListener* current_listener = nullptr;
+
+}  // namespace
+
+GradientListenerScope::GradientListenerScope(GradientListener* listener)
+    : before_(std::exchange(current_listener, listener)) {}
+GradientListenerScope::~GradientListenerScope() { current_listener = before_; }
 
 /// One walk of a tape, from a tensor backward.
 class Engine {
@@ -26,6 +35,7 @@ class Engine {
       }
     }
     all_leaves_ = inputs.empty();
+    listener_ = all_leaves_ ? current_listener : nullptr;
   }
 
   void run(const Tensor& grad_output) {
@@ -37,6 +47,9 @@ class Engine {
     discover();
     try {
       walk(grad_output);
+      if (listener_ != nullptr) {
+        listener_->on_end();
+      }
     } catch (...) {
       free_graph();  // part of it is gone: a second backward says so
       throw;
@@ -137,6 +150,8 @@ class Engine {
         visit.wanted = true;
         if (edge.node != nullptr) {
           ++visits_[index_.at(edge.node.get())].consumers;
+        } else {
+          ++leaf_terms_[edge.leaf.get()];
         }
       }
     }
@@ -217,7 +232,14 @@ class Engine {
       if (is_new) {
         leaves_.push_back({edge.leaf, {}});
       }
-      add(leaves_[entry->second].gradient, std::move(gradient));
+      Tensor& sum = leaves_[entry->second].gradient;
+      add(sum, std::move(gradient));
+      if (--leaf_terms_.at(edge.leaf.get()) == 0 && listener_ != nullptr) {
+        if (!owns_alone(sum)) {
+          sum = copy_of(sum);
+        }
+        listener_->on_gradient(Tensor(edge.leaf), sum);
+      }
       return;
     }
     const std::size_t index = index_.at(edge.node.get());
@@ -287,6 +309,8 @@ class Engine {
   std::vector<std::shared_ptr<Node>> entered_;
   std::vector<LeafGradient> leaves_;
   std::unordered_map<const TensorImpl*, std::size_t> leaf_index_;
+  std::unordered_map<const TensorImpl*, std::int64_t> leaf_terms_;  // yet to come
+  GradientListener* listener_ = nullptr;
 };
 
 namespace {

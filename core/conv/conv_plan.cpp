@@ -1,7 +1,10 @@
 #include "cks/core/conv/conv_plan.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -66,6 +69,22 @@ ConvPlanNames& names_of_thread() {
   return names;
 }
 
+/// The compute capability that plans may use at most.
+int most_capability() {
+  const char* const text = std::getenv("CKS_COMPUTE_CAPABILITY");
+  if (text == nullptr) {
+    return std::numeric_limits<int>::max();
+  }
+  int most = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, most);
+  if (error != std::errc() || rest != end || most < 75) {
+    throw DeviceError(formatted(
+        "CKS_COMPUTE_CAPABILITY is \"{}\", not a compute capability such as 75, 80 or 90", text));
+  }
+  return most;
+}
+
 struct Question {
   Conv2dPass pass;
   Device device;
@@ -101,21 +120,19 @@ kernels::DeviceDescription describe_for_plans(Device device) {
   if (device.is_cpu()) {
     return cpu;
   }
+  const int most = most_capability();
   ops::require_compiled(device);
   static std::mutex mutex;
   static auto& known  // never destroyed, likewise
-      = *new std::map<int, kernels::DeviceDescription>();
+      = *new std::map<int, CudaDeviceInfo>();
   const std::lock_guard lock(mutex);
-  if (const auto found = known.find(device.index); found != known.end()) {
-    return found->second;
+  auto found = known.find(device.index);
+  if (found == known.end()) {
+    found = known.emplace(device.index, cuda_device_info(device)).first;
   }
-  const CudaDeviceInfo info = cuda_device_info(device);
-  return known
-      .emplace(device.index,
-               kernels::DeviceDescription{.is_cuda = true,
-                                          .compute_capability = info.compute_capability,
-                                          .multiprocessors = info.multiprocessors})
-      .first->second;
+  return {.is_cuda = true,
+          .compute_capability = std::min(found->second.compute_capability, most),
+          .multiprocessors = found->second.multiprocessors};
 }
 
 ConvPlanNames parse_conv_plan_names(const std::string& text) {

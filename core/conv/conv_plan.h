@@ -43,8 +43,10 @@ class ConvPlanScope {
   ConvPlanNames before_;
 };
 
-/// What the selectors may know of a device; asked once for each. Throws DeviceError if it cannot be
-/// used.
+/// What the selectors may know of a device; asked once for each. The environment variable
+/// CKS_COMPUTE_CAPABILITY=80 hides the kernels of newer GPUs: plans are those for 8.0 wherever the
+/// device has more. Throws DeviceError if it cannot be used, and if the variable is not such a
+/// number.
 kernels::DeviceDescription describe_for_plans(Device device);
 
 /// The forced plan for a pass of a problem on a device, or else the selected one, ready to run. A

@@ -117,7 +117,11 @@ CudaDeviceInfo cuda_device_info(Device device) {
   CKS_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
   int driver = 0;
   CKS_CUDA_CHECK(cudaDriverGetVersion(&driver));
+  std::array<char, 32> bus_id{};
+  CKS_CUDA_CHECK(
+      cudaDeviceGetPCIBusId(bus_id.data(), static_cast<int>(bus_id.size()), device.index));
   return {.name = properties.name,
+          .bus_id = bus_id.data(),
           .compute_capability = properties.major * 10 + properties.minor,
           .multiprocessors = properties.multiProcessorCount,
           .total_bytes = static_cast<std::int64_t>(total_bytes),

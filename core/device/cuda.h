@@ -17,6 +17,7 @@ std::string why_not_usable(Device device);
 
 struct CudaDeviceInfo {
   std::string name;            // "NVIDIA H200"
+  std::string bus_id;          // "0000:1B:00.0"
   int compute_capability = 0;  // 90
   int multiprocessors = 0;
   std::int64_t total_bytes = 0;

@@ -1,5 +1,6 @@
 #include "cks/core/ops/dropout.h"
 
+#include "cks/core/distributed/batch_part.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/dropout/dropout.h"
@@ -35,7 +36,9 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   if (!(p >= 0.0 && p <= 1.0)) {
     throw Error(formatted("dropout: p must lie in [0, 1], got {:f}", p));
   }
-  const DropoutProblem problem{input.dtype(), input.numel(), p, key.value};
+  const std::int64_t rows = input.rank() == 0 ? 0 : input.size(0);
+  const std::int64_t before = rows == 0 ? 0 : current_batch_part().first * (input.numel() / rows);
+  const DropoutProblem problem{input.dtype(), input.numel(), p, key.value, before};
   return record<DropoutBackward>(run(problem, input, step), {input, step},
                                  [&](DropoutBackward& node) {
                                    node.problem = problem;

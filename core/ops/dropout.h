@@ -7,7 +7,8 @@ namespace cks {
 /// Sets each element to 0 with probability p and divides the others by 1 - p, so that the
 /// expectation stays. For training; in evaluation, leave it out.
 ///
-/// The choice for element i is a function of (key, step, i) alone, the same on every device. `step`
+/// The choice for element i is a function of (key, step, i) alone, the same on every device; where
+/// ranks share a batch (BatchPartScope), i counts from the whole batch's first element. `step`
 /// (int64, one element) is read when the operation runs: whoever owns it counts it up after the
 /// backward pass.
 ///

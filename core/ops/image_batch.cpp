@@ -68,7 +68,8 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
           .order_key = options.order_key.value,
           .crop_padding = options.augment.crop_padding,
           .flip = options.augment.flip,
-          .augment_key = options.augment_key.value};
+          .augment_key = options.augment_key.value,
+          .skip = options.skip};
 }
 
 }  // namespace

@@ -30,16 +30,17 @@ struct ImageBatchOptions {
   RandomKey order_key{};
   ImageAugmentation augment{};
   RandomKey augment_key{};
+  std::int64_t skip = 0;  // images of the batch before the first one to make
 };
 
 /// Where an epoch is: int64 [2], the epoch and the place in its order of the next batch's first
 /// image. A tensor, so that each repetition of a captured step makes another batch.
 Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device);
 
-/// Writes the images of the bank that are at `position` and after it in the epoch's order, as many
-/// as `images` holds, normalised and augmented, and their labels. Each is a function of the
-/// options, the epoch and its place alone: the same bits in any batch and on any device. Places
-/// past the last image count from the first again. Raises the versions.
+/// Writes the images of the bank that are `skip` places behind `position` and after it in the
+/// epoch's order, as many as `images` holds, normalised and augmented, and their labels. Each is a
+/// function of the options, the epoch and its place alone: the same bits in any batch and on any
+/// device. Places past the last image count from the first again. Raises the versions.
 ///
 /// Shapes  images float32 [B,H,W,C], labels int64 [B], position int64 [2].
 /// Device  all tensors on one; CUDA: queued on the current stream, may be captured.

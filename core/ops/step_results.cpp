@@ -1,5 +1,6 @@
 #include "cks/core/ops/step_results.h"
 
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
@@ -63,6 +64,11 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
   auto* results = static_cast<kernels::StepResults*>(values_.data());
   CKS_KERNEL(device, add_batch(outputs, results));
   values_.bump_version();
+}
+
+Tensor StepResults::pending() const {
+  constexpr std::int64_t kFirst = offsetof(kernels::StepResults, pending_loss_sum) / sizeof(double);
+  return values_.slice(kFirst, kFirst + 3);
 }
 
 Tensor StepResults::judge(const Tensor& gradient_norm) {

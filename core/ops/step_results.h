@@ -36,6 +36,9 @@ class StepResults {
   /// Throws  ShapeError, DtypeError, DeviceError.
   void add(const Tensor& loss, std::int64_t images, const Tensor& logits = {},
            const Tensor& labels = {});
+  /// What add() has added and judge() not taken: sums of the loss, of correct ones and of images,
+  /// float64 [3]. For ranks that share a batch, who add it up before they judge.
+  Tensor pending() const;
   /// Ends a step: takes what was added into the sums, or, if its loss or the norm (float64, one
   /// element) is not finite, marks this step and all that follow as bad. Returns Optimizer::step's
   /// `skip`: uint8, one element, 1 for a bad step.

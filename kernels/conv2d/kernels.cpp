@@ -1,5 +1,6 @@
 #include "cks/kernels/conv2d/cpu/kernels.h"
 
+#include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/stem/kernels.h"
@@ -23,6 +24,9 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
 #if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
     &stem::stem,
     &stem::stem_taps,
+    &ampere::box80,
+    &ampere::planes80,
+    &ampere::taps80,
 #endif
     &cuda::band,
     &cuda::tiled,

@@ -6,13 +6,14 @@
 
 namespace cks::kernels {
 
-/// Elements dropped at random: element i of a step is kept if random word i of (key, step) is, as a
-/// number in [0, 1), at least `probability`. probability lies in [0, 1].
+/// Elements dropped at random: element i of a step is kept if random word first + i of (key, step)
+/// is, as a number in [0, 1), at least `probability`, which lies in [0, 1].
 struct DropoutProblem {
   DType dtype;
   std::int64_t count;
   double probability;
   std::uint64_t key;
+  std::int64_t first = 0;
 };
 
 /// Y = kept ? X / (1 - probability) : 0, with the step read from memory. The backward pass is the

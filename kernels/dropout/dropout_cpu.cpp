@@ -45,11 +45,12 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
     const auto threshold = static_cast<float>(problem.probability);
     const auto scale = static_cast<T>(1.0 / (1.0 - problem.probability));
     parallel_for_ranges(problem.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t first = begin; first < end; first += kStretch) {
+      for (std::int64_t at = begin, count = 0; at < end; at += count) {
         std::uint32_t words[kStretch];
-        random_words(problem.key, now, static_cast<std::uint64_t>(first / 4), words);
-        const std::int64_t count = std::min<std::int64_t>(kStretch, end - first);
-        keep_or_drop(words, threshold, scale, count, from + first, to + first);
+        const std::int64_t word = problem.first + at;
+        random_words(problem.key, now, static_cast<std::uint64_t>(word / 4), words);
+        count = std::min<std::int64_t>(kStretch - word % 4, end - at);
+        keep_or_drop(words + word % 4, threshold, scale, count, from + at, to + at);
       }
     });
   });

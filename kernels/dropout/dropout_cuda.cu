@@ -14,6 +14,8 @@ template <class T>
 struct KeepOrDrop {
   std::uint64_t key;
   std::int64_t count;
+  std::int64_t first_block;  // the random block that decides on element -lead
+  int lead;                  // its words before element 0's
   float threshold;
   T scale;
   bool packs;
@@ -25,12 +27,13 @@ __global__ void __launch_bounds__(kThreads)
   begin_kernel();
   constexpr int V = kPackSize<T>;
   const auto now = static_cast<std::uint64_t>(*step);
-  const std::int64_t blocks = ceil_div(p.count, kWords);
+  const std::int64_t blocks = ceil_div(p.count + p.lead, kWords);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
        block < blocks; block += stride) {
-    const PhiloxBlock words = random_block(p.key, now, static_cast<std::uint64_t>(block));
-    const std::int64_t first = block * kWords;
+    const PhiloxBlock words =
+        random_block(p.key, now, static_cast<std::uint64_t>(p.first_block + block));
+    const std::int64_t first = block * kWords - p.lead;
     if (p.packs && first + kWords <= p.count) {
 #pragma unroll
       for (int i = 0; i < kWords; i += V) {
@@ -45,7 +48,7 @@ __global__ void __launch_bounds__(kThreads)
     } else {
 #pragma unroll
       for (int i = 0; i < kWords; ++i) {
-        if (first + i < p.count) {
+        if (first + i >= 0 && first + i < p.count) {
           const bool kept = to_unit_interval(words.word[i]) >= p.threshold;
           y[first + i] = kept ? x[first + i] * p.scale : T{0};
         }
@@ -62,10 +65,15 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
     if (problem.count == 0) {
       return;
     }
-    const KeepOrDrop<T> p{problem.key, problem.count, static_cast<float>(problem.probability),
+    const int lead = static_cast<int>(problem.first % kWords);
+    const KeepOrDrop<T> p{problem.key,
+                          problem.count,
+                          problem.first / kWords,
+                          lead,
+                          static_cast<float>(problem.probability),
                           static_cast<T>(1.0 / (1.0 - problem.probability)),
-                          aligned_for_packs(x, y)};
-    launch("dropout", dropout_kernel<T>, grid_for(ceil_div(problem.count, kWords), kThreads),
+                          lead == 0 && aligned_for_packs(x, y)};
+    launch("dropout", dropout_kernel<T>, grid_for(ceil_div(problem.count + lead, kWords), kThreads),
            kThreads, 0, p, step, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }

@@ -27,12 +27,12 @@ CKS_HOST_DEVICE inline RandomOrder order_of(const ImageBatchProblem& problem, st
   return make_random_order(problem.images, problem.order_key, static_cast<std::uint64_t>(epoch));
 }
 
-/// Image i of the batch at `at`; `order` is that of the epoch.
+/// Image i to make of the batch at `at`; `order` is that of the epoch.
 CKS_HOST_DEVICE inline ImagePlace place_image(const ImageBatchProblem& problem,
                                               const RandomOrder& order, const BatchPosition& at,
                                               std::int64_t i) {
   const auto epoch = static_cast<std::uint64_t>(at.epoch);
-  ImagePlace place{(at.first + i) % problem.images, 0, 0, false};
+  ImagePlace place{(at.first + problem.skip + i) % problem.images, 0, 0, false};
   if (problem.shuffle) {
     place.image = order_at(order, place.image);
   }

@@ -17,6 +17,7 @@ struct ImageBatchProblem {
   std::int64_t crop_padding;  // in [0, min(H,W)); see below
   bool flip;
   std::uint64_t augment_key;
+  std::int64_t skip = 0;  // images of the batch before the first to make
 };
 
 /// Where an epoch is, in memory that the kernel reads, so that a recorded step repeats.
@@ -25,7 +26,7 @@ struct BatchPosition {
   std::int64_t first;  // place in the epoch's order of the batch's first image
 };
 
-/// Image i of the batch is the one at place first + i of the epoch's order, a place past the last
+/// Image i is the one at place first + skip + i of the epoch's order, a place past the last
 /// counting from the start again; labels_out[i] is its label. With b the byte of its pixel in
 /// channel c: images_out = tables[c][b], the normalised value. With crop_padding P the image is
 /// first framed by P pixels of 0 (the mean, once normalised) and a window of its own size cut out,

@@ -3,12 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 
 #include "cks/config.h"
 #include "cks/core/autograd/grad_check.h"
 #include "cks/core/capture/capture.h"
+#include "cks/core/conv/conv_plan.h"
 #include "cks/core/device/stream.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
@@ -100,6 +102,26 @@ TEST_CASE("cuda_device_info: says what a run's header needs") {
   CHECK(info.free_bytes <= info.total_bytes);
   CHECK(contains(info.driver, "."));
   CHECK(info.compiled == CKS_CUDA_ARCHITECTURES);
+}
+
+TEST_CASE("describe_for_plans: CKS_COMPUTE_CAPABILITY hides the kernels of newer GPUs") {
+  const std::string before =
+      std::getenv("CKS_COMPUTE_CAPABILITY") == nullptr ? "" : std::getenv("CKS_COMPUTE_CAPABILITY");
+  for (const char* wrong : {"", "9.0", "hopper", "8", "80 "}) {
+    REQUIRE(setenv("CKS_COMPUTE_CAPABILITY", wrong, 1) == 0);
+    CHECK(message_of<DeviceError>([] { describe_for_plans(kGpu); }) ==
+          "CKS_COMPUTE_CAPABILITY is \"" + std::string(wrong) +
+              "\", not a compute capability such as 75, 80 or 90");
+  }
+  REQUIRE(setenv("CKS_COMPUTE_CAPABILITY", "75", 1) == 0);
+  if (has_gpu()) {
+    CHECK(describe_for_plans(kGpu).compute_capability == 75);
+  }
+  if (before.empty()) {
+    unsetenv("CKS_COMPUTE_CAPABILITY");
+  } else {
+    setenv("CKS_COMPUTE_CAPABILITY", before.c_str(), 1);
+  }
 }
 
 // --- Allocator ----------------------------------------------------------------------------------

@@ -247,5 +247,46 @@ TEST_CASE("engine: threads walk graphs of their own, with modes of their own") {
   CHECK(results == std::vector<float>{0, 4, 8, 12});
 }
 
+/// Notes what it is told, and doubles each gradient in place.
+struct Doubler : GradientListener {
+  std::vector<Tensor> leaves;
+  int ends = 0;
+  void on_gradient(const Tensor& leaf, Tensor& gradient) override {
+    leaves.push_back(leaf);
+    for (std::int64_t i = 0; i < gradient.numel(); ++i) {
+      gradient.data_as<float>()[i] *= 2.0F;
+    }
+  }
+  void on_end() override { ++ends; }
+};
+
+TEST_CASE("engine: a listener gets each leaf's gradient once, when its last term has come") {
+  const Tensor used_twice = ones_leaf(2);
+  const Tensor late = ones_leaf(2);
+  const Tensor early = ones_leaf(2);
+  // One tensor returned for two leaves: each gets its own to write to.
+  const Tensor shared = custom({late, used_twice}, [](const Tensor& grad, const auto&) {
+    return std::vector<Tensor>{grad, grad};
+  });
+  const Tensor loss = total(plus(multiply(shared, early), used_twice));
+  Doubler doubler;
+  {
+    const GradientListenerScope scope(&doubler);
+    loss.backward();
+  }
+  CHECK(doubler.ends == 1);
+  REQUIRE(doubler.leaves.size() == 3);
+  CHECK(is_same(doubler.leaves[0], early));
+  for (const Tensor& leaf : {late, used_twice}) {
+    CHECK((is_same(doubler.leaves[1], leaf) || is_same(doubler.leaves[2], leaf)));
+  }
+  CHECK(early.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+  CHECK(late.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+  CHECK(used_twice.grad().to_vector<float>() == std::vector<float>(2, 4.0F));
+  // Nobody listens any more.
+  total(early).backward();
+  CHECK(doubler.leaves.size() == 3);
+}
+
 }  // namespace
 }  // namespace cks

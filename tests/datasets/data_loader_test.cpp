@@ -405,6 +405,55 @@ TEST_CASE("data loader: fill_batch makes the batches of next(), in captured step
   CHECK_THROWS_AS(loader.position(-1), cks::Error);
 }
 
+TEST_CASE("data loader: the shares of several ranks are the batches of one, cut up") {
+  const ImageDataset dataset = numbered_dataset(50);
+  for (const cks::Device device : cks::testing::test_devices()) {
+    DataLoaderOptions options{.batch_size = 12,
+                              .seed = 4,
+                              .device = device,
+                              .augment = {.crop_padding = 1, .flip = true}};
+    const DataLoader whole(dataset, options);
+    std::vector<std::unique_ptr<DataLoader>> parts;
+    std::vector<Tensor> positions;
+    constexpr std::int64_t kRanks = 2;
+    for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+      options.share = {rank, kRanks};
+      parts.push_back(std::make_unique<DataLoader>(dataset, options));
+      positions.push_back(parts.back()->position(0));
+    }
+    for (std::int64_t at = 0; at < 2 * whole.batches_per_epoch(); ++at) {  // the last has 2 images
+      CAPTURE(at);
+      const Batch all =
+          whole.make_batch(at / whole.batches_per_epoch(), at % whole.batches_per_epoch());
+      CHECK(all.total == all.count);
+      std::int64_t first = 0;
+      for (std::size_t rank = 0; rank < parts.size(); ++rank) {
+        const Batch mine = parts[rank]->make_batch(all.epoch, all.index);
+        CHECK(mine.total == all.count);
+        const std::vector<float> expected =
+            all.images.slice(first, first + mine.count).to_vector<float>();
+        CHECK(mine.images.to_vector<float>() == expected);
+        CHECK(mine.labels.to_vector<std::int64_t>() ==
+              all.labels.slice(first, first + mine.count).to_vector<std::int64_t>());
+        CHECK(mine.indices[0] == all.indices[static_cast<std::size_t>(first)]);
+        Tensor images = Tensor::empty(mine.images.shape(), cks::DType::float32, device);
+        Tensor labels = Tensor::empty({mine.count}, cks::DType::int64, device);
+        parts[rank]->fill_batch(images, labels, positions[rank], all.count);
+        CHECK(images.to_vector<float>() == expected);
+        first += mine.count;
+      }
+      CHECK(first == all.count);
+    }
+  }
+  CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 10, .share = {3, 3}}),
+                       doctest::Contains("share is rank 3 of 3"), cks::Error);
+  CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 2, .share = {0, 3}}),
+                       doctest::Contains("a batch has 2 images, fewer than the 3 ranks"),
+                       cks::Error);
+  CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 12, .share = {0, 3}}),
+                       doctest::Contains("drop_last leaves out an epoch's last"), cks::Error);
+}
+
 TEST_CASE("data loader: a dataset that does not fit on the GPU says how large it is") {
   if (!cks::testing::has_gpu()) {
     return;

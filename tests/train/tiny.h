@@ -25,9 +25,10 @@ struct TinyNet : Module {
   BatchNorm2d norm{this, "norm", {.num_features = 4}};
   Dropout dropout{this, "dropout", {.p = 0.2}};
   Linear head{this, "head", {.in_features = 400, .out_features = 10}};
+  bool normalizes = true;
 
   Tensor forward(const Tensor& images) override {
-    const Tensor x = relu(norm(conv(images)));
+    const Tensor x = relu(normalizes ? norm(conv(images)) : conv(images));
     return head(dropout(x.reshape({x.size(0), -1})));
   }
 };
@@ -49,6 +50,8 @@ struct TinyRun {
     Device device{};
     ImageAugmentation augment{};
     std::int64_t prefetch = 2;
+    BatchShare share{};
+    bool normalizes = true;
   };
   TinyRun() : TinyRun(Settings{}) {}
   explicit TinyRun(const Settings& settings)
@@ -58,8 +61,10 @@ struct TinyRun {
                                   .seed = settings.seed,
                                   .device = settings.device,
                                   .augment = settings.augment,
-                                  .prefetch = settings.prefetch}),
+                                  .prefetch = settings.prefetch,
+                                  .share = settings.share}),
         test_loader(data.test, {.batch_size = 60, .shuffle = false, .device = settings.device}) {
+    model.normalizes = settings.normalizes;
     model.initialize(settings.seed);
     model.to(settings.device);
     if (settings.optimizer == "adam") {

@@ -80,6 +80,34 @@ class ConvPicture(Directive):
         return [nodes.raw("", begin, format="html"), caption, nodes.raw("", "</div>", format="html")]
 
 
+class Drawing(Directive):
+    """```{drawing} tensors        figures/tensors.svg, which a program of the book drew
+    What to look at.
+    ```
+    or {lenet-picture} with the name of a picture of lenet_pictures.js."""
+
+    required_arguments = 1
+    option_spec = {"name": directives.unchanged_required}
+    has_content = True
+
+    def run(self):
+        name = self.options.get("name", "fig-" + self.arguments[0])
+        caption = nodes.container(classes=["caption"])
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        return [nodes.raw("", f'<div id="{name}" class="figure">{self.drawn()}', format="html"), caption,
+                nodes.raw("", "</figure></div>", format="html")]
+
+    def drawn(self):
+        file = HERE.parent / "figures" / f"{self.arguments[0]}.svg"
+        self.state.document.settings.env.note_dependency(str(file))
+        return '<figure class="drawing">' + file.read_text()
+
+
+class LenetPicture(Drawing):
+    def drawn(self):
+        return Renderer.ask(lenet=self.arguments[0])
+
+
 def add_scripts(app, pagename, templatename, context, doctree):
     """The library only where a page uses it."""
     if doctree is None:
@@ -130,6 +158,8 @@ def setup(app):
         raise ExtensionError(f"{WEB} lacks cks.js: run scripts/web.sh")
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_block, None))
     app.add_directive("conv-picture", ConvPicture)
+    app.add_directive("drawing", Drawing)
+    app.add_directive("lenet-picture", LenetPicture)
     app.connect("html-page-context", add_scripts)
     app.connect("build-finished", copy_files)
     return {"version": "1", "parallel_read_safe": False}

@@ -8,7 +8,8 @@ namespace cks::kernels::hopper {
 
 /// The maps of a call (operands.h).
 struct BoxMaps {
-  CUtensorMap source[kMostClasses * kMostClasses];  // of each class; at places the first alone
+  CUtensorMap
+      source[kMostMappedClasses * kMostMappedClasses];  // of each class; at places the first alone
   CUtensorMap filter;
 };
 

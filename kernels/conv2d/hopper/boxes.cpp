@@ -102,13 +102,28 @@ bool fits_windows(const TapAxis& axis, bool forward) {
 
 }  // namespace
 
+bool fits_boxes(const BoxRequest& request) {
+  const Conv2dProblem& p = request.problem;
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // positions, units
+  const bool forward = is_forward(request);
+  if (request.pass == Conv2dPass::backward_filter || p.N == 0 || !cuda::has_narrow_extents(p) ||
+      p.FH > 255 || p.FW > 255 || p.N * p.IH * p.IW > kMost || p.N * p.OH * p.OW > kMost ||
+      classes_of(row_axis(p), forward) > kMostClasses ||
+      classes_of(column_axis(p), forward) > kMostClasses) {
+    return false;
+  }
+  const std::int64_t places = forward ? p.OH * p.OW : p.IH * p.IW;
+  const std::int64_t channels = (forward ? p.OC : p.IC) / p.G;
+  const std::int64_t side_by_side = ceil_div(channels, request.tile.rows) * p.G;
+  return (p.N * places / request.tile.columns + kMostPlaces) * side_by_side <= kMost &&
+         (!request.at_places || places <= kMostPlaces);
+}
+
 bool takes_boxes(const BoxRequest& request, int element_bytes) {
   const Conv2dProblem& p = request.problem;
-  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
   const std::int64_t unit = 16 / element_bytes;  // elements that the copy engine counts in
-  if (request.pass == Conv2dPass::backward_filter || !p.is_aligned || p.N == 0 ||
-      !cuda::has_narrow_extents(p) || p.FH > 255 || p.FW > 255 || p.x_pitch % unit != 0 ||
-      p.y_pitch % unit != 0 || (p.IC / p.G) % unit != 0) {
+  if (!fits_boxes(request) || !p.is_aligned || p.x_pitch % unit != 0 || p.y_pitch % unit != 0 ||
+      (p.IC / p.G) % unit != 0) {
     return false;
   }
   const bool forward = is_forward(request);
@@ -118,14 +133,11 @@ bool takes_boxes(const BoxRequest& request, int element_bytes) {
   if (p.G > 1 && (source % request.step != 0 || target % request.tile.rows != 0)) {
     return false;  // a box of channels would reach into the next group
   }
-  if (classes_of(rows, forward) > kMostClasses || classes_of(columns, forward) > kMostClasses ||
-      p.N * p.IH * p.IW > kMostPositions || p.N * p.OH * p.OW > kMostPositions) {
+  if (classes_of(rows, forward) > kMostMappedClasses ||
+      classes_of(columns, forward) > kMostMappedClasses) {
     return false;
   }
-  if (request.at_places) {
-    return (forward ? p.OH * p.OW : p.IH * p.IW) <= kMostPlaces;
-  }
-  return fits_windows(rows, forward) && fits_windows(columns, forward);
+  return request.at_places || (fits_windows(rows, forward) && fits_windows(columns, forward));
 }
 
 PlannedBoxes plan_boxes(const BoxRequest& request) {
@@ -157,7 +169,7 @@ PlannedBoxes plan_boxes(const BoxRequest& request) {
   c.filter_width = narrow(p.FW);
   c.step = request.step;
   c.unit_channels = narrow(request.tile.rows);
-  c.channel_units = narrow(ceil_div(std::int64_t{c.target_channels} * c.groups, c.unit_channels));
+  c.channel_units = c.groups * ceil_div(c.target_channels, c.unit_channels);
   for (Place place : all_places(c)) {
     const int units = ceil_div(positions_of(c, place), 2 * c.box) * c.channel_units;
     place.first_unit = c.units;

@@ -20,7 +20,8 @@ namespace cks::kernels::hopper {
 
 using cuda::Run;
 
-inline constexpr int kMostClasses = 3;  // of an axis
+inline constexpr int kMostClasses = 16;       // of an axis
+inline constexpr int kMostMappedClasses = 3;  // that the copy engine has maps of
 inline constexpr int kMostPlaces = 256;
 
 /// One position, or all positions of a class.
@@ -62,13 +63,20 @@ CKS_HOST_DEVICE inline int positions_of(const BoxCorrelation& c, const Place& at
                      : c.images * c.rows[at.row_class].count * c.columns[at.column_class].count;
 }
 
-/// What a unit computes: positions from `first` on, of both boxes, and channels from `channel` on.
+/// What a unit computes: positions from `first` on, of both boxes, and channels of a group from
+/// `channel` on, counted over all groups.
 struct BoxUnit {
-  int first, channel;
+  int first, channel, group;
 };
 CKS_HOST_DEVICE inline BoxUnit unit_of(const BoxCorrelation& c, int index_in_place) {
   const int pair = index_in_place / c.channel_units;
-  return {pair * 2 * c.box, (index_in_place - pair * c.channel_units) * c.unit_channels};
+  const int unit = index_in_place - pair * c.channel_units;
+  const int first = pair * 2 * c.box;
+  if (c.groups == 1) {
+    return {first, unit * c.unit_channels, 0};
+  }
+  const int of_group = c.channel_units / c.groups, group = unit / of_group;
+  return {first, group * c.target_channels + (unit - group * of_group) * c.unit_channels, group};
 }
 
 /// Steps of a place's units; one without a tap takes one step that adds zeros.
@@ -122,14 +130,16 @@ struct BoxRequest {
   int step;
 };
 
-/// Whether the copy engine can say it, for elements of so many bytes.
+/// Whether a BoxCorrelation can say it.
+bool fits_boxes(const BoxRequest& request);
+/// Whether the copy engine can, too, for elements of so many bytes.
 bool takes_boxes(const BoxRequest& request, int element_bytes);
 
 struct PlannedBoxes {
   BoxCorrelation correlation{};
   std::int64_t executed = 0;  // multiply-adds of the products
 };
-/// All but pointers. Only for what takes_boxes() takes.
+/// All but pointers. Only for what fits_boxes() takes.
 PlannedBoxes plan_boxes(const BoxRequest& request);
 
 }  // namespace cks::kernels::hopper

@@ -14,6 +14,13 @@ namespace {
 /// The window of an axis that the taps of the filter shift.
 Window window_of(const TapAxis& axis) { return {-axis.pad, axis.stride, axis.out}; }
 
+/// Whether 32 bits count the positions of all images.
+bool fits_pixels(const Conv2dProblem& p) {
+  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
+  return p.N > 0 && p.G == 1 && cuda::has_narrow_extents(p) &&
+         p.N * p.IH * p.IW <= kMostPositions && p.N * p.OH * p.OW <= kMostPositions;
+}
+
 /// The taps with most terms first.
 std::vector<GradientTap> all_taps(const Conv2dProblem& p) {
   std::vector<GradientTap> taps;
@@ -34,27 +41,33 @@ std::vector<GradientTap> all_taps(const Conv2dProblem& p) {
 
 }  // namespace
 
+bool fits_gradient(const GradientRequest& request) {
+  const Conv2dProblem& p = request.problem;
+  constexpr std::int64_t kMostExtent = 32767;
+  constexpr std::int64_t kMostUnits = std::int64_t{1} << 30;
+  if (!fits_pixels(p) || p.OH > kMostExtent || p.OW > kMostExtent || request.split_k < 1 ||
+      request.split_k > 65535 || p.FH * p.FW > (request.at_places ? kMostTaps : kMostExtent)) {
+    return false;
+  }
+  const std::int64_t columns = p.FH * p.FW * ceil_div(p.IC, std::int64_t{kBlock});
+  return columns <= kMostUnits && columns * ceil_div(p.OC, request.tile.rows) <= kMostUnits &&
+         columns * ceil_div(p.OC, request.tile.rows) * request.split_k <= kMostUnits;
+}
+
 bool copies_pixels(const Conv2dProblem& p, int element_bytes) {
-  constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
   const std::int64_t unit = 16 / element_bytes;
-  return p.is_aligned && p.N > 0 && p.G == 1 && cuda::has_narrow_extents(p) &&
-         p.x_pitch % unit == 0 && p.y_pitch % unit == 0 && p.IC % 2 == 0 &&
-         p.N * p.IH * p.IW <= kMostPositions && p.N * p.OH * p.OW <= kMostPositions;
+  return fits_pixels(p) && p.is_aligned && p.x_pitch % unit == 0 && p.y_pitch % unit == 0 &&
+         p.IC % 2 == 0;
 }
 
 bool takes_gradient(const GradientRequest& request, int element_bytes) {
   const Conv2dProblem& p = request.problem;
-  constexpr std::int64_t kMostExtent = 32767;
-  if (!copies_pixels(p, element_bytes) || p.OH > kMostExtent || p.OW > kMostExtent ||
-      request.split_k < 1 || request.split_k > 65535) {
+  if (!fits_gradient(request) || !copies_pixels(p, element_bytes)) {
     return false;
   }
-  if (request.at_places) {
-    return p.FH * p.FW <= kMostTaps;
-  }
   const TapAxis rows = row_axis(p), columns = column_axis(p);
-  return p.FH * p.FW <= kMostExtent && fits_window(window_of(rows), p.IH, (p.FH - 1) * p.dh) &&
-         fits_window(window_of(columns), p.IW, (p.FW - 1) * p.dw);
+  return request.at_places || (fits_window(window_of(rows), p.IH, (p.FH - 1) * p.dh) &&
+                               fits_window(window_of(columns), p.IW, (p.FW - 1) * p.dw));
 }
 
 GradientPlan plan_gradient(const GradientRequest& request) {

@@ -105,14 +105,15 @@ struct GradientRequest {
   std::int64_t split_k;
 };
 
+/// Whether a GradientPlan can say it.
+bool fits_gradient(const GradientRequest& request);
 /// Whether the copy engine can read X and dY, of so many bytes an element, and pairs of dW be
 /// written.
 bool copies_pixels(const Conv2dProblem& problem, int element_bytes);
-
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_gradient(const GradientRequest& request, int element_bytes);
 
-/// Only for what takes_gradient() takes.
+/// Only for what fits_gradient() takes.
 GradientPlan plan_gradient(const GradientRequest& request);
 
 /// Multiply-adds of its products, of one plane.

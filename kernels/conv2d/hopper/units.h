@@ -8,6 +8,21 @@
 /// follow each other, the longest first; a group knows its first_unit.
 namespace cks::kernels::hopper {
 
+/// The number of the group that a unit belongs to, of `count`.
+template <class Group>
+CKS_HOST_DEVICE int group_of(const Group* groups, int count, int unit) {
+  int first = 0, last = count - 1;
+  while (first < last) {
+    const int middle = (first + last + 1) / 2;
+    if (groups[middle].first_unit <= unit) {
+      first = middle;
+    } else {
+      last = middle - 1;
+    }
+  }
+  return first;
+}
+
 /// One worker's units, one after the other. Workers take turns, every second round backwards, so
 /// that who had one of the longest next has one of the shortest.
 template <class Group>

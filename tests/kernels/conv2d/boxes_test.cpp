@@ -1,5 +1,5 @@
-// What the copy engine and the tensor cores are told to do (hopper/boxes.h), done here one element
-// after the other: every plan of boxes against the reference, exactly.
+// What the copy engine or threads and the tensor cores are told to do (hopper/boxes.h), done here
+// one element after the other: every plan of boxes against the reference, exactly.
 #include "cks/kernels/conv2d/hopper/boxes.h"
 
 #include <doctest/doctest.h>
@@ -29,6 +29,13 @@ class BoxWalk {
                 static_cast<std::size_t>(c_.target_pitch)),
         written_(result_.size()) {}
 
+  /// As blocks do that live for one unit each.
+  void run_blocks() {
+    for (int unit = 0; unit < c_.units; ++unit) {
+      const Place& place = c_.place[group_of(c_.place, c_.places, unit)];
+      run_unit(place, unit_of(c_, unit - place.first_unit));
+    }
+  }
   void run(int workers) {
     for (int worker = 0; worker < workers; ++worker) {
       for (auto walk = c_.walk(worker, workers); walk.next();) {
@@ -49,7 +56,7 @@ class BoxWalk {
     executed_ += std::int64_t{steps_of(c_, place)} * c_.step * c_.unit_channels * 2 * c_.box;
     for (int position = unit.first; position < unit.first + 2 * c_.box; ++position) {
       for (int c = unit.channel; c < unit.channel + c_.unit_channels; ++c) {
-        if (position < positions_of(c_, place) && c < c_.target_channels * c_.groups) {
+        if (position < positions_of(c_, place) && c < (unit.group + 1) * c_.target_channels) {
           const Position where = position_of(c_, place, position);
           const auto to =
               static_cast<std::size_t>(pixel_of(c_, place, where) * c_.target_pitch + c);
@@ -104,20 +111,21 @@ class BoxWalk {
 
 constexpr Conv2dTile kTiles[] = {{64, 128}, {256, 128}};
 
-}  // namespace
-
-TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
+/// Walks the boxes of every third listed problem, of all tiles, at places and in a row, with
+/// walk_all(walk) where they are taken: takes(request). Returns how many.
+template <class Takes, class WalkAll>
+int check_listed(bool in_eights, Takes&& takes, WalkAll&& walk_all) {
   Failures failures;
   int walks = 0;
   const auto check = [&](const WalkedProblem& one) {
     for (const Conv2dTile& tile : kTiles) {
       for (const bool at_places : {true, false}) {
         const BoxRequest request{one.problem, one.pass, tile, at_places, 64};
-        if (!takes_boxes(request, 2)) {
+        if (!takes(request)) {
           continue;
         }
         BoxWalk walk(request, one.values);
-        walk.run(7);
+        walk_all(walk);
         ++walks;
         const std::string where =
             one.name + ", " + name_of(one.pass) + (at_places ? " at places" : " in a row");
@@ -135,10 +143,30 @@ TEST_CASE("boxes: every listed problem, at places and in a row, adds what the re
   };
   each_walked_problem({.passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                        .every = 3,
-                       .most_multiply_adds = 3'000'000},
+                       .most_multiply_adds = 3'000'000,
+                       .in_eights = in_eights},
                       check);
   MESSAGE(walks << " walks");
-  CHECK(walks > 500);
+  return walks;
+}
+
+}  // namespace
+
+TEST_CASE("boxes: every listed problem, at places and in a row, adds what the reference adds") {
+  const auto takes = [](const BoxRequest& request) { return takes_boxes(request, 2); };
+  CHECK(check_listed(true, takes, [](BoxWalk& walk) { walk.run(7); }) > 500);
+}
+
+TEST_CASE("boxes that threads copy: the same of any channels, groups and strides, block by block") {
+  int groups = 0, classes = 0;
+  const auto walk_all = [&](BoxWalk& walk) {
+    walk.run_blocks();
+    groups += walk.planned().correlation.groups > 1 ? 1 : 0;
+    classes += walk.planned().correlation.row_classes > kMostMappedClasses ? 1 : 0;
+  };
+  CHECK(check_listed(false, fits_boxes, walk_all) > 1000);
+  CHECK(groups > 100);
+  CHECK(classes > 10);
 }
 
 TEST_CASE("boxes at places execute exactly V where batch and channels fill them") {

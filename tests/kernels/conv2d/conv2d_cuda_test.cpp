@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 
@@ -154,6 +155,12 @@ double extra_error(Conv2dPass pass, const Conv2dProblem& p, Arithmetic arithmeti
   return largest * (length / 8 * 0x1p-22 + rounding);
 }
 
+/// CKS_TEST_KERNEL=box80 in the environment confines these tests to a kernel.
+bool is_tested(const Conv2dPlan& plan) {
+  static const char* const only = std::getenv("CKS_TEST_KERNEL");
+  return only == nullptr || plan.kernel == only;
+}
+
 /// T: of X, Y and filters; in tf32 they hold numbers of bfloat16, which tf32 multiplies exactly.
 template <class T, class Result = T>
 void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t seed, Fill fill,
@@ -166,6 +173,7 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
     p.w_type = cks::dtype_of<Result>();
   }
   std::vector<Conv2dPlan> plans = possible_plans(pass, p, kGpu);
+  std::erase_if(plans, [](const auto& plan) { return !is_tested(plan); });
   if (precision == cks::Precision::tf32) {  // what takes it as float32 is tested as that
     std::erase_if(plans, [](const auto& plan) { return plan.arithmetic != Arithmetic::tf32; });
   }
@@ -272,6 +280,7 @@ void check_list(Conv2dPass pass) {
        << statistics.largest_error << " (bound " << kErrorUnits << ") eps*sqrt(L)*max|a|*max|b|"
        << (statistics.largest_at.empty() ? "" : " at " + statistics.largest_at);
   MESSAGE(text.str());
+  CHECK(statistics.runs > 0);
 }
 
 /// For compute-sanitizer: each kernel on a few problems whose pixels have no gaps.
@@ -298,6 +307,7 @@ TEST_CASE("small: conv2d, every plan of a few problems") {
     }
   }
   CHECK(found == kSmallProblems.size());
+  CHECK(statistics.runs > 0);
 }
 
 TEST_CASE("cuda conv2d forward: every plan on the whole problem list") {

@@ -281,12 +281,13 @@ void each_walked_problem(const WalkedProblems& which,
   std::uint64_t seed = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
     kernels::Conv2dSizes sizes = listed.sizes;
-    const auto in_eights = [&](std::int64_t channels) {
-      const std::int64_t rounded = (channels / sizes.groups + 7) / 8 * 8;
-      return std::min(rounded, which.most_channels) * sizes.groups;
+    const auto fitted = [&](std::int64_t channels) {
+      const std::int64_t own = channels / sizes.groups;
+      return std::min(which.in_eights ? (own + 7) / 8 * 8 : own, which.most_channels) *
+             sizes.groups;
     };
-    sizes.IC = in_eights(sizes.IC);
-    sizes.OC = in_eights(sizes.OC);
+    sizes.IC = fitted(sizes.IC);
+    sizes.OC = fitted(sizes.OC);
     if (++seed % which.every != 0 || (!which.grouped && (listed.transposed || sizes.groups != 1))) {
       continue;
     }

@@ -89,9 +89,9 @@ class Failures {
   std::int64_t count_ = 0;
 };
 
-/// A listed problem with channels in eights and dense pixels, small integers, and what the float64
-/// reference makes of them in one pass: for tests that do on a CPU, one element after the other,
-/// what a GPU is told to do.
+/// A listed problem with dense pixels and, if asked for, channels in eights; small integers, and
+/// what the float64 reference makes of them in one pass: for tests that do on a CPU, one element
+/// after the other, what a GPU is told to do.
 struct WalkedProblem {
   std::string name;
   std::uint64_t seed;
@@ -109,6 +109,7 @@ struct WalkedProblems {
   std::int64_t most_multiply_adds;  // of a pass
   bool grouped = true;              // also those of several groups, and transposed ones
   std::int64_t most_channels = std::numeric_limits<std::int64_t>::max();
+  bool in_eights = true;  // the channels of a group, rounded up
 };
 void each_walked_problem(const WalkedProblems& which,
                          const std::function<void(const WalkedProblem&)>& visit);

@@ -1,4 +1,4 @@
-// What the copy engine and the tensor cores are told to do for filter gradients
+// What the copy engine or threads and the tensor cores are told to do for filter gradients
 // (hopper/gradient.h), done here one element after the other, against the reference, exactly.
 #include "cks/kernels/conv2d/hopper/gradient.h"
 
@@ -12,6 +12,7 @@ namespace {
 
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dProblem;
+using cks::kernels::Conv2dTile;
 using namespace cks::kernels::hopper;
 using namespace cks::testing;
 
@@ -80,10 +81,17 @@ void add_unit(const GradientPlan& g, const GradientTap& tap, const GradientUnit&
   }
 }
 
-Sums add_all(const GradientPlan& g, const Conv2dValues& values) {
+Sums add_all(const GradientPlan& g, const Conv2dValues& values, bool block_by_block) {
   const auto size = static_cast<std::size_t>(g.split_k) * g.out_channels * g.filter_taps *
                     static_cast<std::size_t>(g.in_channels);
   Sums sums{std::vector<double>(size), std::vector<int>(size), 0};
+  if (block_by_block) {
+    for (int unit = 0; unit < g.units; ++unit) {
+      const GradientTap& tap = g.tap[group_of(g.tap, g.taps, unit)];
+      add_unit(g, tap, unit_of(g, tap, unit - tap.first_unit), values, sums);
+    }
+    return sums;
+  }
   for (int worker = 0; worker < 5; ++worker) {
     for (auto walk = g.walk(worker, 5); walk.next();) {
       add_unit(g, walk.group(), unit_of(g, walk.group(), walk.index()), values, sums);
@@ -92,26 +100,26 @@ Sums add_all(const GradientPlan& g, const Conv2dValues& values) {
   return sums;
 }
 
-}  // namespace
-
-TEST_CASE("gradient boxes: every listed problem, at places and in a row, adds up the reference") {
+/// Every fifth listed problem, as the copy engine or as threads take it.
+int check_listed(bool by_threads) {
   Failures failures;
   int walks = 0;
+  const Conv2dTile tile{64, by_threads ? 64 : 256};
   const auto check = [&](const WalkedProblem& one) {
     for (const bool at_places : {true, false}) {
       const std::int64_t split_k = 1 + static_cast<std::int64_t>(one.seed % 3);
-      const GradientRequest request{one.problem, {64, 256}, at_places, split_k};
-      if (!takes_gradient(request, 2)) {
+      const GradientRequest request{one.problem, tile, at_places, split_k};
+      if (!(by_threads ? fits_gradient(request) : takes_gradient(request, 2))) {
         continue;
       }
       const GradientPlan g = plan_gradient(request);
-      const Sums sums = add_all(g, one.values);
+      const Sums sums = add_all(g, one.values, by_threads);
       ++walks;
       const std::string where = one.name + (at_places ? " at places" : " in a row");
       if (!std::all_of(sums.written.begin(), sums.written.end(), [](int n) { return n == 1; })) {
         failures.add(where, "an element is not written once");
       }
-      if (sums.boxes * kTerms * 64 * 256 != executed_of(g)) {
+      if (sums.boxes * kTerms * tile.rows * tile.columns != executed_of(g)) {
         failures.add(where, "boxes " + std::to_string(sums.boxes));
       }
       one.expect(sums.values, where, failures);
@@ -120,10 +128,21 @@ TEST_CASE("gradient boxes: every listed problem, at places and in a row, adds up
   each_walked_problem({.passes = {Conv2dPass::backward_filter},
                        .every = 5,
                        .most_multiply_adds = 400'000,
-                       .grouped = false},
+                       .grouped = false,
+                       .in_eights = !by_threads},
                       check);
   MESSAGE(walks << " walks");
-  CHECK(walks > 200);
+  return walks;
+}
+
+}  // namespace
+
+TEST_CASE("gradient boxes: every listed problem, at places and in a row, adds up the reference") {
+  CHECK(check_listed(false) > 200);
+}
+
+TEST_CASE("gradient boxes that threads copy: the same of any channels and strides") {
+  CHECK(check_listed(true) > 250);
 }
 
 TEST_CASE("gradient boxes at places execute exactly V where batch and channels fill them") {

@@ -229,12 +229,97 @@ TEST_CASE("plan: types and precision say the arithmetic, the device its kernels"
   CHECK(arithmetics() == std::set<std::string>{"bf16"});
   CHECK(select(Conv2dPass::forward, p, gpu).kernel == "box");
   const Conv2dPlan box = select(Conv2dPass::forward, p, gpu);
-  for (const int other : {80, 100}) {  // code of 90a runs on 9.0 alone
+  for (const int other : {75, 80, 100}) {  // code of 90a runs on 9.0 alone
     gpu.compute_capability = other;
-    CHECK(select(Conv2dPass::forward, p, gpu).kernel == "direct");
+    CHECK(select(Conv2dPass::forward, p, gpu).kernel == (other < 80 ? "direct" : "box80"));
     CHECK(contains(
         plan_error([&] { prepare_conv2d(p, box, gpu); }),
         "\"box\" needs compute capability 90 alone, the device has " + std::to_string(other)));
+  }
+}
+
+TEST_CASE("plan: kernels for 8.0 stand in where none for the very GPU takes the pass") {
+  using cks::Precision;
+  using cks::kernels::conv2d_kernels;
+  DeviceDescription hopper{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  DeviceDescription ampere{.is_cuda = true, .compute_capability = 80, .multiprocessors = 108};
+  const auto find = [](const Conv2dPlan& plan) {
+    const auto rows = conv2d_kernels(true);
+    return **std::find_if(rows.begin(), rows.end(),
+                          [&](const auto* row) { return row->name == plan.kernel; });
+  };
+  Failures failures;
+  int own = 0, stand_ins = 0, on_ampere = 0;
+  for (const ListedProblem& listed : conv2d_problems()) {
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      for (const Conv2dPass pass : kPasses) {
+        const bool bf16 = precision == Precision::bf16;
+        Conv2dProblem p = listed.at(bf16 ? DType::bfloat16 : DType::float32);
+        p.precision = precision;
+        p.is_aligned = !listed.odd_bases;
+        p.w_type = pass == Conv2dPass::backward_filter ? DType::float32 : p.w_type;
+        bool has_own = false;
+        const auto plans = possible_plans(pass, p, hopper);
+        for (const Conv2dPlan& plan : plans) {
+          has_own = has_own || (find(plan).only_there && plan.kernel != "halo");
+        }
+        const bool stands_in = !plans.empty() && find(plans.front()).stands_in;
+        own += has_own ? 1 : 0;
+        stand_ins += stands_in ? 1 : 0;
+        if (has_own && stands_in) {
+          failures.add(listed.name, "9.0 would run " + plans.front().to_string());
+        }
+        const auto older = possible_plans(pass, p, ampere);
+        on_ampere += !older.empty() && find(older.front()).stands_in ? 1 : 0;
+      }
+    }
+  }
+  CHECK(own > 1000);
+  CHECK(stand_ins > 100);
+  CHECK(on_ampere > own);
+}
+
+TEST_CASE("plan: 8.0 multiplies on tensor cores what fills them, GeForce float32 on its others") {
+  using cks::Precision;
+  const std::string of_pass[] = {"box80", "box80", "taps80"};
+  const std::string of_fp32[] = {"planes80", "planes80", "taps80"};
+  for (const std::int64_t channels : {64, 128, 256, 512}) {
+    for (const std::int64_t side : {2, 4, 8, 16, 32}) {
+      if (channels * side < 512) {
+        continue;  // over before tensor cores are filled
+      }
+      CAPTURE(channels);
+      CAPTURE(side);
+      Conv2dProblem p = make_conv2d_problem({.N = 512,
+                                             .IH = side,
+                                             .IW = side,
+                                             .IC = channels,
+                                             .OC = channels,
+                                             .FH = 3,
+                                             .FW = 3,
+                                             .padding = 1});
+      for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+        CAPTURE(name_of(precision));
+        p.precision = precision;
+        const bool bf16 = precision == Precision::bf16;
+        p.x_type = p.y_type = bf16 ? DType::bfloat16 : DType::float32;
+        for (const Conv2dPass pass : kPasses) {
+          CAPTURE(name_of(pass));
+          p.w_type = pass == Conv2dPass::backward_filter ? DType::float32 : p.x_type;
+          const auto chosen = [&](int capability, int multiprocessors) {
+            return select(pass, p,
+                          {.is_cuda = true,
+                           .compute_capability = capability,
+                           .multiprocessors = multiprocessors});
+          };
+          const auto& expected = precision == Precision::fp32 ? of_fp32 : of_pass;
+          CHECK(chosen(80, 108).kernel == expected[static_cast<std::size_t>(pass)]);
+          if (precision == Precision::fp32) {
+            CHECK(chosen(86, 82).kernel != expected[static_cast<std::size_t>(pass)]);
+          }
+        }
+      }
+    }
   }
 }
 

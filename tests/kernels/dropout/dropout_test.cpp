@@ -38,6 +38,19 @@ TEST_CASE("dropout: element i is kept by random word i, in either dtype") {
   }
 }
 
+TEST_CASE("dropout: a part of a batch is dropped as in the whole one") {
+  const std::vector<float> whole = run<float>(9000, 0.5, 3, 2, 1.0F);
+  for (const std::int64_t first : {1, 2, 3, 4, 7, 4097}) {
+    const std::vector<float> ones(4500, 1.0F);
+    const std::vector<std::int64_t> steps{2};
+    const std::vector<float> part = run_kernel<float>(4500, [&](float* y) {
+      cks::kernels::target::dropout({cks::DType::float32, 4500, 0.5, 3, first}, on_device(steps),
+                                    on_device(ones), y);
+    });
+    CHECK(part == std::vector<float>(whole.begin() + first, whole.begin() + first + 4500));
+  }
+}
+
 TEST_CASE("dropout: drops the share it should, another one at another step or key") {
   const std::vector<double> y = run<double>(100000, 0.3, 1, 1, 1.0);
   double dropped = 0.0;

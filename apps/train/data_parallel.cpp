@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include "cks/config.h"
+#include "cks/core/io/checksum_impl.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/train/data_parallel_impl.h"
+
+namespace cks::detail {
+namespace {
+
+std::int64_t bytes_of(const Tensor& tensor) {
+  return tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
+}
+
+void add(Checksum& sum, const std::string& text) { sum.add(text.data(), text.size()); }
+
+void add(Checksum& sum, const Tensor& tensor) {
+  add(sum, tensor.shape().to_string() + name_of(tensor.dtype()));
+  const Tensor here = tensor.detach().to(Device::cpu());
+  sum.add(here.data(), static_cast<std::size_t>(bytes_of(here)));
+}
+
+void add(Checksum& sum, const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    add(sum, name);
+    add(sum, tensor);
+  }
+}
+
+/// Of the program's own file; of its version alone where that cannot be read.
+Checksum program_sum() {
+  Checksum sum;
+  add(sum, CKS_VERSION);
+  std::ifstream file("/proc/self/exe", std::ios::binary);
+  std::vector<char> bytes(1 << 20);
+  while (file) {
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    sum.add(bytes.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  return sum;
+}
+
+Checksum data_sum(const TrainTask& task) {
+  Checksum sum;
+  for (const DataLoader* loader : {&task.train_loader, &task.test_loader, task.val_loader}) {
+    if (loader != nullptr) {
+      add(sum, loader->dataset().images);
+      add(sum, loader->dataset().labels);
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+DataParallel::DataParallel(const TrainTask& task, const TrainOptions& options, Device device)
+    : ranks_(options.parallel.communicator != nullptr ? *options.parallel.communicator : alone_),
+      options_(options.parallel),
+      comes_in_pieces_(options.accumulation > 1),
+      share_{ranks_.rank(), ranks_.size()},
+      parameters_(task.model.parameters()),
+      stream_(is_alone() ? Stream::current(device) : Stream(device)) {
+  const auto& [rank, ranks] = task.train_loader.options().share;
+  if (rank != ranks_.rank() || ranks != ranks_.size()) {
+    throw Error(formatted(
+        "fit: the training loader makes the share of rank {} of {}, this is rank {} of {} "
+        "(DataLoaderOptions::share, TrainOptions::parallel)",
+        rank, ranks, ranks_.rank(), ranks_.size()));
+  }
+  const std::int64_t batch = task.train_loader.options().batch_size;
+  if (const std::int64_t rest = batch % ranks; rest != 0) {
+    const std::int64_t less = batch - rest;
+    throw Error(formatted("fit: a batch of {} images does not divide among {} ranks; {}{} would",
+                          batch, ranks, less > 0 ? formatted("{} or ", less) : "", less + ranks));
+  }
+  if (is_alone()) {
+    return;
+  }
+  if (!(ranks_.device() == device)) {
+    throw DeviceError(formatted("fit: the model is on {}, rank {} on {}", device.to_string(),
+                                ranks_.rank(), ranks_.device().to_string()));
+  }
+  for (const Tensor& parameter : parameters_) {
+    is_parameter_.insert(parameter.impl().get());
+  }
+  for (const auto& [name, buffer] : task.model.named_buffers()) {
+    if (!options_.sync_batch_norm && is_floating(buffer.dtype())) {
+      statistics_.push_back(buffer);
+    }
+  }
+}
+
+void DataParallel::require_same_start(const TrainTask& task, const TextFields& identity) {
+  if (is_alone()) {
+    return;
+  }
+  Checksum model;
+  add(model, task.model.state_dict());
+  add(model, task.model.training_state());
+  add(model, task.optimizer.state());
+  Checksum options;
+  for (const auto& [name, value] : identity) {
+    add(options, formatted("{}={};", name, value));
+  }
+  add(options, formatted("{} {}", options_.sync_batch_norm, options_.bucket_bytes));
+  std::string differing;
+  int culprit = 0;
+  for (const auto& [what, sum] :
+       {std::pair("program", program_sum()), std::pair("model", model),
+        std::pair("data", data_sum(task)), std::pair("options", options)}) {
+    const std::vector<std::int64_t> sums =
+        ranks_.all_gather(static_cast<std::int64_t>(sum.value()));
+    for (int rank = 1; rank < ranks_.size(); ++rank) {
+      if (sums[static_cast<std::size_t>(rank)] != sums[0] && (culprit == 0 || culprit == rank)) {
+        culprit = rank;
+        differing += formatted("{}{}", differing.empty() ? "" : ", ", what);
+      }
+    }
+  }
+  if (culprit != 0) {
+    throw Error(formatted("fit: rank {} does not train the same as rank 0; it has another {}",
+                          culprit, differing));
+  }
+}
+
+BatchPart DataParallel::part_of(std::int64_t total) {
+  return {.first = share_.first(total),
+          .statistics = options_.sync_batch_norm && !is_alone() ? &ranks_ : nullptr};
+}
+
+GradientListener* DataParallel::listener(StepResults& results) {
+  results_ = &results;
+  return is_alone() || comes_in_pieces_ ? nullptr : this;
+}
+
+void DataParallel::reduce(StepResults& results) {
+  if (is_alone() || !comes_in_pieces_) {
+    return;
+  }
+  results_ = &results;
+  for (const Tensor& parameter : parameters_) {
+    if (const Tensor gradient = parameter.grad(); gradient.defined()) {
+      bucket_.push_back(gradient);
+    }
+  }
+  on_end();
+}
+
+void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
+  if (is_parameter_.count(leaf.impl().get()) == 0) {
+    return;
+  }
+  bucket_.push_back(gradient);
+  bucket_bytes_ += bytes_of(gradient);
+  if (bucket_bytes_ >= options_.bucket_bytes) {
+    send(bucket_);
+  }
+}
+
+void DataParallel::on_end() {
+  bucket_.push_back(results_->pending());
+  send(bucket_, statistics_);
+  Stream::current(stream_.device()).wait_for(stream_);
+}
+
+void DataParallel::send(std::vector<Tensor>& sums, std::vector<Tensor> means) {
+  stream_.wait_for(Stream::current(stream_.device()));
+  const StreamGuard on_stream(stream_);
+  ranks_.all_reduce(sums, means);
+  sums.clear();
+  bucket_bytes_ = 0;
+}
+
+bool DataParallel::any(bool yes) {
+  if (is_alone()) {
+    return yes;
+  }
+  const std::vector<std::int64_t> answers = ranks_.all_gather(yes ? 1 : 0);
+  return std::find(answers.begin(), answers.end(), 1) != answers.end();
+}
+
+std::int64_t DataParallel::same(std::int64_t number) {
+  Tensor shared = Tensor::from_vector(std::vector{number}, {});
+  ranks_.broadcast(shared);
+  return shared.to_vector<std::int64_t>().front();
+}
+
+void DataParallel::share(NamedTensors& tensors) {
+  for (auto& [name, tensor] : tensors) {
+    ranks_.broadcast(tensor);
+  }
+}
+
+void DataParallel::share(Module& model) {
+  if (!is_alone()) {
+    NamedTensors weights = model.state_dict();
+    share(weights);
+    model.load_state_dict(weights);
+  }
+}
+
+void DataParallel::share(Module& model, Optimizer& optimizer, TrainState& state) {
+  if (is_alone()) {
+    return;
+  }
+  share(model);
+  NamedTensors training = model.training_state();
+  NamedTensors of_optimizer = optimizer.state();
+  share(training);
+  share(of_optimizer);
+  model.load_training_state(training);
+  optimizer.load_state(of_optimizer);
+  state = parse_train_state(ranks_.broadcast(is_first() ? train_state_text(state) : ""));
+}
+
+}  // namespace cks::detail

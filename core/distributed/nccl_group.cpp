@@ -1,0 +1,146 @@
+#include <nccl.h>
+
+#include <cstring>
+
+#include "cks/core/device/dispatch.h"
+#include "cks/core/distributed/host_group_impl.h"
+#include "cks/kernels/common/cuda_check.h"
+#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/stream.h"
+
+// What GPUs exchange, through NCCL. A call is queued on this thread's current stream and returns;
+// a captured step records it like a kernel.
+
+namespace cks {
+namespace {
+
+void require(ncclResult_t status, const char* call) {
+  if (status != ncclSuccess) {
+    throw Error(
+        formatted("{}: {} ({})", call, ncclGetErrorString(status), ncclGetLastError(nullptr)));
+  }
+}
+
+ncclDataType_t nccl_type(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return ncclFloat32;
+    case DType::float64:
+      return ncclFloat64;
+    case DType::int64:
+      return ncclInt64;
+    case DType::int32:
+      return ncclInt32;
+    default:
+      throw DtypeError(formatted("all_reduce: dtype {}", name_of(dtype)));
+  }
+}
+
+std::size_t bytes_of(const Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+}
+
+class NcclGroup : public DeviceGroup {
+ public:
+  NcclGroup(const HostGroup& host, const std::string& id, Device device) : device_(device) {
+    ncclUniqueId unique{};
+    std::memcpy(unique.internal, id.data(), sizeof(unique.internal));
+    ops::select_cuda(device_);
+    require(ncclCommInitRank(&comm_, host.size(), unique, host.rank()), "ncclCommInitRank");
+  }
+  /// Work that is queued is done, as each rank has waited for its own.
+  ~NcclGroup() override {
+    if (comm_ != nullptr) {
+      kernels::cuda::set_current_device(device_.index);
+      ncclCommDestroy(comm_);
+    }
+  }
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+
+  std::string name() const override {
+    int version = 0;
+    require(ncclGetVersion(&version), "ncclGetVersion");
+    return formatted("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  }
+
+  void all_reduce(std::span<Tensor> sums, std::span<Tensor> means) override {
+    const cudaStream_t stream = begin();
+    // As a group they are one kernel; an error in between is returned by the end, too.
+    require(ncclGroupStart(), "ncclGroupStart");
+    ncclResult_t status = ncclSuccess;
+    const auto add = [&](std::span<Tensor> tensors, ncclRedOp_t operation) {
+      for (Tensor& tensor : tensors) {
+        if (status == ncclSuccess && tensor.numel() > 0) {
+          status =
+              ncclAllReduce(tensor.data(), tensor.data(), static_cast<std::size_t>(tensor.numel()),
+                            nccl_type(tensor.dtype()), operation, comm_, stream);
+        }
+      }
+    };
+    add(sums, ncclSum);
+    add(means, ncclAvg);
+    const ncclResult_t end = ncclGroupEnd();
+    require(status, "ncclAllReduce");
+    require(end, "ncclGroupEnd");
+  }
+  void all_gather(const Tensor& tensor, Tensor& all) override {
+    const cudaStream_t stream = begin();
+    require(ncclAllGather(tensor.data(), all.data(), bytes_of(tensor), ncclUint8, comm_, stream),
+            "ncclAllGather");
+  }
+  void broadcast(Tensor& tensor, int from) override {
+    const cudaStream_t stream = begin();
+    require(ncclBroadcast(tensor.data(), tensor.data(), bytes_of(tensor), ncclUint8, from, comm_,
+                          stream),
+            "ncclBroadcast");
+  }
+
+  bool is_done() override {
+    const cudaStream_t stream = begin();
+    ncclResult_t state = ncclSuccess;
+    require(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
+    require(state, "NCCL");
+    const cudaError_t status = cudaStreamQuery(stream);
+    if (status == cudaErrorNotReady) {
+      return false;
+    }
+    CKS_CUDA_CHECK(status);
+    return true;
+  }
+
+  void abort() override {
+    if (comm_ != nullptr) {
+      ops::select_cuda(device_);
+      ncclCommAbort(std::exchange(comm_, nullptr));
+    }
+  }
+
+ private:
+  /// The device made current; its current stream.
+  cudaStream_t begin() const {
+    if (comm_ == nullptr) {
+      throw RankError("NCCL: this group was given up");
+    }
+    ops::select_cuda(device_);
+    return static_cast<cudaStream_t>(kernels::cuda::current_stream(device_.index));
+  }
+
+  Device device_;
+  ncclComm_t comm_ = nullptr;  // null once aborted
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceGroup> make_nccl_group(HostGroup& host, const std::string& id,
+                                             Device device) {
+  return std::make_unique<NcclGroup>(host, id, device);
+}
+
+std::string make_nccl_id() {
+  ncclUniqueId id{};
+  require(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  return {id.internal, sizeof(id.internal)};
+}
+
+}  // namespace cks

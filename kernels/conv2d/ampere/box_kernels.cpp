@@ -1,0 +1,193 @@
+#include <algorithm>
+#include <limits>
+
+#include "cks/kernels/common/math.h"
+#include "cks/kernels/conv2d/ampere/geometry.h"
+#include "cks/kernels/conv2d/ampere/kernels.h"
+#include "cks/kernels/conv2d/cuda/cost.h"
+
+// What the kernels `box80` and `planes80` plan: ConvV2 and KS-deconv over boxes of pixels
+// (hopper/boxes.h) that threads copy.
+namespace cks::kernels::ampere {
+namespace {
+
+/// A tile that a kernel is compiled for: channels x positions of a unit, and the share of the
+/// tensor cores' peak (peak_rate) that it reaches.
+struct BoxTile {
+  Conv2dTile tile;
+  double share;
+};
+
+constexpr BoxTile kBoxTiles[] = {{{128, 128}, 0.6}, {{64, 128}, 0.48}, {{64, 64}, 0.32}};
+constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.6}, {{64, 64}, 0.4}};
+constexpr Conv2dTile kNarrowTile = {64, 64};  // the only one whose channels are copied by 4 bytes
+constexpr double kNarrowRate = 0.4;           // of the others
+constexpr double kEpilogue = 4.0;             // steps that storing a unit is worth
+constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a pitch
+
+/// Source channels that are multiplied at a time.
+int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 16 : 32; }
+
+/// Boxes at places trim the filter for each; boxes in a row share one for all positions.
+bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
+
+hopper::BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return {p, plan.pass, plan.tile, at_places(plan), step_of(plan.arithmetic)};
+}
+
+/// Whether channels begin at multiples of `bytes` wherever threads copy or store them; those of a
+/// group are stored four at a time.
+bool moves_by(std::int64_t bytes, const Conv2dProblem& p, Conv2dPass pass) {
+  const bool forward = pass == Conv2dPass::forward;
+  const std::int64_t unit = bytes / static_cast<std::int64_t>(size_of(p.x_type));
+  if (unit <= 1) {
+    return true;
+  }
+  const std::int64_t source = (forward ? p.IC : p.OC) / p.G;
+  const std::int64_t target = (forward ? p.OC : p.IC) / p.G;
+  return p.is_aligned && p.x_pitch % unit == 0 && p.y_pitch % unit == 0 &&
+         (p.IC / p.G) % unit == 0 &&
+         (p.G == 1 || (source % unit == 0 && (bytes < 16 || target % 4 == 0)));
+}
+
+std::size_t planes_workspace(const Conv2dProblem& p) {
+  const std::int64_t rows = p.OC * p.FH * p.FW;
+  return static_cast<std::size_t>(kMostPlanes * rows * round_up(p.IC / p.G, 8)) * sizeof(bfloat16);
+}
+
+std::size_t workspace_of(const Conv2dProblem& p, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp32 ? planes_workspace(p) : 0;
+}
+
+bool has_types(const Conv2dProblem& p, Arithmetic arithmetic) {
+  return has_type(p, arithmetic == Arithmetic::bf16 ? DType::bfloat16 : DType::float32);
+}
+
+bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return has_types(p, plan.arithmetic) && is_copied(p, plan.pass) &&
+         (plan.tile == kNarrowTile || is_wide(p, plan.pass)) &&
+         plan.workspace_bytes >= workspace_of(p, plan.arithmetic) &&
+         hopper::fits_boxes(request_of(plan, p)) &&
+         p.FH * p.FW * round_up(p.IC / p.G, 8) <= kMostBytes / std::int64_t{sizeof(float)};
+}
+
+Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, double rate) {
+  const PlannedBoxes planned = plan_boxes(request_of(plan, request.problem));
+  const BoxCorrelation& c = planned.correlation;
+  const auto cost_of = [&](const hopper::UnitWalk<Place>& walk) {
+    return steps_of(c, walk.group()) + kEpilogue;
+  };
+  const double steps =
+      longest_load(c, std::min(c.units, cuda::multiprocessors_of(request)), cost_of);
+  Conv2dCandidate candidate;
+  candidate.cost = cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) +
+                   steps * static_cast<double>(plan.tile.rows * plan.tile.columns * c.step) / rate;
+  plan.reason =
+      cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
+                         static_cast<double>(exact_multiply_adds(request.problem)),
+                         static_cast<double>(planned.executed));
+  candidate.plan = std::move(plan);
+  return candidate;
+}
+
+/// Both kinds of boxes for every tile, as far as they take the problem.
+template <class Tiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles) {
+  const Conv2dProblem& p = request.problem;
+  std::vector<Conv2dCandidate> found;
+  for (const BoxTile& tile : tiles) {
+    for (const bool placed : {true, false}) {
+      Conv2dPlan plan;
+      plan.pass = request.pass;
+      plan.arithmetic = request.arithmetic;
+      plan.tile = tile.tile;
+      plan.workspace_bytes = workspace_of(p, request.arithmetic);
+      plan.granule = placed ? tile.tile.columns / 2 : p.N * p.OH * p.OW * tile.tile.columns;
+      if (takes(plan, p)) {
+        const double rate = peak_rate(request) * tile.share;
+        found.push_back(candidate_of(request, std::move(plan),
+                                     is_wide(p, request.pass) ? rate : rate * kNarrowRate));
+      }
+    }
+  }
+  return found;
+}
+
+template <class Tiles>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles) {
+  const bool known = std::any_of(std::begin(tiles), std::end(tiles),
+                                 [&](const BoxTile& one) { return one.tile == plan.tile; });
+  return known && takes(plan, p);
+}
+
+std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
+  return candidates(request, kBoxTiles);
+}
+bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return accepts(plan, p, kBoxTiles);
+}
+
+std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
+  return candidates(request, kPlanesTiles);
+}
+bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return accepts(plan, p, kPlanesTiles);
+}
+
+std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return std::make_shared<PlannedBoxes>(plan_boxes(request_of(plan, problem)));
+}
+
+}  // namespace
+
+bool is_copied(const Conv2dProblem& problem, Conv2dPass pass) {
+  const std::int64_t most = kMostBytes / static_cast<std::int64_t>(size_of(problem.x_type));
+  return problem.x_pitch <= most && problem.y_pitch <= most && moves_by(4, problem, pass);
+}
+bool is_wide(const Conv2dProblem& problem, Conv2dPass pass) { return moves_by(16, problem, pass); }
+
+double peak_rate(const Conv2dRequest& request) {
+  const auto bf16 = [&] {
+    switch (request.device.compute_capability) {
+      case 80:
+      case 87:
+        return 16.0;  // A100: 312 of 19.5 TFLOP/s
+      case 90:
+      case 100:
+      case 103:
+        return 9.2;  // H200, measured: 619 TFLOP/s of products of warps, of 67
+      default:
+        return 2.0;  // GeForce, of 8.6, 8.9 and 12.0
+    }
+  }();
+  switch (request.arithmetic) {
+    case Arithmetic::bf16:
+      return bf16;
+    case Arithmetic::tf32:
+      return bf16 / 2;
+    default:
+      return bf16 / kPlaneProducts;
+  }
+}
+
+const Conv2dKernel box80 = {.name = "box80",
+                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                            .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
+                            .compute_capability = 80,
+                            .stands_in = true,
+                            .candidates = box_candidates,
+                            .accepts = box_accepts,
+                            .prepare = prepare,
+                            .run = CKS_AMPERE_CODE(run_box80)};
+
+const Conv2dKernel planes80 = {.name = "planes80",
+                               .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                               .arithmetic = {Arithmetic::fp32},
+                               .compute_capability = 80,
+                               .stands_in = true,
+                               .candidates = planes_candidates,
+                               .accepts = planes_accepts,
+                               .prepare = prepare,
+                               .run = CKS_AMPERE_CODE(run_planes80)};
+
+}  // namespace cks::kernels::ampere

@@ -1,0 +1,203 @@
+// ConvV2 and KS-deconv in strict fp32 on the bf16 tensor cores of compute capability 8.0 and newer:
+// six products of bfloat16 planes, as in hopper/planes.cu, which says why. Pixels are split in
+// registers as they are read, filters beforehand in memory. Sums begin anew after 32 terms, the
+// small products first, and are added to others in registers.
+#include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/ampere/box_copies.cuh"
+#include "cks/kernels/conv2d/ampere/box_store.cuh"
+#include "cks/kernels/conv2d/ampere/columns.cuh"
+#include "cks/kernels/conv2d/ampere/kernels.h"
+#include "cks/kernels/conv2d/ampere/swizzle.cuh"
+#include "cks/kernels/conv2d/hopper/operands.h"
+
+namespace cks::kernels::ampere {
+namespace {
+
+/// kIsTransposed: the planes lie with source channels a row (KS-deconv). kChunkBytes: what is
+/// copied of pixels at a time, 16 or 4 bytes.
+template <int kChannelCount, int kPositionCount, int kWarpRowCount, bool kIsTransposed,
+          int kChunkBytes>
+struct Tile {
+  static constexpr bool kTransposed = kIsTransposed;
+  static constexpr int kWarpRows = kWarpRowCount, kWarpColumns = 2;
+  static constexpr int kThreads = kWarpRows * kWarpColumns * 32, kStages = 2;
+  static constexpr int kPlanes = kMostPlanes;
+  static constexpr int kChannels = kChannelCount, kPositions = kPositionCount;
+  static constexpr int kStep = 32;  // source channels
+  static constexpr int kRowTiles = kPositions / kWarpRows / 16;
+  static constexpr int kColumnTiles = kChannels / kWarpColumns / 8;
+  // What box_copies.cuh copies.
+  static constexpr int kChunk = kChunkBytes, kFilterChunk = 16;
+  static constexpr int kPixelBytes = 4, kFilterBytes = 2;
+  static constexpr int kPixelRowBytes = kStep * kPixelBytes;
+  static constexpr int kFilterRowBytes = (kTransposed ? kChannels : kStep) * kFilterBytes;
+  static constexpr int kFilterRows = kTransposed ? kStep : kChannels;
+  static constexpr int kPixelStageBytes = kPositions * kPixelRowBytes;
+  static constexpr int kFilterPlaneBytes = kFilterRows * kFilterRowBytes;
+  static constexpr int kStageBytes = kPixelStageBytes + kPlanes * kFilterPlaneBytes;
+  static constexpr int kSharedBytes = kStages * kStageBytes;
+
+  static __device__ __forceinline__ int pixel_place(int row, int byte) {
+    return place_for_words<kPixelRowBytes>(row, byte);
+  }
+  static __device__ __forceinline__ int filter_place(int row, int byte) {
+    if constexpr (kTransposed) {
+      return place_for_matrices<kFilterRowBytes>(row, byte);
+    } else {
+      return place_in_64(row, byte);
+    }
+  }
+};
+
+struct Parameters {
+  BoxOperands operands;
+  TypedEpilogue<float> epilogue;
+  float* target;
+  bool is_aligned;
+};
+
+/// The first planes of the pixels of 16 source channels. rows: the warp's first.
+template <class K, int kPlanes>
+__device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kPlanes][K::kRowTiles][4],
+                                            std::uint32_t pixels, int rows, int part) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int m = 0; m < K::kRowTiles; ++m) {
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      const int row = rows + m * 16 + q % 2 * 8 + lane / 4;
+      const int byte = (part * 16 + q / 2 * 8 + lane % 4 * 2) * 4;
+      std::uint32_t planes[kPlanes];
+      split_pair(load_pair(pixels + K::pixel_place(row, byte)), planes);
+#pragma unroll
+      for (int plane = 0; plane < kPlanes; ++plane) {
+        a[plane][m][q] = planes[plane];
+      }
+    }
+  }
+}
+
+/// A plane of the filter of 16 source channels. columns: the warp's first channel.
+template <class K>
+__device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][2],
+                                            std::uint32_t filter, int columns, int part) {
+  load_columns<K::kTransposed>(
+      b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
+}
+
+template <class K>
+using Sums = float[K::kRowTiles][K::kColumnTiles][4];
+
+template <class K>
+__device__ __forceinline__ void multiply(Sums<K>& sums, const std::uint32_t (&a)[K::kRowTiles][4],
+                                         const std::uint32_t (&b)[K::kColumnTiles][2]) {
+#pragma unroll
+  for (int m = 0; m < K::kRowTiles; ++m) {
+#pragma unroll
+    for (int n = 0; n < K::kColumnTiles; ++n) {
+      multiply_bf16(sums[m][n], a[m], b[n]);
+    }
+  }
+}
+
+template <class K>
+__device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t stage, int rows,
+                                              int columns) {
+  constexpr int kLargest = kPlaneProducts - 1;  // of the first planes
+  const std::uint32_t filter = stage + K::kPixelStageBytes;
+  Sums<K> products = {};
+#pragma unroll 1  // both at once take more registers than there are
+  for (int part = 0; part < 2; ++part) {
+    std::uint32_t a[kMostPlanes][K::kRowTiles][4], b[K::kColumnTiles][2];
+    load_pixels<K>(a, stage, rows, part);
+#pragma unroll
+    for (int product = 0; product < kLargest; ++product) {
+      load_filter<K>(b, filter + right_plane(product) * K::kFilterPlaneBytes, columns, part);
+      multiply<K>(products, a[left_plane(product)], b);
+    }
+  }
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    std::uint32_t a[1][K::kRowTiles][4], b[K::kColumnTiles][2];
+    load_pixels<K>(a, stage, rows, part);
+    load_filter<K>(b, filter, columns, part);
+    multiply<K>(products, a[0], b);
+  }
+#pragma unroll
+  for (int m = 0; m < K::kRowTiles; ++m) {
+#pragma unroll
+    for (int n = 0; n < K::kColumnTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        sums[m][n][i] += products[m][n][i];
+      }
+    }
+  }
+}
+
+template <class K>
+__global__ void __launch_bounds__(K::kThreads, K::kThreads == 256 ? 1 : 2)
+    planes_kernel(const __grid_constant__ Parameters p) {
+  cuda::begin_kernel();
+  extern __shared__ __align__(128) unsigned char shared[];
+  __shared__ int pixels[K::kPositions];
+  const BoxCorrelation& c = p.operands.c;
+  const int index = static_cast<int>(blockIdx.x);
+  const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
+  const BoxUnit unit = unit_of(c, index - place.first_unit);
+  find_pixels<K::kPositions, K::kThreads>(c, place, unit, pixels);
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);
+  const int columns = warp % K::kWarpColumns * (K::kColumnTiles * 8);
+  const std::uint32_t base = shared_address(shared);
+  StepCopies<K> copies(p.operands, place, unit);
+  Sums<K> sums = {};
+  run_pipeline<K::kStages>(
+      steps_of(c, place), [&](int stage) { copies.copy(base + stage * K::kStageBytes); },
+      [&](int stage) { multiply_step<K>(sums, base + stage * K::kStageBytes, rows, columns); });
+  const BoxStore<float> store(p.epilogue, p.target, c.target_pitch,
+                              (unit.group + 1) * c.target_channels, p.is_aligned);
+  store.store(sums, pixels + rows, unit.channel + columns);
+}
+
+template <class K>
+void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  const Conv2dProblem& problem = conv.problem;
+  const char* const operation = conv.plan.method();
+  const hopper::BfloatPixels filter = hopper::split_into_planes(
+      operation, static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
+      problem.IC / problem.G, problem.IC / problem.G, kMostPlanes,
+      static_cast<std::uint16_t*>(o.workspace));
+  Parameters p;
+  p.operands =
+      operands_of<float>(conv, o, filter.plane[0], filter.pitch, filter.plane[1] - filter.plane[0]);
+  p.epilogue = TypedEpilogue<float>(o.epilogue);
+  p.target = static_cast<float*>(o.result);
+  p.is_aligned = K::kChunk == 16;
+  cuda::launch(operation, planes_kernel<K>, static_cast<unsigned>(p.operands.c.units), K::kThreads,
+               K::kSharedBytes, p);
+}
+
+template <bool kTransposed>
+void launch_planes(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  if (!is_wide(conv.problem, conv.plan.pass)) {
+    launch_tile<Tile<64, 64, 2, kTransposed, 4>>(conv, o);
+  } else if (conv.plan.tile == Conv2dTile{128, 128}) {
+    launch_tile<Tile<128, 128, 4, kTransposed, 16>>(conv, o);
+  } else {
+    launch_tile<Tile<64, 64, 2, kTransposed, 16>>(conv, o);
+  }
+}
+
+}  // namespace
+
+std::int64_t run_planes80(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.pass == Conv2dPass::forward) {
+    launch_planes<false>(conv, operands);
+  } else {
+    launch_planes<true>(conv, operands);
+  }
+  return conv.data<PlannedBoxes>().executed;
+}
+
+}  // namespace cks::kernels::ampere
