@@ -106,6 +106,12 @@ struct RingPosition {
   }
 };
 
+/// What the thread wrote to shared memory, for the copy engine and the tensor cores, which read it
+/// after a barrier that follows.
+__device__ __forceinline__ void publish_to_copies() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // --- The copy engine ----------------------------------------------------------------------------
 
 __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {

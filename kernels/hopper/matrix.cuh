@@ -15,6 +15,15 @@ __device__ __forceinline__ float2 widened_pair(std::uint32_t pair) {
   return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000U)};
 }
 
+/// The values rounded, which are taken off them: what is left is the next plane's.
+__device__ __forceinline__ std::uint32_t split_off(float& first, float& second) {
+  const std::uint32_t pair = rounded_pair(first, second);
+  const float2 rounded = widened_pair(pair);
+  first -= rounded.x;
+  second -= rounded.y;
+  return pair;
+}
+
 /// Four matrices; lane l names where row l%8 of matrix l/8 lies. Element c of pairs[m] of lane
 /// (g = l/4, t = l%4) is that of row 2t + c and column g, so rows of sums (wgmma.cuh) become
 /// columns.

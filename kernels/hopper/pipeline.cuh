@@ -35,21 +35,31 @@ __device__ __forceinline__ unsigned char* begin_pipeline(unsigned char* raw, Rin
   return aligned_shared(raw);
 }
 
-/// copy(0) and copy(1) by one thread each, of which one says how many bytes a stage waits for,
-/// multiply(0) and multiply(1) by the warpgroups that multiply, which get the
-/// registers that the other one gives. 128 * (copying + 2 * multiplying) <= 65536.
+/// copy() by the first warpgroup, multiply(0) and multiply(1) by the others, which get the
+/// registers that it gives. 128 * (copying + 2 * multiplying) <= 65536.
 template <int kCopying, int kMultiplying, class Copy, class Multiply>
-__device__ __forceinline__ void run_pipeline(Copy&& copy, Multiply&& multiply) {
+__device__ __forceinline__ void run_warpgroups(Copy&& copy, Multiply&& multiply) {
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
   if (warpgroup == 0) {
     give_registers<kCopying>();
-    if (threadIdx.x % 32 == 0 && threadIdx.x < 64) {
-      copy(static_cast<int>(threadIdx.x) / 32);
-    }
+    copy();
   } else {
     take_registers<kMultiplying>();
     multiply(warpgroup - 1);
   }
+}
+
+/// The same with copy(0) and copy(1) by one thread each, of which one says how many bytes a stage
+/// waits for.
+template <int kCopying, int kMultiplying, class Copy, class Multiply>
+__device__ __forceinline__ void run_pipeline(Copy&& copy, Multiply&& multiply) {
+  run_warpgroups<kCopying, kMultiplying>(
+      [&] {
+        if (threadIdx.x % 32 == 0 && threadIdx.x < 64) {
+          copy(static_cast<int>(threadIdx.x) / 32);
+        }
+      },
+      multiply);
 }
 
 /// The products of `steps` stages: issue(stage, adds) fences and issues those of one,

@@ -38,6 +38,12 @@ __device__ __forceinline__ std::uint64_t operand(std::uint32_t address,
   return kSwizzle128 | std::uint64_t{group_pitch >> 4} << 32 |
          std::uint64_t{(block_pitch >> 4) & 0x3fff} << 16 | std::uint64_t{(address >> 4) & 0x3fff};
 }
+/// The operand that lies `bytes` further on: one addition, where operand() takes several
+/// instructions. (Addresses of shared memory end before the 14 bits do.)
+__device__ __forceinline__ std::uint64_t moved(std::uint64_t operand, std::uint32_t bytes) {
+  const auto address = static_cast<std::uint32_t>(operand) + (bytes >> 4);
+  return operand >> 32 << 32 | address;
+}
 /// Bytes from 32 bytes of K to the next.
 inline constexpr std::uint32_t kNextK = 32;
 inline constexpr std::uint32_t kNextTransposedK = 2048;

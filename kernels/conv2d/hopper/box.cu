@@ -81,17 +81,16 @@ __device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K
 template <class K>
 __device__ __forceinline__ void multiply_step(float* sums, std::uint32_t filter,
                                               std::uint32_t pixels, bool adds) {
+  constexpr std::uint32_t kNextLeft = K::kTransposed ? kNextTransposedK : kNextK;
+  const std::uint64_t left = operand(filter, 1024, K::kTransposed ? 64 * kRowBytes : 16);
+  const std::uint64_t right = operand(pixels);
 #pragma unroll
   for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
-    const std::uint64_t right = operand(pixels + k * kNextK);
-    if constexpr (!K::kBf16) {
-      multiply_tf32<K::kColumns>(sums, operand(filter + k * kNextK), right, adds || k > 0);
-    } else if constexpr (K::kTransposed) {
-      const std::uint64_t left = operand(filter + k * kNextTransposedK, 1024, 64 * kRowBytes);
-      multiply_bf16<K::kColumns, true, false>(sums, left, right, adds || k > 0);
+    const std::uint64_t a = moved(left, k * kNextLeft), b = moved(right, k * kNextK);
+    if constexpr (K::kBf16) {
+      multiply_bf16<K::kColumns, K::kTransposed, false>(sums, a, b, adds || k > 0);
     } else {
-      const std::uint64_t left = operand(filter + k * kNextK);
-      multiply_bf16<K::kColumns, false, false>(sums, left, right, adds || k > 0);
+      multiply_tf32<K::kColumns>(sums, a, b, adds || k > 0);
     }
   }
 }

@@ -9,6 +9,13 @@
 // What the kernels `box_taps` and `planes_taps` plan: Sk-dilated in boxes of terms (gradient.h).
 namespace cks::kernels::hopper {
 
+bool has_bfloat_pixels(const Conv2dProblem& p) {
+  return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
+}
+
+namespace {
+
+/// Bytes of a plan's slices of sums, then of the planes of its operands.
 std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const int count = planes_of(plan.arithmetic);
   const auto bytes_of_planes = [&](std::int64_t pixels, std::int64_t channels) {
@@ -20,17 +27,12 @@ std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
                                   bytes_of_planes(p.N * p.OH * p.OW, p.OC));
 }
 
+/// Time for splitting a plan's operands into planes, if it does.
 double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const int count = planes_of(plan.arithmetic);
   const auto elements = static_cast<double>(p.N * (p.IH * p.IW * p.IC + p.OH * p.OW * p.OC));
   return count == 1 ? 0.0 : 2 * cuda::kLaunch + elements * (4 + 2 * count) * cuda::kMemoryByte;
 }
-
-bool has_bfloat_pixels(const Conv2dProblem& p) {
-  return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 && p.w_type == DType::float32;
-}
-
-namespace {
 
 struct TapsTile {
   Conv2dTile tile;

@@ -52,14 +52,13 @@ __device__ void copy(const Parameters& p, unsigned char* shared, Barriers& barri
 }
 
 template <bool kTransposed>
-__device__ __forceinline__ void multiply_tap(float* sums, std::uint32_t filter,
-                                             std::uint32_t window, std::uint32_t pitch, bool adds) {
+__device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
+                                             std::uint64_t window, bool adds) {
 #pragma unroll
   for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
-    const std::uint64_t left = kTransposed ? operand(filter + k * kNextTransposedK, 1024, kTapBytes)
-                                           : operand(filter + k * kNextK);
     multiply_bf16<kHaloPositions, kTransposed, false>(
-        sums, left, operand(window + k * kNextK, pitch), adds || k > 0);
+        sums, moved(filter, k * (kTransposed ? kNextTransposedK : kNextK)),
+        moved(window, k * kNextK), adds || k > 0);
   }
 }
 
@@ -79,7 +78,8 @@ __device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& b
                                  1 + group,
                                  thread};
   const auto rows = part.rows_of(0);
-  const std::uint32_t filter = shared_address(shared);
+  const std::uint32_t base = shared_address(shared);
+  const std::uint64_t first_filter = operand(base, 1024, kTransposed ? kTapBytes : 16);
   const auto pitch = static_cast<std::uint32_t>(h.window_columns * kRowBytes);
   RingPosition<kHaloStages> at(0);
   wait(&barriers.filter, 0);
@@ -92,16 +92,17 @@ __device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& b
     const HaloPatch patch = patch_of(h, i);
     part.sync();  // all have stored the patch before
     pixels[thread] = pixel_of(h, patch, thread);
-    const std::uint32_t window =
-        filter + static_cast<std::uint32_t>(h.filter_bytes + at.stage * h.window_bytes);
+    const std::uint64_t window = operand(
+        base + static_cast<std::uint32_t>(h.filter_bytes + at.stage * h.window_bytes), pitch);
+    std::uint64_t filter = first_filter;
     wait(&barriers.ring.full[at.stage], at.parity);
     for (int tap = 0; tap < h.taps; ++tap) {
       fence_sums();
-      multiply_tap<kTransposed>(sums, filter + static_cast<std::uint32_t>(tap * kTapBytes),
-                                window + static_cast<std::uint32_t>(h.tap[tap].offset), pitch,
-                                tap > 0);
+      multiply_tap<kTransposed>(
+          sums, filter, moved(window, static_cast<std::uint32_t>(h.tap[tap].offset)), tap > 0);
       commit_products();
-      wait_for_products<1>();
+      filter = moved(filter, kTapBytes);
+      wait_for_products<2>();
     }
     wait_for_products<0>();
     if (thread == 0) {

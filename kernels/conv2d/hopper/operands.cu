@@ -56,10 +56,7 @@ __global__ void split_into_planes_kernel(const float* from, std::uint16_t* to, s
         std::uint32_t pairs[2];
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          pairs[i] = rounded_pair(rest[2 * i], rest[2 * i + 1]);
-          const float2 rounded = widened_pair(pairs[i]);
-          rest[2 * i] -= rounded.x;
-          rest[2 * i + 1] -= rounded.y;
+          pairs[i] = split_off(rest[2 * i], rest[2 * i + 1]);
         }
         *reinterpret_cast<uint2*>(to + (plane * pixels + pixel) * pitch + channel) =
             make_uint2(pairs[0], pairs[1]);
@@ -141,13 +138,13 @@ GradientOperands gradient_operands(const char* operation, const PreparedConv2d& 
                                    const Conv2dOperands& operands, int planes) {
   const Conv2dProblem& p = conv.problem;
   const std::int64_t split_k = conv.plan.split_k;
-  auto* const slices = static_cast<float*>(operands.workspace);
   GradientOperands o{{{static_cast<const std::uint16_t*>(operands.x)}, p.x_pitch},
                      {{static_cast<const std::uint16_t*>(operands.y)}, p.y_pitch},
-                     split_k > 1 ? slices : static_cast<float*>(operands.result)};
+                     gradient_slices(conv, operands)};
   if (planes > 1) {
     const std::int64_t sums = split_k > 1 ? round_up(cuda::filter_size(p) * split_k, 64) : 0;
-    auto* const split = reinterpret_cast<std::uint16_t*>(slices + sums);
+    auto* const split =
+        reinterpret_cast<std::uint16_t*>(static_cast<float*>(operands.workspace) + sums);
     const std::int64_t pixels = p.N * p.IH * p.IW;
     o.x = split_into_planes(operation, static_cast<const float*>(operands.x), pixels, p.IC,
                             p.x_pitch, planes, split);
@@ -156,6 +153,10 @@ GradientOperands gradient_operands(const char* operation, const PreparedConv2d& 
                           p.y_pitch, planes, split + round_up(planes * pixels * o.x.pitch, 64));
   }
   return o;
+}
+
+float* gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  return static_cast<float*>(conv.plan.split_k > 1 ? operands.workspace : operands.result);
 }
 
 void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {

@@ -37,14 +37,10 @@ std::int64_t outputs_of(const PatchExtent& patch) {
   return std::int64_t{patch.images} * patch.rows * patch.columns;
 }
 
-PatchExtent patch_of(const Conv2dProblem& p, Arithmetic arithmetic, bool at_places) {
-  return at_places ? patch_at_places(p, planes_of(arithmetic)) : patch_in_a_row(p);
-}
-
 /// The plan's granule is the outputs of a patch.
 PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
   const PatchExtent patch = at_places
-                                ? patch_of(p, plan.arithmetic, true)
+                                ? patch_at_places(p)
                                 : PatchExtent{1, narrow(plan.granule / kPatchWidth), kPatchWidth};
   return {p, narrow(plan.tile.columns / kPatchBlock), patch, plan.split_k,
           planes_of(plan.arithmetic)};
@@ -60,7 +56,7 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
 double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   const double products = static_cast<double>(executed_of(g)) / g.patches() /
                           (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
-  const double bytes = static_cast<double>(g.copied_bytes) * planes_of(arithmetic);
+  const double bytes = g.copied_bytes * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
   return std::max(products / rate_of(arithmetic), bytes * kCopiedByte);
 }
 
@@ -73,9 +69,8 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
       longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<TapGroup>& walk) {
         return unit_of(g, walk.index()).patches * patch + kUnitOverhead;
       });
-  Conv2dCandidate candidate{plan, cuda::kLaunch + cost_of_planes(plan, p) + longest};
+  Conv2dCandidate candidate{plan, cuda::kLaunch + longest};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
-  candidate.plan.workspace_bytes = gradient_workspace(plan, p);
   candidate.plan.reason = cuda::describe_use(
       at_places ? "places of many images, all taps of a group at once"
                 : "patches, all taps of a group at once",
@@ -94,9 +89,9 @@ std::set<std::int64_t> splits_of(const Conv2dRequest& request, const Conv2dPlan&
     return splits;
   }
   const PatchPlan g = plan_patches(request_of(whole, p, at_places));
-  // Sums that the tensor core cuts stay short; those of planes are float32 from a patch on.
+  // Sums that the tensor core cuts stay short; those of three planes are float32 from a patch on.
   const std::int64_t fewest =
-      plan.arithmetic == Arithmetic::bf16 ? ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum) : 1;
+      plan.arithmetic == Arithmetic::fp32 ? 1 : ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum);
   for (int wave = 1; wave <= kMostWaves; ++wave) {
     const std::int64_t parts =
         std::int64_t{wave} * cuda::multiprocessors_of(request) / std::max(1, g.units);
@@ -113,20 +108,30 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   if (p.FH * p.FW < kFewestTaps) {
     return found;
   }
+  Conv2dPlan plan;
+  plan.arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : request.arithmetic;
+  std::vector<std::int64_t> granules = {outputs_of(patch_at_places(p))};
+  if (!kAtPlaces) {
+    const auto& rows = kPatchRows[planes_of(plan.arithmetic) - 1];
+    granules.assign(std::begin(rows), std::end(rows));
+    for (std::int64_t& granule : granules) {
+      granule *= kPatchWidth;
+    }
+  }
   for (const Conv2dTile& tile : kTiles) {
-    Conv2dPlan plan;
-    plan.arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : request.arithmetic;
     plan.tile = tile;
-    plan.granule = outputs_of(patch_of(p, plan.arithmetic, kAtPlaces));
     Conv2dCandidate best;
-    for (const std::int64_t split_k : splits_of(request, plan, kAtPlaces)) {
-      plan.split_k = split_k;
-      if (!takes(plan, p, kAtPlaces)) {
-        continue;
-      }
-      Conv2dCandidate candidate = candidate_of(request, plan, kAtPlaces);
-      if (best.cost == 0.0 || candidate.cost < best.cost) {
-        best = std::move(candidate);
+    for (const std::int64_t granule : granules) {
+      plan.granule = granule;
+      for (const std::int64_t split_k : splits_of(request, plan, kAtPlaces)) {
+        plan.split_k = split_k;
+        if (!takes(plan, p, kAtPlaces)) {
+          continue;
+        }
+        Conv2dCandidate candidate = candidate_of(request, plan, kAtPlaces);
+        if (best.cost == 0.0 || candidate.cost < best.cost) {
+          best = std::move(candidate);
+        }
       }
     }
     if (best.cost > 0.0) {
@@ -139,7 +144,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 template <bool kAtPlaces>
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
-  return known && takes(plan, p, kAtPlaces) && plan.workspace_bytes >= gradient_workspace(plan, p);
+  return known && takes(plan, p, kAtPlaces) && cuda::has_room_for_slices(plan, p);
 }
 
 template <bool kAtPlaces>
@@ -153,7 +158,8 @@ template <bool kAtPlaces>
 constexpr Conv2dKernel kernel_of(const char* name) {
   return {.name = name,
           .passes = {Conv2dPass::backward_filter},
-          .arithmetic = {Arithmetic::bf16, Arithmetic::tf32, Arithmetic::fp32},
+          .arithmetic = kAtPlaces ? EnumSet{Arithmetic::bf16}
+                                  : EnumSet{Arithmetic::bf16, Arithmetic::tf32, Arithmetic::fp32},
           .compute_capability = 90,
           .only_there = true,
           .candidates = candidates<kAtPlaces>,

@@ -140,15 +140,9 @@ int groups_of(const Conv2dProblem& p, std::int64_t group_taps) {
 
 }  // namespace
 
-PatchExtent patch_in_a_row(const Conv2dProblem& p) {
-  const auto cost = [&](int rows) { return round_up(p.OH, std::int64_t{rows}); };
-  return {1, cost(kPatchRows[1]) <= cost(kPatchRows[0]) ? kPatchRows[1] : kPatchRows[0],
-          kPatchWidth};
-}
-
-PatchExtent patch_at_places(const Conv2dProblem& p, int planes) {
+PatchExtent patch_at_places(const Conv2dProblem& p) {
   const auto fits = [&](const PatchExtent& patch) {
-    return takes_patches({p, kMostGroupTaps, patch, 1, planes}, 16);
+    return takes_patches({p, kMostGroupTaps, patch, 1, 1}, 16);
   };
   // Few bands of rows copy few pixels twice.
   constexpr std::int64_t kMostBands = 8;
@@ -169,13 +163,18 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
   constexpr std::int64_t kMostBox = 256;
   const auto [images, rows, columns] = request.patch;
   const bool at_places = images > 1;
+  const auto& compiled = kPatchRows[request.planes - 1];
   if (!copies_pixels(p, element_bytes) || p.sh > 2 || p.sw > 2 || p.IH < p.sh || p.IW < p.sw ||
       groups_of(p, request.group_taps) > kMostTapGroups || request.split_k < 1 || rows < 1 ||
-      columns < 1 || images > kMostPlaceImages ||
-      (at_places ? images % kTermImages != 0 || (request.planes > 1 && p.N % images != 0)
-                 : columns != kPatchWidth ||
-                       std::count(std::begin(kPatchRows), std::end(kPatchRows), rows) == 0) ||
-      request.split_k > ceil_div(p.N, std::int64_t{images}) * ceil_div(p.OH, std::int64_t{rows}) *
+      columns < 1 || images > kMostPlaceImages) {
+    return false;
+  }
+  if (at_places ? images % kTermImages != 0 || request.planes != 1
+                : columns != kPatchWidth || std::find(std::begin(compiled), std::end(compiled),
+                                                      rows) == std::end(compiled)) {
+    return false;
+  }
+  if (request.split_k > ceil_div(p.N, std::int64_t{images}) * ceil_div(p.OH, std::int64_t{rows}) *
                             ceil_div(p.OW, std::int64_t{columns})) {
     return false;
   }
@@ -183,8 +182,9 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
     return false;
   }
   constexpr int kSharedBytes = 225 * 1024;
-  const int stages = at_places ? kPlaceStages : kPatchStages[request.planes - 1];
-  return std::int64_t{plan_patches(request).plane_bytes} * request.planes * stages <= kSharedBytes;
+  const int planes = request.planes;
+  const int stages = patch_stages(planes, at_places) * planes + unsplit_stages(planes, rows) * 2;
+  return std::int64_t{plan_patches(request).plane_bytes} * stages <= kSharedBytes;
 }
 
 PatchPlan plan_patches(const PatchRequest& request) {

@@ -3,20 +3,22 @@
 // tap begins elsewhere in its window: where the tensor core begins to read. At places that is where
 // the first place begins that has a pixel, so that the tensor core sees no padding.
 //
-// Float32 is split into planes of bfloat16 beforehand, as in taps.cu; its sums are cut after every
-// patch, the small products of all its outputs first.
+// Float32 is split into planes of bfloat16 by the warpgroup that copies, which serves all taps; the
+// sums of three planes are cut after every patch, the small products of all its outputs first.
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/conv2d/hopper/patches.h"
+#include "cks/kernels/hopper/matrix.cuh"
 #include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
 
 constexpr const char* kOperation = "sk_dilated";
+constexpr int kSplitBarrier = 1;
 
 /// kFirst, kSecond: taps of the two warpgroups that multiply. kRows: of a patch in a row, 0: at
 /// places.
@@ -25,12 +27,13 @@ struct Tile {
   static constexpr int kFirst = kFirstTaps, kSecond = kSecondTaps;
   static constexpr int kRows = kRowCount, kPlanes = kPlaneCount;
   static constexpr bool kAtPlaces = kRows == 0;
-  static constexpr int kStages = kAtPlaces ? kPlaceStages : kPatchStages[kPlanes - 1];
+  static constexpr int kStages = patch_stages(kPlanes, kAtPlaces);
+  static constexpr int kUnsplit = unsplit_stages(kPlanes, kRows);
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
 };
 
 struct Parameters {
-  CUtensorMap x[kMostWindows];  // planes lie behind each other, as images
+  CUtensorMap x[kMostWindows];
   CUtensorMap dy;
   PatchPlan g;
   float* out;  // [split_k][OC][taps][IC]
@@ -42,40 +45,162 @@ __device__ __forceinline__ BoxAt at_box(int channel, int image, int row, int col
   return K::kAtPlaces ? BoxAt{channel, image, column, row} : BoxAt{channel, column, row, image};
 }
 
+/// A block's patches, one after the other.
+struct PatchSteps {
+  const PatchPlan& g;
+  UnitWalk<TapGroup> walk;
+  PatchUnit unit{};
+  PatchStart start{};
+  int patch = 0, end = 0;
+
+  __device__ __forceinline__ bool next() {
+    if (++patch >= end) {
+      if (!walk.next()) {
+        return false;
+      }
+      unit = unit_of(g, walk.index());
+      patch = unit.first;
+      end = unit.first + unit.patches;
+    }
+    start = start_of(g, patch);
+    return true;
+  }
+};
+
+/// Asks for dY or for X of a patch: boxes of `channels` channels from the unit's plus `channel` on.
+template <class K, class Place>
+__device__ __forceinline__ void copy_patch(const Parameters& p, const PatchSteps& step,
+                                           bool copies_dy, int channel, std::uint64_t* barrier,
+                                           Place&& place) {
+  const PatchStart& start = step.start;
+  if (copies_dy) {
+    copy_box(place(0, p.g.rows * p.g.columns), &p.dy, barrier,
+             at_box<K>(step.unit.oc + channel, start.image, start.row, start.column));
+    return;
+  }
+  for (int w = 0; w < p.g.windows; ++w) {
+    const PatchWindow& window = p.g.window[w];
+    copy_box(place(window.offset, window.rows * window.columns), &p.x[w], barrier,
+             at_box<K>(step.unit.ic + channel, start.image, start.row + window.first_row,
+                       start.column + window.first_column));
+  }
+}
+
 /// The threads that ask for the copies of a block: one for dY, one for X.
 template <class K>
 __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                           UnitWalk<TapGroup> walk, bool copies_dy) {
-  const PatchPlan& g = p.g;
+                           const UnitWalk<TapGroup>& walk, bool copies_dy) {
   RingPosition<K::kStages> at(1);
-  while (walk.next()) {
-    const PatchUnit unit = unit_of(g, walk.index());
-    for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
-      const PatchStart start = start_of(g, patch);
-      wait(&ring.empty[at.stage], at.parity);
-      std::uint64_t* const barrier = &ring.full[at.stage];
-      unsigned char* const stage = shared + at.stage * K::kPlanes * g.plane_bytes;
-      if (copies_dy) {
-        arrive_expecting(barrier, K::kPlanes * g.copied_bytes);
+  for (PatchSteps step{p.g, walk}; step.next();) {
+    wait(&ring.empty[at.stage], at.parity);
+    std::uint64_t* const barrier = &ring.full[at.stage];
+    if (copies_dy) {
+      arrive_expecting(barrier, p.g.copied_bytes);
+    }
+    unsigned char* const stage = shared + at.stage * p.g.plane_bytes;
+    copy_patch<K>(p, step, copies_dy, 0, barrier, [&](int offset, int) { return stage + offset; });
+    at.advance();
+  }
+}
+
+// --- Float32 ------------------------------------------------------------------------------------
+
+constexpr int kHalf = kPatchBlock / 2;  // channels of a row of float32
+
+/// Where channels 32 * half on of an operand's positions wait to be split; its planes' rows begin
+/// at `offset` of each plane.
+__device__ __forceinline__ unsigned char* unsplit_at(unsigned char* stage, int offset,
+                                                     int positions, int half) {
+  return stage + 2 * offset + half * round_up(positions * kRowBytes, 1024);
+}
+
+/// Splits an operand: a thread takes 8 channels of a position.
+template <int kPlanes>
+__device__ __forceinline__ void split_positions(unsigned char* unsplit, unsigned char* planes,
+                                                int plane_bytes, int offset, int positions,
+                                                int thread) {
+  const int chunk = thread % 8;  // of 16 bytes, of a plane's row
+  const unsigned char* const from = unsplit_at(unsplit, offset, positions, chunk / 4);
+  // The upper half's threads read their second chunk first, so that none meet in a bank.
+  const int first = chunk % 4 * 2 + chunk / 4;
+  for (int row = thread / 8; row < positions; row += 16) {
+    const unsigned char* const here = from + row * kRowBytes;
+    const auto read = [&](int at) {
+      return *reinterpret_cast<const float4*>(here + ((at ^ (row & 7)) << 4));
+    };
+    const float4 one = read(first), other = read(first ^ 1);
+    const float4 lower = chunk < 4 ? one : other, upper = chunk < 4 ? other : one;
+    float rest[8] = {lower.x, lower.y, lower.z, lower.w, upper.x, upper.y, upper.z, upper.w};
+#pragma unroll
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      std::uint32_t pairs[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        pairs[i] = split_off(rest[2 * i], rest[2 * i + 1]);
       }
-      for (int plane = 0; plane < K::kPlanes; ++plane) {
-        unsigned char* const to = stage + plane * g.plane_bytes;
-        const int image = start.image + plane * g.images;
-        if (copies_dy) {
-          copy_box(to, &p.dy, barrier, at_box<K>(unit.oc, image, start.row, start.column));
-          continue;
-        }
-        for (int w = 0; w < g.windows; ++w) {
-          const PatchWindow& window = g.window[w];
-          copy_box(to + window.offset, &p.x[w], barrier,
-                   at_box<K>(unit.ic, image, start.row + window.first_row,
-                             start.column + window.first_column));
-        }
-      }
-      at.advance();
+      *reinterpret_cast<uint4*>(planes + plane * plane_bytes + offset + row * kRowBytes +
+                                ((chunk ^ (row & 7)) << 4)) =
+          make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
     }
   }
 }
+
+template <int kUnsplit>
+struct UnsplitRing {
+  std::uint64_t full[kUnsplit > 0 ? kUnsplit : 1];
+};
+
+/// The warpgroup that copies float32 and splits it.
+template <class K>
+__device__ void split_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
+                            UnsplitRing<K::kUnsplit>& unsplit, const UnitWalk<TapGroup>& walk) {
+  const PatchPlan& g = p.g;
+  const int thread = static_cast<int>(threadIdx.x);
+  unsigned char* const waiting = shared + K::kStages * K::kPlanes * g.plane_bytes;
+  const auto stage_of = [&](int i) { return waiting + i * 2 * g.plane_bytes; };
+  PatchSteps ahead{g, walk};
+  const auto copy_next = [&](int i) {
+    if (ahead.next() && thread % 32 == 0 && thread < 64) {
+      if (thread == 0) {
+        arrive_expecting(&unsplit.full[i], 2 * g.copied_bytes);
+      }
+      for (int half = 0; half < 2; ++half) {
+        copy_patch<K>(p, ahead, thread == 0, half * kHalf, &unsplit.full[i],
+                      [&](int offset, int positions) {
+                        return unsplit_at(stage_of(i), offset, positions, half);
+                      });
+      }
+    }
+  };
+  for (int i = 0; i < K::kUnsplit; ++i) {
+    copy_next(i);
+  }
+  RingPosition<K::kUnsplit> from(0);
+  RingPosition<K::kStages> to(1);
+  for (PatchSteps step{g, walk}; step.next();) {
+    wait(&unsplit.full[from.stage], from.parity);
+    wait(&ring.empty[to.stage], to.parity);
+    unsigned char* const planes = shared + to.stage * K::kPlanes * g.plane_bytes;
+    const auto split = [&](int offset, int positions) {
+      split_positions<K::kPlanes>(stage_of(from.stage), planes, g.plane_bytes, offset, positions,
+                                  thread);
+    };
+    split(0, g.rows * g.columns);
+    for (int w = 0; w < g.windows; ++w) {
+      split(g.window[w].offset, g.window[w].rows * g.window[w].columns);
+    }
+    publish_to_copies();
+    sync_threads(kSplitBarrier, 128);
+    if (thread == 0) {
+      arrive(&ring.full[to.stage]);
+    }
+    copy_next(from.stage);
+    from.advance();
+    to.advance();
+  }
+}
+
+// --- Products -----------------------------------------------------------------------------------
 
 __device__ __forceinline__ std::uint32_t unsigned_of(int value) {
   return static_cast<std::uint32_t>(value);
@@ -86,12 +211,14 @@ template <class K>
 __device__ __forceinline__ void multiply_rows(float (&sums)[32], const TapGroup::Tap& tap,
                                               std::uint32_t gradients, std::uint32_t pixels,
                                               bool adds) {
-  const std::uint32_t pitch = unsigned_of(tap.pitch), first = pixels + unsigned_of(tap.offset);
+  const std::uint32_t pitch = unsigned_of(tap.pitch);
+  const std::uint64_t left = operand(gradients, 1024, 0);
+  std::uint64_t right = operand(pixels + unsigned_of(tap.offset), pitch, 0);
 #pragma unroll
   for (int k = 0; k < K::kRows / 2; ++k) {  // two rows are the terms of a product
-    multiply_bf16<kPatchBlock, true, true>(
-        sums, operand(gradients + unsigned_of(k) * kNextTransposedK, 1024, 0),
-        operand(first + unsigned_of(2 * k) * pitch, pitch, 0), adds || k > 0);
+    multiply_bf16<kPatchBlock, true, true>(sums, moved(left, unsigned_of(k) * kNextTransposedK),
+                                           right, adds || k > 0);
+    right = moved(right, 2 * pitch);
   }
 }
 
@@ -102,18 +229,18 @@ __device__ __forceinline__ void multiply_places(float (&sums)[32], const PatchPl
   const int place_bytes = g.patch_images * kRowBytes;
   const int products = (met.end_column - met.first_column) * (g.patch_images / kTermImages);
   for (int row = met.first_row; row < met.end_row; ++row) {
-    std::uint32_t left =
-        gradients + unsigned_of((row * g.columns + met.first_column) * place_bytes);
-    std::uint32_t right =
-        pixels + unsigned_of(tap.offset + row * tap.pitch + met.first_column * place_bytes);
+    std::uint64_t left = operand(
+        gradients + unsigned_of((row * g.columns + met.first_column) * place_bytes), 1024, 0);
+    std::uint64_t right =
+        operand(pixels + unsigned_of(tap.offset + row * tap.pitch + met.first_column * place_bytes),
+                1024, 0);
     for (int i = 0; i < products; ++i) {
       fence_sums();
-      multiply_bf16<kPatchBlock, true, true>(sums, operand(left, 1024, 0), operand(right, 1024, 0),
-                                             true);
+      multiply_bf16<kPatchBlock, true, true>(sums, left, right, true);
       commit_products();
-      wait_for_products<1>();
-      left += kNextTransposedK;
-      right += kNextTransposedK;
+      wait_for_products<3>();
+      left = moved(left, kNextTransposedK);
+      right = moved(right, kNextTransposedK);
     }
   }
 }
@@ -145,39 +272,32 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float (&su
   }
 }
 
-/// The products of a patch through one tap; those of planes are summed up before they are added.
+/// sums += all products of the planes of a patch in a row. adds: not the first patch.
 template <class K>
-__device__ __forceinline__ void add_tap(float (&sums)[32], const PatchPlan& g,
-                                        const TapGroup::Tap& tap, const PatchStart& start,
-                                        std::uint32_t stage) {
-  const MetPlaces met = K::kAtPlaces ? places_of(g, tap, start) : MetPlaces{};
-  if constexpr (K::kPlanes == 1) {
-    multiply_places(sums, g, tap, met, stage, stage);
-  } else {
-    constexpr int kFirstProduct = first_plane_product(K::kPlanes);
-    float products[32] = {};
-    if constexpr (!K::kAtPlaces) {
-      fence_sums();
-    }
+__device__ __forceinline__ void multiply_planes(float (&sums)[32], const PatchPlan& g,
+                                                const TapGroup::Tap& tap, std::uint32_t stage,
+                                                bool adds) {
+  constexpr int kFirstProduct = first_plane_product(K::kPlanes);
 #pragma unroll
-    for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
-      const std::uint32_t left = stage + unsigned_of(left_plane(product) * g.plane_bytes);
-      const std::uint32_t right = stage + unsigned_of(right_plane(product) * g.plane_bytes);
-      if constexpr (K::kAtPlaces) {
-        multiply_places(products, g, tap, met, left, right);
-        wait_for_products<0>();
-      } else {
-        multiply_rows<K>(products, tap, left, right, product > kFirstProduct);
-      }
-    }
-    if constexpr (!K::kAtPlaces) {
-      commit_products();
-      wait_for_products<0>();
-    }
+  for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
+    multiply_rows<K>(sums, tap, stage + unsigned_of(left_plane(product) * g.plane_bytes),
+                     stage + unsigned_of(right_plane(product) * g.plane_bytes),
+                     adds || product > kFirstProduct);
+  }
+}
+
+/// sums += the products of a patch, which are summed up by themselves.
+template <class K>
+__device__ __forceinline__ void add_cut(float (&sums)[32], const PatchPlan& g,
+                                        const TapGroup::Tap& tap, std::uint32_t stage) {
+  float products[32];
+  fence_sums();
+  multiply_planes<K>(products, g, tap, stage, false);
+  commit_products();
+  wait_for_products<0>();
 #pragma unroll
-    for (int i = 0; i < 32; ++i) {
-      sums[i] += products[i];
-    }
+  for (int i = 0; i < 32; ++i) {
+    sums[i] += products[i];
   }
 }
 
@@ -209,13 +329,15 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
   while (walk.next()) {
     const PatchUnit unit = unit_of(g, walk.index());
     const TapGroup::Tap* const taps = walk.group().tap + first;
-    if constexpr (K::kPlanes == 1 && !K::kAtPlaces) {
+    const auto stage_at = [&](int stage) {
+      return base + unsigned_of(stage * K::kPlanes) * plane_bytes;
+    };
+    if constexpr (K::kPlanes <= 2 && !K::kAtPlaces) {
       const auto issue = [&](int stage, bool adds) {
-        const std::uint32_t plane = base + unsigned_of(stage) * plane_bytes;
         fence_sums();
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
-          multiply_rows<K>(sums[t], taps[t], plane, plane, adds);
+          multiply_planes<K>(sums[t], g, taps[t], stage_at(stage), adds);
         }
       };
       multiply_steps(ring, at, unit.patches, issue, release);
@@ -224,10 +346,14 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
       for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
         const PatchStart start = start_of(g, patch);
         wait(&ring.full[at.stage], at.parity);
-        const std::uint32_t stage = base + unsigned_of(at.stage * K::kPlanes) * plane_bytes;
+        const std::uint32_t stage = stage_at(at.stage);
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
-          add_tap<K>(sums[t], g, taps[t], start, stage);
+          if constexpr (K::kAtPlaces) {
+            multiply_places(sums[t], g, taps[t], places_of(g, taps[t], start), stage, stage);
+          } else {
+            add_cut<K>(sums[t], g, taps[t], stage);
+          }
         }
         wait_for_products<0>();
         release(at.stage);
@@ -244,44 +370,53 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
+  __shared__ UnsplitRing<K::kUnsplit> unsplit;
+  if (threadIdx.x == 0) {
+    for (std::uint64_t& barrier : unsplit.full) {
+      init_barrier(&barrier, 1);  // published with the ring's
+    }
+  }
   unsigned char* const shared = begin_pipeline(raw, ring, 2);
   const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
-                        [&](int group) {
-                          if (group == 0) {
-                            multiply_units<K, K::kFirst>(p, shared, ring, walk, 0);
-                          } else {
-                            multiply_units<K, K::kSecond>(p, shared, ring, walk, K::kFirst);
-                          }
-                        });
+  const auto multiply = [&](int group) {
+    if (group == 0) {
+      multiply_units<K, K::kFirst>(p, shared, ring, walk, 0);
+    } else {
+      multiply_units<K, K::kSecond>(p, shared, ring, walk, K::kFirst);
+    }
+  };
+  if constexpr (K::kPlanes == 1) {
+    run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
+                          multiply);
+  } else {
+    run_warpgroups<56, 224>([&] { split_units<K>(p, shared, ring, unsplit, walk); }, multiply);
+  }
 }
 
 /// Boxes of a view of images, `pixel`, `line` and `image` elements from one to the next.
-CUtensorMap map_of(const PatchPlan& g, const void* base, const std::int64_t (&extent)[4],
-                   std::int64_t pixel, std::int64_t line, std::int64_t image, int columns,
-                   int rows) {
-  const auto [channels, width, height, images] = extent;
-  const Tensor4 in_a_row{
-      Element::bf16, base, {channels, width, height, images}, {pixel, line, image}};
-  const Tensor4 at_places{
-      Element::bf16, base, {channels, images, width, height}, {image, pixel, line}};
+CUtensorMap map_of(const PatchPlan& g, Element element, const void* base,
+                   const std::int64_t (&extent)[3], std::int64_t pixel, std::int64_t line,
+                   std::int64_t image, int columns, int rows) {
+  const auto [channels, width, height] = extent;
+  const Tensor4 in_a_row{element, base, {channels, width, height, g.images}, {pixel, line, image}};
+  const Tensor4 at_places{element, base, {channels, g.images, width, height}, {image, pixel, line}};
   return g.at_places() ? box_map(kOperation, at_places, {g.patch_images, columns, rows})
                        : box_map(kOperation, in_a_row, {columns, rows, 1});
 }
 
-void fill_maps(Parameters& p, const GradientOperands& o, int planes) {
+void fill_maps(Parameters& p, const Conv2dProblem& problem, const Conv2dOperands& operands,
+               Element element) {
   const PatchPlan& g = p.g;
-  const std::int64_t images = std::int64_t{g.images} * planes;
-  const std::int64_t y_line = o.dy.pitch * g.out_width, x_line = o.x.pitch * g.width;
-  p.dy = map_of(g, o.dy.plane[0], {g.out_channels, g.out_width, g.out_height, images}, o.dy.pitch,
-                y_line, y_line * g.out_height, g.columns, g.rows);
+  const std::int64_t y_line = problem.y_pitch * g.out_width, x_line = problem.x_pitch * g.width;
+  p.dy = map_of(g, element, operands.y, {g.out_channels, g.out_width, g.out_height},
+                problem.y_pitch, y_line, y_line * g.out_height, g.columns, g.rows);
   for (int w = 0; w < g.windows; ++w) {
     const PatchWindow& window = g.window[w];
-    const std::int64_t first = window.row_class * x_line + window.column_class * o.x.pitch;
-    p.x[w] = map_of(g, o.x.plane[0] + first,
+    const std::int64_t first = window.row_class * x_line + window.column_class * problem.x_pitch;
+    p.x[w] = map_of(g, element, static_cast<const char*>(operands.x) + first * bytes_of(element),
                     {g.in_channels, ceil_div(g.width - window.column_class, g.column_stride),
-                     ceil_div(g.height - window.row_class, g.row_stride), images},
-                    o.x.pitch * g.column_stride, x_line * g.row_stride, x_line * g.height,
+                     ceil_div(g.height - window.row_class, g.row_stride)},
+                    problem.x_pitch * g.column_stride, x_line * g.row_stride, x_line * g.height,
                     window.columns, window.rows);
   }
 }
@@ -289,7 +424,7 @@ void fill_maps(Parameters& p, const GradientOperands& o, int planes) {
 template <class K>
 void launch_tile(const Parameters& p) {
   const int workers = std::min(p.g.units, multiprocessor_count());
-  const int bytes = 1024 + K::kStages * K::kPlanes * p.g.plane_bytes;
+  const int bytes = 1024 + (K::kStages * K::kPlanes + 2 * K::kUnsplit) * p.g.plane_bytes;
   cuda::launch(kOperation, patches_kernel<K>, static_cast<unsigned>(workers), kPipelineThreads,
                bytes, p);
 }
@@ -302,21 +437,27 @@ void launch_rows(const Parameters& p) {
 
 template <int kPlanes>
 void launch_planes(const Parameters& p) {
-  p.g.at_places()             ? launch_rows<0, kPlanes>(p)
-  : p.g.rows == kPatchRows[0] ? launch_rows<kPatchRows[0], kPlanes>(p)
-                              : launch_rows<kPatchRows[1], kPlanes>(p);
+  constexpr auto& kRows = kPatchRows[kPlanes - 1];
+  if (p.g.rows == kRows[0]) {
+    launch_rows<kRows[0], kPlanes>(p);
+  } else if (p.g.rows == kRows[1]) {
+    launch_rows<kRows[1], kPlanes>(p);
+  } else if constexpr (kRows[2] > 0) {
+    launch_rows<kRows[2], kPlanes>(p);
+  }
 }
 
 }  // namespace
 
 std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const int planes = planes_of(conv.plan.arithmetic);
-  const GradientOperands o = gradient_operands(kOperation, conv, operands, planes);
   Parameters p;
   p.g = conv.data<PatchPlan>();
-  p.out = o.out;
-  fill_maps(p, o, planes);
-  if (planes == 1) {
+  p.out = gradient_slices(conv, operands);
+  fill_maps(p, conv.problem, operands, planes == 1 ? Element::bf16 : Element::fp32);
+  if (p.g.at_places()) {
+    launch_rows<0, 1>(p);
+  } else if (planes == 1) {
     launch_planes<1>(p);
   } else if (planes == 2) {
     launch_planes<2>(p);

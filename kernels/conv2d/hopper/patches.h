@@ -15,10 +15,9 @@
 ///            exactly the places whose pixels lie in the image.
 namespace cks::kernels::hopper {
 
-inline constexpr int kPatchWidth = 8;         // outputs
-inline constexpr int kPatchBlock = 64;        // channels, input and output, of a unit
-inline constexpr int kPatchRows[] = {8, 14};  // in a row, that the kernel is compiled for
-inline constexpr int kTermImages = 16;        // at places, of a product: its K
+inline constexpr int kPatchWidth = 8;   // outputs
+inline constexpr int kPatchBlock = 64;  // channels, input and output, of a unit
+inline constexpr int kTermImages = 16;  // at places, of a product: its K
 inline constexpr int kMostPlaceImages = 64;
 inline constexpr int kMostWindows = 4;  // strides up to 2
 inline constexpr int kMostGroupTaps = 9;
@@ -53,7 +52,7 @@ struct PatchPlan {
   int patches_down, patches_across;
   int windows;
   PatchWindow window[kMostWindows];
-  int plane_bytes, copied_bytes;  // of a stage's plane
+  int plane_bytes, copied_bytes;  // of a stage's plane; float32 takes twice as many
   int row_units, column_units, split_k;
   int group_taps, groups, units, units_each;
   TapGroup group[kMostTapGroups];
@@ -122,14 +121,20 @@ struct PatchRequest {
   int planes;
 };
 
-/// Stages of a ring, by planes; at places.
-inline constexpr int kPatchStages[] = {4, 2, 2};
-inline constexpr int kPlaceStages = 2;
+/// Rows of patches in a row that the kernel is compiled for, by planes; 0: none.
+inline constexpr int kPatchRows[][3] = {{8, 14, 0}, {4, 8, 14}, {4, 8, 0}};
 
-/// The patch in a row that wastes least.
-PatchExtent patch_in_a_row(const Conv2dProblem& problem);
-/// The largest patch at places of whose planes two stages fit; no rows if none does.
-PatchExtent patch_at_places(const Conv2dProblem& problem, int planes);
+/// Stages of the ring of planes; at places and of several planes two.
+constexpr int patch_stages(int plane_count, bool at_places) {
+  return plane_count == 1 && !at_places ? 4 : 2;
+}
+/// Stages of float32 that wait to be split into planes.
+constexpr int unsplit_stages(int plane_count, int rows) {
+  return plane_count == 1 ? 0 : plane_count == 2 && rows < 14 ? 2 : 1;
+}
+
+/// The largest patch at places of which two stages fit; no rows if none does.
+PatchExtent patch_at_places(const Conv2dProblem& problem);
 
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
 bool takes_patches(const PatchRequest& request, int element_bytes);

@@ -90,10 +90,7 @@ __device__ __forceinline__ void split_pixels(Fragments& a, const unsigned char* 
                                                   ((chunk ^ (r & 7)) << 4) + lane % 2 * 8);
 #pragma unroll
       for (int plane = 0; plane < kMostPlanes; ++plane) {
-        const std::uint32_t pair = rounded_pair(v.x, v.y);
-        a[plane][k][q] = pair;
-        v.x -= __uint_as_float(pair << 16);
-        v.y -= __uint_as_float(pair & 0xffff0000U);
+        a[plane][k][q] = split_off(v.x, v.y);
       }
     }
   }
@@ -102,14 +99,13 @@ __device__ __forceinline__ void split_pixels(Fragments& a, const unsigned char* 
 template <class K>
 __device__ __forceinline__ void multiply_planes(float* sums, const Fragments& a,
                                                 std::uint32_t filter) {
+  constexpr std::uint32_t kNext = K::kTransposed ? kNextTransposedK : kNextK;
+  const std::uint64_t first = operand(filter, 1024, K::kTransposed ? 64 * kRowBytes : 16);
 #pragma unroll
   for (int product = 0; product < kPlaneProducts; ++product) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const std::uint32_t plane = filter + right_plane(product) * K::kPlaneBytes;
-      const std::uint64_t right = K::kTransposed
-                                      ? operand(plane + k * kNextTransposedK, 1024, 64 * kRowBytes)
-                                      : operand(plane + k * kNextK);
+      const std::uint64_t right = moved(first, right_plane(product) * K::kPlaneBytes + k * kNext);
       multiply_bf16_from<K::kChannels, K::kTransposed>(sums, a[left_plane(product)][k], right,
                                                        product + k > 0);
     }

@@ -119,16 +119,16 @@ template <class K>
 __device__ __forceinline__ void multiply_terms(float* sums, std::uint32_t dy, std::uint32_t x,
                                                bool adds) {
   constexpr int kFirst = first_plane_product(K::kPlanes);
+  const std::uint64_t left = operand(dy, 1024, kBoxBytes), right = operand(x, 1024, kBoxBytes);
 #pragma unroll
   for (int product = kFirst; product < kPlaneProducts; ++product) {
-    const std::uint32_t left = dy + left_plane(product) * K::kPlaneBytes;
-    const std::uint32_t right = x + right_plane(product) * K::kPlaneBytes;
 #pragma unroll
     for (int k = 0; k < kTerms / 16; ++k) {
-      multiply_bf16<K::kColumns, true, true>(sums,
-                                             operand(left + k * kNextTransposedK, 1024, kBoxBytes),
-                                             operand(right + k * kNextTransposedK, 1024, kBoxBytes),
-                                             adds || product > kFirst || k > 0);
+      const std::uint32_t next = k * kNextTransposedK;
+      multiply_bf16<K::kColumns, true, true>(
+          sums, moved(left, left_plane(product) * K::kPlaneBytes + next),
+          moved(right, right_plane(product) * K::kPlaneBytes + next),
+          adds || product > kFirst || k > 0);
     }
   }
 }

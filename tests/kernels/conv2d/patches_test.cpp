@@ -152,9 +152,9 @@ TEST_CASE("gradient patches: every listed problem adds up the reference") {
     const std::int64_t split_k = 1 + static_cast<std::int64_t>(one.seed / 4 % 3);
     for (const int group_taps : {8, 9}) {
       walk(one,
-           {one.problem, group_taps, {1, kPatchRows[group_taps - 8], kPatchWidth}, split_k, 1});
+           {one.problem, group_taps, {1, kPatchRows[0][group_taps - 8], kPatchWidth}, split_k, 1});
       // Also in bands and columns, as larger maps need them.
-      for (const PatchExtent& patch : {patch_at_places(one.problem, 1), PatchExtent{16, 2, 3}}) {
+      for (const PatchExtent& patch : {patch_at_places(one.problem), PatchExtent{16, 2, 3}}) {
         walk(one, {one.problem, group_taps, patch, split_k, 1});
       }
     }
@@ -169,19 +169,6 @@ TEST_CASE("gradient patches: every listed problem adds up the reference") {
   CHECK(at_places > 100);
 }
 
-TEST_CASE("gradient patches: rows that waste least") {
-  const auto rows_for = [](std::int64_t height) {
-    return patch_in_a_row(
-               cks::kernels::make_conv2d_problem({.N = 1, .IH = height, .IW = 8, .IC = 8, .OC = 8}))
-        .rows;
-  };
-  CHECK(rows_for(16) == 8);
-  CHECK(rows_for(14) == 14);
-  CHECK(rows_for(28) == 14);
-  CHECK(rows_for(56) == 14);
-  CHECK(rows_for(7) == 8);
-}
-
 TEST_CASE("gradient patches at places multiply exactly V where images and channels fill them") {
   const auto plan_for = [](std::int64_t extent, std::int64_t stride) {
     const auto p = cks::kernels::make_conv2d_problem({.N = 64,
@@ -193,7 +180,7 @@ TEST_CASE("gradient patches at places multiply exactly V where images and channe
                                                       .FW = 3,
                                                       .stride = stride,
                                                       .padding = 1});
-    const PatchExtent patch = patch_at_places(p, 1);
+    const PatchExtent patch = patch_at_places(p);
     const PatchRequest request{p, 9, patch, 1, 1};
     REQUIRE(takes_patches(request, 2));
     CHECK(executed_of(plan_patches(request)) == exact_multiply_adds(p));
