@@ -94,23 +94,16 @@ __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][
   }
 }
 
-/// Operands are read a part of 32 bytes ahead of their products.
+/// The copies are asked for once the first operands are read, so that products follow at once.
 template <class K, class CopyNext>
 __device__ __forceinline__ void multiply_step(float (&sums)[K::kRowTiles][K::kColumnTiles][4],
                                               std::uint32_t stage, int rows, int columns,
                                               CopyNext&& copy_next) {
-  constexpr int kParts = K::kPixelRowBytes / 32;
-  std::uint32_t a[2][K::kRowTiles][4], b[2][K::kColumnTiles][2];
-  const auto load = [&](int part) {
-    load_pixels<K>(a[part % 2], stage, rows, part);
-    load_filter<K>(b[part % 2], stage + K::kPixelStageBytes, columns, part);
-  };
-  load(0);
 #pragma unroll
-  for (int part = 0; part < kParts; ++part) {
-    if (part + 1 < kParts) {
-      load(part + 1);
-    }
+  for (int part = 0; part < K::kPixelRowBytes / 32; ++part) {
+    std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
+    load_pixels<K>(a, stage, rows, part);
+    load_filter<K>(b, stage + K::kPixelStageBytes, columns, part);
     if (part == 0) {
       copy_next();
     }
@@ -119,9 +112,9 @@ __device__ __forceinline__ void multiply_step(float (&sums)[K::kRowTiles][K::kCo
 #pragma unroll
       for (int n = 0; n < K::kColumnTiles; ++n) {
         if constexpr (K::kBf16) {
-          multiply_bf16(sums[m][n], a[part % 2][m], b[part % 2][n]);
+          multiply_bf16(sums[m][n], a[m], b[n]);
         } else {
-          multiply_tf32(sums[m][n], a[part % 2][m], b[part % 2][n]);
+          multiply_tf32(sums[m][n], a[m], b[n]);
         }
       }
     }

@@ -96,10 +96,6 @@ class PixelCopies {
       : spots_(spots + first_row()) {
     left_ = p.c.source_channels * K::kPixelBytes - chunk();
     source_ = p.source + std::int64_t{unit.group} * p.c.source_channels * K::kPixelBytes + chunk();
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      pixel_[i] = spots_[i * kRows].source;
-    }
   }
 
   /// Which pixels a tap meets that shifts tap 0 by (down, right).
@@ -128,7 +124,7 @@ class PixelCopies {
     each_copy<kRows, kCopies, K::kPixelRowBytes>(
         to, first_row(), chunk(), [](int row, int byte) { return K::pixel_place(row, byte); },
         [&](int i, std::uint32_t at) {
-          copy_async<K::kChunk>(at, from + std::uint64_t{pixel_[i]} * p.source_pitch,
+          copy_async<K::kChunk>(at, from + std::uint64_t{spots_[i * kRows].source} * p.source_pitch,
                                 (meets >> i & 1U) != 0);
         });
   }
@@ -150,7 +146,6 @@ class PixelCopies {
   const unsigned char* source_;          // the chunk of the group's first pixel
   const unsigned char* from_ = nullptr;  // of the pixel that the tap would meet from there
   int left_;                             // bytes of source channels from the chunk on
-  std::uint32_t pixel_[kCopies];
   unsigned meets_ = 0;
 };
 

@@ -36,7 +36,7 @@ struct Tile {
   static constexpr int kStageBytes = kPlanes * (kGradientBytes + kPixelBytes);
   static constexpr int kSharedBytes = kStages * kStageBytes;
   static constexpr int kSums = kRowTiles * kColumnTiles * 4;  // of a thread
-  static constexpr int kBlocks = kThreads == 256 ? 1 : (kSums == 128 || kPlanes > 1 ? 2 : 3);
+  static constexpr int kBlocks = kThreads == 256 ? 1 : (kSums > 32 || kPlanes > 1 ? 2 : 3);
   static_assert(kTerms % kStep == 0 && kRowBytes % 128 == 0 && kColumnBytes % 128 == 0);
 
   /// Where a byte of a term's row lies, of dY (kRowBytes) or of X (kColumnBytes).
@@ -253,28 +253,26 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&b)[kTiles][2], std::
 template <class K>
 using Sums = float[K::kRowTiles][K::kColumnTiles][4];
 
-/// Operands are read a part, of two, ahead of their products.
+/// The copies are asked for once the first operands are read, so that products follow at once.
 template <class K, class CopyNext>
 __device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, int row, int column,
                                               CopyNext&& copy_next) {
-  const std::uint32_t x = dy + K::kGradientBytes;
-  std::uint32_t a[2][K::kRowTiles][4], b[2][K::kColumnTiles][2];
 #pragma unroll
   for (int part = 0; part < 2; ++part) {
-    load_gradients<K>(a[part], dy, row, part);
-    load_pixels<K>(b[part], x, column, part);
-  }
-  copy_next();
-#pragma unroll
-  for (int part = 0; part < 2; ++part) {
+    std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
+    load_gradients<K>(a, dy, row, part);
+    load_pixels<K>(b, dy + K::kGradientBytes, column, part);
+    if (part == 0) {
+      copy_next();
+    }
 #pragma unroll
     for (int m = 0; m < K::kRowTiles; ++m) {
 #pragma unroll
       for (int n = 0; n < K::kColumnTiles; ++n) {
         if constexpr (K::kWords) {
-          multiply_tf32(sums[m][n], a[part][m], b[part][n]);
+          multiply_tf32(sums[m][n], a[m], b[n]);
         } else {
-          multiply_bf16(sums[m][n], a[part][m], b[part][n]);
+          multiply_bf16(sums[m][n], a[m], b[n]);
         }
       }
     }
