@@ -163,7 +163,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   p.operands = operands_of<T>(conv, o, filter, (turns ? problem.OC : problem.IC) / problem.G);
   p.epilogue = TypedEpilogue<T>(o.epilogue);
   p.target = static_cast<T*>(o.result);
-  p.is_aligned = K::kChunk == 16;
+  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
   cuda::launch(conv.plan.method(), box_kernel<K>, static_cast<unsigned>(p.operands.c.units),
                K::kThreads, K::kSharedBytes, p);
 }

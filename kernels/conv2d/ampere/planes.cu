@@ -137,7 +137,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
       operands_of<float>(conv, o, filter.plane[0], filter.pitch, filter.plane[1] - filter.plane[0]);
   p.epilogue = TypedEpilogue<float>(o.epilogue);
   p.target = static_cast<float*>(o.result);
-  p.is_aligned = K::kChunk == 16;
+  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
   cuda::launch(operation, planes_kernel<K>, static_cast<unsigned>(p.operands.c.units), K::kThreads,
                K::kSharedBytes, p);
 }
