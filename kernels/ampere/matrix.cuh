@@ -65,7 +65,7 @@ __device__ __forceinline__ void split_pair(float2 rest, std::uint32_t (&planes)[
   }
 }
 
-/// K = 16.
+/// K = 16; sums: in addition, or anew.
 __device__ __forceinline__ void multiply_bf16(float (&sums)[4], const std::uint32_t (&a)[4],
                                               const std::uint32_t (&b)[2]) {
   asm volatile(
@@ -73,6 +73,14 @@ __device__ __forceinline__ void multiply_bf16(float (&sums)[4], const std::uint3
       "{%0,%1,%2,%3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ __forceinline__ void multiply_bf16_anew(float (&sums)[4], const std::uint32_t (&a)[4],
+                                                   const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%10,%10,%10,%10};"
+      : "=f"(sums[0]), "=f"(sums[1]), "=f"(sums[2]), "=f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0F));
 }
 /// K = 8.
 __device__ __forceinline__ void multiply_tf32(float (&sums)[4], const std::uint32_t (&a)[4],

@@ -1,56 +1,55 @@
 // ConvV2 and KS-deconv in bf16 and tf32 for the tensor cores of compute capability 8.0 and newer.
 // Positions are rows of the product, channels of the result its columns; both come as boxes.h says.
-// A block computes a unit: 4 warps copy the stages of a ring and multiply them, 64 bytes of source
-// channels at a time. The longest units come first, so blocks that end early take what is left.
+// A block computes a unit: its warps copy the stages of a ring and multiply them, 64 or 128 bytes
+// of source channels at a time. The longest units come first, so blocks that end early take what is
+// left.
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/ampere/box_copies.cuh"
 #include "cks/kernels/conv2d/ampere/box_store.cuh"
 #include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
+#include "cks/kernels/conv2d/hopper/operands.h"
 
 namespace cks::kernels::ampere {
 namespace {
 
-/// kIsTransposed: the filter lies with source channels a row (KS-deconv). kChunkBytes: what is
-/// copied at a time, 16 or 4 bytes.
-template <class T, int kChannelCount, int kPositionCount, int kWarpColumnCount, bool kIsTransposed,
-          int kChunkBytes>
+/// kWarps share a unit, two side by side. kRowLength: bytes of source channels that are multiplied
+/// at a time. kIsTransposed: the filter lies with source channels a row (KS-deconv in bf16; that of
+/// tf32 is transposed before). kChunkBytes: what is copied at a time, 16 or 4 bytes.
+template <class T, int kChannelCount, int kPositionCount, int kWarps, int kRowLength,
+          int kStageCount, bool kIsTransposed, int kChunkBytes>
 struct Tile {
   using Value = T;
   static constexpr bool kBf16 = sizeof(T) == 2;
   static constexpr bool kTransposed = kIsTransposed;
-  static constexpr int kThreads = 128, kStages = 4, kPlanes = 1;
+  static constexpr int kThreads = kWarps * 32, kStages = kStageCount, kPlanes = 1;
   static constexpr int kChannels = kChannelCount, kPositions = kPositionCount;
-  static constexpr int kStep = 64 / static_cast<int>(sizeof(T));  // source channels
+  static constexpr int kStep = kRowLength / static_cast<int>(sizeof(T));  // source channels
   // A warp's part.
-  static constexpr int kWarpColumns = kWarpColumnCount, kWarpRows = 4 / kWarpColumns;
+  static constexpr int kWarpColumns = 2, kWarpRows = kWarps / kWarpColumns;
   static constexpr int kRowTiles = kPositions / kWarpRows / 16;
   static constexpr int kColumnTiles = kChannels / kWarpColumns / 8;
   // What box_copies.cuh copies.
   static constexpr int kChunk = kChunkBytes, kFilterChunk = kChunkBytes;
   static constexpr int kPixelBytes = sizeof(T), kFilterBytes = sizeof(T);
-  static constexpr int kPixelRowBytes = 64;
-  static constexpr int kFilterRowBytes = kTransposed ? kChannels * kFilterBytes : 64;
+  static constexpr int kPixelRowBytes = kRowLength;
+  static constexpr int kFilterRowBytes = kTransposed ? kChannels * kFilterBytes : kRowLength;
   static constexpr int kFilterRows = kTransposed ? kStep : kChannels;
   static constexpr int kPixelStageBytes = kPositions * kPixelRowBytes;
   static constexpr int kFilterPlaneBytes = kFilterRows * kFilterRowBytes;
   static constexpr int kStageBytes = kPixelStageBytes + kFilterPlaneBytes;
   static constexpr int kSharedBytes = kStages * kStageBytes;
   static constexpr int kSums = kRowTiles * kColumnTiles * 4;  // of a thread
-  static constexpr int kBlocks = kSums == 128 ? 2 : kSums == 32 && kChunk == 16 ? 4 : 3;
+  static constexpr int kBlocks =
+      kWarps == 8 ? 1 : (kSums == 128 ? 2 : (kSums == 32 && kChunk == 16 ? 4 : 3));
+  static_assert(kBf16 || !kTransposed, "words of 4 bytes are not turned");
 
   static __device__ __forceinline__ int pixel_place(int row, int byte) {
-    return place_in_64(row, byte);
+    return kRowLength == 64 ? place_in_64(row, byte) : place_for_matrices<kRowLength>(row, byte);
   }
   static __device__ __forceinline__ int filter_place(int row, int byte) {
-    if constexpr (!kTransposed) {
-      return place_in_64(row, byte);
-    } else if constexpr (kBf16) {
-      return place_for_matrices<kFilterRowBytes>(row, byte);
-    } else {
-      return place_for_words<kFilterRowBytes>(row, byte);
-    }
+    return kTransposed ? place_for_matrices<kFilterRowBytes>(row, byte) : pixel_place(row, byte);
   }
 };
 
@@ -84,19 +83,8 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[K::kRowTiles][4],
 template <class K>
 __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][2],
                                             std::uint32_t filter, int columns, int part) {
-  if constexpr (K::kTransposed && !K::kBf16) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int row = part * 8 + lane % 4;  // of 8 source channels; the second is 4 on
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-      const int byte = (columns + n * 8 + lane / 4) * 4;
-      b[n][0] = load_word(filter + K::filter_place(row, byte));
-      b[n][1] = load_word(filter + K::filter_place(row + 4, byte));
-    }
-  } else {
-    load_columns<K::kTransposed>(
-        b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
-  }
+  load_columns<K::kTransposed>(
+      b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
   if constexpr (!K::kBf16) {
 #pragma unroll
     for (int n = 0; n < K::kColumnTiles; ++n) {
@@ -106,14 +94,19 @@ __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][
   }
 }
 
-template <class K>
+/// The copies are asked for once the first operands are read, so that products follow at once.
+template <class K, class CopyNext>
 __device__ __forceinline__ void multiply_step(float (&sums)[K::kRowTiles][K::kColumnTiles][4],
-                                              std::uint32_t stage, int rows, int columns) {
+                                              std::uint32_t stage, int rows, int columns,
+                                              CopyNext&& copy_next) {
 #pragma unroll
-  for (int part = 0; part < 2; ++part) {
+  for (int part = 0; part < K::kPixelRowBytes / 32; ++part) {
     std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
     load_pixels<K>(a, stage, rows, part);
     load_filter<K>(b, stage + K::kPixelStageBytes, columns, part);
+    if (part == 0) {
+      copy_next();
+    }
 #pragma unroll
     for (int m = 0; m < K::kRowTiles; ++m) {
 #pragma unroll
@@ -133,35 +126,44 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
     box_kernel(const __grid_constant__ Parameters<typename K::Value> p) {
   cuda::begin_kernel();
   extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ int pixels[K::kPositions];
+  __shared__ Spot spots[K::kPositions];
   const BoxCorrelation& c = p.operands.c;
   const int index = static_cast<int>(blockIdx.x);
   const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
   const BoxUnit unit = unit_of(c, index - place.first_unit);
-  find_pixels<K::kPositions, K::kThreads>(c, place, unit, pixels);
+  find_spots<K>(c, place, unit, spots);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);
   const int columns = warp % K::kWarpColumns * (K::kColumnTiles * 8);
   const std::uint32_t base = shared_address(shared);
-  StepCopies<K> copies(p.operands, place, unit);
+  StepCopies<K> copies(p.operands, place, unit, spots);
   float sums[K::kRowTiles][K::kColumnTiles][4] = {};
-  run_pipeline<K::kStages>(
-      steps_of(c, place), [&](int stage) { copies.copy(base + stage * K::kStageBytes); },
-      [&](int stage) { multiply_step<K>(sums, base + stage * K::kStageBytes, rows, columns); });
+  run_pipeline<K>(steps_of(c, place), base, copies, [&](std::uint32_t stage, auto&& copy_next) {
+    multiply_step<K>(sums, stage, rows, columns, copy_next);
+  });
   const BoxStore<typename K::Value> store(p.epilogue, p.target, c.target_pitch,
                                           (unit.group + 1) * c.target_channels, p.is_aligned);
-  store.store(sums, pixels + rows, unit.channel + columns);
+  store.store(sums, spots + rows, unit.channel + columns);
 }
 
 template <class K>
 void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   using T = typename K::Value;
+  const Conv2dProblem& problem = conv.problem;
+  const bool turns = conv.plan.pass == Conv2dPass::backward_data && !K::kTransposed;
+  const T* filter = static_cast<const T*>(o.w);
+  if constexpr (!K::kBf16) {
+    if (turns) {
+      hopper::transpose_filter(conv.plan.method(), problem, filter,
+                               static_cast<float*>(o.workspace));
+      filter = static_cast<const float*>(o.workspace);
+    }
+  }
   Parameters<T> p;
-  p.operands =
-      operands_of<T>(conv, o, static_cast<const T*>(o.w), conv.problem.IC / conv.problem.G);
+  p.operands = operands_of<T>(conv, o, filter, (turns ? problem.OC : problem.IC) / problem.G);
   p.epilogue = TypedEpilogue<T>(o.epilogue);
   p.target = static_cast<T*>(o.result);
-  p.is_aligned = K::kChunk == 16;
+  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
   cuda::launch(conv.plan.method(), box_kernel<K>, static_cast<unsigned>(p.operands.c.units),
                K::kThreads, K::kSharedBytes, p);
 }
@@ -170,32 +172,27 @@ template <class T, bool kTransposed>
 void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dTile& tile = conv.plan.tile;
   if (!is_wide(conv.problem, conv.plan.pass)) {
-    launch_tile<Tile<T, 64, 64, 2, kTransposed, 4>>(conv, o);
+    launch_tile<Tile<T, 64, 64, 4, 64, 4, kTransposed, 4>>(conv, o);
+  } else if (tile == Conv2dTile{128, 256}) {
+    launch_tile<Tile<T, 128, 256, 8, 128, 3, kTransposed, 16>>(conv, o);
   } else if (tile == Conv2dTile{128, 128}) {
-    launch_tile<Tile<T, 128, 128, 2, kTransposed, 16>>(conv, o);
+    launch_tile<Tile<T, 128, 128, 4, 64, 4, kTransposed, 16>>(conv, o);
   } else if (tile == Conv2dTile{64, 128}) {
-    launch_tile<Tile<T, 64, 128, 2, kTransposed, 16>>(conv, o);
+    launch_tile<Tile<T, 64, 128, 4, 64, 4, kTransposed, 16>>(conv, o);
   } else {
-    launch_tile<Tile<T, 64, 64, 2, kTransposed, 16>>(conv, o);
-  }
-}
-
-template <class T>
-void launch_pass(const PreparedConv2d& conv, const Conv2dOperands& o) {
-  if (conv.plan.pass == Conv2dPass::forward) {
-    launch_box<T, false>(conv, o);
-  } else {
-    launch_box<T, true>(conv, o);
+    launch_tile<Tile<T, 64, 64, 4, 64, 4, kTransposed, 16>>(conv, o);
   }
 }
 
 }  // namespace
 
 std::int64_t run_box80(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.plan.arithmetic == Arithmetic::bf16) {
-    launch_pass<bfloat16>(conv, operands);
+  if (conv.plan.arithmetic == Arithmetic::tf32) {
+    launch_box<float, false>(conv, operands);
+  } else if (conv.plan.pass == Conv2dPass::forward) {
+    launch_box<bfloat16, false>(conv, operands);
   } else {
-    launch_pass<float>(conv, operands);
+    launch_box<bfloat16, true>(conv, operands);
   }
   return conv.data<PlannedBoxes>().executed;
 }

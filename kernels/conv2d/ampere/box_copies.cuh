@@ -39,63 +39,94 @@ BoxOperands operands_of(const PreparedConv2d& conv, const Conv2dOperands& o, con
           plane_pitch * kFilterBytes};
 }
 
-/// How many of kBytes are there, if `left` are from the first on.
-template <int kBytes>
-__device__ __forceinline__ int bytes_there(int left) {
-  return min(max(left, 0), kBytes);
+/// A position of a unit: the pixel of the result that it is, -1 if it is none, the pixel that tap 0
+/// would meet if it had no padding, and where that tap lies. Far outside if there is no position.
+struct Spot {
+  int target;
+  std::uint32_t source;
+  int row, column;
+};
+
+inline constexpr int kNowhere = -(1 << 30);  // whatever a tap's shift
+
+/// Fills in the positions of a unit.
+template <class K>
+__device__ __forceinline__ void find_spots(const BoxCorrelation& c, const Place& place,
+                                           const BoxUnit& unit, Spot (&spots)[K::kPositions]) {
+  const Run& rows = c.rows[place.row_class];
+  const Run& columns = c.columns[place.column_class];
+  for (int i = static_cast<int>(threadIdx.x); i < K::kPositions; i += K::kThreads) {
+    const int position = unit.first + i;
+    if (position >= positions_of(c, place)) {
+      spots[i] = {-1, 0, kNowhere, kNowhere};
+      continue;
+    }
+    const Position at = position_of(c, place, position);
+    const int row = at.row * rows.source_step, column = at.column * columns.source_step;
+    const int line = at.image * c.source_height + row;
+    spots[i] = {pixel_of(c, place, at),
+                static_cast<std::uint32_t>(line) * static_cast<std::uint32_t>(c.source_width) +
+                    static_cast<std::uint32_t>(column),
+                rows.source + row, columns.source + column};
+  }
+  __syncthreads();
+}
+
+/// Calls copy(i, to) for the thread's chunks of rows of kRowBytes, kRows of them side by side:
+/// place(row, byte) is where one lies.
+template <int kRows, int kCopies, int kRowBytes, class Place, class Copy>
+__device__ __forceinline__ void each_copy(std::uint32_t to, int row, int byte, Place&& place,
+                                          Copy&& copy) {
+#pragma unroll
+  for (int i = 0; i < kCopies; ++i) {
+    if constexpr (kRows % 8 == 0) {  // chunks of such rows change places alike
+      copy(i, to + place(row, byte) + i * kRows * kRowBytes);
+    } else {
+      copy(i, to + place(row + i * kRows, byte));
+    }
+  }
 }
 
 /// Of the pixels of each step, rows of kChunks chunks.
 template <class K>
 class PixelCopies {
  public:
-  __device__ __forceinline__ PixelCopies(const BoxOperands& p, const Place& place,
-                                         const BoxUnit& unit) {
-    const BoxCorrelation& c = p.c;
-    const Run& rows = c.rows[place.row_class];
-    const Run& columns = c.columns[place.column_class];
-    const int chunk = static_cast<int>(threadIdx.x) % kChunks * K::kChunk;
-    const int first_row = static_cast<int>(threadIdx.x) / kChunks;
-    left_ = c.source_channels * K::kPixelBytes - chunk;
-    source_ = p.source + std::int64_t{unit.group} * c.source_channels * K::kPixelBytes + chunk;
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      const int row = first_row + i * kRows, position = unit.first + row;
-      const bool exists = position < positions_of(c, place);
-      const Position at = position_of(c, place, exists ? position : 0);
-      const int source_row = rows.source + at.row * rows.source_step;
-      column_[i] = columns.source + at.column * columns.source_step;
-      pixel_[i] = pixel_at(c, at.image * c.source_height + source_row, column_[i]);
-      row_[i] = exists ? source_row : kNowhere;
-    }
+  __device__ __forceinline__ PixelCopies(const BoxOperands& p, const BoxUnit& unit,
+                                         const Spot (&spots)[K::kPositions])
+      : spots_(spots + first_row()) {
+    left_ = p.c.source_channels * K::kPixelBytes - chunk();
+    source_ = p.source + std::int64_t{unit.group} * p.c.source_channels * K::kPixelBytes + chunk();
   }
 
-  /// Which pixels a tap meets that shifts them.
-  __device__ __forceinline__ void meet(const BoxCorrelation& c, int down, int right) {
-    shift_ = pixel_at(c, down, right);
+  /// Which pixels a tap meets that shifts tap 0 by (down, right).
+  __device__ __forceinline__ void meet(const BoxOperands& p, const Place& place, int down,
+                                       int right) {
+    const BoxCorrelation& c = p.c;
+    const int row = c.rows[place.row_class].source + down;
+    const int column = c.columns[place.column_class].source + right;
+    from_ = source_ + (std::int64_t{row} * c.source_width + column) * p.source_pitch;
     meets_ = 0;
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
+      const Spot& spot = spots_[i * kRows];
       const bool meets =
-          static_cast<unsigned>(row_[i] + down) < static_cast<unsigned>(c.source_height) &&
-          static_cast<unsigned>(column_[i] + right) < static_cast<unsigned>(c.source_width);
+          static_cast<unsigned>(spot.row + down) < static_cast<unsigned>(c.source_height) &&
+          static_cast<unsigned>(spot.column + right) < static_cast<unsigned>(c.source_width);
       meets_ |= (meets ? 1U : 0U) << i;
     }
   }
   __device__ __forceinline__ void meet_none() { meets_ = 0; }
 
-  __device__ __forceinline__ void copy(const BoxOperands& p, std::uint32_t to, int channel) const {
-    const int bytes = bytes_there<K::kChunk>(left_ - channel * K::kPixelBytes);
-    const unsigned char* const from = source_ + channel * K::kPixelBytes;
-    const int chunk = static_cast<int>(threadIdx.x) % kChunks * K::kChunk;
-    const int first_row = static_cast<int>(threadIdx.x) / kChunks;
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      const int there = (meets_ >> i & 1U) != 0 ? bytes : 0;
-      copy_async<K::kChunk>(
-          to + K::pixel_place(first_row + i * kRows, chunk),
-          there != 0 ? from + std::uint64_t{pixel_[i] + shift_} * p.source_pitch : source_, there);
-    }
+  __device__ __forceinline__ void copy(const BoxOperands& p, std::uint32_t to, int channel,
+                                       bool exists) const {
+    const unsigned meets = exists && channel * K::kPixelBytes < left_ ? meets_ : 0;
+    const unsigned char* const from = from_ + channel * K::kPixelBytes;
+    each_copy<kRows, kCopies, K::kPixelRowBytes>(
+        to, first_row(), chunk(), [](int row, int byte) { return K::pixel_place(row, byte); },
+        [&](int i, std::uint32_t at) {
+          copy_async<K::kChunk>(at, from + std::uint64_t{spots_[i * kRows].source} * p.source_pitch,
+                                (meets >> i & 1U) != 0);
+        });
   }
 
  private:
@@ -103,21 +134,19 @@ class PixelCopies {
   static constexpr int kRows = K::kThreads / kChunks;  // side by side
   static constexpr int kCopies = K::kPositions / kRows;
   static_assert(K::kThreads % kChunks == 0 && K::kPositions % kRows == 0 && kCopies <= 32);
-  static constexpr int kNowhere = -(1 << 30);  // outside whatever the tap's shift
 
-  /// The number of a pixel. It may lie outside the image; modulo 2^32, the sum of a pixel's and a
-  /// shift's is right for those inside.
-  static __device__ __forceinline__ std::uint32_t pixel_at(const BoxCorrelation& c, int line,
-                                                           int column) {
-    return static_cast<std::uint32_t>(line) * static_cast<std::uint32_t>(c.source_width) +
-           static_cast<std::uint32_t>(column);
+  static __device__ __forceinline__ int chunk() {
+    return static_cast<int>(threadIdx.x) % kChunks * K::kChunk;
+  }
+  static __device__ __forceinline__ int first_row() {
+    return static_cast<int>(threadIdx.x) / kChunks;
   }
 
-  const unsigned char* source_;  // the chunk of the group's first pixel
-  int left_;                     // bytes of source channels from the chunk on
-  std::uint32_t shift_ = 0, pixel_[kCopies];
-  int row_[kCopies], column_[kCopies];  // of the pixel that tap 0 meets
-  std::uint32_t meets_ = 0;
+  const Spot* spots_;                    // of the thread's first row
+  const unsigned char* source_;          // the chunk of the group's first pixel
+  const unsigned char* from_ = nullptr;  // of the pixel that the tap would meet from there
+  int left_;                             // bytes of source channels from the chunk on
+  unsigned meets_ = 0;
 };
 
 /// Of the filter of each step.
@@ -126,48 +155,43 @@ class FilterCopies {
  public:
   __device__ __forceinline__ FilterCopies(const BoxOperands& p, const BoxUnit& unit) {
     const BoxCorrelation& c = p.c;
-    const int chunk = static_cast<int>(threadIdx.x) % kChunks * kChunk;
-    const int row = static_cast<int>(threadIdx.x) / kChunks;
     const int end = (unit.group + 1) * c.target_channels;
     if constexpr (K::kTransposed) {
-      rows_left_ = c.source_channels - row;
-      bytes_left_ = (end - unit.channel) * K::kFilterBytes - chunk;
-      filter_ = p.filter + (std::int64_t{unit.group} * c.source_channels + row) * p.row_pitch +
-                (unit.channel - (end - c.target_channels)) * K::kFilterBytes + chunk;
+      rows_left_ = c.source_channels - row();
+      bytes_left_ = (end - unit.channel) * K::kFilterBytes - chunk();
+      filter_ = p.filter + (std::int64_t{unit.group} * c.source_channels + row()) * p.row_pitch +
+                (unit.channel - (end - c.target_channels)) * K::kFilterBytes + chunk();
     } else {
-      rows_left_ = end - unit.channel - row;
-      bytes_left_ = c.source_channels * K::kFilterBytes - chunk;
-      filter_ = p.filter + (std::int64_t{unit.channel} + row) * p.row_pitch + chunk;
+      rows_left_ = end - unit.channel - row();
+      bytes_left_ = c.source_channels * K::kFilterBytes - chunk();
+      filter_ = p.filter + (std::int64_t{unit.channel} + row()) * p.row_pitch + chunk();
     }
   }
 
   __device__ __forceinline__ void copy_none() { bytes_left_ = 0; }
 
-  __device__ __forceinline__ void copy(const BoxOperands& p, std::uint32_t to, int tap,
-                                       int channel) const {
-    const int chunk = static_cast<int>(threadIdx.x) % kChunks * kChunk;
-    const int row = static_cast<int>(threadIdx.x) / kChunks;
+  __device__ __forceinline__ void copy(const BoxOperands& p, std::uint32_t to, int tap, int channel,
+                                       bool exists) const {
     const unsigned char* from = filter_ + std::int64_t{tap} * p.tap_pitch;
-    int bytes = bytes_left_, rows_left = rows_left_;
+    int bytes_left = bytes_left_, rows_left = rows_left_;
     if constexpr (K::kTransposed) {
       from += std::int64_t{channel} * p.row_pitch;
       rows_left -= channel;
     } else {
       from += channel * K::kFilterBytes;
-      bytes -= channel * K::kFilterBytes;
+      bytes_left -= channel * K::kFilterBytes;
     }
-    bytes = bytes_there<kChunk>(bytes);
+    rows_left = exists && bytes_left > 0 ? rows_left : 0;
 #pragma unroll
     for (int plane = 0; plane < K::kPlanes; ++plane) {
-#pragma unroll
-      for (int i = 0; i < kCopies; ++i) {
-        const int there = i * kRows < rows_left ? bytes : 0;
-        const unsigned char* const at =
-            from + plane * p.plane_pitch + std::int64_t{i * kRows} * p.row_pitch;
-        copy_async<kChunk>(
-            to + plane * K::kFilterPlaneBytes + K::filter_place(row + i * kRows, chunk),
-            there != 0 ? at : p.filter, there);
-      }
+      each_copy<kRows, kCopies, K::kFilterRowBytes>(
+          to + plane * K::kFilterPlaneBytes, row(), chunk(),
+          [](int row, int byte) { return K::filter_place(row, byte); },
+          [&](int i, std::uint32_t at) {
+            copy_async<kChunk>(at,
+                               from + plane * p.plane_pitch + std::int64_t{i * kRows} * p.row_pitch,
+                               i * kRows < rows_left);
+          });
     }
   }
 
@@ -177,6 +201,11 @@ class FilterCopies {
   static constexpr int kRows = K::kThreads / kChunks;
   static constexpr int kCopies = K::kFilterRows / kRows;
   static_assert(K::kThreads % kChunks == 0 && K::kFilterRows % kRows == 0);
+
+  static __device__ __forceinline__ int chunk() {
+    return static_cast<int>(threadIdx.x) % kChunks * kChunk;
+  }
+  static __device__ __forceinline__ int row() { return static_cast<int>(threadIdx.x) / kChunks; }
 
   const unsigned char* filter_;  // the thread's first chunk, of tap 0 and source channel 0
   int rows_left_, bytes_left_;
@@ -188,10 +217,10 @@ template <class K>
 class StepCopies {
  public:
   __device__ __forceinline__ StepCopies(const BoxOperands& p, const Place& place,
-                                        const BoxUnit& unit)
+                                        const BoxUnit& unit, const Spot (&spots)[K::kPositions])
       : p_(p),
         place_(place),
-        pixels_(p, place, unit),
+        pixels_(p, unit, spots),
         filter_(p, unit),
         row_(place.row_tap),
         column_(place.column_tap) {
@@ -202,10 +231,12 @@ class StepCopies {
     }
   }
 
-  /// The next step, to the stage at `to`.
-  __device__ __forceinline__ void copy(std::uint32_t to) {
-    pixels_.copy(p_, to, channel_);
-    filter_.copy(p_, to + K::kPixelStageBytes, tap_, channel_);
+  /// The step, or zeros, to the stage at `to`.
+  __device__ __forceinline__ void copy(std::uint32_t to, bool exists) const {
+    pixels_.copy(p_, to, channel_, exists);
+    filter_.copy(p_, to + K::kPixelStageBytes, tap_, channel_, exists);
+  }
+  __device__ __forceinline__ void advance() {
     channel_ += K::kStep;
     if (channel_ >= p_.c.source_channels) {
       channel_ = 0;
@@ -220,7 +251,7 @@ class StepCopies {
  private:
   __device__ __forceinline__ void meet() {
     tap_ = filter_tap_of(p_.c, place_, row_, column_);
-    pixels_.meet(p_.c, row_ * p_.c.rows[place_.row_class].tap_step,
+    pixels_.meet(p_, place_, row_ * p_.c.rows[place_.row_class].tap_step,
                  column_ * p_.c.columns[place_.column_class].tap_step);
   }
 

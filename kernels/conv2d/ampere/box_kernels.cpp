@@ -18,21 +18,26 @@ struct BoxTile {
   double share;
 };
 
-constexpr BoxTile kBoxTiles[] = {{{128, 128}, 0.6}, {{64, 128}, 0.48}, {{64, 64}, 0.32}};
+constexpr Conv2dTile kLargeTile = {128, 256};  // twice the step of the others
+constexpr BoxTile kBoxTiles[] = {
+    {kLargeTile, 0.75}, {{128, 128}, 0.65}, {{64, 128}, 0.5}, {{64, 64}, 0.35}};
 constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.6}, {{64, 64}, 0.4}};
-constexpr Conv2dTile kNarrowTile = {64, 64};  // the only one whose channels are copied by 4 bytes
-constexpr double kNarrowRate = 0.4;           // of the others
-constexpr double kEpilogue = 4.0;             // steps that storing a unit is worth
+constexpr Conv2dTile kNarrowTile = {64, 64};   // the only one whose channels are copied by 4 bytes
+constexpr double kNarrowRate = 0.4;            // of the others
+constexpr double kEpilogue = 4.0;              // steps that storing a unit is worth
+constexpr std::int64_t kMostMatrices = 65535;  // that transpose_filter() turns
 constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a pitch
 
 /// Source channels that are multiplied at a time.
-int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 16 : 32; }
+int step_of(const Conv2dPlan& plan) {
+  return (plan.arithmetic == Arithmetic::tf32 ? 16 : 32) * (plan.tile == kLargeTile ? 2 : 1);
+}
 
 /// Boxes at places trim the filter for each; boxes in a row share one for all positions.
 bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
 
 hopper::BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return {p, plan.pass, plan.tile, at_places(plan), step_of(plan.arithmetic)};
+  return {p, plan.pass, plan.tile, at_places(plan), step_of(plan)};
 }
 
 /// Whether channels begin at multiples of `bytes` wherever threads copy or store them; those of a
@@ -46,8 +51,8 @@ bool moves_by(std::int64_t bytes, const Conv2dProblem& p, Conv2dPass pass) {
   const std::int64_t source = (forward ? p.IC : p.OC) / p.G;
   const std::int64_t target = (forward ? p.OC : p.IC) / p.G;
   return p.is_aligned && p.x_pitch % unit == 0 && p.y_pitch % unit == 0 &&
-         (p.IC / p.G) % unit == 0 &&
-         (p.G == 1 || (source % unit == 0 && (bytes < 16 || target % 4 == 0)));
+         (p.IC / p.G) % unit == 0 && source % unit == 0 &&
+         (p.G == 1 || bytes < 16 || target % 4 == 0);
 }
 
 std::size_t planes_workspace(const Conv2dProblem& p) {
@@ -55,7 +60,11 @@ std::size_t planes_workspace(const Conv2dProblem& p) {
   return static_cast<std::size_t>(kMostPlanes * rows * round_up(p.IC / p.G, 8)) * sizeof(bfloat16);
 }
 
-std::size_t workspace_of(const Conv2dProblem& p, Arithmetic arithmetic) {
+/// Planes of the filter, or in tf32 the filter transposed for KS-deconv.
+std::size_t workspace_of(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::tf32 && pass == Conv2dPass::backward_data) {
+    return static_cast<std::size_t>(cuda::filter_size(p)) * sizeof(float);
+  }
   return arithmetic == Arithmetic::fp32 ? planes_workspace(p) : 0;
 }
 
@@ -66,8 +75,8 @@ bool has_types(const Conv2dProblem& p, Arithmetic arithmetic) {
 bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return has_types(p, plan.arithmetic) && is_copied(p, plan.pass) &&
          (plan.tile == kNarrowTile || is_wide(p, plan.pass)) &&
-         plan.workspace_bytes >= workspace_of(p, plan.arithmetic) &&
-         hopper::fits_boxes(request_of(plan, p)) &&
+         plan.workspace_bytes >= workspace_of(p, plan.pass, plan.arithmetic) &&
+         p.G * p.FH * p.FW <= kMostMatrices && hopper::fits_boxes(request_of(plan, p)) &&
          p.FH * p.FW * round_up(p.IC / p.G, 8) <= kMostBytes / std::int64_t{sizeof(float)};
 }
 
@@ -90,18 +99,27 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, doub
   return candidate;
 }
 
+/// Whether a block may have 163 KiB of shared memory, not 99.
+bool has_much_shared_memory(const DeviceDescription& device) {
+  const int capability = device.compute_capability;
+  return capability != 86 && capability != 89 && capability < 110;
+}
+
 /// Both kinds of boxes for every tile, as far as they take the problem.
 template <class Tiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles) {
   const Conv2dProblem& p = request.problem;
   std::vector<Conv2dCandidate> found;
   for (const BoxTile& tile : tiles) {
+    if (tile.tile == kLargeTile && !has_much_shared_memory(request.device)) {
+      continue;
+    }
     for (const bool placed : {true, false}) {
       Conv2dPlan plan;
       plan.pass = request.pass;
       plan.arithmetic = request.arithmetic;
       plan.tile = tile.tile;
-      plan.workspace_bytes = workspace_of(p, request.arithmetic);
+      plan.workspace_bytes = workspace_of(p, request.pass, request.arithmetic);
       plan.granule = placed ? tile.tile.columns / 2 : p.N * p.OH * p.OW * tile.tile.columns;
       if (takes(plan, p)) {
         const double rate = peak_rate(request) * tile.share;

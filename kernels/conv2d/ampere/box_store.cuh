@@ -1,21 +1,9 @@
 #pragma once
 #include "cks/kernels/common/epilogue.h"
-#include "cks/kernels/conv2d/ampere/geometry.h"
+#include "cks/kernels/conv2d/ampere/box_copies.cuh"
 
 /// What becomes of a thread's sums (ampere/matrix.cuh): positions are rows, channels columns.
 namespace cks::kernels::ampere {
-
-/// Fills in which pixels of the result the positions of a unit are; -1 where there is none.
-template <int kPositions, int kThreads>
-__device__ __forceinline__ void find_pixels(const BoxCorrelation& c, const Place& place,
-                                            const BoxUnit& unit, int (&pixels)[kPositions]) {
-  for (int i = static_cast<int>(threadIdx.x); i < kPositions; i += kThreads) {
-    const int position = unit.first + i;
-    pixels[i] = position < positions_of(c, place)
-                    ? pixel_of(c, place, position_of(c, place, position))
-                    : -1;
-  }
-}
 
 /// What a block stores of its sums. A thread ends up with four neighbouring channels of a position,
 /// which it reads and writes at once where addresses allow it.
@@ -31,10 +19,10 @@ class BoxStore {
         is_aligned && reinterpret_cast<std::uintptr_t>(epilogue.residual) % sizeof(Four) == 0;
   }
 
-  /// All sums of a warp: of the positions that are `pixels` and channels from `channel` on.
+  /// All sums of a warp: of the positions from `spots` on and channels from `channel` on.
   template <int kRowTiles, int kColumnTiles>
   __device__ __forceinline__ void store(const float (&sums)[kRowTiles][kColumnTiles][4],
-                                        const int* pixels, int channel) const {
+                                        const Spot* spots, int channel) const {
     const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
     const bool is_odd = t % 2 != 0;
 #pragma unroll
@@ -44,7 +32,7 @@ class BoxStore {
       const Steps steps = steps_of(first);
 #pragma unroll
       for (int half = 0; half < 2 * kRowTiles; ++half) {
-        const int pixel = pixels[half * 8 + g];
+        const int pixel = spots[half * 8 + g].target;
         const float* const left = &sums[half / 2][pair * 2][half % 2 * 2];
         const float* const right = &sums[half / 2][pair * 2 + 1][half % 2 * 2];
         const float low = __shfl_xor_sync(0xffffffffU, is_odd ? left[0] : right[0], 1);

@@ -30,9 +30,14 @@ hopper::GradientRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& 
   return {p, plan.tile, at_places(plan), plan.split_k};
 }
 
+/// Both operands into planes of bfloat16, whose channels are copied by 16 bytes whatever theirs
+/// are.
+bool splits(Arithmetic arithmetic) { return arithmetic == Arithmetic::fp32; }
+
 double rate_of(const TapsTile& tile, const Conv2dRequest& request) {
   const double rate = peak_rate(request) * tile.share;
-  return is_wide(request.problem, request.pass) ? rate : rate * kNarrowRate;
+  return splits(request.arithmetic) || is_wide(request.problem, request.pass) ? rate
+                                                                              : rate * kNarrowRate;
 }
 
 /// All but the workspace.
@@ -40,7 +45,7 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool has_types = plan.arithmetic == Arithmetic::bf16 ? hopper::has_bfloat_pixels(p)
                                                              : has_type(p, DType::float32);
   return has_types && is_copied(p, plan.pass) &&
-         (plan.tile == kNarrowTile || is_wide(p, plan.pass)) &&
+         (plan.tile == kNarrowTile || splits(plan.arithmetic) || is_wide(p, plan.pass)) &&
          hopper::fits_gradient(request_of(plan, p));
 }
 
@@ -55,6 +60,10 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
   Conv2dCandidate candidate{plan, cuda::kLaunch + boxes * box / rate};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
+  if (splits(plan.arithmetic)) {
+    candidate.cost += hopper::cost_of_planes(plan, p);
+    candidate.plan.workspace_bytes = hopper::gradient_workspace(plan, p);
+  }
   candidate.plan.reason = cuda::describe_use(
       g.at_places ? "terms at places, those of each tap" : "terms in a row",
       static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
@@ -65,7 +74,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   const std::int64_t positions = p.N * p.OH * p.OW;
-  // Sums that the tensor core cuts stay short; in strict fp32 they are float32 from 32 terms on.
+  // Sums that the tensor core cuts stay short; in strict fp32 they are float32 from 16 terms on.
   const std::int64_t fewest =
       request.arithmetic == Arithmetic::fp32
           ? 1
@@ -101,7 +110,9 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::any_of(std::begin(kTiles), std::end(kTiles),
                                  [&](const TapsTile& one) { return one.tile == plan.tile; });
-  return known && takes(plan, p) && cuda::has_room_for_slices(plan, p);
+  return known && takes(plan, p) &&
+         (splits(plan.arithmetic) ? plan.workspace_bytes >= hopper::gradient_workspace(plan, p)
+                                  : cuda::has_room_for_slices(plan, p));
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {

@@ -1,12 +1,13 @@
 // ConvV2 and KS-deconv in strict fp32 on the bf16 tensor cores of compute capability 8.0 and newer:
 // six products of bfloat16 planes, as in hopper/planes.cu, which says why. Pixels are split in
-// registers as they are read, filters beforehand in memory. Sums begin anew after 32 terms, the
+// registers as they are read, filters beforehand in memory. Sums begin anew after 16 terms, the
 // small products first, and are added to others in registers.
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/ampere/box_copies.cuh"
 #include "cks/kernels/conv2d/ampere/box_store.cuh"
 #include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/kernels.h"
+#include "cks/kernels/conv2d/ampere/plane_sums.cuh"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
 #include "cks/kernels/conv2d/hopper/operands.h"
 
@@ -56,9 +57,9 @@ struct Parameters {
   bool is_aligned;
 };
 
-/// The first planes of the pixels of 16 source channels. rows: the warp's first.
-template <class K, int kPlanes>
-__device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kPlanes][K::kRowTiles][4],
+/// The planes of the pixels of 16 source channels. rows: the warp's first.
+template <class K>
+__device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kMostPlanes][K::kRowTiles][4],
                                             std::uint32_t pixels, int rows, int part) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
@@ -67,72 +68,31 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kPlanes][K::kRowT
     for (int q = 0; q < 4; ++q) {
       const int row = rows + m * 16 + q % 2 * 8 + lane / 4;
       const int byte = (part * 16 + q / 2 * 8 + lane % 4 * 2) * 4;
-      std::uint32_t planes[kPlanes];
+      std::uint32_t planes[kMostPlanes];
       split_pair(load_pair(pixels + K::pixel_place(row, byte)), planes);
 #pragma unroll
-      for (int plane = 0; plane < kPlanes; ++plane) {
+      for (int plane = 0; plane < kMostPlanes; ++plane) {
         a[plane][m][q] = planes[plane];
       }
     }
   }
 }
 
-/// A plane of the filter of 16 source channels. columns: the warp's first channel.
-template <class K>
-__device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][2],
-                                            std::uint32_t filter, int columns, int part) {
-  load_columns<K::kTransposed>(
-      b, columns, part, [&](int row, int byte) { return filter + K::filter_place(row, byte); });
-}
-
 template <class K>
 using Sums = float[K::kRowTiles][K::kColumnTiles][4];
 
+/// Of 16 source channels.
 template <class K>
-__device__ __forceinline__ void multiply(Sums<K>& sums, const std::uint32_t (&a)[K::kRowTiles][4],
-                                         const std::uint32_t (&b)[K::kColumnTiles][2]) {
-#pragma unroll
-  for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-      multiply_bf16(sums[m][n], a[m], b[n]);
-    }
-  }
-}
-
-template <class K>
-__device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t stage, int rows,
-                                              int columns) {
-  constexpr int kLargest = kPlaneProducts - 1;  // of the first planes
-  const std::uint32_t filter = stage + K::kPixelStageBytes;
-  Sums<K> products = {};
-#pragma unroll 1  // both at once take more registers than there are
-  for (int part = 0; part < 2; ++part) {
-    std::uint32_t a[kMostPlanes][K::kRowTiles][4], b[K::kColumnTiles][2];
-    load_pixels<K>(a, stage, rows, part);
-#pragma unroll
-    for (int product = 0; product < kLargest; ++product) {
-      load_filter<K>(b, filter + right_plane(product) * K::kFilterPlaneBytes, columns, part);
-      multiply<K>(products, a[left_plane(product)], b);
-    }
-  }
-#pragma unroll
-  for (int part = 0; part < 2; ++part) {
-    std::uint32_t a[1][K::kRowTiles][4], b[K::kColumnTiles][2];
-    load_pixels<K>(a, stage, rows, part);
-    load_filter<K>(b, filter, columns, part);
-    multiply<K>(products, a[0], b);
-  }
-#pragma unroll
-  for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        sums[m][n][i] += products[m][n][i];
-      }
-    }
-  }
+__device__ __forceinline__ void multiply_part(Sums<K>& sums, std::uint32_t stage, int rows,
+                                              int columns, int part) {
+  std::uint32_t a[kMostPlanes][K::kRowTiles][4];
+  load_pixels<K>(a, stage, rows, part);
+  multiply_planes(sums, a, [&](auto& b, int plane, int tile) {
+    const std::uint32_t filter = stage + K::kPixelStageBytes + plane * K::kFilterPlaneBytes;
+    load_columns<K::kTransposed>(b, columns + tile * 8, part, [&](int row, int byte) {
+      return filter + K::filter_place(row, byte);
+    });
+  });
 }
 
 template <class K>
@@ -140,24 +100,28 @@ __global__ void __launch_bounds__(K::kThreads, K::kThreads == 256 ? 1 : 2)
     planes_kernel(const __grid_constant__ Parameters p) {
   cuda::begin_kernel();
   extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ int pixels[K::kPositions];
+  __shared__ Spot spots[K::kPositions];
   const BoxCorrelation& c = p.operands.c;
   const int index = static_cast<int>(blockIdx.x);
   const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
   const BoxUnit unit = unit_of(c, index - place.first_unit);
-  find_pixels<K::kPositions, K::kThreads>(c, place, unit, pixels);
+  find_spots<K>(c, place, unit, spots);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);
   const int columns = warp % K::kWarpColumns * (K::kColumnTiles * 8);
   const std::uint32_t base = shared_address(shared);
-  StepCopies<K> copies(p.operands, place, unit);
+  StepCopies<K> copies(p.operands, place, unit, spots);
   Sums<K> sums = {};
-  run_pipeline<K::kStages>(
-      steps_of(c, place), [&](int stage) { copies.copy(base + stage * K::kStageBytes); },
-      [&](int stage) { multiply_step<K>(sums, base + stage * K::kStageBytes, rows, columns); });
+  run_pipeline<K>(steps_of(c, place), base, copies, [&](std::uint32_t stage, auto&& copy_next) {
+    copy_next();
+#pragma unroll 1  // both at once take more registers than there are
+    for (int part = 0; part < K::kStep / 16; ++part) {
+      multiply_part<K>(sums, stage, rows, columns, part);
+    }
+  });
   const BoxStore<float> store(p.epilogue, p.target, c.target_pitch,
                               (unit.group + 1) * c.target_channels, p.is_aligned);
-  store.store(sums, pixels + rows, unit.channel + columns);
+  store.store(sums, spots + rows, unit.channel + columns);
 }
 
 template <class K>
@@ -173,7 +137,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
       operands_of<float>(conv, o, filter.plane[0], filter.pitch, filter.plane[1] - filter.plane[0]);
   p.epilogue = TypedEpilogue<float>(o.epilogue);
   p.target = static_cast<float*>(o.result);
-  p.is_aligned = K::kChunk == 16;
+  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
   cuda::launch(operation, planes_kernel<K>, static_cast<unsigned>(p.operands.c.units), K::kThreads,
                K::kSharedBytes, p);
 }

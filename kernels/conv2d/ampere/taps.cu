@@ -1,14 +1,15 @@
 // Sk-dilated for the tensor cores of compute capability 8.0 and newer: products of dY, transposed,
 // with the pixels that a tap meets, term by term as gradient.h says. Both operands lie with a term
 // a row, as they are copied, and are turned as they are read: bfloat16 by the loads of matrices,
-// float32 word by word, in tf32 rounded, in strict fp32 split into three planes of bfloat16 (see
-// planes.cu). Terms are added in the same order whatever the machine.
+// float32 of tf32 word by word, rounded. Strict fp32 multiplies planes of bfloat16, into which both
+// operands are split beforehand in memory. Terms are added in the same order whatever the machine.
 #include "cks/kernels/ampere/copy.cuh"
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
+#include "cks/kernels/conv2d/ampere/plane_sums.cuh"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
 #include "cks/kernels/conv2d/hopper/operands.h"
 
@@ -19,31 +20,29 @@ namespace {
 /// each other. kChunkBytes: what is copied at a time, 16 or 4 bytes.
 template <Arithmetic kMode, int kRowCount, int kColumnCount, int kChunkBytes>
 struct Tile {
-  static constexpr bool kBf16 = kMode == Arithmetic::bf16, kSplits = kMode == Arithmetic::fp32;
+  static constexpr bool kWords = kMode == Arithmetic::tf32;  // of float32
+  static constexpr int kPlanes = kMode == Arithmetic::fp32 ? kMostPlanes : 1;
   static constexpr int kRows = kRowCount, kColumns = kColumnCount, kChunk = kChunkBytes;
-  static constexpr int kWarpRows = kSplits && kRows == 128 ? 4 : 2, kWarpColumns = 2;
+  static constexpr int kWarpRows = kPlanes > 1 && kRows == 128 ? 4 : 2, kWarpColumns = 2;
   static constexpr int kThreads = kWarpRows * kWarpColumns * 32;
-  static constexpr int kBytes = kBf16 ? 2 : 4;                       // of an element
-  static constexpr int kStep = kMode == Arithmetic::tf32 ? 16 : 32;  // terms
-  static constexpr int kStages = kSplits ? 2 : 4;
+  static constexpr int kBytes = kWords ? 4 : 2;   // of an element
+  static constexpr int kStep = kWords ? 16 : 32;  // terms
+  static constexpr int kStages = kPlanes > 1 ? 2 : 4;
   static constexpr int kRowTiles = kRows / kWarpRows / 16;
   static constexpr int kColumnTiles = kColumns / kWarpColumns / 8;
   static constexpr int kRowBytes = kRows * kBytes, kColumnBytes = kColumns * kBytes;
-  static constexpr int kGradientBytes = kStep * kRowBytes;
-  static constexpr int kStageBytes = kGradientBytes + kStep * kColumnBytes;
+  static constexpr int kGradientBytes = kStep * kRowBytes;  // of a plane
+  static constexpr int kPixelBytes = kStep * kColumnBytes;
+  static constexpr int kStageBytes = kPlanes * (kGradientBytes + kPixelBytes);
   static constexpr int kSharedBytes = kStages * kStageBytes;
   static constexpr int kSums = kRowTiles * kColumnTiles * 4;  // of a thread
-  static constexpr int kBlocks = kThreads == 256 ? 1 : (kSums == 128 || kSplits ? 2 : 3);
+  static constexpr int kBlocks = kThreads == 256 ? 1 : (kSums > 32 || kPlanes > 1 ? 2 : 3);
   static_assert(kTerms % kStep == 0 && kRowBytes % 128 == 0 && kColumnBytes % 128 == 0);
 
   /// Where a byte of a term's row lies, of dY (kRowBytes) or of X (kColumnBytes).
   template <int kLength>
   static __device__ __forceinline__ int place(int term, int byte) {
-    if constexpr (kBf16) {
-      return place_for_matrices<kLength>(term, byte);
-    } else {
-      return place_for_words<kLength>(term, byte);
-    }
+    return kWords ? place_for_words<kLength>(term, byte) : place_for_matrices<kLength>(term, byte);
   }
 };
 
@@ -52,7 +51,8 @@ struct Parameters {
   cuda::Divider<std::uint32_t> out_width, out_height;
   const unsigned char* x;
   const unsigned char* dy;
-  std::uint32_t x_pitch, dy_pitch;  // bytes
+  std::uint32_t x_pitch, dy_pitch;  // bytes, from one pixel to the next
+  std::int64_t x_plane, dy_plane;   // bytes, from one plane to the next
   float* out;                       // [split_k][OC][taps][IC]
   bool is_aligned;                  // pairs of input channels are stored at once
 };
@@ -131,89 +131,91 @@ class TermCopies {
     const GradientPlan& g = p.g;
     const int channel = unit.row + GradientChunks::byte() / K::kBytes;
     dy_ = p.dy + std::int64_t{channel} * K::kBytes;
-    dy_there_ = there((g.out_channels - channel) * K::kBytes);
+    has_channel_ = channel < g.out_channels;
     const int element = PixelChunks::byte() / K::kBytes;
     Column column = column_of(g, tap, unit.block + element / kBlock);
     column.channel += element % kBlock;
     x_ = p.x + std::int64_t{column.channel} * K::kBytes;
-    x_there_ = column.tap < g.filter_taps ? there((g.in_channels - column.channel) * K::kBytes) : 0;
+    has_column_ = column.tap < g.filter_taps && column.channel < g.in_channels;
     const int row = column.tap / g.filter_width;
     down_ = row * g.row_dilation - g.top;
     right_ = (column.tap - row * g.filter_width) * g.column_dilation - g.left;
   }
 
-  /// The next step, to the stage at `to`.
-  __device__ __forceinline__ void copy(std::uint32_t to) {
+  /// The step, or zeros, to the stage at `to`.
+  __device__ __forceinline__ void copy(std::uint32_t to, bool exists) const {
     const GradientPlan& g = p_.g;
+    each<GradientChunks>([&](int term, const Term&, int output, bool is_there) {
+      const unsigned char* const from =
+          dy_ + std::uint64_t{static_cast<std::uint32_t>(output)} * p_.dy_pitch;
+      const std::uint32_t at = to + K::template place<K::kRowBytes>(term, GradientChunks::byte());
 #pragma unroll
-    for (int i = 0; i < GradientChunks::kCopies; ++i) {
-      const int term = GradientChunks::first_term() + i * GradientChunks::kSideBySide;
-      Term at;
-      int output = 0;
-      const int bytes = walk_.find(p_, term, at, output) ? dy_there_ : 0;
-      copy_async<K::kChunk>(
-          to + K::template place<K::kRowBytes>(term, GradientChunks::byte()),
-          bytes != 0 ? dy_ + std::uint64_t{static_cast<std::uint32_t>(output)} * p_.dy_pitch
-                     : p_.dy,
-          bytes);
-    }
-    to += K::kGradientBytes;
-#pragma unroll
-    for (int i = 0; i < PixelChunks::kCopies; ++i) {
-      const int term = PixelChunks::first_term() + i * PixelChunks::kSideBySide;
-      Term at;
-      int output = 0;
-      const bool exists = walk_.find(p_, term, at, output);
-      const int row = at.row * g.row_stride + down_;
-      const int column = at.column * g.column_stride + right_;
+      for (int plane = 0; plane < K::kPlanes; ++plane) {
+        copy_async<K::kChunk>(at + plane * K::kGradientBytes, from + plane * p_.dy_plane,
+                              exists && is_there && has_channel_);
+      }
+    });
+    to += K::kPlanes * K::kGradientBytes;
+    each<PixelChunks>([&](int term, const Term& out, int, bool is_there) {
+      const int row = out.row * g.row_stride + down_;
+      const int column = out.column * g.column_stride + right_;
       const bool meets = static_cast<unsigned>(row) < static_cast<unsigned>(g.height) &&
                          static_cast<unsigned>(column) < static_cast<unsigned>(g.width);
-      const int bytes = exists && meets ? x_there_ : 0;
-      const int pixel = (at.image * g.height + row) * g.width + column;
-      copy_async<K::kChunk>(
-          to + K::template place<K::kColumnBytes>(term, PixelChunks::byte()),
-          bytes != 0 ? x_ + std::uint64_t{static_cast<std::uint32_t>(pixel)} * p_.x_pitch : p_.x,
-          bytes);
-    }
-    walk_.advance(g, tap_);
+      const int pixel = (out.image * g.height + row) * g.width + column;
+      const unsigned char* const from =
+          x_ + std::uint64_t{static_cast<std::uint32_t>(pixel)} * p_.x_pitch;
+      const std::uint32_t at = to + K::template place<K::kColumnBytes>(term, PixelChunks::byte());
+#pragma unroll
+      for (int plane = 0; plane < K::kPlanes; ++plane) {
+        copy_async<K::kChunk>(at + plane * K::kPixelBytes, from + plane * p_.x_plane,
+                              exists && is_there && meets && has_column_);
+      }
+    });
   }
+  __device__ __forceinline__ void advance() { walk_.advance(p_.g, tap_); }
 
  private:
   using GradientChunks = Chunks<K, K::kRowBytes>;
   using PixelChunks = Chunks<K, K::kColumnBytes>;
 
-  static __device__ __forceinline__ int there(int left) { return min(max(left, 0), K::kChunk); }
+  /// Calls copy(term of the step, output, its number, whether there is one) for the thread's
+  /// chunks.
+  template <class Kind, class Copy>
+  __device__ __forceinline__ void each(Copy&& copy) const {
+#pragma unroll
+    for (int i = 0; i < Kind::kCopies; ++i) {
+      const int term = Kind::first_term() + i * Kind::kSideBySide;
+      Term at;
+      int output = 0;
+      const bool is_there = walk_.find(p_, term, at, output);
+      copy(term, at, output, is_there);
+    }
+  }
 
   const Parameters& p_;
   const GradientTap& tap_;
   TermWalk<K> walk_;
   const unsigned char* dy_;  // the chunk of the first pixel
   const unsigned char* x_;
-  int dy_there_, x_there_;  // bytes of the chunk that are channels
-  int down_, right_;        // from an output's window to the tap
+  bool has_channel_, has_column_;  // whether the chunk is of channels that exist
+  int down_, right_;               // from an output's window to the tap
 };
 
-/// Words that a thread reads of float32 rows: of 4 bytes of K or of 2 x 2 of bfloat16 planes. The
-/// terms of a product may be taken in any order that both operands have: those of a pair are 4
-/// apart, so that 4 x 8 threads read 4 rows of 32 bytes.
+/// A word of float32 rows. The terms of a product may be taken in any order that both operands
+/// have.
 template <class K, int kLength>
 __device__ __forceinline__ std::uint32_t word_at(std::uint32_t rows, int term, int element) {
   return load_word(rows + K::template place<kLength>(term, element * 4));
 }
-template <class K, int kLength>
-__device__ __forceinline__ float2 pair_at(std::uint32_t rows, int term, int element) {
-  return {__uint_as_float(word_at<K, kLength>(rows, term, element)),
-          __uint_as_float(word_at<K, kLength>(rows, term + 4, element))};
-}
 
-/// dY of 16 terms of bf16 or 8 of tf32. first: the warp's first output channel.
+/// dY of 16 terms of bfloat16 or 8 of float32. first: the warp's first output channel.
 template <class K>
 __device__ __forceinline__ void load_gradients(std::uint32_t (&a)[K::kRowTiles][4],
                                                std::uint32_t dy, int first, int part) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int m = 0; m < K::kRowTiles; ++m) {
-    if constexpr (K::kBf16) {
+    if constexpr (!K::kWords) {
       const int term = part * 16 + lane / 16 * 8 + lane % 8;
       const int channel = first + m * 16 + lane / 8 % 2 * 8;
       load_matrices<true>(a[m], dy + K::template place<K::kRowBytes>(term, channel * 2));
@@ -227,18 +229,18 @@ __device__ __forceinline__ void load_gradients(std::uint32_t (&a)[K::kRowTiles][
   }
 }
 
-/// The pixels that meet them. first: the warp's first column.
-template <class K>
-__device__ __forceinline__ void load_pixels(std::uint32_t (&b)[K::kColumnTiles][2], std::uint32_t x,
+/// The pixels that meet them, of kTiles x 8 columns from `first` on.
+template <class K, int kTiles>
+__device__ __forceinline__ void load_pixels(std::uint32_t (&b)[kTiles][2], std::uint32_t x,
                                             int first, int part) {
-  if constexpr (K::kBf16) {
+  if constexpr (!K::kWords) {
     load_columns<true>(b, first, part, [&](int term, int byte) {
       return x + K::template place<K::kColumnBytes>(term, byte);
     });
   } else {
     const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
+    for (int n = 0; n < kTiles; ++n) {
 #pragma unroll
       for (int q = 0; q < 2; ++q) {
         b[n][q] = rounded_to_tf32(
@@ -251,111 +253,48 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&b)[K::kColumnTiles][
 template <class K>
 using Sums = float[K::kRowTiles][K::kColumnTiles][4];
 
-template <class K>
-__device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, std::uint32_t x,
-                                              int row, int column) {
+/// The copies are asked for once the first operands are read, so that products follow at once.
+template <class K, class CopyNext>
+__device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, int row, int column,
+                                              CopyNext&& copy_next) {
 #pragma unroll
   for (int part = 0; part < 2; ++part) {
     std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
     load_gradients<K>(a, dy, row, part);
-    load_pixels<K>(b, x, column, part);
+    load_pixels<K>(b, dy + K::kGradientBytes, column, part);
+    if (part == 0) {
+      copy_next();
+    }
 #pragma unroll
     for (int m = 0; m < K::kRowTiles; ++m) {
 #pragma unroll
       for (int n = 0; n < K::kColumnTiles; ++n) {
-        if constexpr (K::kBf16) {
-          multiply_bf16(sums[m][n], a[m], b[n]);
-        } else {
+        if constexpr (K::kWords) {
           multiply_tf32(sums[m][n], a[m], b[n]);
+        } else {
+          multiply_bf16(sums[m][n], a[m], b[n]);
         }
       }
     }
   }
 }
 
-/// The first planes of dY of 16 terms.
-template <class K, int kPlanes>
-__device__ __forceinline__ void split_gradients(std::uint32_t (&a)[kPlanes][K::kRowTiles][4],
-                                                std::uint32_t dy, int first, int part) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      std::uint32_t planes[kPlanes];
-      split_pair(pair_at<K, K::kRowBytes>(dy, part * 16 + q / 2 * 8 + lane % 4,
-                                          first + m * 16 + q % 2 * 8 + lane / 4),
-                 planes);
-#pragma unroll
-      for (int plane = 0; plane < kPlanes; ++plane) {
-        a[plane][m][q] = planes[plane];
-      }
-    }
-  }
-}
-
-/// The first planes of 8 columns of X from `first` on.
-template <class K, int kPlanes>
-__device__ __forceinline__ void split_columns(std::uint32_t (&b)[kPlanes][2], std::uint32_t x,
-                                              int first, int part) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int q = 0; q < 2; ++q) {
-    std::uint32_t planes[kPlanes];
-    split_pair(pair_at<K, K::kColumnBytes>(x, part * 16 + q * 8 + lane % 4, first + lane / 4),
-               planes);
-#pragma unroll
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      b[plane][q] = planes[plane];
-    }
-  }
-}
-
-/// The same in strict fp32: sums of this step alone, the small products first, are added to `sums`.
-template <class K>
-__device__ __forceinline__ void multiply_split_step(Sums<K>& sums, std::uint32_t dy,
-                                                    std::uint32_t x, int row, int column) {
-  Sums<K> products = {};
-#pragma unroll 1
+/// The same of planes.
+template <class K, class CopyNext>
+__device__ __forceinline__ void multiply_split_step(Sums<K>& sums, std::uint32_t dy, int row,
+                                                    int column, CopyNext&& copy_next) {
+  const std::uint32_t x = dy + K::kPlanes * K::kGradientBytes;
+  copy_next();
+#pragma unroll 1  // both at once take more registers than there are
   for (int part = 0; part < 2; ++part) {
     std::uint32_t a[kMostPlanes][K::kRowTiles][4];
-    split_gradients<K>(a, dy, row, part);
 #pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-      std::uint32_t b[kMostPlanes][2];
-      split_columns<K>(b, x, column + n * 8, part);
-#pragma unroll
-      for (int product = 0; product < kPlaneProducts - 1; ++product) {
-#pragma unroll
-        for (int m = 0; m < K::kRowTiles; ++m) {
-          multiply_bf16(products[m][n], a[left_plane(product)][m], b[right_plane(product)]);
-        }
-      }
+    for (int plane = 0; plane < kMostPlanes; ++plane) {
+      load_gradients<K>(a[plane], dy + plane * K::kGradientBytes, row, part);
     }
-  }
-#pragma unroll 1
-  for (int part = 0; part < 2; ++part) {
-    std::uint32_t a[1][K::kRowTiles][4];
-    split_gradients<K>(a, dy, row, part);
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-      std::uint32_t b[1][2];
-      split_columns<K>(b, x, column + n * 8, part);
-#pragma unroll
-      for (int m = 0; m < K::kRowTiles; ++m) {
-        multiply_bf16(products[m][n], a[0][m], b[0]);
-      }
-    }
-  }
-#pragma unroll
-  for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-    for (int n = 0; n < K::kColumnTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        sums[m][n][i] += products[m][n][i];
-      }
-    }
+    multiply_planes(sums, a, [&](auto& b, int plane, int tile) {
+      load_pixels<K>(b, x + plane * K::kPixelBytes, column + tile * 8, part);
+    });
   }
 }
 
@@ -412,17 +351,14 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
   const std::uint32_t base = shared_address(shared);
   TermCopies<K> copies(p, tap, unit);
   Sums<K> sums = {};
-  run_pipeline<K::kStages>(
-      unit.terms * (kTerms / K::kStep),
-      [&](int stage) { copies.copy(base + stage * K::kStageBytes); },
-      [&](int stage) {
-        const std::uint32_t dy = base + stage * K::kStageBytes;
-        if constexpr (K::kSplits) {
-          multiply_split_step<K>(sums, dy, dy + K::kGradientBytes, row, column);
-        } else {
-          multiply_step<K>(sums, dy, dy + K::kGradientBytes, row, column);
-        }
-      });
+  run_pipeline<K>(unit.terms * (kTerms / K::kStep), base, copies,
+                  [&](std::uint32_t stage, auto&& copy_next) {
+                    if constexpr (K::kPlanes > 1) {
+                      multiply_split_step<K>(sums, stage, row, column, copy_next);
+                    } else {
+                      multiply_step<K>(sums, stage, row, column, copy_next);
+                    }
+                  });
   store_sums<K>(p, sums, tap, unit, row, column);
 }
 
@@ -434,28 +370,36 @@ void launch_tile(const Parameters& p) {
 
 template <Arithmetic kMode>
 void launch_taps(const PreparedConv2d& conv, const Conv2dOperands& o) {
-  constexpr std::int64_t kBytes = kMode == Arithmetic::bf16 ? 2 : 4;
+  constexpr bool kSplits = kMode == Arithmetic::fp32;
+  constexpr std::int64_t kBytes = kMode == Arithmetic::tf32 ? 4 : 2;
   const Conv2dProblem& problem = conv.problem;
+  const hopper::GradientOperands operands =
+      hopper::gradient_operands("sk_dilated", conv, o, kSplits ? kMostPlanes : 1);
+  const auto plane_bytes = [](const hopper::BfloatPixels& pixels) {
+    return kSplits ? (pixels.plane[1] - pixels.plane[0]) * kBytes : 0;
+  };
   const bool wide = is_wide(problem, conv.plan.pass);
   Parameters p;
   p.g = conv.data<GradientPlan>();
   p.out_width = cuda::Divider<std::uint32_t>(problem.OW);
   p.out_height = cuda::Divider<std::uint32_t>(problem.OH);
-  p.x = static_cast<const unsigned char*>(o.x);
-  p.dy = static_cast<const unsigned char*>(o.y);
-  p.x_pitch = static_cast<std::uint32_t>(problem.x_pitch * kBytes);
-  p.dy_pitch = static_cast<std::uint32_t>(problem.y_pitch * kBytes);
-  p.out = static_cast<float*>(conv.plan.split_k > 1 ? o.workspace : o.result);
+  p.x = reinterpret_cast<const unsigned char*>(operands.x.plane[0]);
+  p.dy = reinterpret_cast<const unsigned char*>(operands.dy.plane[0]);
+  p.x_pitch = static_cast<std::uint32_t>(operands.x.pitch * kBytes);
+  p.dy_pitch = static_cast<std::uint32_t>(operands.dy.pitch * kBytes);
+  p.x_plane = plane_bytes(operands.x);
+  p.dy_plane = plane_bytes(operands.dy);
+  p.out = operands.out;
   p.is_aligned = wide;
   const Conv2dTile& tile = conv.plan.tile;
-  if (!wide) {
-    launch_tile<Tile<kMode, 64, 64, 4>>(p);
-  } else if (tile == Conv2dTile{128, 128}) {
+  if (tile == Conv2dTile{128, 128}) {
     launch_tile<Tile<kMode, 128, 128, 16>>(p);
   } else if (tile == Conv2dTile{64, 128}) {
     launch_tile<Tile<kMode, 64, 128, 16>>(p);
-  } else {
+  } else if (kSplits || wide) {
     launch_tile<Tile<kMode, 64, 64, 16>>(p);
+  } else {
+    launch_tile<Tile<kMode, 64, 64, kSplits ? 16 : 4>>(p);
   }
   hopper::add_gradient_slices(conv, o);
 }

@@ -317,6 +317,12 @@ TEST_CASE("plan: 8.0 multiplies on tensor cores what fills them, GeForce float32
           if (precision == Precision::fp32) {
             CHECK(chosen(86, 82).kernel != expected[static_cast<std::size_t>(pass)]);
           }
+          for (const Conv2dPlan& plan : possible_plans(
+                   pass, p, {.is_cuda = true, .compute_capability = 86, .multiprocessors = 82})) {
+            if (plan.kernel == "box80") {
+              CHECK(plan.tile.columns < 256);  // 144 KiB of shared memory
+            }
+          }
         }
       }
     }
@@ -369,7 +375,7 @@ TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not ho
   const DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
   const Conv2dProblem p =
       make_conv2d_problem({.N = 64, .IH = 28, .IW = 28, .IC = 1, .OC = 6, .FH = 5, .FW = 5});
-  int sliced = 0;
+  int sliced = 0, with_planes = 0;
   for (const Conv2dPlan& plan : possible_plans(Conv2dPass::backward_filter, p, gpu)) {
     CAPTURE(plan.to_string());
     CHECK(gpu_accepts(plan, p));
@@ -377,6 +383,14 @@ TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not ho
     for (const std::int64_t split_k : {std::int64_t{-1}, std::int64_t{0}, std::int64_t{1} << 31}) {
       changed.split_k = split_k;
       CHECK_FALSE(gpu_accepts(changed, p));
+    }
+    const auto slice = static_cast<std::int64_t>(6 * 5 * 5 * sizeof(float));
+    if (static_cast<std::int64_t>(plan.workspace_bytes) > plan.split_k * slice) {
+      changed.split_k = plan.split_k;  // planes of the operands stand behind the slices
+      changed.workspace_bytes = plan.workspace_bytes - 1;
+      CHECK_FALSE(gpu_accepts(changed, p));
+      ++with_planes;
+      continue;
     }
     changed.split_k = plan.split_k + 1;
     CHECK_FALSE(gpu_accepts(changed, p));
@@ -387,6 +401,7 @@ TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not ho
     sliced += plan.split_k > 1 ? 1 : 0;
   }
   CHECK(sliced > 0);
+  CHECK(with_planes > 0);
 }
 
 TEST_CASE("plan: images of 2^31 pixels are left to the CUDA kernels that count in 64 bits") {
