@@ -11,14 +11,12 @@
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/conv2d/hopper/patches.h"
-#include "cks/kernels/hopper/matrix.cuh"
-#include "cks/kernels/hopper/pipeline.cuh"
+#include "cks/kernels/conv2d/hopper/split.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
 
 constexpr const char* kOperation = "sk_dilated";
-constexpr int kSplitBarrier = 1;
 
 /// kFirst, kSecond: taps of the two warpgroups that multiply. kRows: of a patch in a row, 0: at
 /// places.
@@ -103,104 +101,33 @@ __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::k
   }
 }
 
-// --- Float32 ------------------------------------------------------------------------------------
-
-constexpr int kHalf = kPatchBlock / 2;  // channels of a row of float32
-
-/// Where channels 32 * half on of an operand's positions wait to be split; its planes' rows begin
-/// at `offset` of each plane.
-__device__ __forceinline__ unsigned char* unsplit_at(unsigned char* stage, int offset,
-                                                     int positions, int half) {
-  return stage + 2 * offset + half * round_up(positions * kRowBytes, 1024);
-}
-
-/// Splits an operand: a thread takes 8 channels of a position.
-template <int kPlanes>
-__device__ __forceinline__ void split_positions(unsigned char* unsplit, unsigned char* planes,
-                                                int plane_bytes, int offset, int positions,
-                                                int thread) {
-  const int chunk = thread % 8;  // of 16 bytes, of a plane's row
-  const unsigned char* const from = unsplit_at(unsplit, offset, positions, chunk / 4);
-  // The upper half's threads read their second chunk first, so that none meet in a bank.
-  const int first = chunk % 4 * 2 + chunk / 4;
-  for (int row = thread / 8; row < positions; row += 16) {
-    const unsigned char* const here = from + row * kRowBytes;
-    const auto read = [&](int at) {
-      return *reinterpret_cast<const float4*>(here + ((at ^ (row & 7)) << 4));
-    };
-    const float4 one = read(first), other = read(first ^ 1);
-    const float4 lower = chunk < 4 ? one : other, upper = chunk < 4 ? other : one;
-    float rest[8] = {lower.x, lower.y, lower.z, lower.w, upper.x, upper.y, upper.z, upper.w};
-#pragma unroll
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      std::uint32_t pairs[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        pairs[i] = split_off(rest[2 * i], rest[2 * i + 1]);
-      }
-      *reinterpret_cast<uint4*>(planes + plane * plane_bytes + offset + row * kRowBytes +
-                                ((chunk ^ (row & 7)) << 4)) =
-          make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
-    }
-  }
-}
-
-template <int kUnsplit>
-struct UnsplitRing {
-  std::uint64_t full[kUnsplit > 0 ? kUnsplit : 1];
-};
-
-/// The warpgroup that copies float32 and splits it.
+/// The same of float32, which is split.
 template <class K>
 __device__ void split_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
                             UnsplitRing<K::kUnsplit>& unsplit, const UnitWalk<TapGroup>& walk) {
   const PatchPlan& g = p.g;
-  const int thread = static_cast<int>(threadIdx.x);
   unsigned char* const waiting = shared + K::kStages * K::kPlanes * g.plane_bytes;
-  const auto stage_of = [&](int i) { return waiting + i * 2 * g.plane_bytes; };
-  PatchSteps ahead{g, walk};
-  const auto copy_next = [&](int i) {
-    if (ahead.next() && thread % 32 == 0 && thread < 64) {
-      if (thread == 0) {
-        arrive_expecting(&unsplit.full[i], 2 * g.copied_bytes);
-      }
-      for (int half = 0; half < 2; ++half) {
-        copy_patch<K>(p, ahead, thread == 0, half * kHalf, &unsplit.full[i],
-                      [&](int offset, int positions) {
-                        return unsplit_at(stage_of(i), offset, positions, half);
-                      });
-      }
+  const auto unsplit_stage = [&](int i) { return waiting + i * 2 * g.plane_bytes; };
+  const auto copy = [&](const PatchSteps& step, int i, std::uint64_t* barrier, int part) {
+    for (int half = 0; half < 2; ++half) {
+      copy_patch<K>(p, step, part == 0, half * kUnsplitRow, barrier,
+                    [&](int offset, int positions) {
+                      return unsplit_at(unsplit_stage(i), offset, positions, half);
+                    });
     }
   };
-  for (int i = 0; i < K::kUnsplit; ++i) {
-    copy_next(i);
-  }
-  RingPosition<K::kUnsplit> from(0);
-  RingPosition<K::kStages> to(1);
-  for (PatchSteps step{g, walk}; step.next();) {
-    wait(&unsplit.full[from.stage], from.parity);
-    wait(&ring.empty[to.stage], to.parity);
-    unsigned char* const planes = shared + to.stage * K::kPlanes * g.plane_bytes;
-    const auto split = [&](int offset, int positions) {
-      split_positions<K::kPlanes>(stage_of(from.stage), planes, g.plane_bytes, offset, positions,
-                                  thread);
+  const auto split = [&](int i, int stage) {
+    const auto rows = [&](int offset, int positions) {
+      split_rows<K::kPlanes>(unsplit_stage(i), shared + stage * K::kPlanes * g.plane_bytes,
+                             g.plane_bytes, offset, positions);
     };
-    split(0, g.rows * g.columns);
+    rows(0, g.rows * g.columns);
     for (int w = 0; w < g.windows; ++w) {
-      split(g.window[w].offset, g.window[w].rows * g.window[w].columns);
+      rows(g.window[w].offset, g.window[w].rows * g.window[w].columns);
     }
-    publish_to_copies();
-    sync_threads(kSplitBarrier, 128);
-    if (thread == 0) {
-      arrive(&ring.full[to.stage]);
-    }
-    copy_next(from.stage);
-    from.advance();
-    to.advance();
-  }
+  };
+  split_steps(ring, unsplit, PatchSteps{g, walk}, 2 * g.copied_bytes, copy, split);
 }
-
-// --- Products -----------------------------------------------------------------------------------
 
 __device__ __forceinline__ std::uint32_t unsigned_of(int value) {
   return static_cast<std::uint32_t>(value);
@@ -372,9 +299,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   __shared__ Ring<K::kStages> ring;
   __shared__ UnsplitRing<K::kUnsplit> unsplit;
   if (threadIdx.x == 0) {
-    for (std::uint64_t& barrier : unsplit.full) {
-      init_barrier(&barrier, 1);  // published with the ring's
-    }
+    unsplit.init();
   }
   unsigned char* const shared = begin_pipeline(raw, ring, 2);
   const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
@@ -389,7 +314,9 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
     run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
                           multiply);
   } else {
-    run_warpgroups<56, 224>([&] { split_units<K>(p, shared, ring, unsplit, walk); }, multiply);
+    constexpr int kSplitting = K::kPlanes == 2 ? 72 : 56;
+    run_warpgroups<kSplitting, 252 - kSplitting / 2>(
+        [&] { split_units<K>(p, shared, ring, unsplit, walk); }, multiply);
   }
 }
 
