@@ -9,16 +9,10 @@
 // What the kernels `box_taps` and `planes_taps` plan: Sk-dilated in boxes of terms (gradient.h).
 namespace cks::kernels::hopper {
 
-namespace {
-
-bool splits_beforehand(const Conv2dPlan& plan) { return plan.arithmetic == Arithmetic::fp32; }
-
-}  // namespace
-
 std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const int count = planes_of(plan.arithmetic);
   const auto bytes_of_planes = [&](std::int64_t pixels, std::int64_t channels) {
-    return splits_beforehand(plan) ? round_up(kMostPlanes * pixels * round_up(channels, 8), 64) * 2
-                                   : 0;
+    return count == 1 ? 0 : round_up(count * pixels * round_up(channels, 8), 64) * 2;
   };
   const std::int64_t sums = plan.split_k > 1 ? cuda::filter_size(p) * plan.split_k : 0;
   return static_cast<std::size_t>(round_up(sums, 64) * std::int64_t{sizeof(float)} +
@@ -27,10 +21,9 @@ std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p) {
 }
 
 double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const int count = planes_of(plan.arithmetic);
   const auto elements = static_cast<double>(p.N * (p.IH * p.IW * p.IC + p.OH * p.OW * p.OC));
-  return splits_beforehand(plan)
-             ? 2 * cuda::kLaunch + elements * (4 + 2 * kMostPlanes) * cuda::kMemoryByte
-             : 0.0;
+  return count == 1 ? 0.0 : 2 * cuda::kLaunch + elements * (4 + 2 * count) * cuda::kMemoryByte;
 }
 
 bool has_bfloat_pixels(const Conv2dProblem& p) {
@@ -79,7 +72,7 @@ template <class Tiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
                                         bool splits, int element_bytes, double gain) {
   const Conv2dProblem& p = request.problem;
-  // Sums that the tensor core cuts stay short; those of three planes are float32 from 64 terms on.
+  // Sums that the tensor core cuts stay short; those of planes are float32 from 64 terms on.
   const std::int64_t fewest =
       splits ? 1
              : std::clamp<std::int64_t>(ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum), 1,
@@ -134,7 +127,7 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
     return {};
   }
   const bool tf32 = request.arithmetic == Arithmetic::tf32;
-  return candidates(request, kPlanesTiles, !tf32, 4, tf32 ? kTf32Gain : 1.0);
+  return candidates(request, kPlanesTiles, true, 4, tf32 ? kTf32Gain : 1.0);
 }
 
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {

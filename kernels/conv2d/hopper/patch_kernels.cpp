@@ -17,12 +17,14 @@ constexpr std::int64_t kBlockChannels = kPatchBlock;
 constexpr Conv2dTile kTiles[] = {{kBlockChannels, 9 * kBlockChannels},
                                  {kBlockChannels, 8 * kBlockChannels}};
 constexpr double kUnitOverhead = 4e5;  // storing a unit
-constexpr double kCopiedByte = 4.5;    // of a multiprocessor's copies: 28 bytes a cycle
+constexpr double kCopiedByte = 8.0;    // of a multiprocessor's copies: 16 bytes a cycle
 constexpr int kFewestTaps = 6;         // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;
 
-/// Of a multiprocessor's float32 multiply-adds; planes are copied once for several products.
-double rate_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::bf16 ? 12.0 : 14.5; }
+/// Of a multiprocessor's float32 multiply-adds.
+double rate_of(Arithmetic arithmetic, bool at_places) {
+  return at_places ? 9.0 : arithmetic == Arithmetic::tf32 ? 12.0 : 10.5;
+}
 
 /// Products of planes for each product.
 double products_of(Arithmetic arithmetic) {
@@ -57,7 +59,7 @@ double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   const double products = static_cast<double>(executed_of(g)) / g.patches() /
                           (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
   const double bytes = g.copied_bytes * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
-  return std::max(products / rate_of(arithmetic), bytes * kCopiedByte);
+  return std::max(products / rate_of(arithmetic, g.at_places()), bytes * kCopiedByte);
 }
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, bool at_places) {

@@ -33,33 +33,48 @@ __device__ __forceinline__ unsigned char* unsplit_at(unsigned char* unsplit, int
   return unsplit + 2 * offset + half * round_up(positions * kRowBytes, 1024);
 }
 
-/// Splits rows: a thread takes 8 channels of one at a time.
+/// Splits rows: a thread takes 8 channels of every 16th.
 template <int kPlanes>
 __device__ __forceinline__ void split_rows(unsigned char* unsplit, unsigned char* planes,
                                            int plane_bytes, int offset, int positions) {
-  const int thread = static_cast<int>(threadIdx.x), chunk = thread % 8;  // of 16 bytes of a plane
-  const unsigned char* const from = unsplit_at(unsplit, offset, positions, chunk / 4);
-  // The upper half's threads read their second chunk first, so that none meet in a bank.
-  const int first = chunk % 4 * 2 + chunk / 4;
-#pragma unroll 4  // reads of several rows at once, for each takes its time
-  for (int row = thread / 8; row < positions; row += 16) {
-    const unsigned char* const here = from + row * kRowBytes;
-    const auto read = [&](int at) {
-      return *reinterpret_cast<const float4*>(here + ((at ^ (row & 7)) << 4));
-    };
-    const float4 one = read(first), other = read(first ^ 1);
-    const float4 lower = chunk < 4 ? one : other, upper = chunk < 4 ? other : one;
-    float rest[8] = {lower.x, lower.y, lower.z, lower.w, upper.x, upper.y, upper.z, upper.w};
+  // Eight threads side by side have half of the channels of two rows, whose numbers differ in bits
+  // 0 and 2: so swizzled they meet in no bank, neither reading nor writing.
+  const int thread = static_cast<int>(threadIdx.x);
+  const int quarter = thread % 4, half = thread / 8 % 2;
+  const int row7 = (thread / 16 % 4) ^ (thread / 4 % 2 * 5), first = thread / 64 * 8 + row7;
+  const unsigned char* const from =
+      unsplit_at(unsplit, offset, positions, half) + first * kRowBytes;
+  unsigned char* const to =
+      planes + offset + first * kRowBytes + (((half * 4 + quarter) ^ row7) << 4);
+  const int lower = ((quarter * 2) ^ row7) << 4;
+  constexpr int kStep = 16 * kRowBytes;
+  constexpr int kAtOnce = kPlanes == 2 ? 4 : 2;  // rows that are read before one is written
+  for (int row = first; row < positions; row += kAtOnce * 16) {
+    float4 read[kAtOnce][2];
 #pragma unroll
-    for (int plane = 0; plane < kPlanes; ++plane) {
-      std::uint32_t pairs[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        pairs[i] = split_off(rest[2 * i], rest[2 * i + 1]);
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (row + i * 16 < positions) {
+        const unsigned char* const here = from + (row - first) * kRowBytes + i * kStep;
+        read[i][0] = *reinterpret_cast<const float4*>(here + lower);
+        read[i][1] = *reinterpret_cast<const float4*>(here + (lower ^ 16));
       }
-      *reinterpret_cast<uint4*>(planes + plane * plane_bytes + offset + row * kRowBytes +
-                                ((chunk ^ (row & 7)) << 4)) =
-          make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float4 &a = read[i][0], &b = read[i][1];
+      float rest[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+#pragma unroll
+      for (int plane = 0; plane < kPlanes; ++plane) {
+        std::uint32_t pairs[4];
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair) {
+          pairs[pair] = split_off(rest[2 * pair], rest[2 * pair + 1]);
+        }
+        if (row + i * 16 < positions) {
+          *reinterpret_cast<uint4*>(to + plane * plane_bytes + (row - first) * kRowBytes +
+                                    i * kStep) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+        }
+      }
     }
   }
 }

@@ -1,15 +1,14 @@
 // Sk-dilated for compute capability 9.0: products of dY, transposed, with the pixels that a tap
 // meets, 64 terms at a time (gradient.h). Both operands lie with a term a row, as the copy engine
 // brings them, so the tensor cores read them transposed, which only bfloat16 allows. Float32 is
-// split into planes of bfloat16: three for strict fp32, beforehand, or two in place of tf32, on the
-// way.
+// split into planes of bfloat16 beforehand: three for strict fp32, two in place of tf32.
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
-#include "cks/kernels/conv2d/hopper/split.cuh"
+#include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
@@ -22,17 +21,16 @@ template <int kHalfCount, int kBlockCount, int kPlaneCount, int kStageCount>
 struct Tile {
   static constexpr int kHalves = kHalfCount, kBlocks = kBlockCount, kPlanes = kPlaneCount;
   static constexpr int kStages = kStageCount;
-  static constexpr int kUnsplit = kPlanes == 2 ? 1 : 0;  // stages of float32 that wait
   static constexpr int kOwnBlocks = kHalves == 2 ? kBlocks : kBlocks / 2;  // of a warpgroup
   static constexpr int kColumns = kOwnBlocks * kBlock;
   static constexpr int kPlaneBytes = (kHalves + kBlocks) * kBoxBytes;
   static constexpr int kStageBytes = kPlanes * kPlaneBytes;
-  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * kUnsplit * kPlaneBytes;
+  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes;
   static_assert(kSharedBytes + 256 <= 227 * 1024 && kPlanes <= kMostPlanes);
 };
 
 struct Parameters {
-  CUtensorMap x[kMostPlanes];  // the first one alone: as it lies
+  CUtensorMap x[kMostPlanes];
   CUtensorMap dy[kMostPlanes];
   GradientPlan g;
   float* out;  // [split_k][OC][taps][IC]
@@ -57,64 +55,39 @@ struct ColumnBoxes {
   }
 };
 
-/// A block's steps, one after the other.
 template <class K>
-struct TermSteps {
-  const GradientPlan& g;
-  UnitWalk<GradientTap> walk;
-  GradientUnit unit{};
-  int step = 0, steps = 0;
-
-  __device__ __forceinline__ bool next() {
-    if (++step >= steps) {
-      if (!walk.next()) {
-        return false;
-      }
-      unit = unit_of(g, walk.group(), walk.index());
-      step = 0;
-      steps = steps_of(unit);
-    }
-    return true;
-  }
-  __device__ __forceinline__ Term term() const {
-    // Without terms one step reads outside: zeros.
-    return unit.terms == 0 ? Term{g.images, 0, 0} : term_of(g, walk.group(), unit.first + step);
-  }
-};
-
-/// Asks for dY or for X of a step: box i goes to place(i), from map `map` and from channel
-/// `channel` of its 64 on.
-template <class K, class Place>
-__device__ __forceinline__ void copy_terms(const Parameters& p, const TermSteps<K>& step,
-                                           const ColumnBoxes<K>& columns, bool copies_dy, int map,
-                                           int channel, std::uint64_t* barrier, Place&& place) {
+__device__ __forceinline__ void copy_terms(const Parameters& p, const ColumnBoxes<K>& columns,
+                                           const Term& at, int channel, bool copies_dy,
+                                           unsigned char* stage, std::uint64_t* barrier) {
   const GradientPlan& g = p.g;
-  const Term at = step.term();
-  if (copies_dy) {
-    const int output = (at.image * g.out_height + at.row) * g.out_width + at.column;
+  const int output = (at.image * g.out_height + at.row) * g.out_width + at.column;
 #pragma unroll
-    for (int half = 0; half < K::kHalves; ++half) {
-      const int first = step.unit.row + half * kBlock + channel;
-      copy_box(
-          place(half), &p.dy[map], barrier,
-          g.at_places ? BoxAt{first, at.column, at.row, at.image} : BoxAt{first, output, 0, 0});
+  for (int plane = 0; plane < K::kPlanes; ++plane) {
+    unsigned char* to = stage + plane * K::kPlaneBytes;
+    if (copies_dy) {
+#pragma unroll
+      for (int half = 0; half < K::kHalves; ++half) {
+        copy_box(to + half * kBoxBytes, &p.dy[plane], barrier,
+                 g.at_places ? BoxAt{channel + half * kBlock, at.column, at.row, at.image}
+                             : BoxAt{channel + half * kBlock, output, 0, 0});
+      }
+      continue;
     }
-    return;
-  }
+    to += K::kHalves * kBoxBytes;
 #pragma unroll
-  for (int block = 0; block < K::kBlocks; ++block) {
-    unsigned char* const to = place(K::kHalves + block);
-    // Columns that do not exist are read outside: zeros.
-    BoxAt pixel{columns.channel[block] + channel, at.column * g.column_stride - g.left,
-                at.row * g.row_stride - g.top, columns.exist[block] ? at.image : g.images};
-    if (g.at_places) {
-      pixel.axis1 += columns.right[block];
-      pixel.axis2 += columns.down[block];
-      copy_box(to, &p.x[map], barrier, pixel);
-    } else {
-      copy_window(to, &p.x[map], barrier, pixel,
-                  {static_cast<std::uint16_t>(columns.right[block]),
-                   static_cast<std::uint16_t>(columns.down[block])});
+    for (int block = 0; block < K::kBlocks; ++block, to += kBoxBytes) {
+      // Columns that do not exist are read outside: zeros.
+      BoxAt pixel{columns.channel[block], at.column * g.column_stride - g.left,
+                  at.row * g.row_stride - g.top, columns.exist[block] ? at.image : g.images};
+      if (g.at_places) {
+        pixel.axis1 += columns.right[block];
+        pixel.axis2 += columns.down[block];
+        copy_box(to, &p.x[plane], barrier, pixel);
+      } else {
+        copy_window(to, &p.x[plane], barrier, pixel,
+                    {static_cast<std::uint16_t>(columns.right[block]),
+                     static_cast<std::uint16_t>(columns.down[block])});
+      }
     }
   }
 }
@@ -122,46 +95,24 @@ __device__ __forceinline__ void copy_terms(const Parameters& p, const TermSteps<
 /// The threads that ask for the copies of a block: one for dY, one for X.
 template <class K>
 __device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                           const UnitWalk<GradientTap>& walk, bool copies_dy) {
+                           UnitWalk<GradientTap> walk, bool copies_dy) {
   RingPosition<K::kStages> at(1);
-  TermSteps<K> step{p.g, walk};
-  while (step.next()) {
-    const ColumnBoxes<K> columns(p.g, step.walk.group(), step.unit.block);
-    wait(&ring.empty[at.stage], at.parity);
-    std::uint64_t* const barrier = &ring.full[at.stage];
-    if (copies_dy) {
-      arrive_expecting(barrier, K::kStageBytes);
+  while (walk.next()) {
+    const GradientUnit unit = unit_of(p.g, walk.group(), walk.index());
+    const ColumnBoxes<K> columns(p.g, walk.group(), unit.block);
+    for (int step = 0; step < steps_of(unit); ++step) {
+      // Without terms one step reads outside: zeros.
+      const Term term =
+          unit.terms == 0 ? Term{p.g.images, 0, 0} : term_of(p.g, walk.group(), unit.first + step);
+      wait(&ring.empty[at.stage], at.parity);
+      if (copies_dy) {
+        arrive_expecting(&ring.full[at.stage], K::kStageBytes);
+      }
+      copy_terms<K>(p, columns, term, unit.row, copies_dy, shared + at.stage * K::kStageBytes,
+                    &ring.full[at.stage]);
+      at.advance();
     }
-    unsigned char* const stage = shared + at.stage * K::kStageBytes;
-#pragma unroll
-    for (int plane = 0; plane < K::kPlanes; ++plane) {
-      copy_terms<K>(p, step, columns, copies_dy, plane, 0, barrier,
-                    [&](int box) { return stage + plane * K::kPlaneBytes + box * kBoxBytes; });
-    }
-    at.advance();
   }
-}
-
-/// The same of float32, which is split.
-template <class K>
-__device__ void split_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                            UnsplitRing<K::kUnsplit>& unsplit, const UnitWalk<GradientTap>& walk) {
-  unsigned char* const waiting = shared + K::kStages * K::kStageBytes;
-  const auto copy = [&](const TermSteps<K>& step, int i, std::uint64_t* barrier, int part) {
-    const ColumnBoxes<K> columns(p.g, step.walk.group(), step.unit.block);
-    for (int half = 0; half < 2; ++half) {
-      copy_terms<K>(p, step, columns, part == 0, 0, half * kUnsplitRow, barrier, [&](int box) {
-        return unsplit_at(waiting + i * 2 * K::kPlaneBytes, box * kBoxBytes, kTerms, half);
-      });
-    }
-  };
-  const auto split = [&](int i, int stage) {
-    for (int box = 0; box < K::kHalves + K::kBlocks; ++box) {
-      split_rows<K::kPlanes>(waiting + i * 2 * K::kPlaneBytes, shared + stage * K::kStageBytes,
-                             K::kPlaneBytes, box * kBoxBytes, kTerms);
-    }
-  };
-  split_steps(ring, unsplit, TermSteps<K>{p.g, walk}, 2 * K::kPlaneBytes, copy, split);
 }
 
 template <class K>
@@ -233,7 +184,7 @@ __device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<
   };
   while (walk.next()) {
     const GradientUnit unit = unit_of(p.g, walk.group(), walk.index());
-    if constexpr (K::kPlanes <= 2) {
+    if constexpr (K::kPlanes == 1) {
       multiply_steps(ring, at, steps_of(unit), issue, release);
       store_sums<K>(p, products, walk.group(), unit, group);
     } else {
@@ -252,33 +203,23 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
-  __shared__ UnsplitRing<K::kUnsplit> unsplit;
-  if (threadIdx.x == 0) {
-    unsplit.init();
-  }
   unsigned char* const shared = begin_pipeline(raw, ring, 2);
   const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  const auto multiply = [&](int group) { multiply_units<K>(p, shared, ring, walk, group); };
-  if constexpr (K::kUnsplit > 0) {
-    run_warpgroups<104, 200>([&] { split_units<K>(p, shared, ring, unsplit, walk); }, multiply);
-  } else {
-    run_pipeline<56, 224>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
-                          multiply);
-  }
+  run_pipeline<56, 224>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
+                        [&](int group) { multiply_units<K>(p, shared, ring, walk, group); });
 }
 
 constexpr const char* kOperation = "sk_dilated";
 
-void fill_maps(Parameters& p, const BfloatPixels& x, const BfloatPixels& dy, Element element,
-               int maps) {
+void fill_maps(Parameters& p, const BfloatPixels& x, const BfloatPixels& dy, int planes) {
   const GradientPlan& g = p.g;
   const std::int64_t outputs = std::int64_t{g.images} * g.out_height * g.out_width;
-  for (int plane = 0; plane < maps; ++plane) {
-    const Tensor4 images{element,
+  for (int plane = 0; plane < planes; ++plane) {
+    const Tensor4 images{Element::bf16,
                          x.plane[plane],
                          {g.in_channels, g.width, g.height, g.images},
                          {x.pitch, x.pitch * g.width, x.pitch * g.width * g.height}};
-    Tensor4 gradients{element,
+    Tensor4 gradients{Element::bf16,
                       dy.plane[plane],
                       {g.out_channels, g.out_width, g.out_height, g.images},
                       {dy.pitch, dy.pitch * g.out_width, dy.pitch * g.out_width * g.out_height}};
@@ -311,7 +252,7 @@ void launch_plan(const PreparedConv2d& conv, Parameters& p, int planes) {
   if (planes == 3) {
     launch_tile<Tile<2, 2, 3, 2>>(p);
   } else if (planes == 2) {
-    launch_tile<Tile<2, 2, 2, 2>>(p);
+    launch_tile<Tile<2, 2, 2, 3>>(p);
   } else if (is(128, 256)) {
     launch_tile<Tile<2, 4, 1, 4>>(p);
   } else if (is(128, 128)) {
@@ -325,12 +266,11 @@ void launch_plan(const PreparedConv2d& conv, Parameters& p, int planes) {
 
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const int planes = planes_of(conv.plan.arithmetic);
-  const int maps = planes == 3 ? planes : 1;
-  const GradientOperands o = gradient_operands(kOperation, conv, operands, maps);
+  const GradientOperands o = gradient_operands(kOperation, conv, operands, planes);
   Parameters p;
   p.g = conv.data<GradientPlan>();
   p.out = o.out;
-  fill_maps(p, o.x, o.dy, planes == 2 ? Element::fp32 : Element::bf16, maps);
+  fill_maps(p, o.x, o.dy, planes);
   launch_plan(conv, p, planes);
   add_gradient_slices(conv, operands);
   return executed_of(p.g);
