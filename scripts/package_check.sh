@@ -46,6 +46,7 @@ if grep -q '^CKS_ENABLE_CUDA:BOOL=ON$' "$build/CMakeCache.txt"; then
   "$scratch/custom_op/custom_op"
 fi
 "$scratch/build/custom_model"
+! "$scratch/build/custom_model" >/dev/full 2>&1 || fail "custom_model does not notice a full disk"
 "$scratch/build/readme" | tee "$scratch/readme.txt"
 # A wrong program would come to 10 %.
 awk '/^test accuracy/ { found = $3 > 50 } END { exit !found }' "$scratch/readme.txt" ||
