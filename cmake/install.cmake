@@ -25,3 +25,4 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/cksConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/cksConfig.cmake ${PROJECT_BINARY_DIR}/cksConfigVersion.cmake
         DESTINATION ${CKS_PACKAGE_DIR})
+include(cmake/old_names.cmake)

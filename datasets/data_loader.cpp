@@ -1,5 +1,7 @@
 #include "cks/datasets/data_loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstddef>
@@ -188,6 +190,15 @@ class DataLoader::Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  /// A child of fork() has its parent's worker, but not the thread, and perhaps a lock that nobody
+  /// will open: that worker is left alone, kept, so that it is no leak.
+  static void leave_if_forked(std::unique_ptr<Worker>& worker) {
+    if (worker && worker->process_ != getpid()) {
+      static auto* const left = new std::vector<Worker*>;
+      left->push_back(worker.release());
+    }
+  }
+
   Batch take(Position wanted) {
     std::unique_lock<std::mutex> lock(mutex_);
     if (!thread_.joinable()) {
@@ -256,6 +267,7 @@ class DataLoader::Worker {
   }
 
   const Maker& maker_;
+  const pid_t process_ = getpid();
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -267,13 +279,9 @@ class DataLoader::Worker {
 };
 
 DataLoader::DataLoader(ImageDataset dataset, DataLoaderOptions options)
-    : maker_(std::make_unique<Maker>(std::move(dataset), std::move(options))) {
-  if (maker_->options.prefetch > 0 && maker_->made_on().is_cpu()) {
-    worker_ = std::make_unique<Worker>(*maker_);
-  }
-}
+    : maker_(std::make_unique<Maker>(std::move(dataset), std::move(options))) {}
 
-DataLoader::~DataLoader() = default;
+DataLoader::~DataLoader() { Worker::leave_if_forked(worker_); }
 
 const ImageDataset& DataLoader::dataset() const { return maker_->dataset; }
 const DataLoaderOptions& DataLoader::options() const { return maker_->options; }
@@ -300,6 +308,10 @@ std::optional<Batch> DataLoader::next() {
     return std::nullopt;
   }
   const Position wanted{epoch_, batch_};
+  Worker::leave_if_forked(worker_);
+  if (!worker_ && maker_->options.prefetch > 0 && maker_->made_on().is_cpu()) {
+    worker_ = std::make_unique<Worker>(*maker_);
+  }
   Batch batch = worker_ ? worker_->take(wanted) : maker_->make(wanted);
   batch = maker_->delivered(std::move(batch));
   ++batch_;

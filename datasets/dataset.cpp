@@ -79,7 +79,7 @@ void ImageDataset::check() const {
   for (std::size_t c = 0; c < channel_count; ++c) {
     if (!std::isfinite(mean[c]) || !std::isfinite(std[c]) || !(std[c] > 0.0F)) {
       throw Error(
-          formatted("{}channel {} has mean {:f} and std {:f}, expected finite numbers and "
+          formatted("{}channel {} has mean {} and std {}, expected finite numbers and "
                     "std > 0",
                     op, c, mean[c], std[c]));
     }

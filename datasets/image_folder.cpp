@@ -48,7 +48,7 @@ void check_options(const ImageFolderOptions& options) {
                   options.width, options.height, options.channels));
   }
   if (!(options.test_share > 0.0 && options.test_share < 1.0)) {
-    throw Error(formatted("{}: test_share is {:f}, expected a number between 0 and 1", kOp,
+    throw Error(formatted("{}: test_share is {}, expected a number between 0 and 1", kOp,
                           options.test_share));
   }
   if (options.max_bytes < 1) {

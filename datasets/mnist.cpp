@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/io/foreign_format_impl.h"
 #include "cks/datasets/readers/data_roots_impl.h"
 #include "cks/datasets/readers/idx.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -95,6 +97,16 @@ std::string find_file(const fs::path& folder, const std::string& name) {
   return {};
 }
 
+/// " (an HTML page, as servers send in place of a file)" of a file that begins as another kind
+/// does.
+std::string foreign_note(const std::string& path) {
+  std::string head(64, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  const char* const format = head.starts_with("\x1f\x8b") ? nullptr : foreign_format(head);
+  return format == nullptr ? std::string() : formatted(" ({})", format);
+}
+
 [[noreturn]] void fail_not_found(const std::string& dir, const std::string& emnist) {
   if (!emnist.empty()) {
     std::string text =
@@ -112,7 +124,8 @@ std::string find_file(const fs::path& folder, const std::string& name) {
     std::string found;
     std::string missing;
     for (const char* name : kNames) {
-      (find_file(folder, name).empty() ? missing : found) += std::string(" ") + name;
+      const std::string file = find_file(folder, name);
+      (file.empty() ? missing : found) += std::string(" ") + name + foreign_note(file);
     }
     text += "\n  looked in  " + folder.string();
     if (!found.empty()) {

@@ -32,6 +32,12 @@ say "cks/cks.h compiles in $seconds s"
 awk -v seconds="$seconds" 'BEGIN { exit !(seconds > 0 && seconds <= 1.0) }' ||
   fail "cks/cks.h takes more than a second to compile"
 
+# All headers: what it includes is installed too, and an old name finds its new one.
+(cd "$scratch/prefix/include" && find cks -name '*.h' | sort) | while IFS= read -r header; do
+  echo "#include \"$header\""
+done >"$scratch/each.cpp"
+"${CXX:-c++}" -std=c++20 -fsyntax-only -I"$scratch/prefix/include" "$scratch/each.cpp"
+
 if grep -q '^CKS_ENABLE_CUDA:BOOL=ON$' "$build/CMakeCache.txt"; then
   architectures=$(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' "$build/CMakeCache.txt")
   cmake -S "$root/apps/examples/custom_op" -B "$scratch/custom_op" -G Ninja -DCMAKE_BUILD_TYPE=Release \
@@ -40,6 +46,7 @@ if grep -q '^CKS_ENABLE_CUDA:BOOL=ON$' "$build/CMakeCache.txt"; then
   "$scratch/custom_op/custom_op"
 fi
 "$scratch/build/custom_model"
+! "$scratch/build/custom_model" >/dev/full 2>&1 || fail "custom_model does not notice a full disk"
 "$scratch/build/readme" | tee "$scratch/readme.txt"
 # A wrong program would come to 10 %.
 awk '/^test accuracy/ { found = $3 > 50 } END { exit !found }' "$scratch/readme.txt" ||

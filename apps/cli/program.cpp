@@ -64,7 +64,8 @@ void occupy_standard_streams() {
 
 int run_program(const std::function<int()>& body) {
   occupy_standard_streams();
-  std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is an error of the write
+  std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is an error of the write,
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that has become too large
   std::cout.exceptions(std::ios::badbit | std::ios::failbit);
   try {
     const int code = body();

@@ -4,6 +4,7 @@
 // Expected: about 97 % of the test digits after three epochs, a few seconds on a laptop.
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 
 #include "cks/cks.h"
 
@@ -85,6 +86,9 @@ int run() {
     accuracy = cks::evaluate(net, test_loader).accuracy;
     std::printf("train loss %.4f, test accuracy %.2f %%\n",
                 loss_sum / static_cast<double>(data.train.size()), 100.0 * accuracy);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw std::runtime_error("cannot write to stdout");
   }
   return accuracy > 0.9 ? 0 : 1;
 }

@@ -45,11 +45,15 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
     throw ShapeError(formatted("{}: option affine is false, but a weight is given", kName));
   }
   check_pair(input, {"running_mean", running_mean}, {"running_var", running_var});
+  if (training && running_mean.defined()) {
+    ops::require_writable("batch_norm2d: running_mean", running_mean);
+    ops::require_writable("batch_norm2d: running_var", running_var);
+  }
   if (!(options.eps > 0.0)) {
-    throw Error(formatted("{}: eps must be above 0, got {:f}", kName, options.eps));
+    throw Error(formatted("{}: eps must be above 0, got {}", kName, options.eps));
   }
   if (!(options.momentum >= 0.0 && options.momentum <= 1.0)) {
-    throw Error(formatted("{}: momentum must lie in [0, 1], got {:f}", kName, options.momentum));
+    throw Error(formatted("{}: momentum must lie in [0, 1], got {}", kName, options.momentum));
   }
   if (training && shape.numel() / shape[-1] < 2) {
     throw ShapeError(formatted("{}: training needs at least 2 values a channel, got {} (input {})",

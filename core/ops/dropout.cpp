@@ -34,7 +34,7 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   ops::require_one_element("dropout", {"step", step});
   ops::require_same_device("dropout", {"step", step}, {"input", input});
   if (!(p >= 0.0 && p <= 1.0)) {
-    throw Error(formatted("dropout: p must lie in [0, 1], got {:f}", p));
+    throw Error(formatted("dropout: p must lie in [0, 1], got {}", p));
   }
   const std::int64_t rows = input.rank() == 0 ? 0 : input.size(0);
   const std::int64_t before = rows == 0 ? 0 : current_batch_part().first * (input.numel() / rows);

@@ -32,7 +32,7 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
                                logits.shape().to_string()));
   }
   if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
-    throw Error(formatted("{}: label_smoothing must lie in [0, 1], got {:f}", kName,
+    throw Error(formatted("{}: label_smoothing must lie in [0, 1], got {}", kName,
                           options.label_smoothing));
   }
   if (!labels.device().is_cpu()) {

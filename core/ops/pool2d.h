@@ -10,7 +10,7 @@ namespace cks {
 ///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise.
 /// Units        kernel_size, stride, padding and dilation are in input pixels.
 /// Dtype        float32 or float64.
-/// Gradients    gathered without atomics.
+/// Sums         means and gradients add up in float64; gradients are gathered without atomics.
 /// Determinism  the same bits for every number of threads.
 /// Throws       ShapeError with all sizes: rank is not 4, an image is empty or has 2^31 pixels, the
 ///              padding is as large as the window, or the window exceeds the padded image;
@@ -37,7 +37,7 @@ struct AvgPool2dOptions {
 /// The mean of each window.
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options = {});
 
-/// The mean of each channel over the whole image: [N,H,W,C] -> [N,1,1,C]. Summed in float64.
+/// The mean of each channel over the whole image: [N,H,W,C] -> [N,1,1,C].
 Tensor global_avg_pool2d(const Tensor& input);
 
 }  // namespace cks

@@ -73,7 +73,7 @@ Tensor pow(const Tensor& input, double exponent) { return unary(UnaryOp::pow, in
 
 Tensor clamp(const Tensor& input, double low, double high) {
   if (!(low <= high)) {
-    throw Error(formatted("clamp: low must not exceed high, got low {:f}, high {:f}", low, high));
+    throw Error(formatted("clamp: low must not exceed high, got low {}, high {}", low, high));
   }
   return unary(UnaryOp::clamp, input, {low, high});
 }

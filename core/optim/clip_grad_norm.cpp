@@ -42,7 +42,7 @@ Gradients gradients_of(const char* operation, const std::vector<Tensor>& paramet
 ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
   const char* operation = "clip_grad_norm";
   if (!(max_norm > 0.0)) {
-    throw Error(formatted("{}: max_norm must be above 0, got {:f}", operation, max_norm));
+    throw Error(formatted("{}: max_norm must be above 0, got {}", operation, max_norm));
   }
   const Gradients gradients = gradients_of(operation, parameters);
   std::vector<kernels::NormTensor> list;

@@ -70,13 +70,11 @@ namespace {
 void check_one_cycle(const OneCycleOptions& options) {
   require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
   if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
-    throw Error(
-        formatted("one_cycle_lr: pct_start must lie in [0, 1], got {:f}", options.pct_start));
+    throw Error(formatted("one_cycle_lr: pct_start must lie in [0, 1], got {}", options.pct_start));
   }
   for (const double divisor : {options.div_factor, options.final_div_factor}) {
     if (!(std::isfinite(divisor) && divisor > 0.0)) {
-      throw Error(
-          formatted("one_cycle_lr: a divisor must be finite and above 0, got {:f}", divisor));
+      throw Error(formatted("one_cycle_lr: a divisor must be finite and above 0, got {}", divisor));
     }
   }
 }
@@ -108,8 +106,8 @@ MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, dou
   check_one_cycle(options);
   if (!(low >= 0.0 && low <= high && std::isfinite(high))) {
     throw Error(formatted(
-        "one_cycle_momentum: low and high must be finite with 0 <= low <= high, got {:f} and {:f}",
-        low, high));
+        "one_cycle_momentum: low and high must be finite with 0 <= low <= high, got {} and {}", low,
+        high));
   }
   return [=](std::int64_t step) { return one_cycle_value(options, step, high, low, high); };
 }
@@ -117,7 +115,7 @@ MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, dou
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
   require_steps("with_warmup", "steps", steps, 0);
   if (!(start_factor >= 0.0 && start_factor <= 1.0)) {
-    throw Error(formatted("with_warmup: start_factor must lie in [0, 1], got {:f}", start_factor));
+    throw Error(formatted("with_warmup: start_factor must lie in [0, 1], got {}", start_factor));
   }
   if (!after) {
     throw Error("with_warmup: the schedule after it is empty");

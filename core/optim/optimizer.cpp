@@ -48,9 +48,9 @@ std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
-    const std::string upper = std::isinf(high) ? "" : formatted(" and below {:f}", high);
-    throw Error(formatted("{}: {} must be finite, at least {:f}{}, got {:f}", optimizer, option,
-                          low, upper, value));
+    const std::string upper = std::isinf(high) ? "" : formatted(" and below {}", high);
+    throw Error(formatted("{}: {} must be finite, at least {}{}, got {}", optimizer, option, low,
+                          upper, value));
   }
 }
 

@@ -1,5 +1,6 @@
 #include "cks/core/tensor/check.h"
 
+#include "cks/core/tensor/grad_mode.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::ops {
@@ -24,6 +25,14 @@ void require_defined(const char* operation, std::initializer_list<Argument> argu
     if (!tensor.defined()) {
       throw Error(formatted("{}: {} is undefined{}", operation, name, print_all(arguments)));
     }
+  }
+}
+
+void require_writable(const char* operation, const Tensor& tensor) {
+  if (grad_enabled() && tensor.requires_grad()) {
+    throw AutogradError(
+        formatted("{}: the tensor requires a gradient; write under NoGradGuard (shape {})",
+                  operation, tensor.shape().to_string()));
   }
 }
 

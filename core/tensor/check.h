@@ -41,6 +41,9 @@ void require_like(const Tensor& tensor, const Shape& shape, DType dtype, Device 
     fail_unlike(tensor, shape, dtype, device, begin());
   }
 }
+/// AutogradError if grad mode is on and the tensor requires a gradient, which would stay that of
+/// the elements from before.
+void require_writable(const char* operation, const Tensor& tensor);
 /// DeviceError unless both are on one device, whatever their dtypes.
 void require_same_device(const char* operation, const Argument& argument, const Argument& other);
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -57,11 +58,22 @@ std::pair<double, double> box_muller(std::uint32_t first, std::uint32_t second) 
   return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
+void require_fillable(const char* operation, const Tensor& tensor) {
+  ops::require_real(operation, {"tensor", tensor});
+  ops::require_writable(operation, tensor);
+}
+
+/// Whether it is a finite number of the tensor's dtype.
+bool fits(double value, const Tensor& tensor) {
+  return std::abs(value) <= (tensor.dtype() == DType::float32
+                                 ? double{std::numeric_limits<float>::max()}
+                                 : std::numeric_limits<double>::max());
+}
+
 /// Fills four elements at a time with draw(block) -> four doubles.
 template <class Draw>
 void fill_host(const char* operation, Tensor& tensor, RandomKey key, std::uint64_t step,
                Draw&& draw) {
-  ops::require_real(operation, {"tensor", tensor});
   capture::forbid(operation);
   if (!tensor.device().is_cpu()) {
     Tensor host = Tensor::empty(tensor.shape(), tensor.dtype());
@@ -95,8 +107,12 @@ RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string
 }
 
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
-  if (!(low <= high)) {
-    throw Error(formatted("fill_uniform: low {:f} exceeds high {:f}", low, high));
+  require_fillable("fill_uniform", tensor);
+  if (!(low <= high && fits(low, tensor) && fits(high, tensor) && std::isfinite(high - low))) {
+    throw Error(
+        formatted("fill_uniform: low is {}, high {}, expected finite numbers of {}, low the "
+                  "lesser one",
+                  low, high, name_of(tensor.dtype())));
   }
   fill_host("fill_uniform", tensor, key, step, [&](const PhiloxBlock& block) {
     std::array<double, 4> values{};
@@ -109,8 +125,12 @@ void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::u
 }
 
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step) {
-  if (!(stddev >= 0.0)) {
-    throw Error(formatted("fill_normal: stddev must not be negative, got {:f}", stddev));
+  require_fillable("fill_normal", tensor);
+  if (!(stddev >= 0.0 && fits(stddev, tensor) && fits(mean, tensor))) {
+    throw Error(
+        formatted("fill_normal: mean is {}, stddev {}, expected finite numbers of {}, stddev "
+                  "not below 0",
+                  mean, stddev, name_of(tensor.dtype())));
   }
   fill_host("fill_normal", tensor, key, step, [&](const PhiloxBlock& block) {
     const auto [a, b] = box_muller(block.word[0], block.word[1]);

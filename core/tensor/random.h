@@ -23,7 +23,8 @@ RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string
 /// of 2^-24 in [0, 1). Element i is a function of (key, step, i) alone; both dtypes get the same
 /// values up to rounding, which may make a float32 equal to high. A tensor on a GPU gets a copy of
 /// the host's numbers. Raises the version. Throws DtypeError for other dtypes, CaptureError inside
-/// a captured step, Error if low > high or stddev < 0.
+/// a captured step, AutogradError as fill_ does, Error if low > high or stddev < 0, and for numbers
+/// that the dtype cannot hold.
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step = 0);
 /// Box-Muller's method, in float64.
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step = 0);

@@ -8,6 +8,7 @@
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/memory/transfer_impl.h"
+#include "cks/core/tensor/check.h"
 #include "cks/core/tensor/grad_mode.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -47,15 +48,7 @@ void require_representable(const char* operation, double value, DType dtype) {
     }
   });
   if (!(value >= low && value < end && value == std::floor(value))) {
-    throw DtypeError(formatted("{}: {:f} is not a value of {}", operation, value, name_of(dtype)));
-  }
-}
-
-void require_writable(const char* operation, const Tensor& tensor) {
-  if (grad_enabled() && tensor.requires_grad()) {
-    throw AutogradError(
-        formatted("{}: the tensor requires a gradient; write under NoGradGuard (shape {})",
-                  operation, tensor.shape().to_string()));
+    throw DtypeError(formatted("{}: {} is not a value of {}", operation, value, name_of(dtype)));
   }
 }
 
@@ -193,7 +186,7 @@ double Tensor::item() const {
 
 Tensor& Tensor::fill_(double value) {
   const TensorImpl& impl = checked(impl_, "fill_");
-  require_writable("fill_", *this);
+  ops::require_writable("fill_", *this);
   require_representable("fill_", value, impl.dtype);
   CKS_KERNEL(device(), fill(impl.dtype, numel(), value, data()));
   bump_version();
@@ -207,7 +200,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
     throw ShapeError(formatted("copy_: source has shape {}, expected {}",
                                source.shape().to_string(), shape().to_string()));
   }
-  require_writable("copy_", *this);
+  ops::require_writable("copy_", *this);
   if (grad_enabled() && source.requires_grad()) {
     throw AutogradError(formatted(
         "copy_: source requires a gradient, and a copy into a tensor is not recorded; copy "

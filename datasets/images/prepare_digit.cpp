@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -119,6 +120,78 @@ Plane channel_of(const Tensor& picture, int c) {
     plane.values[i] = from[static_cast<std::int64_t>(i) * picture.size(2)] / 255.0;
   }
   return plane;
+}
+
+Tensor part_of(const Tensor& picture, std::int64_t top, std::int64_t bottom, std::int64_t left,
+               std::int64_t right) {
+  return slice(slice(picture, 0, top, bottom), 1, left, right);
+}
+
+/// A piece of paper that lies on nothing, by itself; another picture as it is. Ink on nothing has
+/// one colour, or does not fill its box.
+Tensor paper_on_nothing(const Tensor& picture) {
+  const Plane alpha = channel_of(picture, 1);
+  if (quantile(border_of(alpha), 0.5) >= 0.5) {
+    return picture;
+  }
+  const Plane grey = channel_of(picture, 0);
+  std::int64_t top = alpha.height, bottom = 0, left = alpha.width, right = 0;
+  std::vector<double> opaque;
+  for (std::int64_t y = 0; y < alpha.height; ++y) {
+    for (std::int64_t x = 0; x < alpha.width; ++x) {
+      if (alpha.at(y, x) > 0.5) {
+        top = std::min(top, y);
+        bottom = std::max(bottom, y + 1);
+        left = std::min(left, x);
+        right = std::max(right, x + 1);
+        opaque.push_back(grey.at(y, x));
+      }
+    }
+  }
+  const bool is_paper = static_cast<double>(opaque.size()) >
+                            0.8 * static_cast<double>((bottom - top) * (right - left)) &&
+                        quantile(opaque, 0.98) - quantile(opaque, 0.02) > 0.3;
+  return is_paper ? part_of(picture, top, bottom, left, right) : picture;
+}
+
+/// The rows at the top that are the edge of a scan, of a table, or a frame: an eighth at most, even
+/// in themselves, and less like most of the picture than the even row that follows them.
+std::int64_t edge_rows(const Plane& grey) {
+  constexpr double kEven = 0.15;
+  constexpr double kStep = 0.25;
+  const double usual = quantile(grey.values, 0.5);
+  double edge = 0.0;
+  for (std::int64_t y = 0; y <= grey.height / 8; ++y) {
+    const auto begin = grey.values.begin() + y * grey.width;
+    const std::vector<double> row(begin, begin + grey.width);
+    if (quantile(row, 0.92) - quantile(row, 0.08) > kEven) {
+      return 0;
+    }
+    const double brightness = quantile(row, 0.5);
+    edge = y == 0 ? brightness : edge;
+    if (std::abs(edge - usual) > std::abs(brightness - usual) + kStep) {
+      return y + 1;  // with the row in which they meet
+    }
+  }
+  return 0;
+}
+
+Plane mirrored(const Plane& plane) {
+  Plane result = plane;
+  std::reverse(result.values.begin(), result.values.end());
+  return result;
+}
+
+/// Without the edges that lie along its sides.
+Tensor without_edges(const Tensor& picture) {
+  Plane grey = channel_of(picture, 0);
+  if (quantile(channel_of(picture, 1).values, 0.0) < 1.0) {
+    return picture;
+  }
+  const std::int64_t top = edge_rows(grey), bottom = edge_rows(mirrored(grey));
+  grey = transposed(grey);
+  const std::int64_t left = edge_rows(grey), right = edge_rows(mirrored(grey));
+  return part_of(picture, top, picture.size(0) - bottom, left, picture.size(1) - right);
 }
 
 /// How much of each pixel is ink, about 0 on paper; its greatest values depend on the pen.
@@ -299,7 +372,7 @@ PreparedDigit prepare_digit(const Tensor& picture) {
     }
     return {.image = std::move(image), .has_ink = true, .was_ready = true};
   }
-  Plane ink = ink_of(shrunk(picture));
+  Plane ink = ink_of(without_edges(paper_on_nothing(shrunk(picture))));
   // As strong as the pen is: a few pixels may be stronger yet.
   const double strongest = *std::max_element(ink.values.begin(), ink.values.end());
   std::vector<double> strong;

@@ -17,8 +17,9 @@ struct PreparedDigit {
 /// 28 x 28.
 ///
 /// Picture     uint8 [H,W,2]: grey and alpha (ImageReadOptions::channels = 2). Where half of the
-///             border or more is transparent, what is opaque is ink, whatever its colour; else the
-///             picture is laid on white.
+///             border or more is transparent, what is opaque is ink, whatever its colour, unless it
+///             fills a box and has two shades: then it is a piece of paper. Else the picture is
+///             laid on white. Edges of a scan or a table along its sides do not count.
 /// Paper       is what most of the border shows; ink is darker or lighter. Its brightness may
 ///             change over the picture (shadows): ink is measured against the paper around it, the
 ///             picture with all that is thinner than a third of it closed.

@@ -6,7 +6,8 @@
 
 /// Pooling over windows of an image, forward and backward, float32 and float64. All of them
 /// overwrite their results completely. Gradients are gathered: each pixel of dX sums over the
-/// windows that contain it, in order; results do not depend on the number of threads.
+/// windows that contain it, in order; results do not depend on the number of threads. Every sum is
+/// of doubles.
 namespace cks::kernels {
 
 /// Y = the largest element of each window; index = the pixel ih*IW+iw where it was found.
@@ -28,7 +29,7 @@ CKS_ENTRY_POINT(void, avg_pool2d_forward,
 CKS_ENTRY_POINT(void, avg_pool2d_backward,
                 (const Pool2dProblem& problem, bool count_include_pad, const void* dy, void* dx));
 
-/// Y [N,C] = the mean over the pixels of X [N,pixels,C]; summed in double.
+/// Y [N,C] = the mean over the pixels of X [N,pixels,C].
 CKS_ENTRY_POINT(void, global_avg_pool2d_forward,
                 (DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C, const void* x,
                  void* y));

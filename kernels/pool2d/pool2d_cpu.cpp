@@ -39,6 +39,7 @@ struct Lanes {
   typedef T Vec __attribute__((vector_size(V * sizeof(T))));
   typedef Integer Mask __attribute__((vector_size(V * sizeof(T))));
   typedef std::int32_t Index __attribute__((vector_size(V * 4)));
+  typedef double Sum __attribute__((vector_size(V * sizeof(double))));
   // NOLINTEND(modernize-use-using)
 
   static Vec load(const T* from) {
@@ -191,6 +192,7 @@ void tiled_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
 /// Gradient of any windows: each pixel adds up its shares of the windows that span it, in order.
 template <class T, int V, class TakeFor>
 void gathered_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
+  using L = Lanes<T, V>;
   for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
     Spanning rows(rows_of(p));
     rows.advance_to(ih);
@@ -200,13 +202,15 @@ void gathered_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
       const std::int64_t pixel = ih * p.IW + iw;
       const auto take = take_for(pixel);
       for_chunks<V>(p.C, [&](std::int64_t c) {
-        typename Lanes<T, V>::Vec sum{};
+        typename L::Sum sum{};
         for (std::int64_t oh = rows.begin; oh < rows.end; ++oh) {
           for (std::int64_t ow = columns.begin; ow < columns.end; ++ow) {
-            sum += take(((n * p.OH + oh) * p.OW + ow) * p.C + c, oh, ow);
+            const typename L::Vec share = take(((n * p.OH + oh) * p.OW + ow) * p.C + c, oh, ow);
+            sum += __builtin_convertvector(share, typename L::Sum);
           }
         }
-        Lanes<T, V>::store(dx + (n * p.IH * p.IW + pixel) * p.C + c, sum);
+        L::store(dx + (n * p.IH * p.IW + pixel) * p.C + c,
+                 __builtin_convertvector(sum, typename L::Vec));
       });
     }
   });
@@ -249,17 +253,18 @@ void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* 
     const IndexRange fh = forward_taps(rows_of(p), oh);
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {
       const IndexRange fw = forward_taps(columns_of(p), ow);
-      const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
+      const auto divisor = static_cast<double>(divisor_of(p, count_include_pad, oh, ow));
       T* to = y + ((n * p.OH + oh) * p.OW + ow) * p.C;
       for_chunks<V>(p.C, [&](std::int64_t c) {
-        typename L::Vec sum{};
+        typename L::Sum sum{};
         for (std::int64_t h = fh.begin; h < fh.end; ++h) {
           const std::int64_t row = (oh * p.sh - p.pt + h) * p.IW;
           for (std::int64_t w = fw.begin; w < fw.end; ++w) {
-            sum += L::load(image + (row + ow * p.sw - p.pl + w) * p.C + c);
+            sum += __builtin_convertvector(L::load(image + (row + ow * p.sw - p.pl + w) * p.C + c),
+                                           typename L::Sum);
           }
         }
-        L::store(to + c, sum / divisor);
+        L::store(to + c, __builtin_convertvector(sum / divisor, typename L::Vec));
       });
     }
   });

@@ -127,6 +127,17 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
+/// Sums in double, as elements of the result.
+template <class T, int V>
+__device__ __forceinline__ Pack<T, V> narrowed(const Pack<double, V>& sums) {
+  Pack<T, V> values;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    values[v] = static_cast<T>(sums[v]);
+  }
+  return values;
+}
+
 /// Adds up, for the pixels of dX, what share(window, oh, ow) gives of each window that spans them.
 template <class T, int V, class Index, class Share>
 __device__ __forceinline__ void gather(const Pooling<Index>& p, T* dx, Share&& share) {
@@ -135,14 +146,14 @@ __device__ __forceinline__ void gather(const Pooling<Index>& p, T* dx, Share&& s
     const Place<Index> at = place_of<V>(i, p.packs, p.columns.in, p.rows.in);
     const IndexRangeOf<Index> oh = windows_of(p.rows, at.h);
     const IndexRangeOf<Index> ow = windows_of(p.columns, at.w);
-    Pack<T, V> sum{};
+    Pack<double, V> sum{};
     for (Index h = oh.begin; h < oh.end; ++h) {
       for (Index w = ow.begin; w < ow.end; ++w) {
         const Index out = ((at.n * p.rows.out + h) * p.columns.out + w) * p.C + at.c;
         share(sum, out, h, w, at.h * p.columns.in + at.w);
       }
     }
-    store_pack<V>(dx + i * V, sum);
+    store_pack<V>(dx + i * V, narrowed<T>(sum));
   });
 }
 
@@ -151,7 +162,7 @@ __global__ void __launch_bounds__(kThreads)
     max_backward_kernel(const __grid_constant__ Pooling<Index> p, const T* dy,
                         const std::int32_t* index, T* dx) {
   begin_kernel();
-  gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index, Index, Index pixel) {
+  gather<T, V, Index>(p, dx, [&](Pack<double, V>& sum, Index out, Index, Index, Index pixel) {
     const Pack<std::int32_t, V> where = load_pack<V>(index + out);
     const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
@@ -174,19 +185,19 @@ __global__ void __launch_bounds__(kThreads)
                        T* y) {
   begin_kernel();
   for_windows<T, V>(p, x, [&](Index out, const Window<Index>& window, auto&& for_taps) {
-    Pack<T, V> sum{};
+    Pack<double, V> sum{};
     for_taps([&](const Pack<T, V>& value, Index) {
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         sum[v] += value[v];
       }
     });
-    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, window));
+    const auto divisor = static_cast<double>(divisor_of(p, count_include_pad, window));
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       sum[v] /= divisor;
     }
-    store_pack<V>(y + out, sum);
+    store_pack<V>(y + out, narrowed<T>(sum));
   });
 }
 
@@ -195,7 +206,7 @@ __global__ void __launch_bounds__(kThreads)
     avg_backward_kernel(const __grid_constant__ Pooling<Index> p, bool count_include_pad,
                         const T* dy, T* dx) {
   begin_kernel();
-  gather<T, V, Index>(p, dx, [&](Pack<T, V>& sum, Index out, Index oh, Index ow, Index) {
+  gather<T, V, Index>(p, dx, [&](Pack<double, V>& sum, Index out, Index oh, Index ow, Index) {
     const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, Window<Index>(p, oh, ow)));
     const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll

@@ -420,6 +420,10 @@ TEST_CASE("what stdout does not take is an error of every program") {
   CHECK(trained.code == 1);
   CHECK(contains(trained.err, "cannot write to stdout: No space left on device"));
   CHECK(std::filesystem::exists(scratch / "run/summary.json"));  // the run itself is whole
+  const Outcome limited =
+      run_line(scratch, "ulimit -f 100; " CKS_TRAIN_MNIST + quick_run + "limited");
+  CHECK(limited.code == 1);
+  CHECK(contains(limited.err, "cannot be written: File too large"));
 }
 
 TEST_CASE("paths in config.json are absolute, so that a run can be resumed from anywhere") {

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "cks/core/capture/capture.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "tests/core/test_ops.h"
 
@@ -111,6 +113,20 @@ TEST_CASE("fills: raise the version and refuse what they cannot fill") {
   CHECK_THROWS_AS(fill_uniform(tensor, 1, 0, kKey), Error);
   CHECK_THROWS_AS(fill_uniform(tensor, 0, std::nan(""), kKey), Error);
   CHECK_THROWS_AS(fill_normal(tensor, 0, -1, kKey), Error);
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(fill_uniform(tensor, 0, infinity, kKey), Error);
+  CHECK_THROWS_AS(fill_uniform(tensor, -1e300, 1e300, kKey), Error);
+  CHECK_THROWS_AS(fill_normal(tensor, std::nan(""), 1, kKey), Error);
+  CHECK_THROWS_AS(fill_normal(tensor, 0, infinity, kKey), Error);
+  CHECK_THROWS_AS(fill_normal(tensor, 1e300, 1, kKey), Error);
+  Tensor wide = Tensor::zeros({2000}, DType::float64);
+  CHECK_THROWS_AS(fill_uniform(wide, -1.7e308, 1.7e308, kKey), Error);  // their difference
+  fill_uniform(wide, -8e307, 8e307, kKey);
+  CHECK(max(wide).item() < 8e307);
+  const Tensor leaf = Tensor::zeros({4}).set_requires_grad();
+  Tensor recorded = leaf * 2.0;
+  CHECK_THROWS_AS(fill_uniform(recorded, 0, 1, kKey), AutogradError);
+  CHECK_THROWS_AS(fill_normal(recorded, 0, 1, kKey), AutogradError);
   Tensor undefined;
   CHECK_THROWS_AS(fill_uniform(undefined, 0, 1, kKey), Error);
   Tensor empty = Tensor::empty({0, 3});

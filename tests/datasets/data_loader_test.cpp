@@ -1,6 +1,8 @@
 #include "cks/datasets/data_loader.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -484,4 +486,25 @@ TEST_CASE("data loader: wrong options and datasets") {
   ImageDataset broken = numbered_dataset(4);
   broken.std[0] = 0.0F;
   CHECK_THROWS_WITH_AS(DataLoader(broken, {}), doctest::Contains("'numbered'"), cks::Error);
+}
+
+TEST_CASE("data loader: a child of fork() makes its batches without its parent's thread") {
+  auto loader = std::make_unique<DataLoader>(numbered_dataset(40),
+                                             DataLoaderOptions{.batch_size = 4, .seed = 1});
+  REQUIRE(loader->next().has_value());  // by a thread that goes on
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    std::int64_t batches = 0;
+    for (const Batch& batch : loader->epoch(1)) {
+      batches += batch.indices == loader->make_batch(1, batch.index).indices ? 1 : 0;
+    }
+    loader.reset();
+    _exit(batches == 10 ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(loader->next()->index == 1);
 }

@@ -111,6 +111,12 @@ TEST_CASE("mnist: not found lists names, folders and the command") {
   CHECK(contains(some, folder.file("mnist") + ": has train-images-idx3-ubyte, lacks "
                                               "train-labels-idx1-ubyte t10k-images-idx3-ubyte "
                                               "t10k-labels-idx1-ubyte"));
+  const std::string page = "<!DOCTYPE html><html>403 Forbidden</html>";
+  write_file(folder.file("mnist/" + kNames[0] + ".gz"), Bytes(page.begin(), page.end()));
+  std::filesystem::remove(folder.file("mnist/" + kNames[0]));
+  CHECK(contains(io_error([&] { load_mnist(folder.path()); }),
+                 "has train-images-idx3-ubyte (an HTML page, as servers send in place of a file), "
+                 "lacks train-labels"));
   // A folder with a file's name is not the file.
   std::filesystem::create_directories(folder.file("mnist/" + kNames[1]));
   CHECK(contains(io_error([&] { load_mnist(folder.path()); }), "lacks train-labels"));

@@ -127,6 +127,14 @@ TEST_CASE("prepare_digit: the same digit, however it is framed, lit and laid") {
     return GreyAlpha{light * (210 - 170 * ink) + noise, 255};
   };
   CHECK(near({}, photo, 14.0));
+  CHECK(near({}, [](double ink, auto y, auto x) {  // a piece of paper on nothing
+    return GreyAlpha{240 - 200 * ink, y < 12 || y > 90 || x < 10 || x > 80 ? 0.0 : 255.0};
+  }));
+  for (const double edge : {0.0, 90.0}) {  // of a table, dark, on two sides
+    CHECK(near({}, [edge](double ink, auto y, auto x) {
+      return GreyAlpha{y < 5 || x > 83 ? edge : 240 - 200 * ink, 255};
+    }));
+  }
 }
 
 TEST_CASE("prepare_digit: specks go, pieces of the digit stay") {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/ops/elementwise.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -142,6 +143,13 @@ TEST_CASE("batch_norm2d: a refused call leaves the running statistics as they ar
   CHECK(message_of<ShapeError>([&] { layer(kInput, true, {.num_features = 3}); }) ==
         "batch_norm2d: input has 2 channels, num_features is 3 (input [2,1,2,2])");
   CHECK_THROWS_AS(layer(kInput, true, {.affine = false}), ShapeError);
+  const Tensor leaf = Tensor::ones({2}, DType::float64).set_requires_grad();
+  Tensor recorded = leaf * 2.0;
+  CHECK(message_of<AutogradError>([&] {
+          batch_norm2d(kInput, layer.weight, layer.bias, layer.running_mean, recorded);
+        }) ==
+        "batch_norm2d: running_var: the tensor requires a gradient; write under NoGradGuard "
+        "(shape [2])");
   CHECK(layer.running_mean.to_vector<double>() == std::vector<double>{0, 0});
   CHECK(layer.running_var.to_vector<double>() == std::vector<double>{1, 1});
   Tensor none;

@@ -227,6 +227,39 @@ TEST_CASE("avg_pool2d: both ways of counting equal the naive loops") {
   }
 }
 
+TEST_CASE("pool2d: sums that float32 cannot hold on the way are right in the end") {
+  for (const std::int64_t C : {1, 16}) {
+    CAPTURE(C);
+    const auto in_all_channels = [C](std::vector<float> pixels) {
+      std::vector<float> values;
+      for (const float pixel : pixels) {
+        values.insert(values.end(), static_cast<std::size_t>(C), pixel);
+      }
+      return values;
+    };
+    const Pool2dProblem wide = make_pool2d_problem({1, 1, 4, C, 1, 4, 4}, "pool");
+    const auto mean = [&](const std::vector<float>& pixels) {
+      const std::vector<float> x = in_all_channels(pixels);
+      return run_kernel<float>(
+          C, [&](float* y) { target::avg_pool2d_forward(wide, true, on_device(x), y); });
+    };
+    CHECK(mean({1e8F, 1, -1e8F, 0}) == in_all_channels({0.25F}));
+    CHECK(mean({2e38F, 2e38F, 2e38F, 2e38F}) == in_all_channels({2e38F}));
+
+    // One pixel in three windows.
+    const Pool2dProblem shared =
+        make_pool2d_problem({1, 1, 1, C, 1, 3, 1, Padding2d(0, 0, 2, 2)}, "pool");
+    const std::vector<float> dy = in_all_channels({3e8F, 3, -3e8F});
+    const std::vector<std::int32_t> index(dy.size(), 0);
+    CHECK(run_kernel<float>(C, [&](float* dx) {
+            target::avg_pool2d_backward(shared, true, on_device(dy), dx);
+          }) == in_all_channels({1}));
+    CHECK(run_kernel<float>(C, [&](float* dx) {
+            target::max_pool2d_backward(shared, on_device(dy), on_device(index), dx);
+          }) == in_all_channels({3}));
+  }
+}
+
 TEST_CASE("max_pool2d: a NaN wins, the last one, and -infinity has a place") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float low = -std::numeric_limits<float>::infinity();
