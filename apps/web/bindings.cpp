@@ -34,6 +34,28 @@ cks::web::LenetLesson& running_lesson() {
   return *lesson;
 }
 
+template <class Data>
+int begin(int seed, int batch_size, double learning_rate, Data&& data) {
+  return guarded(0, [&] {
+    cks::kernels::set_num_threads(1);
+    lesson = std::make_unique<cks::web::LenetLesson>(
+        data(), cks::web::LenetLessonOptions{.seed = static_cast<std::uint64_t>(seed),
+                                             .batch_size = batch_size,
+                                             .learning_rate = learning_rate});
+    return 1;
+  });
+}
+
+cks::ImageDataset brought(std::uint8_t* pixels, const std::uint8_t* labels, int count) {
+  cks::ImageDataset data;
+  data.name = "mnist";
+  data.images = cks::Tensor::from_blob(pixels, {count, 28, 28, 1}, cks::DType::uint8);
+  data.labels =
+      cks::Tensor::from_vector(std::vector<std::int64_t>(labels, labels + count), {count});
+  data.class_names = cks::numbered_classes(10);
+  return data;
+}
+
 }  // namespace
 
 extern "C" {
@@ -60,14 +82,21 @@ const char* cks_conv_picture(int ih, int iw, int fh, int fw, int sh, int sw, int
 /// Begins anew, on drawn digits. 0 on failure, as below.
 int cks_lesson_begin(int seed, int train_count, int test_count, int batch_size,
                      double learning_rate) {
-  return guarded(0, [&] {
-    cks::kernels::set_num_threads(1);
-    lesson = std::make_unique<cks::web::LenetLesson>(
-        cks::drawn_digits({.train_count = train_count, .test_count = test_count}),
-        cks::web::LenetLessonOptions{.seed = static_cast<std::uint64_t>(seed),
-                                     .batch_size = batch_size,
-                                     .learning_rate = learning_rate});
-    return 1;
+  return begin(seed, batch_size, learning_rate, [&] {
+    return cks::drawn_digits({.train_count = train_count, .test_count = test_count});
+  });
+}
+
+/// Begins anew, on digits that the page brought: 28 x 28 bytes each, and a label of 0 to 9. The
+/// memory stays the page's, and must stay until another lesson begins.
+int cks_lesson_begin_with(int seed, std::uint8_t* train, const std::uint8_t* train_labels,
+                          int train_count, std::uint8_t* test, const std::uint8_t* test_labels,
+                          int test_count, int batch_size, double learning_rate) {
+  return begin(seed, batch_size, learning_rate, [&] {
+    cks::TrainTest data{brought(train, train_labels, train_count),
+                        brought(test, test_labels, test_count)};
+    cks::set_statistics(data);
+    return data;
   });
 }
 

@@ -16,6 +16,6 @@ html_css_files = ["katex/katex.min.css", "book.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "ladder_cpu.md", "ladder_cuda.md"]
 pygments_style = "friendly"
 pygments_dark_style = "native"

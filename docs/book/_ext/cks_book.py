@@ -119,6 +119,9 @@ def add_scripts(app, pagename, templatename, context, doctree):
         app.add_js_file("conv_picture.js")
     if "lenet-lesson" in text:
         app.add_js_file("lenet_lesson.js")
+    if pagename == "slides":
+        app.add_js_file("slides.js")
+        app.add_css_file("slides.css")
 
 
 def copy_files(app, exception):

@@ -9,6 +9,7 @@ addEventListener('DOMContentLoaded', () => {
   const SIDE = 28;
   const MILLISECONDS = 25;  // of training between two frames, so that the page answers
   let cks, numbers, state;
+  let brought = null;  // {train: {images, labels, count}, test} in the library's memory; null: drawn digits
 
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const canvas = (name, width, height) => `<canvas data-part="${name}" width="${width}" height="${height}"></canvas>`;
@@ -19,7 +20,8 @@ addEventListener('DOMContentLoaded', () => {
     `<label>learning rate <select data-part="rate">${[3e-2, 1e-2, 2e-3, 5e-4, 0].map((rate) =>
       `<option value="${rate}"${rate === 2e-3 ? ' selected' : ''}>${rate}</option>`).join('')}</select></label>` +
     `<label>seed <input type="number" data-part="seed" min="0" max="999999" value="1"></label>` +
-    `<button type="button" data-part="download">download weights</button></div>` +
+    `<button type="button" data-part="download">download weights</button>` +
+    `<label>your own digits <input type="file" data-part="files" multiple title="the four files of MNIST, also .gz"></label></div>` +
     `<p class="status" data-part="status" role="status">loading the library …</p>` +
     `<svg data-part="curve" viewBox="0 0 640 170" role="img" aria-label="loss and test accuracy"></svg>` +
     `<div class="panels"><figure>${canvas('pad', 224, 224)}<figcaption>Draw a digit here, or take one of the test: ` +
@@ -47,7 +49,13 @@ addEventListener('DOMContentLoaded', () => {
   function begin() {
     stop();
     const seed = Number(part('seed').value);
-    call('_cks_lesson_begin', Number.isInteger(seed) && seed >= 0 ? seed : 1, 6000, 1000, 64, Number(part('rate').value));
+    const [first, rate] = [Number.isInteger(seed) && seed >= 0 ? seed : 1, Number(part('rate').value)];
+    if (brought) {
+      const halves = [brought.train, brought.test].flatMap(({images, labels, count}) => [images, labels, count]);
+      call('_cks_lesson_begin_with', first, ...halves, 64, rate);
+    } else {
+      call('_cks_lesson_begin', first, 6000, 1000, 64, rate);
+    }
     state = {steps: 0, losses: [], accuracies: [], sample: state ? state.sample : 0, seconds: 0};
     evaluate();
     show();
@@ -186,11 +194,67 @@ addEventListener('DOMContentLoaded', () => {
     }
     pad.putImageData(image, 0, 0);
     state.label = cks.HEAP32[numbers / 4];
-    state.sample = (state.sample + 1) % 1000;
+    state.sample = (state.sample + 1) % (brought ? brought.test.count : 1000);
     predict();
   }
 
+  /// The bytes of a file of MNIST's format, unpacked: {kind: "images" or "labels", count, bytes}.
+  async function readIdx(file) {
+    let bytes = new Uint8Array(await file.arrayBuffer());
+    if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+      const unpacked = file.stream().pipeThrough(new DecompressionStream('gzip'));
+      bytes = new Uint8Array(await new Response(unpacked).arrayBuffer().catch(() => { throw new Error(`${file.name}: broken gzip`); }));
+    }
+    const number = (at) => new DataView(bytes.buffer).getUint32(at);
+    const magic = bytes.length >= 8 ? number(0) : 0;
+    if (magic !== 0x803 && magic !== 0x801) throw new Error(`${file.name}: no file of images or labels as MNIST has them`);
+    const images = magic === 0x803;
+    const [count, head, size] = [number(4), images ? 16 : 8, images ? SIDE * SIDE : 1];
+    if (images && (bytes.length < head || number(8) !== SIDE || number(12) !== SIDE)) throw new Error(`${file.name}: images must be 28 × 28`);
+    if (count === 0 || bytes.length !== head + count * size) {
+      throw new Error(`${file.name}: ${bytes.length} bytes, expected ${head + count * size} for ${count} ${images ? 'images' : 'labels'}`);
+    }
+    const wrong = images ? -1 : bytes.findIndex((label, i) => i >= head && label > 9);
+    if (wrong >= 0) throw new Error(`${file.name}: label ${bytes[wrong]} at byte ${wrong}, expected 0 to 9`);
+    return {kind: images ? 'images' : 'labels', count, bytes: bytes.subarray(head)};
+  }
+
+  /// Takes four files: images and labels for training (names with "train") and for the test.
+  async function bring(files) {
+    stop();
+    part('status').textContent = 'reading …';
+    const halves = {train: {}, test: {}};
+    for (const file of files) {
+      const half = halves[/train/i.test(file.name) ? 'train' : 'test'];
+      const read = await readIdx(file);
+      if (half[read.kind]) throw new Error(`${file.name}: there are ${read.kind} already; training files have "train" in their names`);
+      half[read.kind] = read;
+    }
+    for (const [name, {images, labels}] of Object.entries(halves)) {
+      if (!images || !labels) throw new Error(`the ${images ? 'labels' : 'images'} for ${name === 'train' ? 'training' : 'the test'} are missing: choose four files`);
+      if (images.count !== labels.count) throw new Error(`${name}: ${images.count} images, but ${labels.count} labels`);
+    }
+    const given = (bytes) => {
+      const pointer = cks._malloc(bytes.length);
+      cks.HEAPU8.set(bytes, pointer);
+      return pointer;
+    };
+    const before = brought;
+    const half = ({images, labels}) => ({images: given(images.bytes), labels: given(labels.bytes), count: images.count});
+    brought = {train: half(halves.train), test: half(halves.test)};
+    state = null;
+    begin();
+    if (before) [before.train, before.test].forEach(({images, labels}) => { cks._free(images); cks._free(labels); });
+    sample();
+  }
+
   function listen() {
+    part('files').addEventListener('change', () => bring([...part('files').files]).catch(fail));
+    root.addEventListener('dragover', (event) => event.preventDefault());
+    root.addEventListener('drop', (event) => {
+      event.preventDefault();
+      bring([...event.dataTransfer.files]).catch(fail);
+    });
     const on = (name, event, does) => part(name).addEventListener(event, (given) => {
       try {
         does(given);
