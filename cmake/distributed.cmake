@@ -1,5 +1,4 @@
 # NCCL and MPI, which carry what the ranks of a training run exchange. Found, never fetched.
-set(CKS_HAS_NCCL 0)
 if(CKS_WITH_NCCL)
   if(NOT CKS_ENABLE_CUDA)
     message(FATAL_ERROR "CKS_WITH_NCCL=ON needs CKS_ENABLE_CUDA=ON")
@@ -15,12 +14,9 @@ if(CKS_WITH_NCCL)
     message(FATAL_ERROR "CKS_WITH_NCCL=ON: nccl.h or libnccl was not found; set NCCL_ROOT")
   endif()
   message(STATUS "NCCL: ${CKS_NCCL_LIBRARY}")
-  set(CKS_HAS_NCCL 1)
 endif()
-set(CKS_HAS_MPI 0)
 if(CKS_WITH_MPI)
   set(MPI_CXX_SKIP_MPICXX ON)  # its C interface alone
   find_package(MPI REQUIRED COMPONENTS CXX)
   message(STATUS "MPI: ${MPI_CXX_LIBRARIES}")
-  set(CKS_HAS_MPI 1)
 endif()

@@ -86,6 +86,12 @@ struct DataLoader::Maker {
     if (ranks < 1 || rank < 0 || rank >= ranks) {
       throw Error(formatted("{}share is rank {} of {}", op, rank, ranks));
     }
+    const std::int64_t over = options.batch_size % ranks;
+    if (const std::int64_t less = options.batch_size - over; over != 0) {
+      throw Error(formatted("{}a batch of {} images does not divide among {} ranks; {}{} would", op,
+                            options.batch_size, ranks, less > 0 ? formatted("{} or ", less) : "",
+                            less + ranks));
+    }
     const std::int64_t rest = options.drop_last ? 0 : dataset.size() % options.batch_size;
     const std::int64_t least =
         rest == 0 || batches == 1 ? std::min(options.batch_size, dataset.size()) : rest;

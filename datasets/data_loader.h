@@ -24,7 +24,7 @@ struct Batch {
 };
 
 /// The part of each batch that one of several ranks has: neighbouring images, as many as the others
-/// have, or one more or less where the batch does not divide.
+/// have, or one more or less of an epoch's last, smaller batch.
 struct BatchShare {
   std::int64_t rank = 0;
   std::int64_t ranks = 1;
@@ -70,10 +70,11 @@ struct DataLoaderOptions {
 /// One thread uses a loader at a time.
 class DataLoader {
  public:
-  /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a share of which
-  /// a rank would have no image of a batch, a prefetch below 0, a crop_padding not in [0,
-  /// min(height, width)), or a dataset without a full batch where drop_last is set; DeviceError, or
-  /// OutOfMemoryError naming the dataset's bytes if they do not fit on the device.
+  /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a share into
+  /// which it does not divide or that leaves a rank no image of a batch, a prefetch below 0, a
+  /// crop_padding not in [0, min(height, width)), or a dataset without a full batch where drop_last
+  /// is set; DeviceError, or OutOfMemoryError naming the dataset's bytes if they do not fit on the
+  /// device.
   explicit DataLoader(ImageDataset dataset, DataLoaderOptions options = {});
   template <class Expected = DataLoaderOptions>
   DataLoader(ImageDataset, ...) = delete;  // for the error: see layers/layer.h

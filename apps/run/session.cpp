@@ -15,6 +15,7 @@
 #include "apps/report/module_table.h"
 #include "apps/report/text_table.h"
 #include "apps/run/header.h"
+#include "apps/run/ranks.h"
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
@@ -121,6 +122,7 @@ struct RunGroup {
 struct Session {
   const TrainProgram& program;
   const Flags& parser;
+  Ranks& ranks;
   const ChosenDevice& chosen;
   const TrainTest& data;
   const RunGroup* group = nullptr;  // of --runs
@@ -133,22 +135,22 @@ std::string command_to_resume(const Session& session, const RunFolder& run) {
 }
 
 std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags& flags,
-                                       std::vector<std::string>& notes) {
+                                       Device device, std::vector<std::string>& notes) {
   const ImageDataset& train = session.data.train;
   auto model = make_model(flags.model, {.classes = train.classes(),
                                         .in_channels = train.channels(),
                                         .image_size = image_size(train)});
   model->initialize(static_cast<std::uint64_t>(flags.seed));
   notes = prepare_weights(flags, *model);
-  model->to(session.chosen.device);  // before the optimiser, whose state lives where they do
+  model->to(device);  // before the optimiser, whose state lives where they do
   return model;
 }
 
-DataLoaderOptions evaluation(const Session& session, const TrainFlags& flags) {
-  return {.batch_size = flags.eval_batch_size, .shuffle = false, .device = session.chosen.device};
+DataLoaderOptions evaluation(const TrainFlags& flags, Device device) {
+  return {.batch_size = flags.eval_batch_size, .shuffle = false, .device = device};
 }
 
-/// What a run trains, and on what.
+/// What a rank trains, and on what.
 struct Training {
   std::vector<std::string> notes;  // on the weights it begins with
   std::unique_ptr<Module> model;
@@ -160,16 +162,17 @@ struct Training {
   TrainTask task;
   TrainOptions options;
 
-  Training(const Session& session, const TrainFlags& flags)
-      : model(make_trainable(session, flags, notes)),
+  Training(const Session& session, const TrainFlags& flags, Communicator& ranks)
+      : model(make_trainable(session, flags, ranks.device(), notes)),
         optimizer(make_optimizer(flags, *model)),
         train_loader(session.data.train, {.batch_size = flags.batch_size,
                                           .shuffle = true,
                                           .seed = static_cast<std::uint64_t>(flags.seed),
                                           .drop_last = flags.drop_last,
-                                          .device = session.chosen.device,
-                                          .augment = flags.augment}),
-        test_loader(session.data.test, evaluation(session, flags)),
+                                          .device = ranks.device(),
+                                          .augment = flags.augment,
+                                          .share = {ranks.rank(), ranks.size()}}),
+        test_loader(session.data.test, evaluation(flags, ranks.device())),
         steps_per_epoch(train_loader.batches_per_epoch()),
         task{.model = *model,
              .optimizer = *optimizer,
@@ -177,10 +180,13 @@ struct Training {
              .test_loader = test_loader,
              .lr_factor = make_lr_factor(flags, steps_per_epoch),
              .momentum = make_momentum(flags, steps_per_epoch),
-             .val_loader = session.data.val
-                               ? &val_loader.emplace(*session.data.val, evaluation(session, flags))
-                               : nullptr},
-        options(make_options(flags, session.data, steps_per_epoch)) {}
+             .val_loader = session.data.val ? &val_loader.emplace(*session.data.val,
+                                                                  evaluation(flags, ranks.device()))
+                                            : nullptr},
+        options(make_options(flags, session.data, steps_per_epoch)) {
+    options.parallel.communicator = &ranks;
+    options.parallel.sync_batch_norm = flags.ranks.sync_batch_norm;
+  }
 };
 
 /// Says what is about to be trained; returns its config.json.
@@ -202,6 +208,10 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
   }
   for (const std::string& line : header.lines) {
     console.say(line);
+  }
+  if (const Communicator& ranks = *training.options.parallel.communicator; ranks.size() > 1) {
+    console.say("ranks     " +
+                describe_ranks(ranks, flags.batch_size, flags.ranks.sync_batch_norm));
   }
   for (const std::string& line : training.notes) {
     console.say(line);
@@ -291,11 +301,11 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
   }
 }
 
-/// One run with its own model, from the header to the pictures. Its folder is asked for after all
-/// checks, so that a refused run leaves none, and not for a dry run.
-FinishedRun train_once(const Session& session, TrainFlags& flags,
-                       const std::function<RunFolder()>& take_folder) {
-  Training training(session, flags);
+/// One run with its own model, from the header to the pictures, of the rank that writes it. Its
+/// folder is asked for after all checks, so that a refused run leaves none, and not for a dry run.
+FinishedRun lead(const Session& session, TrainFlags& flags, Communicator& ranks,
+                 const std::function<RunFolder()>& take_folder) {
+  Training training(session, flags, ranks);
   FinishedRun run{.seed = flags.seed};
   std::optional<RunFolder> folder;
   if (!flags.dry_run) {
@@ -311,6 +321,32 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   }
   run.summary = train(session, training, config, run.rows, console);
   conclude(session, flags, run, training);
+  return run;
+}
+
+/// Another rank's part in it.
+TrainSummary follow(const Session& session, const TrainFlags& flags, Communicator& ranks) {
+  Training training(session, flags, ranks);
+  if (session.ranks.are_processes()) {
+    defer_interrupts("");
+  }
+  training.options.callbacks.should_stop = [] { return interrupted(); };
+  Console console({.quiet = true});
+  return fit_with_advice(session.parser, console,
+                         [&] { return fit(training.task, training.options); });
+}
+
+FinishedRun train_once(const Session& session, TrainFlags& flags,
+                       const std::function<RunFolder()>& take_folder) {
+  FinishedRun run;
+  session.ranks.run([&](Communicator& ranks) {
+    const ConvPlanScope plans(flags.conv_plan);
+    if (ranks.rank() == 0) {
+      run = lead(session, flags, ranks, take_folder);
+    } else if (TrainSummary summary = follow(session, flags, ranks); !session.ranks.is_first()) {
+      run.summary = std::move(summary);
+    }
+  });
   return run;
 }
 
@@ -381,22 +417,23 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
   return runs;
 }
 
-}  // namespace
-
-int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) {
-  if (flags.list_models) {
-    std::cout << list_classifiers();
-    return kExitOk;
+/// As one of the ranks' processes, or the only one.
+int run_process(const TrainProgram& program, Flags& parser, TrainFlags& flags, Ranks& ranks) {
+  if (ranks.are_processes() && flags.runs > 1) {
+    throw UsageError("--runs does not go with several processes; start them once for each --seed");
   }
-  install_interrupt_handler();
   const std::optional<RunFolder> resumed =
-      open_resumed_run(program.name, parser, flags.resume, flags.output_dir);
+      ranks.is_first() ? open_resumed_run(program.name, parser, flags.resume, flags.output_dir)
+                       : std::nullopt;
   parser.require_effects();
-  if (flags.threads > 0) {
-    kernels::set_num_threads(static_cast<int>(flags.threads));
+  ranks.share(parser);
+  flags.output.quiet = flags.output.quiet || !ranks.is_first();
+  const ChosenDevice chosen = ranks.take_devices(flags.device);
+  if (const int threads = flags.threads > 0 ? static_cast<int>(flags.threads)
+                                            : kernels::num_threads() / ranks.on_this_cpu();
+      threads > 0) {
+    kernels::set_num_threads(threads);
   }
-  const ConvPlanScope plans(flags.conv_plan);
-  const ChosenDevice chosen = take_device(flags.device);
   Console console(flags.output);
   for (const std::string& line : describe_build(chosen)) {  // before the data, which may take long
     console.say(line);
@@ -419,7 +456,7 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
       data.val = data.val->limit(flags.eval_batch_size);
     }
   }
-  const Session session{program, parser, chosen, data};
+  const Session session{program, parser, ranks, chosen, data};
   std::vector<FinishedRun> runs;
   if (flags.runs == 1) {
     runs.push_back(train_once(session, flags, [&] {
@@ -429,7 +466,26 @@ int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) 
   } else {
     runs = train_repeatedly(session, flags, resumed);
   }
-  return exit_code(runs, flags.target_accuracy);
+  return ranks.is_first() || runs.back().summary.interrupted
+             ? exit_code(runs, flags.target_accuracy)
+             : kExitOk;
+}
+
+}  // namespace
+
+int run_training(const TrainProgram& program, Flags& parser, TrainFlags& flags) {
+  if (flags.list_models) {
+    std::cout << list_classifiers();
+    return kExitOk;
+  }
+  install_interrupt_handler();
+  Ranks ranks(flags.ranks);
+  try {
+    return run_process(program, parser, flags, ranks);
+  } catch (const std::exception& error) {
+    ranks.fail(error.what());
+    throw;
+  }
 }
 
 }  // namespace cks::apps

@@ -79,8 +79,10 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             "end after N epochs in a row that were not the best so far; 0: never");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
   add_device_flag(flags, values.device);
-  flags.add("threads", values.threads, "compute threads; 0: all cores. Never changes a result", 0,
-            4096);
+  flags.add("threads", values.threads,
+            "compute threads; 0: all cores, of several ranks on the CPU each an equal part. Never "
+            "changes a result",
+            0, 4096);
   flags.add_switch("no-graph", values.no_graph,
                    "on a GPU, launch each kernel of a step by itself, not as one CUDA graph");
 }
@@ -140,6 +142,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
                "\nExit codes: 0 done, 1 failed, 2 wrong flag, 3 target not reached, 130 "
                "interrupted (143 by SIGTERM, 129 by SIGHUP).");
   add_training_flags(flags, values);
+  add_rank_flags(flags, values.ranks);
   add_run_flags(flags, values);
   add_output_flags(flags, values.output);
   flags.add("conv-plan", values.conv_plan,
@@ -163,7 +166,8 @@ const std::set<std::string>& flags_free_on_resume() {
       "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
       "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
       "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken",
-      "columns",          "rows",        "target-loss",  "no-cache"};
+      "columns",          "rows",        "target-loss",  "no-cache",    "gpus",
+      "rank-timeout"};
   return kFree;
 }
 

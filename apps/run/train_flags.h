@@ -7,6 +7,7 @@
 
 #include "apps/cli/console.h"
 #include "apps/cli/flags.h"
+#include "apps/run/ranks.h"
 #include "cks/core/ops/image_batch.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
@@ -47,6 +48,7 @@ struct TrainFlags {
 
   std::int64_t seed = 1;
   std::string device = "auto";
+  RankFlags ranks{};
   std::int64_t threads = 0;      // 0: all usable cores
   std::int64_t limit_train = 0;  // 0: all
   std::int64_t limit_test = 0;

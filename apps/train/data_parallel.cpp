@@ -69,12 +69,6 @@ DataParallel::DataParallel(const TrainTask& task, const TrainOptions& options, D
         "(DataLoaderOptions::share, TrainOptions::parallel)",
         rank, ranks, ranks_.rank(), ranks_.size()));
   }
-  const std::int64_t batch = task.train_loader.options().batch_size;
-  if (const std::int64_t rest = batch % ranks; rest != 0) {
-    const std::int64_t less = batch - rest;
-    throw Error(formatted("fit: a batch of {} images does not divide among {} ranks; {}{} would",
-                          batch, ranks, less > 0 ? formatted("{} or ", less) : "", less + ranks));
-  }
   if (is_alone()) {
     return;
   }

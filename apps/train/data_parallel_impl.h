@@ -21,7 +21,7 @@ namespace cks::detail {
 /// own, which a captured step records as a branch.
 class DataParallel : private GradientListener {
  public:
-  /// Throws Error for a batch that does not divide, or a loader with another share.
+  /// Throws Error for a loader with another share, DeviceError for a model on another device.
   DataParallel(const TrainTask& task, const TrainOptions& options, Device device);
 
   bool is_alone() const { return ranks_.size() == 1; }

@@ -130,6 +130,19 @@ CudaDeviceInfo cuda_device_info(Device device) {
           .compiled = CKS_CUDA_ARCHITECTURES};
 }
 
+std::string cuda_link(Device a, Device b) {
+  if (!ops::select_cuda(a) || !ops::select_cuda(b)) {
+    throw DeviceError("cuda_link: expected two CUDA devices, got cpu");
+  }
+  int reaches = 0;
+  int is_atomic = 0;  // over NVLink alone
+  CKS_CUDA_CHECK(
+      cudaDeviceGetP2PAttribute(&reaches, cudaDevP2PAttrAccessSupported, a.index, b.index));
+  CKS_CUDA_CHECK(
+      cudaDeviceGetP2PAttribute(&is_atomic, cudaDevP2PAttrNativeAtomicSupported, a.index, b.index));
+  return reaches == 0 ? "host memory" : is_atomic != 0 ? "NVLink" : "PCIe";
+}
+
 void synchronize(Device device) {
   if (ops::select_cuda(device)) {
     capture::forbid("synchronize");
@@ -159,6 +172,11 @@ bool ops::select_cuda(Device device) {
 CudaDeviceInfo cuda_device_info(Device device) {
   ops::require_compiled(device);
   throw DeviceError("cuda_device_info: expected a CUDA device, got cpu");
+}
+
+std::string cuda_link(Device a, Device /*b*/) {
+  ops::require_compiled(a);
+  throw DeviceError("cuda_link: expected two CUDA devices, got cpu");
 }
 
 void synchronize(Device device) { ops::require_compiled(device); }

@@ -28,6 +28,10 @@ struct CudaDeviceInfo {
 /// Throws DeviceError, with why_not_usable(), for a device that is no usable CUDA device.
 CudaDeviceInfo cuda_device_info(Device device);
 
+/// How two CUDA devices of this machine reach each other's memory: "NVLink", "PCIe" or, where they
+/// cannot, "host memory". Throws DeviceError.
+std::string cuda_link(Device a, Device b);
+
 /// Waits until everything queued on the device has ended. Does nothing for the CPU.
 /// Throws CudaError if any of it failed, DeviceError if the device cannot be used, CaptureError
 /// inside a captured step.

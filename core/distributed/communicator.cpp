@@ -11,7 +11,6 @@
 #include <thread>
 #include <utility>
 
-#include "cks/config.h"
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/dispatch.h"

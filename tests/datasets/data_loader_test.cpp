@@ -449,9 +449,9 @@ TEST_CASE("data loader: the shares of several ranks are the batches of one, cut 
   }
   CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 10, .share = {3, 3}}),
                        doctest::Contains("share is rank 3 of 3"), cks::Error);
-  CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 2, .share = {0, 3}}),
-                       doctest::Contains("a batch has 2 images, fewer than the 3 ranks"),
-                       cks::Error);
+  CHECK_THROWS_WITH_AS(
+      DataLoader(dataset, {.batch_size = 2, .share = {0, 3}}),
+      doctest::Contains("a batch of 2 images does not divide among 3 ranks; 3 would"), cks::Error);
   CHECK_THROWS_WITH_AS(DataLoader(dataset, {.batch_size = 12, .share = {0, 3}}),
                        doctest::Contains("drop_last leaves out an epoch's last"), cks::Error);
 }

@@ -13,6 +13,7 @@
 #include "cks/core/tensor/random.h"
 #include "cks/models/registry.h"
 #include "tests/support/nudge.h"
+#include "tests/support/state_gap.h"
 
 // The CPU and the GPU agree: after each of 50 training steps the gap between them is at most ten
 // times that between two runs on the CPU whose initial weights differ by one unit in the last
@@ -47,33 +48,8 @@ struct Run {
     optimizer->step();
   }
   /// Parameters and running statistics, one after the other.
-  std::vector<float> state() const {
-    std::vector<float> all;
-    for (const auto& [name, tensor] : model->state_dict()) {
-      if (tensor.dtype() == DType::float32) {
-        const std::vector<float> values = tensor.to_vector<float>();
-        all.insert(all.end(), values.begin(), values.end());
-      }
-    }
-    return all;
-  }
+  std::vector<float> state() const { return testing::floats_of(model->state_dict()); }
 };
-
-/// Euclidean distance, relative to the length of `a`.
-double gap(const Run& a, const Run& b) {
-  const std::vector<float> x = a.state();
-  const std::vector<float> y = b.state();
-  REQUIRE(x.size() == y.size());
-  double distance = 0.0;
-  double length = 0.0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const auto value = static_cast<double>(x[i]);
-    const double difference = value - static_cast<double>(y[i]);
-    distance += difference * difference;
-    length += value * value;
-  }
-  return std::sqrt(distance / length);
-}
 
 /// Images of ten kinds with noise: a mean for each class, so that there is something to learn.
 void make_batch(const ModelInfo& info, std::uint64_t step, Tensor& images, Tensor& labels) {
@@ -104,8 +80,8 @@ void check_agreement(const std::string& name) {
     for (Run* run : {&cpu, &nudged, &gpu}) {
       run->step(images, labels);
     }
-    const double of_devices = gap(cpu, gpu);
-    const double of_ulp = gap(cpu, nudged);
+    const double of_devices = testing::gap(cpu.state(), gpu.state());
+    const double of_ulp = testing::gap(cpu.state(), nudged.state());
     if (step % 10 == 0) {
       std::printf("%6d %16.3e %16.3e %8.2f\n", step, of_devices, of_ulp, of_devices / of_ulp);
     }

@@ -11,6 +11,7 @@
 #include "tests/support/devices.h"
 #include "tests/support/nudge.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/state_gap.h"
 #include "tests/train/tiny.h"
 
 // Ranks that are threads on the CPU, or GPUs where there are several: the same fit() and the same
@@ -21,6 +22,8 @@ namespace {
 using cks::Communicator;
 using cks::RunFolder;
 using cks::TrainOptions;
+using cks::testing::floats_of;
+using cks::testing::gap;
 using cks::testing::ScratchFolder;
 using cks::testing::TinyRun;
 
@@ -36,17 +39,6 @@ struct Result {
   cks::TrainSummary summary;               // of rank 0
   std::vector<double> losses;              // of each step
 };
-
-std::vector<float> state_of(const cks::Module& model) {
-  std::vector<float> all;
-  for (const auto& [name, tensor] : model.state_dict()) {
-    if (tensor.dtype() == cks::DType::float32) {
-      const std::vector<float> values = tensor.to_vector<float>();
-      all.insert(all.end(), values.begin(), values.end());
-    }
-  }
-  return all;
-}
 
 struct Setup {
   TinyRun::Settings settings{
@@ -83,7 +75,7 @@ Result train(int count, const Setup& setup = {}) {
     options.callbacks.on_step = [&](const cks::StepEvent& event) {
       step = event.global_step;
       if (ranks.rank() == 0) {
-        result.states.push_back(state_of(run.model));
+        result.states.push_back(floats_of(run.model.state_dict()));
         result.losses.push_back(event.batch_loss);
       }
     };
@@ -95,25 +87,12 @@ Result train(int count, const Setup& setup = {}) {
       setup.change(ranks, run, options);
     }
     const cks::TrainSummary summary = cks::fit(run.task(), options);
-    result.ends[static_cast<std::size_t>(ranks.rank())] = state_of(run.model);
+    result.ends[static_cast<std::size_t>(ranks.rank())] = floats_of(run.model.state_dict());
     if (ranks.rank() == 0) {
       result.summary = summary;
     }
   });
   return result;
-}
-
-/// Euclidean distance, relative to the length of `a`.
-double gap(const std::vector<float>& a, const std::vector<float>& b) {
-  REQUIRE(a.size() == b.size());
-  double distance = 0.0;
-  double length = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const auto value = static_cast<double>(a[i]);
-    distance += (value - static_cast<double>(b[i])) * (value - static_cast<double>(b[i]));
-    length += value * value;
-  }
-  return std::sqrt(distance / length);
 }
 
 /// After each step they are no farther apart than ten times what a unit in the last place of the
@@ -254,12 +233,15 @@ TEST_CASE("data parallel: what does not go together is refused by name") {
   Setup setup;
   setup.settings.batch_size = 128;
   CHECK(error_of(3, setup) ==
-        "fit: a batch of 128 images does not divide among 3 ranks; 126 or 129 would");
-  setup.settings.batch_size = 299;  // leaves one image
+        "data loader of 'drawn digits': a batch of 128 images does not divide among 3 ranks; 126 "
+        "or 129 would");
+  setup.settings.images = 299;
+  setup.settings.batch_size = 298;  // leaves one image
   CHECK(error_of(2, setup) ==
         "data loader of 'drawn digits': a batch has 1 images, fewer than the 2 ranks; drop_last "
         "leaves out an epoch's last, smaller batch");
   setup.settings.batch_size = kBatch;
+  setup.settings.images = kImages;
   const auto other = [&](auto change) {
     Setup changed = setup;
     changed.change = [change](Communicator& ranks, TinyRun& run, TrainOptions& options) {
