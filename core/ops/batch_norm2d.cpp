@@ -1,6 +1,8 @@
 #include "cks/core/ops/batch_norm2d.h"
 
+#include "cks/core/distributed/batch_part.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/shared_batch_norm_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -106,6 +108,9 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                     Tensor& running_mean, Tensor& running_var, bool training,
                     const BatchNorm2dOptions& options) {
   check(input, weight, bias, running_mean, running_var, training, options);
+  if (Communicator* const ranks = current_batch_part().statistics; training && ranks != nullptr) {
+    return ops::shared_batch_norm(input, weight, bias, running_mean, running_var, options, *ranks);
+  }
   const Device device = input.device();
   const Shape channels{input.size(-1)};
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};

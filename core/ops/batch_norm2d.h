@@ -18,7 +18,8 @@ struct BatchNorm2dOptions {
 ///
 /// In training, mean and biased variance are the batch's, and the running statistics, if defined,
 /// move towards them: running = (1 - momentum) * running + momentum * batch, with the unbiased
-/// variance. In evaluation the running statistics are used and stay as they are.
+/// variance; the batch is that of all ranks where they share one (BatchPart::statistics). In
+/// evaluation the running statistics are used and stay as they are.
 ///
 /// Shapes       input [..,C], rank >= 2; weight and bias [C], both or none; running_mean and
 ///              running_var [C], both or none, but given in evaluation.

@@ -48,4 +48,28 @@ CKS_ENTRY_POINT(void, batch_norm_backward,
                  const void* mean, const void* inv_std, const void* weight, void* dx, void* dweight,
                  void* dbias, void* workspace));
 
+// The same over a batch that several ranks share, each with `rows` of its own. What they exchange
+// is float64 and ends with the number of rows, so that shares may be of different sizes.
+
+/// moments [2C+1]: of each channel the mean and the sum of squares around it, then the rows.
+CKS_ENTRY_POINT(void, batch_norm_moments,
+                (const BatchNormProblem& problem, const void* x, double* moments, void* workspace));
+
+/// What batch_norm_statistics computes, from the moments [parts,2C+1] of all ranks, in their order.
+CKS_ENTRY_POINT(void, batch_norm_merge,
+                (const BatchNormProblem& problem, std::int64_t parts, const double* moments,
+                 double eps, double momentum, void* mean, void* inv_std, void* running_mean,
+                 void* running_var));
+
+/// sums [2C+1]: of each channel sum(dY) and sum(dY * xhat), then the rows; dweight and dbias of
+/// these rows, each may be null.
+CKS_ENTRY_POINT(void, batch_norm_gradient_sums,
+                (const BatchNormProblem& problem, const void* x, const void* dy, const void* mean,
+                 const void* inv_std, double* sums, void* dweight, void* dbias, void* workspace));
+
+/// dX of these rows, from the sums [2C+1] over all ranks.
+CKS_ENTRY_POINT(void, batch_norm_input_gradient,
+                (const BatchNormProblem& problem, const void* x, const void* dy, const void* mean,
+                 const void* inv_std, const void* weight, const double* sums, void* dx));
+
 }  // namespace cks::kernels

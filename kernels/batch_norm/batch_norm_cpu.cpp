@@ -70,9 +70,9 @@ void add_blocks(const BatchNormProblem& p, double* partial) {
   }
 }
 
-template <class T>
-void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
-                T* inv_std, T* running_mean, T* running_var, double* partial) {
+/// finish(c, sum, squares) for each channel, both around its first element.
+template <class T, class Finish>
+void sum_statistics(const BatchNormProblem& p, const T* x, const Finish& finish, double* partial) {
   // Around the first row, so that a mean far from zero cancels nothing in the sum of squares.
   sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
     constexpr int V = channels;
@@ -92,10 +92,30 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
     return term;
   });
   add_blocks(p, partial);
-  const StatisticsFinish<T> finish{
-      x, mean, inv_std, running_mean, running_var, static_cast<double>(p.rows), eps, momentum};
   for (std::int64_t c = 0; c < p.C; ++c) {
     finish(c, partial[c], partial[p.C + c]);
+  }
+}
+
+template <class T>
+void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
+                T* inv_std, T* running_mean, T* running_var, double* partial) {
+  const StatisticsFinish<T> finish{
+      x, {mean, inv_std, running_mean, running_var, eps, momentum}, static_cast<double>(p.rows)};
+  sum_statistics(p, x, finish, partial);
+}
+
+template <class T>
+void moments(const BatchNormProblem& p, const T* x, double* to, double* partial) {
+  sum_statistics(p, x, MomentsFinish<T>{x, to, static_cast<double>(p.rows), p.C}, partial);
+}
+
+template <class T>
+void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments, double eps,
+           double momentum, T* mean, T* inv_std, T* running_mean, T* running_var) {
+  const ChannelFinish<T> finish{mean, inv_std, running_mean, running_var, eps, momentum};
+  for (std::int64_t c = 0; c < p.C; ++c) {
+    merge_moments(c, p.C, parts, moments, finish);
   }
 }
 
@@ -126,8 +146,8 @@ void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_
 /// absent for given statistics; xhat = (X - mean) * inv_std.
 template <class T>
 void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy,
-                    const T* mean, const T* inv_std, const T* weight, const double* sums, T* dx) {
-  const auto n = static_cast<double>(p.rows);
+                    const T* mean, const T* inv_std, const T* weight, double n, const double* sums,
+                    T* dx) {
   parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
     for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
       constexpr int V = channels;
@@ -154,49 +174,77 @@ void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, c
   });
 }
 
+/// sum(dY) and sum(dY * xhat) of each channel, into partial's first block.
+template <class T>
+void sum_gradients(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                   const T* inv_std, double* partial) {
+  sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
+    constexpr int V = channels;
+    struct Term {
+      const T* x;
+      const T* dy;
+      double center[V];
+      double scale[V];
+      void operator()(std::int64_t at, int v, double& sum, double& product) const {
+        const auto gradient = static_cast<double>(dy[at]);
+        sum += gradient;
+        product += gradient * ((static_cast<double>(x[at]) - center[v]) * scale[v]);
+      }
+    };
+    Term term{x, dy, {}, {}};
+    for (int v = 0; v < V; ++v) {
+      term.center[v] = static_cast<double>(mean[c + v]);
+      term.scale[v] = static_cast<double>(inv_std[c + v]);
+    }
+    return term;
+  });
+  if (p.rows == 0) {
+    std::fill(partial, partial + 2 * p.C, 0.0);
+  }
+  add_blocks(p, partial);
+}
+
+/// dbias and dweight, each unless null, from the sums.
+template <class T>
+void finish_gradients(const BatchNormProblem& p, const double* sums, T* dweight, T* dbias) {
+  for (std::int64_t c = 0; c < p.C; ++c) {
+    if (dbias != nullptr) {
+      dbias[c] = static_cast<T>(sums[c]);
+    }
+    if (dweight != nullptr) {
+      dweight[c] = static_cast<T>(sums[p.C + c]);
+    }
+  }
+}
+
 template <class T>
 void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
               const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
   const bool needs_sums = dweight != nullptr || dbias != nullptr ||
                           (dx != nullptr && mode == BatchNormMode::batch_statistics);
   if (needs_sums) {
-    // sum(dY) and sum(dY * xhat)
-    sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
-      constexpr int V = channels;
-      struct Term {
-        const T* x;
-        const T* dy;
-        double center[V];
-        double scale[V];
-        void operator()(std::int64_t at, int v, double& sum, double& product) const {
-          const auto gradient = static_cast<double>(dy[at]);
-          sum += gradient;
-          product += gradient * ((static_cast<double>(x[at]) - center[v]) * scale[v]);
-        }
-      };
-      Term term{x, dy, {}, {}};
-      for (int v = 0; v < V; ++v) {
-        term.center[v] = static_cast<double>(mean[c + v]);
-        term.scale[v] = static_cast<double>(inv_std[c + v]);
-      }
-      return term;
-    });
-    if (p.rows == 0) {
-      std::fill(partial, partial + 2 * p.C, 0.0);
-    }
-    add_blocks(p, partial);
+    sum_gradients(p, x, dy, mean, inv_std, partial);
   }
-  for (std::int64_t c = 0; c < p.C; ++c) {
-    if (dbias != nullptr) {
-      dbias[c] = static_cast<T>(partial[c]);
-    }
-    if (dweight != nullptr) {
-      dweight[c] = static_cast<T>(partial[p.C + c]);
-    }
-  }
+  finish_gradients(p, partial, dweight, dbias);
   if (dx != nullptr) {
-    input_gradient(p, mode, x, dy, mean, inv_std, weight, partial, dx);
+    input_gradient(p, mode, x, dy, mean, inv_std, weight, static_cast<double>(p.rows), partial, dx);
   }
+}
+
+template <class T>
+void gradient_sums(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                   const T* inv_std, double* sums, T* dweight, T* dbias, double* partial) {
+  sum_gradients(p, x, dy, mean, inv_std, partial);
+  std::copy(partial, partial + 2 * p.C, sums);
+  sums[2 * p.C] = static_cast<double>(p.rows);
+  finish_gradients(p, sums, dweight, dbias);
+}
+
+template <class T>
+void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                           const T* inv_std, const T* weight, const double* sums, T* dx) {
+  input_gradient(p, BatchNormMode::batch_statistics, x, dy, mean, inv_std, weight, sums[2 * p.C],
+                 sums, dx);
 }
 
 }  // namespace
@@ -240,6 +288,37 @@ void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, co
   visit_real_elements(
       "batch_norm", problem.dtype, [](const auto&... typed) { backward(typed...); }, problem, mode,
       x, dy, mean, inv_std, weight, dx, dweight, dbias, static_cast<double*>(workspace));
+}
+
+void batch_norm_moments(const BatchNormProblem& problem, const void* x, double* to,
+                        void* workspace) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { moments(typed...); }, problem, x, to,
+      static_cast<double*>(workspace));
+}
+
+void batch_norm_merge(const BatchNormProblem& problem, std::int64_t parts, const double* moments,
+                      double eps, double momentum, void* mean, void* inv_std, void* running_mean,
+                      void* running_var) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { merge(typed...); }, problem, parts,
+      moments, eps, momentum, mean, inv_std, running_mean, running_var);
+}
+
+void batch_norm_gradient_sums(const BatchNormProblem& problem, const void* x, const void* dy,
+                              const void* mean, const void* inv_std, double* sums, void* dweight,
+                              void* dbias, void* workspace) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { gradient_sums(typed...); }, problem,
+      x, dy, mean, inv_std, sums, dweight, dbias, static_cast<double*>(workspace));
+}
+
+void batch_norm_input_gradient(const BatchNormProblem& problem, const void* x, const void* dy,
+                               const void* mean, const void* inv_std, const void* weight,
+                               const double* sums, void* dx) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { shared_input_gradient(typed...); },
+      problem, x, dy, mean, inv_std, weight, sums, dx);
 }
 
 }  // namespace CKS_CPU

@@ -37,20 +37,20 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// `sums` is null for given statistics.
+/// `sums` is null for given statistics; `shared_rows`, unless null, those of all ranks.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                           const T* __restrict__ x, const T* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
                           const T* __restrict__ weight, const double* __restrict__ sums,
-                          T* __restrict__ dx) {
+                          const double* __restrict__ shared_rows, T* __restrict__ dx) {
   begin_kernel();
   const Work work = work_of(rows, channel_blocks, V);
   if (work.c >= C) {
     return;
   }
-  const auto n = static_cast<double>(rows);
+  const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
   BackwardChannel<T> channel[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) {
@@ -91,13 +91,47 @@ unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
 }
 
 template <class T>
-void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
-                T* inv_std, T* running_mean, T* running_var, double* partial) {
-  const StatisticsFinish<T> finish{
-      x, mean, inv_std, running_mean, running_var, static_cast<double>(p.rows), eps, momentum};
+__global__ void merge_kernel(std::int64_t C, std::int64_t parts, const double* moments,
+                             const __grid_constant__ ChannelFinish<T> finish) {
+  begin_kernel();
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; c < C;
+       c += stride) {
+    merge_moments(c, C, parts, moments, finish);
+  }
+}
+
+__global__ void rows_kernel(double rows, double* to) {
+  begin_kernel();
+  *to = rows;
+}
+
+template <class T, class Finish>
+void sum_statistics(const BatchNormProblem& p, const T* x, const Finish& finish, double* partial) {
   with_channels<T>(p.C, aligned_for_packs(x), [&](auto V) {
     sum_rows(p, StatisticsTerms<T, V>{x, p.C}, finish, partial);
   });
+}
+
+template <class T>
+void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
+                T* inv_std, T* running_mean, T* running_var, double* partial) {
+  const StatisticsFinish<T> finish{
+      x, {mean, inv_std, running_mean, running_var, eps, momentum}, static_cast<double>(p.rows)};
+  sum_statistics(p, x, finish, partial);
+}
+
+template <class T>
+void moments(const BatchNormProblem& p, const T* x, double* to, double* partial) {
+  sum_statistics(p, x, MomentsFinish<T>{x, to, static_cast<double>(p.rows), p.C}, partial);
+}
+
+template <class T>
+void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments, double eps,
+           double momentum, T* mean, T* inv_std, T* running_mean, T* running_var) {
+  const ChannelFinish<T> finish{mean, inv_std, running_mean, running_var, eps, momentum};
+  launch("batch_norm", merge_kernel<T>, grid_for(p.C, kThreads), kThreads, 0, p.C, parts, moments,
+         finish);
 }
 
 template <class T>
@@ -115,27 +149,56 @@ void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_
 }
 
 template <class T>
-void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
-              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
-  const bool through_statistics = mode == BatchNormMode::batch_statistics;
-  const bool needs_sums =
-      dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics);
-  if (needs_sums && p.C > 0) {
-    const GradientFinish<T> finish{dweight, dbias, partial, p.C};
+void sum_gradients(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                   const T* inv_std, const GradientFinish<T>& finish, double* partial) {
+  if (p.C > 0) {
     with_channels<T>(p.C, aligned_for_packs(x, dy, mean, inv_std), [&](auto V) {
       sum_rows(p, GradientTerms<T, V>{x, dy, mean, inv_std, p.C}, finish, partial);
     });
   }
-  if (dx == nullptr || p.rows == 0 || p.C == 0) {
+}
+
+/// `sums` and `shared_rows` as the kernel takes them.
+template <class T>
+void input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                    const T* inv_std, const T* weight, const double* sums,
+                    const double* shared_rows, T* dx) {
+  if (p.rows == 0 || p.C == 0) {
     return;
   }
   with_channels<T>(p.C, aligned_for_packs(x, dy, dx), [&](auto V) {
     const Cut cut = cut_of(p, V);
     launch("batch_norm", input_gradient_kernel<T, V>, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight,
-           through_statistics ? partial : nullptr, dx);
+           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight, sums, shared_rows, dx);
   });
+}
+
+template <class T>
+void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
+              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
+  const bool through_statistics = mode == BatchNormMode::batch_statistics;
+  if (dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics)) {
+    sum_gradients(p, x, dy, mean, inv_std, GradientFinish<T>{dweight, dbias, partial, p.C},
+                  partial);
+  }
+  if (dx != nullptr) {
+    input_gradient(p, x, dy, mean, inv_std, weight, through_statistics ? partial : nullptr, nullptr,
+                   dx);
+  }
+}
+
+template <class T>
+void gradient_sums(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                   const T* inv_std, double* sums, T* dweight, T* dbias, double* partial) {
+  sum_gradients(p, x, dy, mean, inv_std, GradientFinish<T>{dweight, dbias, sums, p.C}, partial);
+  launch("batch_norm", rows_kernel, 1U, 1, 0, static_cast<double>(p.rows), sums + 2 * p.C);
+}
+
+template <class T>
+void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
+                           const T* inv_std, const T* weight, const double* sums, T* dx) {
+  input_gradient(p, x, dy, mean, inv_std, weight, sums, sums + 2 * p.C, dx);
 }
 
 }  // namespace
@@ -178,6 +241,37 @@ void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, co
   visit_real_elements(
       "batch_norm", problem.dtype, [](const auto&... typed) { backward(typed...); }, problem, mode,
       x, dy, mean, inv_std, weight, dx, dweight, dbias, static_cast<double*>(workspace));
+}
+
+void batch_norm_moments(const BatchNormProblem& problem, const void* x, double* to,
+                        void* workspace) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { moments(typed...); }, problem, x, to,
+      static_cast<double*>(workspace));
+}
+
+void batch_norm_merge(const BatchNormProblem& problem, std::int64_t parts, const double* moments,
+                      double eps, double momentum, void* mean, void* inv_std, void* running_mean,
+                      void* running_var) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { merge(typed...); }, problem, parts,
+      moments, eps, momentum, mean, inv_std, running_mean, running_var);
+}
+
+void batch_norm_gradient_sums(const BatchNormProblem& problem, const void* x, const void* dy,
+                              const void* mean, const void* inv_std, double* sums, void* dweight,
+                              void* dbias, void* workspace) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { gradient_sums(typed...); }, problem,
+      x, dy, mean, inv_std, sums, dweight, dbias, static_cast<double*>(workspace));
+}
+
+void batch_norm_input_gradient(const BatchNormProblem& problem, const void* x, const void* dy,
+                               const void* mean, const void* inv_std, const void* weight,
+                               const double* sums, void* dx) {
+  visit_real_elements(
+      "batch_norm", problem.dtype, [](const auto&... typed) { shared_input_gradient(typed...); },
+      problem, x, dy, mean, inv_std, weight, sums, dx);
 }
 
 }  // namespace cks::kernels::cuda

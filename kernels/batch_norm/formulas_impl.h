@@ -37,19 +37,17 @@ CKS_HOST_DEVICE inline ChannelStatistics channel_statistics(double shift, double
   return {shift + shifted_mean, around_mean < 0.0 ? 0.0 : around_mean / n};
 }
 
-/// Mean, inv_std and running statistics of channel c from its sums around x[c], its first element;
-/// running_mean and running_var may be null.
+/// Where the statistics of the channels go; running_mean and running_var may be null.
 template <class T>
-struct StatisticsFinish {
-  const T* x;
+struct ChannelFinish {
   T* mean;
   T* inv_std;
   T* running_mean;
   T* running_var;
-  double n, eps, momentum;
+  double eps, momentum;
 
-  CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
-    const ChannelStatistics s = channel_statistics(static_cast<double>(x[c]), sum, squares, n);
+  /// Of channel c, over n values.
+  CKS_HOST_DEVICE void operator()(std::int64_t c, const ChannelStatistics& s, double n) const {
     mean[c] = static_cast<T>(s.mean);
     inv_std[c] = static_cast<T>(inverse_std(s.variance, eps));
     if (running_mean != nullptr) {
@@ -62,6 +60,55 @@ struct StatisticsFinish {
     }
   }
 };
+
+/// Channel c from its sums around x[c], its first element.
+template <class T>
+struct StatisticsFinish {
+  const T* x;
+  ChannelFinish<T> finish;
+  double n;
+
+  CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
+    finish(c, channel_statistics(static_cast<double>(x[c]), sum, squares, n), n);
+  }
+};
+
+/// The same for ranks to exchange: moments [2C+1] of rows that may be none.
+template <class T>
+struct MomentsFinish {
+  const T* x;
+  double* moments;
+  double n;
+  std::int64_t C;
+
+  CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
+    const ChannelStatistics s = channel_statistics(static_cast<double>(x[c]), sum, squares, n);
+    moments[c] = s.mean;
+    moments[C + c] = s.variance * n;
+    moments[2 * C] = n;  // each channel writes the same
+  }
+};
+
+/// Channel c of all ranks from their moments [parts,2C+1].
+template <class T>
+CKS_HOST_DEVICE void merge_moments(std::int64_t c, std::int64_t C, std::int64_t parts,
+                                   const double* moments, const ChannelFinish<T>& finish) {
+  const std::int64_t row = 2 * C + 1;
+  double n = 0.0;
+  double sum = 0.0;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const double* of = moments + part * row;
+    n += of[2 * C];
+    sum += of[c] * of[2 * C];
+  }
+  const double mean = sum / n;
+  double squares = 0.0;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const double* of = moments + part * row;
+    squares += of[C + c] + of[2 * C] * (of[c] - mean) * (of[c] - mean);
+  }
+  finish(c, {mean, squares / n}, n);
+}
 
 /// What the forward pass needs of a channel: y = (x - center) * scale + shift.
 template <class T>

@@ -116,6 +116,10 @@ TEST_CASE(
     "data parallel: 1, 2 and 3 ranks train the same network, dropout and augmentation included") {
   Setup setup;
   SUBCASE("in one group") {}
+  SUBCASE("with batch normalisation over all ranks") {
+    setup.settings.normalizes = true;
+    setup.options.parallel.sync_batch_norm = true;
+  }
   SUBCASE("a gradient at a time") { setup.options.parallel.bucket_bytes = 1; }
   SUBCASE("with clipped gradients and Adam") {
     setup.options.clip_grad_norm = 0.5;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -220,7 +221,110 @@ void check(std::int64_t rows, std::int64_t C, double shift, double tolerance) {
   }
 }
 
+/// The whole batch's statistics and gradients from shares of it, of `parts` rows each.
+template <class T>
+void check_shares(const std::vector<std::int64_t>& parts, std::int64_t C, double tolerance) {
+  CAPTURE(C);
+  const std::int64_t rows = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
+  const Inputs in = make_inputs(rows, C, 3.0);
+  const Results<double> expected = naive(rows, C, in, BatchNormMode::batch_statistics, true);
+  const auto numbers = static_cast<std::size_t>(2 * C + 1);
+  const auto share = [&](const std::vector<double>& from, std::int64_t first, std::int64_t count) {
+    return std::vector<T>(from.begin() + first * C, from.begin() + (first + count) * C);
+  };
+  std::vector<double> moments;
+  std::int64_t first = 0;
+  for (const std::int64_t count : parts) {
+    const BatchNormProblem problem{count, C, cks::dtype_of<T>()};
+    const std::vector<T> x = share(in.x, first, count);
+    const std::vector<double> of_part = run_kernel<double>(2 * C + 1, [&](double* to) {
+      TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+      target::batch_norm_moments(problem, on_device(x), to, workspace.data());
+      CHECK(workspace.intact());
+    });
+    moments.insert(moments.end(), of_part.begin(), of_part.end());
+    first += count;
+  }
+  const BatchNormProblem any{0, C, cks::dtype_of<T>()};
+  std::vector<T> inv_std;
+  std::vector<T> running_mean;
+  std::vector<T> running_var;
+  const std::vector<T> mean = run_kernel<T>(C, [&](T* to) {
+    const std::size_t bytes = static_cast<std::size_t>(C) * sizeof(T);
+    TargetBuffer of_inv_std(bytes);
+    TargetBuffer of_mean(bytes);
+    TargetBuffer of_var(bytes);
+    write_to(of_mean.as<T>(), std::vector<T>(in.running_mean.begin(), in.running_mean.end()));
+    write_to(of_var.as<T>(), std::vector<T>(in.running_var.begin(), in.running_var.end()));
+    target::batch_norm_merge(any, static_cast<std::int64_t>(parts.size()), on_device(moments), kEps,
+                             kMomentum, to, of_inv_std.data(), of_mean.data(), of_var.data());
+    inv_std = read_from<T>(of_inv_std);
+    running_mean = read_from<T>(of_mean);
+    running_var = read_from<T>(of_var);
+  });
+  std::vector<double> sums(numbers, 0.0);
+  std::vector<T> dweight(static_cast<std::size_t>(C), T{0});
+  first = 0;
+  for (const std::int64_t count : parts) {
+    const BatchNormProblem problem{count, C, cks::dtype_of<T>()};
+    const std::vector<T> x = share(in.x, first, count);
+    const std::vector<T> dy = share(in.dy, first, count);
+    std::vector<T> of_weights;
+    const std::vector<double> of_part = run_kernel<double>(2 * C + 1, [&](double* to) {
+      TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+      TargetBuffer weights(static_cast<std::size_t>(C) * sizeof(T));
+      target::batch_norm_gradient_sums(problem, on_device(x), on_device(dy), on_device(mean),
+                                       on_device(inv_std), to, weights.data(), nullptr,
+                                       workspace.data());
+      of_weights = read_from<T>(weights);
+      CHECK(workspace.intact());
+    });
+    for (std::size_t c = 0; c < dweight.size(); ++c) {
+      dweight[c] += of_weights[c];
+    }
+    for (std::size_t i = 0; i < numbers; ++i) {
+      sums[i] += of_part[i];
+    }
+    first += count;
+  }
+  CHECK(sums.back() == static_cast<double>(rows));
+  const std::vector<T> weight(in.weight.begin(), in.weight.end());
+  std::vector<T> dx;
+  first = 0;
+  for (const std::int64_t count : parts) {
+    const BatchNormProblem problem{count, C, cks::dtype_of<T>()};
+    const std::vector<T> x = share(in.x, first, count);
+    const std::vector<T> dy = share(in.dy, first, count);
+    const std::vector<T> of_part = run_kernel<T>(count * C, [&](T* to) {
+      target::batch_norm_input_gradient(problem, on_device(x), on_device(dy), on_device(mean),
+                                        on_device(inv_std), on_device(weight), on_device(sums), to);
+    });
+    dx.insert(dx.end(), of_part.begin(), of_part.end());
+    first += count;
+  }
+  const auto equal = [&](const std::string& what, const auto& a, const auto& b, double bound) {
+    const auto result = compare(a, b, {.absolute = bound});
+    CHECK_MESSAGE(result.ok, what, ": ", result.message);
+  };
+  equal("mean", mean, expected.mean, 4.0 * tolerance);
+  equal("inv_std", inv_std, expected.inv_std, 4.0 * tolerance);
+  equal("running_mean", running_mean, expected.running_mean, 4.0 * tolerance);
+  equal("running_var", running_var, expected.running_var, tolerance);
+  equal("dweight", dweight, expected.dweight, 4.0 * tolerance * static_cast<double>(rows));
+  equal("dx", dx, expected.dx, 12.0 * tolerance);
+}
+
 }  // namespace
+
+TEST_CASE("batch_norm: the shares of several ranks give the whole batch's statistics") {
+  for (const std::int64_t C : {1, 5, 16, 37, 300}) {
+    for (const std::vector<std::int64_t>& parts :
+         {std::vector<std::int64_t>{40}, {20, 20}, {1, 30, 3}, {1000, 1001}}) {
+      check_shares<float>(parts, C, 1e-6);
+      check_shares<double>(parts, C, 1e-13);
+    }
+  }
+}
 
 TEST_CASE("batch_norm: both modes and all gradients equal the formulas") {
   // Few rows and many, one channel, every width of a range of channels, many blocks.
