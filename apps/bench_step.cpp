@@ -13,6 +13,7 @@
 #include "apps/cli/program.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/device/cuda.h"
+#include "cks/core/distributed/communicator.h"
 #include "cks/core/memory/storage.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
@@ -35,6 +36,8 @@ struct Settings {
   std::string mode = "eager";
   bool epoch = false;
   std::int64_t epoch_images = 60000;
+  std::int64_t gpus = 1;  // of the epoch
+  std::int64_t bucket_mib = 8;
   Device device{};
 };
 
@@ -128,30 +131,55 @@ ImageDataset random_images(const Settings& settings) {
           .source = {}};
 }
 
-/// Trains two epochs, the first of which warms up and records, and prints a line about the second.
-void measure_epoch(const Settings& settings, const std::string& mode, double step_ms) {
-  const ImageDataset images = random_images(settings);
+/// Trains two epochs as one of the ranks, the first of which warms up and records; returns the
+/// images per second of the second.
+double train_epochs(const Settings& settings, const std::string& mode, const ImageDataset& images,
+                    Communicator& ranks) {
   const auto model = make_model(settings.model);
-  model->to(settings.device);
+  model->to(ranks.device());
   Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
-  DataLoader train(images, {.batch_size = settings.batch, .device = settings.device});
+  DataLoader train(images, {.batch_size = settings.batch * settings.gpus,
+                            .drop_last = settings.gpus > 1,
+                            .device = ranks.device(),
+                            .share = {ranks.rank(), ranks.size()}});
   DataLoader test(images.limit(settings.batch),
-                  {.batch_size = settings.batch, .shuffle = false, .device = settings.device});
+                  {.batch_size = settings.batch, .shuffle = false, .device = ranks.device()});
   double images_per_second = 0.0;
   TrainCallbacks callbacks;
   callbacks.on_epoch = [&](const EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
   fit({*model, optimizer, train, test},
-      {.epochs = 2, .gpu = {.capture = mode == "graph"}, .callbacks = callbacks});
-  const double seconds = static_cast<double>(train.images_per_epoch()) / images_per_second;
-  const std::int64_t steps = train.batches_per_epoch();
-  std::cout << formatted(R"({{{}, "epoch_images": {}, "epoch_steps": {}, "epoch_seconds": {:.4f}, )"
-                         R"("epoch_over_steps": {:.3f}, "images_per_second": {:.0f}}})"
+      {.epochs = 2,
+       .gpu = {.capture = mode == "graph"},
+       .parallel = {.communicator = &ranks, .bucket_bytes = settings.bucket_mib << 20},
+       .callbacks = callbacks});
+  return images_per_second;
+}
+
+/// Trains on all GPUs and prints a line: how much longer an epoch takes than its steps on one.
+void measure_epoch(const Settings& settings, const std::string& mode, double step_ms) {
+  const ImageDataset images = random_images(settings);
+  std::vector<Device> devices{settings.device};
+  while (static_cast<std::int64_t>(devices.size()) < settings.gpus) {
+    devices.push_back(Device::cuda(static_cast<int>(devices.size())));
+  }
+  double images_per_second = 0.0;
+  run_ranks(devices, [&](Communicator& ranks) {
+    const double rate = train_epochs(settings, mode, images, ranks);
+    if (ranks.rank() == 0) {
+      images_per_second = rate;
+    }
+  });
+  const std::int64_t batch = settings.batch * settings.gpus;
+  const double steps = static_cast<double>(settings.epoch_images) / static_cast<double>(batch);
+  const double seconds = static_cast<double>(settings.epoch_images) / images_per_second;
+  std::cout << formatted(R"({{{}, "gpus": {}, "epoch_images": {}, "epoch_seconds": {:.4f}, )"
+                         R"("step_ms": {:.4f}, "epoch_over_steps": {:.3f}, )"
+                         R"("images_per_second": {:.0f}}})"
                          "\n",
-                         heading(settings, mode), train.images_per_epoch(), steps, seconds,
-                         seconds / (static_cast<double>(steps) * step_ms * 1e-3),
-                         images_per_second);
+                         heading(settings, mode), settings.gpus, settings.epoch_images, seconds,
+                         1e3 * seconds / steps, 1e3 * seconds / steps / step_ms, images_per_second);
 }
 
 int run(int argc, char** argv) {
@@ -170,7 +198,14 @@ int run(int argc, char** argv) {
   flags.add_switch("epoch", settings.epoch,
                    "also time an epoch of fit(), and how much longer it takes than its steps");
   flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);
-  flags.needs("epoch-images", "epoch");
+  constexpr std::int64_t kMostGpus = 1024;
+  flags.add("gpus", settings.gpus, "train that epoch on N GPUs, --batch-size images on each", 1,
+            kMostGpus);
+  flags.add("bucket-mib", settings.bucket_mib, "size of the groups in which gradients travel", 1,
+            1 << 20);
+  for (const char* name : {"epoch-images", "gpus", "bucket-mib"}) {
+    flags.needs(name, "epoch");
+  }
   flags.excludes("seconds", "steps");
   if (const auto code = flags.parse(argc, argv)) {
     return *code;

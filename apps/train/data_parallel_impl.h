@@ -43,6 +43,12 @@ class DataParallel : private GradientListener {
   void reduce(StepResults& results);
 
   // --- Between steps -----------------------------------------------------------------------------
+  /// Waits for the device, or for a rank to be given up.
+  void synchronize() {
+    if (!is_alone()) {
+      ranks_.synchronize();
+    }
+  }
   /// Whether any rank says yes. All ask after the same step.
   bool any(bool yes);
   /// Rank 0's number.

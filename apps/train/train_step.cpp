@@ -145,6 +145,9 @@ TrainStep::Recorded& TrainStep::recorded(std::int64_t total, const Shape& images
         },
         device_);
   }
+  if (device_.is_cuda() && !entry.step->recorded()) {
+    parallel_.synchronize();  // it will allocate (see Communicator)
+  }
   if (!(entry.batch.images.shape() == images) || !(entry.batch.labels.shape() == labels)) {
     throw CaptureError(formatted("a batch has images {} and labels {}, recorded were {} and {}",
                                  images.to_string(), labels.to_string(),

@@ -34,7 +34,7 @@ class TrainStep {
   void run_next(std::int64_t images);
   /// What the steps since start() came to, sums of before included. Waits for them.
   StepSummary read() const {
-    parallel_.ranks().synchronize();
+    parallel_.synchronize();
     return results_.read();
   }
 

@@ -53,6 +53,8 @@ class Trainer {
   }
 
   TrainSummary run();
+  /// Tells the other ranks.
+  void give_up(const std::string& why) { parallel_.ranks().fail(why); }
 
  private:
   void resume();
@@ -545,7 +547,13 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
 }  // namespace
 
 TrainSummary fit(const TrainTask& task, const TrainOptions& options) {
-  return Trainer(task, options).run();
+  Trainer trainer(task, options);
+  try {
+    return trainer.run();
+  } catch (const std::exception& error) {
+    trainer.give_up(error.what());  // before what is queued on a GPU is waited for
+    throw;
+  }
 }
 
 }  // namespace cks

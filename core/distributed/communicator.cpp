@@ -24,6 +24,20 @@ struct Communicator::Parts {
   std::unique_ptr<HostGroup> host;    // null: a single rank
   std::unique_ptr<DeviceGroup> nccl;  // null: tensors of the host alone
   Device device{};
+
+  /// Until the current stream is done, or a rank is given up.
+  void wait() {
+    Watch& watch = host->watch();
+    const WaitingScope waiting(watch, host->rank());
+    while (!nccl->is_done()) {
+      if (watch.failed()) {
+        nccl->abort();
+        watch.check();
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+    watch.check();
+  }
 };
 
 namespace {
@@ -130,7 +144,7 @@ Communicator::Communicator(std::unique_ptr<Parts> parts) : parts_(std::move(part
 Communicator::Communicator(Communicator&&) noexcept = default;
 Communicator::~Communicator() {
   if (parts_ && parts_->nccl && parts_->host->watch().failed()) {
-    parts_->nccl->abort();
+    parts_->nccl->abort();  // a group that is whole is left by all
   }
 }
 
@@ -179,6 +193,11 @@ void Communicator::on(const char* operation, const Tensor& tensor, Operation&& d
   }
   parts_->host->watch().check();
   device_operation(*parts_->nccl);
+  // Where ranks are threads, an allocation behind it may wait for this device with a lock that
+  // another rank needs to come here. A recorded step allocates nothing.
+  if (!parts_->nccl->is_recording()) {
+    parts_->wait();
+  }
 }
 
 void Communicator::all_reduce(std::span<Tensor> sums, std::span<Tensor> means) {
@@ -278,21 +297,15 @@ void Communicator::synchronize() {
     cks::synchronize(device());
     return;
   }
-  Watch& watch = parts_->host->watch();
-  const WaitingScope waiting(watch, rank());
-  while (!parts_->nccl->is_done()) {
-    if (watch.failed()) {
-      parts_->nccl->abort();
-      watch.check();
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(20));
-  }
-  watch.check();
+  parts_->wait();
 }
 
 void Communicator::fail(const std::string& why) {
   if (parts_->host) {
     parts_->host->watch().fail(formatted("rank {} failed: {}", rank(), why));
+    if (parts_->nccl) {
+      parts_->nccl->abort();
+    }
   }
 }
 

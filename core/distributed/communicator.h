@@ -35,9 +35,9 @@ struct RankOptions {
 ///
 /// A rank is a thread of this process (run_ranks) or a process started by mpirun or srun
 /// (join_processes). Tensors of the CPU go through memory or MPI, and sums add the ranks in their
-/// order, in float64: the same bits whatever carries them. Tensors of a GPU go through NCCL, queued
-/// on the current stream, and may be part of a captured step; one machine with the same GPUs gives
-/// the same bits.
+/// order, in float64: the same bits whatever carries them. Tensors of a GPU go through NCCL on the
+/// current stream: in a captured step they are recorded like a kernel, otherwise the call waits for
+/// them. One machine with the same GPUs gives the same bits.
 ///
 /// A thread of each process watches the ranks (see RankOptions). Where one is given up while this
 /// process cannot notice, since it hangs itself or in a driver, that thread prints the error and

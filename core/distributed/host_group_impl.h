@@ -46,9 +46,11 @@ class DeviceGroup {
   virtual void all_reduce(std::span<Tensor> sums, std::span<Tensor> means) = 0;
   virtual void all_gather(const Tensor& tensor, Tensor& all) = 0;
   virtual void broadcast(Tensor& tensor, int from) = 0;
+  /// Whether the current stream records a captured step.
+  virtual bool is_recording() = 0;
   /// False if the current stream has work left. Throws what went wrong on the device.
   virtual bool is_done() = 0;
-  /// Ends operations that wait for a rank; nothing can follow.
+  /// Makes operations that wait for a rank end; nothing can follow. Does not wait for that.
   virtual void abort() = 0;
 };
 

@@ -1,6 +1,8 @@
 #include <nccl.h>
 
 #include <cstring>
+#include <thread>
+#include <utility>
 
 #include "cks/core/device/dispatch.h"
 #include "cks/core/distributed/host_group_impl.h"
@@ -50,7 +52,9 @@ class NcclGroup : public DeviceGroup {
   }
   /// Work that is queued is done, as each rank has waited for its own.
   ~NcclGroup() override {
-    if (comm_ != nullptr) {
+    if (aborting_.joinable()) {
+      aborting_.join();
+    } else if (comm_ != nullptr) {
       kernels::cuda::set_current_device(device_.index);
       ncclCommDestroy(comm_);
     }
@@ -96,6 +100,11 @@ class NcclGroup : public DeviceGroup {
             "ncclBroadcast");
   }
 
+  bool is_recording() override {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    CKS_CUDA_CHECK(cudaStreamIsCapturing(begin(), &status));
+    return status != cudaStreamCaptureStatusNone;
+  }
   bool is_done() override {
     const cudaStream_t stream = begin();
     ncclResult_t state = ncclSuccess;
@@ -109,10 +118,14 @@ class NcclGroup : public DeviceGroup {
     return true;
   }
 
+  /// NCCL tells its kernels at once, but returns when all graphs that hold them are gone, which may
+  /// be for whoever waits here to bring about.
   void abort() override {
     if (comm_ != nullptr) {
-      ops::select_cuda(device_);
-      ncclCommAbort(std::exchange(comm_, nullptr));
+      aborting_ = std::thread([comm = std::exchange(comm_, nullptr), index = device_.index] {
+        cudaSetDevice(index);
+        ncclCommAbort(comm);
+      });
     }
   }
 
@@ -128,6 +141,7 @@ class NcclGroup : public DeviceGroup {
 
   Device device_;
   ncclComm_t comm_ = nullptr;  // null once aborted
+  std::thread aborting_;
 };
 
 }  // namespace
