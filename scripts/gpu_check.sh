@@ -2,13 +2,14 @@
 # One call for a GPU machine (CUDA toolkit, compiler, CMake, ninja; CKS_DEPS_DIR made by
 # scripts/deps.sh where there is no network). Ends with one line: N passed, N failed.
 # usage: scripts/gpu_check.sh [PART...] [--against FILE]
-#                                         default: all but ptx, which compiles the kernels once more
+#                                         default: all but ptx, which compiles the kernels once more, and gpus
 #   build        build/gpu
 #   tests        every test
 #   ptx          the kernels' tests once more, from PTX for compute 7.5 alone
 #   sanitizers   compute-sanitizer's four tools, side by side, on the kernels in small
 #   lenet        LeNet-5 must learn digits (MNIST if CKS_DATA_DIR is set), and report its convolutions
 #   startup      time to the first steps, against an empty program
+#   gpus         several GPUs: the tests, and how an epoch scales; needs NCCL (NCCL_ROOT says where)
 #   bench        convolutions and training steps; fails where a convolution is more than 5 % slower,
 #                beside cuDNN, than in FILE, which an earlier run left in build/gpu_check/bench_conv.json
 # CKS_CUDA_ARCHITECTURES (default native) says what to compile for; logs lie in build/gpu_check.
@@ -16,7 +17,7 @@ set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/lib.sh
-all_parts="build tests ptx sanitizers lenet startup bench"
+all_parts="build tests ptx sanitizers lenet startup gpus bench"
 against='' named=''
 while [ $# -gt 0 ]; do
   if [ "$1" = --against ]; then
@@ -52,10 +53,10 @@ check() {
 }
 wants() { [[ " $parts " == *" $1 "* ]]; }
 
-# build_cuda DIR ARCHITECTURES
+# build_cuda DIR ARCHITECTURES [cmake options]
 build_cuda() {
   build_in "$1" -DCKS_ENABLE_CUDA=ON -DCKS_WERROR=ON -DCMAKE_CUDA_ARCHITECTURES="$2" \
-    ${CKS_DEPS_DIR:+-DCKS_DEPS_DIR="$CKS_DEPS_DIR"}
+    ${CKS_DEPS_DIR:+-DCKS_DEPS_DIR="$CKS_DEPS_DIR"} "${@:3}"
 }
 
 ptx() {
@@ -103,6 +104,21 @@ conv_report() {
     --dry-run --conv-report
 }
 
+gpus() {
+  local build_targets="gpus_tests core_tests bench_step"
+  build_cuda "$build" "${CKS_CUDA_ARCHITECTURES:-native}" -DCKS_WITH_NCCL=ON &&
+    "$build/tests/core_tests" -tc="communicator*" && "$build/tests/gpus_tests"
+}
+# Weak scaling, then strong: each GPU has as many images as the only one, then they share as many.
+scaling() {
+  local count
+  count=$(nvidia-smi --list-gpus | wc -l)
+  for run in "512 1" "512 $count" "$((512 / count)) $count"; do
+    "$build/apps/bench_step" --device cuda:0 --model resnet18_3x3stem --mode graph --epoch \
+      --batch-size "${run% *}" --gpus "${run#* }" --epoch-images $((24 * ${run% *} * ${run#* })) | tail -1
+  done
+}
+
 nvidia-smi --query-gpu=name,driver_version,clocks.sm --format=csv,noheader || fail "no NVIDIA GPU"
 if wants build; then
   check build build_cuda "$build" "${CKS_CUDA_ARCHITECTURES:-native}"
@@ -131,6 +147,12 @@ fi
 if wants startup; then
   check startup scripts/startup.sh "$build"
   cat "$logs/startup.log"
+fi
+if wants gpus; then
+  [ "$(nvidia-smi --list-gpus | wc -l)" -gt 1 ] || fail "gpus: there is one GPU"
+  check gpus gpus
+  check scaling scaling
+  cat "$logs"/{gpus,scaling}.log
 fi
 if wants bench; then
   check bench_conv "$build/apps/bench_conv" --device cuda --shapes anchors --seconds 0.05 \
