@@ -38,6 +38,7 @@ struct Settings {
   std::int64_t epoch_images = 60000;
   std::int64_t gpus = 1;  // of the epoch
   std::int64_t bucket_mib = 8;
+  bool registered = false;
   Device device{};
 };
 
@@ -149,11 +150,12 @@ double train_epochs(const Settings& settings, const std::string& mode, const Ima
   callbacks.on_epoch = [&](const EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
-  fit({*model, optimizer, train, test},
-      {.epochs = 2,
-       .gpu = {.capture = mode == "graph"},
-       .parallel = {.communicator = &ranks, .bucket_bytes = settings.bucket_mib << 20},
-       .callbacks = callbacks});
+  fit({*model, optimizer, train, test}, {.epochs = 2,
+                                         .gpu = {.capture = mode == "graph"},
+                                         .parallel = {.communicator = &ranks,
+                                                      .bucket_bytes = settings.bucket_mib << 20,
+                                                      .registered_buffer = settings.registered},
+                                         .callbacks = callbacks});
   return images_per_second;
 }
 
@@ -203,7 +205,9 @@ int run(int argc, char** argv) {
             kMostGpus);
   flags.add("bucket-mib", settings.bucket_mib, "size of the groups in which gradients travel", 1,
             1 << 20);
-  for (const char* name : {"epoch-images", "gpus", "bucket-mib"}) {
+  flags.add_switch("registered", settings.registered,
+                   "gradients travel from one buffer that NCCL has registered");
+  for (const char* name : {"epoch-images", "gpus", "bucket-mib", "registered"}) {
     flags.needs(name, "epoch");
   }
   flags.excludes("seconds", "steps");

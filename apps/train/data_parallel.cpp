@@ -29,6 +29,9 @@ void add(Checksum& sum, const NamedTensors& tensors) {
   }
 }
 
+/// Elements that a slot of so many takes: slots begin at 256 bytes.
+std::int64_t aligned(std::int64_t elements) { return (elements + 63) / 64 * 64; }
+
 /// Of the program's own file; of its version alone where that cannot be read.
 Checksum program_sum() {
   Checksum sum;
@@ -76,8 +79,17 @@ DataParallel::DataParallel(const TrainTask& task, const TrainOptions& options, D
     throw DeviceError(formatted("fit: the model is on {}, rank {} on {}", device.to_string(),
                                 ranks_.rank(), ranks_.device().to_string()));
   }
+  std::int64_t elements = 0;
   for (const Tensor& parameter : parameters_) {
     is_parameter_.insert(parameter.impl().get());
+    elements += aligned(parameter.numel());
+    if (options_.registered_buffer && parameter.dtype() != DType::float32) {
+      throw DtypeError(formatted("fit: registered_buffer takes parameters of float32, one is {}",
+                                 name_of(parameter.dtype())));
+    }
+  }
+  if (options_.registered_buffer) {
+    buffer_ = ranks_.registered(elements);
   }
   for (const auto& [name, buffer] : task.model.named_buffers()) {
     if (!options_.sync_batch_norm && is_floating(buffer.dtype())) {
@@ -130,36 +142,54 @@ GradientListener* DataParallel::listener(StepResults& results) {
 }
 
 void DataParallel::reduce(StepResults& results) {
-  if (is_alone() || !comes_in_pieces_) {
-    return;
-  }
-  results_ = &results;
-  for (const Tensor& parameter : parameters_) {
-    if (const Tensor gradient = parameter.grad(); gradient.defined()) {
-      bucket_.push_back(gradient);
+  if (!is_alone() && comes_in_pieces_) {
+    results_ = &results;
+    for (const Tensor& parameter : parameters_) {
+      if (Tensor gradient = parameter.grad(); gradient.defined()) {
+        on_gradient(parameter, gradient);
+      }
     }
+    on_end();
   }
-  on_end();
+  for (Slot& slot : slots_) {
+    slot.leaf.set_grad(slot.gradient);
+  }
+  slots_.clear();
 }
 
 void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
   if (is_parameter_.count(leaf.impl().get()) == 0) {
     return;
   }
-  bucket_.push_back(gradient);
+  if (buffer_.defined()) {
+    fill_slot(leaf, gradient);
+  } else {
+    bucket_.push_back(gradient);
+  }
   bucket_bytes_ += bytes_of(gradient);
   if (bucket_bytes_ >= options_.bucket_bytes) {
     send(bucket_);
   }
 }
 
+void DataParallel::fill_slot(const Tensor& leaf, const Tensor& gradient) {
+  Tensor slot = buffer_.slice(filled_, filled_ + gradient.numel()).reshape(gradient.shape());
+  slot.copy_(gradient.detach());
+  filled_ += aligned(gradient.numel());
+  slots_.push_back({leaf, slot});
+}
+
 void DataParallel::on_end() {
   bucket_.push_back(results_->pending());
   send(bucket_, statistics_);
   Stream::current(stream_.device()).wait_for(stream_);
+  sent_ = filled_ = 0;
 }
 
 void DataParallel::send(std::vector<Tensor>& sums, std::vector<Tensor> means) {
+  if (filled_ > sent_) {
+    sums.push_back(buffer_.slice(std::exchange(sent_, filled_), filled_));
+  }
   stream_.wait_for(Stream::current(stream_.device()));
   const StreamGuard on_stream(stream_);
   ranks_.all_reduce(sums, means);

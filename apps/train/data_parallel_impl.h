@@ -38,7 +38,7 @@ class DataParallel : private GradientListener {
   BatchPart part_of(std::int64_t total);
   /// For the backward pass that completes the gradients of the step, whose results have been added
   /// to `results`: they are all summed up when it ends. Null where listening would be too early,
-  /// since the batch comes in pieces; then reduce() is called behind them.
+  /// since the batch comes in pieces; reduce() is called behind them in any case.
   GradientListener* listener(StepResults& results);
   void reduce(StepResults& results);
 
@@ -59,6 +59,7 @@ class DataParallel : private GradientListener {
 
  private:
   void on_gradient(const Tensor& leaf, Tensor& gradient) override;
+  void fill_slot(const Tensor& leaf, const Tensor& gradient);
   void on_end() override;
   void share(NamedTensors& tensors);
   void send(std::vector<Tensor>& sums, std::vector<Tensor> means = {});
@@ -75,6 +76,15 @@ class DataParallel : private GradientListener {
   StepResults* results_ = nullptr;
   std::vector<Tensor> bucket_;  // gradients that wait for more
   std::int64_t bucket_bytes_ = 0;
+  // With a registered buffer, where the gradients of a step lie one after the other; the bucket is
+  // its part [sent_, filled_).
+  struct Slot {
+    Tensor leaf, gradient;
+  };
+  Tensor buffer_;
+  std::int64_t sent_ = 0;
+  std::int64_t filled_ = 0;
+  std::vector<Slot> slots_;
 };
 
 }  // namespace cks::detail

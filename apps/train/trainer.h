@@ -150,6 +150,9 @@ struct TrainParallel {
   bool sync_batch_norm = false;
   /// Gradients travel in groups of so many bytes, each as soon as the backward pass has made it.
   std::int64_t bucket_bytes = 8 << 20;
+  /// Copies all gradients into one buffer that NCCL has registered, and reduces them there, instead
+  /// of where they are. Needs parameters of float32.
+  bool registered_buffer = false;
 };
 
 /// How fit() trains.

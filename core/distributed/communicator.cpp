@@ -250,6 +250,11 @@ Tensor Communicator::all_gather(const Tensor& tensor) {
   return all;
 }
 
+Tensor Communicator::registered(std::int64_t count) {
+  return parts_->nccl ? parts_->nccl->registered(count)
+                      : Tensor::empty({count}, DType::float32, device());
+}
+
 std::vector<std::int64_t> Communicator::all_gather(std::int64_t number) {
   return all_gather(Tensor::from_vector(std::vector{number}, {})).to_vector<std::int64_t>();
 }

@@ -46,6 +46,7 @@ class DeviceGroup {
   virtual void all_reduce(std::span<Tensor> sums, std::span<Tensor> means) = 0;
   virtual void all_gather(const Tensor& tensor, Tensor& all) = 0;
   virtual void broadcast(Tensor& tensor, int from) = 0;
+  virtual Tensor registered(std::int64_t count) = 0;
   /// Whether the current stream records a captured step.
   virtual bool is_recording() = 0;
   /// False if the current stream has work left. Throws what went wrong on the device.

@@ -1,6 +1,7 @@
 #include <nccl.h>
 
 #include <cstring>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -98,6 +99,23 @@ class NcclGroup : public DeviceGroup {
     require(ncclBroadcast(tensor.data(), tensor.data(), bytes_of(tensor), ncclUint8, from, comm_,
                           stream),
             "ncclBroadcast");
+  }
+
+  Tensor registered(std::int64_t count) override {
+    begin();
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+    void* data = nullptr;
+    require(ncclMemAlloc(&data, bytes), "ncclMemAlloc");
+    const std::shared_ptr<void> owner(data, [](void* memory) { ncclMemFree(memory); });
+    ncclWindow_t window = nullptr;
+    require(ncclCommWindowRegister(comm_, data, bytes, &window, NCCL_WIN_COLL_SYMMETRIC),
+            "ncclCommWindowRegister");
+    return Tensor::from_blob(data, {count}, DType::float32, device_, [this, owner, window](void*) {
+      if (comm_ != nullptr) {  // an aborted one has forgotten it
+        kernels::cuda::set_current_device(device_.index);
+        ncclCommWindowDeregister(comm_, window);
+      }
+    });
   }
 
   bool is_recording() override {

@@ -121,6 +121,11 @@ TEST_CASE(
     setup.options.parallel.sync_batch_norm = true;
   }
   SUBCASE("a gradient at a time") { setup.options.parallel.bucket_bytes = 1; }
+  SUBCASE("in a registered buffer") {
+    setup.options.parallel.registered_buffer = true;
+    SUBCASE("at once") {}
+    SUBCASE("a gradient at a time") { setup.options.parallel.bucket_bytes = 1; }
+  }
   SUBCASE("with clipped gradients and Adam") {
     setup.options.clip_grad_norm = 0.5;
     setup.settings.optimizer = "adam";
@@ -147,6 +152,8 @@ TEST_CASE(
 
 TEST_CASE("data parallel: batches in pieces give the same step") {
   Setup setup;
+  SUBCASE("in place") {}
+  SUBCASE("in a registered buffer") { setup.options.parallel.registered_buffer = true; }
   setup.options.accumulation = 3;
   const Result two = train(2, setup);
   CHECK(two.ends[0] == two.ends[1]);

@@ -30,6 +30,7 @@ struct Setup {
   bool sync = false;
   bool capture = true;
   bool nudged = false;
+  bool registered = false;
   std::int64_t bucket_bytes = 1 << 18;  // several groups even of a small network
   std::function<void(Communicator&, std::int64_t step)> on_step{};
 };
@@ -72,8 +73,10 @@ std::vector<float> train(int count, const Setup& setup) {
     cks::DataLoader test(data.test, {.batch_size = 50, .shuffle = false, .device = ranks.device()});
     cks::TrainOptions options{.epochs = 2, .max_steps = kSteps};
     options.gpu = {.capture = setup.capture, .report_seconds = 0.005};
-    options.parallel = {
-        .communicator = &ranks, .sync_batch_norm = setup.sync, .bucket_bytes = setup.bucket_bytes};
+    options.parallel = {.communicator = &ranks,
+                        .sync_batch_norm = setup.sync,
+                        .bucket_bytes = setup.bucket_bytes,
+                        .registered_buffer = setup.registered};
     if (setup.on_step) {
       options.callbacks.on_step = [&](const cks::StepEvent& event) {
         setup.on_step(ranks, event.global_step);
@@ -111,6 +114,9 @@ void check_agreement(Setup setup) {
 TEST_CASE("GPUs: lenet5 trains as on one") { check_agreement({.model = "lenet5"}); }
 TEST_CASE("GPUs: lenet5 trains as on one without a graph") {
   check_agreement({.model = "lenet5", .capture = false});
+}
+TEST_CASE("GPUs: lenet5 trains as on one from a registered buffer") {
+  check_agreement({.model = "lenet5", .registered = true});
 }
 TEST_CASE("GPUs: resnet20 trains as on one with batch normalisation over both") {
   check_agreement({.model = "resnet20", .sync = true});
