@@ -25,6 +25,7 @@
 #include "apps/run/resume.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/distributed/communicator.h"
 #include "cks/core/io/file.h"
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
@@ -198,6 +199,10 @@ int run(int argc, char** argv) {
   add_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
+  }
+  if (launched_processes() > 1) {
+    throw UsageError(formatted("{} is one process, mpirun or srun has started {}", kProgram,
+                               launched_processes()));
   }
   install_interrupt_handler();
   const std::optional<RunFolder> resumed =

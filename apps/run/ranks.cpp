@@ -135,11 +135,16 @@ ChosenDevice Ranks::take_devices(const std::string& device_flag) {
     chosen.fields["gpus"] = std::to_string(devices_.size());
     return chosen;
   }
-  ChosenDevice chosen = take_device(device_flag);
-  if (chosen.device.is_cuda() && (device_flag == "auto" || device_flag == "cuda")) {
-    // A launcher may show each process a GPU of its own.
-    chosen = take_device(Device::cuda(processes_->local_rank() % cuda_device_count()).to_string());
+  std::string wanted = device_flag;
+  if (const int count = cuda_device_count();
+      count > 0 && (device_flag == "auto" || device_flag == "cuda")) {
+    // A launcher may show each process a GPU of its own, or all of them to each.
+    const Device mine = Device::cuda(processes_->local_rank() % count);
+    if (device_flag == "cuda" || why_not_usable(mine).empty()) {
+      wanted = mine.to_string();
+    }
   }
+  ChosenDevice chosen = take_device(wanted);
   try {
     processes_->use_device(chosen.device);
   } catch (DeviceError& error) {

@@ -74,6 +74,10 @@ TEST_CASE("mpirun: what does not go together is refused") {
   CHECK_FALSE(std::filesystem::exists(scratch / "run"));
   CHECK(contains(run(2, scratch, quick(scratch / "run", {"--runs", "2"})).err,
                  "--runs does not go with several processes"));
+  const Outcome other =
+      run_process(CKS_MPIRUN, scratch,
+                  {"--allow-run-as-root", "--oversubscribe", "-n", "2", CKS_TRAIN_AUTOENCODER});
+  CHECK(contains(other.err, "train_autoencoder is one process, mpirun or srun has started 2"));
   const Outcome gpus =
       run(2, scratch, {"--dataset", "drawn", "--gpus", "2", "--output-dir", scratch / "run"});
   CHECK(contains(gpus.err, "--gpus 2 is for one process; mpirun or srun has started 2"));
