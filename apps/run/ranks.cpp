@@ -44,6 +44,7 @@ std::vector<Device> take_gpus(const std::string& text) {
                   text));
   }
   std::vector<Device> devices;
+  devices.reserve(static_cast<std::size_t>(count));
   for (int index = 0; index < count; ++index) {
     devices.push_back(Device::cuda(index));
   }
@@ -104,7 +105,7 @@ void Ranks::share(Flags& parser) {
   }
   std::string text;
   for (const auto& [name, value] : parser.values()) {
-    text += name + '\0' + value + '\0';
+    text.append(name).append(1, '\0').append(value).append(1, '\0');
   }
   text = processes_->broadcast(text);
   if (is_first()) {

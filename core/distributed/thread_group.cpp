@@ -122,6 +122,7 @@ class ThreadGroup : public HostGroup {
 std::vector<std::unique_ptr<HostGroup>> make_thread_groups(int ranks, const RankOptions& options) {
   const auto board = std::make_shared<Board>(ranks, options.timeout_seconds);
   std::vector<std::unique_ptr<HostGroup>> groups;
+  groups.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     groups.push_back(std::make_unique<ThreadGroup>(board, rank));
   }
