@@ -39,6 +39,16 @@ class Ranks {
   /// Ranks on this machine that compute on its cores side by side.
   int on_this_cpu() const;
 
+  /// body(), for which the other processes wait as long as it takes.
+  template <class Body>
+  auto excused(Body&& body) {
+    std::optional<Communicator::Excuse> excuse;
+    if (processes_) {
+      excuse.emplace(*processes_);
+    }
+    return body();
+  }
+
   /// Calls body() for each rank of this process, as run_ranks() does.
   void run(const std::function<void(Communicator&)>& body);
   /// Tells the other processes that this one ends with an error.

@@ -1,5 +1,6 @@
 #include "apps/run/session.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <limits>
@@ -429,16 +430,14 @@ int run_process(const TrainProgram& program, Flags& parser, TrainFlags& flags, R
   ranks.share(parser);
   flags.output.quiet = flags.output.quiet || !ranks.is_first();
   const ChosenDevice chosen = ranks.take_devices(flags.device);
-  if (const int threads = flags.threads > 0 ? static_cast<int>(flags.threads)
-                                            : kernels::num_threads() / ranks.on_this_cpu();
-      threads > 0) {
-    kernels::set_num_threads(threads);
-  }
+  kernels::set_num_threads(flags.threads > 0
+                               ? static_cast<int>(flags.threads)
+                               : std::max(1, kernels::num_threads() / ranks.on_this_cpu()));
   Console console(flags.output);
   for (const std::string& line : describe_build(chosen)) {  // before the data, which may take long
     console.say(line);
   }
-  TrainTest data = program.load_data(console.progress());
+  TrainTest data = ranks.excused([&] { return program.load_data(console.progress()); });
   console.progress().clear();
   require_storable(data);
   if (flags.val_share > 0.0) {

@@ -25,36 +25,48 @@ Batch on_device(Batch batch, Device device) {
   return batch;
 }
 
+Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
+  Batch part{.images = batch.images.slice(first, last),
+             .labels = batch.labels.slice(first, last),
+             .count = last - first,
+             .total = batch.total,
+             .epoch = batch.epoch,
+             .index = batch.index,
+             .indices = {}};
+  if (!batch.indices.empty()) {
+    part.indices.assign(batch.indices.begin() + first, batch.indices.begin() + last);
+  }
+  return part;
+}
+
 std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
                                    Communicator& ranks, const std::function<bool()>& should_stop) {
   const EvaluationScope scope(model);
   const NoGradGuard no_grad;
   const Device device = device_of(model);
   StepResults results(device);
-  const auto take = [&](const Batch& batch) {
-    const Batch moved = on_device(batch, device);
+  const BatchShare share{ranks.rank(), ranks.size()};
+  bool stops = false;
+  for (const Batch& batch : loader.epoch(0)) {
+    if ((stops = should_stop())) {
+      break;
+    }
+    const std::int64_t count = batch.images.size(0);
+    const std::int64_t first = share.first(count);
+    const Batch moved = on_device(
+        ranks.size() == 1 ? batch : part_of(batch, first, first + share.count(count)), device);
+    const std::int64_t images = moved.images.size(0);
+    if (images == 0) {
+      continue;
+    }
     const Tensor output = model(moved.images);
     const Tensor value = mean_loss(loss, output, moved, 0.0, {});
     if (loss) {
-      results.add(value, moved.images.size(0));
+      results.add(value, images);
     } else {
-      results.add(value, moved.images.size(0), output, moved.labels);
+      results.add(value, images, output, moved.labels);
     }
-  };
-  bool stops = false;
-  if (ranks.size() == 1) {
-    for (const Batch& batch : loader.epoch(0)) {
-      if ((stops = should_stop())) {
-        break;
-      }
-      take(batch);
-    }
-  } else {
-    for (std::int64_t i = ranks.rank(); i < loader.batches_per_epoch() && !stops;
-         i += ranks.size()) {
-      take(loader.make_batch(0, i));
-      stops = should_stop();
-    }
+    ranks.get_on();
   }
   const StepSummary mine = results.read_pending();
   Tensor sums = Tensor::from_vector<double>({mine.loss_sum, static_cast<double>(mine.correct),

@@ -17,9 +17,11 @@ Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& ba
 /// Where the parameters live.
 Device device_of(const Module& model);
 Batch on_device(Batch batch, Device device);
+/// Images [first, last) of a batch; shares memory.
+Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last);
 
-/// As cks::evaluate(), each rank taking every size-th batch; nothing if `should_stop`, asked before
-/// every batch, ended it on any of them.
+/// As cks::evaluate(), each rank taking its share of every batch; nothing if `should_stop`, asked
+/// before every batch, ended it on any of them.
 std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const LossFunction& loss,
                                    Communicator& ranks, const std::function<bool()>& should_stop);
 

@@ -10,21 +10,6 @@
 namespace cks::detail {
 namespace {
 
-/// Images [first, last) of a batch; shares memory.
-Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
-  Batch part{.images = batch.images.slice(first, last),
-             .labels = batch.labels.slice(first, last),
-             .count = last - first,
-             .total = batch.total,
-             .epoch = batch.epoch,
-             .index = batch.index,
-             .indices = {}};
-  if (!batch.indices.empty()) {
-    part.indices.assign(batch.indices.begin() + first, batch.indices.begin() + last);
-  }
-  return part;
-}
-
 /// Says how to do without a graph where one cannot be made.
 template <class Run>
 void with_way_out(Run&& run) {

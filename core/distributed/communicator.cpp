@@ -305,6 +305,12 @@ void Communicator::synchronize() {
   parts_->wait();
 }
 
+void Communicator::get_on() {
+  if (parts_->host) {
+    parts_->host->watch().set(rank(), RankState::working);
+  }
+}
+
 void Communicator::fail(const std::string& why) {
   if (parts_->host) {
     parts_->host->watch().fail(formatted("rank {} failed: {}", rank(), why));

@@ -99,6 +99,9 @@ class Communicator {
     Communicator& ranks_;
   };
 
+  /// Says that this rank gets on, where it works for long on its own: it is not late yet.
+  void get_on();
+
   /// Gives the whole group up: the others throw RankError with this rank and `why`.
   void fail(const std::string& why);
 

@@ -31,6 +31,7 @@ void Watch::set(int rank, RankState state) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_.at(static_cast<std::size_t>(rank));
   entry.sign.state = state;
+  ++entry.sign.changes;
   entry.sign.operation += state == RankState::waiting ? 1 : 0;
   entry.since = Clock::now();
 }
@@ -68,7 +69,7 @@ void Watch::hear(int rank, const Sign& sign) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_.at(static_cast<std::size_t>(rank));
   entry.heard = Clock::now();
-  if (entry.sign.operation != sign.operation || entry.sign.state != sign.state) {
+  if (entry.sign.changes != sign.changes) {
     entry.sign = sign;
     entry.since = entry.heard;
   }

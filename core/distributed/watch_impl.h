@@ -23,7 +23,7 @@ class Watch {
   Watch(int ranks, std::vector<int> local, double timeout_seconds);
 
   // --- By a rank of this process ---------------------------------------------------------------
-  /// Waiting begins the rank's next operation.
+  /// Waiting begins the rank's next operation; working again and again shows that it gets on.
   void set(int rank, RankState state);
   /// The first reason stays.
   void fail(const std::string& why);
@@ -35,6 +35,7 @@ class Watch {
   // --- By the thread ---------------------------------------------------------------------------
   struct Sign {
     std::int64_t operation = 0;
+    std::int64_t changes = 0;
     RankState state = RankState::working;
   };
   Sign sign_of(int rank) const;

@@ -82,7 +82,7 @@ TEST_CASE(
   CHECK(seconds_since(begin) < 2.0);
 }
 
-TEST_CASE("communicator: a rank that is late or ends early is named, an excused one waited for") {
+TEST_CASE("communicator: a rank that is late or ends early is named, one that gets on waited for") {
   const RankOptions options{.timeout_seconds = 1.0};
   const auto nap = [](double seconds) {
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
@@ -108,6 +108,16 @@ TEST_CASE("communicator: a rank that is late or ends early is named, an excused 
                            },
                            options),
                        "rank 1 has ended while others wait for it", RankError);
+  run_ranks(
+      cpus(2),
+      [&](Communicator& ranks) {
+        for (int i = 0; ranks.rank() == 0 && i < 4; ++i) {
+          nap(0.5);
+          ranks.get_on();
+        }
+        ranks.barrier();
+      },
+      options);
   run_ranks(
       cpus(2),
       [&](Communicator& ranks) {
