@@ -143,9 +143,8 @@ std::string to_string(const ModelTable& table) {
             with_commas(table.forward.executed), skipped_text(table.forward),
             skipped_text(table.input_gradient), skipped_text(table.filter_gradient)});
   const PassCount all = table.all_passes();
-  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n",
-                   text.to_string(), with_commas(all.plain), with_commas(all.executed),
-                   percent(all.skipped()));
+  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n", text,
+                   with_commas(all.plain), with_commas(all.executed), percent(all.skipped()));
 }
 
 }  // namespace cks::apps
