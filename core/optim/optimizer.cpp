@@ -6,8 +6,8 @@
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/ops/output.h"
-#include "cks/kernels/common/counter.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/counter/counter.h"
 
 namespace cks {
 namespace {

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/visit_elements_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cks::kernels {

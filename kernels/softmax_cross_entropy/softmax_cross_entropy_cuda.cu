@@ -3,7 +3,6 @@
 #include <type_traits>
 
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/common/visit_elements_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cks::kernels::cuda {
