@@ -8,6 +8,7 @@
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/train/step_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -24,22 +25,17 @@ std::int64_t own_parameters(const Module& module) {
 /// Evaluation mode and a hook until the end of the scope.
 class Tracing {
  public:
-  Tracing(Module& model, Module::ForwardHook hook)
-      : model_(model), was_training_(model.training()) {
-    model_.eval();
+  Tracing(Module& model, Module::ForwardHook hook) : evaluation_(model), model_(model) {
     model_.set_forward_hook(std::move(hook));
   }
   ~Tracing() {
     model_.set_forward_hook({});
     model_.zero_grad();
-    model_.train(was_training_);
   }
-  Tracing(const Tracing&) = delete;
-  Tracing& operator=(const Tracing&) = delete;
 
  private:
+  detail::EvaluationScope evaluation_;
   Module& model_;
-  bool was_training_;
 };
 
 std::string skipped_text(const PassCount& count) {
