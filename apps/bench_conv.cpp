@@ -44,10 +44,9 @@ std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) 
   const Rates rates(row);
   std::string text = formatted(
       R"({{"name": "{}", "pass": "{}", "algorithm": "{}", "mode": "{}", "arithmetic": "{}", )",
-      row.name, name_of(row.plan.pass), row.plan.method(), name_of(options.mode),
-      name_of(row.plan.arithmetic));
-  text += formatted(R"("device": "{}", "median_us": {:.2f}, )", options.device.to_string(),
-                    row.times.median_us);
+      row.name, row.plan.pass, row.plan.method(), options.mode, row.plan.arithmetic);
+  text +=
+      formatted(R"("device": "{}", "median_us": {:.2f}, )", options.device, row.times.median_us);
   text += formatted(
       R"("min_us": {:.2f}, "max_us": {:.2f}, "plain_tflops": {:.4f}, "skipped_percent": {:.2f}, )",
       row.times.min_us, row.times.max_us, rates.tflops, 100.0 * rates.skipped);
@@ -78,12 +77,11 @@ std::string header(const ConvTimingOptions& options) {
 std::string line_of(const ConvTimingRow& row) {
   const Rates rates(row);
   const kernels::Conv2dPlan& plan = row.plan;
-  std::string text = formatted("{:26} {:15} {:23} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}",
-                               row.name, name_of(plan.pass),
-                               formatted("{} {} {}x{}", name_of(plan.arithmetic), plan.kernel,
-                                         plan.tile.rows, plan.tile.columns),
-                               row.times.median_us, row.times.min_us, rates.tflops,
-                               100.0 * rates.skipped, rates.executed_over_exact);
+  std::string text = formatted(
+      "{:26} {:15} {:23} {:10.1f} {:10.1f} {:9.3f} {:8.1f} % {:8.3f}", row.name, name_of(plan.pass),
+      formatted("{} {} {}x{}", plan.arithmetic, plan.kernel, plan.tile.rows, plan.tile.columns),
+      row.times.median_us, row.times.min_us, rates.tflops, 100.0 * rates.skipped,
+      rates.executed_over_exact);
   if (row.error) {
     text += formatted(" {:10.2g}", *row.error);
   }

@@ -45,8 +45,7 @@ struct Settings {
 /// What each line begins with.
 std::string heading(const Settings& settings, const std::string& mode) {
   return formatted(R"("model": "{}", "device": "{}", "mode": "{}", "batch": {}, "threads": {})",
-                   settings.model, settings.device.to_string(), mode, settings.batch,
-                   settings.threads);
+                   settings.model, settings.device, mode, settings.batch, settings.threads);
 }
 
 /// Milliseconds of each of many calls, sorted; at least 7, or exactly `steps` after as many others.

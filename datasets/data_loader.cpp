@@ -69,7 +69,7 @@ struct DataLoader::Maker {
       throw Error(
           formatted("{}crop_padding is {}, expected at least 0 and less than height and "
                     "width of images {}",
-                    op, padding, dataset.images.shape().to_string()));
+                    op, padding, dataset.images.shape()));
     }
     batch_options = {.shuffle = options.shuffle,
                      .order_key = make_random_key(options.seed, RandomPurpose::shuffle),
@@ -117,7 +117,7 @@ struct DataLoader::Maker {
       throw OutOfMemoryError(
           formatted("{}its {} images, {} bytes, do not fit on {} ({}); with the "
                     "loader's device left at cpu, each batch is copied there",
-                    op, dataset.size(), bank_bytes(), options.device.to_string(), error.what()));
+                    op, dataset.size(), bank_bytes(), options.device, error.what()));
     }
   }
 

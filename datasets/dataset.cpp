@@ -20,9 +20,8 @@ std::string describe(const std::string& name, const DataSource& source) {
 
 ChannelStatistics channel_statistics(const Tensor& images) {
   if (images.rank() != 4 || images.numel() == 0) {
-    throw ShapeError(
-        formatted("channel_statistics: images are {}, expected [N,H,W,C] without a zero",
-                  images.shape().to_string()));
+    throw ShapeError(formatted(
+        "channel_statistics: images are {}, expected [N,H,W,C] without a zero", images.shape()));
   }
   const std::uint8_t* bytes = images.data_as<std::uint8_t>();
   const std::int64_t channels = images.size(3);
@@ -55,15 +54,14 @@ void ImageDataset::check() const {
   if (!images.defined() || !labels.defined()) {
     throw Error(op + "images or labels are undefined");
   }
-  const std::string shapes =
-      formatted(" (images {}, labels {})", images.shape().to_string(), labels.shape().to_string());
+  const std::string shapes = formatted(" (images {}, labels {})", images.shape(), labels.shape());
   if (images.dtype() != DType::uint8 || labels.dtype() != DType::int64) {
     throw DtypeError(formatted("{}images are {} and labels {}, expected uint8 and int64{}", op,
-                               name_of(images.dtype()), name_of(labels.dtype()), shapes));
+                               images.dtype(), labels.dtype(), shapes));
   }
   if (!images.device().is_cpu() || !labels.device().is_cpu()) {
     throw DeviceError(formatted("{}images are on {} and labels on {}, expected cpu{}", op,
-                                images.device().to_string(), labels.device().to_string(), shapes));
+                                images.device(), labels.device(), shapes));
   }
   if (images.rank() != 4 || images.numel() == 0) {
     throw ShapeError(op + "images must be [N,H,W,C] without a zero" + shapes);

@@ -72,7 +72,7 @@ void add_warning(ImageDataset& dataset, const std::string& text) {
 /// What the pixels of a picture depend on beside its file.
 std::string describe_way(const ImageFolderOptions& options) {
   return formatted("{} x {} x {}, {}{}", options.width, options.height, options.channels,
-                   name_of(options.fit), options.prepare_digits ? ", digits" : "");
+                   options.fit, options.prepare_digits ? ", digits" : "");
 }
 
 /// Decodes lists of files, `total` in all, into one tensor each.

@@ -298,8 +298,7 @@ TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
   if (read[0].values.slice(0, 1).shape() != read[2].values.slice(0, 1).shape()) {
     throw IoError(formatted(
         "load_mnist: '{}' has images {}, but '{}' has {}, expected the same height and width",
-        read[0].path, read[0].values.shape().to_string(), read[2].path,
-        read[2].values.shape().to_string()));
+        read[0].path, read[0].values.shape(), read[2].path, read[2].values.shape()));
   }
 
   ImageDataset train;

@@ -15,7 +15,7 @@ void draw(const char* operation, Tensor& tensor, Fill&& fill) {
   ops::require_defined(operation, {{"tensor", tensor}});
   if (!is_floating(tensor.dtype())) {  // a copy would cut the fractions off
     throw DtypeError(formatted("{}: the tensor has dtype {}, expected a floating one", operation,
-                               name_of(tensor.dtype())));
+                               tensor.dtype()));
   }
   const bool wide = tensor.dtype() == DType::float64;
   Tensor host = Tensor::empty(tensor.shape(), wide ? DType::float64 : DType::float32);

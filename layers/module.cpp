@@ -115,8 +115,8 @@ void Module::add_entry(std::string name, Tensor& member, Tensor value, StateLayo
     throw Error(formatted("module {}: the value of \"{}\" is undefined", path(), name));
   }
   if (layout == StateLayout::filter && value.rank() != 4) {
-    throw ShapeError(formatted("module {}: \"{}\" is no filter of rank 4, got {}", path(), name,
-                               value.shape().to_string()));
+    throw ShapeError(
+        formatted("module {}: \"{}\" is no filter of rank 4, got {}", path(), name, value.shape()));
   }
   member = std::move(value);
   entries_.push_back({std::move(name), &member, layout, role});
@@ -229,8 +229,7 @@ void Module::to(Device device) {
 
 void Module::to(DType dtype) {
   if (dtype != DType::float32 && dtype != DType::float64) {
-    throw DtypeError(
-        formatted("module: parameters are float32 or float64, got {}", name_of(dtype)));
+    throw DtypeError(formatted("module: parameters are float32 or float64, got {}", dtype));
   }
   replace_tensors([&](const Tensor& tensor) {
     const bool stays = !is_floating(tensor.dtype()) || tensor.dtype() == dtype;

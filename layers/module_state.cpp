@@ -154,7 +154,7 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
   }
   if (!misfits.empty()) {
     throw StateDictError(formatted("{}: the tensors do not fit {}{}{}{}", operation, type_name(),
-                                   path().empty() ? "" : " ", path(), misfits.to_string()));
+                                   path().empty() ? "" : " ", path(), misfits));
   }
   std::vector<Tensor> values;  // nothing is written before all are there
   values.reserve(matches.size());
@@ -190,13 +190,12 @@ void copy_module_state(const Module& source, Module& target) {
         const Shape& expected = entry.tensor->shape();
         return tensor.shape() == expected
                    ? std::string()
-                   : formatted("got {}, expected {}", tensor.shape().to_string(),
-                               expected.to_string());
+                   : formatted("got {}, expected {}", tensor.shape(), expected);
       });
   std::sort(misfits.missing.begin(), misfits.missing.end());
   if (!misfits.empty()) {
     throw StateDictError(formatted("copy_module_state: {} does not fit {}{}", source.type_name(),
-                                   target.type_name(), misfits.to_string()));
+                                   target.type_name(), misfits));
   }
   std::vector<Tensor> values;
   values.reserve(matches.size());

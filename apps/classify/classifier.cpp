@@ -274,11 +274,11 @@ Tensor class_probabilities(const Classifier& classifier, const Tensor& images,
   if (images.rank() != 4 || images.size(0) < 1 ||
       !(images.shape() == Shape{images.size(0), info.height, info.width, info.channels})) {
     throw ShapeError(formatted("class_probabilities: images are {}, expected [N,{},{},{}]",
-                               images.shape().to_string(), info.height, info.width, info.channels));
+                               images.shape(), info.height, info.width, info.channels));
   }
   if (!images.device().is_cpu()) {
-    throw DeviceError(formatted("class_probabilities: images must be on the CPU, are on {}",
-                                images.device().to_string()));
+    throw DeviceError(
+        formatted("class_probabilities: images must be on the CPU, are on {}", images.device()));
   }
   if (options.batch_size < 1) {
     throw Error(formatted("class_probabilities: batch_size is {}, expected at least 1",

@@ -72,7 +72,7 @@ std::string describe_plan(const kernels::Conv2dPlan& plan) {
   const std::string kernel = method == plan.kernel ? method
                                                    : formatted("{} {} {}x{}", method, plan.kernel,
                                                                plan.tile.rows, plan.tile.columns);
-  return formatted("{} {}{}", kernel, kernels::name_of(plan.arithmetic),
+  return formatted("{} {}{}", kernel, plan.arithmetic,
                    plan.split_k > 1 ? formatted(" split-K {}", plan.split_k) : "");
 }
 
@@ -125,8 +125,7 @@ std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t step
     table.add({shortened(module)});
     for (const ConvRecord& sum : sums) {
       if (sum.module_path == module) {
-        table.add(row_of(formatted("  {}", kernels::name_of(sum.pass)), sum, steps,
-                         describe_plan(sum.plan)));
+        table.add(row_of(formatted("  {}", sum.pass), sum, steps, describe_plan(sum.plan)));
       }
     }
   }
@@ -144,10 +143,10 @@ std::string conv_csv(const std::vector<ConvRecord>& records) {
   std::string csv =
       "module,pass,problem,plan,calls,multiply_adds,executed,v,executed_over_v,seconds,error\n";
   for (const ConvRecord& record : records) {
-    csv += formatted("{},{},{},{},{},{},{},{},{:.6f},{:.9g},{}\n", record.module_path,
-                     kernels::name_of(record.pass), quoted(kernels::to_string(record.problem)),
-                     quoted(record.plan.to_string()), record.calls, record.plain, record.executed,
-                     record.exact, ratio(record.executed, record.exact), record.seconds,
+    csv += formatted("{},{},{},{},{},{},{},{},{:.6f},{:.9g},{}\n", record.module_path, record.pass,
+                     quoted(kernels::to_string(record.problem)), quoted(record.plan.to_string()),
+                     record.calls, record.plain, record.executed, record.exact,
+                     ratio(record.executed, record.exact), record.seconds,
                      record.error ? formatted("{:.3e}", *record.error) : "");
   }
   return csv;

@@ -46,13 +46,12 @@ struct Tiles {
 
 Tiles filter_tiles(const Tensor& filters) {
   if (filters.rank() != 4 || filters.numel() == 0) {
-    throw ShapeError(
-        formatted("filter_picture: filters are {}, expected [OC,IC,FH,FW] without a zero",
-                  filters.shape().to_string()));
+    throw ShapeError(formatted(
+        "filter_picture: filters are {}, expected [OC,IC,FH,FW] without a zero", filters.shape()));
   }
   if (!is_floating(filters.dtype())) {
-    throw DtypeError(formatted("filter_picture: filters are {}, expected a floating dtype",
-                               name_of(filters.dtype())));
+    throw DtypeError(
+        formatted("filter_picture: filters are {}, expected a floating dtype", filters.dtype()));
   }
   const std::int64_t count = filters.size(0);
   const std::int64_t channels = filters.size(1);

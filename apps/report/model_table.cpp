@@ -8,6 +8,7 @@
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/train/step_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -24,22 +25,17 @@ std::int64_t own_parameters(const Module& module) {
 /// Evaluation mode and a hook until the end of the scope.
 class Tracing {
  public:
-  Tracing(Module& model, Module::ForwardHook hook)
-      : model_(model), was_training_(model.training()) {
-    model_.eval();
+  Tracing(Module& model, Module::ForwardHook hook) : evaluation_(model), model_(model) {
     model_.set_forward_hook(std::move(hook));
   }
   ~Tracing() {
     model_.set_forward_hook({});
     model_.zero_grad();
-    model_.train(was_training_);
   }
-  Tracing(const Tracing&) = delete;
-  Tracing& operator=(const Tracing&) = delete;
 
  private:
+  detail::EvaluationScope evaluation_;
   Module& model_;
-  bool was_training_;
 };
 
 std::string skipped_text(const PassCount& count) {
@@ -143,9 +139,8 @@ std::string to_string(const ModelTable& table) {
             with_commas(table.forward.executed), skipped_text(table.forward),
             skipped_text(table.input_gradient), skipped_text(table.filter_gradient)});
   const PassCount all = table.all_passes();
-  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n",
-                   text.to_string(), with_commas(all.plain), with_commas(all.executed),
-                   percent(all.skipped()));
+  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n", text,
+                   with_commas(all.plain), with_commas(all.executed), percent(all.skipped()));
 }
 
 }  // namespace cks::apps

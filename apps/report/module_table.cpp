@@ -38,7 +38,7 @@ std::string module_time_table(const std::vector<ModuleTime>& times, std::int64_t
   }
   table.rule();
   add("total of a step", total);
-  return formatted("{}mean of {} steps\n", table.to_string(), steps);
+  return formatted("{}mean of {} steps\n", table, steps);
 }
 
 }  // namespace cks::apps

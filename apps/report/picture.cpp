@@ -18,15 +18,15 @@ namespace {
 void require_bytes(const char* operation, const char* argument, const Tensor& tensor, int rank) {
   if (tensor.rank() != rank || tensor.numel() == 0) {
     throw ShapeError(formatted("{}: {} must have rank {} and a pixel, got {}", operation, argument,
-                               rank, tensor.shape().to_string()));
+                               rank, tensor.shape()));
   }
   if (tensor.dtype() != DType::uint8) {
     throw DtypeError(
-        formatted("{}: {} must be uint8, got {}", operation, argument, name_of(tensor.dtype())));
+        formatted("{}: {} must be uint8, got {}", operation, argument, tensor.dtype()));
   }
   if (!tensor.device().is_cpu()) {
-    throw DeviceError(formatted("{}: {} must be on the CPU, is on {}", operation, argument,
-                                tensor.device().to_string()));
+    throw DeviceError(
+        formatted("{}: {} must be on the CPU, is on {}", operation, argument, tensor.device()));
   }
 }
 
@@ -37,12 +37,12 @@ void write_png(const std::string& path, const Tensor& image) {
   const std::int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
   if (channels != 1 && channels != 3) {
     throw ShapeError(
-        formatted("write_png: image must have 1 or 3 channels, got {}", image.shape().to_string()));
+        formatted("write_png: image must have 1 or 3 channels, got {}", image.shape()));
   }
   constexpr std::int64_t kLongest = 1 << 14;  // stb counts bytes in int
   if (height > kLongest || width > kLongest) {
     throw ShapeError(formatted("write_png: image must have at most {} rows and columns, got {}",
-                               kLongest, image.shape().to_string()));
+                               kLongest, image.shape()));
   }
   std::string png;
   const auto append = [](void* text, void* bytes, int count) {
@@ -53,7 +53,7 @@ void write_png(const std::string& path, const Tensor& image) {
       append, &png, static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels),
       image.data_as<std::uint8_t>(), static_cast<int>(width * channels));
   if (done == 0) {
-    throw IoError(formatted("write_png: cannot encode {} for {}", image.shape().to_string(), path));
+    throw IoError(formatted("write_png: cannot encode {} for {}", image.shape(), path));
   }
   write_file_atomically(path, png);
 }
@@ -92,7 +92,7 @@ Tensor denormalised(const Tensor& images, const std::vector<float>& mean,
     throw ShapeError(
         formatted("denormalised: images must be [N,H,W,C] with a mean and a std for each of C, got "
                   "{}, {} means, {} stds",
-                  images.shape().to_string(), channels, std.size()));
+                  images.shape(), channels, std.size()));
   }
   const std::vector<float> values = images.to_vector<float>();
   Tensor bytes = Tensor::empty(images.shape(), DType::uint8);

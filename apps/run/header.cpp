@@ -80,7 +80,7 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
 std::vector<std::string> describe_build(const ChosenDevice& chosen) {
   std::vector<std::string> lines{formatted("cks {}   {} build, {}, {} threads, device {}",
                                            version(), build_type(), instruction_set(),
-                                           kernels::num_threads(), chosen.device.to_string())};
+                                           kernels::num_threads(), chosen.device)};
   if (!chosen.why.empty()) {
     lines.push_back("device    " + chosen.why);
   }

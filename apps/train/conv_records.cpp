@@ -6,7 +6,7 @@ namespace cks::detail {
 TextFields plans_of(const std::vector<ConvRecord>& records) {
   TextFields plans;
   for (const ConvRecord& record : records) {
-    plans[formatted("{} {}, {}", record.module_path, kernels::name_of(record.pass),
+    plans[formatted("{} {}, {}", record.module_path, record.pass,
                     kernels::to_string(record.problem))] = record.plan.to_string();
   }
   return plans;

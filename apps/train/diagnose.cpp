@@ -43,7 +43,7 @@ std::string find_bad_output(Module& model, const Tensor& images) {
     if (culprit.empty() && !all_finite(output)) {
       culprit = formatted("first bad output: layer {} ({}), {}",
                           module.path().empty() ? "(model)" : module.path(), module.type_name(),
-                          output.shape().to_string());
+                          output.shape());
     }
   });
   model(images);
@@ -82,7 +82,7 @@ std::string describe_bad_gradient(const StepFacts& facts, Module& model) {
   for (auto entry = parameters.rbegin(); entry != parameters.rend(); ++entry) {
     const Tensor gradient = entry->second.grad();
     if (gradient.defined() && !all_finite(gradient)) {
-      culprit = formatted("first bad gradient: {}, {}", entry->first, gradient.shape().to_string());
+      culprit = formatted("first bad gradient: {}, {}", entry->first, gradient.shape());
       break;
     }
   }
@@ -113,7 +113,7 @@ void require_finite(const Module& model, std::int64_t step) {
       if (!all_finite(tensor)) {
         throw NonFiniteError(
             formatted("after step {} {} {} is not finite; the checkpoint before it was kept", step,
-                      name, tensor.shape().to_string()));
+                      name, tensor.shape()));
       }
     }
   }

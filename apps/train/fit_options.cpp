@@ -1,8 +1,8 @@
 #include <cmath>
 
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"
+#include "cks/train/step_impl.h"
 
 namespace cks::detail {
 

@@ -16,11 +16,11 @@ std::vector<std::int64_t> label_values(const char* operation, const Tensor& logi
   if (logits.rank() != 2 || labels.rank() != 1 || labels.size(0) != logits.size(0)) {
     throw ShapeError(
         formatted("{}: logits must be [N,classes] and labels [N], got logits {}, labels {}",
-                  operation, logits.shape().to_string(), labels.shape().to_string()));
+                  operation, logits.shape(), labels.shape()));
   }
   if (labels.dtype() != DType::int64 && labels.dtype() != DType::int32) {
     throw DtypeError(
-        formatted("{}: labels must be int64 or int32, got {}", operation, name_of(labels.dtype())));
+        formatted("{}: labels must be int64 or int32, got {}", operation, labels.dtype()));
   }
   return labels.to(DType::int64).to_vector<std::int64_t>();
 }

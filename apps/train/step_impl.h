@@ -7,8 +7,15 @@
 #include "cks/core/distributed/communicator.h"
 #include "cks/train/trainer.h"
 
-/// What a training step and an evaluation share.
+/// What fit(), its steps and an evaluation share.
 namespace cks::detail {
+
+/// Throws Error, naming the option and its range, unless all are lawful.
+void check_options(const TrainOptions& options);
+
+/// What a resumed run must share with the one that was saved: the caller's identity, and what fit()
+/// knows itself.
+TextFields run_identity(const TrainTask& task, const TrainOptions& options);
 
 /// The caller's loss, or cross-entropy with label smoothing and, unless undefined, class weights.
 Tensor mean_loss(const LossFunction& loss, const Tensor& output, const Batch& batch,

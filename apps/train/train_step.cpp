@@ -135,9 +135,8 @@ TrainStep::Recorded& TrainStep::recorded(std::int64_t total, const Shape& images
   }
   if (!(entry.batch.images.shape() == images) || !(entry.batch.labels.shape() == labels)) {
     throw CaptureError(formatted("a batch has images {} and labels {}, recorded were {} and {}",
-                                 images.to_string(), labels.to_string(),
-                                 entry.batch.images.shape().to_string(),
-                                 entry.batch.labels.shape().to_string()));
+                                 images, labels, entry.batch.images.shape(),
+                                 entry.batch.labels.shape()));
   }
   return entry;
 }

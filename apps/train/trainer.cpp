@@ -10,7 +10,6 @@
 #include "cks/core/memory/storage.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/diagnose_impl.h"
-#include "cks/train/fit_options_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/train_step_impl.h"

@@ -166,8 +166,8 @@ InitialWeights load_initial_weights(const std::string& path, Module& model) {
       continue;
     }
     const Shape& shape = found->second;
-    const std::string difference = formatted("{} ({} in the file, {} in the model)", key,
-                                             shape.to_string(), tensor.shape().to_string());
+    const std::string difference =
+        formatted("{} ({} in the file, {} in the model)", key, shape, tensor.shape());
     if (shape == tensor.shape()) {
       fitting.insert(key);
     } else if (shape.rank() == tensor.rank() && shape.rank() > 0 &&

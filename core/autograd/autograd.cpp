@@ -37,7 +37,7 @@ const Tensor& SavedTensor::get() const {
     throw AutogradError(
         formatted("{}: a tensor of shape {} that backward needs was written to {} time(s) since "
                   "the forward pass",
-                  owner_->name(), tensor_.shape().to_string(), tensor_.version() - version_));
+                  owner_->name(), tensor_.shape(), tensor_.version() - version_));
   }
   return tensor_;
 }
@@ -45,6 +45,13 @@ const Tensor& SavedTensor::get() const {
 void SavedTensor::release() {
   tensor_ = {};
   released_ = true;
+}
+
+SavedTensors::SavedTensors(Node* owner, std::initializer_list<Tensor> tensors) {
+  for (const Tensor& tensor : tensors) {
+    all_.push_back(std::make_unique<SavedTensor>(owner));
+    all_.back()->save(tensor);
+  }
 }
 
 // --- Node ---------------------------------------------------------------------------------------
@@ -110,7 +117,7 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
   if (!is_floating(result.dtype())) {
     throw DtypeError(
         formatted("{}: a result of dtype {} has no gradient, expected a floating dtype", name,
-                  name_of(result.dtype())));
+                  result.dtype()));
   }
   if (!node->edges_.empty() || node->released_) {
     throw AutogradError(formatted("{}: the node has been recorded before", name));

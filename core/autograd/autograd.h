@@ -111,42 +111,69 @@ Tensor record(Tensor result, std::initializer_list<Tensor> inputs, Save&& save) 
   return record_node(std::move(result), std::move(node), span);
 }
 
-/// A node of one function, for an operation whose backward reads no tensor of the forward pass.
+/// Tensors of the forward pass that a function reads in backward, in record()'s order.
+class SavedTensors {
+ public:
+  SavedTensors(Node* owner, std::initializer_list<Tensor> tensors);
+  /// As SavedTensor::get; undefined if an undefined tensor was saved.
+  const Tensor& operator[](std::size_t i) const { return all_[i]->get(); }
+
+ private:
+  std::vector<std::unique_ptr<SavedTensor>> all_;
+};
+
+/// A node of one function.
 template <class Backward>
 class FunctionNode : public Node {
  public:
-  FunctionNode(const char* name, Backward backward) : name_(name), backward_(std::move(backward)) {}
+  FunctionNode(const char* name, std::initializer_list<Tensor> saved, Backward backward)
+      : name_(name), saved_(this, saved), backward_(std::move(backward)) {}
 
   const char* name() const override { return name_; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
-    if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
-      return {backward_(grad_output)};
-    } else {
-      return backward_(grad_output, needed);
-    }
+    const auto call = [&] {
+      if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
+        return backward_(grad_output);
+      } else if constexpr (std::is_invocable_v<Backward, const Tensor&, const SavedTensors&>) {
+        return backward_(grad_output, saved_);
+      } else if constexpr (std::is_invocable_v<Backward, const Tensor&, const std::vector<bool>&>) {
+        return backward_(grad_output, needed);
+      } else {
+        return backward_(grad_output, needed, saved_);
+      }
+    };
+    return {call()};
   }
 
  private:
   const char* name_;  // outlives the node
+  SavedTensors saved_;
   Backward backward_;
 };
 
-/// The same without a struct: `backward` is a function of grad_output for an operation of one
-/// input, of grad_output and `needed` otherwise. What it captures are extents and options, never
-/// tensors, whose changes nobody would notice: those belong in SavedTensor members.
+/// The same without a struct: `backward` is a function of grad_output, then of `needed` and of the
+/// saved tensors where it takes them, and returns the only input's gradient or all of them. What it
+/// captures are extents and options, never tensors, whose changes nobody would notice: those are
+/// `saved`.
 ///
-///   return record("scale", result, {input}, [factor](const Tensor& grad) { return grad * factor;
-///   });
+///   return record("scale", result, {input}, {factor},
+///                 [](const Tensor& grad, const SavedTensors& saved) { return grad * saved[0]; });
 template <class Backward>
 Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
-              Backward backward) {
+              std::initializer_list<Tensor> saved, Backward backward) {
   const std::span<const Tensor> span(inputs.begin(), inputs.size());
   if (!needs_recording(span)) {
     return result;
   }
   return record_node(std::move(result),
-                     std::make_shared<FunctionNode<Backward>>(name, std::move(backward)), span);
+                     std::make_shared<FunctionNode<Backward>>(name, saved, std::move(backward)),
+                     span);
+}
+template <class Backward>
+Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
+              Backward backward) {
+  return record(name, std::move(result), inputs, {}, std::move(backward));
 }
 
 /// Mode in which operations of this thread multiply, until the end of the scope. A node remembers

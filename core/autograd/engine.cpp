@@ -321,13 +321,13 @@ Tensor start_gradient(const char* operation, const Tensor& output, const Tensor&
   if (!output.requires_grad()) {
     throw AutogradError(
         formatted("{}: the tensor does not depend on any that requires a gradient (shape {})",
-                  operation, output.shape().to_string()));
+                  operation, output.shape()));
   }
   if (!grad_output.defined()) {
     if (output.numel() != 1) {
       throw ShapeError(formatted(
           "{}: a tensor of shape {} needs a grad_output; only one element starts with gradient 1",
-          operation, output.shape().to_string()));
+          operation, output.shape()));
     }
     return Tensor::ones(output.shape(), output.dtype(), output.device());
   }
@@ -357,8 +357,8 @@ std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inpu
   for (const Tensor& input : inputs) {
     ops::require_defined("gradients", {{"input", input}});
     if (!input.requires_grad()) {
-      throw AutogradError(formatted("gradients: an input of shape {} does not require a gradient",
-                                    input.shape().to_string()));
+      throw AutogradError(
+          formatted("gradients: an input of shape {} does not require a gradient", input.shape()));
     }
   }
   std::vector<Tensor> result(inputs.size());

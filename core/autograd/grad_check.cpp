@@ -75,7 +75,7 @@ std::string describe(const GradCheckReport& report, const Tensor& input, double 
       "grad_check: {}: relative error {:.3g} (tolerance {:.3g}) at element {} of input {} {}: "
       "backward gives {:.12g}, differences give {:.12g}",
       report.ok ? "ok" : "failed", report.max_relative_error, tolerance, report.worst_element,
-      report.worst_input, input.shape().to_string(), report.analytic, report.numeric);
+      report.worst_input, input.shape(), report.analytic, report.numeric);
 }
 
 }  // namespace

@@ -29,8 +29,7 @@ Tensor& Tensor::set_requires_grad(bool value) {
   TensorImpl& impl =
       checked_leaf(*this, "set_requires_grad", "only leaves take it; detach() it first");
   if (value && !is_floating(impl.dtype)) {
-    throw DtypeError(
-        formatted("set_requires_grad: expected a floating dtype, got {}", name_of(impl.dtype)));
+    throw DtypeError(formatted("set_requires_grad: expected a floating dtype, got {}", impl.dtype));
   }
   impl.requires_grad = value;
   return *this;
@@ -61,7 +60,7 @@ void Tensor::set_data(const Tensor& source) {
     throw DtypeError(
         formatted("set_data: the tensor requires a gradient, source is {}, expected a floating "
                   "dtype",
-                  name_of(from.dtype)));
+                  from.dtype));
   }
   impl.storage = from.storage;
   impl.offset = from.offset;

@@ -29,7 +29,7 @@ class RecordedResults final : public capture::Notes {
       throw CaptureError(
           formatted("{}: a result on {} inside a step captured on {}; CapturedStep's constructor "
                     "takes the device",
-                    operation, device.to_string(), device_.to_string()));
+                    operation, device, device_));
     }
     if (!complete) {
       results_.push_back({operation, shape});
@@ -38,14 +38,14 @@ class RecordedResults final : public capture::Notes {
     if (next_ == results_.size()) {
       throw CaptureError(formatted(
           "{}: the recorded step ended after {} results, this run makes another one of shape {}",
-          operation, results_.size(), shape.to_string()));
+          operation, results_.size(), shape));
     }
     const Result& expected = results_[next_];
     if (expected.operation != operation || !(expected.shape == shape)) {
-      throw CaptureError(formatted(
-          "{}: result {} of the captured step has shape {}, recorded was {} with shape "
-          "{}; call reset() to record anew",
-          operation, next_, shape.to_string(), expected.operation, expected.shape.to_string()));
+      throw CaptureError(
+          formatted("{}: result {} of the captured step has shape {}, recorded was {} with shape "
+                    "{}; call reset() to record anew",
+                    operation, next_, shape, expected.operation, expected.shape));
     }
     ++next_;
   }

@@ -33,10 +33,9 @@ struct Call {
   /// differs from its default.
   std::string details() const {
     const auto& [top, bottom, left, right] = options.padding;
-    std::string text =
-        formatted("input {}, weight {}", input.shape().to_string(), weight.shape().to_string());
+    std::string text = formatted("input {}, weight {}", input.shape(), weight.shape());
     if (bias.defined()) {
-      text += formatted(", bias {}", bias.shape().to_string());
+      text += formatted(", bias {}", bias.shape());
     }
     text += formatted(", stride {}, padding ", pair_text(options.stride));
     text += top == bottom && left == right ? pair_text({top, left})
@@ -86,8 +85,7 @@ void check_arguments(const Call& call) {
 /// The bias, and the options that say what weight and bias say as well, where they are set.
 void check_channels(const Call& call, std::int64_t in_channels, std::int64_t out_channels) {
   if (call.bias.defined() && !(call.bias.shape() == Shape{out_channels})) {
-    call.fail(
-        formatted("bias has shape {}, expected [{}]", call.bias.shape().to_string(), out_channels));
+    call.fail(formatted("bias has shape {}, expected [{}]", call.bias.shape(), out_channels));
   }
   const ConvTranspose2dOptions& options = call.options;
   const auto check_option = [&](const char* name, std::int64_t value, std::int64_t expected) {
@@ -183,44 +181,29 @@ Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const 
   return dw;
 }
 
-// --- Nodes --------------------------------------------------------------------------------------
+// --- On the tape --------------------------------------------------------------------------------
 
 /// Of both: in the problem of a transposed convolution, X is the operation's result and Y its
-/// input.
-struct Conv2dBackward : Node {
-  Conv2dProblem problem{};
-  bool transposed = false;
-  SavedTensor input{this};   // if weight's gradient is needed
-  SavedTensor weight{this};  // if input's is
-  const char* name() const override { return transposed ? "conv_transpose2d" : "conv2d"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return ops::run_gradients(
-        needed,
-        [&] {
-          return transposed ? run_forward(name(), problem, grad_output, weight.get(), {})
-                            : run_backward_data(name(), problem, grad_output, weight.get(), {});
-        },
-        [&] {
-          return transposed ? run_backward_filter(name(), problem, grad_output, input.get())
-                            : run_backward_filter(name(), problem, input.get(), grad_output);
-        },
-        [&] { return ops::sum_to_last_axis(name(), grad_output); });
-  }
-};
-
+/// input. Input and weight are saved where the other one's gradient is needed.
 Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem, bool transposed) {
-  return record<Conv2dBackward>(std::move(result), {call.input, call.weight, call.bias},
-                                [&](Conv2dBackward& node) {
-                                  node.problem = problem;
-                                  node.transposed = transposed;
-                                  if (call.weight.requires_grad()) {
-                                    node.input.save(call.input);
-                                  }
-                                  if (call.input.requires_grad()) {
-                                    node.weight.save(call.weight);
-                                  }
-                                });
+  const char* const name = call.operation;
+  return record(name, std::move(result), {call.input, call.weight, call.bias},
+                {call.weight.requires_grad() ? call.input : Tensor(),
+                 call.input.requires_grad() ? call.weight : Tensor()},
+                [name, problem, transposed](const Tensor& grad, const std::vector<bool>& needed,
+                                            const SavedTensors& saved) {
+                  return ops::run_gradients(
+                      needed,
+                      [&] {
+                        return transposed ? run_forward(name, problem, grad, saved[1], {})
+                                          : run_backward_data(name, problem, grad, saved[1], {});
+                      },
+                      [&] {
+                        return transposed ? run_backward_filter(name, problem, grad, saved[0])
+                                          : run_backward_filter(name, problem, saved[0], grad);
+                      },
+                      [&] { return ops::sum_to_last_axis(name, grad); });
+                });
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ void require_known(Conv2dPass pass, const std::string& name) {
   const std::vector<std::string> known = kernels::plan_names(pass);
   if (!name.empty() && std::find(known.begin(), known.end(), name) == known.end()) {
     throw PlanError(formatted("conv2d: no algorithm \"{}\" for the pass {}; possible are {}", name,
-                              kernels::name_of(pass), joined(known)));
+                              pass, joined(known)));
   }
 }
 
@@ -145,8 +145,8 @@ ConvPlanNames parse_conv_plan_names(const std::string& text) {
     const Conv2dPass pass = parse_pass(std::string(item.substr(0, equals)), text);
     names[pass] = equals == std::string_view::npos ? "" : item.substr(equals + 1);
     if (names[pass].empty()) {
-      throw PlanError(formatted("conv2d: the plan \"{}\" names no algorithm for the pass {}", text,
-                                kernels::name_of(pass)));
+      throw PlanError(
+          formatted("conv2d: the plan \"{}\" names no algorithm for the pass {}", text, pass));
     }
     require_known(pass, names[pass]);
   }

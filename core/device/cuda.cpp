@@ -96,7 +96,7 @@ bool ops::select_cuda(Device device) {
   const auto index = static_cast<std::size_t>(device.index);
   if (index >= usable.size() || !usable[index].load(std::memory_order_relaxed)) {
     if (const std::string reason = why_not_usable(device); !reason.empty()) {
-      throw DeviceError(formatted("{}: {}", device.to_string(), reason));
+      throw DeviceError(formatted("{}: {}", device, reason));
     }
     usable.at(index).store(true, std::memory_order_relaxed);
   }
@@ -160,7 +160,7 @@ std::string why_not_usable(Device device) {
 
 void ops::require_compiled(Device device) {
   if (!device.is_cpu()) {
-    throw DeviceError(formatted("{}: {}", device.to_string(), why_not_usable(device)));
+    throw DeviceError(formatted("{}: {}", device, why_not_usable(device)));
   }
 }
 
@@ -200,7 +200,7 @@ Device choose_device(const std::string& text) {
     throw DeviceError(formatted("device: expected auto, cpu, cuda or cuda:N, got \"{}\"", text));
   }
   if (const std::string reason = why_not_usable(device); !reason.empty()) {
-    throw DeviceError(formatted("{}: {}", device.to_string(), reason));
+    throw DeviceError(formatted("{}: {}", device, reason));
   }
   return device;
 }

@@ -297,7 +297,7 @@ Shape checked_shape(const Source& source, const TensorEntry& entry, std::int64_t
   const std::int64_t bits = (end - first) * 8;
   if (bits % entry.type->bits != 0 || bits / entry.type->bits != shape.numel()) {
     const bool is_copied = entry.type->dtype && entry.type->convert == nullptr;
-    throw fail(formatted("{} do not hold shape {} of {}", range, shape.to_string(),
+    throw fail(formatted("{} do not hold shape {} of {}", range, shape,
                          is_copied ? name_of(*entry.type->dtype) : entry.type->text));
   }
   return shape;
@@ -321,9 +321,8 @@ Tensor read_tensor(const Source& source, const TensorEntry& entry, const Shape& 
   std::string raw(bytes, '\0');
   source.read(offset, raw.data(), bytes);
   if (!type.convert(shape.numel(), raw.data(), tensor.data())) {
-    throw entry_error(
-        source, entry,
-        formatted("a number of {} is no value of {}", type.text, name_of(*type.dtype)));
+    throw entry_error(source, entry,
+                      formatted("a number of {} is no value of {}", type.text, *type.dtype));
   }
   return tensor;
 }
@@ -364,7 +363,7 @@ std::string make_header(const NamedTensors& tensors,
   for (const auto& [name, tensor] : tensors) {
     const std::size_t end = begin + bytes_of(tensor);
     add(name, formatted(R"({{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
-                        dtype_text(tensor.dtype()), tensor.shape().to_string(), begin, end));
+                        dtype_text(tensor.dtype()), tensor.shape(), begin, end));
     begin = end;
   }
   header += "}";

@@ -271,7 +271,7 @@ void Allocator::set_limit(std::size_t bytes) {
 OutOfMemoryError Allocator::out_of_memory(std::size_t bytes) const {
   return OutOfMemoryError(
       formatted("out of memory on {}: {} bytes asked for, {} in use, {} reserved, {}limit {}",
-                device_.to_string(), bytes, in_use_, reserved_, describe_device(), limit_));
+                device_, bytes, in_use_, reserved_, describe_device(), limit_));
 }
 
 // --- The allocators -----------------------------------------------------------------------------

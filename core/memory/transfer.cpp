@@ -122,7 +122,7 @@ void copy_bytes(const char* operation, Device to, void* target, Device from, con
     throw CaptureError(
         formatted("{}: a copy from {} to {} is not allowed inside a captured step; do it before or "
                   "after run()",
-                  operation, from.to_string(), to.to_string()));
+                  operation, from, to));
   }
   if (bytes == 0) {
     return;
@@ -155,7 +155,7 @@ void require_memory_of(const char* operation, Device device, const void* data) {
       attributes.type == cudaMemoryTypeManaged ||
       (attributes.type == cudaMemoryTypeDevice && attributes.device == device.index);
   if (!reachable) {
-    throw Error(formatted("{}: data is no memory of {}{}", operation, device.to_string(),
+    throw Error(formatted("{}: data is no memory of {}{}", operation, device,
                           attributes.type == cudaMemoryTypeDevice
                               ? ", but of " + Device::cuda(attributes.device).to_string()
                               : ", but of the host"));

@@ -12,7 +12,7 @@ namespace {
 Tensor& assign(const char* operation, Tensor& target, const Tensor& result) {
   if (!(result.shape() == target.shape())) {
     throw ShapeError(formatted("{}: the result has shape {}, the tensor {}", operation,
-                               result.shape().to_string(), target.shape().to_string()));
+                               result.shape(), target.shape()));
   }
   if (result.is_leaf()) {  // nothing was recorded
     return target.copy_(result);
@@ -22,14 +22,14 @@ Tensor& assign(const char* operation, Tensor& target, const Tensor& result) {
     throw AutogradError(
         formatted("{}: the tensor is a leaf that requires a gradient; write under NoGradGuard, or "
                   "make a new tensor (shape {})",
-                  operation, impl.shape.to_string()));
+                  operation, impl.shape));
   }
   if (impl.is_part ||
       impl.storage->bytes() != static_cast<std::size_t>(target.numel()) * size_of(impl.dtype)) {
     throw AutogradError(
         formatted("{}: the tensor is a part of another one, which would not change with it; make "
                   "a new tensor (shape {})",
-                  operation, impl.shape.to_string()));
+                  operation, impl.shape));
   }
   impl.storage = result.storage();
   impl.offset = result.storage_offset();

@@ -34,13 +34,12 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
   ops::require_real(kName, {"input", input});
   const Shape& shape = input.shape();
   if (shape.rank() < 2 || shape[-1] < 1) {
-    throw ShapeError(
-        formatted("{}: input has shape {}, expected [..,C] of rank >= 2 with a channel", kName,
-                  shape.to_string()));
+    throw ShapeError(formatted(
+        "{}: input has shape {}, expected [..,C] of rank >= 2 with a channel", kName, shape));
   }
   if (options.num_features != 0 && options.num_features != shape[-1]) {
     throw ShapeError(formatted("{}: input has {} channels, num_features is {} (input {})", kName,
-                               shape[-1], options.num_features, shape.to_string()));
+                               shape[-1], options.num_features, shape));
   }
   check_pair(input, {"weight", weight}, {"bias", bias});
   if (!options.affine && weight.defined()) {
@@ -59,7 +58,7 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
   }
   if (training && shape.numel() / shape[-1] < 2) {
     throw ShapeError(formatted("{}: training needs at least 2 values a channel, got {} (input {})",
-                               kName, shape.numel() / shape[-1], shape.to_string()));
+                               kName, shape.numel() / shape[-1], shape));
   }
   if (!training && !running_mean.defined()) {
     throw Error(formatted("{}: evaluation needs running_mean and running_var", kName));
@@ -71,36 +70,29 @@ std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device 
   return ops::make_workspace(kName, bytes, device);
 }
 
-struct BatchNorm2dBackward : Node {
-  BatchNormProblem problem{};
-  BatchNormMode mode{};
-  SavedTensor input{this};
-  SavedTensor weight{this};
-  SavedTensor mean{this};
-  SavedTensor inv_std{this};
-  const char* name() const override { return kName; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    const Device device = grad_output.device();
-    const Shape channels{problem.C};
-    std::vector<Tensor> grads(3);
-    for (std::size_t i = 0; i < 3; ++i) {
-      if (needed[i]) {
-        grads[i] = ops::make_output(name(), i == 0 ? grad_output.shape() : channels, problem.dtype,
-                                    device);
-      }
+/// Of input, weight and bias; `saved` holds input, weight, mean and inv_std.
+std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
+                              const Tensor& grad_output, const std::vector<bool>& needed,
+                              const SavedTensors& saved) {
+  const Device device = grad_output.device();
+  const Shape channels{problem.C};
+  std::vector<Tensor> grads(3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (needed[i]) {
+      grads[i] =
+          ops::make_output(kName, i == 0 ? grad_output.shape() : channels, problem.dtype, device);
     }
-    const auto pointer = [&](std::size_t i) {
-      return grads[i].defined() ? grads[i].data() : nullptr;
-    };
-    const auto workspace = make_workspace(problem, device);
-    CKS_KERNEL(device, batch_norm_backward(problem, mode, input.get().data(), grad_output.data(),
-                                           mean.get().data(), inv_std.get().data(),
-                                           weight.defined() ? weight.get().data() : nullptr,
-                                           pointer(0), pointer(1), pointer(2), workspace->data()));
-    return grads;
   }
-};
+  const auto pointer = [&](std::size_t i) {
+    return grads[i].defined() ? grads[i].data() : nullptr;
+  };
+  const auto workspace = make_workspace(problem, device);
+  CKS_KERNEL(device,
+             batch_norm_backward(problem, mode, saved[0].data(), grad_output.data(),
+                                 saved[2].data(), saved[3].data(), ops::data_or_null(saved[1]),
+                                 pointer(0), pointer(1), pointer(2), workspace->data()));
+  return grads;
+}
 
 }  // namespace
 
@@ -115,7 +107,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const Shape channels{input.size(-1)};
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
   // Everything that can fail comes before the running statistics change.
-  Tensor result = ops::make_output(kName, input.shape(), input.dtype(), device);
+  Tensor result = ops::make_output(kName, input);
   Tensor mean = ops::make_output(kName, channels, input.dtype(), device);
   Tensor inv_std = ops::make_output(kName, channels, input.dtype(), device);
   if (training) {
@@ -137,17 +129,12 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   CKS_KERNEL(device,
              batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
                                 ops::data_or_null(weight), ops::data_or_null(bias), result.data()));
-  return record<BatchNorm2dBackward>(
-      std::move(result), {input, weight, bias}, [&](BatchNorm2dBackward& node) {
-        node.problem = problem;
-        node.mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
-        node.input.save(input);
-        if (weight.defined()) {
-          node.weight.save(weight);
-        }
-        node.mean.save(mean);
-        node.inv_std.save(inv_std);
-      });
+  const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
+  return record(kName, std::move(result), {input, weight, bias}, {input, weight, mean, inv_std},
+                [problem, mode](const Tensor& grad, const std::vector<bool>& needed,
+                                const SavedTensors& saved) {
+                  return gradients(problem, mode, grad, needed, saved);
+                });
 }
 
 }  // namespace cks

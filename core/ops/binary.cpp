@@ -31,106 +31,64 @@ Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b) {
 /// A step of a gradient, in the shape of grad_output, to which x and y broadcast.
 Tensor ternary(const char* name, TernaryOp op, const Tensor& grad_output, const Tensor& x,
                const Tensor& y) {
-  const Shape& shape = grad_output.shape();
-  Tensor result = ops::make_output(name, shape, grad_output.dtype(), grad_output.device());
+  Tensor result = ops::make_output(name, grad_output);
   CKS_KERNEL(grad_output.device(),
-             ternary(op, grad_output.dtype(), ops::broadcast_problem(shape, grad_output, x, y),
+             ternary(op, grad_output.dtype(),
+                     ops::broadcast_problem(grad_output.shape(), grad_output, x, y),
                      grad_output.data(), x.data(), y.data(), result.data()));
   return result;
 }
 
-/// Of the operations whose gradients read an operand; each is saved where one of them needs it.
-struct BinaryBackward : Node {
-  BinaryOp op = BinaryOp::mul;
-  SavedTensor a{this};
-  SavedTensor b{this};
-  Shape a_shape;
-  Shape b_shape;
-
-  const char* name() const override { return kernels::name_of(op); }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return {needed[0] ? sum_to(gradient_of_a(grad_output), a_shape) : Tensor(),
-            needed[1] ? sum_to(gradient_of_b(grad_output), b_shape) : Tensor()};
+/// Gradient of an operand from that of the result, the operand and the other one.
+Tensor gradient(BinaryOp op, bool of_a, const Tensor& grad, const SavedTensors& saved) {
+  const char* name = kernels::name_of(op);
+  const auto own = [&]() -> const Tensor& { return saved[of_a ? 0 : 1]; };
+  const Tensor& other = saved[of_a ? 1 : 0];
+  switch (op) {
+    case BinaryOp::mul:
+      return grad * other;
+    case BinaryOp::div:
+      return of_a ? grad / other : ternary(name, TernaryOp::div_grad, grad, other, own());
+    case BinaryOp::maximum:
+      return ternary(name, TernaryOp::maximum_grad, grad, own(), other);
+    default:
+      return ternary(name, TernaryOp::minimum_grad, grad, own(), other);
   }
-
- private:
-  Tensor gradient_of_a(const Tensor& grad) const {
-    switch (op) {
-      case BinaryOp::mul:
-        return grad * b.get();
-      case BinaryOp::div:
-        return grad / b.get();
-      default:
-        return ternary(name(), step(), grad, a.get(), b.get());
-    }
-  }
-  Tensor gradient_of_b(const Tensor& grad) const {
-    switch (op) {
-      case BinaryOp::mul:
-        return grad * a.get();
-      case BinaryOp::div:
-        return ternary(name(), TernaryOp::div_grad, grad, a.get(), b.get());
-      default:
-        return ternary(name(), step(), grad, b.get(), a.get());
-    }
-  }
-  /// Of maximum and minimum, which differ in nothing else.
-  TernaryOp step() const {
-    return op == BinaryOp::maximum ? TernaryOp::maximum_grad : TernaryOp::minimum_grad;
-  }
-};
-
-Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
-  return record<BinaryBackward>(binary(op, a, b), {a, b}, [&](BinaryBackward& node) {
-    node.op = op;
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-    const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
-    if (is_extreme || b.requires_grad()) {
-      node.a.save(a);
-    }
-    if (op != BinaryOp::mul || a.requires_grad()) {
-      node.b.save(b);
-    }
-  });
 }
 
-struct WhereBackward : Node {
-  SavedTensor condition{this};
-  Shape a_shape;
-  Shape b_shape;
+/// An operation whose gradients read an operand; each is saved where one of them needs it.
+Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
+  const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
+  Tensor result = binary(op, a, b);  // first: it checks them
+  return record(kernels::name_of(op), std::move(result), {a, b},
+                {is_extreme || b.requires_grad() ? a : Tensor(),
+                 op != BinaryOp::mul || a.requires_grad() ? b : Tensor()},
+                [op, a_shape = a.shape(), b_shape = b.shape()](
+                    const Tensor& grad, const Mask& needed, const SavedTensors& saved) {
+                  return std::vector<Tensor>{
+                      needed[0] ? sum_to(gradient(op, true, grad, saved), a_shape) : Tensor(),
+                      needed[1] ? sum_to(gradient(op, false, grad, saved), b_shape) : Tensor()};
+                });
+}
 
-  const char* name() const override { return "where"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    const Tensor zero = Tensor::zeros({}, grad_output.dtype(), grad_output.device());
-    return {Tensor(),
-            needed[1] ? sum_to(where(condition.get(), grad_output, zero), a_shape) : Tensor(),
-            needed[2] ? sum_to(where(condition.get(), zero, grad_output), b_shape) : Tensor()};
-  }
-};
+/// Of a sum or a difference, whose gradients read no operand.
+Tensor sum_of(BinaryOp op, const Tensor& a, const Tensor& b) {
+  Tensor result = binary(op, a, b);  // first: it checks them
+  return record(
+      kernels::name_of(op), std::move(result), {a, b},
+      [op, a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
+        const auto of_b = [&] {
+          return op == BinaryOp::sub ? -sum_to(grad, b_shape) : sum_to(grad, b_shape);
+        };
+        return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
+                                   needed[1] ? of_b() : Tensor()};
+      });
+}
 
 }  // namespace
 
-Tensor operator+(const Tensor& a, const Tensor& b) {
-  Tensor result = binary(BinaryOp::add, a, b);  // first: it checks them
-  return record("add", std::move(result), {a, b},
-                [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
-                  return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
-                                             needed[1] ? sum_to(grad, b_shape) : Tensor()};
-                });
-}
-
-Tensor operator-(const Tensor& a, const Tensor& b) {
-  Tensor result = binary(BinaryOp::sub, a, b);  // first: it checks them
-  return record("sub", std::move(result), {a, b},
-                [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
-                  return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
-                                             needed[1] ? -sum_to(grad, b_shape) : Tensor()};
-                });
-}
-
+Tensor operator+(const Tensor& a, const Tensor& b) { return sum_of(BinaryOp::add, a, b); }
+Tensor operator-(const Tensor& a, const Tensor& b) { return sum_of(BinaryOp::sub, a, b); }
 Tensor operator*(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::mul, a, b); }
 Tensor operator/(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::div, a, b); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::maximum, a, b); }
@@ -146,11 +104,14 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   CKS_KERNEL(a.device(),
              select(a.dtype(), ops::broadcast_problem(shape, condition, a, b),
                     condition.data_as<std::uint8_t>(), a.data(), b.data(), result.data()));
-  return record<WhereBackward>(result, {condition, a, b}, [&](WhereBackward& node) {
-    node.condition.save(condition);
-    node.a_shape = a.shape();
-    node.b_shape = b.shape();
-  });
+  return record("where", result, {condition, a, b}, {condition},
+                [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed,
+                                                           const SavedTensors& saved) {
+                  const Tensor zero = Tensor::zeros({}, grad.dtype(), grad.device());
+                  return std::vector<Tensor>{
+                      Tensor(), needed[1] ? sum_to(where(saved[0], grad, zero), a_shape) : Tensor(),
+                      needed[2] ? sum_to(where(saved[0], zero, grad), b_shape) : Tensor()};
+                });
 }
 
 }  // namespace cks

@@ -22,33 +22,12 @@ void check_inputs(const char* name, const std::vector<Tensor>& inputs, int free_
                           : shape.with(free_axis, 0) == inputs[0].shape().with(free_axis, 0);
     if (!fits) {
       throw ShapeError(formatted(
-          "{}: {} has shape {}, inputs[0] has {}{}", name, own, shape.to_string(),
-          inputs[0].shape().to_string(),
+          "{}: {} has shape {}, inputs[0] has {}{}", name, own, shape, inputs[0].shape(),
           free_axis < 0 ? ", expected equal shapes"
                         : ", expected the same but for axis " + std::to_string(free_axis)));
     }
   }
 }
-
-struct ConcatBackward : Node {
-  int axis = 0;
-  std::vector<std::int64_t> extents;  // of each input along the axis
-
-  const char* name() const override { return "concat"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    std::vector<Tensor> gradients(extents.size());
-    std::int64_t begin = 0;
-    for (std::size_t i = 0; i < extents.size(); ++i) {
-      const std::int64_t end = begin + extents[i];
-      if (needed[i]) {
-        gradients[i] = slice(grad_output, axis, begin, end);
-      }
-      begin = end;
-    }
-    return gradients;
-  }
-};
 
 }  // namespace
 
@@ -80,10 +59,19 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
   if (!needs_recording(inputs)) {
     return result;
   }
-  auto node = std::make_shared<ConcatBackward>();
-  node->axis = along;
-  node->extents = std::move(extents);
-  return record_node(result, std::move(node), inputs);
+  const auto backward = [along, extents](const Tensor& grad, const std::vector<bool>& needed) {
+    std::vector<Tensor> gradients(extents.size());
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i < extents.size(); begin += extents[i++]) {
+      if (needed[i]) {
+        gradients[i] = slice(grad, along, begin, begin + extents[i]);
+      }
+    }
+    return gradients;
+  };
+  using Backward = FunctionNode<decltype(backward)>;
+  const std::initializer_list<Tensor> nothing_saved{};
+  return record_node(result, std::make_shared<Backward>("concat", nothing_saved, backward), inputs);
 }
 
 Tensor stack(const std::vector<Tensor>& inputs, int axis) {
@@ -114,7 +102,7 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
     throw ShapeError(
         formatted("slice: [{},{}) with step {} is not within axis {} of input {}, expected 0 <= "
                   "begin <= end <= {} and step >= 1",
-                  begin, end, step, along, shape.to_string(), shape[along]));
+                  begin, end, step, along, shape, shape[along]));
   }
   const std::int64_t count = begin == end ? 0 : (end - begin - 1) / step + 1;
   const Shape part = shape.with(along, count);
@@ -137,7 +125,7 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
   const Shape& part = input.shape();
   if (static_cast<int>(amounts.size()) != part.rank()) {
     throw ShapeError(formatted("pad: expected one amount for each axis, got {} (input {})",
-                               amounts.size(), part.to_string()));
+                               amounts.size(), part));
   }
   Shape shape = part;
   for (int axis = 0; axis < part.rank(); ++axis) {
@@ -146,7 +134,7 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
     if (amount.before < 0 || amount.after < 0 || amount.before > kLimit || amount.after > kLimit) {
       throw ShapeError(formatted(
           "pad: amounts of axis {} are {} and {}, expected 0 or more and no overflow (input {})",
-          axis, amount.before, amount.after, part.to_string()));
+          axis, amount.before, amount.after, part));
     }
     shape = shape.with(axis, amount.before + part[axis] + amount.after);
   }

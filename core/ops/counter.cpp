@@ -1,7 +1,7 @@
 #include "cks/core/ops/counter.h"
 
 #include "cks/core/ops/output.h"
-#include "cks/kernels/common/counter.h"
+#include "cks/kernels/counter/counter.h"
 
 namespace cks {
 

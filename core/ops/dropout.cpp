@@ -11,20 +11,11 @@ namespace {
 using kernels::DropoutProblem;
 
 Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& step) {
-  Tensor result = ops::make_output("dropout", input.shape(), input.dtype(), input.device());
+  Tensor result = ops::make_output("dropout", input);
   CKS_KERNEL(input.device(),
              dropout(problem, step.data_as<std::int64_t>(), input.data(), result.data()));
   return result;
 }
-
-struct DropoutBackward : Node {
-  DropoutProblem problem{};
-  SavedTensor step{this};
-  const char* name() const override { return "dropout"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    return {run(problem, grad_output, step.get()), {}};
-  }
-};
 
 }  // namespace
 
@@ -39,11 +30,10 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   const std::int64_t rows = input.rank() == 0 ? 0 : input.size(0);
   const std::int64_t before = rows == 0 ? 0 : current_batch_part().first * (input.numel() / rows);
   const DropoutProblem problem{input.dtype(), input.numel(), p, key.value, before};
-  return record<DropoutBackward>(run(problem, input, step), {input, step},
-                                 [&](DropoutBackward& node) {
-                                   node.problem = problem;
-                                   node.step.save(step);
-                                 });
+  return record("dropout", run(problem, input, step), {input, step}, {step},
+                [problem](const Tensor& grad, const SavedTensors& saved) {
+                  return std::vector<Tensor>{run(problem, grad, saved[0]), {}};
+                });
 }
 
 }  // namespace cks

@@ -31,7 +31,7 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
   if (shape.numel() == 0 || shape.numel() / shape[0] > std::numeric_limits<std::int32_t>::max()) {
     throw ShapeError(
         formatted("{}: pixels have shape {}, expected at least one image of 1 to 2^31-1 elements",
-                  kMake, shape.to_string()));
+                  kMake, shape));
   }
   ops::require_dtype(kMake, {"bank's labels", bank.labels}, DType::int64);
   ops::require_shape(kMake, {"bank's labels", bank.labels}, {shape[0]});
@@ -53,7 +53,7 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
   if (padding < 0 || padding >= std::min(shape[1], shape[2])) {
     throw Error(formatted(
         "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
-        kMake, padding, shape.to_string()));
+        kMake, padding, shape));
   }
 }
 

@@ -28,8 +28,8 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
     }
   }
   if (logits.numel() == 0) {
-    throw ShapeError(formatted("{}: there is nothing to average (logits {})", kName,
-                               logits.shape().to_string()));
+    throw ShapeError(
+        formatted("{}: there is nothing to average (logits {})", kName, logits.shape()));
   }
   if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
     throw Error(formatted("{}: label_smoothing must lie in [0, 1], got {}", kName,
@@ -42,28 +42,10 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
     if (values[i] < 0 || values[i] >= logits.size(1)) {
       throw Error(formatted("{}: label {} is {}, expected 0 to {} (logits {})", kName, i, values[i],
-                            logits.size(1) - 1, logits.shape().to_string()));
+                            logits.size(1) - 1, logits.shape()));
     }
   }
 }
-
-struct CrossEntropyBackward : Node {
-  double label_smoothing = 0.0;
-  SavedTensor log_probabilities{this};
-  SavedTensor labels{this};
-  SavedTensor class_weights{this};
-  const char* name() const override { return kName; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    const Tensor& saved = log_probabilities.get();
-    const void* const weights = class_weights.defined() ? class_weights.get().data() : nullptr;
-    const SoftmaxProblem problem{saved.size(0), saved.size(1), saved.dtype()};
-    Tensor grad = ops::make_output(name(), saved.shape(), saved.dtype(), saved.device());
-    CKS_KERNEL(saved.device(), cross_entropy_backward(problem, label_smoothing, saved.data(),
-                                                      labels.get().data_as<std::int64_t>(),
-                                                      grad_output.data(), grad.data(), weights));
-    return {grad, {}};
-  }
-};
 
 }  // namespace
 
@@ -72,7 +54,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
   check(logits, labels, options, class_weights);
   const Device device = logits.device();
   const SoftmaxProblem problem{logits.size(0), logits.size(1), logits.dtype()};
-  Tensor log_probabilities = ops::make_output(kName, logits.shape(), logits.dtype(), device);
+  Tensor log_probabilities = ops::make_output(kName, logits);
   Tensor loss = ops::make_output(kName, {}, logits.dtype(), device);
   const auto workspace =
       ops::make_workspace(kName, kernels::cross_entropy_workspace_bytes(problem), device);
@@ -80,16 +62,18 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
   CKS_KERNEL(device,
              cross_entropy_forward(problem, options.label_smoothing, log_probabilities.data(),
                                    labels.data_as<std::int64_t>(), loss.data(), workspace->data(),
-                                   class_weights.defined() ? class_weights.data() : nullptr));
-  return record<CrossEntropyBackward>(std::move(loss), {logits, labels},
-                                      [&](CrossEntropyBackward& node) {
-                                        node.label_smoothing = options.label_smoothing;
-                                        node.log_probabilities.save(log_probabilities);
-                                        node.labels.save(labels);
-                                        if (class_weights.defined()) {
-                                          node.class_weights.save(class_weights);
-                                        }
-                                      });
+                                   ops::data_or_null(class_weights)));
+  return record(
+      kName, std::move(loss), {logits, labels}, {log_probabilities, labels, class_weights},
+      [problem, smoothing = options.label_smoothing](const Tensor& grad,
+                                                     const SavedTensors& saved) {
+        Tensor grad_logits = ops::make_output(kName, saved[0]);
+        CKS_KERNEL(grad.device(),
+                   cross_entropy_backward(problem, smoothing, saved[0].data(),
+                                          saved[1].data_as<std::int64_t>(), grad.data(),
+                                          grad_logits.data(), ops::data_or_null(saved[2])));
+        return std::vector<Tensor>{grad_logits, {}};
+      });
 }
 
 Tensor mse_loss(const Tensor& input, const Tensor& target) {
@@ -97,8 +81,7 @@ Tensor mse_loss(const Tensor& input, const Tensor& target) {
   ops::require_real("mse_loss", {"input", input});
   ops::require_shape("mse_loss", {"target", target}, input.shape());
   if (input.numel() == 0) {
-    throw ShapeError(
-        formatted("mse_loss: there is nothing to average (input {})", input.shape().to_string()));
+    throw ShapeError(formatted("mse_loss: there is nothing to average (input {})", input.shape()));
   }
   return mean(square(input - target));
 }

@@ -36,75 +36,46 @@ void check(const char* operation, const ops::Argument& a, const ops::Argument& b
   ops::require_precision(operation, a.tensor.device());
 }
 
-struct LinearBackward : Node {
-  SavedTensor input{this};   // if weight's gradient is needed
-  SavedTensor weight{this};  // if input's is
-  const char* name() const override { return "linear"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return ops::run_gradients(
-        needed, [&] { return product(name(), grad_output, false, weight.get(), false); },
-        [&] { return product(name(), grad_output, true, input.get(), false); },
-        [&] { return ops::sum_to_last_axis(name(), grad_output); });
-  }
-};
-
 }  // namespace
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   const char* operation = "linear";
   check(operation, {"input", input}, {"weight", weight});
   if (input.size(1) != weight.size(1)) {
-    throw ShapeError(formatted(
-        "linear: input has {} features, weight expects {} (input {}, weight {})", input.size(1),
-        weight.size(1), input.shape().to_string(), weight.shape().to_string()));
+    throw ShapeError(
+        formatted("linear: input has {} features, weight expects {} (input {}, weight {})",
+                  input.size(1), weight.size(1), input.shape(), weight.shape()));
   }
   if (bias.defined()) {
     ops::require_same(operation, {{"input", input}, {"bias", bias}});
     ops::require_shape(operation, {"bias", bias}, {weight.size(0)});
   }
-  return record<LinearBackward>(product(operation, input, false, weight, true, bias),
-                                {input, weight, bias}, [&](LinearBackward& node) {
-                                  if (weight.requires_grad()) {
-                                    node.input.save(input);
-                                  }
-                                  if (input.requires_grad()) {
-                                    node.weight.save(weight);
-                                  }
-                                });
+  return record(
+      operation, product(operation, input, false, weight, true, bias), {input, weight, bias},
+      {weight.requires_grad() ? input : Tensor(), input.requires_grad() ? weight : Tensor()},
+      [operation](const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        return ops::run_gradients(
+            needed, [&] { return product(operation, grad, false, saved[1], false); },
+            [&] { return product(operation, grad, true, saved[0], false); },
+            [&] { return ops::sum_to_last_axis(operation, grad); });
+      });
 }
-
-namespace {
-
-struct MatmulBackward : Node {
-  SavedTensor a{this};  // if b's gradient is needed
-  SavedTensor b{this};  // if a's is
-  const char* name() const override { return "matmul"; }
-  std::vector<Tensor> backward(const Tensor& grad_output,
-                               const std::vector<bool>& needed) override {
-    return {needed[0] ? product(name(), grad_output, false, b.get(), true) : Tensor(),
-            needed[1] ? product(name(), a.get(), true, grad_output, false) : Tensor()};
-  }
-};
-
-}  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   const char* operation = "matmul";
   check(operation, {"a", a}, {"b", b});
   if (a.size(1) != b.size(0)) {
     throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", a.size(1),
-                               b.size(0), a.shape().to_string(), b.shape().to_string()));
+                               b.size(0), a.shape(), b.shape()));
   }
-  return record<MatmulBackward>(product(operation, a, false, b, false), {a, b},
-                                [&](MatmulBackward& node) {
-                                  if (b.requires_grad()) {
-                                    node.a.save(a);
-                                  }
-                                  if (a.requires_grad()) {
-                                    node.b.save(b);
-                                  }
-                                });
+  return record(
+      operation, product(operation, a, false, b, false), {a, b},
+      {b.requires_grad() ? a : Tensor(), a.requires_grad() ? b : Tensor()},
+      [operation](const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        return std::vector<Tensor>{
+            needed[0] ? product(operation, grad, false, saved[1], true) : Tensor(),
+            needed[1] ? product(operation, saved[0], true, grad, false) : Tensor()};
+      });
 }
 
 }  // namespace cks

@@ -9,8 +9,8 @@ Tensor make_output(const char* operation, const Shape& shape, DType dtype, Devic
   try {
     return Tensor::empty(shape, dtype, device);
   } catch (const OutOfMemoryError& error) {
-    throw OutOfMemoryError(formatted("{}: {}, for a result {} of {}", operation, error.what(),
-                                     shape.to_string(), name_of(dtype)));
+    throw OutOfMemoryError(
+        formatted("{}: {}, for a result {} of {}", operation, error.what(), shape, dtype));
   }
 }
 
@@ -24,8 +24,8 @@ std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes
 
 void require_precision(const char* operation, Device device) {
   if (current_precision() != Precision::fp32) {
-    throw DeviceError(formatted("{}: {} has no precision mode {}, expected fp32", operation,
-                                device.to_string(), name_of(current_precision())));
+    throw DeviceError(formatted("{}: {} has no precision mode {}, expected fp32", operation, device,
+                                current_precision()));
   }
 }
 

@@ -28,7 +28,7 @@ std::vector<int> checked_order(const Tensor& input, const std::vector<int>& orde
   }
   if (axes.size() != order.size() || static_cast<int>(axes.size()) != rank) {
     throw ShapeError(formatted("permute: order must name each axis once, got {{{}}} (input {})",
-                               list_text(order, ","), input.shape().to_string()));
+                               list_text(order, ","), input.shape()));
   }
   return axes;
 }
@@ -76,7 +76,7 @@ Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
   ops::require_rank("upsample_nearest", {"input", input}, 4, "[N,H,W,C]");
   if (scale < 1) {
     throw ShapeError(formatted("upsample_nearest: scale must be at least 1, got {} (input {})",
-                               scale, input.shape().to_string()));
+                               scale, input.shape()));
   }
   const Shape& in = input.shape();
   // Each pixel is repeated along two axes of its own, in which the source does not move. Building

@@ -29,20 +29,6 @@ Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kerne
 Shape input_shape(const Pool2dProblem& p) { return {p.N, p.IH, p.IW, p.C}; }
 Shape output_shape(const Pool2dProblem& p) { return {p.N, p.OH, p.OW, p.C}; }
 
-struct MaxPool2dBackward : Node {
-  Pool2dProblem problem{};
-  SavedTensor index{this};
-  const char* name() const override { return "max_pool2d"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    Tensor grad =
-        ops::make_output(name(), input_shape(problem), grad_output.dtype(), grad_output.device());
-    CKS_KERNEL(grad.device(),
-               max_pool2d_backward(problem, grad_output.data(), index.get().data_as<std::int32_t>(),
-                                   grad.data()));
-    return {grad};
-  }
-};
-
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
@@ -54,10 +40,15 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   Tensor index = ops::make_output(operation, shape, DType::int32, input.device());
   CKS_KERNEL(input.device(), max_pool2d_forward(problem, input.data(), result.data(),
                                                 index.data_as<std::int32_t>()));
-  return record<MaxPool2dBackward>(std::move(result), {input}, [&](MaxPool2dBackward& node) {
-    node.problem = problem;
-    node.index.save(index);
-  });
+  return record(operation, std::move(result), {input}, {index},
+                [problem](const Tensor& grad, const SavedTensors& saved) {
+                  Tensor grad_input = ops::make_output("max_pool2d", input_shape(problem),
+                                                       grad.dtype(), grad.device());
+                  CKS_KERNEL(grad.device(), max_pool2d_backward(problem, grad.data(),
+                                                                saved[0].data_as<std::int32_t>(),
+                                                                grad_input.data()));
+                  return grad_input;
+                });
 }
 
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
@@ -83,8 +74,7 @@ Tensor global_avg_pool2d(const Tensor& input) {
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   const Shape shape = input.shape();
   if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {
-    throw ShapeError(
-        formatted("global_avg_pool2d: the image is empty (input {})", shape.to_string()));
+    throw ShapeError(formatted("global_avg_pool2d: the image is empty (input {})", shape));
   }
   Tensor result =
       ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());

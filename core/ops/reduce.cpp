@@ -32,8 +32,8 @@ AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<i
     bool& chosen =
         set[static_cast<std::size_t>(ops::checked_axis(name, axis, input.rank(), input.shape()))];
     if (chosen) {
-      throw ShapeError(formatted("{}: axis {} is named twice (input {})", name, axis,
-                                 input.shape().to_string()));
+      throw ShapeError(
+          formatted("{}: axis {} is named twice (input {})", name, axis, input.shape()));
     }
     chosen = true;
   }
@@ -130,46 +130,33 @@ Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool 
                 });
 }
 
-struct MaxBackward : Node {
-  SavedTensor input{this};
-  SavedTensor output{this};
-  AxisSet set{};
-
-  const char* name() const override { return "max"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    const Tensor& x = input.get();
-    const Shape kept = reduced_shape(x.shape(), set, true);
-    const Tensor greatest = output.get().reshape(kept);
-    const Tensor one = Tensor::ones({}, x.dtype(), x.device());
-    const Tensor ties =
-        reduce_axes(name(), ReduceOp::sum, if_equal(x, greatest, one), set, 1.0, kept);
-    return {if_equal(x, greatest, grad_output.reshape(kept) / ties)};
-  }
-
- private:
-  /// `value` where x equals y, 0 elsewhere, in the shape of x.
-  static Tensor if_equal(const Tensor& x, const Tensor& y, const Tensor& value) {
-    Tensor result = ops::make_output("max", x.shape(), x.dtype(), x.device());
-    CKS_KERNEL(x.device(), ternary(kernels::TernaryOp::if_equal, x.dtype(),
-                                   ops::broadcast_problem(x.shape(), x, y, value), x.data(),
-                                   y.data(), value.data(), result.data()));
-    return result;
-  }
-};
+/// `value` where x equals y, 0 elsewhere, in the shape of x.
+Tensor if_equal(const Tensor& x, const Tensor& y, const Tensor& value) {
+  Tensor result = ops::make_output("max", x);
+  CKS_KERNEL(x.device(), ternary(kernels::TernaryOp::if_equal, x.dtype(),
+                                 ops::broadcast_problem(x.shape(), x, y, value), x.data(), y.data(),
+                                 value.data(), result.data()));
+  return result;
+}
 
 Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
   ops::require_real("max", {"input", input});
   if (elements_per_result(input.shape(), set) == 0) {
-    throw ShapeError(formatted("max: there are no elements to choose from (input {})",
-                               input.shape().to_string()));
+    throw ShapeError(
+        formatted("max: there are no elements to choose from (input {})", input.shape()));
   }
   Tensor result = reduce_axes("max", ReduceOp::max, input, set, 1.0,
                               reduced_shape(input.shape(), set, keepdim));
-  return record<MaxBackward>(result, {input}, [&](MaxBackward& node) {
-    node.input.save(input);
-    node.output.save(result);
-    node.set = set;
-  });
+  return record("max", result, {input}, {input, result},
+                [set](const Tensor& grad, const SavedTensors& saved) {
+                  const Tensor& x = saved[0];
+                  const Shape kept = reduced_shape(x.shape(), set, true);
+                  const Tensor greatest = saved[1].reshape(kept);
+                  const Tensor one = Tensor::ones({}, x.dtype(), x.device());
+                  const Tensor ties =
+                      reduce_axes("max", ReduceOp::sum, if_equal(x, greatest, one), set, 1.0, kept);
+                  return if_equal(x, greatest, grad.reshape(kept) / ties);
+                });
 }
 
 }  // namespace
@@ -198,7 +185,7 @@ Tensor argmax(const Tensor& input, int axis, bool keepdim) {
   const Shape& shape = input.shape();
   ReduceProblem problem{1, shape[axis], 1, input.dtype()};
   if (problem.count == 0) {
-    throw ShapeError(formatted("argmax: axis {} is empty (input {})", axis, shape.to_string()));
+    throw ShapeError(formatted("argmax: axis {} is empty (input {})", axis, shape));
   }
   for (int k = 0; k < shape.rank(); ++k) {
     const int chosen = shape.index_of(axis);

@@ -12,53 +12,44 @@ using kernels::SoftmaxProblem;
 SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
   ops::require_real(operation, {"input", input});
   if (input.rank() < 1 || input.size(-1) < 1) {
-    throw ShapeError(formatted("{}: the last axis of the input is empty (input {})", operation,
-                               input.shape().to_string()));
+    throw ShapeError(
+        formatted("{}: the last axis of the input is empty (input {})", operation, input.shape()));
   }
   return {input.numel() / input.size(-1), input.size(-1), input.dtype()};
 }
 
-/// Of both: each gradient follows from its result.
-struct SoftmaxBackward : Node {
-  bool is_log = false;
-  SavedTensor result{this};
-  const char* name() const override { return is_log ? "log_softmax" : "softmax"; }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    const SoftmaxProblem problem = problem_of(name(), grad_output);
-    Tensor grad =
-        ops::make_output(name(), grad_output.shape(), problem.dtype, grad_output.device());
-    if (is_log) {
-      CKS_KERNEL(grad.device(), log_softmax_backward(problem, result.get().data(),
-                                                     grad_output.data(), grad.data()));
-    } else {
-      CKS_KERNEL(grad.device(),
-                 softmax_backward(problem, result.get().data(), grad_output.data(), grad.data()));
-    }
-    return {grad};
-  }
-};
-
-Tensor record_softmax(bool is_log, const Tensor& result, const Tensor& input) {
-  return record<SoftmaxBackward>(result, {input}, [&](SoftmaxBackward& node) {
-    node.is_log = is_log;
-    node.result.save(result);
-  });
+/// Each gradient follows from its result.
+Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const Tensor& input) {
+  return record(name, result, {input}, {result},
+                [name, is_log](const Tensor& grad, const SavedTensors& saved) {
+                  const SoftmaxProblem problem = problem_of(name, grad);
+                  const void* const y = saved[0].data();
+                  Tensor grad_input = ops::make_output(name, grad);
+                  if (is_log) {
+                    CKS_KERNEL(grad.device(),
+                               log_softmax_backward(problem, y, grad.data(), grad_input.data()));
+                  } else {
+                    CKS_KERNEL(grad.device(),
+                               softmax_backward(problem, y, grad.data(), grad_input.data()));
+                  }
+                  return grad_input;
+                });
 }
 
 }  // namespace
 
 Tensor softmax(const Tensor& input) {
   const SoftmaxProblem problem = problem_of("softmax", input);
-  Tensor result = ops::make_output("softmax", input.shape(), input.dtype(), input.device());
+  Tensor result = ops::make_output("softmax", input);
   CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
-  return record_softmax(false, result, input);
+  return record_softmax("softmax", false, result, input);
 }
 
 Tensor log_softmax(const Tensor& input) {
   const SoftmaxProblem problem = problem_of("log_softmax", input);
-  Tensor result = ops::make_output("log_softmax", input.shape(), input.dtype(), input.device());
+  Tensor result = ops::make_output("log_softmax", input);
   CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
-  return record_softmax(true, result, input);
+  return record_softmax("log_softmax", true, result, input);
 }
 
 }  // namespace cks

@@ -42,7 +42,7 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
   if (loss.numel() != 1 || images < 0) {
     throw ShapeError(
         formatted("{}: loss has shape {} for {} images, expected one element and at least 0", kAdd,
-                  loss.shape().to_string(), images));
+                  loss.shape(), images));
   }
   kernels::BatchOutputs outputs{.images = images, .loss = loss.data(), .loss_dtype = loss.dtype()};
   if (logits.defined()) {
@@ -52,7 +52,7 @@ void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& log
     ops::require_rank(kAdd, {"logits", logits}, 2, "[images,classes]");
     if (logits.size(0) != images || logits.size(1) < 1) {
       throw ShapeError(formatted("{}: logits have shape {}, expected [{},classes] with a class",
-                                 kAdd, logits.shape().to_string(), images));
+                                 kAdd, logits.shape(), images));
     }
     ops::require_dtype(kAdd, {"labels", labels}, DType::int64);
     ops::require_shape(kAdd, {"labels", labels}, {images});

@@ -16,40 +16,27 @@ using kernels::UnaryOp;
 using kernels::UnaryParameters;
 using kernels::UnarySaves;
 
-struct UnaryBackward : Node {
-  UnaryOp op = UnaryOp::neg;
-  UnaryParameters parameters;
-  SavedTensor saved{this};  // the input or the result, as kernels::unary_saves says
-
-  const char* name() const override { return kernels::name_of(op); }
-  std::vector<Tensor> backward(const Tensor& grad_output, const std::vector<bool>&) override {
-    if (op == UnaryOp::add_scalar) {
-      return {grad_output};
-    }
-    Tensor grad_input =
-        ops::make_output(name(), grad_output.shape(), grad_output.dtype(), grad_output.device());
-    const void* kept =
-        kernels::unary_saves(op) == UnarySaves::nothing ? nullptr : saved.get().data();
-    CKS_KERNEL(grad_output.device(),
-               unary_backward(op, grad_output.dtype(), grad_output.numel(), grad_output.data(),
-                              kept, grad_input.data(), parameters));
-    return {grad_input};
-  }
-};
-
 Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   const char* name = kernels::name_of(op);
   ops::require_real(name, {"input", input});
-  Tensor result = ops::make_output(name, input.shape(), input.dtype(), input.device());
+  Tensor result = ops::make_output(name, input);
   CKS_KERNEL(input.device(), unary_forward(op, input.dtype(), input.numel(), input.data(),
                                            result.data(), parameters));
-  return record<UnaryBackward>(result, {input}, [&](UnaryBackward& node) {
-    node.op = op;
-    node.parameters = parameters;
-    if (kernels::unary_saves(op) != UnarySaves::nothing) {
-      node.saved.save(kernels::unary_saves(op) == UnarySaves::input ? input : result);
-    }
-  });
+  const UnarySaves saves = kernels::unary_saves(op);
+  const Tensor kept = saves == UnarySaves::input    ? input
+                      : saves == UnarySaves::output ? result
+                                                    : Tensor();
+  return record(name, result, {input}, {kept},
+                [op, name, parameters](const Tensor& grad, const SavedTensors& saved) {
+                  if (op == UnaryOp::add_scalar) {
+                    return grad;
+                  }
+                  Tensor grad_input = ops::make_output(name, grad);
+                  CKS_KERNEL(grad.device(), unary_backward(op, grad.dtype(), grad.numel(),
+                                                           grad.data(), ops::data_or_null(saved[0]),
+                                                           grad_input.data(), parameters));
+                  return grad_input;
+                });
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
     } else if (unknown == nullptr) {
       unknown = &extent;
     } else {
-      throw ShapeError(
-          formatted("reshape: more than one extent is -1 (tensor {})", shape().to_string()));
+      throw ShapeError(formatted("reshape: more than one extent is -1 (tensor {})", shape()));
     }
   }
   if (unknown != nullptr) {
@@ -48,7 +47,7 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
       throw ShapeError(
           formatted("reshape: the extent -1 cannot be inferred: {} has {} elements, the other "
                     "extents are {}",
-                    shape().to_string(), numel(), Shape(known).to_string()));
+                    shape(), numel(), Shape(known)));
     }
     *unknown = numel() / product;
   }
@@ -58,8 +57,8 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
 Tensor Tensor::reshape(const Shape& new_shape) const {
   ops::require_defined("reshape", {{"tensor", *this}});
   if (new_shape.numel() != numel()) {
-    throw ShapeError(formatted("reshape: {} has {} elements, {} has {}", shape().to_string(),
-                               numel(), new_shape.to_string(), new_shape.numel()));
+    throw ShapeError(formatted("reshape: {} has {} elements, {} has {}", shape(), numel(),
+                               new_shape, new_shape.numel()));
   }
   capture::note_result("reshape", new_shape, device());
   Tensor view = make_view(storage(), storage_offset(), new_shape, dtype());
@@ -75,8 +74,8 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   }
   const std::int64_t rows = size(0);
   if (begin < 0 || end < begin || end > rows) {
-    throw ShapeError(formatted("slice: rows [{},{}) are not within [0,{}) of {}", begin, end, rows,
-                               shape().to_string()));
+    throw ShapeError(
+        formatted("slice: rows [{},{}) are not within [0,{}) of {}", begin, end, rows, shape()));
   }
   const Shape result_shape = shape().with(0, end - begin);
   const std::int64_t row_elements = rows == 0 ? 0 : numel() / rows;
@@ -98,8 +97,8 @@ Tensor Tensor::operator[](std::int64_t index) const {
   }
   const std::int64_t rows = size(0);
   if (index < -rows || index >= rows) {
-    throw ShapeError(formatted("index: {} is not within [{},{}) of {}", index, -rows, rows,
-                               shape().to_string()));
+    throw ShapeError(
+        formatted("index: {} is not within [{},{}) of {}", index, -rows, rows, shape()));
   }
   const std::int64_t row = index < 0 ? index + rows : index;
   return slice(row, row + 1).reshape(std::vector<std::int64_t>(shape().begin() + 1, shape().end()));

@@ -29,8 +29,8 @@ Gradients gradients_of(const char* operation, const std::vector<Tensor>& paramet
     if (all.tensors.empty()) {
       all.device = grad.device();
     } else if (!(grad.device() == all.device)) {
-      throw DeviceError(formatted("{}: gradients are on {} and on {}", operation,
-                                  all.device.to_string(), grad.device().to_string()));
+      throw DeviceError(
+          formatted("{}: gradients are on {} and on {}", operation, all.device, grad.device()));
     }
     all.tensors.push_back(grad);
   }

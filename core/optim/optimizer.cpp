@@ -6,8 +6,8 @@
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/ops/output.h"
-#include "cks/kernels/common/counter.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/counter/counter.h"
 
 namespace cks {
 namespace {
@@ -31,9 +31,8 @@ std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
     if (!other.defined()) {
       text += "\n  undefined: " + key;
     } else if (!(other.shape() == tensor.shape()) || other.dtype() != tensor.dtype()) {
-      text += "\n  mis-shaped: " + key + " is " + other.shape().to_string() + " " +
-              name_of(other.dtype()) + ", expected " + tensor.shape().to_string() + " " +
-              name_of(tensor.dtype());
+      text += formatted("\n  mis-shaped: {} is {} {}, expected {} {}", key, other.shape(),
+                        other.dtype(), tensor.shape(), tensor.dtype());
     }
     by_key.erase(found);
   }
@@ -95,8 +94,7 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
   for (const Slot& slot : slots_) {
     if (!(slot.device == device)) {
       throw DeviceError(formatted("{}: parameter {} is on {}, {} on {}", name, slot.name,
-                                  slot.device.to_string(), slots_.front().name,
-                                  device.to_string()));
+                                  slot.device, slots_.front().name, device));
     }
   }
   learning_rate_ = Tensor::scalar(learning_rate, DType::float64, device);

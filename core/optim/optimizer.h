@@ -54,8 +54,7 @@ class Optimizer {
   /// writes it again. Throws Error unless finite and >= 0, and for an optimiser without momentum.
   virtual void set_momentum(double momentum);
 
-  /// An int64 tensor of one element: how many steps were made.
-  const Tensor& step_tensor() const { return step_; }
+  /// How many steps were made.
   std::int64_t step_count() const;
 
   const std::vector<ParameterGroup>& groups() const { return groups_; }

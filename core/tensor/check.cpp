@@ -11,9 +11,8 @@ std::string print_all(std::initializer_list<Argument> arguments) {
   std::string text;
   for (const auto& [name, tensor] : arguments) {
     text += text.empty() ? " (" : ", ";
-    text += tensor.defined()
-                ? formatted("{} {} {}", name, tensor.shape().to_string(), name_of(tensor.dtype()))
-                : formatted("{} undefined", name);
+    text += tensor.defined() ? formatted("{} {} {}", name, tensor.shape(), tensor.dtype())
+                             : formatted("{} undefined", name);
   }
   return text + ")";
 }
@@ -41,13 +40,12 @@ void require_same(const char* operation, std::initializer_list<Argument> argumen
   const Argument& first = *arguments.begin();
   for (const auto& [name, tensor] : arguments) {
     if (!(tensor.device() == first.tensor.device())) {
-      throw DeviceError(formatted("{}: {} is on {}, {} on {}{}", operation, name,
-                                  tensor.device().to_string(), first.name,
-                                  first.tensor.device().to_string(), print_all(arguments)));
+      throw DeviceError(formatted("{}: {} is on {}, {} on {}{}", operation, name, tensor.device(),
+                                  first.name, first.tensor.device(), print_all(arguments)));
     }
     if (tensor.dtype() != first.tensor.dtype()) {
       throw DtypeError(formatted("{}: {} has dtype {}, {} has {}{}", operation, name,
-                                 name_of(tensor.dtype()), first.name, name_of(first.tensor.dtype()),
+                                 tensor.dtype(), first.name, first.tensor.dtype(),
                                  print_all(arguments)));
     }
   }
@@ -58,7 +56,7 @@ void require_real(const char* operation, const Argument& argument) {
   const DType dtype = argument.tensor.dtype();
   if (dtype != DType::float32 && dtype != DType::float64) {
     throw DtypeError(formatted("{}: {} has dtype {}, expected float32 or float64{}", operation,
-                               argument.name, name_of(dtype), print_all({argument})));
+                               argument.name, dtype, print_all({argument})));
   }
 }
 
@@ -66,8 +64,7 @@ void require_dtype(const char* operation, const Argument& argument, DType dtype)
   require_defined(operation, {argument});
   if (argument.tensor.dtype() != dtype) {
     throw DtypeError(formatted("{}: {} has dtype {}, expected {}{}", operation, argument.name,
-                               name_of(argument.tensor.dtype()), name_of(dtype),
-                               print_all({argument})));
+                               argument.tensor.dtype(), dtype, print_all({argument})));
   }
 }
 
@@ -75,7 +72,7 @@ void require_rank(const char* operation, const Argument& argument, int rank, con
   require_defined(operation, {argument});
   if (argument.tensor.rank() != rank) {
     throw ShapeError(formatted("{}: {} has shape {}, expected rank {} ({})", operation,
-                               argument.name, argument.tensor.shape().to_string(), rank, layout));
+                               argument.name, argument.tensor.shape(), rank, layout));
   }
 }
 
@@ -83,20 +80,19 @@ void require_shape(const char* operation, const Argument& argument, const Shape&
   require_defined(operation, {argument});
   if (!(argument.tensor.shape() == expected)) {
     throw ShapeError(formatted("{}: {} has shape {}, expected {}", operation, argument.name,
-                               argument.tensor.shape().to_string(), expected.to_string()));
+                               argument.tensor.shape(), expected));
   }
 }
 
 int checked_axis(const char* operation, int axis, int rank, const Shape& shape) {
   if (axis < -rank || axis >= rank) {
-    throw ShapeError(
-        formatted("{}: axis {} is out of range for input {}", operation, axis, shape.to_string()));
+    throw ShapeError(formatted("{}: axis {} is out of range for input {}", operation, axis, shape));
   }
   return axis < 0 ? axis + rank : axis;
 }
 
 std::string describe(const Shape& shape, DType dtype, Device device) {
-  return formatted("{} {} on {}", shape.to_string(), name_of(dtype), device.to_string());
+  return formatted("{} {} on {}", shape, dtype, device);
 }
 
 bool is_like(const Tensor& tensor, const Shape& shape, DType dtype, Device device) {
@@ -121,7 +117,7 @@ void require_one_element(const char* operation, const Argument& argument) {
   require_defined(operation, {argument});
   if (argument.tensor.numel() != 1) {
     throw ShapeError(formatted("{}: {} has shape {}, expected one element", operation,
-                               argument.name, argument.tensor.shape().to_string()));
+                               argument.name, argument.tensor.shape()));
   }
 }
 
@@ -129,8 +125,7 @@ void require_same_device(const char* operation, const Argument& argument, const 
   require_defined(operation, {argument, other});
   if (!(argument.tensor.device() == other.tensor.device())) {
     throw DeviceError(formatted("{}: {} is on {}, {} on {}", operation, argument.name,
-                                argument.tensor.device().to_string(), other.name,
-                                other.tensor.device().to_string()));
+                                argument.tensor.device(), other.name, other.tensor.device()));
   }
 }
 

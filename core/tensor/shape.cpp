@@ -75,7 +75,7 @@ Shape broadcast_shapes(const char* operation, const Shape& a, const Shape& b) {
     if (extent_a != extent_b && extent_a != 1 && extent_b != 1) {
       throw ShapeError(
           formatted("{}: shapes {} and {} do not broadcast: extents {} and {} at axis {}",
-                    operation, a.to_string(), b.to_string(), extent_a, extent_b, axis - rank));
+                    operation, a, b, extent_a, extent_b, axis - rank));
     }
     extents[static_cast<std::size_t>(axis)] = extent_a == 1 ? extent_b : extent_a;
   }

@@ -20,8 +20,8 @@ namespace {
 std::size_t bytes_of(const char* operation, const Shape& shape, DType dtype) {
   const auto count = static_cast<std::uint64_t>(shape.numel());
   if (count > static_cast<std::uint64_t>(INT64_MAX) / size_of(dtype)) {
-    throw OutOfMemoryError(formatted("{}: {} of {} does not fit into 63 bits of bytes", operation,
-                                     shape.to_string(), name_of(dtype)));
+    throw OutOfMemoryError(
+        formatted("{}: {} of {} does not fit into 63 bits of bytes", operation, shape, dtype));
   }
   return static_cast<std::size_t>(count) * size_of(dtype);
 }
@@ -29,7 +29,7 @@ std::size_t bytes_of(const char* operation, const Shape& shape, DType dtype) {
 void require_type(const char* operation, const TensorImpl& tensor, DType expected) {
   if (tensor.dtype != expected) {
     throw DtypeError(formatted("{}: the tensor is {}, asked for as {} (shape {})", operation,
-                               name_of(tensor.dtype), name_of(expected), tensor.shape.to_string()));
+                               tensor.dtype, expected, tensor.shape));
   }
 }
 
@@ -48,7 +48,7 @@ void require_representable(const char* operation, double value, DType dtype) {
     }
   });
   if (!(value >= low && value < end && value == std::floor(value))) {
-    throw DtypeError(formatted("{}: {} is not a value of {}", operation, value, name_of(dtype)));
+    throw DtypeError(formatted("{}: {} is not a value of {}", operation, value, dtype));
   }
 }
 
@@ -109,8 +109,8 @@ Tensor Tensor::arange(std::int64_t count, DType dtype, Device device) {
 template <class T>
 Tensor Tensor::from_vector(const std::vector<T>& values, Shape shape, Device device) {
   if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
-    throw ShapeError(formatted("from_vector: {} values, shape {} has {}", values.size(),
-                               shape.to_string(), shape.numel()));
+    throw ShapeError(
+        formatted("from_vector: {} values, shape {} has {}", values.size(), shape, shape.numel()));
   }
   Tensor result = empty(shape, dtype_of<T>(), device);
   copy_bytes("from_vector", device, result.data(), Device::cpu(), values.data(),
@@ -123,12 +123,11 @@ Tensor Tensor::from_blob(void* data, Shape shape, DType dtype, Device device,
   const std::size_t bytes = bytes_of("from_blob", shape, dtype);
   ops::require_compiled(device);
   if (data == nullptr && bytes > 0) {
-    throw Error(
-        formatted("from_blob: data is null, expected {} bytes for {}", bytes, shape.to_string()));
+    throw Error(formatted("from_blob: data is null, expected {} bytes for {}", bytes, shape));
   }
   if (reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) != 0) {
     throw Error(formatted("from_blob: data is not aligned for {}, expected a multiple of {} bytes",
-                          name_of(dtype), size_of(dtype)));
+                          dtype, size_of(dtype)));
   }
   if (device.is_cuda() && bytes > 0) {
     require_memory_of("from_blob", device, data);
@@ -173,8 +172,7 @@ std::vector<T> Tensor::to_vector() const {
 double Tensor::item() const {
   const TensorImpl& impl = checked(impl_, "item");
   if (impl.shape.numel() != 1) {
-    throw ShapeError(
-        formatted("item: expected one element, the tensor has shape {}", impl.shape.to_string()));
+    throw ShapeError(formatted("item: expected one element, the tensor has shape {}", impl.shape));
   }
   capture::forbid("item");
   double element = 0.0;  // room for one of any dtype
@@ -197,15 +195,14 @@ Tensor& Tensor::copy_(const Tensor& source) {
   checked(impl_, "copy_");
   checked(source.impl_, "copy_: source");
   if (!(source.shape() == shape())) {
-    throw ShapeError(formatted("copy_: source has shape {}, expected {}",
-                               source.shape().to_string(), shape().to_string()));
+    throw ShapeError(formatted("copy_: source has shape {}, expected {}", source.shape(), shape()));
   }
   ops::require_writable("copy_", *this);
   if (grad_enabled() && source.requires_grad()) {
     throw AutogradError(formatted(
         "copy_: source requires a gradient, and a copy into a tensor is not recorded; copy "
         "source.detach(), or write under NoGradGuard (shape {})",
-        shape().to_string()));
+        shape()));
   }
   if (!(source.device() == device()) && source.dtype() == dtype()) {
     copy_bytes("copy_", device(), data(), source.device(), source.data(),

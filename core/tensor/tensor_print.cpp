@@ -67,8 +67,7 @@ std::string Tensor::to_string(std::int64_t limit) const {
     return "Tensor(undefined)";
   }
   capture::forbid("to_string");
-  std::string head =
-      "Tensor(" + shape().to_string() + " " + name_of(dtype()) + " " + device().to_string() + ")";
+  std::string head = formatted("Tensor({} {} {})", shape(), dtype(), device());
   if (numel() == 0 || limit <= 0) {
     return head;
   }

@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/core/tensor/random.h"
 #include "cks/datasets/drawn/digit_strokes.h"
-#include "cks/datasets/drawn/drawing_random_impl.h"
+#include "cks/datasets/drawn/drawing_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
 
@@ -21,12 +19,6 @@ namespace {
 
 constexpr int kSide = static_cast<int>(kDrawnDigitSide);
 constexpr int kStepsPerSpan = 6;  // straight pieces between two points of a curve
-constexpr std::int64_t kImagesPerBlock = 256;
-
-RandomKey key_of(std::uint64_t seed, DrawnDigitsSplit split, const char* what) {
-  const char* half = split == DrawnDigitsSplit::train ? "train" : "test";
-  return make_random_key(seed, RandomPurpose::data, std::string("drawn_digits.") + half + what);
-}
 
 using Path = std::vector<StrokePoint>;
 
@@ -167,35 +159,15 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
   }
 }
 
-ImageDataset draw_split(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t count) {
-  if (count < 1) {
-    throw Error(formatted("drawn_digits: a count is {}, expected at least 1", count));
-  }
-  ImageDataset dataset;
-  dataset.name = "drawn digits";
-  dataset.class_names = numbered_classes(10);
-  dataset.source.path = "drawn from seed " + std::to_string(seed);
-  dataset.images = Tensor::empty({count, kDrawnDigitSide, kDrawnDigitSide, 1}, DType::uint8);
-  dataset.labels = Tensor::empty({count}, DType::int64);
-  auto* pixels = dataset.images.data_as<std::uint8_t>();
-  auto* labels = dataset.labels.data_as<std::int64_t>();
-  kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      labels[i] = draw_digit(seed, split, i, pixels + i * kDrawnDigitSide * kDrawnDigitSide);
-    }
-  });
-  return dataset;
-}
-
 }  // namespace
 
-std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t index,
+std::int64_t draw_digit(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                         std::uint8_t* pixels) {
   if (index < 0) {
     throw Error(formatted("draw_digit: index is {}, expected at least 0", index));
   }
-  const std::int64_t label = balanced_label(key_of(seed, split, ".labels"), index);
-  Draws draws(key_of(seed, split, ".shapes"), index);
+  const std::int64_t label = balanced_label(drawing_key("digits", seed, split, ".labels"), index);
+  Draws draws(drawing_key("digits", seed, split, ".shapes"), index);
   std::vector<Path> paths = write_digit(label, draws);
   place(paths, draws);
   ink(paths, draws, pixels);
@@ -203,10 +175,7 @@ std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t
 }
 
 TrainTest drawn_digits(DrawnDigitsOptions options) {
-  TrainTest digits{draw_split(options.seed, DrawnDigitsSplit::train, options.train_count),
-                   draw_split(options.seed, DrawnDigitsSplit::test, options.test_count)};
-  set_statistics(digits);
-  return digits;
+  return draw_dataset("digits", numbered_classes(10), kDrawnDigitSide, 1, options, draw_digit);
 }
 
 }  // namespace cks

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/datasets/dataset.h"
+#include "cks/datasets/drawn/drawn_split.h"
 
 namespace cks {
 
@@ -10,8 +11,6 @@ struct DrawnDigitsOptions {
   std::int64_t train_count = 60000;
   std::int64_t test_count = 10000;
 };
-
-enum class DrawnDigitsSplit : std::uint8_t { train, test };
 
 constexpr std::int64_t kDrawnDigitSide = 28;
 
@@ -26,7 +25,7 @@ constexpr std::int64_t kDrawnDigitSide = 28;
 ///             splits never share a random number.
 /// Balance     each ten images from a multiple of ten on hold every digit once.
 /// Shapes      pixels has 28 * 28 bytes, row by row. index >= 0 (Error otherwise).
-std::int64_t draw_digit(std::uint64_t seed, DrawnDigitsSplit split, std::int64_t index,
+std::int64_t draw_digit(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                         std::uint8_t* pixels);
 
 /// A dataset of drawn digits that needs no file and no network. Throws Error for a count below 1.

@@ -9,17 +9,14 @@
 #include <string>
 
 #include "cks/core/error.h"
-#include "cks/datasets/drawn/drawing_random_impl.h"
+#include "cks/datasets/drawn/drawing_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
 
 namespace {
 
 constexpr int kSide = static_cast<int>(kDrawnPictureSide);
-constexpr std::int64_t kImageBytes = kDrawnPictureSide * kDrawnPictureSide * 3;
-constexpr std::int64_t kImagesPerBlock = 256;
 
 constexpr float kAnyTurn = 1.0F;    // 90 degrees to either side
 constexpr float kShapeTurn = 0.2F;  // 23 degrees
@@ -237,43 +234,15 @@ void paint_bar(Page& page, Draws& draws) {
   });
 }
 
-RandomKey key_of(std::uint64_t seed, DrawnPicturesSplit split, const char* what) {
-  const char* half = split == DrawnPicturesSplit::train ? "train" : "test";
-  return make_random_key(seed, RandomPurpose::data, std::string("drawn_pictures.") + half + what);
-}
-
-ImageDataset draw_split(std::uint64_t seed, DrawnPicturesSplit split, std::int64_t count) {
-  if (count < 1) {
-    throw Error(formatted("drawn_pictures: a count is {}, expected at least 1", count));
-  }
-  ImageDataset dataset;
-  dataset.name = "drawn pictures";
-  for (const char* shape : kShapeNames) {
-    dataset.class_names.push_back(std::string("striped ") + shape);
-    dataset.class_names.push_back(std::string("spotted ") + shape);
-  }
-  dataset.source.path = "drawn from seed " + std::to_string(seed);
-  dataset.images = Tensor::empty({count, kDrawnPictureSide, kDrawnPictureSide, 3}, DType::uint8);
-  dataset.labels = Tensor::empty({count}, DType::int64);
-  auto* pixels = dataset.images.data_as<std::uint8_t>();
-  auto* labels = dataset.labels.data_as<std::int64_t>();
-  kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      labels[i] = draw_picture(seed, split, i, pixels + i * kImageBytes);
-    }
-  });
-  return dataset;
-}
-
 }  // namespace
 
-std::int64_t draw_picture(std::uint64_t seed, DrawnPicturesSplit split, std::int64_t index,
+std::int64_t draw_picture(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                           std::uint8_t* pixels) {
   if (index < 0) {
     throw Error(formatted("draw_picture: index is {}, expected at least 0", index));
   }
-  const std::int64_t label = balanced_label(key_of(seed, split, ".labels"), index);
-  Draws draws(key_of(seed, split, ".pictures"), index);
+  const std::int64_t label = balanced_label(drawing_key("pictures", seed, split, ".labels"), index);
+  Draws draws(drawing_key("pictures", seed, split, ".pictures"), index);
   Page page;
   paint_background(page, draws, random_colour(draws, 10.0F, 150.0F));
   paint_blobs(page, draws);
@@ -284,10 +253,12 @@ std::int64_t draw_picture(std::uint64_t seed, DrawnPicturesSplit split, std::int
 }
 
 TrainTest drawn_pictures(DrawnPicturesOptions options) {
-  TrainTest pictures{draw_split(options.seed, DrawnPicturesSplit::train, options.train_count),
-                     draw_split(options.seed, DrawnPicturesSplit::test, options.test_count)};
-  set_statistics(pictures);
-  return pictures;
+  std::vector<std::string> class_names;
+  for (const char* shape : kShapeNames) {
+    class_names.push_back(std::string("striped ") + shape);
+    class_names.push_back(std::string("spotted ") + shape);
+  }
+  return draw_dataset("pictures", class_names, kDrawnPictureSide, 3, options, draw_picture);
 }
 
 }  // namespace cks

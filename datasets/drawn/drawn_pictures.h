@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/datasets/dataset.h"
+#include "cks/datasets/drawn/drawn_split.h"
 
 namespace cks {
 
@@ -10,8 +11,6 @@ struct DrawnPicturesOptions {
   std::int64_t train_count = 50000;
   std::int64_t test_count = 10000;
 };
-
-enum class DrawnPicturesSplit : std::uint8_t { train, test };
 
 constexpr std::int64_t kDrawnPictureSide = 32;
 
@@ -27,7 +26,7 @@ constexpr std::int64_t kDrawnPictureSide = 32;
 /// Balance     each ten images from a multiple of ten on hold every class once.
 /// Shapes      pixels has 32 * 32 * 3 bytes: rows of red, green, blue. index >= 0 (Error
 /// otherwise).
-std::int64_t draw_picture(std::uint64_t seed, DrawnPicturesSplit split, std::int64_t index,
+std::int64_t draw_picture(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                           std::uint8_t* pixels);
 
 /// A dataset of drawn colour pictures, of CIFAR-10's shape, that needs no file and no network.

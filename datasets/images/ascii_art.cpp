@@ -24,7 +24,7 @@ std::vector<std::string> ascii_art(const Tensor& image) {
   if ((image.rank() != 2 && image.rank() != 3 && !batched) || image.numel() == 0) {
     throw ShapeError(
         formatted("ascii_art: image is {}, expected [H,W], [H,W,C] or [1,H,W,C] without a zero",
-                  image.shape().to_string()));
+                  image.shape()));
   }
   const std::uint8_t* bytes = image.data_as<std::uint8_t>();
   const int first = batched ? 1 : 0;

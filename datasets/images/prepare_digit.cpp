@@ -363,7 +363,7 @@ PreparedDigit prepare_digit(const Tensor& picture) {
                                picture.defined() ? picture.shape().to_string() : "undefined"));
   }
   if (picture.dtype() != DType::uint8) {
-    throw DtypeError(formatted("{}: picture is {}, expected uint8", kOp, name_of(picture.dtype())));
+    throw DtypeError(formatted("{}: picture is {}, expected uint8", kOp, picture.dtype()));
   }
   if (is_ready(picture)) {
     Tensor image = Tensor::empty({kSide, kSide, 1}, DType::uint8);

@@ -158,13 +158,13 @@ ImageFit parse_image_fit(const std::string& name) {
 
 Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width, ImageFit fit) {
   if (image.rank() != 3 || image.numel() == 0) {
-    throw ShapeError(formatted("resize_image: image is {}, expected [H,W,C] without a zero",
-                               image.shape().to_string()));
+    throw ShapeError(
+        formatted("resize_image: image is {}, expected [H,W,C] without a zero", image.shape()));
   }
   for (const std::int64_t side : {height, width, image.size(0), image.size(1)}) {
     if (side < 1 || side > kMaxImageSide) {
       throw Error(formatted("resize_image: a side is {}, expected 1 to {} (image {} to {} x {})",
-                            side, kMaxImageSide, image.shape().to_string(), height, width));
+                            side, kMaxImageSide, image.shape(), height, width));
     }
   }
   if (fit == ImageFit::crop) {

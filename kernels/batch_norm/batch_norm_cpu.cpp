@@ -4,7 +4,6 @@
 #include "cks/kernels/batch_norm/formulas_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/visit_elements_impl.h"
 
 namespace cks::kernels {
 namespace {

@@ -3,7 +3,6 @@
 
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/batch_norm/row_sums.cuh"
-#include "cks/kernels/common/visit_elements_impl.h"
 
 namespace cks::kernels::cuda {
 namespace {

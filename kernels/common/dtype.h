@@ -45,6 +45,16 @@ CKS_HOST_DEVICE Sum widen(Value value) {
   }
 }
 
+/// A sum as an element; bfloat16 is rounded from float32.
+template <class Value, class Sum>
+CKS_HOST_DEVICE Value narrowed(Sum sum) {
+  if constexpr (std::is_same_v<Value, bfloat16>) {
+    return bfloat16(static_cast<float>(sum));
+  } else {
+    return static_cast<Value>(sum);
+  }
+}
+
 /// Bytes of one element.
 constexpr std::size_t size_of(DType dtype) {
   constexpr std::size_t kBytes[] = {4, 2, 8, 8, 4, 1};
@@ -96,6 +106,24 @@ decltype(auto) visit_real(const char* operation, DType dtype, Body&& body) {
   throw DtypeError(std::string(operation) + ": takes float32 or float64, got " + name_of(dtype));
 }
 
+/// As visit_real, with arguments for the body: those of type void* arrive as pointers to elements.
+template <class Body, class... Arguments>
+decltype(auto) visit_real_elements(const char* operation, DType dtype, Body&& body,
+                                   const Arguments&... arguments) {
+  return visit_real(operation, dtype, [&]<class T>(T) {
+    const auto typed = []<class Argument>(const Argument& argument) -> decltype(auto) {
+      if constexpr (std::is_same_v<Argument, const void*>) {
+        return static_cast<const T*>(argument);
+      } else if constexpr (std::is_same_v<Argument, void*>) {
+        return static_cast<T*>(argument);
+      } else {
+        return (argument);
+      }
+    };
+    return body(typed(arguments)...);
+  });
+}
+
 /// As visit_real, for every dtype.
 template <class Body>
 decltype(auto) visit_dtype(DType dtype, Body&& body) {
@@ -114,6 +142,25 @@ decltype(auto) visit_dtype(DType dtype, Body&& body) {
       break;
   }
   return body(std::uint8_t{});
+}
+
+/// Calls body with a value of an unsigned type of 1, 2, 4 or 8 bytes: for what only moves elements.
+/// Throws Error, naming the operation, for another number.
+template <class Body>
+void visit_bits(const char* operation, std::size_t element_bytes, Body&& body) {
+  switch (element_bytes) {
+    case 1:
+      return body(std::uint8_t{});
+    case 2:
+      return body(std::uint16_t{});
+    case 4:
+      return body(std::uint32_t{});
+    case 8:
+      return body(std::uint64_t{});
+    default:
+      throw Error(std::string(operation) + ": element_bytes must be 1, 2, 4 or 8, got " +
+                  std::to_string(element_bytes));
+  }
 }
 
 }  // namespace cks

@@ -1,10 +1,26 @@
 #pragma once
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <string>
 
 namespace cks {
 namespace detail {
+/// What a message prints by its to_string() or, an enumerator, by its name_of().
+template <class T>
+concept Printable = requires(const T& value) {
+  value.to_string();
+}
+|| requires(const T& value) { name_of(value); };
+template <Printable T>
+std::string print(const T& value) {
+  if constexpr (requires { value.to_string(); }) {
+    return value.to_string();
+  } else {
+    return name_of(value);
+  }
+}
+
 /// fmt's formatter, compiled once: formatted.cpp is the only file that pays for its headers.
 std::string format_arguments(fmt::string_view format, fmt::format_args arguments);
 }  // namespace detail
@@ -28,3 +44,11 @@ std::string list_text(const Items& items, const char* separator = ", ") {
 }
 
 }  // namespace cks
+
+template <cks::detail::Printable T>
+struct fmt::formatter<T> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  auto format(const T& value, format_context& context) const {
+    return std::ranges::copy(cks::detail::print(value), context.out()).out;
+  }
+};

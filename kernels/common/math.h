@@ -33,6 +33,11 @@ constexpr CKS_HOST_DEVICE std::common_type_t<A, B> round_up(A value, B step) {
   return ceil_div(value, step) * step;
 }
 
+/// `all` in equal groups of at most `most`.
+constexpr std::int64_t balanced(std::int64_t all, std::int64_t most) {
+  return ceil_div(all, ceil_div(all, most));
+}
+
 /// An extent as the 32-bit number that GPU kernels count with. Unchecked: selection lets a kernel
 /// take a problem only where its extents and products of them fit.
 constexpr CKS_HOST_DEVICE int narrow(std::int64_t value) { return static_cast<int>(value); }

@@ -12,7 +12,7 @@ namespace cks::kernels {
 namespace {
 
 [[noreturn]] void fail(Conv2dPass pass, const Conv2dProblem& problem, const std::string& what) {
-  throw PlanError(formatted("conv2d {}: {} ({})", name_of(pass), what, to_string(problem)));
+  throw PlanError(formatted("conv2d {}: {} ({})", pass, what, to_string(problem)));
 }
 
 const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& problem,
@@ -49,7 +49,7 @@ void add_channels([[maybe_unused]] bool on_cuda, const ChannelSumsProblem& probl
 std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const Conv2dProblem& p = conv.problem;
   if (conv.plan.pass != pass) {
-    fail(pass, p, formatted("the plan is for {}", name_of(conv.plan.pass)));
+    fail(pass, p, formatted("the plan is for {}", conv.plan.pass));
   }
   if (operands.workspace == nullptr && conv.plan.workspace_bytes > 0) {
     fail(pass, p, formatted("workspace is null, expected {} bytes", conv.plan.workspace_bytes));
@@ -79,8 +79,7 @@ PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& pl
   }
   if (!arithmetic_of(problem).contains(plan.arithmetic) ||
       !kernel.arithmetic.contains(plan.arithmetic) || !kernel.accepts(plan, problem)) {
-    fail(plan.pass, problem,
-         formatted("the plan \"{}\" does not take this problem", plan.to_string()));
+    fail(plan.pass, problem, formatted("the plan \"{}\" does not take this problem", plan));
   }
   if (kernel.run == nullptr) {
     fail(plan.pass, problem,

@@ -81,7 +81,7 @@ class SizeCheck {
     divides("output channels", s.OC);
     if (!is_floating(s.dtype)) {
       throw DtypeError(formatted("{}: dtype {}, expected float32, bfloat16 or float64{}",
-                                 operation_, name_of(s.dtype), shapes_of(s)));
+                                 operation_, s.dtype, shapes_of(s)));
     }
   }
 
@@ -180,9 +180,9 @@ std::string to_string(const Conv2dProblem& p) {
   if (p.x_pitch != p.IC || p.y_pitch != p.OC) {
     text += formatted(", pitch {} and {}", p.x_pitch, p.y_pitch);
   }
-  text += formatted(", {}", name_of(p.x_type));
+  text += formatted(", {}", p.x_type);
   if (p.w_type != p.x_type || p.y_type != p.x_type) {
-    text += formatted(" {} {}", name_of(p.w_type), name_of(p.y_type));
+    text += formatted(" {} {}", p.w_type, p.y_type);
   }
   return text + " " + name_of(p.precision);
 }

@@ -4,31 +4,12 @@
 #include <atomic>
 #include <limits>
 #include <string>
-#include <type_traits>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/conv2d/cpu/kernels.h"
 
 namespace cks::kernels::CKS_CPU {
 namespace {
-
-template <class T>
-double load(T value) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    return static_cast<double>(static_cast<float>(value));
-  } else {
-    return static_cast<double>(value);
-  }
-}
-
-template <class T>
-void store(T& place, double value) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    place = bfloat16(static_cast<float>(value));
-  } else {
-    place = static_cast<T>(value);
-  }
-}
 
 template <class Body>
 void visit_floating(const char* operation, const char* argument, DType dtype, Body&& body) {
@@ -84,7 +65,7 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
       for (std::int64_t ow = 0; ow < p.OW; ++ow) {
         for (std::int64_t oc = 0; oc < p.OC; ++oc) {
           const std::int64_t first_ic = oc / oc_per_group * ic_per_group;
-          double sum = epilogue.bias == nullptr ? 0.0 : load(epilogue.bias[oc]);
+          double sum = epilogue.bias == nullptr ? 0.0 : widen<double>(epilogue.bias[oc]);
           for (std::int64_t fh = 0; fh < p.FH; ++fh) {
             for (std::int64_t fw = 0; fw < p.FW; ++fw) {
               const std::int64_t ih = oh * p.sh - p.pt + fh * p.dh;
@@ -93,14 +74,14 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
                 continue;
               }
               for (std::int64_t ic = 0; ic < ic_per_group; ++ic) {
-                sum += load(x[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + ic]) *
-                       load(w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic]);
+                sum += widen<double>(x[((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + ic]) *
+                       widen<double>(w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic]);
                 ++products;
               }
             }
           }
           const std::int64_t at = ((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc;
-          store(y[at], epilogue.finish(sum, oc, at));
+          y[at] = narrowed<A>(epilogue.finish(sum, oc, at));
         }
       }
       executed += products;
@@ -129,7 +110,7 @@ std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base
       for (std::int64_t iw = 0; iw < p.IW; ++iw) {
         for (std::int64_t ic = 0; ic < p.IC; ++ic) {
           const std::int64_t group = ic / ic_per_group;
-          double sum = epilogue.bias == nullptr ? 0.0 : load(epilogue.bias[ic]);
+          double sum = epilogue.bias == nullptr ? 0.0 : widen<double>(epilogue.bias[ic]);
           for (std::int64_t fh = 0; fh < p.FH; ++fh) {
             for (std::int64_t fw = 0; fw < p.FW; ++fw) {
               // Tap (fh,fw) reads (ih,iw) at the output with oh*sh = ih + pt - fh*dh, if any.
@@ -144,14 +125,15 @@ std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base
                 continue;
               }
               for (std::int64_t oc = group * oc_per_group; oc < (group + 1) * oc_per_group; ++oc) {
-                sum += load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]) *
-                       load(w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic % ic_per_group]);
+                sum += widen<double>(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]) *
+                       widen<double>(
+                           w[((oc * p.FH + fh) * p.FW + fw) * ic_per_group + ic % ic_per_group]);
                 ++products;
               }
             }
           }
           const std::int64_t at = ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + ic;
-          store(dx[at], epilogue.finish(sum, ic, at));
+          dx[at] = narrowed<A>(epilogue.finish(sum, ic, at));
         }
       }
       executed += products;
@@ -189,17 +171,18 @@ std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_bas
               if (!inside(ih, p.IH) || !inside(iw, p.IW)) {
                 continue;
               }
-              const double factor = load(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]);
+              const double factor =
+                  widen<double>(dy[((n * p.OH + oh) * p.OW + ow) * p.y_pitch + oc]);
               const A* pixel = x + ((n * p.IH + ih) * p.IW + iw) * p.x_pitch + first_ic + begin;
               for (std::int64_t c = 0; c < count; ++c) {
-                sums[c] += factor * load(pixel[c]);
+                sums[c] += factor * widen<double>(pixel[c]);
                 ++products;
               }
             }
           }
         }
         for (std::int64_t c = 0; c < count; ++c) {
-          store(dw[block * ic_per_group + begin + c], sums[c]);
+          dw[block * ic_per_group + begin + c] = narrowed<F>(sums[c]);
         }
       }
       executed += products;

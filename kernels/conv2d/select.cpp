@@ -60,9 +60,9 @@ const char* Conv2dPlan::method() const {
 }
 
 std::string Conv2dPlan::to_string() const {
-  return formatted("{} {} {} {}x{} {} split-K {} granule {} workspace {} ({})", name_of(pass),
-                   method(), kernel, tile.rows, tile.columns, name_of(arithmetic), split_k, granule,
-                   workspace_bytes, reason);
+  return formatted("{} {} {} {}x{} {} split-K {} granule {} workspace {} ({})", pass, method(),
+                   kernel, tile.rows, tile.columns, arithmetic, split_k, granule, workspace_bytes,
+                   reason);
 }
 
 bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b) {
@@ -86,8 +86,7 @@ Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDes
     throw DtypeError(
         formatted("conv2d {}: X, W and Y must all be float32 or all float64, got {}, "
                   "{}, {} ({})",
-                  name_of(pass), name_of(problem.x_type), name_of(problem.w_type),
-                  name_of(problem.y_type), to_string(problem)));
+                  pass, problem.x_type, problem.w_type, problem.y_type, to_string(problem)));
   }
   return plans.front();
 }
@@ -106,8 +105,8 @@ Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProb
       }
     }
   }
-  throw PlanError(formatted("conv2d {}: no plan \"{}\" for this problem; possible: {} ({})",
-                            name_of(pass), name, list_text(names), to_string(problem)));
+  throw PlanError(formatted("conv2d {}: no plan \"{}\" for this problem; possible: {} ({})", pass,
+                            name, list_text(names), to_string(problem)));
 }
 
 std::vector<std::string> plan_names(Conv2dPass pass) {

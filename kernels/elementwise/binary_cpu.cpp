@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
@@ -12,7 +13,7 @@ namespace {
 constexpr std::int64_t kGrain = 16384;
 
 // Where the operands stand while a row of the result is computed.
-template <int Operands>
+template <std::size_t Operands>
 struct Cursor {
   std::array<std::int64_t, Operands> offset{};
   std::array<std::int64_t, BroadcastProblem::kMaxRank> index{};
@@ -47,7 +48,7 @@ struct Cursor {
 
 // Calls body(offsets of the operands, offset of the result, elements) for runs along the last axis
 // that together cover the result; blocks hold about kGrain elements.
-template <int Operands, class Body>
+template <std::size_t Operands, class Body>
 void for_each_run(const BroadcastProblem& problem, Body&& body) {
   if (problem.count == 0) {
     return;
@@ -77,8 +78,38 @@ void for_each_run(const BroadcastProblem& problem, Body&& body) {
   });
 }
 
-bool runs_along(const BroadcastProblem& problem, int operand) {
-  return problem.rank > 0 && problem.strides[operand][problem.rank - 1] == 1;
+// y[i] = function(x[i]...) along a run; operands whose kRuns is false repeat their first element.
+template <bool... kRuns, class Function, class Result, class... X>
+void map_run(Function function, std::int64_t n, Result* y, const X*... x) {
+  [=](auto... first) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      y[i] = function((kRuns ? x[i] : first)...);
+    }
+  }(x[0]...);
+}
+
+// The same where the problem says which operands run.
+template <bool... kRuns, class Function, class Result, class... X>
+void map_run_of(const BroadcastProblem& problem, Function function, std::int64_t n, Result* y,
+                const X*... x) {
+  constexpr std::size_t kKnown = sizeof...(kRuns);
+  if constexpr (kKnown == sizeof...(X)) {
+    map_run<kRuns...>(function, n, y, x...);
+  } else if (problem.rank > 0 && problem.strides[kKnown][problem.rank - 1] == 1) {
+    map_run_of<kRuns..., true>(problem, function, n, y, x...);
+  } else {
+    map_run_of<kRuns..., false>(problem, function, n, y, x...);
+  }
+}
+
+template <class Function, class Result, class... X>
+void map(const BroadcastProblem& problem, Function function, Result* y, const X*... x) {
+  for_each_run<sizeof...(X)>(problem, [&](const auto& from, std::int64_t at, std::int64_t n) {
+    [&]<std::size_t... k>(std::index_sequence<k...>) {
+      map_run_of(problem, function, n, y + at, x + from[k]...);
+    }
+    (std::index_sequence_for<X...>());
+  });
 }
 
 // A short row added to many, as a bias is: copies of it side by side make the runs long enough.
@@ -111,73 +142,16 @@ template <class Function, class T, class Result>
 void map_binary(const BroadcastProblem& problem, const T* a, const T* b, Result* y,
                 Function function) {
   if (is_short_pattern(problem, 0, 1)) {
-    return for_each_pattern_run(problem, b, [=](std::int64_t at, std::int64_t n, const T* row) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        y[at + i] = function(a[at + i], row[i]);
-      }
+    for_each_pattern_run(problem, b, [=](std::int64_t at, std::int64_t n, const T* row) {
+      map_run<true, true>(function, n, y + at, a + at, row);
     });
-  }
-  if (is_short_pattern(problem, 1, 0)) {
-    return for_each_pattern_run(problem, a, [=](std::int64_t at, std::int64_t n, const T* row) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        y[at + i] = function(row[i], b[at + i]);
-      }
+  } else if (is_short_pattern(problem, 1, 0)) {
+    for_each_pattern_run(problem, a, [=](std::int64_t at, std::int64_t n, const T* row) {
+      map_run<true, true>(function, n, y + at, row, b + at);
     });
+  } else {
+    map(problem, function, y, a, b);
   }
-  const bool a_runs = runs_along(problem, 0);
-  const bool b_runs = runs_along(problem, 1);
-  for_each_run<2>(problem,
-                  [=](const std::array<std::int64_t, 2>& from, std::int64_t at, std::int64_t n) {
-                    const T* left = a + from[0];
-                    const T* right = b + from[1];
-                    Result* out = y + at;
-                    if (a_runs && b_runs) {
-                      for (std::int64_t i = 0; i < n; ++i) {
-                        out[i] = function(left[i], right[i]);
-                      }
-                    } else if (a_runs) {
-                      const T value = *right;
-                      for (std::int64_t i = 0; i < n; ++i) {
-                        out[i] = function(left[i], value);
-                      }
-                    } else if (b_runs) {
-                      const T value = *left;
-                      for (std::int64_t i = 0; i < n; ++i) {
-                        out[i] = function(value, right[i]);
-                      }
-                    } else {
-                      std::fill_n(out, n, static_cast<Result>(function(*left, *right)));
-                    }
-                  });
-}
-
-// Three operands, each of which may repeat along the run: strides 0 or 1.
-template <class Function, class A, class T>
-void map_ternary(const BroadcastProblem& problem, const A* a, const T* b, const T* c, T* y,
-                 Function function) {
-  const bool a_runs = runs_along(problem, 0);
-  const bool b_runs = runs_along(problem, 1);
-  const bool c_runs = runs_along(problem, 2);
-  const bool all_run = a_runs && b_runs && c_runs;
-  for_each_run<3>(problem,
-                  [=](const std::array<std::int64_t, 3>& from, std::int64_t at, std::int64_t n) {
-                    const A* first = a + from[0];
-                    const T* second = b + from[1];
-                    const T* third = c + from[2];
-                    T* out = y + at;
-                    if (all_run) {
-                      for (std::int64_t i = 0; i < n; ++i) {
-                        out[i] = function(first[i], second[i], third[i]);
-                      }
-                      return;
-                    }
-                    const std::int64_t a_step = a_runs ? 1 : 0;
-                    const std::int64_t b_step = b_runs ? 1 : 0;
-                    const std::int64_t c_step = c_runs ? 1 : 0;
-                    for (std::int64_t i = 0; i < n; ++i) {
-                      out[i] = function(first[i * a_step], second[i * b_step], third[i * c_step]);
-                    }
-                  });
 }
 
 }  // namespace
@@ -207,8 +181,8 @@ void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const v
              const void* b, const void* c, void* y) {
   visit_real("ternary", dtype, [&]<class T>(T) {
     functors::visit_ternary(op, [&](auto function) {
-      map_ternary(problem, static_cast<const T*>(a), static_cast<const T*>(b),
-                  static_cast<const T*>(c), static_cast<T*>(y), function);
+      map(problem, function, static_cast<T*>(y), static_cast<const T*>(a), static_cast<const T*>(b),
+          static_cast<const T*>(c));
     });
   });
 }
@@ -216,8 +190,8 @@ void ternary(TernaryOp op, DType dtype, const BroadcastProblem& problem, const v
 void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
             const void* a, const void* b, void* y) {
   visit_dtype(dtype, [&]<class T>(T) {
-    map_ternary(problem, condition, static_cast<const T*>(a), static_cast<const T*>(b),
-                static_cast<T*>(y), functors::Select{});
+    map(problem, functors::Select{}, static_cast<T*>(y), condition, static_cast<const T*>(a),
+        static_cast<const T*>(b));
   });
 }
 

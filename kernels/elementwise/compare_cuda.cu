@@ -27,7 +27,7 @@ void compare(CompareOp op, DType dtype, const BroadcastProblem& problem, const v
 
 void select(DType dtype, const BroadcastProblem& problem, const std::uint8_t* condition,
             const void* a, const void* b, void* y) {
-  visit_bits(dtype, [&]<class T>(T) {
+  visit_bits("select", size_of(dtype), [&]<class T>(T) {
     map("select", functors::Select{}, problem, static_cast<T*>(y), condition,
         static_cast<const T*>(a), static_cast<const T*>(b));
   });

@@ -22,7 +22,7 @@ void fill(DType dtype, std::int64_t count, double value, void* y) {
 
 void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
   if (from == to) {
-    return visit_bits(from, [&]<class T>(T) {
+    return visit_bits("convert", size_of(from), [&]<class T>(T) {
       map_dense("convert", functors::Convert<T>{}, count, static_cast<T*>(y),
                 static_cast<const T*>(x));
     });

@@ -1,88 +1,46 @@
 #include "cks/kernels/elementwise/elementwise.h"
 
+#include <array>
+
 namespace cks::kernels {
+namespace {
 
-UnarySaves unary_saves(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg:
-    case UnaryOp::add_scalar:
-    case UnaryOp::mul_scalar:
-    case UnaryOp::div_scalar:
-    case UnaryOp::subtract_from:
-      return UnarySaves::nothing;
-    case UnaryOp::exp:
-    case UnaryOp::sqrt:
-    case UnaryOp::relu:
-    case UnaryOp::sigmoid:
-    case UnaryOp::tanh:
-      return UnarySaves::output;
-    case UnaryOp::abs:
-    case UnaryOp::square:
-    case UnaryOp::log:
-    case UnaryOp::pow:
-    case UnaryOp::clamp:
-    case UnaryOp::leaky_relu:
-    case UnaryOp::divide_into:
-      break;
-  }
-  return UnarySaves::input;
+struct UnaryTraits {
+  const char* name;
+  UnarySaves saves;
+};
+
+const UnaryTraits& traits_of(UnaryOp op) {
+  using enum UnarySaves;
+  static constexpr std::array<UnaryTraits, 17> kTraits{{{"neg", nothing},
+                                                        {"abs", input},
+                                                        {"square", input},
+                                                        {"exp", output},
+                                                        {"log", input},
+                                                        {"sqrt", output},
+                                                        {"pow", input},
+                                                        {"clamp", input},
+                                                        {"relu", output},
+                                                        {"leaky_relu", input},
+                                                        {"sigmoid", output},
+                                                        {"tanh", output},
+                                                        {"add", nothing},
+                                                        {"mul", nothing},
+                                                        {"div", nothing},
+                                                        {"sub", nothing},
+                                                        {"div", input}}};
+  return kTraits[static_cast<std::size_t>(op)];
 }
 
-const char* name_of(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg:
-      return "neg";
-    case UnaryOp::abs:
-      return "abs";
-    case UnaryOp::square:
-      return "square";
-    case UnaryOp::exp:
-      return "exp";
-    case UnaryOp::log:
-      return "log";
-    case UnaryOp::sqrt:
-      return "sqrt";
-    case UnaryOp::pow:
-      return "pow";
-    case UnaryOp::clamp:
-      return "clamp";
-    case UnaryOp::relu:
-      return "relu";
-    case UnaryOp::leaky_relu:
-      return "leaky_relu";
-    case UnaryOp::sigmoid:
-      return "sigmoid";
-    case UnaryOp::tanh:
-      return "tanh";
-    case UnaryOp::add_scalar:
-      return "add";
-    case UnaryOp::mul_scalar:
-      return "mul";
-    case UnaryOp::div_scalar:
-    case UnaryOp::divide_into:
-      return "div";
-    case UnaryOp::subtract_from:
-      return "sub";
-  }
-  return "?";
-}
+}  // namespace
+
+UnarySaves unary_saves(UnaryOp op) { return traits_of(op).saves; }
+
+const char* name_of(UnaryOp op) { return traits_of(op).name; }
 
 const char* name_of(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::add:
-      return "add";
-    case BinaryOp::sub:
-      return "sub";
-    case BinaryOp::mul:
-      return "mul";
-    case BinaryOp::div:
-      return "div";
-    case BinaryOp::maximum:
-      return "maximum";
-    case BinaryOp::minimum:
-      return "minimum";
-  }
-  return "?";
+  constexpr std::array kNames{"add", "sub", "mul", "div", "maximum", "minimum"};
+  return kNames[static_cast<std::size_t>(op)];
 }
 
 }  // namespace cks::kernels

@@ -239,19 +239,4 @@ void map_dense(const char* operation, const F& function, std::int64_t count, Y* 
   }
 }
 
-/// Calls body with a value of an unsigned type of the dtype's size: for what only moves elements.
-template <class Body>
-void visit_bits(DType dtype, Body&& body) {
-  switch (size_of(dtype)) {
-    case 1:
-      return body(std::uint8_t{});
-    case 2:
-      return body(std::uint16_t{});
-    case 4:
-      return body(std::uint32_t{});
-    default:
-      return body(std::uint64_t{});
-  }
-}
-
 }  // namespace cks::kernels::cuda

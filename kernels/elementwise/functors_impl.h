@@ -1,12 +1,14 @@
 #pragma once
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
 
 #include "cks/kernels/common/host_device.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
-/// The formulas of element-wise operations, each once for the CPU and the GPU: f(x) is the value,
-/// grad(dy, saved) the gradient of x from that of the result and from what unary_saves names.
-/// Private to this room's implementation.
+/// The formulas of element-wise operations, each once for the CPU and the GPU. Private to this
+/// room's implementation.
 namespace cks::kernels::functors {
 
 /// Gradient of x / y for y, -dy * x / y^2. Only the result may leave the range of T: float is
@@ -17,166 +19,98 @@ CKS_HOST_DEVICE T quotient_gradient(T dy, T x, T y) {
   return static_cast<T>(-(static_cast<double>(dy) / divisor) * (static_cast<double>(x) / divisor));
 }
 
-template <class T>
-struct Neg {
-  CKS_HOST_DEVICE T operator()(T x) const { return -x; }
-  CKS_HOST_DEVICE T grad(T dy, T) const { return -dy; }
-};
+/// Functions of one element and their gradients, T being its type.
+template <UnaryOp kOp, class T>
+struct Unary {
+  T a, b;  // the numbers of UnaryParameters
 
-template <class T>
-struct Abs {
-  CKS_HOST_DEVICE T operator()(T x) const { return std::abs(x); }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return x > T(0) ? dy : (x < T(0) ? -dy : T(0)); }
-};
+  CKS_HOST_DEVICE T operator()(T x) const {
+    switch (kOp) {
+      case UnaryOp::neg:
+        return -x;
+      case UnaryOp::abs:
+        return std::abs(x);
+      case UnaryOp::square:
+        return x * x;
+      case UnaryOp::exp:
+        return std::exp(x);
+      case UnaryOp::log:
+        return std::log(x);
+      case UnaryOp::sqrt:
+        return std::sqrt(x);
+      case UnaryOp::pow:
+        return std::pow(x, a);
+      case UnaryOp::clamp:
+        return x < a ? a : (x > b ? b : x);
+      case UnaryOp::relu:
+        return x <= T(0) ? T(0) : x;
+      case UnaryOp::leaky_relu:
+        return x > T(0) ? x : x * a;
+      case UnaryOp::sigmoid:
+        return T(1) / (T(1) + std::exp(-x));
+      case UnaryOp::tanh:
+        return std::tanh(x);
+      case UnaryOp::add_scalar:
+        return x + a;
+      case UnaryOp::mul_scalar:
+        return x * a;
+      case UnaryOp::div_scalar:
+        return x / a;
+      case UnaryOp::subtract_from:
+        return a - x;
+      case UnaryOp::divide_into:
+        break;
+    }
+    return a / x;
+  }
 
-template <class T>
-struct Square {
-  CKS_HOST_DEVICE T operator()(T x) const { return x * x; }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return T(2) * (dy * x); }
-};
-
-template <class T>
-struct Exp {
-  CKS_HOST_DEVICE T operator()(T x) const { return std::exp(x); }
-  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * y; }
-};
-
-template <class T>
-struct Log {
-  CKS_HOST_DEVICE T operator()(T x) const { return std::log(x); }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return dy / x; }
-};
-
-template <class T>
-struct Sqrt {
-  CKS_HOST_DEVICE T operator()(T x) const { return std::sqrt(x); }
-  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy / (y + y); }
-};
-
-template <class T>
-struct Pow {
-  T exponent;
-  CKS_HOST_DEVICE T operator()(T x) const { return std::pow(x, exponent); }
-  // x^0 is constant, also at 0, where the general formula would give 0 * infinity. In double, so
-  // that a power beyond the range of float does not decide where the gradient is within it.
-  CKS_HOST_DEVICE T grad(T dy, T x) const {
-    const auto power = static_cast<double>(exponent);
-    return exponent == T(0) ? T(0)
-                            : static_cast<T>(static_cast<double>(dy) * power *
-                                             std::pow(static_cast<double>(x), power - 1.0));
+  /// Of x; `saved` is x or the result, as unary_saves() says.
+  CKS_HOST_DEVICE T grad(T dy, T saved) const {
+    switch (kOp) {
+      case UnaryOp::neg:
+      case UnaryOp::subtract_from:
+        return -dy;
+      case UnaryOp::abs:
+        return saved > T(0) ? dy : (saved < T(0) ? -dy : T(0));
+      case UnaryOp::square:
+        return T(2) * (dy * saved);
+      case UnaryOp::exp:
+        return dy * saved;
+      case UnaryOp::log:
+        return dy / saved;
+      case UnaryOp::sqrt:
+        return dy / (saved + saved);
+      case UnaryOp::pow: {
+        // x^0 is constant, also at 0, where the general formula would give 0 * infinity. In double,
+        // so that a power beyond the range of float does not decide where the gradient is within
+        // it.
+        const auto power = static_cast<double>(a);
+        return a == T(0) ? T(0)
+                         : static_cast<T>(static_cast<double>(dy) * power *
+                                          std::pow(static_cast<double>(saved), power - 1.0));
+      }
+      case UnaryOp::clamp:
+        return saved >= a && saved <= b ? dy : T(0);
+      case UnaryOp::relu:
+        return saved <= T(0) ? T(0) : dy;
+      case UnaryOp::leaky_relu:
+        return saved > T(0) ? dy : dy * a;
+      case UnaryOp::sigmoid:
+        return dy * (saved * (T(1) - saved));
+      case UnaryOp::tanh:
+        return dy * (T(1) - saved * saved);
+      case UnaryOp::add_scalar:
+        return dy;
+      case UnaryOp::mul_scalar:
+        return dy * a;
+      case UnaryOp::div_scalar:
+        return dy / a;
+      case UnaryOp::divide_into:
+        break;
+    }
+    return quotient_gradient(dy, a, saved);
   }
 };
-
-template <class T>
-struct Clamp {
-  T low;
-  T high;
-  CKS_HOST_DEVICE T operator()(T x) const { return x < low ? low : (x > high ? high : x); }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return x >= low && x <= high ? dy : T(0); }
-};
-
-template <class T>
-struct Relu {
-  CKS_HOST_DEVICE T operator()(T x) const { return x <= T(0) ? T(0) : x; }
-  CKS_HOST_DEVICE T grad(T dy, T y) const { return y <= T(0) ? T(0) : dy; }
-};
-
-template <class T>
-struct LeakyRelu {
-  T slope;
-  CKS_HOST_DEVICE T operator()(T x) const { return x > T(0) ? x : x * slope; }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return x > T(0) ? dy : dy * slope; }
-};
-
-template <class T>
-struct Sigmoid {
-  CKS_HOST_DEVICE T operator()(T x) const { return T(1) / (T(1) + std::exp(-x)); }
-  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * (y * (T(1) - y)); }
-};
-
-template <class T>
-struct Tanh {
-  CKS_HOST_DEVICE T operator()(T x) const { return std::tanh(x); }
-  CKS_HOST_DEVICE T grad(T dy, T y) const { return dy * (T(1) - y * y); }
-};
-
-template <class T>
-struct AddScalar {
-  T a;
-  CKS_HOST_DEVICE T operator()(T x) const { return x + a; }
-  CKS_HOST_DEVICE T grad(T dy, T) const { return dy; }
-};
-
-template <class T>
-struct MulScalar {
-  T a;
-  CKS_HOST_DEVICE T operator()(T x) const { return x * a; }
-  CKS_HOST_DEVICE T grad(T dy, T) const { return dy * a; }
-};
-
-template <class T>
-struct DivScalar {
-  T a;
-  CKS_HOST_DEVICE T operator()(T x) const { return x / a; }
-  CKS_HOST_DEVICE T grad(T dy, T) const { return dy / a; }
-};
-
-template <class T>
-struct SubtractFrom {
-  T a;
-  CKS_HOST_DEVICE T operator()(T x) const { return a - x; }
-  CKS_HOST_DEVICE T grad(T dy, T) const { return -dy; }
-};
-
-template <class T>
-struct DivideInto {
-  T a;
-  CKS_HOST_DEVICE T operator()(T x) const { return a / x; }
-  CKS_HOST_DEVICE T grad(T dy, T x) const { return quotient_gradient(dy, a, x); }
-};
-
-/// Calls body with the function of an operation for T.
-template <class T, class Body>
-void visit_unary(UnaryOp op, UnaryParameters parameters, Body&& body) {
-  const T a = static_cast<T>(parameters.a);
-  const T b = static_cast<T>(parameters.b);
-  switch (op) {
-    case UnaryOp::neg:
-      return body(Neg<T>{});
-    case UnaryOp::abs:
-      return body(Abs<T>{});
-    case UnaryOp::square:
-      return body(Square<T>{});
-    case UnaryOp::exp:
-      return body(Exp<T>{});
-    case UnaryOp::log:
-      return body(Log<T>{});
-    case UnaryOp::sqrt:
-      return body(Sqrt<T>{});
-    case UnaryOp::pow:
-      return body(Pow<T>{a});
-    case UnaryOp::clamp:
-      return body(Clamp<T>{a, b});
-    case UnaryOp::relu:
-      return body(Relu<T>{});
-    case UnaryOp::leaky_relu:
-      return body(LeakyRelu<T>{a});
-    case UnaryOp::sigmoid:
-      return body(Sigmoid<T>{});
-    case UnaryOp::tanh:
-      return body(Tanh<T>{});
-    case UnaryOp::add_scalar:
-      return body(AddScalar<T>{a});
-    case UnaryOp::mul_scalar:
-      return body(MulScalar<T>{a});
-    case UnaryOp::div_scalar:
-      return body(DivScalar<T>{a});
-    case UnaryOp::subtract_from:
-      return body(SubtractFrom<T>{a});
-    case UnaryOp::divide_into:
-      return body(DivideInto<T>{a});
-  }
-}
 
 template <BinaryOp kOp>
 struct Binary {
@@ -200,25 +134,6 @@ struct Binary {
     return b != b ? b : (a > b ? b : a);
   }
 };
-
-/// Calls body with the function of an operation.
-template <class Body>
-void visit_binary(BinaryOp op, Body&& body) {
-  switch (op) {
-    case BinaryOp::add:
-      return body(Binary<BinaryOp::add>{});
-    case BinaryOp::sub:
-      return body(Binary<BinaryOp::sub>{});
-    case BinaryOp::mul:
-      return body(Binary<BinaryOp::mul>{});
-    case BinaryOp::div:
-      return body(Binary<BinaryOp::div>{});
-    case BinaryOp::maximum:
-      return body(Binary<BinaryOp::maximum>{});
-    case BinaryOp::minimum:
-      return body(Binary<BinaryOp::minimum>{});
-  }
-}
 
 /// What a comparison compares: numbers that have the operators.
 template <class T>
@@ -256,67 +171,52 @@ struct Compare {
   }
 };
 
-template <class Body>
-void visit_compare(CompareOp op, Body&& body) {
-  switch (op) {
-    case CompareOp::equal:
-      return body(Compare<CompareOp::equal>{});
-    case CompareOp::not_equal:
-      return body(Compare<CompareOp::not_equal>{});
-    case CompareOp::less:
-      return body(Compare<CompareOp::less>{});
-    case CompareOp::less_equal:
-      return body(Compare<CompareOp::less_equal>{});
-    case CompareOp::greater:
-      return body(Compare<CompareOp::greater>{});
-    case CompareOp::greater_equal:
-      return body(Compare<CompareOp::greater_equal>{});
-  }
-}
-
-struct DivGrad {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
-    return quotient_gradient(dy, x, y);
-  }
-};
-
-struct MaximumGrad {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
-    const T share = x < y ? T(0) : dy;
-    return x == y ? dy * T(0.5) : share;
-  }
-};
-
-struct MinimumGrad {
-  template <class T>
-  CKS_HOST_DEVICE T operator()(T dy, T x, T y) const {
-    const T share = x > y ? T(0) : dy;
-    return x == y ? dy * T(0.5) : share;
-  }
-};
-
-struct IfEqual {
+template <TernaryOp kOp>
+struct Ternary {
   template <class T>
   CKS_HOST_DEVICE T operator()(T x, T y, T z) const {
-    const T both_nan = x != x && y != y ? z : T(0);
-    return x == y ? z : both_nan;
+    switch (kOp) {
+      case TernaryOp::div_grad:
+        return quotient_gradient(x, y, z);
+      case TernaryOp::maximum_grad:
+        return y == z ? x * T(0.5) : (y < z ? T(0) : x);
+      case TernaryOp::minimum_grad:
+        return y == z ? x * T(0.5) : (y > z ? T(0) : x);
+      case TernaryOp::if_equal:
+        break;
+    }
+    return x == y || (x != x && y != y) ? z : T(0);
   }
 };
 
+/// Calls body with an enumerator, kLast at most, as an integral constant.
+template <auto kLast, class Body>
+void visit_enumerator(decltype(kLast) wanted, Body&& body) {
+  using Enum = decltype(kLast);
+  [&]<std::size_t... kAll>(std::index_sequence<kAll...>) {
+    ((wanted == Enum{kAll} ? body(std::integral_constant<Enum, Enum{kAll}>()) : void()), ...);
+  }
+  (std::make_index_sequence<static_cast<std::size_t>(kLast) + 1>());
+}
+
+/// Call body with the function of an operation.
+template <class T, class Body>
+void visit_unary(UnaryOp op, UnaryParameters parameters, Body&& body) {
+  visit_enumerator<UnaryOp::divide_into>(op, [&](auto chosen) {
+    body(Unary<chosen(), T>{static_cast<T>(parameters.a), static_cast<T>(parameters.b)});
+  });
+}
+template <class Body>
+void visit_binary(BinaryOp op, Body&& body) {
+  visit_enumerator<BinaryOp::minimum>(op, [&](auto chosen) { body(Binary<chosen()>{}); });
+}
+template <class Body>
+void visit_compare(CompareOp op, Body&& body) {
+  visit_enumerator<CompareOp::greater_equal>(op, [&](auto chosen) { body(Compare<chosen()>{}); });
+}
 template <class Body>
 void visit_ternary(TernaryOp op, Body&& body) {
-  switch (op) {
-    case TernaryOp::div_grad:
-      return body(DivGrad{});
-    case TernaryOp::maximum_grad:
-      return body(MaximumGrad{});
-    case TernaryOp::minimum_grad:
-      return body(MinimumGrad{});
-    case TernaryOp::if_equal:
-      return body(IfEqual{});
-  }
+  visit_enumerator<TernaryOp::if_equal>(op, [&](auto chosen) { body(Ternary<chosen()>{}); });
 }
 
 struct Select {

@@ -1,17 +1,23 @@
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/elementwise/convert_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/elementwise/functors_impl.h"
 
-namespace cks::kernels {
+namespace cks::kernels::CKS_CPU {
 namespace {
 
-// Elements of one block: a quarter of a second-level cache, so a block costs much more than handing
-// it out.
-constexpr std::int64_t kGrain = 16384;
+/// Calls body(i) for every element, in blocks of a quarter of a second-level cache, so that a block
+/// costs much more than handing it out.
+template <class Body>
+void for_elements(std::int64_t count, Body body) {
+  parallel_for_ranges(count, 16384, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      body(i);
+    }
+  });
+}
 
 }  // namespace
-
-namespace CKS_CPU {
 
 void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
                    UnaryParameters parameters) {
@@ -19,32 +25,51 @@ void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, v
     const T* in = static_cast<const T*>(x);
     T* out = static_cast<T*>(y);
     functors::visit_unary<T>(op, parameters, [&](auto function) {
-      parallel_for_ranges(count, kGrain, [=](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          out[i] = function(in[i]);
-        }
-      });
+      for_elements(count, [=](std::int64_t i) { out[i] = function(in[i]); });
     });
   });
 }
 
 void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy, const void* saved,
                     void* dx, UnaryParameters parameters) {
-  const bool saves = unary_saves(op) != UnarySaves::nothing;
+  // Functions that save nothing ignore the second argument; dy is something valid to read.
+  const void* const kept = unary_saves(op) == UnarySaves::nothing ? dy : saved;
   visit_real(name_of(op), dtype, [&]<class T>(T) {
     const T* grad_output = static_cast<const T*>(dy);
-    // Functions that save nothing ignore the second argument; dy is something valid to read.
-    const T* kept = saves ? static_cast<const T*>(saved) : grad_output;
+    const T* second = static_cast<const T*>(kept);
     T* grad_input = static_cast<T*>(dx);
     functors::visit_unary<T>(op, parameters, [&](auto function) {
-      parallel_for_ranges(count, kGrain, [=](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          grad_input[i] = function.grad(grad_output[i], kept[i]);
-        }
-      });
+      for_elements(
+          count, [=](std::int64_t i) { grad_input[i] = function.grad(grad_output[i], second[i]); });
     });
   });
 }
 
-}  // namespace CKS_CPU
-}  // namespace cks::kernels
+void fill(DType dtype, std::int64_t count, double value, void* y) {
+  visit_dtype(dtype, [&]<class T>(T) {
+    T* out = static_cast<T*>(y);
+    const T element = functors::convert_element<T>(value);
+    for_elements(count, [=](std::int64_t i) { out[i] = element; });
+  });
+}
+
+void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
+  visit_dtype(from, [&]<class From>(From) {
+    visit_dtype(to, [&]<class To>(To) {
+      const From* in = static_cast<const From*>(x);
+      To* out = static_cast<To*>(y);
+      for_elements(count, [=](std::int64_t i) { out[i] = functors::convert_element<To>(in[i]); });
+    });
+  });
+}
+
+void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {
+  visit_real("accumulate", dtype, [&]<class T>(T) {
+    const T* in = static_cast<const T*>(x);
+    T* sum = static_cast<T*>(y);
+    const functors::Accumulate<T> step{static_cast<T>(scale)};
+    for_elements(count, [=](std::int64_t i) { sum[i] = step(in[i], sum[i]); });
+  });
+}
+
+}  // namespace cks::kernels::CKS_CPU

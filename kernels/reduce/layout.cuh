@@ -72,11 +72,6 @@ inline int pack_size(const ReduceProblem& problem, std::size_t element_bytes) {
   return 1;
 }
 
-/// `all` in equal groups of at most `most`.
-inline std::int64_t balanced(std::int64_t all, std::int64_t most) {
-  return ceil_div(all, ceil_div(all, most));
-}
-
 /// Outputs side by side in a block: 128 bytes of a row for short reductions, 512 for long ones,
 /// which come from memory.
 constexpr std::int64_t kNarrowOutputs = 8;

@@ -9,6 +9,9 @@ namespace {
 
 template <class Body>
 void for_rows(const SoftmaxProblem& p, Body&& body) {
+  if (p.C == 0) {
+    return;
+  }
   parallel_for_ranges(p.rows, std::max<std::int64_t>(1, 4096 / p.C),
                       [&](std::int64_t begin, std::int64_t end) {
                         for (std::int64_t row = begin; row < end; ++row) {
@@ -49,34 +52,38 @@ RowSums<T> sums_of(const T* x, std::int64_t C) {
   return {largest, sum_of<T>(C, [&](std::int64_t c) { return std::exp(x[c] - largest); })};
 }
 
-template <class T>
-void log_softmax(const SoftmaxProblem& p, const T* x, T* y) {
-  for_rows(p, [&](std::int64_t row) {
-    const T* from = x + row * p.C;
-    T* to = y + row * p.C;
-    const RowSums<T> sums = sums_of(from, p.C);
-    const T log_sum = std::log(sums.exponentials);
-    for (std::int64_t c = 0; c < p.C; ++c) {
-      to[c] = from[c] - sums.largest - log_sum;
-    }
-  });
-}
-
-template <class T>
+template <bool kLogarithm, class T>
 void softmax(const SoftmaxProblem& p, const T* x, T* y) {
   for_rows(p, [&](std::int64_t row) {
     const T* from = x + row * p.C;
     T* to = y + row * p.C;
     const RowSums<T> sums = sums_of(from, p.C);
+    const T log_sum = kLogarithm ? std::log(sums.exponentials) : T{0};
     for (std::int64_t c = 0; c < p.C; ++c) {
-      to[c] = std::exp(from[c] - sums.largest) / sums.exponentials;
+      to[c] = kLogarithm ? from[c] - sums.largest - log_sum
+                         : std::exp(from[c] - sums.largest) / sums.exponentials;
+    }
+  });
+}
+
+template <bool kLogarithm, class T>
+void softmax_gradient(const SoftmaxProblem& p, const T* y, const T* dy, T* dx) {
+  for_rows(p, [&](std::int64_t row) {
+    const T* result = y + row * p.C;
+    const T* gradient = dy + row * p.C;
+    T* to = dx + row * p.C;
+    const T sum = sum_of<T>(
+        p.C, [&](std::int64_t c) { return kLogarithm ? gradient[c] : result[c] * gradient[c]; });
+    for (std::int64_t c = 0; c < p.C; ++c) {
+      to[c] =
+          kLogarithm ? gradient[c] - std::exp(result[c]) * sum : result[c] * (gradient[c] - sum);
     }
   });
 }
 
 template <class T>
-T cross_entropy(const SoftmaxProblem& p, double smoothing, const T* log_probabilities,
-                const std::int64_t* labels, const T* weights, double* row_losses) {
+T cross_entropy(const SoftmaxProblem& p, double smoothing, const std::int64_t* labels,
+                double* row_losses, const T* log_probabilities, const T* weights) {
   for_rows(p, [&](std::int64_t row) {
     const T* from = log_probabilities + row * p.C;
     double loss = -static_cast<double>(from[labels[row]]);
@@ -97,9 +104,10 @@ T cross_entropy(const SoftmaxProblem& p, double smoothing, const T* log_probabil
 }
 
 template <class T>
-void cross_entropy_gradient(const SoftmaxProblem& p, double smoothing, const T* log_probabilities,
-                            const std::int64_t* labels, const T* weights, T grad_loss, T* dx) {
-  const T mean_scale = grad_loss / static_cast<T>(p.rows);
+void cross_entropy_gradient(const SoftmaxProblem& p, double smoothing, const std::int64_t* labels,
+                            const T* log_probabilities, const T* weights, const T* grad_loss,
+                            T* dx) {
+  const T mean_scale = *grad_loss / static_cast<T>(p.rows);
   const auto other = static_cast<T>(smoothing / static_cast<double>(p.C));
   const auto chosen = static_cast<T>(1.0 - smoothing);
   for_rows(p, [&](std::int64_t row) {
@@ -113,84 +121,48 @@ void cross_entropy_gradient(const SoftmaxProblem& p, double smoothing, const T* 
   });
 }
 
-/// Runs body(T{}) for the problem's dtype unless there is nothing to do.
-template <class Body>
-void visit(const char* operation, const SoftmaxProblem& problem, Body&& body) {
-  visit_real(operation, problem.dtype, [&](auto zero) {
-    if (problem.rows > 0 && problem.C > 0) {
-      body(zero);
-    }
-  });
-}
-
 }  // namespace
 
 namespace CKS_CPU {
 
 void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  visit("softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    softmax(problem, static_cast<const T*>(x), static_cast<T*>(y));
-  });
+  const auto run = [](const auto&... arguments) { softmax<false>(arguments...); };
+  visit_real_elements("softmax", problem.dtype, run, problem, x, y);
 }
 
 void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  visit("log_softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    log_softmax(problem, static_cast<const T*>(x), static_cast<T*>(y));
-  });
+  const auto run = [](const auto&... arguments) { softmax<true>(arguments...); };
+  visit_real_elements("log_softmax", problem.dtype, run, problem, x, y);
 }
 
 void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  visit("softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    for_rows(problem, [&](std::int64_t row) {
-      const T* result = static_cast<const T*>(y) + row * problem.C;
-      const T* gradient = static_cast<const T*>(dy) + row * problem.C;
-      T* to = static_cast<T*>(dx) + row * problem.C;
-      const T sum = sum_of<T>(problem.C, [&](std::int64_t c) { return result[c] * gradient[c]; });
-      for (std::int64_t c = 0; c < problem.C; ++c) {
-        to[c] = result[c] * (gradient[c] - sum);
-      }
-    });
-  });
+  const auto run = [](const auto&... arguments) { softmax_gradient<false>(arguments...); };
+  visit_real_elements("softmax", problem.dtype, run, problem, y, dy, dx);
 }
 
 void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  visit("log_softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    for_rows(problem, [&](std::int64_t row) {
-      const T* result = static_cast<const T*>(y) + row * problem.C;
-      const T* gradient = static_cast<const T*>(dy) + row * problem.C;
-      T* to = static_cast<T*>(dx) + row * problem.C;
-      const T sum = sum_of<T>(problem.C, [&](std::int64_t c) { return gradient[c]; });
-      for (std::int64_t c = 0; c < problem.C; ++c) {
-        to[c] = gradient[c] - std::exp(result[c]) * sum;
-      }
-    });
-  });
+  const auto run = [](const auto&... arguments) { softmax_gradient<true>(arguments...); };
+  visit_real_elements("log_softmax", problem.dtype, run, problem, y, dy, dx);
 }
 
 void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
                            const void* log_probabilities, const std::int64_t* labels, void* loss,
                            void* workspace, const void* class_weights) {
-  visit("cross_entropy", problem, [&](auto zero) {
-    using T = decltype(zero);
-    *static_cast<T*>(loss) =
-        cross_entropy(problem, label_smoothing, static_cast<const T*>(log_probabilities), labels,
-                      static_cast<const T*>(class_weights), static_cast<double*>(workspace));
-  });
+  const auto run = [&](auto* result, const auto*... arguments) {
+    *result = cross_entropy(problem, label_smoothing, labels, static_cast<double*>(workspace),
+                            arguments...);
+  };
+  visit_real_elements("cross_entropy", problem.dtype, run, loss, log_probabilities, class_weights);
 }
 
 void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
                             const void* log_probabilities, const std::int64_t* labels,
                             const void* grad_loss, void* dx, const void* class_weights) {
-  visit("cross_entropy", problem, [&](auto zero) {
-    using T = decltype(zero);
-    cross_entropy_gradient(problem, label_smoothing, static_cast<const T*>(log_probabilities),
-                           labels, static_cast<const T*>(class_weights),
-                           *static_cast<const T*>(grad_loss), static_cast<T*>(dx));
-  });
+  const auto run = [&](auto*... arguments) {
+    cross_entropy_gradient(problem, label_smoothing, labels, arguments...);
+  };
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights,
+                      grad_loss, dx);
 }
 
 }  // namespace CKS_CPU

@@ -229,97 +229,85 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Runs body(T{}) for the problem's dtype unless there is nothing to do.
-template <class Body>
-void visit(const char* operation, const SoftmaxProblem& problem, Body&& body) {
-  visit_real(operation, problem.dtype, [&](auto zero) {
-    if (problem.rows > 0 && problem.C > 0) {
-      body(zero);
-    }
-  });
-}
-
 /// Launches the one of two kernels whose teams suit the rows: warps or blocks.
 template <class... Parameters, class... Arguments>
 void launch_rows(const char* operation, const SoftmaxProblem& problem,
                  void (*by_warps)(std::int64_t, std::int64_t, Parameters...),
                  void (*by_blocks)(std::int64_t, std::int64_t, Parameters...),
                  Arguments... arguments) {
-  if (problem.C < kLongRow) {
-    launch(operation, by_warps, grid_for(problem.rows, kWarps), kThreads, 0, problem.rows,
-           problem.C, arguments...);
-  } else {
-    launch(operation, by_blocks, grid_for(problem.rows, 1), kThreads, 0, problem.rows, problem.C,
-           arguments...);
+  if (problem.rows == 0 || problem.C == 0) {
+    return;
   }
+  const bool is_short = problem.C < kLongRow;
+  launch(operation, is_short ? by_warps : by_blocks, grid_for(problem.rows, is_short ? kWarps : 1),
+         kThreads, 0, problem.rows, problem.C, arguments...);
+}
+
+template <bool kLogarithm>
+void forward(const char* operation, const SoftmaxProblem& problem, const void* x, void* y) {
+  const auto run = [&]<class T>(const T* from, T* to) {
+    launch_rows(operation, problem, softmax_kernel<T, false, kLogarithm>,
+                softmax_kernel<T, true, kLogarithm>, from, to);
+  };
+  visit_real_elements(operation, problem.dtype, run, x, y);
+}
+
+template <bool kLogarithm>
+void backward(const char* operation, const SoftmaxProblem& problem, const void* y, const void* dy,
+              void* dx) {
+  const auto run = [&]<class T>(const T* result, const T* gradient, T* to) {
+    launch_rows(operation, problem, softmax_backward_kernel<T, false, kLogarithm>,
+                softmax_backward_kernel<T, true, kLogarithm>, result, gradient, to);
+  };
+  visit_real_elements(operation, problem.dtype, run, y, dy, dx);
 }
 
 }  // namespace
 
 void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  visit("softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    launch_rows("softmax", problem, softmax_kernel<T, false, false>, softmax_kernel<T, true, false>,
-                static_cast<const T*>(x), static_cast<T*>(y));
-  });
+  forward<false>("softmax", problem, x, y);
 }
 
 void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  visit("log_softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    launch_rows("log_softmax", problem, softmax_kernel<T, false, true>,
-                softmax_kernel<T, true, true>, static_cast<const T*>(x), static_cast<T*>(y));
-  });
+  forward<true>("log_softmax", problem, x, y);
 }
 
 void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  visit("softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    launch_rows("softmax", problem, softmax_backward_kernel<T, false, false>,
-                softmax_backward_kernel<T, true, false>, static_cast<const T*>(y),
-                static_cast<const T*>(dy), static_cast<T*>(dx));
-  });
+  backward<false>("softmax", problem, y, dy, dx);
 }
 
 void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  visit("log_softmax", problem, [&](auto zero) {
-    using T = decltype(zero);
-    launch_rows("log_softmax", problem, softmax_backward_kernel<T, false, true>,
-                softmax_backward_kernel<T, true, true>, static_cast<const T*>(y),
-                static_cast<const T*>(dy), static_cast<T*>(dx));
-  });
+  backward<true>("log_softmax", problem, y, dy, dx);
 }
 
 void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
                            const void* log_probabilities, const std::int64_t* labels, void* loss,
                            void* workspace, const void* class_weights) {
-  visit("cross_entropy", problem, [&](auto zero) {
-    using T = decltype(zero);
+  const auto run = [&]<class T>(const T* from, const T* weights, T* mean) {
     // One sum a block, of the one double a row that the workspace has.
     const std::int64_t blocks = ceil_div(problem.rows, kThreads);
     auto* sums = static_cast<double*>(workspace);
     launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
-           problem.rows, problem.C, label_smoothing, static_cast<const T*>(log_probabilities),
-           labels, static_cast<const T*>(class_weights), sums, static_cast<T*>(loss));
+           problem.rows, problem.C, label_smoothing, from, labels, weights, sums, mean);
     if (blocks > 1) {
       launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, problem.rows, blocks, sums,
-             static_cast<T*>(loss));
+             mean);
     }
-  });
+  };
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, loss);
 }
 
 void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
                             const void* log_probabilities, const std::int64_t* labels,
                             const void* grad_loss, void* dx, const void* class_weights) {
-  visit("cross_entropy", problem, [&](auto zero) {
-    using T = decltype(zero);
+  const auto run = [&]<class T>(const T* from, const T* weights, const T* factor, T* to) {
     launch("cross_entropy", cross_entropy_backward_kernel<T>,
            grid_for(problem.rows * problem.C, kThreads), kThreads, 0, problem.rows, problem.C,
            static_cast<T>(label_smoothing / static_cast<double>(problem.C)),
-           static_cast<T>(1.0 - label_smoothing), static_cast<const T*>(log_probabilities), labels,
-           static_cast<const T*>(class_weights), static_cast<const T*>(grad_loss),
-           static_cast<T*>(dx));
-  });
+           static_cast<T>(1.0 - label_smoothing), from, labels, weights, factor, to);
+  };
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights,
+                      grad_loss, dx);
 }
 
 }  // namespace cks::kernels::cuda

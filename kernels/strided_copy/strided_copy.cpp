@@ -1,5 +1,7 @@
 #include "cks/kernels/strided_copy/strided_copy.h"
 
+#include <algorithm>
+
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -31,6 +33,22 @@ CopyProblem make_copy(std::span<const std::int64_t> extents,
     problem.target_strides[at] = target_strides[axis];
   }
   return problem;
+}
+
+bool turn_for_tiles(CopyProblem& problem) {
+  const int last = problem.rank - 1;
+  if (problem.rank < 2 || problem.target_strides[last] != 1 || problem.source_strides[last] <= 1) {
+    return false;
+  }
+  std::int64_t* const strides = problem.source_strides;
+  const auto axis = std::find(strides, strides + last, 1) - strides;
+  if (axis == last) {
+    return false;
+  }
+  for (std::int64_t* values : {problem.extents, strides, problem.target_strides}) {
+    std::rotate(values + axis, values + axis + 1, values + last);
+  }
+  return true;
 }
 
 }  // namespace cks::kernels

@@ -25,9 +25,12 @@ CopyProblem make_copy(std::span<const std::int64_t> extents,
                       std::span<const std::int64_t> source_strides,
                       std::span<const std::int64_t> target_strides);
 
+/// Whether the copy turns the fastest axis (NHWC to NCHW), so that it goes tile by tile. Then the
+/// axis along which the source runs becomes the last but one; the others keep their order.
+bool turn_for_tiles(CopyProblem& problem);
+
 /// Copies; both pointers name the element of index 0 on every axis, and the arrays are disjoint.
 /// element_bytes is 1, 2, 4 or 8 (Error otherwise).
-/// A permutation that turns the fastest axis (NHWC to NCHW) goes tile by tile.
 CKS_ENTRY_POINT(void, strided_copy,
                 (const CopyProblem& problem, std::size_t element_bytes, const void* source,
                  void* target));

@@ -1,9 +1,7 @@
 #include <algorithm>
 #include <cstring>
-#include <string>
 
-#include "cks/kernels/common/error.h"
-#include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
@@ -196,48 +194,17 @@ void copy_tiles(const CopyProblem& problem, const T* source, T* target) {
                       });
 }
 
-template <class T>
-void copy(CopyProblem problem, const T* source, T* target) {
-  const int last = problem.rank - 1;
-  if (problem.rank < 2 || problem.target_strides[last] != 1 || problem.source_strides[last] <= 1) {
-    return copy_rows(problem, source, target);
-  }
-  for (int axis = 0; axis < last; ++axis) {
-    if (problem.source_strides[axis] == 1) {
-      // The axis along the source becomes the last but one; the others keep their order.
-      for (std::int64_t* values :
-           {problem.extents, problem.source_strides, problem.target_strides}) {
-        std::rotate(values + axis, values + axis + 1, values + last);
-      }
-      return copy_tiles(problem, source, target);
-    }
-  }
-  copy_rows(problem, source, target);
-}
-
 }  // namespace
 
 void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const void* source,
                   void* target) {
-  if (problem.count == 0) {
-    return;
-  }
-  const auto as = [&]<class T>(T) {
-    copy(problem, static_cast<const T*>(source), static_cast<T*>(target));
-  };
-  switch (element_bytes) {
-    case 1:
-      return as(std::uint8_t{});
-    case 2:
-      return as(std::uint16_t{});
-    case 4:
-      return as(std::uint32_t{});
-    case 8:
-      return as(std::uint64_t{});
-    default:
-      throw Error(
-          formatted("strided_copy: element_bytes must be 1, 2, 4 or 8, got {}", element_bytes));
-  }
+  visit_bits("strided_copy", element_bytes, [&]<class T>(T) {
+    CopyProblem turned = problem;
+    const auto copy = turn_for_tiles(turned) ? copy_tiles<T> : copy_rows<T>;
+    if (problem.count > 0) {
+      copy(turned, static_cast<const T*>(source), static_cast<T*>(target));
+    }
+  });
 }
 
 }  // namespace cks::kernels::CKS_CPU

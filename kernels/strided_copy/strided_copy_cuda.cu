@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <string>
 
 #include "cks/kernels/common/divider.cuh"
-#include "cks/kernels/common/error.h"
+#include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/common/math.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 
 namespace cks::kernels::cuda {
@@ -185,11 +185,6 @@ void copy_elements(const CopyProblem& problem, const T* source, T* target) {
   }
 }
 
-/// `all` in equal parts of at most `most`.
-std::int64_t balanced(std::int64_t all, std::int64_t most) {
-  return ceil_div(all, ceil_div(all, most));
-}
-
 /// Last axis: runs along the target. The axis before it: runs along the source. The rest: a batch.
 template <class T>
 void copy_tiles(const CopyProblem& problem, const T* source, T* target) {
@@ -218,72 +213,28 @@ void copy_tiles(const CopyProblem& problem, const T* source, T* target) {
          CopyWalk<std::int64_t>(problem, along_source), source, target);
 }
 
-/// The axis along which the source runs, where that is not the last one and the target runs along
-/// the last; else -1.
-int transposed_axis(const CopyProblem& problem) {
-  const int last = problem.rank - 1;
-  if (problem.rank < 2 || problem.target_strides[last] != 1 || problem.source_strides[last] <= 1) {
-    return -1;
-  }
-  for (int axis = 0; axis < last; ++axis) {
-    if (problem.source_strides[axis] == 1) {
-      return axis;
-    }
-  }
-  return -1;
-}
-
-template <class T>
-void copy_as(const CopyProblem& problem, const void* source, void* target) {
-  copy_elements(problem, static_cast<const T*>(source), static_cast<T*>(target));
-}
-
-template <class T>
-void transpose_as(const CopyProblem& problem, const void* source, void* target) {
-  copy_tiles(problem, static_cast<const T*>(source), static_cast<T*>(target));
-}
-
 }  // namespace
 
 void strided_copy(const CopyProblem& problem, std::size_t element_bytes, const void* source,
                   void* target) {
-  if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8) {
-    throw Error("strided_copy: element_bytes must be 1, 2, 4 or 8, got " +
-                std::to_string(element_bytes));
-  }
-  if (problem.count == 0) {
-    return;
-  }
-  CopyProblem turned = problem;
-  const int axis = transposed_axis(problem);
-  if (axis >= 0) {
-    // The axis along the source becomes the last but one; the others keep their order.
-    for (std::int64_t* values : {turned.extents, turned.source_strides, turned.target_strides}) {
-      std::rotate(values + axis, values + axis + 1, values + turned.rank - 1);
+  visit_bits("strided_copy", element_bytes, [&]<class T>(T) {
+    CopyProblem turned = problem;
+    if (problem.count == 0) {
+      return;
     }
-    switch (element_bytes) {
-      case 1:
-        return transpose_as<std::uint8_t>(turned, source, target);
-      case 2:
-        return transpose_as<std::uint16_t>(turned, source, target);
-      case 4:
-        return transpose_as<std::uint32_t>(turned, source, target);
-      default:
-        return transpose_as<std::uint64_t>(turned, source, target);
+    if (turn_for_tiles(turned)) {
+      return copy_tiles(turned, static_cast<const T*>(source), static_cast<T*>(target));
     }
-  }
-  switch (widen(turned, element_bytes, source, target)) {
-    case 1:
-      return copy_as<std::uint8_t>(turned, source, target);
-    case 2:
-      return copy_as<std::uint16_t>(turned, source, target);
-    case 4:
-      return copy_as<std::uint32_t>(turned, source, target);
-    case 8:
-      return copy_as<std::uint64_t>(turned, source, target);
-    default:
-      return copy_as<uint4>(turned, source, target);
-  }
+    const auto copy = [&]<class Wide>(Wide) {
+      copy_elements(turned, static_cast<const Wide*>(source), static_cast<Wide*>(target));
+    };
+    const std::size_t bytes = widen(turned, element_bytes, source, target);
+    if (bytes == sizeof(uint4)) {
+      copy(uint4{});
+    } else {
+      visit_bits("strided_copy", bytes, copy);
+    }
+  });
 }
 
 }  // namespace cks::kernels::cuda

@@ -13,7 +13,7 @@
 
 using cks::draw_digit;
 using cks::drawn_digits;
-using cks::DrawnDigitsSplit;
+using cks::DrawnSplit;
 
 namespace {
 
@@ -49,7 +49,7 @@ TEST_CASE("drawn digits: an image alone is the image of the dataset, for any num
   cks::kernels::set_num_threads(before);
   std::array<std::uint8_t, 784> pixels{};
   for (const std::int64_t i : {0, 255, 256, 699}) {
-    const std::int64_t label = draw_digit(5, DrawnDigitsSplit::train, i, pixels.data());
+    const std::int64_t label = draw_digit(5, DrawnSplit::train, i, pixels.data());
     CHECK(label == digits.train.labels.to_vector<std::int64_t>()[static_cast<std::size_t>(i)]);
     CHECK(std::equal(pixels.begin(), pixels.end(),
                      digits.train.images.data_as<std::uint8_t>() + i * 784));
@@ -73,7 +73,7 @@ TEST_CASE("drawn digits: each ten hold every digit once, in no fixed order") {
 TEST_CASE("drawn digits: no image comes twice, within a split, across splits and seeds") {
   std::set<std::vector<std::uint8_t>> images;
   for (const std::uint64_t seed : {1U, 2U}) {
-    for (const DrawnDigitsSplit split : {DrawnDigitsSplit::train, DrawnDigitsSplit::test}) {
+    for (const DrawnSplit split : {DrawnSplit::train, DrawnSplit::test}) {
       for (std::int64_t i = 0; i < 500; ++i) {
         std::vector<std::uint8_t> pixels(784);
         draw_digit(seed, split, i, pixels.data());
@@ -88,7 +88,7 @@ TEST_CASE("drawn digits: every image has ink on it and paper around it") {
   std::array<std::uint8_t, 784> pixels{};
   std::int64_t on_border = 0;
   for (std::int64_t i = 0; i < 2000; ++i) {
-    draw_digit(3, DrawnDigitsSplit::train, i, pixels.data());
+    draw_digit(3, DrawnSplit::train, i, pixels.data());
     const auto inked = std::count_if(pixels.begin(), pixels.end(), [](int p) { return p > 100; });
     CAPTURE(i);
     CHECK(inked >= 8);
@@ -103,7 +103,7 @@ TEST_CASE("drawn digits: every image has ink on it and paper around it") {
 
 TEST_CASE("drawn digits: wrong arguments") {
   std::array<std::uint8_t, 784> pixels{};
-  CHECK_THROWS_WITH_AS(draw_digit(1, DrawnDigitsSplit::train, -1, pixels.data()),
+  CHECK_THROWS_WITH_AS(draw_digit(1, DrawnSplit::train, -1, pixels.data()),
                        doctest::Contains("index is -1"), cks::Error);
   CHECK_THROWS_WITH_AS(drawn_digits({.train_count = 0}), doctest::Contains("count is 0"),
                        cks::Error);

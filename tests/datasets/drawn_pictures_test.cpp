@@ -13,7 +13,7 @@
 
 using cks::draw_picture;
 using cks::drawn_pictures;
-using cks::DrawnPicturesSplit;
+using cks::DrawnSplit;
 
 namespace {
 
@@ -52,7 +52,7 @@ TEST_CASE("drawn pictures: an image alone is the image of the dataset, for any n
   cks::kernels::set_num_threads(before);
   std::array<std::uint8_t, 3072> pixels{};
   for (const std::int64_t i : {0, 255, 256, 699}) {
-    const std::int64_t label = draw_picture(5, DrawnPicturesSplit::train, i, pixels.data());
+    const std::int64_t label = draw_picture(5, DrawnSplit::train, i, pixels.data());
     CHECK(label == pictures.train.labels.to_vector<std::int64_t>()[static_cast<std::size_t>(i)]);
     CHECK(std::equal(pixels.begin(), pixels.end(),
                      pictures.train.images.data_as<std::uint8_t>() + i * 3072));
@@ -77,7 +77,7 @@ TEST_CASE("drawn pictures: each ten hold every class once, in no fixed order") {
 TEST_CASE("drawn pictures: no image comes twice, within a split, across splits and seeds") {
   std::set<std::vector<std::uint8_t>> images;
   for (const std::uint64_t seed : {1U, 2U}) {
-    for (const DrawnPicturesSplit split : {DrawnPicturesSplit::train, DrawnPicturesSplit::test}) {
+    for (const DrawnSplit split : {DrawnSplit::train, DrawnSplit::test}) {
       for (std::int64_t i = 0; i < 500; ++i) {
         std::vector<std::uint8_t> pixels(3072);
         draw_picture(seed, split, i, pixels.data());
@@ -92,7 +92,7 @@ TEST_CASE("drawn pictures: every picture has colours and a shape brighter than i
   std::array<std::uint8_t, 3072> pixels{};
   std::int64_t brighter = 0;
   for (std::int64_t i = 0; i < 1000; ++i) {
-    draw_picture(3, DrawnPicturesSplit::train, i, pixels.data());
+    draw_picture(3, DrawnSplit::train, i, pixels.data());
     std::int64_t inside = 0;
     std::int64_t corner = 0;
     for (std::size_t p = 0; p < 8 * 8 * 3; ++p) {
@@ -108,7 +108,7 @@ TEST_CASE("drawn pictures: every picture has colours and a shape brighter than i
 
 TEST_CASE("drawn pictures: wrong arguments") {
   std::array<std::uint8_t, 3072> pixels{};
-  CHECK_THROWS_WITH_AS(draw_picture(1, DrawnPicturesSplit::train, -1, pixels.data()),
+  CHECK_THROWS_WITH_AS(draw_picture(1, DrawnSplit::train, -1, pixels.data()),
                        doctest::Contains("index is -1"), cks::Error);
   CHECK_THROWS_WITH_AS(drawn_pictures({.train_count = 0}), doctest::Contains("count is 0"),
                        cks::Error);

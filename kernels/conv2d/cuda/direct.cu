@@ -11,16 +11,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// A sum as an element; bfloat16 is rounded from float32.
-template <class T, class Sum>
-__device__ __forceinline__ T narrowed(Sum sum) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    return bfloat16(static_cast<float>(sum));
-  } else {
-    return static_cast<T>(sum);
-  }
-}
-
 template <class T, class Sum>
 __global__ void direct_forward_kernel(Conv2dProblem p, const T* x, const T* w,
                                       TypedEpilogue<T> epilogue, T* y, std::int64_t count) {

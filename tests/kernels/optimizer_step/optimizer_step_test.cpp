@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "cks/kernels/common/counter.h"
+#include "cks/kernels/counter/counter.h"
 #include "cks/kernels/optimizer_step/clip.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"

@@ -1,4 +1,4 @@
-#include "cks/kernels/common/counter.h"
+#include "cks/kernels/counter/counter.h"
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "cks/kernels/common/counter.h"
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/counter/counter.h"
 
 namespace cks::kernels::cuda {
 namespace {
