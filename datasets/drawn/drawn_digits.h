@@ -11,7 +11,7 @@ struct DrawnDigitsOptions {
   std::int64_t test_count = 10000;
 };
 
-enum class DrawnDigitsSplit : std::uint8_t { train, test };
+enum class DrawnDigitsSplit : std::uint8_t { train, test };  // no number in common
 
 constexpr std::int64_t kDrawnDigitSide = 28;
 

@@ -11,7 +11,7 @@ struct DrawnPicturesOptions {
   std::int64_t test_count = 10000;
 };
 
-enum class DrawnPicturesSplit : std::uint8_t { train, test };
+enum class DrawnPicturesSplit : std::uint8_t { train, test };  // no number in common
 
 constexpr std::int64_t kDrawnPictureSide = 32;
 

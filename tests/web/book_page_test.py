@@ -361,6 +361,18 @@ def check_slides(driver, page):
     print(f"{slides} slides, {pages} printed pages")
 
 
+def check_reference(driver, folder):
+    """The reference has the library's classes, and its search finds a function without a network."""
+    driver.get((folder / "classcks_1_1Tensor.html").as_uri())
+    assert "place on the autograd tape" in driver.find_element(By.TAG_NAME, "body").text
+    driver.find_element(By.ID, "MSearchField").send_keys("conv2d")
+    frame = WebDriverWait(driver, 20).until(
+        lambda d: d.find_element(By.ID, "MSearchResultsWindow").is_displayed() and d.find_element(By.ID, "MSearchResults"))
+    driver.switch_to.frame(frame)
+    WebDriverWait(driver, 20).until(lambda d: "Conv2d" in d.find_element(By.TAG_NAME, "body").text)
+    driver.switch_to.default_content()
+
+
 def check_console(driver, what):
     lines = [entry["message"] for entry in driver.get_log("browser")]
     assert not lines, (what, lines)
@@ -377,7 +389,7 @@ def screenshots(driver, pages, folder):
                 open_page(driver, page.as_uri())
                 wide = driver.execute_script("return document.documentElement.scrollWidth")
                 assert wide <= width, f"{page.name} is {wide} pixels wide on a {device} of {width}"
-                figures = driver.find_elements(By.CSS_SELECTOR, ".conv-picture, .lenet-lesson")
+                figures = driver.find_elements(By.CSS_SELECTOR, ".conv-picture, .lenet-lesson, .drawing")
                 paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
                 assert (sum(map(int, paper[:3])) < 384) == (scheme == "dark"), (page.name, scheme, paper)
                 if figures:
@@ -418,6 +430,8 @@ def main():
                 check_console(driver, lesson)
         check_slides(driver, (options.book / "slides.html").resolve().as_uri())
         check_console(driver, "slides")
+        check_reference(driver, (options.book / "reference").resolve())
+        check_console(driver, "reference")
         if options.screenshots:
             screenshots(driver, pages, options.screenshots)
         print(f"{len(pages)} pages, {len(pictures)} with pictures: passed")
