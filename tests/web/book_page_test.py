@@ -239,11 +239,11 @@ def check_lesson(driver, page, folder):
     steps = shown()["step"]
     assert shown()["step"] == steps  # it rests
     right = 0
-    for _ in range(20):
+    for _ in range(60):
         part("sample").click()
         truth = re.search(r"the test (\d)", part("answer").text).group(1)
         right += root.get_attribute("data-answer") == truth
-    assert right >= 18, right
+    assert right >= 54, right  # of 60, wherever in an epoch it rests
     part("clear").click()
     assert "empty" in part("answer").text
     pad = part("pad")
@@ -342,6 +342,26 @@ def check_files(driver, page, folder):
         print("MNIST in the page:", train(98.5, 6 * 938))
 
 
+def check_links(pages):
+    """What pages link to and load lies beside them, anchors included; nothing is loaded from a network."""
+    texts = {page: page.read_text() for page in pages}
+    count = 0
+    for page, text in texts.items():
+        for kind, link in re.findall(r'\b(href|src)="([^"]+)"', text):
+            if link.startswith("data:"):
+                continue
+            if re.match(r"[a-z]+:", link):
+                assert kind == "href" and not re.search(r'<(link|script)[^>]*"' + re.escape(link), text), (page.name, link)
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            assert target.exists(), (page.name, link)
+            if anchor and target in texts:
+                assert f'id="{anchor}"' in texts[target], (page.name, link)
+            count += 1
+    print(f"{count} links lead somewhere")
+
+
 def check_slides(driver, page):
     """Arrow keys turn the lecture's slides, and each is a page on paper."""
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
@@ -350,7 +370,7 @@ def check_slides(driver, page):
     slides = len(driver.find_elements(By.CSS_SELECTOR, "article section section"))
     assert slides > 20, slides
     top = lambda: driver.execute_script(
-        "return [...document.querySelectorAll('article section section')].filter((s) => s.getBoundingClientRect().top < 10).length")
+        "return [...document.querySelectorAll('article section section')].filter((s) => s.getBoundingClientRect().top < 40).length")
     for key, wanted in ((Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2), (Keys.ARROW_LEFT, 1)):
         driver.find_element(By.TAG_NAME, "body").send_keys(key)
         WebDriverWait(driver, 5).until(lambda _: top() == wanted, str((top(), wanted)))
@@ -410,6 +430,7 @@ def main():
                        if path.stem not in ("genindex", "search"))
         pictures = [page for page in pages if 'class="conv-picture"' in page.read_text()]
         assert pictures, f"no page of {options.book} has a picture"
+        check_links(pages)
         for page in pages:
             open_page(driver, page.as_uri())
             check_console(driver, page.name)
