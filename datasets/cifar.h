@@ -7,7 +7,7 @@
 
 namespace cks {
 
-enum class CifarKind : std::uint8_t { cifar10, cifar100 };
+enum class CifarKind : std::uint8_t { cifar10, cifar100 };  // 10 or 100 classes
 
 /// Where a CIFAR dataset lies: an unpacked folder or an archive, by absolute path.
 struct CifarFiles {

@@ -143,6 +143,7 @@ class DataLoader {
   std::int64_t batch_ = 0;
 };
 
+/// Walks over the batches of an epoch, for range-based for.
 class DataLoader::Iterator {
  public:
   using value_type = Batch;

@@ -36,6 +36,7 @@ class Sigmoid : public Layer<Sigmoid> {
   Tensor forward(const Tensor& input) override { return sigmoid(input); }
 };
 
+/// The hyperbolic tangent of each element.
 class Tanh : public Layer<Tanh> {
  public:
   using Layer::Layer;

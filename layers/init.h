@@ -27,12 +27,12 @@ Fans fans_of(const Shape& weight);
 RandomKey parameter_key(std::uint64_t seed, const std::string& module_path,
                         const std::string& name);
 
-void constant(Tensor& tensor, double value);
+void constant(Tensor& tensor, double value);  // all elements
 /// Uniform in [low, high).
 void uniform(Tensor& tensor, double low, double high, RandomKey key);
 void normal(Tensor& tensor, double mean, double stddev, RandomKey key);
 
-enum class FanMode : std::uint8_t { fan_in, fan_out };
+enum class FanMode : std::uint8_t { fan_in, fan_out };  // which of Fans counts
 
 struct KaimingOptions {
   FanMode fan = FanMode::fan_in;

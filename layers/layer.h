@@ -86,6 +86,7 @@ class WeightLayer : public Layer<Self, OptionsType> {
  protected:
   using Layer<Self, OptionsType>::Layer;
 
+  /// Registers both, the bias of as many elements as there are outputs, if there is one.
   void make_weight_and_bias(const Shape& shape, std::int64_t outputs, StateLayout layout) {
     this->register_parameter("weight", weight, Tensor::empty(shape), layout);
     if (this->options().bias) {

@@ -17,7 +17,7 @@ class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
   CrossEntropyLoss(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   using Module::forward;
-  Tensor forward(const Tensor& logits, const Tensor& labels);
+  Tensor forward(const Tensor& logits, const Tensor& labels);  // a scalar
   std::string description() const override;
 };
 
@@ -26,6 +26,7 @@ class MSELoss : public Layer<MSELoss> {
  public:
   using Layer::Layer;
   using Module::forward;
+  /// A scalar.
   Tensor forward(const Tensor& input, const Tensor& target) { return mse_loss(input, target); }
 };
 

@@ -6,7 +6,7 @@
 namespace cks {
 
 struct BasicBlockOptions {
-  enum class Shortcut : std::uint8_t { pad, project };
+  enum class Shortcut : std::uint8_t { pad, project };  // where the shape changes
 
   std::int64_t in_channels = 0;
   std::int64_t out_channels = 0;  // at least in_channels for a shortcut that pads

@@ -7,6 +7,7 @@
 namespace cks {
 
 struct ResNetOptions {
+  /// The first convolution.
   enum class Stem : std::uint8_t {
     conv7x7,  // stride 2
     conv3x3,  // stride 1

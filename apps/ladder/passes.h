@@ -16,6 +16,8 @@
 /// in all images: a place has a list of steps, small products of matrices without a zero.
 namespace cks::ladder {
 
+// NOLINTBEGIN(bugprone-implicit-widening-of-multiplication-result): all offsets are below 2^31
+
 /// One group, no dilation. All tensors are dense float32, with fewer than 2^31 elements.
 struct Sizes {
   int N, IH, IW, IC, OC, FH, FW, OH, OW, sh, sw, pt, pl;
@@ -27,6 +29,11 @@ struct Step {
   const float* left;
   const float* right;
   int left_row, left_term, right_term, right_column, terms;
+
+  CKS_HOST_DEVICE float left_at(int m, int k) const { return left[m * left_row + k * left_term]; }
+  CKS_HOST_DEVICE float right_at(int k, int n) const {
+    return right[k * right_term + n * right_column];
+  }
 };
 
 struct Range {
@@ -242,5 +249,7 @@ struct BackwardFilter {
             s.N};
   }
 };
+
+// NOLINTEND(bugprone-implicit-widening-of-multiplication-result)
 
 }  // namespace cks::ladder

@@ -65,7 +65,7 @@ struct RunningMetrics {
   std::int64_t correct = 0;
   std::int64_t images = 0;
 
-  void add(double mean_loss, std::int64_t correct_in_batch, std::int64_t batch_images);
+  void add(double mean_loss, std::int64_t correct_in_batch, std::int64_t batch_images);  // a batch
   /// 0 before the first batch.
   double mean_loss() const;
   double accuracy() const;

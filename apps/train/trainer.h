@@ -73,12 +73,14 @@ struct StepEvent {
   double seconds_left = 0.0;
 };
 
+/// An epoch that has ended, its evaluation included.
 struct EpochEvent {
   EpochMetrics metrics{};
   std::int64_t epochs = 0;
   bool is_best = false;
 };
 
+/// What fit() calls while it runs; each may be left out.
 struct TrainCallbacks {
   std::function<void(const StepEvent&)> on_step{};
   std::function<void(const EpochEvent&)> on_epoch{};
@@ -184,6 +186,7 @@ struct ValidationSummary {
   double best_accuracy = 0.0;
 };
 
+/// What fit() returns.
 struct TrainSummary {
   /// After the last complete epoch; of a run with a validation half with the weights of the best
   /// epoch, once it has come to its end.
@@ -232,6 +235,7 @@ struct TrainSummary {
 ///         naming it, where another one has another program, model, data or options.
 TrainSummary fit(const TrainTask& task, const TrainOptions& options = {});
 
+/// What evaluate() finds.
 struct Evaluation {
   double loss = 0.0;      // mean over images, without label smoothing
   double accuracy = 0.0;  // 0 with a loss of one's own: then labels need not be classes

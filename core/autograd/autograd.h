@@ -20,7 +20,7 @@ class SavedTensor {
   SavedTensor(const SavedTensor&) = delete;
   SavedTensor& operator=(const SavedTensor&) = delete;
 
-  void save(const Tensor& tensor);
+  void save(const Tensor& tensor);  // once, in the forward pass; an undefined one is allowed
   bool defined() const { return tensor_.defined(); }
   /// The elements, off the tape. Throws AutogradError, naming the operation, if they were written
   /// to since save(), or if backward has already run and freed them.
@@ -188,7 +188,7 @@ class PrecisionScope {
  private:
   Precision before_;
 };
-Precision current_precision();
+Precision current_precision();  // of this thread; fp32 unless a scope says otherwise
 
 /// Is told, while backward() of its thread runs, of each leaf's gradient as soon as no more terms
 /// of it come, in an order that follows from the graph alone.

@@ -24,6 +24,7 @@ void note_write(const std::shared_ptr<Storage>& storage);
 /// The step that keeps the notes.
 class Notes {
  public:
+  /// As note_result and note_write.
   virtual void add_result(const char* operation, const Shape& shape, Device device) = 0;
   virtual void add_write(const std::shared_ptr<Storage>& storage) = 0;
 

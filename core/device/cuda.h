@@ -15,6 +15,7 @@ int cuda_device_count();
 /// of the build are named. Empty if it can; the first time, that creates the device's context.
 std::string why_not_usable(Device device);
 
+/// What the driver says of a GPU.
 struct CudaDeviceInfo {
   std::string name;            // "NVIDIA H200"
   std::string bus_id;          // "0000:1B:00.0"

@@ -4,7 +4,7 @@
 
 namespace cks {
 
-enum class DeviceKind : std::uint8_t { cpu, cuda };
+enum class DeviceKind : std::uint8_t { cpu, cuda };  // where a tensor lives
 
 /// Where a tensor lives: the CPU, or the CUDA device of an index. A plain value; naming a device
 /// does not need it to exist, allocating on it does (DeviceError otherwise).
@@ -12,8 +12,8 @@ struct Device {
   DeviceKind kind = DeviceKind::cpu;
   int index = 0;
 
-  static constexpr Device cpu() { return {}; }
-  static constexpr Device cuda(int index = 0) { return {DeviceKind::cuda, index}; }
+  static constexpr Device cpu() { return {}; }                                       // the only CPU
+  static constexpr Device cuda(int index = 0) { return {DeviceKind::cuda, index}; }  // a GPU
   /// Reads "cpu", "cuda" or "cuda:N". Throws DeviceError, listing these, for anything else.
   static Device parse(const std::string& text);
 

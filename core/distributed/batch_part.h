@@ -24,6 +24,6 @@ class BatchPartScope {
  private:
   BatchPart before_;
 };
-const BatchPart& current_batch_part();
+const BatchPart& current_batch_part();  // of this thread
 
 }  // namespace cks

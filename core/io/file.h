@@ -17,7 +17,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(const void* bytes, std::size_t count);
+  void write(const void* bytes, std::size_t count);  // appends
   /// Brings the bytes to the disk, then renames.
   void commit();
 
@@ -40,7 +40,7 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   std::size_t size() const { return size_; }
-  void read(std::size_t offset, void* to, std::size_t count) const;
+  void read(std::size_t offset, void* to, std::size_t count) const;  // from there on; all or throws
 
  private:
   std::string path_;

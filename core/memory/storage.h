@@ -71,8 +71,8 @@ struct MemoryStats {
                          : 1.0 - static_cast<double>(requested) / static_cast<double>(reserved);
   }
 };
-MemoryStats memory_stats(Device device = {});
-void reset_peak_memory(Device device = {});
+MemoryStats memory_stats(Device device = {});  // of this process, now
+void reset_peak_memory(Device device = {});    // begins a new peak at what is in use
 /// Gives the blocks kept for reuse back to the system; waits for a CUDA device. Those of captured
 /// steps stay.
 void trim_memory(Device device = {});

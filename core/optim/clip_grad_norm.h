@@ -5,6 +5,7 @@
 
 namespace cks {
 
+/// What clip_grad_norm() finds.
 struct ClippedNorm {
   Tensor norm;    // float64, one element: the norm of all gradients together
   Tensor factor;  // float64, one element: for Optimizer::step

@@ -60,7 +60,7 @@ class LrSchedule {
   /// empty factor, and for a momentum where the optimiser has none.
   LrSchedule(Optimizer& optimizer, LrFactor factor, MomentumCurve momentum = {});
 
-  void step();
+  void step();  // after optimizer.step(): writes the next step's rate
   /// The rate of the step to come, as written last.
   double learning_rate() const { return learning_rate_; }
   std::int64_t step_count() const { return step_; }

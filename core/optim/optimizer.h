@@ -89,7 +89,7 @@ class Optimizer {
   /// Gives every parameter a tensor of zeros like itself, or a single zero of int64, which step()
   /// counts up for each parameter that has a gradient.
   enum class StateKind : std::uint8_t { like_parameter, step_count };
-  void add_state(const char* key, StateKind kind);
+  void add_state(const char* key, StateKind kind);  // in a derived class's constructor
 
   /// A parameter that has a gradient.
   struct Due {

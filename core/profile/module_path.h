@@ -52,7 +52,7 @@ auto in_module(std::string path, Body&& body, ModulePass pass = ModulePass::forw
 class ModulePathObserver {
  public:
   virtual ~ModulePathObserver() = default;
-  virtual void moved(const std::string& path, ModulePass pass) noexcept = 0;
+  virtual void moved(const std::string& path, ModulePass pass) noexcept = 0;  // to there
 };
 
 /// Sets this thread's observer, null for none, and returns the one before. It must outlive its

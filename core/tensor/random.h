@@ -40,7 +40,7 @@ class RandomStream {
  public:
   explicit RandomStream(RandomKey key, std::uint64_t step = 0) : key_(key), step_(step) {}
 
-  std::uint64_t bits();
+  std::uint64_t bits();  // 64, each 0 or 1 alike
   /// In [0, 1), a multiple of 2^-53.
   double uniform();
   double uniform(double low, double high) { return low + (high - low) * uniform(); }

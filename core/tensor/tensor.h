@@ -58,7 +58,7 @@ class Tensor {
   // --- What it is -----------------------------------------------------------------------------
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;
-  std::int64_t size(int axis) const { return shape()[axis]; }
+  std::int64_t size(int axis) const { return shape()[axis]; }  // -1 is the last axis
   int rank() const { return shape().rank(); }
   std::int64_t numel() const { return shape().numel(); }
   DType dtype() const;
@@ -108,8 +108,8 @@ class Tensor {
   // --- Writing in place (raises the version) ----------------------------------------------------
   // Throw AutogradError if grad mode is on and the tensor requires a gradient. A value that an
   // integer dtype cannot hold throws DtypeError.
-  Tensor& fill_(double value);
-  Tensor& zero_() { return fill_(0.0); }
+  Tensor& fill_(double value);            // all elements
+  Tensor& zero_() { return fill_(0.0); }  // likewise
   /// Elements of `source`, converted and moved; shapes must be equal. Is not recorded: throws
   /// AutogradError if grad mode is on and the source requires a gradient, which would be lost.
   Tensor& copy_(const Tensor& source);
@@ -140,7 +140,7 @@ class Tensor {
 
   // --- For people who write operations ----------------------------------------------------------
   std::uint64_t version() const;
-  void bump_version();
+  void bump_version();  // says that the elements were written to
   const std::shared_ptr<Storage>& storage() const;
   /// Element of the storage at which this tensor starts.
   std::int64_t storage_offset() const;

@@ -37,6 +37,18 @@ require(require('path').resolve(path))({wasmBinary}).then((cks) => {
   const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE(0))));
   assert.strictEqual(header.__metadata__['cks.model'], 'lenet5');
   assert.deepStrictEqual(header['conv1.weight'].shape, [6, 1, 5, 5]);
+  // Digits that a page brings: 20 of one brightness each, a label of 10 refused.
+  const [pixels, labels] = [cks._malloc(20 * 784), cks._malloc(20)];
+  for (let i = 0; i < 20; ++i) {
+    cks.HEAPU8.fill(20 + 11 * (i % 10), pixels + 784 * i, pixels + 784 * (i + 1));
+    cks.HEAPU8[labels + i] = i % 10;
+  }
+  const beginWith = () => cks._cks_lesson_begin_with(1, pixels, labels, 20, pixels, labels, 20, 10, 1e-3);
+  assert.strictEqual(beginWith(), 1);
+  assert.deepStrictEqual(numbers(cks._cks_lesson_step(), 5).filter((_, i) => i !== 2 && i !== 3), [1, 10, 2]);
+  cks.HEAPU8[labels + 3] = 10;
+  assert.strictEqual(beginWith(), 0);
+  assert.match(cks.UTF8ToString(cks._cks_error()), /label/);
   console.log(`LeNet-5: ${step[1]} images in ${seconds.toFixed(1)} s, test accuracy ${(100 * accuracy).toFixed(1)} %`);
 }).catch((error) => {
   console.error(error);

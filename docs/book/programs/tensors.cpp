@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   for (int c = 0; c < 3; ++c) {
     drawing.text(212.0 * c, 14, "channel " + std::to_string(c));
     for (int pixel = 0; pixel < 6; ++pixel) {
-      drawing.cell(212.0 * c + 40.0 * (pixel % 3), 22 + 30.0 * (pixel / 3), 38, 28,
+      drawing.cell(212.0 * c + 40.0 * (pixel % 3), pixel < 3 ? 22 : 52, 38, 28,
                    book::Drawing::number(nchw[0][c].data_as<float>()[pixel], 0), colours[c]);
     }
   }
@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
       "An image of 2 by 3 pixels and 3 channels, and its 18 numbers in memory in two orders");
 
   // Element (n,h,w,c) lies at ((n*H + h)*W + w)*C + c.
-  const cks::Tensor batch = cks::Tensor::arange(2 * 4 * 5 * 3).reshape({2, 4, 5, 3});
+  const cks::Tensor batch = cks::Tensor::arange(120).reshape({2, 4, 5, 3});
   const double found = batch[1][2][3][1].item();
   std::printf("element (1,2,3,1) of [2,4,5,3] lies at %.0f\n", found);
   bool right = found == ((1 * 4 + 2) * 5 + 3) * 3 + 1;
@@ -86,8 +86,10 @@ int main(int argc, char** argv) {
   right =
       right && flat[1][59].item() == 7 && flat[0][59].item() == 0 && copy[1][0][0][0].item() == 0;
 
-  const std::size_t ours = lines_of_window(32 * 64, 64, 1);
-  const std::size_t planes = lines_of_window(32, 1, 32 * 32);
+  constexpr std::int64_t kSide = 32;
+  constexpr std::int64_t kChannels = 64;
+  const std::size_t ours = lines_of_window(kSide * kChannels, kChannels, 1);
+  const std::size_t planes = lines_of_window(kSide, 1, kSide * kSide);
   std::printf("cache lines of a 3x3 window over 64 channels: %zu in NHWC, %zu in NCHW\n", ours,
               planes);
   return right && ours == 36 && planes == 192 ? 0 : 1;
