@@ -21,7 +21,7 @@ bool takes(const Conv2dProblem& p, Arithmetic arithmetic, DType filter) {
   constexpr auto kMost = std::int64_t{1} << 30;
   return p.x_type == type && p.y_type == type && p.w_type == filter && p.G == 1 &&
          p.IC <= kMostChannels && p.FH * p.FW * p.IC <= kMostTerms && cuda::has_narrow_extents(p) &&
-         p.OC <= 65535 * 32 && p.OH * p.sh + p.FH * p.dh < kMost &&
+         p.OC <= std::int64_t{65535} * 32 && p.OH * p.sh + p.FH * p.dh < kMost &&
          p.OW * p.sw + p.FW * p.dw < kMost && p.pt < kMost && p.pl < kMost;
 }
 
@@ -100,8 +100,8 @@ std::optional<StemShape> stem_shape(const Conv2dProblem& p, Arithmetic arithmeti
   s.runs = narrow(dense ? p.FH : p.FH * p.FW);
   s.steps = narrow(ceil_div(2 * s.runs * s.run_pairs, kTermsOfStep));
   s.filter_words = narrow(s.steps * columns * kTermsOfStep / 2);
-  const std::int64_t fixed = s.planes * s.filter_words * kWord +
-                             s.steps * (kTermsOfStep / 2) * 2 * kWord + 3 * columns * kWord;
+  const std::int64_t fixed = std::int64_t{s.planes} * s.filter_words * kWord +
+                             std::int64_t{s.steps} * kTermsOfStep * kWord + 3 * columns * kWord;
   // Taps that lie apart begin at even elements of pixels that are padded to such.
   const std::int64_t held = dense ? p.IC : round_up(p.IC, 2);
   const auto tiles = best_tiles(p, 1, [&](StemTiles& t) {
@@ -131,7 +131,7 @@ std::optional<StemTapsShape> stem_taps_shape(const Conv2dProblem& p, Arithmetic 
   const int buffers = gradient_buffers(s.planes);
   // Tables of pairs of positions, tiles of dY.
   const std::int64_t fixed =
-      std::int64_t{buffers} * kPositions * (kWord + s.planes * kGradientChannels * 2);
+      std::int64_t{buffers} * kPositions * (kWord + std::int64_t{s.planes} * kGradientChannels * 2);
   // Planes of columns begin 4 banks apart, since lanes read 4 words of each.
   const auto phase_pitch = [&](const StemTiles& t) {
     const std::int64_t words = ceil_div(ceil_div(t.source_columns, p.sw), 2);

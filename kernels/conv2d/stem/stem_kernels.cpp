@@ -19,6 +19,7 @@ constexpr double kProduct = 1.55;  // of 16 x 8 x 16
 constexpr double kElement = 0.25;  // staging one, in every copy and plane
 constexpr double kRead = 1.0;      // 128 bytes of shared memory
 constexpr double kTile = 300.0;    // waiting
+constexpr double kBegin = 1.2e4;   // until a block's first tile is there
 
 int products_of(int planes) { return hopper::kPlaneProducts - hopper::first_plane_product(planes); }
 
@@ -35,7 +36,7 @@ double cost_of(const StemTiles& t, int channel_tiles, double multiplying, double
   const double staging = staged(t) * t.copies * planes * kElement;
   const double tile = std::max(moved, multiplying + 0.5 * staging) + kTile;
   const double tiles = static_cast<double>(t.count) * channel_tiles;
-  return cuda::kLaunch + kCycle * tile * std::max(1.0, tiles / multiprocessors);
+  return cuda::kLaunch + kCycle * (kBegin + tile * std::max(1.0, tiles / multiprocessors));
 }
 
 const char* const kReason =
@@ -79,6 +80,10 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 // --- stem_taps ----------------------------------------------------------------------------------
 
+std::int64_t columns_of(const StemTapsShape& s) {
+  return std::int64_t{s.term_tiles} * kGradientWarps / 2 * 8;
+}
+
 std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   const auto s = stem_taps_shape(p, request.arithmetic);
@@ -101,7 +106,7 @@ std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
               static_cast<double>(std::min<std::int64_t>(kGradientChannels, p.OC)), s->planes,
               narrow(static_cast<std::int64_t>(size_of(p.x_type))), multiprocessors);
   cuda::add_split_k(candidate, p, split_k, multiprocessors);
-  candidate.plan.tile = {kGradientChannels, s->term_tiles * kGradientWarps / 2 * 8};
+  candidate.plan.tile = {kGradientChannels, columns_of(*s)};
   candidate.plan.granule = kPositions;
   candidate.plan.reason = cuda::describe_use(kReason, static_cast<double>(exact_multiply_adds(p)),
                                              static_cast<double>(executed_of(*s)));
@@ -111,7 +116,7 @@ std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
 bool taps_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const auto s = stem_taps_shape(p, plan.arithmetic);
   return s && cuda::has_room_for_slices(plan, p) && plan.tile.rows == kGradientChannels &&
-         plan.tile.columns == s->term_tiles * kGradientWarps / 2 * 8;
+         plan.tile.columns == columns_of(*s);
 }
 
 std::shared_ptr<const void> prepare_taps(const Conv2dPlan& plan, const Conv2dProblem& p) {
