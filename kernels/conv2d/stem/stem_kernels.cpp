@@ -28,13 +28,12 @@ double staged(const StemTiles& t) {
   return static_cast<double>(t.images) * t.source_rows * t.row_elements;
 }
 
-/// Time of all tiles: of memory or of what happens in shared memory, whatever is longer; staging
-/// hides behind half of it.
+/// Time of all tiles. What happens in shared memory hides half of the copies, and of staging.
 double cost_of(const StemTiles& t, int channel_tiles, double multiplying, double outputs,
                int planes, int element_bytes, int multiprocessors) {
   const double moved = (staged(t) + kPositions * outputs) * element_bytes / kBytes;
   const double staging = staged(t) * t.copies * planes * kElement;
-  const double tile = std::max(moved, multiplying + 0.5 * staging) + kTile;
+  const double tile = 0.5 * moved + multiplying + 0.5 * staging + kTile;
   const double tiles = static_cast<double>(t.count) * channel_tiles;
   return cuda::kLaunch + kCycle * (kBegin + tile * std::max(1.0, tiles / multiprocessors));
 }

@@ -178,6 +178,7 @@ TEST_CASE("stem: takes first layers in every arithmetic") {
       if (p.OC == 64) {  // 6 channels would be padded to 32
         CHECK(selected(Conv2dPass::forward) == "stem");
         CHECK(selected(Conv2dPass::backward_filter) == "stem_taps");
+        CHECK(name_of(select(Conv2dPass::forward, p, kGpu).arithmetic) == name_of(precision));
       }
     }
     p.precision = cks::Precision::bf16;
