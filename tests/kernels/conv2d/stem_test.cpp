@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include "cks/kernels/conv2d/plan.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
@@ -178,7 +180,8 @@ TEST_CASE("stem: takes first layers in every arithmetic") {
       if (p.OC == 64) {  // 6 channels would be padded to 32
         CHECK(selected(Conv2dPass::forward) == "stem");
         CHECK(selected(Conv2dPass::backward_filter) == "stem_taps");
-        CHECK(name_of(select(Conv2dPass::forward, p, kGpu).arithmetic) == name_of(precision));
+        CHECK(std::string(name_of(select(Conv2dPass::forward, p, kGpu).arithmetic)) ==
+              name_of(precision));
       }
     }
     p.precision = cks::Precision::bf16;
