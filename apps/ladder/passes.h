@@ -1,5 +1,6 @@
 #pragma once
 #include "cks/kernels/common/host_device.h"
+#include "cks/kernels/common/taps.h"
 
 /// The three passes of a convolution as the ladder's kernels see them: products of matrices whose
 /// elements are looked up in X, W and dY.
@@ -13,7 +14,8 @@
 ///
 /// Where a tap has no pixel, or a pixel no output, stands a 0, which is multiplied. That is the
 /// usual way. To skip them, each pass is cut into *places*, outputs, inputs or taps at one position
-/// in all images: a place has a list of steps, small products of matrices without a zero.
+/// in all images: a place has a list of steps, small products of matrices without a zero. Which
+/// taps have a pixel is kernels/common/taps.h's to say.
 namespace cks::ladder {
 
 // NOLINTBEGIN(bugprone-implicit-widening-of-multiplication-result): all offsets are below 2^31
@@ -36,36 +38,25 @@ struct Step {
   }
 };
 
-struct Range {
-  int begin, end;
-  CKS_HOST_DEVICE int size() const { return begin < end ? end - begin : 0; }
-};
-
-CKS_HOST_DEVICE inline int larger(int a, int b) { return a > b ? a : b; }
-CKS_HOST_DEVICE inline int smaller(int a, int b) { return a < b ? a : b; }
-
-/// ConvV2: the taps of output o that meet the image.
-CKS_HOST_DEVICE inline Range live_taps(int o, int stride, int pad, int in, int filter) {
-  return {larger(0, pad - o * stride), smaller(filter, in + pad - o * stride)};
-}
-
 /// KS-deconv: pair t of input i joins tap first_tap + t*stride with output first_output - t.
 struct Pairs {
   int first_tap, first_output;
-  Range t;
+  kernels::IndexRangeOf<int> t;
 };
-CKS_HOST_DEVICE inline Pairs pairs_of(int i, int stride, int pad, int out, int filter) {
-  const int tap = (i + pad) % stride;
-  const int output = (i + pad) / stride;
-  return {tap,
-          output,
-          {larger(0, output - out + 1), smaller(output + 1, (filter - tap + stride - 1) / stride)}};
+CKS_HOST_DEVICE inline Pairs pairs_of(const kernels::TapAxisOf<int>& axis, int i) {
+  const int tap = (i + axis.pad) % axis.stride;
+  const int output = (i + axis.pad) / axis.stride;
+  const int begin = output < axis.out ? 0 : output - axis.out + 1;
+  const int taps = (axis.filter - tap + axis.stride - 1) / axis.stride;
+  return {tap, output, kernels::range_of(begin, output + 1 < taps ? output + 1 : taps)};
 }
 
-/// Sk-dilated: the outputs for which tap f meets a pixel.
-CKS_HOST_DEVICE inline Range tap_outputs(int f, int stride, int pad, int in, int out) {
-  return {f < pad ? (pad - f + stride - 1) / stride : 0,
-          f >= in + pad ? 0 : smaller(out, (in - 1 + pad - f) / stride + 1)};
+using Range = kernels::IndexRangeOf<int>;
+CKS_HOST_DEVICE inline kernels::TapAxisOf<int> row_axis(const Sizes& s) {
+  return {s.IH, s.OH, s.FH, s.sh, s.pt, 1};
+}
+CKS_HOST_DEVICE inline kernels::TapAxisOf<int> column_axis(const Sizes& s) {
+  return {s.IW, s.OW, s.FW, s.sw, s.pl, 1};
 }
 
 struct Forward {
@@ -110,10 +101,10 @@ struct Forward {
     return (m * places() + place) * s.OC + n;
   }
   CKS_HOST_DEVICE Range rows_of(int place) const {
-    return live_taps(place / s.OW, s.sh, s.pt, s.IH, s.FH);
+    return kernels::forward_taps(row_axis(s), place / s.OW);
   }
   CKS_HOST_DEVICE Range columns_of(int place) const {
-    return live_taps(place % s.OW, s.sw, s.pl, s.IW, s.FW);
+    return kernels::forward_taps(column_axis(s), place % s.OW);
   }
   CKS_HOST_DEVICE int steps(int place) const {
     return rows_of(place).size() * columns_of(place).size();
@@ -169,11 +160,9 @@ struct BackwardData {
   CKS_HOST_DEVICE int target(int place, int m, int n) const {
     return (m * places() + place) * s.IC + n;
   }
-  CKS_HOST_DEVICE Pairs rows_of(int place) const {
-    return pairs_of(place / s.IW, s.sh, s.pt, s.OH, s.FH);
-  }
+  CKS_HOST_DEVICE Pairs rows_of(int place) const { return pairs_of(row_axis(s), place / s.IW); }
   CKS_HOST_DEVICE Pairs columns_of(int place) const {
-    return pairs_of(place % s.IW, s.sw, s.pl, s.OW, s.FW);
+    return pairs_of(column_axis(s), place % s.IW);
   }
   CKS_HOST_DEVICE int steps(int place) const {
     return rows_of(place).t.size() * columns_of(place).t.size();
@@ -228,10 +217,10 @@ struct BackwardFilter {
     return (m * places() + place) * s.IC + n;
   }
   CKS_HOST_DEVICE Range rows_of(int place) const {
-    return tap_outputs(place / s.FW, s.sh, s.pt, s.IH, s.OH);
+    return kernels::tap_outputs(row_axis(s), place / s.FW);
   }
   CKS_HOST_DEVICE Range columns_of(int place) const {
-    return tap_outputs(place % s.FW, s.sw, s.pl, s.IW, s.OW);
+    return kernels::tap_outputs(column_axis(s), place % s.FW);
   }
   CKS_HOST_DEVICE int steps(int place) const {
     return rows_of(place).size() * columns_of(place).size();

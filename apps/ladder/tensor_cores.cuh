@@ -35,32 +35,22 @@ __global__ void __launch_bounds__(128) tensor_cores_kernel(Pass pass, float* res
       wmma::fill_fragment(product, 0.0F);
     }
   }
-  const int steps = pass.steps(place);
-  for (int i = 0; i < steps; ++i) {
-    const Step step = pass.step(place, i);
-    for (int k0 = 0; k0 < step.terms; k0 += kTerms) {
-      load_terms<128>(step.left + m0 * step.left_row + k0 * step.left_term, step.left_row,
-                      step.left_term, pass.place_rows() - m0, step.terms - k0, left);
-      load_terms<128>(step.right + n0 * step.right_column + k0 * step.right_term, step.right_column,
-                      step.right_term, pass.place_columns() - n0, step.terms - k0, right);
-      __syncthreads();
-      for (int k = 0; k < kTerms; k += 8) {
-        Right b[2];
-        for (int j = 0; j < 2; ++j) {
-          wmma::load_matrix_sync(b[j], &right[k][warp_column + 16 * j], kPitch);
-          round_to_tf32(b[j]);
-        }
-        for (int row = 0; row < 2; ++row) {
-          Left a;
-          wmma::load_matrix_sync(a, &left[k][warp_row + 16 * row], kPitch);
-          round_to_tf32(a);
-          wmma::mma_sync(products[row][0], a, b[0], products[row][0]);
-          wmma::mma_sync(products[row][1], a, b[1], products[row][1]);
-        }
+  each_terms<128>(pass, place, m0, n0, left, right, [&] {
+    for (int k = 0; k < kTerms; k += 8) {
+      Right b[2];
+      for (int j = 0; j < 2; ++j) {
+        wmma::load_matrix_sync(b[j], &right[k][warp_column + 16 * j], kPitch);
+        round_to_tf32(b[j]);
       }
-      __syncthreads();
+      for (int row = 0; row < 2; ++row) {
+        Left a;
+        wmma::load_matrix_sync(a, &left[k][warp_row + 16 * row], kPitch);
+        round_to_tf32(a);
+        wmma::mma_sync(products[row][0], a, b[0], products[row][0]);
+        wmma::mma_sync(products[row][1], a, b[1], products[row][1]);
+      }
     }
-  }
+  });
   for (int row = 0; row < 2; ++row) {
     for (int j = 0; j < 2; ++j) {
       wmma::store_matrix_sync(&sums[warp_row + 16 * row][warp_column + 16 * j], products[row][j],

@@ -16,6 +16,28 @@ __device__ void load_terms(const float* source, int line_step, int term_step, in
   }
 }
 
+/// Brings the terms of a block's tile, step after step: calls multiply() when kTerms of them are in
+/// shared memory.
+template <int kThreads, int kPitch, class Pass, class Multiply>
+__device__ void each_terms(const Pass& pass, int place, int m0, int n0,
+                           float (&left)[kTerms][kPitch], float (&right)[kTerms][kPitch],
+                           Multiply multiply) {
+  const int steps = pass.steps(place);
+  for (int i = 0; i < steps; ++i) {
+    const Step step = pass.step(place, i);
+    for (int k0 = 0; k0 < step.terms; k0 += kTerms) {
+      load_terms<kThreads>(step.left + m0 * step.left_row + k0 * step.left_term, step.left_row,
+                           step.left_term, pass.place_rows() - m0, step.terms - k0, left);
+      load_terms<kThreads>(step.right + n0 * step.right_column + k0 * step.right_term,
+                           step.right_column, step.right_term, pass.place_columns() - n0,
+                           step.terms - k0, right);
+      __syncthreads();
+      multiply();
+      __syncthreads();
+    }
+  }
+}
+
 /// Rung 5. The tile of rung 4, but its rows are images (or output channels) at one place: all of
 /// them have the same live taps, so the block walks over those alone. Nothing is tested inside, and
 /// the addresses need no division any more.
@@ -26,20 +48,8 @@ __global__ void __launch_bounds__(256) zeros_skipped_kernel(Pass pass, float* re
   const int place = static_cast<int>(blockIdx.x);
   const int m0 = static_cast<int>(blockIdx.y) * kTile;
   const int n0 = static_cast<int>(blockIdx.z) * kTile;
-  const int steps = pass.steps(place);
   float sums[kPart][kPart] = {};
-  for (int i = 0; i < steps; ++i) {
-    const Step step = pass.step(place, i);
-    for (int k0 = 0; k0 < step.terms; k0 += kTerms) {
-      load_terms<256>(step.left + m0 * step.left_row + k0 * step.left_term, step.left_row,
-                      step.left_term, pass.place_rows() - m0, step.terms - k0, left);
-      load_terms<256>(step.right + n0 * step.right_column + k0 * step.right_term, step.right_column,
-                      step.right_term, pass.place_columns() - n0, step.terms - k0, right);
-      __syncthreads();
-      multiply_tile(left, right, sums);
-      __syncthreads();
-    }
-  }
+  each_terms<256>(pass, place, m0, n0, left, right, [&] { multiply_tile(left, right, sums); });
   each_sum(sums, [&](int row, int column, float sum) {
     if (m0 + row < pass.place_rows() && n0 + column < pass.place_columns()) {
       result[pass.target(place, m0 + row, n0 + column)] = sum;

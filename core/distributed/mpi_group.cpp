@@ -128,24 +128,8 @@ class MpiGroup : public HostGroup {
   Bytes& outgoing() override { return outgoing_; }
   Bytes& incoming() override { return incoming_; }
 
-  void all_to_all(std::size_t chunk) override {
-    incoming_.resize(chunk * static_cast<std::size_t>(size_));
-    const int count = as_count(chunk);
-    MPI_Request request{};
-    require(MPI_Ialltoall(outgoing_.data(), count, MPI_BYTE, incoming_.data(), count, MPI_BYTE,
-                          data_, &request),
-            "MPI_Ialltoall");
-    wait(request);
-  }
-  void all_gather(std::size_t bytes) override {
-    incoming_.resize(bytes * static_cast<std::size_t>(size_));
-    const int count = as_count(bytes);
-    MPI_Request request{};
-    require(MPI_Iallgather(outgoing_.data(), count, MPI_BYTE, incoming_.data(), count, MPI_BYTE,
-                           data_, &request),
-            "MPI_Iallgather");
-    wait(request);
-  }
+  void all_to_all(std::size_t chunk) override { exchange(MPI_Ialltoall, "MPI_Ialltoall", chunk); }
+  void all_gather(std::size_t bytes) override { exchange(MPI_Iallgather, "MPI_Iallgather", bytes); }
   void broadcast(std::size_t bytes, int from) override {
     incoming_ = outgoing_;
     incoming_.resize(bytes);
@@ -156,6 +140,17 @@ class MpiGroup : public HostGroup {
   }
 
  private:
+  /// `bytes` to and from each rank.
+  template <class Call>
+  void exchange(Call&& call, const char* name, std::size_t bytes) {
+    incoming_.resize(bytes * static_cast<std::size_t>(size_));
+    const int count = as_count(bytes);
+    MPI_Request request{};
+    require(
+        call(outgoing_.data(), count, MPI_BYTE, incoming_.data(), count, MPI_BYTE, data_, &request),
+        name);
+    wait(request);
+  }
   void wait(MPI_Request& request) {
     const WaitingScope waiting(*watch_, rank_);
     constexpr int kSpins = 1000;

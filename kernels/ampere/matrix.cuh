@@ -58,10 +58,7 @@ template <int kPlanes>
 __device__ __forceinline__ void split_pair(float2 rest, std::uint32_t (&planes)[kPlanes]) {
 #pragma unroll
   for (int plane = 0; plane < kPlanes; ++plane) {
-    planes[plane] = hopper::rounded_pair(rest.x, rest.y);
-    const float2 rounded = hopper::widened_pair(planes[plane]);
-    rest.x -= rounded.x;
-    rest.y -= rounded.y;
+    planes[plane] = hopper::split_off(rest.x, rest.y);
   }
 }
 

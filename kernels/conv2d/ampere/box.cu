@@ -3,13 +3,7 @@
 // A block computes a unit: its warps copy the stages of a ring and multiply them, 64 or 128 bytes
 // of source channels at a time. The longest units come first, so blocks that end early take what is
 // left.
-#include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/ampere/box_copies.cuh"
-#include "cks/kernels/conv2d/ampere/box_store.cuh"
-#include "cks/kernels/conv2d/ampere/columns.cuh"
-#include "cks/kernels/conv2d/ampere/kernels.h"
-#include "cks/kernels/conv2d/ampere/swizzle.cuh"
-#include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/conv2d/ampere/box_unit.cuh"
 
 namespace cks::kernels::ampere {
 namespace {
@@ -53,14 +47,6 @@ struct Tile {
   }
 };
 
-template <class T>
-struct Parameters {
-  BoxOperands operands;
-  TypedEpilogue<T> epilogue;
-  T* target;
-  bool is_aligned;
-};
-
 /// The pixels of 32 bytes of source channels. rows: the warp's first.
 template <class K>
 __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[K::kRowTiles][4],
@@ -96,54 +82,27 @@ __device__ __forceinline__ void load_filter(std::uint32_t (&b)[K::kColumnTiles][
 
 /// The copies are asked for once the first operands are read, so that products follow at once.
 template <class K, class CopyNext>
-__device__ __forceinline__ void multiply_step(float (&sums)[K::kRowTiles][K::kColumnTiles][4],
-                                              std::uint32_t stage, int rows, int columns,
-                                              CopyNext&& copy_next) {
+__device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t stage,
+                                              const WarpPart& warp, CopyNext&& copy_next) {
 #pragma unroll
   for (int part = 0; part < K::kPixelRowBytes / 32; ++part) {
     std::uint32_t a[K::kRowTiles][4], b[K::kColumnTiles][2];
-    load_pixels<K>(a, stage, rows, part);
-    load_filter<K>(b, stage + K::kPixelStageBytes, columns, part);
+    load_pixels<K>(a, stage, warp.row, part);
+    load_filter<K>(b, stage + K::kPixelStageBytes, warp.column, part);
     if (part == 0) {
       copy_next();
     }
-#pragma unroll
-    for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < K::kColumnTiles; ++n) {
-        if constexpr (K::kBf16) {
-          multiply_bf16(sums[m][n], a[m], b[n]);
-        } else {
-          multiply_tf32(sums[m][n], a[m], b[n]);
-        }
-      }
-    }
+    multiply_tiles<K::kBf16>(sums, a, b);
   }
 }
 
 template <class K>
 __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
-    box_kernel(const __grid_constant__ Parameters<typename K::Value> p) {
+    box_kernel(const __grid_constant__ BoxParameters<typename K::Value> p) {
   cuda::begin_kernel();
-  extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ Spot spots[K::kPositions];
-  const BoxCorrelation& c = p.operands.c;
-  const int index = static_cast<int>(blockIdx.x);
-  const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
-  const BoxUnit unit = unit_of(c, index - place.first_unit);
-  find_spots<K>(c, place, unit, spots);
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);
-  const int columns = warp % K::kWarpColumns * (K::kColumnTiles * 8);
-  const std::uint32_t base = shared_address(shared);
-  StepCopies<K> copies(p.operands, place, unit, spots);
-  float sums[K::kRowTiles][K::kColumnTiles][4] = {};
-  run_pipeline<K>(steps_of(c, place), base, copies, [&](std::uint32_t stage, auto&& copy_next) {
-    multiply_step<K>(sums, stage, rows, columns, copy_next);
+  run_unit<K>(p, [](Sums<K>& sums, std::uint32_t stage, const WarpPart& warp, auto&& copy_next) {
+    multiply_step<K>(sums, stage, warp, copy_next);
   });
-  const BoxStore<typename K::Value> store(p.epilogue, p.target, c.target_pitch,
-                                          (unit.group + 1) * c.target_channels, p.is_aligned);
-  store.store(sums, spots + rows, unit.channel + columns);
 }
 
 template <class K>
@@ -159,13 +118,8 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
       filter = static_cast<const float*>(o.workspace);
     }
   }
-  Parameters<T> p;
-  p.operands = operands_of<T>(conv, o, filter, (turns ? problem.OC : problem.IC) / problem.G);
-  p.epilogue = TypedEpilogue<T>(o.epilogue);
-  p.target = static_cast<T*>(o.result);
-  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
-  cuda::launch(conv.plan.method(), box_kernel<K>, static_cast<unsigned>(p.operands.c.units),
-               K::kThreads, K::kSharedBytes, p);
+  launch_units<K>(box_kernel<K>, conv, o,
+                  operands_of<T>(conv, o, filter, (turns ? problem.OC : problem.IC) / problem.G));
 }
 
 template <class T, bool kTransposed>

@@ -5,6 +5,7 @@
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/hopper/box_plans.h"
 
 // What the kernels `box80` and `planes80` plan: ConvV2 and KS-deconv over boxes of pixels
 // (hopper/boxes.h) that threads copy.
@@ -29,15 +30,12 @@ constexpr std::int64_t kMostMatrices = 65535;  // that transpose_filter() turns
 constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a pitch
 
 /// Source channels that are multiplied at a time.
-int step_of(const Conv2dPlan& plan) {
-  return (plan.arithmetic == Arithmetic::tf32 ? 16 : 32) * (plan.tile == kLargeTile ? 2 : 1);
+int step_of(Arithmetic arithmetic, const Conv2dTile& tile) {
+  return (arithmetic == Arithmetic::tf32 ? 16 : 32) * (tile == kLargeTile ? 2 : 1);
 }
 
-/// Boxes at places trim the filter for each; boxes in a row share one for all positions.
-bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
-
 hopper::BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return {p, plan.pass, plan.tile, at_places(plan), step_of(plan)};
+  return hopper::box_request(plan, p, step_of(plan.arithmetic, plan.tile));
 }
 
 /// Whether channels begin at multiples of `bytes` wherever threads copy or store them; those of a
@@ -80,25 +78,6 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
          p.FH * p.FW * round_up(p.IC / p.G, 8) <= kMostBytes / std::int64_t{sizeof(float)};
 }
 
-Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, double rate) {
-  const PlannedBoxes planned = plan_boxes(request_of(plan, request.problem));
-  const BoxCorrelation& c = planned.correlation;
-  const auto cost_of = [&](const hopper::UnitWalk<Place>& walk) {
-    return steps_of(c, walk.group()) + kEpilogue;
-  };
-  const double steps =
-      longest_load(c, std::min(c.units, cuda::multiprocessors_of(request)), cost_of);
-  Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) +
-                   steps * static_cast<double>(plan.tile.rows * plan.tile.columns * c.step) / rate;
-  plan.reason =
-      cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
-                         static_cast<double>(exact_multiply_adds(request.problem)),
-                         static_cast<double>(planned.executed));
-  candidate.plan = std::move(plan);
-  return candidate;
-}
-
 /// Whether a block may have 163 KiB of shared memory, not 99.
 bool has_much_shared_memory(const DeviceDescription& device) {
   const int capability = device.compute_capability;
@@ -114,28 +93,19 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
     if (tile.tile == kLargeTile && !has_much_shared_memory(request.device)) {
       continue;
     }
-    for (const bool placed : {true, false}) {
-      Conv2dPlan plan;
-      plan.pass = request.pass;
-      plan.arithmetic = request.arithmetic;
-      plan.tile = tile.tile;
-      plan.workspace_bytes = workspace_of(p, request.pass, request.arithmetic);
-      plan.granule = placed ? tile.tile.columns / 2 : p.N * p.OH * p.OW * tile.tile.columns;
-      if (takes(plan, p)) {
-        const double rate = peak_rate(request) * tile.share;
-        found.push_back(candidate_of(request, std::move(plan),
-                                     is_wide(p, request.pass) ? rate : rate * kNarrowRate));
-      }
-    }
+    const double rate =
+        peak_rate(request) * tile.share * (is_wide(p, request.pass) ? 1.0 : kNarrowRate);
+    hopper::add_box_candidates(found, request, {tile.tile, rate, kEpilogue},
+                               step_of(request.arithmetic, tile.tile),
+                               workspace_of(p, request.pass, request.arithmetic),
+                               [&](const Conv2dPlan& plan) { return takes(plan, p); });
   }
   return found;
 }
 
 template <class Tiles>
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles) {
-  const bool known = std::any_of(std::begin(tiles), std::end(tiles),
-                                 [&](const BoxTile& one) { return one.tile == plan.tile; });
-  return known && takes(plan, p);
+  return hopper::is_one_of(tiles, plan.tile) && takes(plan, p);
 }
 
 std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {

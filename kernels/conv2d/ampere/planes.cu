@@ -2,14 +2,8 @@
 // six products of bfloat16 planes, as in hopper/planes.cu, which says why. Pixels are split in
 // registers as they are read, filters beforehand in memory. Sums begin anew after 16 terms, the
 // small products first, and are added to others in registers.
-#include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/ampere/box_copies.cuh"
-#include "cks/kernels/conv2d/ampere/box_store.cuh"
-#include "cks/kernels/conv2d/ampere/columns.cuh"
-#include "cks/kernels/conv2d/ampere/kernels.h"
+#include "cks/kernels/conv2d/ampere/box_unit.cuh"
 #include "cks/kernels/conv2d/ampere/plane_sums.cuh"
-#include "cks/kernels/conv2d/ampere/swizzle.cuh"
-#include "cks/kernels/conv2d/hopper/operands.h"
 
 namespace cks::kernels::ampere {
 namespace {
@@ -50,13 +44,6 @@ struct Tile {
   }
 };
 
-struct Parameters {
-  BoxOperands operands;
-  TypedEpilogue<float> epilogue;
-  float* target;
-  bool is_aligned;
-};
-
 /// The planes of the pixels of 16 source channels. rows: the warp's first.
 template <class K>
 __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kMostPlanes][K::kRowTiles][4],
@@ -78,18 +65,15 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&a)[kMostPlanes][K::k
   }
 }
 
-template <class K>
-using Sums = float[K::kRowTiles][K::kColumnTiles][4];
-
 /// Of 16 source channels.
 template <class K>
-__device__ __forceinline__ void multiply_part(Sums<K>& sums, std::uint32_t stage, int rows,
-                                              int columns, int part) {
+__device__ __forceinline__ void multiply_part(Sums<K>& sums, std::uint32_t stage,
+                                              const WarpPart& warp, int part) {
   std::uint32_t a[kMostPlanes][K::kRowTiles][4];
-  load_pixels<K>(a, stage, rows, part);
+  load_pixels<K>(a, stage, warp.row, part);
   multiply_planes(sums, a, [&](auto& b, int plane, int tile) {
     const std::uint32_t filter = stage + K::kPixelStageBytes + plane * K::kFilterPlaneBytes;
-    load_columns<K::kTransposed>(b, columns + tile * 8, part, [&](int row, int byte) {
+    load_columns<K::kTransposed>(b, warp.column + tile * 8, part, [&](int row, int byte) {
       return filter + K::filter_place(row, byte);
     });
   });
@@ -97,49 +81,27 @@ __device__ __forceinline__ void multiply_part(Sums<K>& sums, std::uint32_t stage
 
 template <class K>
 __global__ void __launch_bounds__(K::kThreads, K::kThreads == 256 ? 1 : 2)
-    planes_kernel(const __grid_constant__ Parameters p) {
+    planes_kernel(const __grid_constant__ BoxParameters<float> p) {
   cuda::begin_kernel();
-  extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ Spot spots[K::kPositions];
-  const BoxCorrelation& c = p.operands.c;
-  const int index = static_cast<int>(blockIdx.x);
-  const Place& place = c.place[hopper::group_of(c.place, c.places, index)];
-  const BoxUnit unit = unit_of(c, index - place.first_unit);
-  find_spots<K>(c, place, unit, spots);
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int rows = warp / K::kWarpColumns * (K::kRowTiles * 16);
-  const int columns = warp % K::kWarpColumns * (K::kColumnTiles * 8);
-  const std::uint32_t base = shared_address(shared);
-  StepCopies<K> copies(p.operands, place, unit, spots);
-  Sums<K> sums = {};
-  run_pipeline<K>(steps_of(c, place), base, copies, [&](std::uint32_t stage, auto&& copy_next) {
+  run_unit<K>(p, [](Sums<K>& sums, std::uint32_t stage, const WarpPart& warp, auto&& copy_next) {
     copy_next();
 #pragma unroll 1  // both at once take more registers than there are
     for (int part = 0; part < K::kStep / 16; ++part) {
-      multiply_part<K>(sums, stage, rows, columns, part);
+      multiply_part<K>(sums, stage, warp, part);
     }
   });
-  const BoxStore<float> store(p.epilogue, p.target, c.target_pitch,
-                              (unit.group + 1) * c.target_channels, p.is_aligned);
-  store.store(sums, spots + rows, unit.channel + columns);
 }
 
 template <class K>
 void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& problem = conv.problem;
-  const char* const operation = conv.plan.method();
   const hopper::BfloatPixels filter = hopper::split_into_planes(
-      operation, static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
+      conv.plan.method(), static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
       problem.IC / problem.G, problem.IC / problem.G, kMostPlanes,
       static_cast<std::uint16_t*>(o.workspace));
-  Parameters p;
-  p.operands =
-      operands_of<float>(conv, o, filter.plane[0], filter.pitch, filter.plane[1] - filter.plane[0]);
-  p.epilogue = TypedEpilogue<float>(o.epilogue);
-  p.target = static_cast<float*>(o.result);
-  p.is_aligned = K::kChunk == 16 && reinterpret_cast<std::uintptr_t>(o.result) % 16 == 0;
-  cuda::launch(operation, planes_kernel<K>, static_cast<unsigned>(p.operands.c.units), K::kThreads,
-               K::kSharedBytes, p);
+  launch_units<K>(planes_kernel<K>, conv, o,
+                  operands_of<float>(conv, o, filter.plane[0], filter.pitch,
+                                     filter.plane[1] - filter.plane[0]));
 }
 
 template <bool kTransposed>

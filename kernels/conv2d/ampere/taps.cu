@@ -6,11 +6,11 @@
 #include "cks/kernels/ampere/copy.cuh"
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/ampere/columns.cuh"
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"
 #include "cks/kernels/conv2d/ampere/plane_sums.cuh"
 #include "cks/kernels/conv2d/ampere/swizzle.cuh"
+#include "cks/kernels/conv2d/ampere/warp.cuh"
 #include "cks/kernels/conv2d/hopper/operands.h"
 
 namespace cks::kernels::ampere {
@@ -250,9 +250,6 @@ __device__ __forceinline__ void load_pixels(std::uint32_t (&b)[kTiles][2], std::
   }
 }
 
-template <class K>
-using Sums = float[K::kRowTiles][K::kColumnTiles][4];
-
 /// The copies are asked for once the first operands are read, so that products follow at once.
 template <class K, class CopyNext>
 __device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, int row, int column,
@@ -265,17 +262,7 @@ __device__ __forceinline__ void multiply_step(Sums<K>& sums, std::uint32_t dy, i
     if (part == 0) {
       copy_next();
     }
-#pragma unroll
-    for (int m = 0; m < K::kRowTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < K::kColumnTiles; ++n) {
-        if constexpr (K::kWords) {
-          multiply_tf32(sums[m][n], a[m], b[n]);
-        } else {
-          multiply_bf16(sums[m][n], a[m], b[n]);
-        }
-      }
-    }
+    multiply_tiles<!K::kWords>(sums, a, b);
   }
 }
 
@@ -345,9 +332,7 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
   const int index = static_cast<int>(blockIdx.x);
   const GradientTap& tap = g.tap[hopper::group_of(g.tap, g.taps, index)];
   const GradientUnit unit = unit_of(g, tap, index - tap.first_unit);
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int row = warp / K::kWarpColumns * (K::kRowTiles * 16);
-  const int column = warp % K::kWarpColumns * (K::kColumnTiles * 8);
+  const auto [row, column] = warp_part<K>();
   const std::uint32_t base = shared_address(shared);
   TermCopies<K> copies(p, tap, unit);
   Sums<K> sums = {};

@@ -2,7 +2,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
-#include "cks/kernels/conv2d/hopper/boxes.h"
+#include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 
@@ -25,64 +25,23 @@ constexpr BoxTile kBoxTiles[] = {
 constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 2.1}, {{64, 128}, 1, 0, 0, 1.5}};
 constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
 
-template <class Tiles>
-bool is_one_of(const Tiles& tiles, const Conv2dTile& tile) {
-  return std::any_of(std::begin(tiles), std::end(tiles),
-                     [&](const BoxTile& one) { return one.tile == tile; });
-}
-
 /// Source channels that are multiplied at a time.
 int step_of(const Conv2dProblem& p, Arithmetic arithmetic) {
   return p.x_type == DType::bfloat16 || arithmetic == Arithmetic::fp32 ? 64 : 32;
 }
 
-/// Boxes at places trim the filter for each; boxes in a row share one for all positions.
-bool at_places(const Conv2dPlan& plan) { return plan.granule == plan.tile.columns / 2; }
-
 BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return {p, plan.pass, plan.tile, at_places(plan), step_of(p, plan.arithmetic)};
+  return box_request(plan, p, step_of(p, plan.arithmetic));
 }
 
-Conv2dCandidate candidate_of(const Conv2dRequest& request, Conv2dPlan plan, const BoxTile& tile,
-                             double rate) {
-  const PlannedBoxes planned = plan_boxes(request_of(plan, request.problem));
-  const BoxCorrelation& c = planned.correlation;
-  const int workers =
-      std::max(1, std::min(c.units, cuda::multiprocessors_of(request) / tile.blocks));
-  const double step =
-      static_cast<double>(tile.tile.rows * tile.tile.columns * c.step) / tile.blocks;
-  Conv2dCandidate candidate;
-  candidate.cost = cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) +
-                   longest_load(c, workers,
-                                [&](const UnitWalk<Place>& walk) {
-                                  return steps_of(c, walk.group()) + kEpilogue;
-                                }) *
-                       step / rate;
-  plan.reason =
-      cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
-                         static_cast<double>(exact_multiply_adds(request.problem)),
-                         static_cast<double>(planned.executed));
-  candidate.plan = std::move(plan);
-  return candidate;
-}
-
-/// Both kinds of boxes for a tile, as far as the problem takes them.
 void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
-                    const BoxTile& tile, Arithmetic arithmetic, std::size_t workspace_bytes,
-                    double rate, int element_bytes) {
-  for (const bool placed : {true, false}) {
-    Conv2dPlan plan;
-    plan.pass = request.pass;
-    plan.arithmetic = arithmetic;
-    plan.tile = tile.tile;
-    plan.workspace_bytes = workspace_bytes;
-    plan.granule =
-        placed ? tile.tile.columns / 2
-               : request.problem.N * request.problem.OH * request.problem.OW * tile.tile.columns;
-    if (takes_boxes(request_of(plan, request.problem), element_bytes)) {
-      found.push_back(candidate_of(request, std::move(plan), tile, rate));
-    }
-  }
+                    const BoxTile& tile, double rate, std::size_t workspace_bytes,
+                    int element_bytes) {
+  const Conv2dProblem& p = request.problem;
+  add_box_candidates(found, request, {tile.tile, rate, kEpilogue, tile.blocks},
+                     step_of(p, request.arithmetic), workspace_bytes, [&](const Conv2dPlan& plan) {
+                       return takes_boxes(request_of(plan, p), element_bytes);
+                     });
 }
 
 // --- box ----------------------------------------------------------------------------------------
@@ -108,14 +67,14 @@ bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic
 std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   const Conv2dProblem& p = request.problem;
-  const Arithmetic arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : Arithmetic::tf32;
+  const Arithmetic arithmetic = request.arithmetic;
   if (!has_box_types(p, arithmetic) || !takes_filter(p, request.pass, arithmetic)) {
     return found;
   }
   const bool bf16 = arithmetic == Arithmetic::bf16;
   for (const BoxTile& tile : kBoxTiles) {
-    add_candidates(found, request, tile, arithmetic, box_workspace(p, request.pass, arithmetic),
-                   bf16 ? tile.bf16 : tile.tf32, bf16 ? 2 : 4);
+    add_candidates(found, request, tile, bf16 ? tile.bf16 : tile.tf32,
+                   box_workspace(p, request.pass, arithmetic), bf16 ? 2 : 4);
   }
   return found;
 }
@@ -143,8 +102,7 @@ std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   if (takes_planes(request.problem)) {
     for (const BoxTile& tile : kPlanesTiles) {
-      add_candidates(found, request, tile, Arithmetic::fp32, planes_workspace(request.problem),
-                     tile.fp32, 4);
+      add_candidates(found, request, tile, tile.fp32, planes_workspace(request.problem), 4);
     }
   }
   return found;

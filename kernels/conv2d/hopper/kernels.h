@@ -14,10 +14,6 @@ extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
 extern const Conv2dKernel place_taps;   // patch_kernels.cpp, patches.cu
 
-/// Time for splitting a filter gradient's operands into planes beforehand, if its plan does.
-double cost_of_planes(const Conv2dPlan& plan, const Conv2dProblem& problem);
-/// Bytes of a plan's slices of sums, then of the planes of its operands.
-std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& problem);
 /// X and dY in bfloat16, dW in float32.
 bool has_bfloat_pixels(const Conv2dProblem& problem);
 

@@ -1,0 +1,131 @@
+#include "cks/kernels/conv2d/hopper/box_plans.h"
+
+#include <algorithm>
+
+#include "cks/kernels/common/math.h"
+#include "cks/kernels/conv2d/cuda/cost.h"
+
+namespace cks::kernels::hopper {
+namespace {
+
+constexpr std::int64_t kMostSplitK = 64;
+
+// The granule tells the kinds of boxes apart: at places the images of one, in a row everything.
+
+Conv2dCandidate box_candidate(const Conv2dRequest& request, Conv2dPlan plan, const RatedTile& tile,
+                              int step) {
+  const PlannedBoxes planned = plan_boxes(box_request(plan, request.problem, step));
+  const BoxCorrelation& c = planned.correlation;
+  const int workers =
+      std::max(1, std::min(c.units, cuda::multiprocessors_of(request) / tile.blocks));
+  const double longest = longest_load(c, workers, [&](const UnitWalk<Place>& walk) {
+    return steps_of(c, walk.group()) + tile.overhead;
+  });
+  const double multiply_adds =
+      static_cast<double>(tile.tile.rows * tile.tile.columns * c.step) / tile.blocks;
+  Conv2dCandidate candidate;
+  candidate.cost =
+      cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) + longest * multiply_adds / tile.rate;
+  plan.reason =
+      cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
+                         static_cast<double>(exact_multiply_adds(request.problem)),
+                         static_cast<double>(planned.executed));
+  candidate.plan = std::move(plan);
+  return candidate;
+}
+
+/// Time for splitting the operands into planes.
+double cost_of_planes(const Conv2dProblem& p, int planes) {
+  const auto elements = static_cast<double>(p.N * (p.IH * p.IW * p.IC + p.OH * p.OW * p.OC));
+  return planes == 1 ? 0.0 : 2 * cuda::kLaunch + elements * (4 + 2 * planes) * cuda::kMemoryByte;
+}
+
+Conv2dCandidate gradient_candidate(const Conv2dRequest& request, const Conv2dPlan& plan,
+                                   const RatedTile& tile, int planes) {
+  const Conv2dProblem& p = request.problem;
+  const GradientPlan g = plan_gradient(gradient_request(plan, p));
+  const int multiprocessors = cuda::multiprocessors_of(request);
+  const double boxes =
+      longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<GradientTap>& walk) {
+        return unit_of(g, walk.group(), walk.index()).terms + tile.overhead;
+      });
+  const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
+  Conv2dCandidate candidate{plan,
+                            cuda::kLaunch + cost_of_planes(p, planes) + boxes * box / tile.rate};
+  cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
+  candidate.plan.workspace_bytes = gradient_workspace(plan, p, planes);
+  candidate.plan.reason = cuda::describe_use(
+      g.at_places ? "terms at places, those of each tap" : "terms in a row",
+      static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
+  return candidate;
+}
+
+}  // namespace
+
+BoxRequest box_request(const Conv2dPlan& plan, const Conv2dProblem& problem, int step) {
+  return {problem, plan.pass, plan.tile, plan.granule == plan.tile.columns / 2, step};
+}
+
+void add_box_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
+                        const RatedTile& tile, int step, std::size_t workspace_bytes,
+                        const TakesPlan& takes) {
+  const Conv2dProblem& p = request.problem;
+  for (const bool placed : {true, false}) {
+    Conv2dPlan plan;
+    plan.pass = request.pass;
+    plan.arithmetic = request.arithmetic;
+    plan.tile = tile.tile;
+    plan.workspace_bytes = workspace_bytes;
+    plan.granule = placed ? tile.tile.columns / 2 : p.N * p.OH * p.OW * tile.tile.columns;
+    if (takes(plan)) {
+      found.push_back(box_candidate(request, std::move(plan), tile, step));
+    }
+  }
+}
+
+GradientRequest gradient_request(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return {problem, plan.tile, plan.granule == kTerms, plan.split_k};
+}
+
+std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p, int planes) {
+  const auto bytes_of_planes = [&](std::int64_t pixels, std::int64_t channels) {
+    return planes == 1 ? 0 : round_up(planes * pixels * round_up(channels, 8), 64) * 2;
+  };
+  const std::int64_t sums = plan.split_k > 1 ? cuda::filter_size(p) * plan.split_k : 0;
+  return static_cast<std::size_t>(round_up(sums, 64) * std::int64_t{sizeof(float)} +
+                                  bytes_of_planes(p.N * p.IH * p.IW, p.IC) +
+                                  bytes_of_planes(p.N * p.OH * p.OW, p.OC));
+}
+
+void add_gradient_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
+                             const RatedTile& tile, int planes, const TakesPlan& takes) {
+  const Conv2dProblem& p = request.problem;
+  const std::int64_t positions = p.N * p.OH * p.OW;
+  const std::int64_t fewest =
+      planes > 1 ? 1
+                 : std::clamp<std::int64_t>(ceil_div(positions, cuda::kLongestSum), 1, kMostSplitK);
+  for (const bool placed : {true, false}) {
+    Conv2dPlan plan;
+    plan.pass = request.pass;
+    plan.arithmetic = request.arithmetic;
+    plan.tile = tile.tile;
+    plan.granule = placed ? kTerms : positions * kTerms;
+    Conv2dCandidate best;
+    for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
+      plan.split_k = split_k;
+      const bool too_fine = split_k > fewest && positions / split_k < std::int64_t{4} * kTerms;
+      if (too_fine || !takes(plan)) {
+        break;
+      }
+      Conv2dCandidate candidate = gradient_candidate(request, plan, tile, planes);
+      if (best.cost == 0.0 || candidate.cost < best.cost) {
+        best = std::move(candidate);
+      }
+    }
+    if (best.cost > 0.0) {
+      found.push_back(std::move(best));
+    }
+  }
+}
+
+}  // namespace cks::kernels::hopper
