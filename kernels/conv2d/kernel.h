@@ -44,9 +44,6 @@ struct Conv2dCandidate {
   double cost = 0.0;
 };
 
-/// Added to the cost of plans that are to be chosen by name alone.
-inline constexpr double kByName = 1e18;
-
 /// The operands of one call: two of X, W and Y are read, the third is the result.
 struct Conv2dOperands {
   const void* x;
@@ -65,9 +62,6 @@ struct Conv2dKernel {
   int compute_capability;
   /// Whether it runs on that one alone: code of 90a uses what newer GPUs do not have.
   bool only_there = false;
-  /// Whether it stands in where no kernel for this very GPU (only_there, an earlier row) takes the
-  /// pass; where one does, it is chosen by name alone.
-  bool stands_in = false;
 
   /// The kernel's plans for a problem; none if it does not take it. Pass, kernel and arithmetic are
   /// filled in by the caller. Pure.

@@ -14,7 +14,6 @@ std::vector<Conv2dCandidate> all_candidates(Conv2dPass pass, const Conv2dProblem
                                             const DeviceDescription& device) {
   std::vector<Conv2dCandidate> all;
   const EnumSet<Arithmetic> allowed = arithmetic_of(problem);
-  bool has_own = false;  // a plan of a kernel for this very GPU
   for (const Conv2dKernel* kernel : conv2d_kernels(device.is_cuda)) {
     if (!kernel->passes.contains(pass) || !runs_on(device, *kernel)) {
       continue;
@@ -27,8 +26,6 @@ std::vector<Conv2dCandidate> all_candidates(Conv2dPass pass, const Conv2dProblem
         candidate.plan.pass = pass;
         candidate.plan.kernel = kernel->name;
         candidate.plan.arithmetic = arithmetic;
-        has_own = has_own || (kernel->only_there && candidate.cost < kByName);
-        candidate.cost += kernel->stands_in && has_own ? kByName : 0.0;
         all.push_back(std::move(candidate));
       }
     }

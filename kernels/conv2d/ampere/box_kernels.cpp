@@ -21,8 +21,8 @@ struct BoxTile {
 
 constexpr Conv2dTile kLargeTile = {128, 256};  // twice the step of the others
 constexpr BoxTile kBoxTiles[] = {
-    {kLargeTile, 0.75}, {{128, 128}, 0.65}, {{64, 128}, 0.5}, {{64, 64}, 0.35}};
-constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.6}, {{64, 64}, 0.4}};
+    {kLargeTile, 0.6}, {{128, 128}, 0.52}, {{64, 128}, 0.4}, {{64, 64}, 0.28}};
+constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.72}, {{64, 64}, 0.48}};
 constexpr Conv2dTile kNarrowTile = {64, 64};   // the only one whose channels are copied by 4 bytes
 constexpr double kNarrowRate = 0.4;            // of the others
 constexpr double kEpilogue = 4.0;              // steps that storing a unit is worth
@@ -162,7 +162,6 @@ const Conv2dKernel box80 = {.name = "box80",
                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                             .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
                             .compute_capability = 80,
-                            .stands_in = true,
                             .candidates = box_candidates,
                             .accepts = box_accepts,
                             .prepare = prepare,
@@ -172,7 +171,6 @@ const Conv2dKernel planes80 = {.name = "planes80",
                                .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                                .arithmetic = {Arithmetic::fp32},
                                .compute_capability = 80,
-                               .stands_in = true,
                                .candidates = planes_candidates,
                                .accepts = planes_accepts,
                                .prepare = prepare,
