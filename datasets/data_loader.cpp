@@ -39,10 +39,6 @@ Tensor normalised_bytes(const ImageDataset& dataset) {
   return Tensor::from_vector(table, {dataset.channels(), 256});
 }
 
-std::int64_t bytes_of(const Tensor& tensor) {
-  return tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
-}
-
 }  // namespace
 
 struct DataLoader::Maker {
@@ -106,7 +102,8 @@ struct DataLoader::Maker {
   Device made_on() const { return options.transform ? Device::cpu() : options.device; }
 
   std::int64_t bank_bytes() const {
-    return bytes_of(bank.pixels) + bytes_of(bank.labels) + bytes_of(bank.tables);
+    return static_cast<std::int64_t>(bank.pixels.nbytes() + bank.labels.nbytes() +
+                                     bank.tables.nbytes());
   }
 
   void move_bank(const std::string& op) {

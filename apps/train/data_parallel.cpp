@@ -5,21 +5,18 @@
 #include "cks/config.h"
 #include "cks/core/io/checksum_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/math.h"
 #include "cks/train/data_parallel_impl.h"
 
 namespace cks::detail {
 namespace {
-
-std::int64_t bytes_of(const Tensor& tensor) {
-  return tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
-}
 
 void add(Checksum& sum, const std::string& text) { sum.add(text.data(), text.size()); }
 
 void add(Checksum& sum, const Tensor& tensor) {
   add(sum, tensor.shape().to_string() + name_of(tensor.dtype()));
   const Tensor here = tensor.detach().to(Device::cpu());
-  sum.add(here.data(), static_cast<std::size_t>(bytes_of(here)));
+  sum.add(here.data(), here.nbytes());
 }
 
 void add(Checksum& sum, const NamedTensors& tensors) {
@@ -30,7 +27,9 @@ void add(Checksum& sum, const NamedTensors& tensors) {
 }
 
 /// Elements that a slot of so many takes: slots begin at 256 bytes.
-std::int64_t aligned(std::int64_t elements) { return (elements + 63) / 64 * 64; }
+std::int64_t aligned(std::int64_t elements) {
+  return kernels::round_up<std::int64_t>(elements, 64);
+}
 
 /// Of the program's own file; of its version alone where that cannot be read.
 Checksum program_sum() {
@@ -166,7 +165,7 @@ void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
   } else {
     bucket_.push_back(gradient);
   }
-  bucket_bytes_ += bytes_of(gradient);
+  bucket_bytes_ += static_cast<std::int64_t>(gradient.nbytes());
   if (bucket_bytes_ >= options_.bucket_bytes) {
     send(bucket_);
   }

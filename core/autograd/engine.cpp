@@ -273,9 +273,8 @@ class Engine {
 
   /// False if anybody else holds the tensor or its memory, or the memory holds more than it.
   static bool owns_alone(const Tensor& tensor) {
-    const auto bytes = static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
     return tensor.impl().use_count() == 1 && tensor.storage().use_count() == 1 &&
-           tensor.storage()->bytes() == bytes;
+           tensor.storage()->bytes() == tensor.nbytes();
   }
 
   /// who() begins the message.

@@ -46,10 +46,6 @@ constexpr const char* kAllReduce = "all_reduce";
 constexpr const char* kAllGather = "all_gather";
 constexpr const char* kBroadcast = "broadcast";
 
-std::size_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
-}
-
 /// Calls visit with a zero of the element type, if all_reduce takes it.
 template <class Visit>
 void visit_summable(DType dtype, bool is_mean, Visit&& visit) {
@@ -100,16 +96,16 @@ void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, bool i
   host.outgoing().assign(ranks * chunk * sizeof(T), std::byte{});
   std::byte* to = host.outgoing().data();
   for (const Tensor* tensor : tensors) {
-    std::copy_n(static_cast<const std::byte*>(tensor->data()), bytes_of(*tensor), to);
-    to += bytes_of(*tensor);
+    std::copy_n(static_cast<const std::byte*>(tensor->data()), tensor->nbytes(), to);
+    to += tensor->nbytes();
   }
   host.all_to_all(chunk * sizeof(T));
   add_chunks<T>(host.incoming().data(), chunk, host.size(), is_mean, host.outgoing().data());
   host.all_gather(chunk * sizeof(T));
   const std::byte* from = host.incoming().data();
   for (Tensor* tensor : tensors) {
-    std::copy_n(from, bytes_of(*tensor), static_cast<std::byte*>(tensor->data()));
-    from += bytes_of(*tensor);
+    std::copy_n(from, tensor->nbytes(), static_cast<std::byte*>(tensor->data()));
+    from += tensor->nbytes();
   }
 }
 
@@ -243,8 +239,8 @@ Tensor Communicator::all_gather(const Tensor& tensor) {
   } else {
     HostGroup& host = *parts_->host;
     const auto* from = static_cast<const std::byte*>(tensor.data());
-    host.outgoing().assign(from, from + bytes_of(tensor));
-    host.all_gather(bytes_of(tensor));
+    host.outgoing().assign(from, from + tensor.nbytes());
+    host.all_gather(tensor.nbytes());
     std::copy(host.incoming().begin(), host.incoming().end(), static_cast<std::byte*>(all.data()));
   }
   return all;
@@ -272,8 +268,8 @@ void Communicator::broadcast(Tensor& tensor, int from) {
   } else {
     HostGroup& host = *parts_->host;
     auto* data = static_cast<std::byte*>(tensor.data());
-    host.outgoing().assign(data, data + bytes_of(tensor));
-    host.broadcast(bytes_of(tensor), from);
+    host.outgoing().assign(data, data + tensor.nbytes());
+    host.broadcast(tensor.nbytes(), from);
     std::copy(host.incoming().begin(), host.incoming().end(), data);
   }
   tensor.bump_version();

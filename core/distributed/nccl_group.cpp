@@ -39,10 +39,6 @@ ncclDataType_t nccl_type(DType dtype) {
   }
 }
 
-std::size_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
-}
-
 class NcclGroup : public DeviceGroup {
  public:
   NcclGroup(const HostGroup& host, const std::string& id, Device device) : device_(device) {
@@ -91,12 +87,12 @@ class NcclGroup : public DeviceGroup {
   }
   void all_gather(const Tensor& tensor, Tensor& all) override {
     const cudaStream_t stream = begin();
-    require(ncclAllGather(tensor.data(), all.data(), bytes_of(tensor), ncclUint8, comm_, stream),
+    require(ncclAllGather(tensor.data(), all.data(), tensor.nbytes(), ncclUint8, comm_, stream),
             "ncclAllGather");
   }
   void broadcast(Tensor& tensor, int from) override {
     const cudaStream_t stream = begin();
-    require(ncclBroadcast(tensor.data(), tensor.data(), bytes_of(tensor), ncclUint8, from, comm_,
+    require(ncclBroadcast(tensor.data(), tensor.data(), tensor.nbytes(), ncclUint8, from, comm_,
                           stream),
             "ncclBroadcast");
   }

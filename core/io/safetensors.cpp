@@ -342,10 +342,6 @@ std::string_view dtype_text(DType dtype) {
       ->text;  // those that are copied stand first
 }
 
-std::size_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
-}
-
 std::string make_header(const NamedTensors& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string header = "{";
@@ -361,7 +357,7 @@ std::string make_header(const NamedTensors& tensors,
   }
   std::size_t begin = 0;
   for (const auto& [name, tensor] : tensors) {
-    const std::size_t end = begin + bytes_of(tensor);
+    const std::size_t end = begin + tensor.nbytes();
     add(name, formatted(R"({{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
                         dtype_text(tensor.dtype()), tensor.shape(), begin, end));
     begin = end;
@@ -527,7 +523,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
     Checksum sum;
     sum.add(header.data(), header.size());
     for (const auto& [name, tensor] : ordered) {
-      sum.add(tensor.data(), bytes_of(tensor));
+      sum.add(tensor.data(), tensor.nbytes());
     }
     header.replace(at, kNoChecksum.size(), sum.text());
   }
@@ -535,7 +531,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   file.write(&header_size, sizeof header_size);
   file.write(header.data(), header.size());
   for (const auto& [name, tensor] : ordered) {
-    file.write(tensor.data(), bytes_of(tensor));
+    file.write(tensor.data(), tensor.nbytes());
   }
   file.commit();
 }

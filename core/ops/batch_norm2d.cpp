@@ -1,8 +1,8 @@
 #include "cks/core/ops/batch_norm2d.h"
 
 #include "cks/core/distributed/batch_part.h"
+#include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/output.h"
-#include "cks/core/ops/shared_batch_norm_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -70,10 +70,44 @@ std::shared_ptr<Storage> make_workspace(const BatchNormProblem& problem, Device 
   return ops::make_workspace(kName, bytes, device);
 }
 
-/// Of input, weight and bias; `saved` holds input, weight, mean and inv_std.
+/// Of each channel two numbers, then the rows: what ranks that share a batch exchange.
+Tensor make_sums(const BatchNormProblem& problem, Device device) {
+  return ops::make_output(kName, {2 * problem.C + 1}, DType::float64, device);
+}
+
+/// Of the batch; of all ranks' batches, if they share theirs (not null).
+void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& options,
+                     Communicator* ranks, const Tensor& input, Tensor& mean, Tensor& inv_std,
+                     Tensor& running_mean, Tensor& running_var) {
+  const Device device = input.device();
+  const auto workspace = make_workspace(problem, device);
+  const bool tracked = running_mean.defined();
+  void* const running[] = {tracked ? running_mean.data() : nullptr,
+                           tracked ? running_var.data() : nullptr};
+  if (ranks == nullptr) {
+    CKS_KERNEL(device, batch_norm_statistics(problem, options.eps, options.momentum, input.data(),
+                                             mean.data(), inv_std.data(), running[0], running[1],
+                                             workspace->data()));
+  } else {
+    Tensor moments = make_sums(problem, device);
+    CKS_KERNEL(device, batch_norm_moments(problem, input.data(), moments.data_as<double>(),
+                                          workspace->data()));
+    const Tensor all = ranks->all_gather(moments);
+    CKS_KERNEL(device, batch_norm_merge(problem, ranks->size(), all.data_as<double>(), options.eps,
+                                        options.momentum, mean.data(), inv_std.data(), running[0],
+                                        running[1]));
+  }
+  if (tracked) {
+    running_mean.bump_version();
+    running_var.bump_version();
+  }
+}
+
+/// Of input, weight and bias; `saved` holds input, weight, mean and inv_std. ranks: those that
+/// share the batch, or null.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
-                              const Tensor& grad_output, const std::vector<bool>& needed,
-                              const SavedTensors& saved) {
+                              Communicator* ranks, const Tensor& grad_output,
+                              const std::vector<bool>& needed, const SavedTensors& saved) {
   const Device device = grad_output.device();
   const Shape channels{problem.C};
   std::vector<Tensor> grads(3);
@@ -87,10 +121,24 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
     return grads[i].defined() ? grads[i].data() : nullptr;
   };
   const auto workspace = make_workspace(problem, device);
-  CKS_KERNEL(device,
-             batch_norm_backward(problem, mode, saved[0].data(), grad_output.data(),
-                                 saved[2].data(), saved[3].data(), ops::data_or_null(saved[1]),
-                                 pointer(0), pointer(1), pointer(2), workspace->data()));
+  const void* const x = saved[0].data();
+  const void* const dy = grad_output.data();
+  const void* const weight = ops::data_or_null(saved[1]);
+  const void* const mean = saved[2].data();
+  const void* const inv_std = saved[3].data();
+  if (ranks == nullptr) {
+    CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, pointer(0),
+                                           pointer(1), pointer(2), workspace->data()));
+    return grads;
+  }
+  Tensor sums = make_sums(problem, device);
+  CKS_KERNEL(device, batch_norm_gradient_sums(problem, x, dy, mean, inv_std, sums.data_as<double>(),
+                                              pointer(1), pointer(2), workspace->data()));
+  if (needed[0]) {  // of all ranks or none, as their graphs are alike
+    ranks->all_reduce(sums);
+    CKS_KERNEL(device, batch_norm_input_gradient(problem, x, dy, mean, inv_std, weight,
+                                                 sums.data_as<double>(), pointer(0)));
+  }
   return grads;
 }
 
@@ -100,9 +148,8 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                     Tensor& running_mean, Tensor& running_var, bool training,
                     const BatchNorm2dOptions& options) {
   check(input, weight, bias, running_mean, running_var, training, options);
-  if (Communicator* const ranks = current_batch_part().statistics; training && ranks != nullptr) {
-    return ops::shared_batch_norm(input, weight, bias, running_mean, running_var, options, *ranks);
-  }
+  // Outlives the step.
+  Communicator* const ranks = training ? current_batch_part().statistics : nullptr;
   const Device device = input.device();
   const Shape channels{input.size(-1)};
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
@@ -111,16 +158,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   Tensor mean = ops::make_output(kName, channels, input.dtype(), device);
   Tensor inv_std = ops::make_output(kName, channels, input.dtype(), device);
   if (training) {
-    const auto workspace = make_workspace(problem, device);
-    const bool tracked = running_mean.defined();
-    CKS_KERNEL(device, batch_norm_statistics(
-                           problem, options.eps, options.momentum, input.data(), mean.data(),
-                           inv_std.data(), tracked ? running_mean.data() : nullptr,
-                           tracked ? running_var.data() : nullptr, workspace->data()));
-    if (tracked) {
-      running_mean.bump_version();
-      running_var.bump_version();
-    }
+    take_statistics(problem, options, ranks, input, mean, inv_std, running_mean, running_var);
   } else {
     mean.copy_(running_mean.detach());
     CKS_KERNEL(device,
@@ -131,9 +169,9 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                 ops::data_or_null(weight), ops::data_or_null(bias), result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   return record(kName, std::move(result), {input, weight, bias}, {input, weight, mean, inv_std},
-                [problem, mode](const Tensor& grad, const std::vector<bool>& needed,
-                                const SavedTensors& saved) {
-                  return gradients(problem, mode, grad, needed, saved);
+                [problem, mode, ranks](const Tensor& grad, const std::vector<bool>& needed,
+                                       const SavedTensors& saved) {
+                  return gradients(problem, mode, ranks, grad, needed, saved);
                 });
 }
 

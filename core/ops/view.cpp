@@ -134,8 +134,7 @@ Tensor Tensor::to(Device new_device) const {
     return *this;
   }
   Tensor result = ops::make_output("to", shape(), dtype(), new_device);
-  copy_bytes("to", new_device, result.data(), device(), data(),
-             static_cast<std::size_t>(numel()) * size_of(dtype()));
+  copy_bytes("to", new_device, result.data(), device(), data(), nbytes());
   return record("to", std::move(result), {*this},
                 [input = device()](const Tensor& grad) { return grad.to(input); });
 }

@@ -61,6 +61,8 @@ class Tensor {
   std::int64_t size(int axis) const { return shape()[axis]; }  // -1 is the last axis
   int rank() const { return shape().rank(); }
   std::int64_t numel() const { return shape().numel(); }
+  /// Bytes that its elements take.
+  std::size_t nbytes() const { return static_cast<std::size_t>(numel()) * size_of(dtype()); }
   DType dtype() const;
   Device device() const;
 

@@ -152,7 +152,7 @@ std::string PictureCache::store(std::int64_t max_bytes) {
     }
     std::int64_t bytes = 0;
     for (const auto& [name, tensor] : added_) {
-      bytes += tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
+      bytes += static_cast<std::int64_t>(tensor.nbytes());
     }
     fs::create_directories(dir_);
     fs::remove(file_);

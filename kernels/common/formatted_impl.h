@@ -49,6 +49,7 @@ template <cks::detail::Printable T>
 struct fmt::formatter<T> {
   constexpr auto parse(format_parse_context& context) { return context.begin(); }
   auto format(const T& value, format_context& context) const {
-    return std::ranges::copy(cks::detail::print(value), context.out()).out;
+    const std::string text = cks::detail::print(value);
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };

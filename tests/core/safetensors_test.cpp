@@ -46,8 +46,7 @@ NamedTensors example() {
 
 bool equal(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.data(), b.data(),
-                     static_cast<std::size_t>(a.numel()) * size_of(a.dtype())) == 0;
+         std::memcmp(a.data(), b.data(), a.nbytes()) == 0;
 }
 
 TEST_CASE("safetensors: a file is the same from every device") {
@@ -395,7 +394,7 @@ TEST_CASE("safetensors: 10,000 flips of bits give an error or a complete file, n
     try {
       std::size_t total = 0;
       for (const auto& [name, tensor] : parse_safetensors(bytes, "model.st").tensors) {
-        total += static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+        total += tensor.nbytes();
       }
       CHECK(total < bytes.size());
       ++read;

@@ -10,6 +10,7 @@
 //   slices      partial gradients of the blocks, added in order by a second kernel
 //
 // What are planes of float32 is summed as in stem.cu, but cut after 64 positions in tf32 too.
+#include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/conv2d/stem/kernels.h"
 #include "cks/kernels/conv2d/stem/stem.cuh"
 
@@ -265,25 +266,20 @@ template <class T, int kPlanes, int kTiles>
 void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& problem = conv.problem;
   const std::int64_t split_k = conv.plan.split_k;
-  const std::int64_t size = problem.OC * s.terms;
-  auto* const dw = static_cast<float*>(o.result);
-  auto* const partial = static_cast<float*>(o.workspace);
   const Parameters<T> p{s,
                         StripSource(problem, s.tiles),
                         cuda::Divider<std::uint32_t>(problem.sw),
                         static_cast<const Loaded<T>*>(o.x),
                         static_cast<const Loaded<T>*>(o.y),
-                        split_k > 1 ? partial : dw,
-                        size,
+                        hopper::gradient_slices(conv, o),
+                        problem.OC * s.terms,
                         narrow(split_k),
                         problem.y_pitch * static_cast<std::int64_t>(sizeof(T)) % 16 == 0 &&
                             cuda::aligned_for_packs(o.y)};
   cuda::launch("sk_dilated", stem_taps_kernel<T, kPlanes, kTiles>,
                dim3(static_cast<unsigned>(split_k), static_cast<unsigned>(s.channel_tiles)),
                kThreads, static_cast<std::size_t>(s.shared_bytes), p);
-  if (split_k > 1) {
-    cuda::add_slices(partial, dw, size, split_k);
-  }
+  hopper::add_gradient_slices(conv, o);
 }
 
 template <class T, int kPlanes>
