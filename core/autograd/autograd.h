@@ -170,6 +170,7 @@ Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inp
                      std::make_shared<FunctionNode<Backward>>(name, saved, std::move(backward)),
                      span);
 }
+/// The same for a backward pass that needs no saved tensors.
 template <class Backward>
 Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
               Backward backward) {
