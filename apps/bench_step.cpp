@@ -5,13 +5,16 @@
 #include <chrono>
 #include <functional>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
+#include "apps/cli/reading.h"
 #include "cks/core/capture/capture.h"
+#include "cks/core/conv/conv_tuning.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/memory/storage.h"
@@ -34,6 +37,7 @@ struct Settings {
   std::int64_t steps = 0;
   std::string device_text = "auto";
   std::string mode = "eager";
+  bool tune = false;
   bool epoch = false;
   std::int64_t epoch_images = 60000;
   std::int64_t gpus = 1;  // of the epoch
@@ -196,6 +200,7 @@ int run(int argc, char** argv) {
             1 << 20);
   flags.add_choice("mode", settings.mode, {"eager", "graph", "both"},
                    "queue each kernel anew, or the whole step as a CUDA graph");
+  flags.add_switch("tune", settings.tune, kTuneHelp);
   flags.add_switch("epoch", settings.epoch,
                    "also time an epoch of fit(), and how much longer it takes than its steps");
   flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);
@@ -219,6 +224,10 @@ int run(int argc, char** argv) {
     std::cerr << "device    " << chosen.why << std::endl;
   }
   settings.device = chosen.device;
+  std::optional<ConvTuning> tuning;
+  if (settings.tune) {
+    tuning.emplace(conv_plans_file());
+  }
   for (const std::string mode : {"eager", "graph"}) {
     if (settings.mode == mode || settings.mode == "both") {
       const double step_ms = measure_step(settings, mode);

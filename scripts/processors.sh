@@ -17,7 +17,7 @@ has_level() { grep -qw "${flag[$1]}" /proc/cpuinfo; }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# check NAME COMMAND...: counts it; shows the end of its output if it fails.
+# check NAME COMMAND...: counts it; shows the errors and the end of its output if it fails.
 check() {
   local name=$1 begin=$SECONDS
   shift
@@ -27,7 +27,8 @@ check() {
   else
     failed=$((failed + 1))
     say "$name: FAILED in $((SECONDS - begin)) s"
-    tail -n 30 "$scratch/log" >&2
+    grep -m 5 -B 4 -A 4 'ERROR' "$scratch/log" >&2 || true
+    tail -n 10 "$scratch/log" >&2
   fi
 }
 

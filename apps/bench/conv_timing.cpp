@@ -2,8 +2,6 @@
 
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
-#include "cks/core/device/dispatch.h"
-#include "cks/core/tensor/random.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks::apps {
@@ -14,13 +12,6 @@ using kernels::Conv2dPlan;
 using kernels::Conv2dProblem;
 using kernels::PreparedConv2d;
 
-/// Random, never zeros, since zeros would flatter a processor's clock.
-Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Device device) {
-  Tensor tensor = Tensor::empty(shape);
-  fill_uniform(tensor, -1.0, 1.0, make_random_key(1, RandomPurpose::data), stream);
-  return tensor.to(dtype).to(device);
-}
-
 /// The problem of a pass in a mode. In bf16 all tensors are bfloat16 but the gradient of the
 /// filter.
 Conv2dProblem in_mode(Conv2dProblem p, Conv2dPass pass, Precision mode) {
@@ -30,10 +21,6 @@ Conv2dProblem in_mode(Conv2dProblem p, Conv2dPass pass, Precision mode) {
     p.w_type = pass == Conv2dPass::backward_filter ? DType::float32 : DType::bfloat16;
   }
   return p;
-}
-
-DType result_type(const Conv2dProblem& p, Conv2dPass pass) {
-  return pass == Conv2dPass::backward_filter ? p.w_type : p.x_type;
 }
 
 std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pass,
@@ -50,57 +37,22 @@ std::vector<Conv2dPlan> plans_of(const ConvTimingOptions& options, Conv2dPass pa
 
 }  // namespace
 
-struct ConvTiming::Operands {
-  Tensor x, w, dy;
-
-  Operands(const Conv2dProblem& p, DType dtype, Device device)
-      : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, dtype, device)),
-        w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, dtype, device)),
-        dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, dtype, device)) {}
-
-  /// Memory for the result of a pass.
-  Tensor make_result(Conv2dPass pass, DType dtype) const {
-    const Tensor& like = pass == Conv2dPass::forward         ? dy
-                         : pass == Conv2dPass::backward_data ? x
-                                                             : w;
-    return Tensor::empty(like.shape(), dtype, like.device());
-  }
-
-  /// Runs one pass into `result`; returns the executed multiply-adds.
-  std::int64_t run(const PreparedConv2d& conv, Tensor& result, Tensor& workspace) const {
-    ops::select_cuda(result.device());
-    void* scratch = workspace.data();
-    switch (conv.plan.pass) {
-      case Conv2dPass::forward:
-        return kernels::conv2d_forward(conv, x.data(), w.data(), {}, result.data(), scratch);
-      case Conv2dPass::backward_data:
-        return kernels::conv2d_backward_data(conv, dy.data(), w.data(), {}, result.data(), scratch);
-      case Conv2dPass::backward_filter:
-        break;
-    }
-    return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), result.data(), scratch);
-  }
-};
-
 /// One plan, ready to be timed.
 struct ConvTiming::PlanBench {
   PreparedConv2d conv;
-  const Operands& operands;
+  const ConvOperands& operands;
   Tensor result;
   Tensor workspace;
   std::int64_t executed = 0;
   CallTimer timer;
 
-  PlanBench(const Conv2dProblem& p, const Conv2dPlan& plan, const Operands& in, Device device)
+  PlanBench(const Conv2dProblem& p, const Conv2dPlan& plan, const ConvOperands& in, Device device)
       : conv(kernels::prepare_conv2d(p, plan, describe_for_plans(device))),
         operands(in),
         result(in.make_result(plan.pass, result_type(p, plan.pass))),
         workspace(make_workspace(plan, device)),
         timer(device, [this] { executed = operands.run(conv, result, workspace); }) {}
 
-  static Tensor make_workspace(const Conv2dPlan& plan, Device device) {
-    return Tensor::empty({static_cast<std::int64_t>(plan.workspace_bytes)}, DType::uint8, device);
-  }
   double error_against_reference() {
     const Device device = result.device();
     const kernels::DeviceDescription description = describe_for_plans(device);
@@ -120,7 +72,7 @@ struct ConvTiming::PassBench {
   Tensor cudnn_result;
   std::unique_ptr<CudnnConv> cudnn;
 
-  void add_cudnn(const Conv2dProblem& p, Conv2dPass pass, const Operands& in) {
+  void add_cudnn(const Conv2dProblem& p, Conv2dPass pass, const ConvOperands& in) {
     cudnn_result = in.make_result(pass, p.x_type);  // gradients of filters as well
     cudnn = std::make_unique<CudnnConv>(p, pass,
                                         pass == Conv2dPass::backward_data ? cudnn_result : in.x,
@@ -144,9 +96,8 @@ ConvTiming::~ConvTiming() = default;
 
 std::vector<ConvTimingRow> ConvTiming::run() {
   if (passes_.empty()) {
-    operands_ = std::make_unique<Operands>(
-        shape_.problem, options_.mode == Precision::bf16 ? DType::bfloat16 : DType::float32,
-        options_.device);
+    operands_ = std::make_unique<ConvOperands>(
+        in_mode(shape_.problem, Conv2dPass::forward, options_.mode), options_.device);
     for (const auto& [pass, plans] : plans_) {
       const Conv2dProblem p = in_mode(shape_.problem, pass, options_.mode);
       auto bench = std::make_unique<PassBench>();

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "apps/bench/call_timer.h"
 #include "apps/bench/conv_shapes.h"
-#include "cks/core/tensor/tensor.h"
+#include "cks/core/capture/call_timer.h"
+#include "cks/core/conv/conv_operands_impl.h"
 #include "cks/kernels/conv2d/plan.h"
 
 #if defined(CKS_HAS_CUDNN)
@@ -57,14 +57,13 @@ class ConvTiming {
   const std::string& name() const { return shape_.name; }
 
  private:
-  struct Operands;
   struct PlanBench;
   struct PassBench;
 
   NamedShape shape_;
   ConvTimingOptions options_;
   std::vector<std::pair<kernels::Conv2dPass, std::vector<kernels::Conv2dPlan>>> plans_;
-  std::unique_ptr<Operands> operands_;
+  std::unique_ptr<ConvOperands> operands_;
   std::vector<std::unique_ptr<PassBench>> passes_;
 };
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/bench/call_timer.h"
+#include "cks/core/capture/call_timer.h"
 #include "cks/core/tensor/tensor.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/problem.h"

@@ -8,7 +8,7 @@ namespace cks::apps {
 
 namespace fs = std::filesystem;
 
-std::string picture_cache_folder() {
+std::string cache_path(const std::string& name) {
   const auto folder = [](const char* variable) {
     const char* const value = std::getenv(variable);
     const fs::path path(value == nullptr ? "" : value);
@@ -18,7 +18,7 @@ std::string picture_cache_folder() {
   if (const fs::path home = folder("HOME"); cache.empty() && !home.empty()) {
     cache = home / ".cache";
   }
-  return cache.empty() ? "" : (cache / "cks" / "pictures").string();
+  return cache.empty() ? "" : (cache / "cks" / name).string();
 }
 
 void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {

@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "apps/bench/call_timer.h"
 #include "apps/bench/conv_shapes.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
 #include "apps/ladder/rungs.h"
+#include "cks/core/capture/call_timer.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/dispatch.h"

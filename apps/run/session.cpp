@@ -12,6 +12,7 @@
 #include "apps/cli/console.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/program.h"
+#include "apps/cli/reading.h"
 #include "apps/report/conv_table.h"
 #include "apps/report/module_table.h"
 #include "apps/report/text_table.h"
@@ -22,6 +23,7 @@
 #include "apps/run/seeds.h"
 #include "apps/run/start.h"
 #include "cks/core/conv/conv_plan.h"
+#include "cks/core/conv/conv_tuning.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/datasets/validation.h"
@@ -456,6 +458,10 @@ int run_process(const TrainProgram& program, Flags& parser, TrainFlags& flags, R
     }
   }
   const Session session{program, parser, ranks, chosen, data};
+  std::optional<ConvTuning> tuning;
+  if (flags.tune) {
+    tuning.emplace(conv_plans_file());
+  }
   std::vector<FinishedRun> runs;
   if (flags.runs == 1) {
     runs.push_back(train_once(session, flags, [&] {
@@ -464,6 +470,10 @@ int run_process(const TrainProgram& program, Flags& parser, TrainFlags& flags, R
     }));
   } else {
     runs = train_repeatedly(session, flags, resumed);
+  }
+  if (tuning) {
+    console.say(formatted("tuned     {} passes of convolutions timed, {} found in {}",
+                          tuning->timed(), tuning->found(), conv_plans_file()));
   }
   return ranks.is_first() || runs.back().summary.interrupted
              ? exit_code(runs, flags.target_accuracy)

@@ -70,6 +70,7 @@ struct TrainFlags {
 
   OutputFlags output{};
   std::string conv_plan;  // of ConvPlanScope
+  bool tune = false;      // ConvTuning
   bool conv_report = false;
   bool profile = false;
 };

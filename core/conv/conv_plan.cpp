@@ -7,11 +7,13 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "cks/core/conv/conv_tuning.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/error.h"
@@ -90,6 +92,7 @@ struct Question {
   Device device;
   kernels::Conv2dProblem problem;
   std::string forced;
+  std::uint64_t tuning;  // conv_tuning_number()
   friend bool operator==(const Question&, const Question&) = default;
 };
 
@@ -106,11 +109,14 @@ struct QuestionHash {
 
 kernels::PreparedConv2d prepare(const Question& q) {
   const kernels::DeviceDescription device = describe_for_plans(q.device);
-  return kernels::prepare_conv2d(q.problem,
-                                 q.forced.empty()
-                                     ? kernels::select(q.pass, q.problem, device)
-                                     : kernels::force_plan(q.forced, q.pass, q.problem, device),
-                                 device);
+  const auto choose = [&] {
+    if (!q.forced.empty()) {
+      return kernels::force_plan(q.forced, q.pass, q.problem, device);
+    }
+    std::optional<kernels::Conv2dPlan> tuned = tuned_plan(q.pass, q.problem, q.device);
+    return tuned ? *std::move(tuned) : kernels::select(q.pass, q.problem, device);
+  };
+  return kernels::prepare_conv2d(q.problem, choose(), device);
 }
 
 }  // namespace
@@ -171,7 +177,8 @@ const kernels::PreparedConv2d& prepared_conv(Conv2dPass pass, const kernels::Con
   constexpr std::size_t kMostAnswers = 4096;
   thread_local std::unordered_map<Question, kernels::PreparedConv2d, QuestionHash> answers;
   const std::string& inner = names_of_thread()[pass];
-  Question question{pass, device, problem, inner.empty() ? names_of_environment()[pass] : inner};
+  Question question{pass, device, problem, inner.empty() ? names_of_environment()[pass] : inner,
+                    conv_tuning_number()};
   if (const auto found = answers.find(question); found != answers.end()) {
     return found->second;
   }

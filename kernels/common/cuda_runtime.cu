@@ -58,13 +58,13 @@ bool checks_synchronously() {
   return answer;
 }
 
-bool is_being_recorded(cudaStream_t stream) {
+}  // namespace
+
+bool is_being_recorded(void* stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  CKS_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
+  CKS_CUDA_CHECK(cudaStreamIsCapturing(static_cast<cudaStream_t>(stream), &status));
   return status != cudaStreamCaptureStatusNone;
 }
-
-}  // namespace
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
   if (status != cudaSuccess) {

@@ -15,6 +15,8 @@ void* current_stream(int device);
 void* default_stream(int device);
 /// Sets this thread's stream of a device, null for the default stream; returns what was set before.
 void* exchange_stream(int device, void* stream);
+/// Whether what is queued on a stream becomes part of a CUDA graph instead of running.
+bool is_being_recorded(void* stream);
 
 /// Sets this thread's stream of its current device until the end of the scope.
 class StreamScope {

@@ -258,6 +258,21 @@ TEST_CASE("a run uses the kernels that it is told to use") {
   CHECK(rows("  backward_data ", "ks_deconv simd ") == 1);
 }
 
+TEST_CASE("a run with --tune tries kernels, and the next one knows what they took") {
+  const ScratchFolder scratch;
+  const Arguments arguments{
+      "--dataset", "drawn", "--limit-train", "8",      "--limit-test", "8", "--batch-size", "2",
+      "--device",  "cpu",   "--dry-run",     "--tune", "--threads",    "1"};
+  std::string err;
+  REQUIRE(run(scratch, arguments, &err) == 0);
+  CHECK_FALSE(contains(err, "tuned     0 passes"));
+  const std::string file = scratch / "cache/cks/conv_plans.txt";
+  CHECK(contains(err, "0 found in " + std::filesystem::absolute(file).string()));
+  CHECK(contains(slurp(file), "| backward_filter | N2 28x28x1"));
+  REQUIRE(run(scratch, arguments, &err) == 0);
+  CHECK(contains(err, "tuned     0 passes"));
+}
+
 TEST_CASE("a dry run writes nothing") {
   const ScratchFolder scratch;
   CHECK(run(scratch, quick(scratch / "run", {"--dry-run"})) == 0);

@@ -258,9 +258,10 @@ ListedProblem draw_problem(std::uint64_t seed, bool transposed) {
   s.OC = s.groups * in(1, s.groups > 1 ? 12 : 70);
   s.FH = in(1, 7);
   s.FW = in(1, 7);
-  s.stride = Size2(in(1, 4), in(1, 4));
-  s.dilation = Size2(in(1, 4), in(1, 4));
-  s.padding = Padding2d(in(0, s.FH), in(0, s.FH), in(0, s.FW), in(0, s.FW));
+  // Braces draw from left to right; the arguments of a call would be drawn in any order.
+  s.stride = Size2{in(1, 4), in(1, 4)};
+  s.dilation = Size2{in(1, 4), in(1, 4)};
+  s.padding = Padding2d{in(0, s.FH), in(0, s.FH), in(0, s.FW), in(0, s.FW)};
   if (transposed) {
     result.output_padding =
         Size2(random_integer(seed, index, 0, std::max(s.stride.h, s.dilation.h) - 1),

@@ -4,7 +4,7 @@
 #include "cks/core/capture/capture.h"
 #include "cks/core/profile/device_timer.h"
 
-namespace cks::apps {
+namespace cks {
 
 /// Microseconds of one call, over several rounds.
 struct CallTimes {
@@ -33,4 +33,4 @@ class CallTimer {
   DeviceTimer timer_;
 };
 
-}  // namespace cks::apps
+}  // namespace cks

@@ -1,4 +1,4 @@
-#include "apps/bench/call_timer.h"
+#include "cks/core/capture/call_timer.h"
 
 #include <algorithm>
 #include <chrono>
@@ -8,7 +8,7 @@
 
 #include "cks/core/device/cuda.h"
 
-namespace cks::apps {
+namespace cks {
 namespace {
 
 constexpr double kRoundSeconds = 2e-3;
@@ -57,4 +57,4 @@ CallTimes CallTimer::time(double seconds) {
   return {times[times.size() / 2], times.front(), times.back()};
 }
 
-}  // namespace cks::apps
+}  // namespace cks

@@ -1,0 +1,53 @@
+#include "cks/core/conv/conv_operands_impl.h"
+#include "cks/core/device/dispatch.h"
+#include "cks/core/tensor/random.h"
+
+namespace cks {
+namespace {
+
+using kernels::Conv2dPass;
+
+Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Device device) {
+  Tensor tensor = Tensor::empty(shape);
+  fill_uniform(tensor, -1.0, 1.0, make_random_key(1, RandomPurpose::data), stream);
+  return tensor.to(dtype).to(device);
+}
+
+}  // namespace
+
+ConvOperands::ConvOperands(const kernels::Conv2dProblem& p, Device device)
+    : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, p.x_type, device)),
+      w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, p.x_type, device)),
+      dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, p.y_type, device)) {}
+
+Tensor ConvOperands::make_result(Conv2dPass pass, DType dtype) const {
+  const Tensor& like = pass == Conv2dPass::forward ? dy : pass == Conv2dPass::backward_data ? x : w;
+  return Tensor::empty(like.shape(), dtype, like.device());
+}
+
+std::int64_t ConvOperands::run(const kernels::PreparedConv2d& conv, Tensor& result,
+                               Tensor& workspace) const {
+  ops::select_cuda(result.device());
+  void* const scratch = workspace.data();
+  switch (conv.plan.pass) {
+    case Conv2dPass::forward:
+      return kernels::conv2d_forward(conv, x.data(), w.data(), {}, result.data(), scratch);
+    case Conv2dPass::backward_data:
+      return kernels::conv2d_backward_data(conv, dy.data(), w.data(), {}, result.data(), scratch);
+    case Conv2dPass::backward_filter:
+      break;
+  }
+  return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), result.data(), scratch);
+}
+
+Tensor make_workspace(const kernels::Conv2dPlan& plan, Device device) {
+  return Tensor::empty({static_cast<std::int64_t>(plan.workspace_bytes)}, DType::uint8, device);
+}
+
+DType result_type(const kernels::Conv2dProblem& p, Conv2dPass pass) {
+  return pass == Conv2dPass::forward         ? p.y_type
+         : pass == Conv2dPass::backward_data ? p.x_type
+                                             : p.w_type;
+}
+
+}  // namespace cks

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+
+#include "cks/core/tensor/tensor.h"
+#include "cks/kernels/conv2d/conv2d.h"
+
+namespace cks {
+
+/// Random X, W and dY of a convolution, to try plans on. Random, never zeros, since zeros would
+/// flatter a processor's clock.
+class ConvOperands {
+ public:
+  /// W is of X's type, which all passes read.
+  ConvOperands(const kernels::Conv2dProblem& problem, Device device);
+
+  /// Memory for the result of a pass.
+  Tensor make_result(kernels::Conv2dPass pass, DType dtype) const;
+  /// Runs the plan's pass into `result`; returns the executed multiply-adds.
+  std::int64_t run(const kernels::PreparedConv2d& conv, Tensor& result, Tensor& workspace) const;
+
+  Tensor x, w, dy;
+};
+
+/// What a plan needs beside operands and result.
+Tensor make_workspace(const kernels::Conv2dPlan& plan, Device device);
+
+/// The type of what a pass computes.
+DType result_type(const kernels::Conv2dProblem& problem, kernels::Conv2dPass pass);
+
+}  // namespace cks
