@@ -8,6 +8,7 @@
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 namespace {
 
@@ -20,8 +21,8 @@ Outcome run(const ScratchFolder& scratch, const Arguments& arguments) {
 
 /// A few epochs on drawn digits.
 Arguments quick(const std::string& folder, const Arguments& more = {}) {
-  return joined({"--dataset", "drawn", "--limit-train", "4000", "--limit-test", "300",
-                 "--output-dir", folder, "--device", "cpu"},
+  return joined({"--dataset", "drawn", "--limit-train", kSanitized ? "400" : "4000", "--limit-test",
+                 "300", "--output-dir", folder, "--device", "cpu"},
                 more);
 }
 
