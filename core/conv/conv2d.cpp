@@ -5,6 +5,7 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -64,7 +65,9 @@ void check_arguments(const Call& call) {
   if (call.bias.defined()) {
     ops::require_same(operation, {{"input", call.input}, {"bias", call.bias}});
   }
-  ops::require_real(operation, {"input", call.input});
+  if (!ops::is_bfloat16(call.input)) {
+    ops::require_real(operation, {"input", call.input});
+  }
   if (call.input.rank() != 4) {
     call.fail(formatted("input has rank {}, expected 4: [N,H,W,channels]", call.input.rank()));
   }
@@ -147,8 +150,24 @@ void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, con
   }
 }
 
+/// bfloat16 on the CPU is computed in float32, which holds its products exactly, and rounded.
+bool is_widened(const Conv2dProblem& p, const Tensor& operand) {
+  return p.x_type == DType::bfloat16 && operand.device().is_cpu();
+}
+
+Conv2dProblem in_float32(Conv2dProblem p) {
+  p.x_type = p.w_type = p.y_type = DType::float32;
+  p.precision = Precision::fp32;
+  return p;
+}
+
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
+  if (is_widened(p, x)) {
+    return run_forward(operation, in_float32(p), ops::widened(x), ops::widened(w),
+                       ops::widened(bias))
+        .to(DType::bfloat16);
+  }
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
   run_pass(operation, Conv2dPass::forward, p, x, w, y,
            [&](const PreparedConv2d& conv, void* workspace) {
@@ -160,6 +179,11 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const Tensor& bias) {
+  if (is_widened(p, dy)) {
+    return run_backward_data(operation, in_float32(p), ops::widened(dy), ops::widened(w),
+                             ops::widened(bias))
+        .to(DType::bfloat16);
+  }
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
   run_pass(operation, Conv2dPass::backward_data, p, dy, w, dx,
            [&](const PreparedConv2d& conv, void* workspace) {
@@ -170,9 +194,16 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
   return dx;
 }
 
-Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const Tensor& x,
+/// float32 for bfloat16: the gradient of a weight that is float32 itself is not rounded.
+Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor& x,
                            const Tensor& dy) {
-  Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, x.dtype(), x.device());
+  if (is_widened(p, x)) {
+    return run_backward_filter(operation, in_float32(p), ops::widened(x), ops::widened(dy));
+  }
+  if (p.w_type == DType::bfloat16) {
+    p.w_type = DType::float32;
+  }
+  Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, p.w_type, x.device());
   run_pass(operation, Conv2dPass::backward_filter, p, x, dy, dw,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(),
@@ -183,33 +214,47 @@ Tensor run_backward_filter(const char* operation, const Conv2dProblem& p, const 
 
 // --- On the tape --------------------------------------------------------------------------------
 
+/// What was given, before it was rounded to the precision: whose gradients are wanted.
+struct Operands {
+  const Tensor& input;
+  const Tensor& weight;
+  const Tensor& bias;
+};
+
 /// Of both: in the problem of a transposed convolution, X is the operation's result and Y its
 /// input. Input and weight are saved where the other one's gradient is needed.
-Tensor record_call(Tensor result, const Call& call, const Conv2dProblem& problem, bool transposed) {
+Tensor record_call(Tensor result, const Operands& given, const Call& call,
+                   const Conv2dProblem& problem, bool transposed) {
   const char* const name = call.operation;
-  return record(name, std::move(result), {call.input, call.weight, call.bias},
-                {call.weight.requires_grad() ? call.input : Tensor(),
-                 call.input.requires_grad() ? call.weight : Tensor()},
-                [name, problem, transposed](const Tensor& grad, const std::vector<bool>& needed,
-                                            const SavedTensors& saved) {
-                  return ops::run_gradients(
-                      needed,
-                      [&] {
-                        return transposed ? run_forward(name, problem, grad, saved[1], {})
-                                          : run_backward_data(name, problem, grad, saved[1], {});
-                      },
-                      [&] {
-                        return transposed ? run_backward_filter(name, problem, grad, saved[0])
-                                          : run_backward_filter(name, problem, saved[0], grad);
-                      },
-                      [&] { return ops::sum_to_last_axis(name, grad); });
-                });
+  return record(
+      name, std::move(result), {given.input, given.weight, given.bias},
+      {given.weight.requires_grad() ? call.input : Tensor(),
+       given.input.requires_grad() ? call.weight : Tensor()},
+      [name, problem, transposed, types = ops::dtypes_of({given.input, given.weight, given.bias})](
+          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        return ops::run_gradients(
+            needed,
+            [&] {
+              return (transposed ? run_forward(name, problem, grad, saved[1], {})
+                                 : run_backward_data(name, problem, grad, saved[1], {}))
+                  .to(types[0]);
+            },
+            [&] {
+              return (transposed ? run_backward_filter(name, problem, grad, saved[0])
+                                 : run_backward_filter(name, problem, saved[0], grad))
+                  .to(types[1]);
+            },
+            [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
+      });
 }
 
 }  // namespace
 
-Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tensor& given_bias,
               const Conv2dOptions& options) {
+  const Tensor input = ops::in_precision(given_input);
+  const Tensor weight = ops::in_precision(given_weight);
+  const Tensor bias = ops::in_precision(given_bias);
   const ConvTranspose2dOptions checked{.in_channels = options.in_channels,
                                        .out_channels = options.out_channels,
                                        .kernel_size = options.kernel_size,
@@ -227,12 +272,16 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
   }
   check_channels(call, input.size(3), weight.size(0));
   const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
-  return record_call(run_forward(call.operation, problem, input, weight, bias), call, problem,
+  return record_call(run_forward(call.operation, problem, input, weight, bias),
+                     {given_input, given_weight, given_bias}, call, problem,
                      /*transposed=*/false);
 }
 
-Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
-                        const ConvTranspose2dOptions& options) {
+Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
+                        const Tensor& given_bias, const ConvTranspose2dOptions& options) {
+  const Tensor input = ops::in_precision(given_input);
+  const Tensor weight = ops::in_precision(given_weight);
+  const Tensor bias = ops::in_precision(given_bias);
   const Call call{"conv_transpose2d", input, weight, bias, options};
   check_arguments(call);
   if (input.size(3) != weight.size(0)) {
@@ -240,7 +289,8 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor&
   }
   check_channels(call, input.size(3), weight.size(3) * options.groups);
   const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
-  return record_call(run_backward_data(call.operation, problem, input, weight, bias), call, problem,
+  return record_call(run_backward_data(call.operation, problem, input, weight, bias),
+                     {given_input, given_weight, given_bias}, call, problem,
                      /*transposed=*/true);
 }
 

@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -15,7 +13,6 @@
 
 #include "cks/core/conv/conv_tuning.h"
 #include "cks/core/device/cuda.h"
-#include "cks/core/device/dispatch.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -127,18 +124,10 @@ kernels::DeviceDescription describe_for_plans(Device device) {
     return cpu;
   }
   const int most = most_capability();
-  ops::require_compiled(device);
-  static std::mutex mutex;
-  static auto& known  // never destroyed, likewise
-      = *new std::map<int, CudaDeviceInfo>();
-  const std::lock_guard lock(mutex);
-  auto found = known.find(device.index);
-  if (found == known.end()) {
-    found = known.emplace(device.index, cuda_device_info(device)).first;
-  }
+  const CudaDeviceInfo& info = known_cuda_device(device);
   return {.is_cuda = true,
-          .compute_capability = std::min(found->second.compute_capability, most),
-          .multiprocessors = found->second.multiprocessors};
+          .compute_capability = std::min(info.compute_capability, most),
+          .multiprocessors = info.multiprocessors};
 }
 
 ConvPlanNames parse_conv_plan_names(const std::string& text) {

@@ -1,5 +1,8 @@
 #include "cks/core/device/cuda.h"
 
+#include <map>
+#include <mutex>
+
 #include "cks/config.h"
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
@@ -182,6 +185,28 @@ std::string cuda_link(Device a, Device /*b*/) {
 void synchronize(Device device) { ops::require_compiled(device); }
 
 #endif
+
+const CudaDeviceInfo& known_cuda_device(Device device) {
+  // Never destroyed, as a detached thread may ask while the process ends.
+  static auto& mutex = *new std::mutex;
+  static auto& known = *new std::map<int, CudaDeviceInfo>();
+  const std::lock_guard lock(mutex);
+  auto found = known.find(device.index);
+  if (found == known.end()) {
+    found = known.emplace(device.index, cuda_device_info(device)).first;
+  }
+  return found->second;
+}
+
+std::vector<Precision> precisions_of(Device device) {
+  if (device.is_cpu()) {
+    return {Precision::fp32, Precision::bf16};
+  }
+  if (known_cuda_device(device).compute_capability < 80) {
+    return {Precision::fp32};
+  }
+  return {Precision::fp32, Precision::tf32, Precision::bf16};
+}
 
 Device choose_device(const std::string& text) {
   if (text == "auto") {

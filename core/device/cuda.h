@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cks/core/device/device.h"
+#include "cks/kernels/common/dtype.h"
 
 /// What programs need to know of CUDA devices. Declared in every build; without CUDA the count is 0
 /// and asking for a device throws DeviceError. Streams are in core/device/stream.h.
@@ -28,6 +30,12 @@ struct CudaDeviceInfo {
 };
 /// Throws DeviceError, with why_not_usable(), for a device that is no usable CUDA device.
 CudaDeviceInfo cuda_device_info(Device device);
+/// The same, asked once for each device: free_bytes is that of the first time.
+const CudaDeviceInfo& known_cuda_device(Device device);
+
+/// The modes in which a device multiplies: fp32 everywhere; bf16 on the CPU, right but not fast; on
+/// GPUs tf32 and bf16 from compute capability 8.0 on. Throws DeviceError if it cannot be used.
+std::vector<Precision> precisions_of(Device device);
 
 /// How two CUDA devices of this machine reach each other's memory: "NVLink", "PCIe" or, where they
 /// cannot, "host memory". Throws DeviceError.

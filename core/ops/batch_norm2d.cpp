@@ -2,6 +2,7 @@
 
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -147,6 +148,14 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
                     Tensor& running_mean, Tensor& running_var, bool training,
                     const BatchNorm2dOptions& options) {
+  if (ops::is_bfloat16(input)) {
+    const auto wide = [](const Tensor& tensor) {
+      return ops::is_bfloat16(tensor) ? tensor.to(DType::float32) : tensor;
+    };
+    return batch_norm2d(wide(input), wide(weight), wide(bias), running_mean, running_var, training,
+                        options)
+        .to(DType::bfloat16);
+  }
   check(input, weight, bias, running_mean, running_var, training, options);
   // Outlives the step.
   Communicator* const ranks = training ? current_batch_part().statistics : nullptr;

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
@@ -56,8 +57,17 @@ Tensor gradient(BinaryOp op, bool of_a, const Tensor& grad, const SavedTensors& 
   }
 }
 
+/// Whether both are bfloat16.
+bool are_bfloat16(const Tensor& a, const Tensor& b) {
+  return ops::is_bfloat16(a) && ops::is_bfloat16(b);
+}
+
 /// An operation whose gradients read an operand; each is saved where one of them needs it.
 Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
+  if (are_bfloat16(a, b)) {
+    return ops::in_float32([&](const Tensor& x, const Tensor& y) { return recorded(op, x, y); }, a,
+                           b);
+  }
   const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
   Tensor result = binary(op, a, b);  // first: it checks them
   return record(kernels::name_of(op), std::move(result), {a, b},
@@ -73,6 +83,10 @@ Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
 
 /// Of a sum or a difference, whose gradients read no operand.
 Tensor sum_of(BinaryOp op, const Tensor& a, const Tensor& b) {
+  if (are_bfloat16(a, b)) {
+    return ops::in_float32([&](const Tensor& x, const Tensor& y) { return sum_of(op, x, y); }, a,
+                           b);
+  }
   Tensor result = binary(op, a, b);  // first: it checks them
   return record(
       kernels::name_of(op), std::move(result), {a, b},
@@ -98,6 +112,10 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   ops::require_dtype("where", {"condition", condition}, DType::uint8);
   ops::require_same("where", {{"a", a}, {"b", b}});
   ops::require_same_device("where", {"condition", condition}, {"a", a});
+  if (are_bfloat16(a, b)) {
+    return ops::in_float32([&](const Tensor& x, const Tensor& y) { return where(condition, x, y); },
+                           a, b);
+  }
   const Shape shape =
       broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
   Tensor result = ops::make_output("where", shape, a.dtype(), a.device());

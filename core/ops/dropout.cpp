@@ -1,6 +1,7 @@
 #include "cks/core/ops/dropout.h"
 
 #include "cks/core/distributed/batch_part.h"
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/dropout/dropout.h"
@@ -20,6 +21,9 @@ Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& ste
 }  // namespace
 
 Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32([&](const Tensor& x) { return dropout(x, p, key, step); }, input);
+  }
   ops::require_real("dropout", {"input", input});
   ops::require_dtype("dropout", {"step", step}, DType::int64);
   ops::require_one_element("dropout", {"step", step});

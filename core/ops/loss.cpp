@@ -1,5 +1,6 @@
 #include "cks/core/ops/loss.h"
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
@@ -51,6 +52,9 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions& options,
                      const Tensor& class_weights) {
+  if (ops::is_bfloat16(logits)) {  // the loss itself is not rounded
+    return cross_entropy(logits.to(DType::float32), labels, options, ops::widened(class_weights));
+  }
   check(logits, labels, options, class_weights);
   const Device device = logits.device();
   const SoftmaxProblem problem{logits.size(0), logits.size(1), logits.dtype()};
@@ -78,6 +82,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
 
 Tensor mse_loss(const Tensor& input, const Tensor& target) {
   ops::require_same("mse_loss", {{"input", input}, {"target", target}});
+  if (ops::is_bfloat16(input)) {
+    return mse_loss(input.to(DType::float32), target.to(DType::float32));
+  }
   ops::require_real("mse_loss", {"input", input});
   ops::require_shape("mse_loss", {"target", target}, input.shape());
   if (input.numel() == 0) {

@@ -1,6 +1,7 @@
 #include "cks/core/ops/matmul.h"
 
 #include "cks/core/capture/branches_impl.h"
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -11,9 +12,13 @@ namespace {
 
 using kernels::GemmProblem;
 
-/// op(a) op(b) + bias, op being a transpose where asked for.
+/// op(a) op(b) + bias, op being a transpose where asked for; float32 if a and b are bfloat16.
 Tensor product(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
                bool transpose_b, const Tensor& bias = {}) {
+  if (ops::is_bfloat16(a)) {
+    return product(operation, ops::widened(a), transpose_a, ops::widened(b), transpose_b,
+                   ops::widened(bias));
+  }
   const GemmProblem problem{.M = a.size(transpose_a ? 1 : 0),
                             .N = b.size(transpose_b ? 0 : 1),
                             .K = a.size(transpose_a ? 0 : 1),
@@ -30,7 +35,9 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
 
 void check(const char* operation, const ops::Argument& a, const ops::Argument& b) {
   ops::require_same(operation, {a, b});
-  ops::require_real(operation, a);
+  if (!ops::is_bfloat16(a.tensor)) {
+    ops::require_real(operation, a);
+  }
   ops::require_rank(operation, a, 2, "rows and columns");
   ops::require_rank(operation, b, 2, "rows and columns");
   ops::require_precision(operation, a.tensor.device());
@@ -40,41 +47,48 @@ void check(const char* operation, const ops::Argument& a, const ops::Argument& b
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   const char* operation = "linear";
-  check(operation, {"input", input}, {"weight", weight});
-  if (input.size(1) != weight.size(1)) {
+  const Tensor x = ops::in_precision(input);
+  const Tensor w = ops::in_precision(weight);
+  const Tensor b = ops::in_precision(bias);
+  check(operation, {"input", x}, {"weight", w});
+  if (x.size(1) != w.size(1)) {
     throw ShapeError(
         formatted("linear: input has {} features, weight expects {} (input {}, weight {})",
-                  input.size(1), weight.size(1), input.shape(), weight.shape()));
+                  x.size(1), w.size(1), x.shape(), w.shape()));
   }
   if (bias.defined()) {
-    ops::require_same(operation, {{"input", input}, {"bias", bias}});
-    ops::require_shape(operation, {"bias", bias}, {weight.size(0)});
+    ops::require_same(operation, {{"input", x}, {"bias", b}});
+    ops::require_shape(operation, {"bias", b}, {w.size(0)});
   }
   return record(
-      operation, product(operation, input, false, weight, true, bias), {input, weight, bias},
-      {weight.requires_grad() ? input : Tensor(), input.requires_grad() ? weight : Tensor()},
-      [operation](const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+      operation, product(operation, x, false, w, true, b).to(x.dtype()), {input, weight, bias},
+      {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor()},
+      [operation, types = ops::dtypes_of({input, weight, bias})](
+          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
         return ops::run_gradients(
-            needed, [&] { return product(operation, grad, false, saved[1], false); },
-            [&] { return product(operation, grad, true, saved[0], false); },
-            [&] { return ops::sum_to_last_axis(operation, grad); });
+            needed, [&] { return product(operation, grad, false, saved[1], false).to(types[0]); },
+            [&] { return product(operation, grad, true, saved[0], false).to(types[1]); },
+            [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
       });
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   const char* operation = "matmul";
-  check(operation, {"a", a}, {"b", b});
-  if (a.size(1) != b.size(0)) {
-    throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", a.size(1),
-                               b.size(0), a.shape(), b.shape()));
+  const Tensor x = ops::in_precision(a);
+  const Tensor y = ops::in_precision(b);
+  check(operation, {"a", x}, {"b", y});
+  if (x.size(1) != y.size(0)) {
+    throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", x.size(1),
+                               y.size(0), x.shape(), y.shape()));
   }
   return record(
-      operation, product(operation, a, false, b, false), {a, b},
-      {b.requires_grad() ? a : Tensor(), a.requires_grad() ? b : Tensor()},
-      [operation](const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+      operation, product(operation, x, false, y, false).to(x.dtype()), {a, b},
+      {b.requires_grad() ? x : Tensor(), a.requires_grad() ? y : Tensor()},
+      [operation, types = ops::dtypes_of({a, b})](
+          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
         return std::vector<Tensor>{
-            needed[0] ? product(operation, grad, false, saved[1], true) : Tensor(),
-            needed[1] ? product(operation, saved[0], true, grad, false) : Tensor()};
+            needed[0] ? product(operation, grad, false, saved[1], true).to(types[0]) : Tensor(),
+            needed[1] ? product(operation, saved[0], true, grad, false).to(types[1]) : Tensor()};
       });
 }
 

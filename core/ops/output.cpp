@@ -1,5 +1,9 @@
 #include "cks/core/ops/output.h"
 
+#include <algorithm>
+#include <vector>
+
+#include "cks/core/device/cuda.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::ops {
@@ -23,9 +27,13 @@ std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes
 }
 
 void require_precision(const char* operation, Device device) {
-  if (current_precision() != Precision::fp32) {
-    throw DeviceError(formatted("{}: {} has no precision mode {}, expected fp32", operation, device,
-                                current_precision()));
+  if (current_precision() == Precision::fp32) {
+    return;
+  }
+  const std::vector<Precision> modes = precisions_of(device);
+  if (std::find(modes.begin(), modes.end(), current_precision()) == modes.end()) {
+    throw DeviceError(formatted("{}: {} has no precision mode {}; it has {}", operation, device,
+                                current_precision(), list_text(modes)));
   }
 }
 

@@ -27,8 +27,8 @@ inline const void* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.data() : nullptr;
 }
 
-/// Throws DeviceError if the device lacks this thread's precision mode: all have fp32 only so far.
-/// For operations that multiply matrices or convolve.
+/// Throws DeviceError if the device lacks this thread's precision mode (precisions_of). For
+/// operations that multiply matrices or convolve.
 void require_precision(const char* operation, Device device);
 
 }  // namespace cks::ops

@@ -1,5 +1,6 @@
 #include "cks/core/ops/pool2d.h"
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/pool2d/pool2d.h"
@@ -32,6 +33,9 @@ Shape output_shape(const Pool2dProblem& p) { return {p.N, p.OH, p.OW, p.C}; }
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32([&](const Tensor& x) { return max_pool2d(x, options); }, input);
+  }
   const char* operation = "max_pool2d";
   const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
                                            options.padding, options.dilation);
@@ -52,6 +56,9 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
 }
 
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32([&](const Tensor& x) { return avg_pool2d(x, options); }, input);
+  }
   const char* operation = "avg_pool2d";
   const Pool2dProblem problem =
       problem_of(operation, input, options.kernel_size, options.stride, options.padding, 1);
@@ -69,6 +76,9 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
 }
 
 Tensor global_avg_pool2d(const Tensor& input) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32(global_avg_pool2d, input);
+  }
   const char* operation = "global_avg_pool2d";
   ops::require_real(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");

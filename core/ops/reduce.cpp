@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/broadcast_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
@@ -110,6 +111,10 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
 
 Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool keepdim,
                 bool is_mean) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32(
+        [&](const Tensor& x) { return sum_axes(name, x, set, keepdim, is_mean); }, input);
+  }
   ops::require_real(name, {"input", input});
   const std::int64_t count = elements_per_result(input.shape(), set);
   const double scale = is_mean ? 1.0 / static_cast<double>(count) : 1.0;
@@ -140,6 +145,9 @@ Tensor if_equal(const Tensor& x, const Tensor& y, const Tensor& value) {
 }
 
 Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32([&](const Tensor& x) { return max_axes(x, set, keepdim); }, input);
+  }
   ops::require_real("max", {"input", input});
   if (elements_per_result(input.shape(), set) == 0) {
     throw ShapeError(
@@ -180,6 +188,9 @@ Tensor max(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& input, int axis, bool keepdim) {
+  if (ops::is_bfloat16(input)) {
+    return argmax(ops::widened(input), axis, keepdim);
+  }
   const AxisSet set = make_axis_set("argmax", input, {axis});
   ops::require_real("argmax", {"input", input});
   const Shape& shape = input.shape();
@@ -212,6 +223,9 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
 }
 
 Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
+  if (is_bfloat16(input)) {  // for a bias, which is float32
+    return sum_to_last_axis(operation, widened(input));
+  }
   const std::int64_t kept = input.size(-1);
   const std::int64_t rows = kept == 0 ? 0 : input.numel() / kept;
   Tensor sum = make_output(operation, {kept}, input.dtype(), input.device());

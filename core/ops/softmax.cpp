@@ -1,5 +1,6 @@
 #include "cks/core/ops/softmax.h"
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -39,6 +40,9 @@ Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const
 }  // namespace
 
 Tensor softmax(const Tensor& input) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32(softmax, input);
+  }
   const SoftmaxProblem problem = problem_of("softmax", input);
   Tensor result = ops::make_output("softmax", input);
   CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
@@ -46,6 +50,9 @@ Tensor softmax(const Tensor& input) {
 }
 
 Tensor log_softmax(const Tensor& input) {
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32(log_softmax, input);
+  }
   const SoftmaxProblem problem = problem_of("log_softmax", input);
   Tensor result = ops::make_output("log_softmax", input);
   CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));

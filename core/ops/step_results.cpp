@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/step_results/step_results.h"
@@ -35,6 +36,9 @@ StepResults::StepResults(Device device)
 
 void StepResults::add(const Tensor& loss, std::int64_t images, const Tensor& logits,
                       const Tensor& labels) {
+  if (ops::is_bfloat16(logits)) {
+    return add(loss, images, ops::widened(logits), labels);
+  }
   const Device device = values_.device();
   const ops::Argument here{"the results", values_};
   ops::require_same_device(kAdd, {"loss", loss}, here);

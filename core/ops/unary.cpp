@@ -1,5 +1,6 @@
 
 #include "cks/core/ops/activation.h"
+#include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -18,6 +19,9 @@ using kernels::UnarySaves;
 
 Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   const char* name = kernels::name_of(op);
+  if (ops::is_bfloat16(input)) {
+    return ops::in_float32([&](const Tensor& x) { return unary(op, x, parameters); }, input);
+  }
   ops::require_real(name, {"input", input});
   Tensor result = ops::make_output(name, input);
   CKS_KERNEL(input.device(), unary_forward(op, input.dtype(), input.numel(), input.data(),

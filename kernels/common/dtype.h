@@ -106,6 +106,15 @@ decltype(auto) visit_real(const char* operation, DType dtype, Body&& body) {
   throw DtypeError(std::string(operation) + ": takes float32 or float64, got " + name_of(dtype));
 }
 
+/// As visit_real, with bfloat16 as a third.
+template <class Body>
+decltype(auto) visit_floating(const char* operation, DType dtype, Body&& body) {
+  if (dtype == DType::bfloat16) {
+    return body(bfloat16{});
+  }
+  return visit_real(operation, dtype, body);
+}
+
 /// As visit_real, with arguments for the body: those of type void* arrive as pointers to elements.
 template <class Body, class... Arguments>
 decltype(auto) visit_real_elements(const char* operation, DType dtype, Body&& body,

@@ -64,10 +64,10 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
 }
 
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {
-  visit_real("accumulate", dtype, [&]<class T>(T) {
+  visit_floating("accumulate", dtype, [&]<class T>(T) {
     const T* in = static_cast<const T*>(x);
     T* sum = static_cast<T*>(y);
-    const functors::Accumulate<T> step{static_cast<T>(scale)};
+    const functors::Accumulate<T> step{static_cast<typename functors::Accumulate<T>::Sum>(scale)};
     for_elements(count, [=](std::int64_t i) { sum[i] = step(in[i], sum[i]); });
   });
 }

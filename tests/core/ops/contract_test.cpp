@@ -146,6 +146,37 @@ TEST_CASE("operations: float32 is near float64, results and gradients") {
   }
 }
 
+TEST_CASE("operations: bfloat16 is near float64 of the same numbers, results and gradients") {
+  constexpr double kTolerance = 0.02;  // an element has 8 bits; some operations round three times
+  const PrecisionScope precision(Precision::bf16);
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const OpRow& row : op_table()) {
+      CAPTURE(row.name);
+      const std::vector<Tensor> inputs = make_inputs(row, device, DType::bfloat16);
+      std::vector<Tensor> wide_inputs;
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        wide_inputs.push_back(row.inputs[i].is_real
+                                  ? inputs[i].detach().to(DType::float64).set_requires_grad()
+                                  : inputs[i]);
+      }
+      const Tensor result = row.call(inputs);
+      const Tensor wide = row.call(wide_inputs);
+      const Tensor gradient = random_gradient(result);
+      result.backward(gradient);
+      wide.backward(gradient.to(DType::float64));
+      CHECK(relative_error(result, wide) <= kTolerance);
+      for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+        if (row.inputs[i].is_real) {
+          REQUIRE(inputs[i].grad().defined());
+          CHECK(inputs[i].grad().dtype() == DType::bfloat16);
+          CHECK(relative_error(inputs[i].grad(), wide_inputs[i].grad()) <= kTolerance);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("operations: gradients for exactly the inputs that require one") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());

@@ -10,7 +10,10 @@
 #include "cks/core/autograd/grad_check.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/ops/matmul.h"
+#include "cks/core/ops/matmul.h"
 #include "cks/core/profile/module_path.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
 namespace cks {
@@ -250,13 +253,55 @@ TEST_CASE("conv2d: bad arguments are named with all shapes") {
 }
 
 TEST_CASE("conv2d: a precision that the CPU lacks is an error") {
-  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
-    const PrecisionScope scope(precision);
-    const std::string message = message_of<DeviceError>([] {
-      conv2d(Tensor::zeros({1, 4, 4, 1}), Tensor::zeros({1, 3, 3, 1}));
+  const PrecisionScope scope(Precision::tf32);
+  CHECK(message_of<DeviceError>([] {
+          conv2d(Tensor::zeros({1, 4, 4, 1}), Tensor::zeros({1, 3, 3, 1}));
+        }) == "conv2d: cpu has no precision mode tf32; it has fp32, bf16");
+}
+
+TEST_CASE("conv2d, conv_transpose2d, linear: bf16 rounds operands and result, and no more") {
+  for (const Device device : testing::test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor x = random_tensor({3, 7, 6, 8}, 1, DType::float32).to(device).set_requires_grad();
+    Tensor w = random_tensor({8, 3, 3, 8}, 2, DType::float32).to(device).set_requires_grad();
+    Tensor b = random_tensor({8}, 3, DType::float32).to(device).set_requires_grad();
+    const auto rounded = [](const Tensor& tensor) {
+      return tensor.detach().to(DType::bfloat16).to(DType::float64).set_requires_grad();
+    };
+    const auto near = [](const Tensor& got, const Tensor& expected, double tolerance) {
+      const auto result = testing::compare(got, expected, {tolerance});
+      CHECK_MESSAGE(result.ok, result.message);
+    };
+    const auto check = [&](const auto& call) {
+      x.zero_grad();
+      w.zero_grad();
+      b.zero_grad();
+      Tensor y;
+      {
+        const PrecisionScope scope(Precision::bf16);
+        y = call(x, w, b);
+      }
+      CHECK(y.dtype() == DType::bfloat16);
+      const Tensor xs = rounded(x), ws = rounded(w), bs = rounded(b);
+      const Tensor expected = call(xs, ws, bs);
+      near(y, expected, 0.04);
+      const Tensor gradient = random_tensor(y.shape(), 4, DType::bfloat16).to(device);
+      y.backward(gradient);
+      expected.backward(gradient.to(DType::float64));
+      CHECK(x.grad().dtype() == DType::float32);
+      near(x.grad(), xs.grad(), 0.06);  // rounded on the way back to what gave x
+      near(w.grad(), ws.grad(), 1e-4);  // not rounded
+      near(b.grad(), bs.grad(), 1e-4);
+    };
+    check([](const Tensor& in, const Tensor& weight, const Tensor& bias) {
+      return conv2d(in, weight, bias, {.stride = 2, .padding = 1});
     });
-    CHECK(message.find("conv2d") == 0);
-    CHECK(message.find(name_of(precision)) != std::string::npos);
+    check([](const Tensor& in, const Tensor& weight, const Tensor& bias) {
+      return conv_transpose2d(in, weight, bias, {.stride = 2, .padding = 1});
+    });
+    check([](const Tensor& in, const Tensor& weight, const Tensor& bias) {
+      return linear(in.reshape({-1, 8}), weight.reshape({-1, 8}).slice(0, 8), bias);
+    });
   }
 }
 

@@ -30,8 +30,9 @@ OpInput labels(std::int64_t count, std::int64_t classes) {
 /// Normalises with fresh running statistics, so that calls do not influence each other.
 Tensor batch_norm(const Inputs& in, bool training) {
   const Shape channels{in[0].size(-1)};
-  Tensor running_mean = Tensor::full(channels, 0.25, in[0].dtype(), in[0].device());
-  Tensor running_var = Tensor::full(channels, 1.5, in[0].dtype(), in[0].device());
+  const DType dtype = in[0].dtype() == DType::bfloat16 ? DType::float32 : in[0].dtype();
+  Tensor running_mean = Tensor::full(channels, 0.25, dtype, in[0].device());
+  Tensor running_var = Tensor::full(channels, 1.5, dtype, in[0].device());
   return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, training);
 }
 
