@@ -39,8 +39,9 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
 
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {
   visit_floating("accumulate", dtype, [&]<class T>(T) {
-    map_dense("accumulate", functors::Accumulate<T>{static_cast<typename functors::Accumulate<T>::Sum>(scale)}, count,
-              static_cast<T*>(y), static_cast<const T*>(x), static_cast<const T*>(y));
+    map_dense("accumulate",
+              functors::Accumulate<T>{static_cast<typename functors::Accumulate<T>::Sum>(scale)},
+              count, static_cast<T*>(y), static_cast<const T*>(x), static_cast<const T*>(y));
   });
 }
 

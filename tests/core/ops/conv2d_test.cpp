@@ -11,7 +11,6 @@
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/matmul.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/profile/module_path.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
