@@ -15,7 +15,6 @@ cp -rL /usr/include/spdlog /usr/include/fmt "$1/spdlog/"
 cp -rL /usr/include/nlohmann "$1/json/"
 cp -rL /usr/include/CLI "$1/cli11/"
 cp -rL /usr/include/doctest "$1/doctest/"
-cp -L /usr/include/zlib.h /usr/include/zconf.h "$(dirname "$(gcc -print-file-name=libz.a)")/libz.a" \
-      "$1/zlib/"
+cp -L /usr/include/zlib.h /usr/include/zconf.h "$(dpkg -L zlib1g-dev | grep '/libz\.a$')" "$1/zlib/"
 cp -L /usr/include/stb/stb_image.h /usr/include/stb/stb_image_write.h "$1/stb/"
 say "headers are in $1 ($(du -sh "$1" | cut -f1)); configure with -DCKS_DEPS_DIR=$1"

@@ -10,8 +10,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 install_packages python3-sphinx python3-myst-parser furo katex fonts-katex libjs-katex doxygen
 "$root/scripts/web.sh"
-say "writing (build/book)"
-CKS_WEB=$root/build/web/apps/web /usr/bin/python3 -m sphinx -W --keep-going -q -b html -d "$root/build/book.trees" \
+say "writing (build/book)"  # all of it (-E): what draws a picture is no file of its page
+CKS_WEB=$root/build/web/apps/web /usr/bin/python3 -m sphinx -W --keep-going -q -E -b html -d "$root/build/book.trees" \
   "$root/docs/book" "$root/build/book"
 say "writing the reference (build/book/reference)"
 (cd "$root" && CKS_REFERENCE=$root/build/book doxygen docs/reference/Doxyfile >/dev/null)

@@ -11,7 +11,7 @@ most_bytes=1300000 most_compressed=400000
 
 install_packages cmake ninja-build emscripten node-acorn
 export NODE_PATH=/usr/share/nodejs${NODE_PATH:+:$NODE_PATH}  # where Debian keeps node-acorn
-[ -e "$build/deps" ] || "$root/scripts/deps.sh" "$build/deps"
+[ -e "$build/deps" ] || { "$root/scripts/deps.sh" "$build/deps.new" && mv "$build/deps.new" "$build/deps"; }
 say "compiling (build/web)"
 [ -e "$build/CMakeCache.txt" ] ||
   emcmake cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCKS_DEPS_DIR="$build/deps" \

@@ -35,13 +35,14 @@ cks::web::LenetLesson& running_lesson() {
 }
 
 template <class Data>
-int begin(int seed, int batch_size, double learning_rate, Data&& data) {
+int begin(int seed, int batch_size, double learning_rate, int epochs, Data&& data) {
   return guarded(0, [&] {
     cks::kernels::set_num_threads(1);
     lesson = std::make_unique<cks::web::LenetLesson>(
         data(), cks::web::LenetLessonOptions{.seed = static_cast<std::uint64_t>(seed),
                                              .batch_size = batch_size,
-                                             .learning_rate = learning_rate});
+                                             .learning_rate = learning_rate,
+                                             .epochs = epochs});
     return 1;
   });
 }
@@ -79,10 +80,11 @@ const char* cks_conv_picture(int ih, int iw, int fh, int fw, int sh, int sw, int
   });
 }
 
-/// Begins anew, on drawn digits. 0 on failure, as below.
+/// Begins anew, on drawn digits; the learning rate is the highest of a cycle of so many epochs. 0
+/// on failure, as below.
 int cks_lesson_begin(int seed, int train_count, int test_count, int batch_size,
-                     double learning_rate) {
-  return begin(seed, batch_size, learning_rate, [&] {
+                     double learning_rate, int epochs) {
+  return begin(seed, batch_size, learning_rate, epochs, [&] {
     return cks::drawn_digits({.train_count = train_count, .test_count = test_count});
   });
 }
@@ -91,8 +93,8 @@ int cks_lesson_begin(int seed, int train_count, int test_count, int batch_size,
 /// memory stays the page's, and must stay until another lesson begins.
 int cks_lesson_begin_with(int seed, std::uint8_t* train, const std::uint8_t* train_labels,
                           int train_count, std::uint8_t* test, const std::uint8_t* test_labels,
-                          int test_count, int batch_size, double learning_rate) {
-  return begin(seed, batch_size, learning_rate, [&] {
+                          int test_count, int batch_size, double learning_rate, int epochs) {
+  return begin(seed, batch_size, learning_rate, epochs, [&] {
     cks::TrainTest data{brought(train, train_labels, train_count),
                         brought(test, test_labels, test_count)};
     cks::set_statistics(data);
@@ -100,13 +102,18 @@ int cks_lesson_begin_with(int seed, std::uint8_t* train, const std::uint8_t* tra
   });
 }
 
-/// steps, images, loss, accuracy, steps of an epoch.
+/// steps, images, loss, accuracy, learning rate, steps of an epoch, of a cycle.
 const double* cks_lesson_step() {
   static std::vector<double> result;
   return guarded<const double*>(nullptr, [&] {
     const auto step = running_lesson().step();
-    result = {static_cast<double>(step.steps), static_cast<double>(step.images), step.loss,
-              step.accuracy, static_cast<double>(lesson->steps_per_epoch())};
+    result = {static_cast<double>(step.steps),
+              static_cast<double>(step.images),
+              step.loss,
+              step.accuracy,
+              step.learning_rate,
+              static_cast<double>(lesson->steps_per_epoch()),
+              static_cast<double>(lesson->steps_per_cycle())};
     return result.data();
   });
 }

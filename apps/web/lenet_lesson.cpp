@@ -18,6 +18,9 @@ LenetLesson::LenetLesson(TrainTest data, const LenetLessonOptions& options)
       model_({.classes = data_.train.classes(),
               .in_channels = data_.train.channels(),
               .image_size = data_.train.height()}),
+      learning_rate_(options.learning_rate),
+      epochs_(options.epochs),
+      factor_(one_cycle_lr({.total_steps = steps_per_cycle()})),
       optimizer_(model_.named_parameters(), {.learning_rate = options.learning_rate}) {
   if (data_.train.width() != data_.train.height()) {
     throw ShapeError("LeNet-5: expected square images, got " +
@@ -31,6 +34,7 @@ LenetLesson::Step LenetLesson::step() {
   if (!batch) {  // an epoch ends; the next one begins
     batch = loader_.next();
   }
+  optimizer_.set_learning_rate(learning_rate_ * factor_(steps_ % steps_per_cycle()));
   optimizer_.zero_grad();
   const Tensor logits = model_(batch->images);
   const Tensor loss = cross_entropy(logits, batch->labels);
@@ -42,7 +46,13 @@ LenetLesson::Step LenetLesson::step() {
           .images = images_,
           .loss = loss.item(),
           .accuracy = static_cast<double>(count_correct(logits, batch->labels)) /
-                      static_cast<double>(batch->count)};
+                      static_cast<double>(batch->count),
+          .learning_rate = optimizer_.learning_rate()};
+}
+
+void LenetLesson::set_learning_rate(double learning_rate) {
+  optimizer_.set_learning_rate(learning_rate);  // which checks it
+  learning_rate_ = learning_rate;
 }
 
 Evaluation LenetLesson::evaluate() { return cks::evaluate(model_, test_loader_); }

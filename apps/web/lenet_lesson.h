@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cks/core/optim/adam.h"
+#include "cks/core/optim/lr_schedule.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/models/lenet.h"
 #include "cks/train/trainer.h"
@@ -14,7 +15,8 @@ namespace cks::web {
 struct LenetLessonOptions {
   std::uint64_t seed = 1;  // of the parameters and of the order of images
   std::int64_t batch_size = 64;
-  double learning_rate = 2e-3;
+  double learning_rate = 5e-3;  // the highest
+  std::int64_t epochs = 8;  // in which the rate rises and falls once (one_cycle_lr()), then anew
 };
 
 /// LeNet-5 and Adam, one step at a time, on one thread: what a page trains while its visitor
@@ -29,15 +31,19 @@ class LenetLesson {
     std::int64_t images = 0;  // so far
     double loss = 0.0;        // mean of this batch, before the step
     double accuracy = 0.0;    // likewise
+    double learning_rate = 0.0;
   };
   /// Trains on the next batch.
   Step step();
-  void set_learning_rate(double learning_rate) { optimizer_.set_learning_rate(learning_rate); }
+  /// Sets the highest rate from the next step on. Throws Error if it is negative.
+  void set_learning_rate(double learning_rate);
   /// Loss and accuracy on the test images.
   Evaluation evaluate();
 
   std::int64_t image_size() const { return data_.train.height(); }
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
+  /// From the first step with a low rate to the last one.
+  std::int64_t steps_per_cycle() const { return epochs_ * steps_per_epoch(); }
   const ImageDataset& test() const { return data_.test; }
 
   /// Probabilities of the classes for one image of image_size() rows and columns, 0 (paper) to 255
@@ -55,6 +61,9 @@ class LenetLesson {
   DataLoader loader_;
   DataLoader test_loader_;
   LeNet5 model_;
+  double learning_rate_;
+  std::int64_t epochs_;
+  LrFactor factor_;
   Adam optimizer_;
   std::int64_t steps_ = 0;
   std::int64_t images_ = 0;

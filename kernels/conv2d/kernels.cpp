@@ -13,6 +13,10 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
       &cpu::simd(),
       &cpu::reference(),
   };
+#if defined(CKS_WITHOUT_CUDA_PLANS)
+  return is_cuda ? std::span<const Conv2dKernel* const>()
+                 : std::span<const Conv2dKernel* const>(kCpu);
+#else
   static constexpr const Conv2dKernel* kCuda[] = {
     &hopper::box,
     &hopper::planes,
@@ -21,13 +25,13 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
     &hopper::patch_taps,
     &hopper::place_taps,
     &hopper::halo,
-#if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
+#  if !defined(CKS_WITHOUT_AMPERE)  // no code for compute capability 8.0 or newer
     &stem::stem,
     &stem::stem_taps,
     &ampere::box80,
     &ampere::planes80,
     &ampere::taps80,
-#endif
+#  endif
     &cuda::band,
     &cuda::tiled,
     &cuda::thin,
@@ -39,6 +43,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
   };
   return is_cuda ? std::span<const Conv2dKernel* const>(kCuda)
                  : std::span<const Conv2dKernel* const>(kCpu);
+#endif
 }
 
 DeviceDescription describe_cpu() { return cpu::describe(); }

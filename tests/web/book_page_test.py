@@ -1,21 +1,24 @@
 #!/usr/bin/python3
 """Drives the book's living pictures in headless Chromium: pointer, slider, switch, keyboard, odd sizes,
 shared addresses; numbers of 200 random convolutions against the definition. Trains LeNet-5 in the page,
-draws a digit and downloads the weights; then on files of MNIST's format (and with CKS_DATA_DIR on MNIST, to
-98.5 %). No error in any console.
-usage: book_page_test.py BOOK [--screenshots DIR]
+to 98 % within 20 seconds of one core, draws digits and downloads the weights, with which `predict` must say the
+same; then on files of MNIST's format (and with CKS_DATA_DIR on MNIST, to 98.5 % within 60 seconds). No error in any console.
+usage: book_page_test.py BOOK [--predict PROGRAM] [--screenshots DIR]
 """
 import argparse
 import base64
 import gzip
 import json
+import math
 import os
 import pathlib
 import random
 import re
 import struct
+import subprocess
 import tempfile
 import time
+import zlib
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -24,6 +27,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 SIZES = "ih iw fh fw sh sw pt pb pl pr dh dw".split()
+# Lines on the pad of 224 x 224 that a person would read as digits.
+DRAWN = {"1": [(116, 42), (112, 80), (108, 120), (104, 160), (102, 186)],
+         "7": [(66, 50), (110, 50), (156, 50), (140, 90), (122, 130), (106, 182)],
+         "0": [(112, 40), (76, 62), (62, 112), (76, 162), (112, 184), (148, 162), (162, 112), (148, 62), (112, 40)]}
 RESULT = {"forward": "Y", "backward_data": "dX", "backward_filter": "dW"}
 
 
@@ -214,51 +221,143 @@ def check_address(driver, page, picture):
     assert Picture(driver).state()["ih"] == 5 and Picture(driver).state()["pass"] == "forward"
 
 
-def check_lesson(driver, page, folder):
+def kept_waiting(driver):
+    """Nanoseconds that the main thread of each of the browser's processes has run, and waited for a core."""
+    parents = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass  # it has ended
+    family = [driver.service.process.pid]
+    for member in family:
+        family += [pid for pid, parent in parents.items() if parent == member]
+    return {pid: [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[:2]] for pid in family}
+
+
+class Lesson:
+    """The page that trains."""
+
+    def __init__(self, driver):
+        self.driver = driver
+        self.root = driver.find_element(By.CSS_SELECTOR, ".lenet-lesson")
+
+    def part(self, name):
+        return self.root.find_element(By.CSS_SELECTOR, f"[data-part={name}]")
+
+    def status(self):
+        return self.part("status").text
+
+    def shown(self, name):
+        return float(re.search(name + r" ([\d.]+)", self.status()).group(1))
+
+    def set(self, name, value):
+        self.part(name).clear()
+        self.part(name).send_keys(str(value))
+
+    def train(self, accuracy, seconds=None):
+        """Trains to the end of a cycle: to an accuracy in per cent within so many seconds of one core, that is without
+        the time in which other work of the machine kept the page waiting."""
+        before, begin = kept_waiting(self.driver), time.monotonic()
+        self.part("run").click()
+        WebDriverWait(self.driver, 580, 0.2).until(lambda _: "train" in self.part("run").text)
+        wall, after = time.monotonic() - begin, kept_waiting(self.driver)
+        spent = [(after[pid][0] - ran, after[pid][1] - waited) for pid, (ran, waited) in before.items() if pid in after]
+        ran, waited = (n / 1e9 for n in max(spent))
+        said = f"{self.status()}; {wall - waited:.1f} s ({wall:.1f} s on the clock; the page's thread ran {ran:.1f} s)"
+        assert self.shown("accuracy") >= accuracy, said
+        assert seconds is None or wall - waited <= seconds, said
+        return said
+
+    def draw(self, *corners):
+        """Draws a line on the pad, whose corners are (0, 0) and (224, 224)."""
+        self.part("clear").click()
+        pad = self.part("pad")
+        places = [(round(x * pad.size["width"] / 224), round(y * pad.size["height"] / 224)) for x, y in corners]
+        actions = ActionChains(self.driver, duration=20).move_to_element_with_offset(
+            pad, places[0][0] - pad.size["width"] // 2, places[0][1] - pad.size["height"] // 2).click_and_hold()
+        for (x, y), (to_x, to_y) in zip(places, places[1:]):
+            actions.move_by_offset(to_x - x, to_y - y)
+        actions.release().perform()
+        return self.root.get_attribute("data-answer")
+
+
+def check_lesson(driver, page, folder, predict):
     """LeNet-5 learns drawn digits in the page, reads what is drawn, and hands its weights over."""
     driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     open_page(driver, page)
-    root = driver.find_element(By.CSS_SELECTOR, ".lenet-lesson")
-    part = lambda name: root.find_element(By.CSS_SELECTOR, f"[data-part={name}]")
-    shown = lambda: {name: float(value.replace(",", "")) for name, value in re.findall(
-        r"(step|accuracy|loss) ([\d.,]+?)(?:,? |,|$)", part("status").text)}
+    lesson = Lesson(driver)
+    part = lesson.part
     part("one").click()
-    assert shown()["step"] == 1
-    first = shown()["loss"]
+    assert lesson.shown("step") == 1
+    first = lesson.shown("loss")
     part("run").click()
-    accuracies = []
-    def learnt(_):
-        text = part("status").text
-        accuracies.append(float(re.search(r"accuracy ([\d.]+)", text).group(1)))
-        return accuracies[-1] >= 98.0 or int(re.search(r"step (\d+)", text).group(1)) > 1600
-    WebDriverWait(driver, 240, 0.2).until(learnt)
+    WebDriverWait(driver, 60, 0.1).until(lambda _: lesson.shown("step") > 40)
     part("run").click()  # pause
-    text = part("status").text
-    assert max(accuracies) >= 98.0, text  # within 1,600 steps of 64 images: 20 s of one free core
-    assert shown()["loss"] < first
-    steps = shown()["step"]
-    assert shown()["step"] == steps  # it rests
+    steps = lesson.shown("step")
+    time.sleep(0.5)
+    assert lesson.shown("step") == steps < 752  # it rests
+    part("again").click()
+    assert lesson.shown("step") == 0
+    print("LeNet-5 in the page:", lesson.train(98.0, 20))
+    assert lesson.shown("step") == 752 and lesson.shown("loss") < first / 4
     right = 0
     for _ in range(60):
         part("sample").click()
         truth = re.search(r"the test (\d)", part("answer").text).group(1)
-        right += root.get_attribute("data-answer") == truth
-    assert right >= 54, right  # of 60, wherever in an epoch it rests
+        right += lesson.root.get_attribute("data-answer") == truth
+    assert right >= 57, right  # of 60
     part("clear").click()
     assert "empty" in part("answer").text
-    pad = part("pad")
-    (ActionChains(driver).move_to_element_with_offset(pad, 4, -70).click_and_hold()
-     .move_by_offset(-3, 35).move_by_offset(-3, 35).move_by_offset(-3, 35).move_by_offset(-2, 30).release().perform())
-    assert root.get_attribute("data-answer") == "1", part("answer").text
+    for digit, line in DRAWN.items():
+        assert lesson.draw(*line) == digit, (digit, part("answer").text)
     part("download").click()
     file = folder / "lenet5.safetensors"
     WebDriverWait(driver, 10).until(lambda _: file.exists())
     data = file.read_bytes()
     header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
     assert header["__metadata__"]["cks.model"] == "lenet5" and len(header) == 11
-    part("again").click()
-    assert shown()["step"] == 0
-    print("LeNet-5 in the page:", text)
+    if predict:
+        check_predict(driver, folder, file, predict)
+
+
+def write_png(path, pixels):
+    """28 x 28 bytes as a grey picture."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(pixels[28 * row:28 * row + 28]) for row in range(28))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 28, 28, 8, 0, 0, 0, 0)) +
+                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def check_predict(driver, folder, weights, predict):
+    """With the downloaded weights `predict` has the page's logits: but for a constant, which softmax drops, the
+    logarithms of its probabilities."""
+    shown = driver.execute_async_script("""
+        const done = arguments[0];
+        loadCks().then((cks) => {
+          const label = cks._malloc(4), pixels = cks._malloc(784), images = [];
+          for (let i = 0; i < 40; ++i) {
+            const at = cks._cks_lesson_test_image(i, label);
+            cks.HEAPU8.copyWithin(pixels, at, at + 784);
+            const answer = cks._cks_lesson_predict(pixels) / 4;
+            images.push([Array.from(cks.HEAPU8.subarray(pixels, pixels + 784)), Array.from(cks.HEAPF32.subarray(answer, answer + 10))]);
+          }
+          done(images);
+        });""")
+    files = [folder / f"{i}.png" for i in range(len(shown))]
+    for file, (pixels, _) in zip(files, shown):
+        write_png(file, pixels)
+    said = json.loads(subprocess.run([predict, "--weights", weights, "--json", "--top-k", "10", "--device", "cpu", *files],
+                                     check=True, stdout=subprocess.PIPE).stdout)
+    most, count = 0.0, 0
+    for picture, (_, page) in zip(said["pictures"], shown):
+        native = {int(top["class"]): top["probability"] for top in picture["top"]}
+        likely = [digit for digit in range(10) if min(native[digit], page[digit]) > 1e-30]
+        gaps = [math.log(native[digit] / page[digit]) for digit in likely]
+        most, count = max([most, *map(abs, gaps)]), count + len(likely)
+    assert count > 300, count
+    assert most < 1e-3, most
+    print(f"{count} logits of {len(shown)} digits: those of predict and of the page differ by {most:.1e} at most")
 
 
 def write_digits(driver, folder):
@@ -266,7 +365,7 @@ def write_digits(driver, folder):
     pixels, labels = driver.execute_async_script("""
         const done = arguments[0];
         loadCks().then((cks) => {
-          cks._cks_lesson_begin(5, 10, 1000, 10, 1e-3);
+          cks._cks_lesson_begin(5, 10, 1000, 10, 1e-3, 1);
           const label = cks._malloc(4), pixels = [], labels = [];
           for (let i = 0; i < 1000; ++i) {
             const at = cks._cks_lesson_test_image(i, label);
@@ -291,26 +390,15 @@ def check_files(driver, page, folder):
     open_page(driver, page)
     files = write_digits(driver, folder)
     open_page(driver, page)
-    root = driver.find_element(By.CSS_SELECTOR, ".lenet-lesson")
-    part = lambda name: root.find_element(By.CSS_SELECTOR, f"[data-part={name}]")
+    lesson = Lesson(driver)
+    part = lesson.part
 
     def choose(*chosen):
-        part("status").text  # the element is there
         driver.execute_script("arguments[0].value = ''", part("files"))
         part("files").send_keys("\n".join(map(str, chosen)))
 
     def says(words):
-        WebDriverWait(driver, 20).until(lambda _: words in part("status").text, part("status").text)
-
-    def train(accuracy, most_steps):
-        begin = time.monotonic()
-        part("run").click()
-        shown = lambda: (float(re.search(r"accuracy ([\d.]+)", part("status").text).group(1)),
-                         int(re.search(r"step (\d+)", part("status").text).group(1)))
-        WebDriverWait(driver, 600, 0.2).until(lambda _: shown()[0] >= accuracy or shown()[1] > most_steps)
-        part("run").click()
-        assert shown()[0] >= accuracy, part("status").text
-        return f"{part('status').text} ({time.monotonic() - begin:.0f} s)"
+        WebDriverWait(driver, 20).until(lambda _: words in lesson.status(), lesson.status())
 
     choose(*files[:3])
     says("the labels for the test are missing: choose four files")
@@ -334,12 +422,15 @@ def check_files(driver, page, folder):
     says("broken gzip")
     choose(*files)
     says("step 0 ")
-    print("digits from files:", train(85.0, 400))
+    lesson.set("epochs", 30)
+    part("again").click()
+    print("digits from files:", lesson.train(90.0))
     folder = os.environ.get("CKS_DATA_DIR")
     if folder:
         choose(*sorted(pathlib.Path(folder, "mnist").glob("*ubyte*")))
         says("step 0 ")
-        print("MNIST in the page:", train(98.5, 6 * 938))
+        assert part("epochs").get_attribute("value") == "2"
+        print("MNIST in the page:", lesson.train(98.5, 60))
 
 
 def check_links(pages):
@@ -422,6 +513,7 @@ def main():
     parser.add_argument("book", type=pathlib.Path)
     parser.add_argument("--screenshots", type=pathlib.Path)
     parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--predict", type=pathlib.Path, help="the program, to compare its logits with the page's")
     options = parser.parse_args()
     driver = start()
     try:
@@ -446,7 +538,7 @@ def main():
         for lesson in pages:
             if "lenet-lesson" in lesson.read_text():
                 with tempfile.TemporaryDirectory() as folder:
-                    check_lesson(driver, lesson.as_uri(), pathlib.Path(folder))
+                    check_lesson(driver, lesson.as_uri(), pathlib.Path(folder), options.predict)
                     check_files(driver, lesson.as_uri(), pathlib.Path(folder))
                 check_console(driver, lesson)
         check_slides(driver, (options.book / "slides.html").resolve().as_uri())

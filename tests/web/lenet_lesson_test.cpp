@@ -22,9 +22,10 @@ std::vector<std::uint8_t> first_test_image(const LenetLesson& lesson) {
 }
 
 TEST_CASE("a lesson trains LeNet-5 step by step, over the ends of epochs, the same each time") {
-  LenetLesson lesson(digits(), {.seed = 3, .batch_size = 100});
-  LenetLesson again(digits(), {.seed = 3, .batch_size = 100});
+  LenetLesson lesson(digits(), {.seed = 3, .batch_size = 100, .epochs = 4});
+  LenetLesson again(digits(), {.seed = 3, .batch_size = 100, .epochs = 4});
   CHECK(lesson.steps_per_epoch() == 20);
+  CHECK(lesson.steps_per_cycle() == 80);
   LenetLesson::Step step;
   for (int i = 1; i <= 80; ++i) {
     step = lesson.step();
@@ -35,6 +36,25 @@ TEST_CASE("a lesson trains LeNet-5 step by step, over the ends of epochs, the sa
   const cks::Evaluation test = lesson.evaluate();
   CHECK(test.images == 300);
   CHECK(test.accuracy > 0.9);
+}
+
+TEST_CASE("the learning rate of a lesson rises and falls once in its epochs, then anew") {
+  LenetLesson lesson(digits(), {.batch_size = 100, .learning_rate = 0.002, .epochs = 1});
+  std::vector<double> rates;
+  for (int i = 0; i < 21; ++i) {
+    rates.push_back(lesson.step().learning_rate);
+  }
+  CHECK(rates[0] == doctest::Approx(0.002 / 25));
+  CHECK(rates[5] == doctest::Approx(0.002));  // the end of the first 30 %
+  CHECK(rates[12] == doctest::Approx(0.001).epsilon(0.1));
+  CHECK(rates[19] < 1e-8);
+  CHECK(rates[20] == rates[0]);
+  lesson.set_learning_rate(0.004);
+  CHECK(lesson.step().learning_rate == doctest::Approx(2 * rates[1]));
+  CHECK_THROWS_WITH_AS(lesson.set_learning_rate(-1.0), doctest::Contains("learning_rate"),
+                       cks::Error);
+  CHECK_THROWS_WITH_AS(LenetLesson(digits(), {.epochs = 0}), doctest::Contains("total_steps"),
+                       cks::Error);
 }
 
 TEST_CASE("a learning rate of 0 keeps the weights") {

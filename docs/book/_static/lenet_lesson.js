@@ -7,8 +7,14 @@ addEventListener('DOMContentLoaded', () => {
   if (!root) return;
 
   const SIDE = 28;
-  const MILLISECONDS = 25;  // of training between two frames, so that the page answers
-  let cks, numbers, state;
+  const RATE = 0.005;
+  const MILLISECONDS = 25;  // of training at a time, so that the page answers
+  const BETWEEN = 250;      // milliseconds between two drawings, of which one takes a dozen
+  const SHOWN = 120000;     // images that a cycle shows, 2 to 8 times each
+  let cks, numbers;
+  let state = {sample: 0};
+  const {port1: turn, port2: wish} = new MessageChannel();  // the next slice comes without waiting for a frame
+  let wished = false;
   let brought = null;  // {train: {images, labels, count}, test} in the library's memory; null: drawn digits
 
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -17,8 +23,9 @@ addEventListener('DOMContentLoaded', () => {
   root.innerHTML =
     `<div class="controls"><button type="button" data-part="run">▶ train</button>` +
     `<button type="button" data-part="one">one step</button><button type="button" data-part="again">start anew</button>` +
-    `<label>learning rate <select data-part="rate">${[3e-2, 1e-2, 2e-3, 5e-4, 0].map((rate) =>
-      `<option value="${rate}"${rate === 2e-3 ? ' selected' : ''}>${rate}</option>`).join('')}</select></label>` +
+    `<label>highest learning rate <select data-part="rate">${[0.1, 0.03, RATE, 0.001, 0].map((rate) =>
+      `<option value="${rate}"${rate === RATE ? ' selected' : ''}>${rate}</option>`).join('')}</select></label>` +
+    `<label>epochs <input type="number" data-part="epochs" min="1" max="100" value="8"></label>` +
     `<label>seed <input type="number" data-part="seed" min="0" max="999999" value="1"></label>` +
     `<button type="button" data-part="download">download weights</button>` +
     `<label>your own digits <input type="file" data-part="files" multiple title="the four files of MNIST, also .gz"></label></div>` +
@@ -46,27 +53,33 @@ addEventListener('DOMContentLoaded', () => {
     return result;
   }
 
+  /// The whole number in a field; where it holds none, its first value again.
+  function whole(name) {
+    const field = part(name);
+    if (!field.validity.valid || field.value === '') field.value = field.defaultValue;
+    return Number(field.value);
+  }
+
   function begin() {
     stop();
-    const seed = Number(part('seed').value);
-    const [first, rate] = [Number.isInteger(seed) && seed >= 0 ? seed : 1, Number(part('rate').value)];
+    const [seed, rate, epochs] = [whole('seed'), Number(part('rate').value), whole('epochs')];
     if (brought) {
       const halves = [brought.train, brought.test].flatMap(({images, labels, count}) => [images, labels, count]);
-      call('_cks_lesson_begin_with', first, ...halves, 64, rate);
+      call('_cks_lesson_begin_with', seed, ...halves, 64, rate, epochs);
     } else {
-      call('_cks_lesson_begin', first, 6000, 1000, 64, rate);
+      call('_cks_lesson_begin', seed, 6000, 1000, 64, rate, epochs);
     }
-    state = {steps: 0, losses: [], accuracies: [], sample: state ? state.sample : 0, seconds: 0};
+    state = {steps: 0, losses: [], accuracies: [], sample: state.sample, seconds: 0};
     evaluate();
     show();
   }
 
   function step() {
     const at = call('_cks_lesson_step') / 8;
-    const [steps, images, loss, , perEpoch] = cks.HEAPF64.subarray(at, at + 5);
-    Object.assign(state, {steps, images, perEpoch});
+    const [steps, images, loss, , rate, perEpoch, cycle] = cks.HEAPF64.subarray(at, at + 7);
+    Object.assign(state, {steps, images, rate, perEpoch, cycle});
     state.losses.push(loss);
-    if (steps % Math.round(perEpoch / 2) === 0) evaluate();
+    if (steps % Math.round(perEpoch / 2) === 0 || steps % cycle === 0) evaluate();
   }
 
   function evaluate() {
@@ -74,21 +87,32 @@ addEventListener('DOMContentLoaded', () => {
     state.accuracies.push([state.steps, cks.HEAPF64[at + 1]]);
   }
 
-  function frame() {
+  /// A slice of training; stops where a cycle ends.
+  function slice() {
     if (!state.running) return;
     try {
       const start = performance.now();
-      do step(); while (performance.now() - start < MILLISECONDS);
-      state.seconds += (performance.now() - start) / 1000;
-      show();
-      requestAnimationFrame(frame);
+      do step(); while (performance.now() - start < MILLISECONDS && state.steps % state.cycle !== 0);
+      const now = performance.now();
+      state.seconds += (now - start) / 1000;
+      if (state.steps % state.cycle === 0) stop();
+      if (!state.running || now - state.drawn > BETWEEN) {
+        state.drawn = now;
+        show();
+      }
+      if (state.running) goOn();
     } catch (error) {
       fail(error);
     }
   }
 
+  function goOn() {
+    if (!wished) wish.postMessage(null);
+    wished = true;
+  }
+
   function stop() {
-    if (state) state.running = false;
+    state.running = false;
     part('run').textContent = '▶ train';
   }
 
@@ -97,7 +121,8 @@ addEventListener('DOMContentLoaded', () => {
     const loss = state.losses.length ? state.losses[state.losses.length - 1].toFixed(4) : '–';
     const epochs = state.perEpoch ? (state.steps / state.perEpoch).toFixed(1) : '0.0';
     part('status').textContent = `step ${state.steps} (epoch ${epochs}), loss ${loss}, ` +
-      `test accuracy ${(100 * accuracy).toFixed(1)} %` +
+      `test accuracy ${(100 * accuracy).toFixed(2)} %` +
+      (state.steps ? `, learning rate ${state.rate.toPrecision(2)}` : '') +
       (state.seconds ? `, ${Math.round(state.images / state.seconds).toLocaleString('en')} images a second` : '');
     drawCurve();
     predict();
@@ -242,13 +267,15 @@ addEventListener('DOMContentLoaded', () => {
     const before = brought;
     const half = ({images, labels}) => ({images: given(images.bytes), labels: given(labels.bytes), count: images.count});
     brought = {train: half(halves.train), test: half(halves.test)};
-    state = null;
+    part('epochs').value = Math.min(8, Math.max(2, Math.round(SHOWN / brought.train.count)));
+    state.sample = 0;
     begin();
     if (before) [before.train, before.test].forEach(({images, labels}) => { cks._free(images); cks._free(labels); });
     sample();
   }
 
   function listen() {
+    turn.onmessage = () => { wished = false; slice(); };
     part('files').addEventListener('change', () => bring([...part('files').files]).catch(fail));
     root.addEventListener('dragover', (event) => event.preventDefault());
     root.addEventListener('drop', (event) => {
@@ -264,9 +291,9 @@ addEventListener('DOMContentLoaded', () => {
     });
     on('run', 'click', () => {
       if (state.running) { stop(); return; }
-      state.running = true;
+      Object.assign(state, {running: true, drawn: 0});
       part('run').textContent = '❚❚ pause';
-      requestAnimationFrame(frame);
+      goOn();
     });
     on('one', 'click', () => { stop(); step(); evaluate(); show(); });
     on('again', 'click', begin);
@@ -312,7 +339,6 @@ addEventListener('DOMContentLoaded', () => {
   loadCks().then((loaded) => {
     cks = loaded;
     numbers = cks._malloc(4);
-    state = {sample: 0};
     clear();
     begin();
     listen();

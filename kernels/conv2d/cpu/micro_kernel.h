@@ -80,16 +80,23 @@ struct Simd {
 #endif
 
  private:
-  static Vec load_each(const T* from, std::int64_t count) {
+  // Not inlined: tiles would hold a copy for each of their rows.
+  __attribute__((noinline)) static Vec load_each(const T* from, std::int64_t count) {
     Vec value = {};
-    for (std::int64_t i = 0; i < count; ++i) {
-      value[i] = from[i];
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) {  // indices that are known keep the vector in its register
+      if (i < count) {
+        value[i] = from[i];
+      }
     }
     return value;
   }
-  static void store_each(T* to, Vec value, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      to[i] = value[i];
+  __attribute__((noinline)) static void store_each(T* to, Vec value, std::int64_t count) {
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) {
+      if (i < count) {
+        to[i] = value[i];
+      }
     }
   }
 };
@@ -110,6 +117,19 @@ struct VectorAccess {
       S::store_part(to + v * S::width, value, last);
     }
   }
+};
+
+/// The same where both operands of a product come from memory, so that lanes that two vectors share
+/// do no harm: the last vector begins early enough to be full, which costs less than reading a part
+/// of one without a mask.
+template <class S, int NV>
+struct OverlappingAccess {
+  using T = typename S::T;
+  std::int64_t last;
+
+  std::int64_t lane(int v) const { return v < NV - 1 ? v * S::width : (NV - 2) * S::width + last; }
+  typename S::Vec load(const T* from, int v) const { return S::load(from + lane(v)); }
+  void store(T* to, int v, typename S::Vec value) const { S::store(to + lane(v), value); }
 };
 
 /// Most rows of the two tiles with NV vectors of S a row.
@@ -243,8 +263,10 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
   for (int r = 0; r < MR; ++r) {
     offset[r] = row_offsets[r];
   }
+  using Access =
+      std::conditional_t<S::masked || NV == 1, VectorAccess<S, NV>, OverlappingAccess<S, NV>>;
   Vec sum[MR][NV] = {};
-  const auto add = [&](const VectorAccess<S, NV>& in) __attribute__((always_inline)) {
+  const auto add = [&](const Access& in) __attribute__((always_inline)) {
     const PositionOffsets* const end = positions.at + positions.count;
     for (const PositionOffsets* at = positions.at; at != end; ++at) {
       const T* const row = rows + at->row;
@@ -267,18 +289,23 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
       }
     }
   };
-  const VectorAccess<S, NV> access{last_channels};
+  const Access access{last_channels};
   if (!S::masked && last_channels == S::width) {
-    add(VectorAccess<S, NV>{S::width});
+    add(Access{S::width});
   } else {
     add(access);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r) {
     T* const to = sums + sum_offsets[r];
+    Vec total[NV];  // all read before one is written: vectors may overlap
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      access.store(to, v, access.load(to, v) + sum[r][v]);
+      total[v] = access.load(to, v) + sum[r][v];
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      access.store(to, v, total[v]);
     }
   }
 }
