@@ -13,6 +13,7 @@
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/conv/conv_tuning.h"
 #include "cks/core/device/cuda.h"
@@ -36,6 +37,7 @@ struct Settings {
   double seconds = 2.0;
   std::int64_t steps = 0;
   std::string device_text = "auto";
+  std::string precision = "fp32";
   std::string mode = "eager";
   bool tune = false;
   bool epoch = false;
@@ -48,8 +50,9 @@ struct Settings {
 
 /// What each line begins with.
 std::string heading(const Settings& settings, const std::string& mode) {
-  return formatted(R"("model": "{}", "device": "{}", "mode": "{}", "batch": {}, "threads": {})",
-                   settings.model, settings.device, mode, settings.batch, settings.threads);
+  return formatted(
+      R"("model": "{}", "device": "{}", "precision": "{}", "mode": "{}", "batch": {}, "threads": {})",
+      settings.model, settings.device, settings.precision, mode, settings.batch, settings.threads);
 }
 
 /// Milliseconds of each of many calls, sorted; at least 7, or exactly `steps` after as many others.
@@ -153,12 +156,15 @@ double train_epochs(const Settings& settings, const std::string& mode, const Ima
   callbacks.on_epoch = [&](const EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
-  fit({*model, optimizer, train, test}, {.epochs = 2,
-                                         .gpu = {.capture = mode == "graph"},
-                                         .parallel = {.communicator = &ranks,
-                                                      .bucket_bytes = settings.bucket_mib << 20,
-                                                      .registered_buffer = settings.registered},
-                                         .callbacks = callbacks});
+  TrainOptions options;
+  options.epochs = 2;
+  options.precision = current_precision();
+  options.gpu.capture = mode == "graph";
+  options.parallel = {.communicator = &ranks,
+                      .bucket_bytes = settings.bucket_mib << 20,
+                      .registered_buffer = settings.registered};
+  options.callbacks = callbacks;
+  fit({*model, optimizer, train, test}, options);
   return images_per_second;
 }
 
@@ -193,6 +199,7 @@ int run(int argc, char** argv) {
   flags.add_choice("model", settings.model, classifier_names(), "which model");
   flags.add("batch-size", settings.batch, "images in a batch", 1, 1 << 20);
   add_device_flag(flags, settings.device_text);
+  add_precision_flag(flags, settings.precision);
   flags.add("threads", settings.threads, "threads", 1, 1024);
   flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
   flags.add("steps", settings.steps,
@@ -224,6 +231,7 @@ int run(int argc, char** argv) {
     std::cerr << "device    " << chosen.why << std::endl;
   }
   settings.device = chosen.device;
+  const PrecisionScope precision(take_precision(settings.precision, settings.device));
   std::optional<ConvTuning> tuning;
   if (settings.tune) {
     tuning.emplace(conv_plans_file());

@@ -22,6 +22,7 @@
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
@@ -41,6 +42,7 @@ struct PredictFlags {
   bool json = false;
   std::string prepare = "auto";
   std::string device = "auto";
+  std::string precision = "fp32";
   ClassifyOptions options;
   WeightsFlags missing;
 };
@@ -76,6 +78,7 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.needs("no-cache", "eval");
   parser.excludes("top-k", "eval");
   add_device_flag(parser, flags.device);
+  add_precision_flag(parser, flags.precision);
   add_weights_flags(parser, flags.missing);
 }
 
@@ -277,6 +280,7 @@ int run(int argc, char** argv) {
   }
   const Classifier classifier =
       load_classifier(flags.weights, flags.missing, take_device(flags.device).device);
+  const PrecisionScope precision(take_precision(flags.precision, classifier.device));
   const std::string& dataset = classifier.info.dataset;  // EMNIST's digits are laid out alike
   const bool is_mnist = dataset == "mnist" || dataset.starts_with("emnist");
   const bool reads_digits = reads_mnist_digits(classifier.info);

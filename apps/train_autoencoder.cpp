@@ -48,6 +48,7 @@ struct AutoencoderFlags {
   double lr = 1e-3;
   std::int64_t seed = 1;
   std::string device = "auto";
+  std::string precision = "fp32";
   std::string output_dir;
   std::optional<std::string> resume;
   std::int64_t columns = 16;
@@ -72,6 +73,7 @@ void add_flags(Flags& parser, AutoencoderFlags& flags) {
   parser.add("lr", flags.lr, "learning rate of Adam");
   parser.add("seed", flags.seed, "of the parameters and the shuffle");
   add_device_flag(parser, flags.device);
+  add_precision_flag(parser, flags.precision);
   parser.group("Run");
   parser.add_path("output-dir", flags.output_dir,
                   "folder for everything that is written; default: runs/train_autoencoder-<time>");
@@ -149,6 +151,7 @@ TrainSummary train(const AutoencoderFlags& flags, const Flags& parser, const Cho
                                        .device = chosen.device});
   DataLoader test_loader(data.test, {.batch_size = 500, .shuffle = false, .device = chosen.device});
   TrainOptions options = make_options(flags, data, folder);
+  options.precision = take_precision(flags.precision, chosen.device);
   options.callbacks = make_callbacks(console, false, describe_epoch);
   ConfigSections config = describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model.num_parameters())}};
@@ -209,6 +212,7 @@ int run(int argc, char** argv) {
       open_resumed_run(kProgram, parser, flags.resume, flags.output_dir);
   parser.require_effects();
   const ChosenDevice chosen = take_device(flags.device);
+  const PrecisionScope precision(take_precision(flags.precision, chosen.device));
   const TrainTest data = load_digits(flags.data);
   require_storable(data);
   const auto model =

@@ -286,7 +286,8 @@ Tensor class_probabilities(const Classifier& classifier, const Tensor& images,
   }
   const NoGradGuard no_grad;
   const auto probabilities = [&](const Tensor& bytes) {
-    return softmax((*classifier.model)(normalised(classifier, bytes))).to(Device::cpu());
+    return softmax((*classifier.model)(normalised(classifier, bytes)).to(DType::float32))
+        .to(Device::cpu());
   };
   std::vector<Tensor> parts;
   for (std::int64_t begin = 0; begin < images.size(0); begin += options.batch_size) {

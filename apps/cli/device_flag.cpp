@@ -29,6 +29,25 @@ void add_device_flag(Flags& flags, std::string& value) {
             check_text);
 }
 
+void add_precision_flag(Flags& flags, std::string& value) {
+  flags.add_choice("precision", value, {"fp32", "tf32", "bf16"},
+                   "how products are computed\n"
+                   "fp32: strictly\n"
+                   "tf32: their factors rounded to 10 bits behind the point, on GPUs from 8.0 on\n"
+                   "bf16: with activations of bfloat16, on GPUs from 8.0 on; slow on a CPU");
+}
+
+Precision take_precision(const std::string& flag, Device device) {
+  const std::vector<Precision> modes = precisions_of(device);
+  for (const Precision mode : modes) {
+    if (flag == name_of(mode)) {
+      return mode;
+    }
+  }
+  throw DeviceError(
+      formatted("--precision {}: {} does not have it; it has {}", flag, device, list_text(modes)));
+}
+
 ChosenDevice take_device(const std::string& flag) {
   ChosenDevice chosen;
   chosen.device = choose_device(flag);

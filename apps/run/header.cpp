@@ -50,6 +50,9 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   }
   line += formatted("{}, {}, batch {}", describe_optimizer(flags),
                     describe_schedule(flags, steps_per_epoch), flags.batch_size);
+  if (flags.precision != "fp32") {
+    line += " in " + flags.precision;
+  }
   if (flags.accumulation > 1) {
     line += formatted(" in {} pieces", flags.accumulation);
   }

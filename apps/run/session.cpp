@@ -22,6 +22,7 @@
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
 #include "apps/run/start.h"
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_tuning.h"
 #include "cks/core/io/file.h"
@@ -187,6 +188,7 @@ struct Training {
                                                                   evaluation(flags, ranks.device()))
                                             : nullptr},
         options(make_options(flags, session.data, steps_per_epoch)) {
+    options.precision = take_precision(flags.precision, ranks.device());
     options.parallel.communicator = &ranks;
     options.parallel.sync_batch_norm = flags.ranks.sync_batch_norm;
   }
@@ -344,6 +346,7 @@ FinishedRun train_once(const Session& session, TrainFlags& flags,
   FinishedRun run;
   session.ranks.run([&](Communicator& ranks) {
     const ConvPlanScope plans(flags.conv_plan);
+    const PrecisionScope precision(take_precision(flags.precision, ranks.device()));
     if (ranks.rank() == 0) {
       run = lead(session, flags, ranks, take_folder);
     } else if (TrainSummary summary = follow(session, flags, ranks); !session.ranks.is_first()) {
@@ -435,6 +438,7 @@ int run_process(const TrainProgram& program, Flags& parser, TrainFlags& flags, R
   kernels::set_num_threads(flags.threads > 0
                                ? static_cast<int>(flags.threads)
                                : std::max(1, kernels::num_threads() / ranks.on_this_cpu()));
+  take_precision(flags.precision, chosen.device);  // before the data, which may take long
   Console console(flags.output);
   for (const std::string& line : describe_build(chosen)) {  // before the data, which may take long
     console.say(line);

@@ -80,6 +80,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             "end after N epochs in a row that were not the best so far; 0: never");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
   add_device_flag(flags, values.device);
+  add_precision_flag(flags, values.precision);
   flags.add("threads", values.threads,
             "compute threads; 0: all cores, of several ranks on the CPU each an equal part. Never "
             "changes a result",
@@ -164,12 +165,12 @@ bool spans_run(const std::string& lr_scheduler) {
 
 const std::set<std::string>& flags_free_on_resume() {
   static const std::set<std::string> kFree{
-      "resume",           "output-dir",  "device",       "threads",     "save-every",
-      "save-every-steps", "target-acc",  "log-interval", "no-progress", "quiet",
-      "no-graph",         "conv-report", "data-dir",     "show-digits", "epochs",
-      "eval-batch-size",  "profile",     "keep",         "list-models", "skip-broken",
-      "columns",          "rows",        "target-loss",  "no-cache",    "gpus",
-      "rank-timeout"};
+      "resume",      "output-dir",       "device",      "threads",      "save-every",
+      "precision",   "save-every-steps", "target-acc",  "log-interval", "no-progress",
+      "quiet",       "no-graph",         "conv-report", "data-dir",     "show-digits",
+      "epochs",      "eval-batch-size",  "profile",     "keep",         "list-models",
+      "skip-broken", "columns",          "rows",        "target-loss",  "no-cache",
+      "gpus",        "rank-timeout"};
   return kFree;
 }
 

@@ -48,6 +48,7 @@ struct TrainFlags {
 
   std::int64_t seed = 1;
   std::string device = "auto";
+  std::string precision = "fp32";
   RankFlags ranks{};
   std::int64_t threads = 0;      // 0: all usable cores
   std::int64_t limit_train = 0;  // 0: all

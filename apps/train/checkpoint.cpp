@@ -47,6 +47,7 @@ void visit_fields(State& state, Visit&& visit) {
   visit("best_test_accuracy", state.best_test_accuracy);
   visit("best_test_loss", state.best_test_loss);
   visit("best_epoch", state.best_epoch);
+  visit("precision", state.precision);
   visit("identity", state.identity);
   visit("conv_plans", state.conv_plans);
 }
@@ -67,6 +68,9 @@ Json to_json(const TrainState& state) {
 TrainState from_json(const Json& json) {
   TrainState state;
   visit_fields(state, [&](const char* name, auto& field) {
+    if (&field == static_cast<const void*>(&state.precision) && !json.contains(name)) {
+      return;
+    }
     if constexpr (std::is_floating_point_v<std::decay_t<decltype(field)>>) {
       if (!detail::parse_number(json.at(name).template get<std::string>(), field)) {
         throw IoError(formatted("field {} is not a number", name));

@@ -75,7 +75,8 @@ struct TrainState {
   double test_accuracy = 0.0;
   double best_test_accuracy = 0.0;
   double best_test_loss = 0.0;
-  std::int64_t best_epoch = 0;  // 0: none yet
+  std::int64_t best_epoch = 0;     // 0: none yet
+  std::string precision = "fp32";  // of the last step; files of earlier versions do not say
   /// What a resumed run must share with the one that was saved: model, dataset, optimiser, ...
   TextFields identity{};
   /// The convolution plans of the first step, by module, pass and problem.

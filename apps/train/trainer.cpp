@@ -6,8 +6,10 @@
 #include <memory>
 #include <utility>
 
+#include "cks/core/autograd/autograd.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/core/memory/storage.h"
+#include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
@@ -47,6 +49,8 @@ class Trainer {
       throw Error("fit: the model has no parameters to train");
     }
     step_.emplace(task, options, parallel_);
+    ops::require_precision("fit", device_);
+    state_.precision = name_of(options.precision);
     state_.identity = detail::run_identity(task, options);
     parallel_.require_same_start(task, state_.identity);
   }
@@ -144,6 +148,10 @@ void Trainer::resume() {
   note(formatted("resumed {} after {}", folder.state_file(), done) +
        (state_.batch == 0 ? std::string()
                           : formatted(" and {} of {}", state_.batch, count_text(batches, "step"))));
+  if (const char* now = name_of(options_.precision); state_.precision != now) {
+    note(formatted("computed in {} so far, from here on in {}", state_.precision, now));
+    state_.precision = now;
+  }
   if (state_.epoch >= options_.epochs) {
     note(
         formatted("nothing is left to do after {}; more epochs go on from there, unless the "
@@ -546,6 +554,7 @@ void Trainer::note_plans(const std::vector<ConvRecord>& records) {
 }  // namespace
 
 TrainSummary fit(const TrainTask& task, const TrainOptions& options) {
+  const PrecisionScope precision(options.precision);
   Trainer trainer(task, options);
   try {
     return trainer.run();

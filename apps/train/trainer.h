@@ -165,6 +165,9 @@ struct TrainOptions {
   std::int64_t max_steps = 0;
   /// End the run after so many epochs in a row that were not the best so far; 0: never.
   std::int64_t patience = 0;
+  /// How the run multiplies, in training and evaluation. In bf16 activations and their gradients
+  /// are bfloat16; weights, statistics, losses and the optimiser's state stay float32.
+  Precision precision = Precision::fp32;
   double label_smoothing = 0.0;  // of the default loss, in training only
   /// Of the default loss, in training only: what an image counts by its class (see
   /// balanced_class_weights()); empty: all count 1.
@@ -228,7 +231,8 @@ struct TrainSummary {
 /// late, leaves out the steps behind it as well. A resumed run ends with the same bits as an
 /// uninterrupted one.
 ///
-/// Throws  NonFiniteError; OutOfMemoryError with the size of the batch; CaptureError if a GPU
+/// Throws  DeviceError if the device lacks the precision; NonFiniteError; OutOfMemoryError with the
+/// size of the batch; CaptureError if a GPU
 ///         cannot repeat the step as a graph; IoError if a file cannot be written or another
 ///         process writes into the folder; Error if the checkpoint to resume is of another run;
 ///         what the model throws; of several ranks RankError where another one failed, and Error,

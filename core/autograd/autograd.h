@@ -179,6 +179,15 @@ Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inp
 
 /// Mode in which operations of this thread multiply, until the end of the scope. A node remembers
 /// the mode of its forward pass for backward.
+///
+///   fp32   strictly
+///   tf32   factors of float32 have 10 bits behind the point
+///   bf16   conv2d, conv_transpose2d, linear and matmul round operands of float32 to bfloat16, add
+///          up in float32 and return bfloat16; gradients of weights of float32 are not rounded
+///
+/// Every operation takes bfloat16; those that have no kernels for it compute in float32 and round
+/// what they return. Losses, statistics and the optimisers' state are float32. float64 stays.
+/// Operations that multiply throw DeviceError where the device lacks the mode (precisions_of).
 class PrecisionScope {
  public:
   explicit PrecisionScope(Precision precision);

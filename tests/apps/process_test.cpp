@@ -274,6 +274,26 @@ TEST_CASE("a run with --tune tries kernels, and the next one knows what they too
   CHECK(contains(err, "tuned     0 passes"));
 }
 
+TEST_CASE("a run says in what precision it computes, and refuses one that the device lacks") {
+  const ScratchFolder scratch;
+  std::string err;
+  REQUIRE(run(scratch,
+              quick(scratch / "run", {"--epochs", "1", "--device", "cpu", "--precision", "bf16"}),
+              &err) == 0);
+  CHECK(contains(err, " in bf16, "));
+  CHECK(RunFolder::open(scratch / "run").read_config().at("flags").at("precision") == "bf16");
+  REQUIRE(run(scratch, {"--resume", scratch / "run", "--epochs", "2"}, &err) == 0);
+  CHECK(contains(err, " in bf16, "));
+  CHECK_FALSE(contains(err, "computed in"));
+  REQUIRE(run(scratch, {"--resume", scratch / "run", "--epochs", "3", "--precision", "fp32"},
+              &err) == 0);
+  CHECK(contains(err, "note      computed in bf16 so far, from here on in fp32"));
+  CHECK(run(scratch, quick(scratch / "tf32", {"--device", "cpu", "--precision", "tf32"}), &err) ==
+        1);
+  CHECK(contains(err, "--precision tf32: cpu does not have it; it has fp32, bf16"));
+  CHECK_FALSE(std::filesystem::exists(scratch / "tf32"));
+}
+
 TEST_CASE("a dry run writes nothing") {
   const ScratchFolder scratch;
   CHECK(run(scratch, quick(scratch / "run", {"--dry-run"})) == 0);

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -322,6 +324,48 @@ TEST_CASE("another dataset, optimiser, schedule or seed is refused by name") {
                        doctest::Contains("momentum_buffer"), cks::Error);
   CHECK_THROWS_WITH_AS(train(path, {.seed = 6}, 0, true), doctest::Contains("seed"), cks::Error);
   CHECK(slurp(path + "/last.state.safetensors") == state);
+}
+
+TEST_CASE("fit: a run in bf16 resumes bit for bit, and in another precision with a note") {
+  for (const cks::Device device : cks::testing::test_devices()) {
+    CAPTURE(device.to_string());
+    const ScratchFolder scratch;
+    const TinyRun::Settings settings{.device = device};
+    TrainOptions bf16;
+    bf16.precision = cks::Precision::bf16;
+    const TrainSummary whole = train(scratch / "whole", settings, 0, false, bf16);
+    CHECK(std::isfinite(whole.test_loss));
+    for (const char* name : {"cut", "changed"}) {
+      train(scratch / name, settings, 7, false, bf16);
+    }
+    std::vector<std::string> notes;
+    train(scratch / "cut", settings, 0, true, bf16, &notes);
+    check_same_state(scratch / "whole", scratch / "cut");
+    const auto is_said = [](const std::string& note) { return note.find("computed in") == 0; };
+    CHECK(std::none_of(notes.begin(), notes.end(), is_said));
+    notes.clear();
+    train(scratch / "changed", settings, 0, true, {}, &notes);
+    CHECK(std::find(notes.begin(), notes.end(), "computed in bf16 so far, from here on in fp32") !=
+          notes.end());
+
+    // Near fp32, but not the same; weights and what the optimiser keeps stay float32.
+    const TrainSummary fp32 = train(scratch / "fp32", settings, 0, false);
+    CHECK(whole.test_loss != fp32.test_loss);
+    CHECK(whole.test_loss == doctest::Approx(fp32.test_loss).epsilon(0.1));
+    for (const auto& [key, tensor] :
+         cks::load_safetensors((scratch / "whole") + "/last.state.safetensors").tensors) {
+      CAPTURE(key);
+      CHECK(tensor.dtype() != cks::DType::bfloat16);
+    }
+  }
+}
+
+TEST_CASE("fit: a precision that the device lacks is refused before anything is written") {
+  const ScratchFolder scratch;
+  TrainOptions tf32;
+  tf32.precision = cks::Precision::tf32;
+  CHECK_THROWS_WITH_AS(train(scratch / "run", {}, 0, false, tf32),
+                       "fit: cpu has no precision mode tf32; it has fp32, bf16", cks::DeviceError);
 }
 
 }  // namespace
