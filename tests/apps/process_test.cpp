@@ -1,6 +1,4 @@
 // train_mnist as a user meets it: exit codes, interrupts, kill -9, resuming.
-#include "tests/support/process.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -22,6 +20,7 @@
 #include "cks/core/io/safetensors.h"
 #include "cks/train/run_folder.h"
 #include "cks/train/trainer.h"
+#include "tests/apps/train_mnist_process.h"
 #include "tests/support/sanitized.h"
 
 namespace {
@@ -29,32 +28,6 @@ namespace {
 using cks::RunFolder;
 using namespace cks::testing;
 using std::chrono::milliseconds;
-
-/// A running train_mnist.
-struct Process : cks::testing::Process {
-  Process(const ScratchFolder& scratch, const Arguments& arguments)
-      : cks::testing::Process(CKS_TRAIN_MNIST, scratch, arguments) {}
-};
-
-int run(const ScratchFolder& scratch, const Arguments& arguments, std::string* err = nullptr,
-        std::string* out = nullptr) {
-  Process process(scratch, arguments);
-  const int code = process.wait();
-  if (err != nullptr) {
-    *err = process.err();
-  }
-  if (out != nullptr) {
-    *out = process.out();
-  }
-  return code;
-}
-
-/// A quick run on few drawn digits.
-Arguments quick(const std::string& folder, const Arguments& more = {}) {
-  return joined({"--dataset", "drawn", "--limit-train", "600", "--limit-test", "100",
-                 "--batch-size", "50", "--output-dir", folder},
-                more);
-}
 
 TEST_CASE("a run writes its files, and its result to stdout") {
   const ScratchFolder scratch;
@@ -220,80 +193,6 @@ TEST_CASE("auto takes a usable GPU, or else the CPU; a GPU that cannot be used i
   CHECK(RunFolder::open(scratch / "cpu").read_config().at("machine").at("device") == taken);
 }
 
-TEST_CASE("a report of convolutions is printed and kept in the run's folder") {
-  const ScratchFolder scratch;
-  std::string out;
-  REQUIRE(run(scratch, quick(scratch / "run", {"--epochs", "1", "--conv-report"}), nullptr, &out) ==
-          0);
-  CHECK(contains(out, "executed/V"));
-  std::istringstream csv(slurp(RunFolder::open(scratch / "run").convolutions_file()));
-  std::string line;
-  std::getline(csv, line);
-  CHECK(line.starts_with("module,pass,problem,plan,"));
-  int rows = 0;
-  while (std::getline(csv, line)) {
-    ++rows;
-    const double error = std::stod(line.substr(line.rfind(',') + 1));
-    CHECK(error >= 0.0);
-    CHECK(error < 1e-4);
-  }
-  CHECK(rows >= 5);  // LeNet-5 has two convolutions; the first needs no input gradient
-}
-
-TEST_CASE("a run uses the kernels that it is told to use") {
-  const ScratchFolder scratch;
-  std::string out;
-  REQUIRE(run(scratch,
-              {"--dataset", "drawn", "--limit-train", "128", "--limit-test", "128", "--device",
-               "cpu", "--dry-run", "--conv-report", "--conv-plan", "forward=reference"},
-              nullptr, &out) == 0);
-  const auto rows = [&](const std::string& begin, const std::string& plan) {
-    std::istringstream lines(out);
-    std::int64_t count = 0;
-    for (std::string line; std::getline(lines, line);) {
-      count += line.starts_with(begin) && contains(line, "  " + plan) ? 1 : 0;
-    }
-    return count;
-  };
-  CHECK(rows("  forward ", "reference ") == 2);
-  CHECK(rows("  backward_data ", "ks_deconv simd ") == 1);
-}
-
-TEST_CASE("a run with --tune tries kernels, and the next one knows what they took") {
-  const ScratchFolder scratch;
-  const Arguments arguments{
-      "--dataset", "drawn", "--limit-train", "8",      "--limit-test", "8", "--batch-size", "2",
-      "--device",  "cpu",   "--dry-run",     "--tune", "--threads",    "1"};
-  std::string err;
-  REQUIRE(run(scratch, arguments, &err) == 0);
-  CHECK_FALSE(contains(err, "tuned     0 passes"));
-  const std::string file = scratch / "cache/cks/conv_plans.txt";
-  CHECK(contains(err, "0 found in " + std::filesystem::absolute(file).string()));
-  CHECK(contains(slurp(file), "| backward_filter | N2 28x28x1"));
-  REQUIRE(run(scratch, arguments, &err) == 0);
-  CHECK(contains(err, "tuned     0 passes"));
-}
-
-TEST_CASE("a run says in what precision it computes, and refuses one that the device lacks") {
-  const ScratchFolder scratch;
-  std::string err;
-  REQUIRE(run(scratch,
-              quick(scratch / "run", {"--epochs", "1", "--device", "cpu", "--precision", "bf16"}),
-              &err) == 0);
-  CHECK(contains(err, " in bf16, "));
-  CHECK(RunFolder::open(scratch / "run").read_config().at("flags").at("precision") == "bf16");
-  REQUIRE(run(scratch, {"--resume", scratch / "run", "--epochs", "2"}, &err) == 0);
-  CHECK(contains(err, " in bf16, "));
-  CHECK_FALSE(contains(err, "computed in"));
-  REQUIRE(run(scratch, {"--resume", scratch / "run", "--epochs", "3", "--precision", "fp32"},
-              &err) == 0);
-  CHECK(contains(err, "note      computed in bf16 so far, from here on in fp32"));
-  CHECK(run(scratch, quick(scratch / "tf32", {"--device", "cpu", "--precision", "tf32"}), &err) ==
-        1);
-  CHECK(contains(err, "--precision tf32: cpu does not have it; it has fp32, bf16"));
-  CHECK_FALSE(std::filesystem::exists(scratch / "tf32"));
-}
-
 TEST_CASE("a dry run writes nothing") {
   const ScratchFolder scratch;
   CHECK(run(scratch, quick(scratch / "run", {"--dry-run"})) == 0);
@@ -377,7 +276,7 @@ TEST_CASE("an interrupt saves, exits with 130, and the resumed run ends as if un
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     CAPTURE(number);
     const std::string folder = scratch / ("cut" + std::to_string(number));
-    Process process(scratch, quick(folder, flags));
+    TrainMnist process(scratch, quick(folder, flags));
     REQUIRE(eventually([&] { return contains(slurp(folder + "/metrics.csv"), "\n1,"); }));
     process.signal(number);
     CHECK(process.wait() == 128 + number);
@@ -406,7 +305,7 @@ TEST_CASE("one process writes a run; --resume alone passes over it") {
   REQUIRE(run_line(scratch, train + " --epochs 1 --output-dir " + one).code == 0);
   CHECK(RunFolder::writer_of(one).empty());
   const ScratchFolder of_other;  // for its output
-  Process other(of_other, quick(two, {"--epochs", "100000", "--threads", "1"}));
+  TrainMnist other(of_other, quick(two, {"--epochs", "100000", "--threads", "1"}));
   REQUIRE(eventually([&] { return std::filesystem::exists(two + "/last.state.safetensors"); }));
   const std::string writer = RunFolder::writer_of(two);
   CHECK(writer.starts_with("train_mnist, process " + std::to_string(other.id()) + " on host "));
@@ -482,9 +381,9 @@ TEST_CASE("a second interrupt leaves at once, and says how to go on") {
   const ScratchFolder scratch;
   const std::string folder = scratch / "run";
   // One step takes seconds.
-  Process process(scratch, {"--dataset", "drawn", "--limit-train", "1000", "--limit-test", "100",
-                            "--model", "resnet56", "--batch-size", "1000", "--device", "cpu",
-                            "--threads", "1", "--output-dir", folder});
+  TrainMnist process(scratch, {"--dataset", "drawn", "--limit-train", "1000", "--limit-test", "100",
+                               "--model", "resnet56", "--batch-size", "1000", "--device", "cpu",
+                               "--threads", "1", "--output-dir", folder});
   REQUIRE(eventually([&] { return std::filesystem::exists(folder + "/last.state.safetensors"); }));
   process.signal(SIGINT);
   REQUIRE(eventually([&] { return contains(process.err(), "stopping once everything is saved"); }));
@@ -501,7 +400,7 @@ TEST_CASE("an interrupt before the run begins is answered, and leaves no folder"
   std::string err;
   // Drawing 60,000 digits takes seconds; the first moments are before the program listens.
   for (auto delay = milliseconds(25); code == -SIGINT && delay < milliseconds(2000); delay *= 2) {
-    Process process(scratch, {"--dataset", "drawn", "--threads", "1", "--output-dir", folder});
+    TrainMnist process(scratch, {"--dataset", "drawn", "--threads", "1", "--output-dir", folder});
     std::this_thread::sleep_for(delay);
     process.signal(SIGINT);
     code = process.wait();
@@ -545,8 +444,8 @@ TEST_CASE("flags that do not fit together leave no folder; one folder takes one 
   CHECK(run(scratch, quick(folder, {"--epochs", "1", "--lr-scheduler", "onecycle",
                                     "--lr-warmup-epochs", "1"})) != 0);
   CHECK(!std::filesystem::exists(folder));
-  Process first(scratch, quick(folder, {"--epochs", "3"}));
-  Process second(scratch, quick(folder, {"--epochs", "3"}));
+  TrainMnist first(scratch, quick(folder, {"--epochs", "3"}));
+  TrainMnist second(scratch, quick(folder, {"--epochs", "3"}));
   const int codes[] = {first.wait(), second.wait()};
   CHECK(std::min(codes[0], codes[1]) == 0);
   CHECK(std::max(codes[0], codes[1]) == 1);
@@ -576,8 +475,8 @@ TEST_CASE("kill -9 at random moments leaves a checkpoint that loads and resumes"
   int with_checkpoint = 0;
   for (int i = 0; i < kKills; ++i) {
     const bool begun = std::filesystem::exists(folder + "/config.json");
-    Process process(scratch,
-                    begun ? Arguments{"--resume", folder, "--quiet"} : quick(folder, flags));
+    TrainMnist process(scratch,
+                       begun ? Arguments{"--resume", folder, "--quiet"} : quick(folder, flags));
     if (i == 0) {
       REQUIRE(
           eventually([&] { return std::filesystem::exists(folder + "/last.state.safetensors"); }));
