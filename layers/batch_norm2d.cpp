@@ -12,6 +12,7 @@ BatchNorm2d::BatchNorm2d(Module* parent, std::string name, const Options& option
   check.at_least("num_features", options.num_features, 1);
   check.above_zero("eps", options.eps);
   check.in_unit_interval("momentum", options.momentum);
+  check.in_unit_interval("negative_slope", options.negative_slope);
   const Shape channels{options.num_features};
   if (options.affine) {
     register_parameter("weight", weight, Tensor::empty(channels));
@@ -33,9 +34,9 @@ void BatchNorm2d::reset_parameters(std::uint64_t) {
   init::constant(num_batches_tracked, 0.0);
 }
 
-Tensor BatchNorm2d::forward(const Tensor& input) {
+Tensor BatchNorm2d::forward(const Tensor& input, const Tensor& residual) {
   Tensor output =
-      batch_norm2d(input, weight, bias, running_mean, running_var, training(), options());
+      batch_norm2d(input, weight, bias, running_mean, running_var, training(), options(), residual);
   if (training()) {
     count_up_(num_batches_tracked);
   }
@@ -51,7 +52,13 @@ std::string BatchNorm2d::description() const {
   if (options().momentum != standard.momentum) {
     text += formatted(", momentum {:g}", options().momentum);
   }
-  return options().affine ? text : text + ", not affine";
+  text += options().affine ? "" : ", not affine";
+  if (options().negative_slope != standard.negative_slope) {
+    text += options().negative_slope == 0.0
+                ? ", ReLU"
+                : formatted(", leaky ReLU {:g}", options().negative_slope);
+  }
+  return text;
 }
 
 }  // namespace cks

@@ -6,7 +6,10 @@ namespace cks {
 
 /// Batch normalisation of images [N,H,W,num_features], channel by channel: in training with the
 /// batch's statistics, which also move the running ones; in evaluation with the running ones. See
-/// batch_norm2d() in core/ops/batch_norm2d.h.
+/// batch_norm2d() in core/ops/batch_norm2d.h. options().negative_slope adds an activation to the
+/// pass, a second argument of the call a residual before it:
+///
+///   Tensor forward(const Tensor& x) override { return bn2(conv2(bn1(conv1(x))), x); }
 ///
 /// Parameters   weight and bias [num_features], unless affine is false; at first 1 and 0.
 /// Buffers      running_mean and running_var [num_features], at first 0 and 1;
@@ -20,7 +23,8 @@ class BatchNorm2d : public Layer<BatchNorm2d, BatchNorm2dOptions> {
   template <class Expected = Options>
   BatchNorm2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return forward(input, {}); }
+  Tensor forward(const Tensor& input, const Tensor& residual);
   std::string description() const override;
 
   Tensor weight;

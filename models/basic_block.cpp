@@ -1,7 +1,5 @@
 #include "cks/models/basic_block.h"
 
-#include "cks/core/ops/activation.h"
-#include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -22,9 +20,13 @@ Conv2d::Options conv3x3(std::int64_t in_channels, std::int64_t out_channels, std
 BasicBlock::BasicBlock(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options),
       conv1{this, "conv1", conv3x3(options.in_channels, options.out_channels, options.stride)},
-      bn1{this, "bn1", {.num_features = options.out_channels}},
+      bn1{this,
+          "bn1",
+          {.num_features = options.out_channels, .negative_slope = options.negative_slope}},
       conv2{this, "conv2", conv3x3(options.out_channels, options.out_channels, 1)},
-      bn2{this, "bn2", {.num_features = options.out_channels}} {
+      bn2{this,
+          "bn2",
+          {.num_features = options.out_channels, .negative_slope = options.negative_slope}} {
   if (options.shortcut == Shortcut::project) {
     if (options.stride != 1 || options.in_channels != options.out_channels) {
       downsample.add<Conv2d>(conv3x3(options.in_channels, options.out_channels, options.stride));
@@ -38,13 +40,8 @@ BasicBlock::BasicBlock(Module* parent, std::string name, const Options& options)
 }
 
 Tensor BasicBlock::forward(const Tensor& input) {
-  Tensor x = activate(bn1(conv1(input)));
-  x = bn2(conv2(x));
-  return activate(x + shortcut(input));
-}
-
-Tensor BasicBlock::activate(const Tensor& x) const {
-  return options().negative_slope == 0.0 ? relu(x) : leaky_relu(x, options().negative_slope);
+  return bn2(conv2(bn1(conv1(input))),
+             shortcut(input));  // both normalisations end in the activation
 }
 
 Tensor BasicBlock::shortcut(const Tensor& input) {

@@ -43,7 +43,6 @@ class BasicBlock : public Layer<BasicBlock, BasicBlockOptions> {
   Sequential downsample{this, "downsample"};  // empty where S has no parameters
 
  private:
-  Tensor activate(const Tensor& x) const;
   Tensor shortcut(const Tensor& input);
 };
 

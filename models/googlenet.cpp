@@ -57,7 +57,7 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
           {.in_channels = options.in_channels, .out_channels = 64, .kernel_size = 5, .padding = 2}},
       conv2{
           this, "conv2", {.in_channels = 64, .out_channels = 192, .kernel_size = 3, .padding = 1}},
-      bn2{this, "bn2", {.num_features = 192}},
+      bn2{this, "bn2", {.num_features = 192, .negative_slope = 0.01}},
       inception3a{this, "inception3a", {192, 64, 96, 128, 16, 32, 32}},
       inception3b{this, "inception3b", {256, 128, 128, 192, 32, 96, 64}},
       bn3{this, "bn3", {.num_features = 480}},
@@ -79,7 +79,7 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
 Tensor GoogLeNet::forward(const Tensor& images) {
   const auto halve = [](const Tensor& x) { return max_pool2d(x, {.kernel_size = 2}); };
   Tensor x = halve(leaky_relu(conv1(images)));
-  x = halve(leaky_relu(bn2(conv2(x))));
+  x = halve(bn2(conv2(x)));
   x = halve(bn3(inception3b(inception3a(x))));
   x = inception4e(inception4d(inception4c(inception4b(inception4a(x)))));
   x = inception5b(inception5a(halve(x)));

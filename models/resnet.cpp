@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -61,8 +60,7 @@ ResNet::ResNet(Module* parent, std::string name, const Options& options)
 }
 
 Tensor ResNet::forward(const Tensor& images) {
-  Tensor x = leaky_relu(bn1(conv1(images)), kSlope);
-  x = layer4(layer3(layer2(layer1(x))));
+  const Tensor x = layer4(layer3(layer2(layer1(bn1(conv1(images))))));
   return classifier(flatten_chw(global_avg_pool2d(x)));
 }
 

@@ -63,7 +63,7 @@ class ResNet : public Layer<ResNet, ResNetOptions> {
   std::string description() const override;
 
   Conv2d conv1;
-  BatchNorm2d bn1{this, "bn1", {.num_features = 64}};
+  BatchNorm2d bn1{this, "bn1", {.num_features = 64, .negative_slope = 0.01}};
   Sequential layer1{this, "layer1"};
   Sequential layer2{this, "layer2"};
   Sequential layer3{this, "layer3"};

@@ -1,6 +1,5 @@
 #include "cks/models/resnet_cifar.h"
 
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -21,8 +20,7 @@ ResNetCifar::ResNetCifar(Module* parent, std::string name, const Options& option
 }
 
 Tensor ResNetCifar::forward(const Tensor& images) {
-  Tensor x = relu(bn1(conv1(images)));
-  x = layer3(layer2(layer1(x)));
+  const Tensor x = layer3(layer2(layer1(bn1(conv1(images)))));
   return fc(flatten_chw(global_avg_pool2d(x)));
 }
 

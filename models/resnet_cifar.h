@@ -51,7 +51,7 @@ class ResNetCifar : public Layer<ResNetCifar, ResNetCifarOptions> {
                 .kernel_size = 3,
                 .padding = 1,
                 .bias = false}};
-  BatchNorm2d bn1{this, "bn1", {.num_features = 16}};
+  BatchNorm2d bn1{this, "bn1", {.num_features = 16, .negative_slope = 0.0}};
   Sequential layer1{this, "layer1"};
   Sequential layer2{this, "layer2"};
   Sequential layer3{this, "layer3"};

@@ -15,6 +15,11 @@ using kernels::BatchNormProblem;
 
 const char* const kName = "batch_norm2d";
 
+/// Of weight, bias and statistics.
+DType channel_dtype(const Tensor& input) {
+  return ops::is_bfloat16(input) ? DType::float32 : input.dtype();
+}
+
 /// Two tensors that come together or not at all.
 void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument& b) {
   if (a.tensor.defined() != b.tensor.defined()) {
@@ -23,7 +28,12 @@ void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument
   }
   if (a.tensor.defined()) {
     for (const ops::Argument& argument : {a, b}) {
-      ops::require_same(kName, {{"input", input}, argument});
+      if (ops::is_bfloat16(input)) {
+        ops::require_dtype(kName, argument, DType::float32);
+        ops::require_same_device(kName, argument, {"input", input});
+      } else {
+        ops::require_same(kName, {{"input", input}, argument});
+      }
       ops::require_shape(kName, argument, {input.size(-1)});
     }
   }
@@ -31,8 +41,10 @@ void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument
 
 void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
            const Tensor& running_mean, const Tensor& running_var, bool training,
-           const BatchNorm2dOptions& options) {
-  ops::require_real(kName, {"input", input});
+           const BatchNorm2dOptions& options, const Tensor& residual) {
+  if (!ops::is_bfloat16(input)) {
+    ops::require_real(kName, {"input", input});
+  }
   const Shape& shape = input.shape();
   if (shape.rank() < 2 || shape[-1] < 1) {
     throw ShapeError(formatted(
@@ -50,6 +62,14 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
   if (training && running_mean.defined()) {
     ops::require_writable("batch_norm2d: running_mean", running_mean);
     ops::require_writable("batch_norm2d: running_var", running_var);
+  }
+  if (residual.defined()) {
+    ops::require_same(kName, {{"input", input}, {"residual", residual}});
+    ops::require_shape(kName, {"residual", residual}, shape);
+  }
+  if (!(options.negative_slope >= 0.0 && options.negative_slope <= 1.0)) {
+    throw Error(
+        formatted("{}: negative_slope must lie in [0, 1], got {}", kName, options.negative_slope));
   }
   if (!(options.eps > 0.0)) {
     throw Error(formatted("{}: eps must be above 0, got {}", kName, options.eps));
@@ -104,19 +124,22 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
   }
 }
 
-/// Of input, weight and bias; `saved` holds input, weight, mean and inv_std. ranks: those that
-/// share the batch, or null.
+/// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std and, if there
+/// was an activation of `slope`, the result. ranks: those that share the batch, or null.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
-                              Communicator* ranks, const Tensor& grad_output,
+                              Communicator* ranks, double slope, const Tensor& grad_output,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
   const Device device = grad_output.device();
-  const Shape channels{problem.C};
-  std::vector<Tensor> grads(3);
+  const bool is_masked = saved[4].defined();
+  std::vector<Tensor> grads(4);
   for (std::size_t i = 0; i < 3; ++i) {
     if (needed[i]) {
-      grads[i] =
-          ops::make_output(kName, i == 0 ? grad_output.shape() : channels, problem.dtype, device);
+      grads[i] = i == 0 ? ops::make_output(kName, grad_output)
+                        : ops::make_output(kName, {problem.C}, saved[2].dtype(), device);
     }
+  }
+  if (needed[3]) {
+    grads[3] = is_masked ? ops::make_output(kName, grad_output) : grad_output;
   }
   const auto pointer = [&](std::size_t i) {
     return grads[i].defined() ? grads[i].data() : nullptr;
@@ -127,17 +150,21 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const void* const weight = ops::data_or_null(saved[1]);
   const void* const mean = saved[2].data();
   const void* const inv_std = saved[3].data();
+  const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[4]),
+                                    .slope = slope,
+                                    .dresidual = is_masked ? pointer(3) : nullptr};
   if (ranks == nullptr) {
-    CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, pointer(0),
-                                           pointer(1), pointer(2), workspace->data()));
+    CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, mask,
+                                           pointer(0), pointer(1), pointer(2), workspace->data()));
     return grads;
   }
   Tensor sums = make_sums(problem, device);
-  CKS_KERNEL(device, batch_norm_gradient_sums(problem, x, dy, mean, inv_std, sums.data_as<double>(),
-                                              pointer(1), pointer(2), workspace->data()));
-  if (needed[0]) {  // of all ranks or none, as their graphs are alike
+  CKS_KERNEL(device,
+             batch_norm_gradient_sums(problem, x, dy, mean, inv_std, mask, sums.data_as<double>(),
+                                      pointer(1), pointer(2), workspace->data()));
+  if (needed[0] || mask.dresidual != nullptr) {  // of all ranks or none, as their graphs are alike
     ranks->all_reduce(sums);
-    CKS_KERNEL(device, batch_norm_input_gradient(problem, x, dy, mean, inv_std, weight,
+    CKS_KERNEL(device, batch_norm_input_gradient(problem, x, dy, mean, inv_std, weight, mask,
                                                  sums.data_as<double>(), pointer(0)));
   }
   return grads;
@@ -147,16 +174,20 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
 
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
                     Tensor& running_mean, Tensor& running_var, bool training,
-                    const BatchNorm2dOptions& options) {
-  if (ops::is_bfloat16(input)) {
+                    const BatchNorm2dOptions& options, const Tensor& residual) {
+  if (ops::is_bfloat16(weight) || ops::is_bfloat16(bias) ||
+      (ops::is_bfloat16(input) && input.device().is_cpu())) {
     const auto wide = [](const Tensor& tensor) {
       return ops::is_bfloat16(tensor) ? tensor.to(DType::float32) : tensor;
     };
-    return batch_norm2d(wide(input), wide(weight), wide(bias), running_mean, running_var, training,
-                        options)
-        .to(DType::bfloat16);
+    const auto image = [&](const Tensor& tensor) {
+      return tensor.defined() && tensor.device().is_cpu() ? wide(tensor) : tensor;
+    };
+    return batch_norm2d(image(input), wide(weight), wide(bias), running_mean, running_var, training,
+                        options, image(residual))
+        .to(input.dtype());
   }
-  check(input, weight, bias, running_mean, running_var, training, options);
+  check(input, weight, bias, running_mean, running_var, training, options, residual);
   // Outlives the step.
   Communicator* const ranks = training ? current_batch_part().statistics : nullptr;
   const Device device = input.device();
@@ -164,8 +195,8 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
   // Everything that can fail comes before the running statistics change.
   Tensor result = ops::make_output(kName, input);
-  Tensor mean = ops::make_output(kName, channels, input.dtype(), device);
-  Tensor inv_std = ops::make_output(kName, channels, input.dtype(), device);
+  Tensor mean = ops::make_output(kName, channels, channel_dtype(input), device);
+  Tensor inv_std = ops::make_output(kName, mean);
   if (training) {
     take_statistics(problem, options, ranks, input, mean, inv_std, running_mean, running_var);
   } else {
@@ -173,14 +204,17 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
     CKS_KERNEL(device,
                batch_norm_inv_std(problem, options.eps, running_var.data(), inv_std.data()));
   }
-  CKS_KERNEL(device,
-             batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
-                                ops::data_or_null(weight), ops::data_or_null(bias), result.data()));
+  const double slope = options.negative_slope;
+  CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
+                                        ops::data_or_null(weight), ops::data_or_null(bias),
+                                        {.residual = ops::data_or_null(residual), .slope = slope},
+                                        result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
-  return record(kName, std::move(result), {input, weight, bias}, {input, weight, mean, inv_std},
-                [problem, mode, ranks](const Tensor& grad, const std::vector<bool>& needed,
-                                       const SavedTensors& saved) {
-                  return gradients(problem, mode, ranks, grad, needed, saved);
+  return record(kName, result, {input, weight, bias, residual},
+                {input, weight, mean, inv_std, slope == 1.0 ? Tensor() : result},
+                [problem, mode, ranks, slope](const Tensor& grad, const std::vector<bool>& needed,
+                                              const SavedTensors& saved) {
+                  return gradients(problem, mode, ranks, slope, grad, needed, saved);
                 });
 }
 

@@ -11,7 +11,9 @@ namespace cks::kernels {
 ///
 ///   Y[r,c] = (X[r,c] - mean[c]) * inv_std[c] * weight[c] + bias[c]
 ///
-/// weight and bias [C] may be null and count as 1 and 0. All tensors are dense, of one dtype.
+/// weight and bias [C] may be null and count as 1 and 0. All tensors are dense. `dtype` is that of
+/// X, Y and their gradients; those of channels have it too, but float32 for bfloat16, which GPUs
+/// alone take.
 /// On a GPU the order of sums also depends on whether x and dy are 16-byte aligned; row_sums.cuh
 /// says how they accumulate.
 struct BatchNormProblem {
@@ -22,6 +24,21 @@ struct BatchNormProblem {
 /// Which statistics the forward pass used: the batch's, through which gradients flow, or given
 /// ones, which are constants.
 enum class BatchNormMode : std::uint8_t { batch_statistics, given_statistics };
+
+/// What follows the normalisation in the same pass: v = Y + residual, then v > 0 ? v : slope * v.
+struct BatchNormEnd {
+  const void* residual = nullptr;  // [rows,C]; null: none
+  double slope = 1.0;              // 1: no activation; 0: ReLU
+};
+
+/// How gradients go back through that end, if it has an activation: dY counts `slope` times where
+/// the result was not above 0.
+struct BatchNormMask {
+  const void* y = nullptr;  // the result [rows,C]; null: there was no activation
+  double slope = 1.0;
+  void* dresidual = nullptr;  // [rows,C], gets the masked dY, of which the residual's gradient
+                              // consists; null: not wanted
+};
 
 /// Bytes that the functions with a workspace need: two partial sums per channel and block of rows.
 CKS_ENTRY_POINT(std::size_t, batch_norm_workspace_bytes, (const BatchNormProblem& problem));
@@ -40,13 +57,14 @@ CKS_ENTRY_POINT(void, batch_norm_inv_std,
 
 CKS_ENTRY_POINT(void, batch_norm_forward,
                 (const BatchNormProblem& problem, const void* x, const void* mean,
-                 const void* inv_std, const void* weight, const void* bias, void* y));
+                 const void* inv_std, const void* weight, const void* bias, const BatchNormEnd& end,
+                 void* y));
 
 /// dX [rows,C], dweight and dbias [C]; each may be null and is then not computed.
 CKS_ENTRY_POINT(void, batch_norm_backward,
                 (const BatchNormProblem& problem, BatchNormMode mode, const void* x, const void* dy,
-                 const void* mean, const void* inv_std, const void* weight, void* dx, void* dweight,
-                 void* dbias, void* workspace));
+                 const void* mean, const void* inv_std, const void* weight,
+                 const BatchNormMask& mask, void* dx, void* dweight, void* dbias, void* workspace));
 
 // The same over a batch that several ranks share, each with `rows` of its own. What they exchange
 // is float64 and ends with the number of rows, so that shares may be of different sizes.
@@ -65,11 +83,13 @@ CKS_ENTRY_POINT(void, batch_norm_merge,
 /// these rows, each may be null.
 CKS_ENTRY_POINT(void, batch_norm_gradient_sums,
                 (const BatchNormProblem& problem, const void* x, const void* dy, const void* mean,
-                 const void* inv_std, double* sums, void* dweight, void* dbias, void* workspace));
+                 const void* inv_std, const BatchNormMask& mask, double* sums, void* dweight,
+                 void* dbias, void* workspace));
 
 /// dX of these rows, from the sums [2C+1] over all ranks.
 CKS_ENTRY_POINT(void, batch_norm_input_gradient,
                 (const BatchNormProblem& problem, const void* x, const void* dy, const void* mean,
-                 const void* inv_std, const void* weight, const double* sums, void* dx));
+                 const void* inv_std, const void* weight, const BatchNormMask& mask,
+                 const double* sums, void* dx));
 
 }  // namespace cks::kernels

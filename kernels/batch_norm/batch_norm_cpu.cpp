@@ -99,7 +99,7 @@ void sum_statistics(const BatchNormProblem& p, const T* x, const Finish& finish,
 template <class T>
 void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
                 T* inv_std, T* running_mean, T* running_var, double* partial) {
-  const StatisticsFinish<T> finish{
+  const StatisticsFinish<T, T> finish{
       x, {mean, inv_std, running_mean, running_var, eps, momentum}, static_cast<double>(p.rows)};
   sum_statistics(p, x, finish, partial);
 }
@@ -118,9 +118,10 @@ void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments,
   }
 }
 
-template <class T>
-void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
-             const T* weight, const T* bias, T* y) {
+/// kHasResidual tells loops apart, so that each becomes vector instructions.
+template <bool kHasResidual, class T>
+void forward_all(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
+                 const T* weight, const T* bias, const T* residual, T slope, T* y) {
   parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
     for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
       constexpr int V = channels;
@@ -134,19 +135,50 @@ void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_
       }
       for (std::int64_t at = begin * p.C + c; at < end * p.C; at += p.C) {
         for (int v = 0; v < V; ++v) {
-          y[at + v] = (x[at + v] - center[v]) * scale[v] + shift[v];
+          T value = (x[at + v] - center[v]) * scale[v] + shift[v];
+          if constexpr (kHasResidual) {
+            value += residual[at + v];
+          }
+          y[at + v] = activated(value, slope);
         }
       }
     });
   });
 }
 
+template <class T>
+void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
+             const T* weight, const T* bias, const BatchNormEnd& end, T* y) {
+  const auto* const residual = static_cast<const T*>(end.residual);
+  const auto slope = static_cast<T>(end.slope);
+  if (residual == nullptr) {
+    forward_all<false>(p, x, mean, inv_std, weight, bias, residual, slope, y);
+  } else {
+    forward_all<true>(p, x, mean, inv_std, weight, bias, residual, slope, y);
+  }
+}
+
+/// The gradient behind the activation. Without one dY serves as the result, and its sign decides
+/// between it and itself.
+template <class T>
+struct MaskedGradient {
+  const T* dy;
+  const T* y;
+  T slope;
+
+  MaskedGradient(const T* gradient, const BatchNormMask& mask)
+      : dy(gradient),
+        y(mask.y == nullptr ? gradient : static_cast<const T*>(mask.y)),
+        slope(mask.y == nullptr ? T{1} : static_cast<T>(mask.slope)) {}
+  T operator[](std::int64_t at) const { return masked(dy[at], y[at], slope); }
+};
+
 /// dX[r,c] = weight * inv_std * (dY - sum(dY)/rows - xhat * sum(dY * xhat)/rows), the two sums
 /// absent for given statistics; xhat = (X - mean) * inv_std.
 template <class T>
-void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy,
-                    const T* mean, const T* inv_std, const T* weight, double n, const double* sums,
-                    T* dx) {
+void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x,
+                    const MaskedGradient<T>& dy, const T* mean, const T* inv_std, const T* weight,
+                    double n, const double* sums, T* dx) {
   parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
     for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
       constexpr int V = channels;
@@ -175,13 +207,13 @@ void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x, c
 
 /// sum(dY) and sum(dY * xhat) of each channel, into partial's first block.
 template <class T>
-void sum_gradients(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                   const T* inv_std, double* partial) {
+void sum_gradients(const BatchNormProblem& p, const T* x, const MaskedGradient<T>& dy,
+                   const T* mean, const T* inv_std, double* partial) {
   sum_blocks(p, partial, [&](std::int64_t c, auto channels) {
     constexpr int V = channels;
     struct Term {
       const T* x;
-      const T* dy;
+      MaskedGradient<T> dy;
       double center[V];
       double scale[V];
       void operator()(std::int64_t at, int v, double& sum, double& product) const {
@@ -216,9 +248,25 @@ void finish_gradients(const BatchNormProblem& p, const double* sums, T* dweight,
   }
 }
 
+/// The residual's gradient, where it is wanted.
 template <class T>
-void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
-              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
+void residual_gradient(const BatchNormProblem& p, const MaskedGradient<T>& dy,
+                       const BatchNormMask& mask) {
+  if (mask.dresidual != nullptr) {
+    auto* const to = static_cast<T*>(mask.dresidual);
+    parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t at = begin * p.C; at < end * p.C; ++at) {
+        to[at] = dy[at];
+      }
+    });
+  }
+}
+
+template <class T>
+void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* gradient,
+              const T* mean, const T* inv_std, const T* weight, const BatchNormMask& mask, T* dx,
+              T* dweight, T* dbias, double* partial) {
+  const MaskedGradient<T> dy(gradient, mask);
   const bool needs_sums = dweight != nullptr || dbias != nullptr ||
                           (dx != nullptr && mode == BatchNormMode::batch_statistics);
   if (needs_sums) {
@@ -228,22 +276,33 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
   if (dx != nullptr) {
     input_gradient(p, mode, x, dy, mean, inv_std, weight, static_cast<double>(p.rows), partial, dx);
   }
+  residual_gradient(p, dy, mask);
 }
 
 template <class T>
 void gradient_sums(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                   const T* inv_std, double* sums, T* dweight, T* dbias, double* partial) {
-  sum_gradients(p, x, dy, mean, inv_std, partial);
+                   const T* inv_std, const BatchNormMask& mask, double* sums, T* dweight, T* dbias,
+                   double* partial) {
+  sum_gradients(p, x, MaskedGradient<T>(dy, mask), mean, inv_std, partial);
   std::copy(partial, partial + 2 * p.C, sums);
   sums[2 * p.C] = static_cast<double>(p.rows);
   finish_gradients(p, sums, dweight, dbias);
 }
 
 template <class T>
-void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                           const T* inv_std, const T* weight, const double* sums, T* dx) {
+void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* gradient, const T* mean,
+                           const T* inv_std, const T* weight, const BatchNormMask& mask,
+                           const double* sums, T* dx) {
+  const MaskedGradient<T> dy(gradient, mask);
   input_gradient(p, BatchNormMode::batch_statistics, x, dy, mean, inv_std, weight, sums[2 * p.C],
                  sums, dx);
+  residual_gradient(p, dy, mask);
+}
+
+/// Calls body with the types of images and of channels.
+template <class Body>
+void visit_types(DType dtype, const Body& body) {
+  visit_real("batch_norm", dtype, [&]<class T>(T) { body.template operator()<T, T>(); });
 }
 
 }  // namespace

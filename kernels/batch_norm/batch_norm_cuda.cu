@@ -1,5 +1,6 @@
 // Batch normalisation on a GPU; row_sums.cuh says how work is cut.
 #include <algorithm>
+#include <type_traits>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/batch_norm/row_sums.cuh"
@@ -7,12 +8,13 @@
 namespace cks::kernels::cuda {
 namespace {
 
-template <class T, int V>
+template <bool kHasResidual, class X, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
-                   const T* __restrict__ x, const T* __restrict__ mean,
+                   const X* __restrict__ x, const T* __restrict__ mean,
                    const T* __restrict__ inv_std, const T* __restrict__ weight,
-                   const T* __restrict__ bias, T* __restrict__ y) {
+                   const T* __restrict__ bias, const X* __restrict__ residual, T slope,
+                   X* __restrict__ y) {
   begin_kernel();
   const Work work = work_of(rows, channel_blocks, V);
   if (work.c >= C) {
@@ -27,23 +29,34 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll 4
   for (std::int64_t row = work.begin; row < work.end; row += work.step) {
-    Pack<T, V> value = load_pack<V>(x + row * C + work.c);
+    const std::int64_t at = row * C + work.c;
+    Pack<X, V> value = load_pack<V>(x + at);
+    Pack<X, V> term{};
+    if constexpr (kHasResidual) {
+      term = load_pack<V>(residual + at);
+    }
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      value[v] = channel[v](value[v]);
+      T sum = channel[v](widen<T>(value[v]));
+      if constexpr (kHasResidual) {
+        sum += widen<T>(term[v]);
+      }
+      value[v] = narrowed<X>(activated(sum, slope));
     }
-    store_pack<V>(y + row * C + work.c, value);
+    store_pack<V>(y + at, value);
   }
 }
 
-/// `sums` is null for given statistics; `shared_rows`, unless null, those of all ranks.
-template <class T, int V>
+/// dX, and dY as masked by y if kMasked: the residual's gradient, if it is wanted. `sums` is null
+/// for given statistics; `shared_rows`, unless null, those of all ranks.
+template <bool kMasked, class X, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
-                          const T* __restrict__ x, const T* __restrict__ dy,
+                          const X* __restrict__ x, const X* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
-                          const T* __restrict__ weight, const double* __restrict__ sums,
-                          const double* __restrict__ shared_rows, T* __restrict__ dx) {
+                          const T* __restrict__ weight, const X* __restrict__ y, T slope,
+                          const double* __restrict__ sums, const double* __restrict__ shared_rows,
+                          X* __restrict__ dx, X* __restrict__ dresidual) {
   begin_kernel();
   const Work work = work_of(rows, channel_blocks, V);
   if (work.c >= C) {
@@ -62,13 +75,28 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll 4
   for (std::int64_t row = work.begin; row < work.end; row += work.step) {
-    const Pack<T, V> value = load_pack<V>(x + row * C + work.c);
-    Pack<T, V> gradient = load_pack<V>(dy + row * C + work.c);
+    const std::int64_t at = row * C + work.c;
+    Pack<X, V> value = load_pack<V>(x + at);
+    Pack<X, V> gradient = load_pack<V>(dy + at);
+    Pack<X, V> result{};
+    if constexpr (kMasked) {
+      result = load_pack<V>(y + at);
+    }
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      gradient[v] = channel[v](value[v], gradient[v]);
+      T term = widen<T>(gradient[v]);
+      if constexpr (kMasked) {
+        term = masked(term, widen<T>(result[v]), slope);
+        gradient[v] = narrowed<X>(term);
+      }
+      value[v] = narrowed<X>(channel[v](widen<T>(value[v]), term));
     }
-    store_pack<V>(dx + row * C + work.c, gradient);
+    if (dx != nullptr) {
+      store_pack<V>(dx + at, value);
+    }
+    if (kMasked && dresidual != nullptr) {
+      store_pack<V>(dresidual + at, gradient);
+    }
   }
 }
 
@@ -105,24 +133,29 @@ __global__ void rows_kernel(double rows, double* to) {
   *to = rows;
 }
 
-template <class T, class Finish>
-void sum_statistics(const BatchNormProblem& p, const T* x, const Finish& finish, double* partial) {
-  with_channels<T>(p.C, aligned_for_packs(x), [&](auto V) {
-    sum_rows(p, StatisticsTerms<T, V>{x, p.C}, finish, partial);
+template <class T, class X, class Finish>
+void sum_statistics(const BatchNormProblem& p, const X* x, const Finish& finish, double* partial) {
+  with_channels<X>(p.C, aligned_for_packs(x), [&](auto V) {
+    sum_rows(p, StatisticsTerms<X, T, V>{x, p.C}, finish, partial);
   });
 }
 
-template <class T>
-void statistics(const BatchNormProblem& p, double eps, double momentum, const T* x, T* mean,
+template <class X, class T>
+void statistics(const BatchNormProblem& p, double eps, double momentum, const X* x, T* mean,
                 T* inv_std, T* running_mean, T* running_var, double* partial) {
-  const StatisticsFinish<T> finish{
+  const StatisticsFinish<X, T> finish{
       x, {mean, inv_std, running_mean, running_var, eps, momentum}, static_cast<double>(p.rows)};
-  sum_statistics(p, x, finish, partial);
+  sum_statistics<T>(p, x, finish, partial);
 }
 
-template <class T>
-void moments(const BatchNormProblem& p, const T* x, double* to, double* partial) {
-  sum_statistics(p, x, MomentsFinish<T>{x, to, static_cast<double>(p.rows), p.C}, partial);
+/// What adds up elements of X: float32 for bfloat16.
+template <class X>
+using SumOf = std::conditional_t<std::is_same_v<X, bfloat16>, float, X>;
+
+template <class X>
+void moments(const BatchNormProblem& p, const X* x, double* to, double* partial) {
+  sum_statistics<SumOf<X>>(p, x, MomentsFinish<X>{x, to, static_cast<double>(p.rows), p.C},
+                           partial);
 }
 
 template <class T>
@@ -133,71 +166,105 @@ void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments,
          finish);
 }
 
-template <class T>
-void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
-             const T* weight, const T* bias, T* y) {
+template <class X, class T>
+void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_std,
+             const T* weight, const T* bias, const BatchNormEnd& end, X* y) {
   if (p.rows == 0 || p.C == 0) {
     return;
   }
-  with_channels<T>(p.C, aligned_for_packs(x, y), [&](auto V) {
+  const auto* const residual = static_cast<const X*>(end.residual);
+  with_channels<X>(p.C, aligned_for_packs(x, residual, y), [&](auto V) {
     const Cut cut = cut_of(p, V);
-    launch("batch_norm", forward_kernel<T, V>, element_blocks(p, cut),
+    const auto kernel =
+        residual == nullptr ? forward_kernel<false, X, T, V> : forward_kernel<true, X, T, V>;
+    launch("batch_norm", kernel, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, mean, inv_std, weight, bias, y);
+           p.C, cut.channel_blocks, x, mean, inv_std, weight, bias, residual,
+           static_cast<T>(end.slope), y);
   });
 }
 
-template <class T>
-void sum_gradients(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                   const T* inv_std, const GradientFinish<T>& finish, double* partial) {
-  if (p.C > 0) {
-    with_channels<T>(p.C, aligned_for_packs(x, dy, mean, inv_std), [&](auto V) {
-      sum_rows(p, GradientTerms<T, V>{x, dy, mean, inv_std, p.C}, finish, partial);
-    });
+template <class X, class T>
+void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
+                   const T* inv_std, const BatchNormMask& mask, const GradientFinish<T>& finish,
+                   double* partial) {
+  if (p.C == 0) {
+    return;
   }
+  const auto* const y = static_cast<const X*>(mask.y);
+  const auto slope = static_cast<T>(mask.slope);
+  with_channels<X>(p.C, aligned_for_packs(x, dy, y), [&](auto V) {
+    if (y == nullptr) {
+      sum_rows(p, GradientTerms<false, X, T, V>{x, dy, y, slope, mean, inv_std, p.C}, finish,
+               partial);
+    } else {
+      sum_rows(p, GradientTerms<true, X, T, V>{x, dy, y, slope, mean, inv_std, p.C}, finish,
+               partial);
+    }
+  });
 }
 
-/// `sums` and `shared_rows` as the kernel takes them.
-template <class T>
-void input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                    const T* inv_std, const T* weight, const double* sums,
-                    const double* shared_rows, T* dx) {
+/// `sums` and `shared_rows` as the kernel takes them; dx may be null if there is a residual.
+template <class X, class T>
+void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
+                    const T* inv_std, const T* weight, const BatchNormMask& mask,
+                    const double* sums, const double* shared_rows, X* dx) {
   if (p.rows == 0 || p.C == 0) {
     return;
   }
-  with_channels<T>(p.C, aligned_for_packs(x, dy, dx), [&](auto V) {
+  const auto* const y = static_cast<const X*>(mask.y);
+  auto* const dresidual = static_cast<X*>(mask.dresidual);
+  with_channels<X>(p.C, aligned_for_packs(x, dy, y, dx, dresidual), [&](auto V) {
     const Cut cut = cut_of(p, V);
-    launch("batch_norm", input_gradient_kernel<T, V>, element_blocks(p, cut),
+    const auto kernel =
+        y == nullptr ? input_gradient_kernel<false, X, T, V> : input_gradient_kernel<true, X, T, V>;
+    launch("batch_norm", kernel, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight, sums, shared_rows, dx);
+           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight, y, static_cast<T>(mask.slope),
+           sums, shared_rows, dx, dresidual);
   });
 }
 
-template <class T>
-void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* dy, const T* mean,
-              const T* inv_std, const T* weight, T* dx, T* dweight, T* dbias, double* partial) {
+template <class X, class T>
+void backward(const BatchNormProblem& p, BatchNormMode mode, const X* x, const X* dy, const T* mean,
+              const T* inv_std, const T* weight, const BatchNormMask& mask, X* dx, T* dweight,
+              T* dbias, double* partial) {
   const bool through_statistics = mode == BatchNormMode::batch_statistics;
   if (dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics)) {
-    sum_gradients(p, x, dy, mean, inv_std, GradientFinish<T>{dweight, dbias, partial, p.C},
+    sum_gradients(p, x, dy, mean, inv_std, mask, GradientFinish<T>{dweight, dbias, partial, p.C},
                   partial);
   }
-  if (dx != nullptr) {
-    input_gradient(p, x, dy, mean, inv_std, weight, through_statistics ? partial : nullptr, nullptr,
+  if (dx != nullptr || mask.dresidual != nullptr) {
+    const bool uses_sums = dx != nullptr && through_statistics;
+    input_gradient(p, x, dy, mean, inv_std, weight, mask, uses_sums ? partial : nullptr, nullptr,
                    dx);
   }
 }
 
-template <class T>
-void gradient_sums(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                   const T* inv_std, double* sums, T* dweight, T* dbias, double* partial) {
-  sum_gradients(p, x, dy, mean, inv_std, GradientFinish<T>{dweight, dbias, sums, p.C}, partial);
+template <class X, class T>
+void gradient_sums(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
+                   const T* inv_std, const BatchNormMask& mask, double* sums, T* dweight, T* dbias,
+                   double* partial) {
+  sum_gradients(p, x, dy, mean, inv_std, mask, GradientFinish<T>{dweight, dbias, sums, p.C},
+                partial);
   launch("batch_norm", rows_kernel, 1U, 1, 0, static_cast<double>(p.rows), sums + 2 * p.C);
 }
 
-template <class T>
-void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* dy, const T* mean,
-                           const T* inv_std, const T* weight, const double* sums, T* dx) {
-  input_gradient(p, x, dy, mean, inv_std, weight, sums, sums + 2 * p.C, dx);
+template <class X, class T>
+void shared_input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
+                           const T* inv_std, const T* weight, const BatchNormMask& mask,
+                           const double* sums, X* dx) {
+  input_gradient(p, x, dy, mean, inv_std, weight, mask, sums, sums + 2 * p.C, dx);
+}
+
+/// Calls body with the types of images and of channels.
+template <class Body>
+void visit_types(DType dtype, const Body& body) {
+  if (dtype == DType::bfloat16) {
+    body.template operator()<bfloat16, float>();
+  } else {
+    visit_real("batch_norm", dtype, [&]<class T>(T) { body.template operator()<T, T>(); });
+  }
 }
 
 }  // namespace
@@ -206,14 +273,14 @@ std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
   // Whichever packs the addresses allow.
   const std::int64_t row_blocks =
       std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackSize<float>).row_blocks,
-                cut_of(problem, kPackSize<double>).row_blocks});
+                cut_of(problem, kPackSize<double>).row_blocks,
+                cut_of(problem, kPackSize<bfloat16>).row_blocks});
   return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
 }
 
 void batch_norm_inv_std(const BatchNormProblem& problem, double eps, const void* var,
                         void* inv_std) {
-  visit_real("batch_norm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  visit_types(problem.dtype, [&]<class X, class T>() {
     launch("batch_norm", inv_std_kernel<T>, grid_for(problem.C, kThreads), kThreads, 0, problem.C,
            eps, static_cast<const T*>(var), static_cast<T*>(inv_std));
   });

@@ -1,56 +1,92 @@
 // Included in the namespace of a backend, whose file defines statistics(), forward(), ... for
-// elements of a type: the entry points of batch_norm.h that do no more than find the type.
+// elements X of images and T of channels, and visit_types(dtype, body), which calls
+// body.operator()<X, T>(): the entry points of batch_norm.h that do no more than find the types.
+
+namespace {
+
+/// Pointers to elements of images; others are to those of channels.
+struct Image {
+  const void* from;
+};
+struct ImageResult {
+  void* to;
+};
+
+template <class X, class T, class Argument>
+decltype(auto) of_type(const Argument& argument) {
+  if constexpr (std::is_same_v<Argument, Image>) {
+    return static_cast<const X*>(argument.from);
+  } else if constexpr (std::is_same_v<Argument, ImageResult>) {
+    return static_cast<X*>(argument.to);
+  } else if constexpr (std::is_same_v<Argument, const void*>) {
+    return static_cast<const T*>(argument);
+  } else if constexpr (std::is_same_v<Argument, void*>) {
+    return static_cast<T*>(argument);
+  } else {
+    return (argument);
+  }
+}
+
+template <class Body, class... Arguments>
+void call(DType dtype, const Body& body, const Arguments&... arguments) {
+  visit_types(dtype, [&]<class X, class T>() { body(of_type<X, T>(arguments)...); });
+}
+
+}  // namespace
 
 void batch_norm_statistics(const BatchNormProblem& problem, double eps, double momentum,
                            const void* x, void* mean, void* inv_std, void* running_mean,
                            void* running_var, void* workspace) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { statistics(typed...); }, problem, eps,
-      momentum, x, mean, inv_std, running_mean, running_var, static_cast<double*>(workspace));
+  call(
+      problem.dtype, [](const auto&... typed) { statistics(typed...); }, problem, eps, momentum,
+      Image{x}, mean, inv_std, running_mean, running_var, static_cast<double*>(workspace));
 }
 
 void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
-                        const void* inv_std, const void* weight, const void* bias, void* y) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { forward(typed...); }, problem, x,
-      mean, inv_std, weight, bias, y);
+                        const void* inv_std, const void* weight, const void* bias,
+                        const BatchNormEnd& end, void* y) {
+  call(
+      problem.dtype, [](const auto&... typed) { forward(typed...); }, problem, Image{x}, mean,
+      inv_std, weight, bias, end, ImageResult{y});
 }
 
 void batch_norm_backward(const BatchNormProblem& problem, BatchNormMode mode, const void* x,
                          const void* dy, const void* mean, const void* inv_std, const void* weight,
-                         void* dx, void* dweight, void* dbias, void* workspace) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { backward(typed...); }, problem, mode,
-      x, dy, mean, inv_std, weight, dx, dweight, dbias, static_cast<double*>(workspace));
+                         const BatchNormMask& mask, void* dx, void* dweight, void* dbias,
+                         void* workspace) {
+  call(
+      problem.dtype, [](const auto&... typed) { backward(typed...); }, problem, mode, Image{x},
+      Image{dy}, mean, inv_std, weight, mask, ImageResult{dx}, dweight, dbias,
+      static_cast<double*>(workspace));
 }
 
 void batch_norm_moments(const BatchNormProblem& problem, const void* x, double* to,
                         void* workspace) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { moments(typed...); }, problem, x, to,
+  call(
+      problem.dtype, [](const auto&... typed) { moments(typed...); }, problem, Image{x}, to,
       static_cast<double*>(workspace));
 }
 
 void batch_norm_merge(const BatchNormProblem& problem, std::int64_t parts, const double* moments,
                       double eps, double momentum, void* mean, void* inv_std, void* running_mean,
                       void* running_var) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { merge(typed...); }, problem, parts,
-      moments, eps, momentum, mean, inv_std, running_mean, running_var);
+  call(
+      problem.dtype, [](const auto&... typed) { merge(typed...); }, problem, parts, moments, eps,
+      momentum, mean, inv_std, running_mean, running_var);
 }
 
 void batch_norm_gradient_sums(const BatchNormProblem& problem, const void* x, const void* dy,
-                              const void* mean, const void* inv_std, double* sums, void* dweight,
-                              void* dbias, void* workspace) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { gradient_sums(typed...); }, problem,
-      x, dy, mean, inv_std, sums, dweight, dbias, static_cast<double*>(workspace));
+                              const void* mean, const void* inv_std, const BatchNormMask& mask,
+                              double* sums, void* dweight, void* dbias, void* workspace) {
+  call(
+      problem.dtype, [](const auto&... typed) { gradient_sums(typed...); }, problem, Image{x},
+      Image{dy}, mean, inv_std, mask, sums, dweight, dbias, static_cast<double*>(workspace));
 }
 
 void batch_norm_input_gradient(const BatchNormProblem& problem, const void* x, const void* dy,
                                const void* mean, const void* inv_std, const void* weight,
-                               const double* sums, void* dx) {
-  visit_real_elements(
-      "batch_norm", problem.dtype, [](const auto&... typed) { shared_input_gradient(typed...); },
-      problem, x, dy, mean, inv_std, weight, sums, dx);
+                               const BatchNormMask& mask, const double* sums, void* dx) {
+  call(
+      problem.dtype, [](const auto&... typed) { shared_input_gradient(typed...); }, problem,
+      Image{x}, Image{dy}, mean, inv_std, weight, mask, sums, ImageResult{dx});
 }

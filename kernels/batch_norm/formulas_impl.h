@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"
 
 /// The formulas of batch normalisation for one channel or element: the one copy for the CPU and the
@@ -62,27 +63,27 @@ struct ChannelFinish {
 };
 
 /// Channel c from its sums around x[c], its first element.
-template <class T>
+template <class X, class T>
 struct StatisticsFinish {
-  const T* x;
+  const X* x;
   ChannelFinish<T> finish;
   double n;
 
   CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
-    finish(c, channel_statistics(static_cast<double>(x[c]), sum, squares, n), n);
+    finish(c, channel_statistics(widen<double>(x[c]), sum, squares, n), n);
   }
 };
 
 /// The same for ranks to exchange: moments [2C+1] of rows that may be none.
-template <class T>
+template <class X>
 struct MomentsFinish {
-  const T* x;
+  const X* x;
   double* moments;
   double n;
   std::int64_t C;
 
   CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
-    const ChannelStatistics s = channel_statistics(static_cast<double>(x[c]), sum, squares, n);
+    const ChannelStatistics s = channel_statistics(widen<double>(x[c]), sum, squares, n);
     moments[c] = s.mean;
     moments[C + c] = s.variance * n;
     moments[2 * C] = n;  // each channel writes the same
@@ -116,6 +117,16 @@ struct ForwardChannel {
   T center, scale, shift;
   CKS_HOST_DEVICE T operator()(T x) const { return (x - center) * scale + shift; }
 };
+
+/// v behind an activation of that slope, and dY on its way back through it.
+template <class T>
+CKS_HOST_DEVICE T activated(T v, T slope) {
+  return v > T{0} ? v : v * slope;
+}
+template <class T>
+CKS_HOST_DEVICE T masked(T dy, T y, T slope) {
+  return y > T{0} ? dy : dy * slope;
+}
 
 /// What the input gradient needs of a channel.
 template <class T>

@@ -15,9 +15,9 @@
 ///
 /// Sums over rows come in two stages: each block writes its two sums per channel, and a second
 /// kernel adds the blocks in order and finishes the channel; a single block finishes at once.
-/// Within a thread the element type adds up a batch of kBatch rows, squares around the batch's own
-/// mean, and float64 adds up the batches: the float64 units of small GPUs keep up with memory, and
-/// nothing cancels.
+/// Within a thread the channels' type adds up a batch of kBatch rows, squares around the batch's
+/// own mean, and float64 adds up the batches: the float64 units of small GPUs keep up with memory,
+/// and nothing cancels.
 namespace cks::kernels::cuda {
 
 constexpr int kThreads = 256;
@@ -74,16 +74,16 @@ struct Sums {
 };
 
 /// sum(x - shift) and sum((x - shift)^2), shift being the channel's first element.
-template <class T, int V>
+template <class X, class T, int V>
 struct StatisticsTerms {
   static constexpr int kChannels = V;
-  const T* x;
+  const X* x;
   std::int64_t C;
 
   __device__ void operator()(const Work& work, Sums<V>& sums) const {
-    const Pack<T, V> shift = load_pack<V>(x + work.c);
+    const Pack<X, V> shift = load_pack<V>(x + work.c);
     for (std::int64_t row = work.begin; row < work.end; row += kBatch * work.step) {
-      Pack<T, V> value[kBatch];
+      Pack<X, V> value[kBatch];
       int count = 0;  // at least 1
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
@@ -93,17 +93,18 @@ struct StatisticsTerms {
       }
 #pragma unroll
       for (int v = 0; v < V; ++v) {
+        T shifted[kBatch];
         T sum{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          value[i][v] -= shift[v];  // 0 beyond the end
-          sum += value[i][v];
+          shifted[i] = widen<T>(value[i][v]) - widen<T>(shift[v]);  // 0 beyond the end
+          sum += shifted[i];
         }
         const T mean = sum / static_cast<T>(count);
         T squares{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          const T difference = i < count ? value[i][v] - mean : T{0};
+          const T difference = i < count ? shifted[i] - mean : T{0};
           squares += difference * difference;
         }
         // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for any
@@ -118,28 +119,40 @@ struct StatisticsTerms {
   }
 };
 
-/// sum(dY) and sum(dY * xhat).
-template <class T, int V>
+/// sum(dY) and sum(dY * xhat), dY masked by y if kMasked.
+template <bool kMasked, class X, class T, int V>
 struct GradientTerms {
   static constexpr int kChannels = V;
-  const T* x;
-  const T* dy;
+  const X* x;
+  const X* dy;
+  const X* y;
+  T slope;
   const T* mean;
   const T* inv_std;
   std::int64_t C;
 
   __device__ void operator()(const Work& work, Sums<V>& sums) const {
-    const Pack<T, V> center = load_pack<V>(mean + work.c);
-    const Pack<T, V> scale = load_pack<V>(inv_std + work.c);
+    T center[V];
+    T scale[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      center[v] = mean[work.c + v];
+      scale[v] = inv_std[work.c + v];
+    }
     for (std::int64_t row = work.begin; row < work.end; row += kBatch * work.step) {
-      Pack<T, V> value[kBatch];
-      Pack<T, V> gradient[kBatch];
+      Pack<X, V> value[kBatch];
+      Pack<X, V> gradient[kBatch];
+      Pack<X, V> result[kMasked ? kBatch : 1];
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         const std::int64_t r = row + i * work.step;
+        const std::int64_t at = r * C + work.c;
         const bool inside = r < work.end;
-        value[i] = inside ? load_pack<V>(x + r * C + work.c) : center;
-        gradient[i] = inside ? load_pack<V>(dy + r * C + work.c) : Pack<T, V>{};
+        value[i] = inside ? load_pack<V>(x + at) : Pack<X, V>{};
+        gradient[i] = inside ? load_pack<V>(dy + at) : Pack<X, V>{};  // 0: what it meets is lost
+        if constexpr (kMasked) {
+          result[i] = inside ? load_pack<V>(y + at) : Pack<X, V>{};
+        }
       }
 #pragma unroll
       for (int v = 0; v < V; ++v) {
@@ -147,8 +160,12 @@ struct GradientTerms {
         T product{0};
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          sum += gradient[i][v];
-          product += gradient[i][v] * (value[i][v] - center[v]);
+          T term = widen<T>(gradient[i][v]);
+          if constexpr (kMasked) {
+            term = masked(term, widen<T>(result[i][v]), slope);
+          }
+          sum += term;
+          product += term * (widen<T>(value[i][v]) - center[v]);
         }
         sums.first[v] += static_cast<double>(sum);
         sums.second[v] += static_cast<double>(product) * static_cast<double>(scale[v]);

@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
@@ -158,6 +161,83 @@ TEST_CASE("batch_norm2d: a refused call leaves the running statistics as they ar
   CHECK(message_of<Error>([&] { batch_norm2d(kInput, none, none, none, none, false); }) ==
         "batch_norm2d: evaluation needs running_mean and running_var");
   CHECK(layer(Tensor::ones({0, 3, 3, 2}, DType::float64), false).numel() == 0);
+}
+
+/// Result and gradients of input, weight, bias and residual.
+std::vector<Tensor> outcome(bool fused, bool training, bool with_residual, double slope,
+                            Device device, DType dtype) {
+  const Shape shape{5, 3, 4, 8};
+  const Shape channels{8};
+  const DType of_channels = dtype == DType::bfloat16 ? DType::float32 : dtype;
+  Tensor x = random_tensor(shape, 1, dtype).to(device).set_requires_grad();
+  Tensor weight = random_tensor(channels, 2, of_channels).to(device).set_requires_grad();
+  Tensor bias = random_tensor(channels, 3, of_channels).to(device).set_requires_grad();
+  Tensor residual = random_tensor(shape, 4, dtype).to(device).set_requires_grad();
+  Tensor mean = Tensor::full(channels, 0.1, of_channels, device);
+  Tensor var = Tensor::full(channels, 0.5, of_channels, device);
+  Tensor y;
+  if (fused) {
+    y = batch_norm2d(x, weight, bias, mean, var, training, {.negative_slope = slope},
+                     with_residual ? residual : Tensor());
+  } else {
+    y = batch_norm2d(x, weight, bias, mean, var, training);
+    y = with_residual ? y + residual : y;
+    y = slope == 1.0 ? y : (slope == 0.0 ? relu(y) : leaky_relu(y, slope));
+  }
+  y.backward(random_tensor(shape, 5, dtype).to(device));
+  return {y.detach(), x.grad(), weight.grad(), bias.grad(), residual.grad(), mean, var};
+}
+
+TEST_CASE("batch_norm2d: residual and activation are those of operations of their own") {
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+      for (const bool training : {true, false}) {
+        for (const bool with_residual : {true, false}) {
+          for (const double slope : {0.0, 0.01, 1.0}) {
+            CAPTURE(device.to_string());
+            CAPTURE(name_of(dtype));
+            CAPTURE(training);
+            CAPTURE(with_residual);
+            CAPTURE(slope);
+            const auto fused = outcome(true, training, with_residual, slope, device, dtype);
+            const auto single = outcome(false, training, with_residual, slope, device, dtype);
+            // Of its own, each operation rounds to bfloat16.
+            const double tolerance = dtype == DType::bfloat16  ? 0.06
+                                     : dtype == DType::float32 ? 2e-5
+                                                               : 1e-13;
+            for (std::size_t i = 0; i < fused.size(); ++i) {
+              CAPTURE(i);
+              REQUIRE(fused[i].defined() == single[i].defined());
+              if (fused[i].defined()) {
+                CHECK(fused[i].dtype() == single[i].dtype());
+                const auto result =
+                    compare(fused[i], single[i], {.absolute = 1e300, .relative_l2 = tolerance});
+                CHECK_MESSAGE(result.ok, result.message);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("batch_norm2d: what residual and slope must be") {
+  const Layer layer;
+  Tensor mean = layer.running_mean;
+  Tensor var = layer.running_var;
+  const auto call = [&](const BatchNorm2dOptions& options, const Tensor& residual) {
+    batch_norm2d(kInput, layer.weight, layer.bias, mean, var, true, options, residual);
+  };
+  CHECK(message_of<Error>([&] { call({.negative_slope = -0.1}, {}); }) ==
+        "batch_norm2d: negative_slope must lie in [0, 1], got -0.1");
+  CHECK_THROWS_AS(call({.negative_slope = 1.5}, {}), Error);
+  CHECK_THROWS_AS(call({.negative_slope = std::nan("")}, {}), Error);
+  CHECK(message_of<ShapeError>([&] {
+          call({}, Tensor::ones({2, 2}, DType::float64));
+        }).find("residual has shape [2,2], expected [2,1,2,2]") != std::string::npos);
+  CHECK_THROWS_AS(call({}, Tensor::ones({2, 1, 2, 2})), DtypeError);
+  CHECK(testing::doubles(mean) == std::vector<double>{0, 0});  // as before
 }
 
 }  // namespace

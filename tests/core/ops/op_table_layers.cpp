@@ -23,17 +23,23 @@ OpInput optional_parameter(const Shape& shape, std::uint64_t seed) {
   input.is_optional = true;
   return input;
 }
+OpInput optional_image(const Shape& shape, std::uint64_t seed) {
+  OpInput input{shape, between(-2, 2, seed)};
+  input.is_optional = true;
+  return input;
+}
 OpInput labels(std::int64_t count, std::int64_t classes) {
   return {{count}, cycle(classes), true, false, DType::int64};
 }
 
 /// Normalises with fresh running statistics, so that calls do not influence each other.
-Tensor batch_norm(const Inputs& in, bool training) {
+Tensor batch_norm(const Inputs& in, bool training, const BatchNorm2dOptions& options = {}) {
   const Shape channels{in[0].size(-1)};
   const DType dtype = in[0].dtype() == DType::bfloat16 ? DType::float32 : in[0].dtype();
   Tensor running_mean = Tensor::full(channels, 0.25, dtype, in[0].device());
   Tensor running_var = Tensor::full(channels, 1.5, dtype, in[0].device());
-  return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, training);
+  return batch_norm2d(in[0], in[1], in[2], running_mean, running_var, training, options,
+                      in.size() > 3 ? in[3] : Tensor());
 }
 
 /// Convolutions in which every option is at work.
@@ -121,6 +127,20 @@ std::vector<OpRow> layer_rows() {
       {"batch_norm2d, evaluation",
        {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3)},
        [](const Inputs& in) { return batch_norm(in, false); }},
+      {"batch_norm2d, residual and ReLU",
+       {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3),
+        optional_image({3, 2, 2, 3}, 4)},
+       [](const Inputs& in) { return batch_norm(in, true, {.negative_slope = 0.0}); },
+       kNoEmptyBatch},
+      {"batch_norm2d, evaluation, residual and leaky ReLU",
+       {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3),
+        optional_image({3, 2, 2, 3}, 4)},
+       [](const Inputs& in) { return batch_norm(in, false, {.negative_slope = 0.1}); }},
+      {"batch_norm2d, residual alone",
+       {x({3, 2, 2, 3}), optional_parameter({3}, 2), optional_parameter({3}, 3),
+        optional_image({3, 2, 2, 3}, 4)},
+       [](const Inputs& in) { return batch_norm(in, true); },
+       kNoEmptyBatch},
       {"batch_norm2d, without weight",
        {x({5, 4})},
        [](const Inputs& in) {

@@ -159,7 +159,7 @@ Results<T> run(std::int64_t rows, std::int64_t C, const Inputs& in, BatchNormMod
   out.y = run_kernel<T>(rows * C, [&](T* y) {
     const auto forward = [&](const T* weight_or_null, const T* bias_or_null) {
       target::batch_norm_forward(problem, on_device(x), on_device(out.mean), on_device(out.inv_std),
-                                 weight_or_null, bias_or_null, y);
+                                 weight_or_null, bias_or_null, {}, y);
     };
     if (affine) {
       forward(on_device(weight), on_device(bias));
@@ -174,7 +174,7 @@ Results<T> run(std::int64_t rows, std::int64_t C, const Inputs& in, BatchNormMod
     TargetBuffer dbias(bytes);
     const auto backward = [&](const T* weight_or_null) {
       target::batch_norm_backward(problem, mode, on_device(x), on_device(dy), on_device(out.mean),
-                                  on_device(out.inv_std), weight_or_null, dx, dweight.data(),
+                                  on_device(out.inv_std), weight_or_null, {}, dx, dweight.data(),
                                   dbias.data(), workspace.data());
     };
     if (affine) {
@@ -274,7 +274,7 @@ void check_shares(const std::vector<std::int64_t>& parts, std::int64_t C, double
       TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
       TargetBuffer weights(static_cast<std::size_t>(C) * sizeof(T));
       target::batch_norm_gradient_sums(problem, on_device(x), on_device(dy), on_device(mean),
-                                       on_device(inv_std), to, weights.data(), nullptr,
+                                       on_device(inv_std), {}, to, weights.data(), nullptr,
                                        workspace.data());
       of_weights = read_from<T>(weights);
       CHECK(workspace.intact());
@@ -297,7 +297,8 @@ void check_shares(const std::vector<std::int64_t>& parts, std::int64_t C, double
     const std::vector<T> dy = share(in.dy, first, count);
     const std::vector<T> of_part = run_kernel<T>(count * C, [&](T* to) {
       target::batch_norm_input_gradient(problem, on_device(x), on_device(dy), on_device(mean),
-                                        on_device(inv_std), on_device(weight), on_device(sums), to);
+                                        on_device(inv_std), on_device(weight), {}, on_device(sums),
+                                        to);
     });
     dx.insert(dx.end(), of_part.begin(), of_part.end());
     first += count;
@@ -376,7 +377,7 @@ TEST_CASE("batch_norm: only the gradients that are asked for, and no rows") {
   const auto dbias = run_kernel<double>(5, [&](double* out) {
     TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
     target::batch_norm_backward(problem, BatchNormMode::batch_statistics, on_device(in.x),
-                                on_device(in.dy), on_device(mean), on_device(inv_std), nullptr,
+                                on_device(in.dy), on_device(mean), on_device(inv_std), nullptr, {},
                                 nullptr, nullptr, out, workspace.data());
     CHECK(workspace.intact());
   });
@@ -389,8 +390,8 @@ TEST_CASE("batch_norm: only the gradients that are asked for, and no rows") {
   const auto dweight = run_kernel<double>(5, [&](double* out) {
     TargetBuffer workspace(target::batch_norm_workspace_bytes(empty));
     target::batch_norm_backward(empty, BatchNormMode::given_statistics, nullptr, nullptr,
-                                on_device(mean), on_device(inv_std), nullptr, nullptr, out, nullptr,
-                                workspace.data());
+                                on_device(mean), on_device(inv_std), nullptr, {}, nullptr, out,
+                                nullptr, workspace.data());
     CHECK(workspace.intact());
   });
   CHECK(dweight == std::vector<double>(5, 0.0));
