@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import struct
 import subprocess
 import tempfile
@@ -358,6 +359,12 @@ def check_predict(driver, folder, weights, predict):
     assert count > 300, count
     assert most < 1e-3, most
     print(f"{count} logits of {len(shown)} digits: those of predict and of the page differ by {most:.1e} at most")
+    files[0].rename(folder / "digit.png")
+    commands = re.findall(r"^build/apps/(.*)", (pathlib.Path(__file__).parents[2] / "docs/book/train.md").read_text(), flags=re.M)
+    assert len(commands) == 2, commands
+    for command in commands:
+        program, *words = shlex.split(command)
+        subprocess.run([predict.resolve().with_name(program), *words], cwd=folder, check=True, stdout=subprocess.PIPE)
 
 
 def write_digits(driver, folder):
