@@ -17,5 +17,5 @@ html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
 exclude_patterns = ["_ext", "ladder_cpu.md", "ladder_cuda.md"]
-pygments_style = "friendly"
-pygments_dark_style = "native"
+pygments_style = "default"
+pygments_dark_style = "github-dark"

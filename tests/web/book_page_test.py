@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import struct
 import subprocess
 import tempfile
@@ -358,6 +359,12 @@ def check_predict(driver, folder, weights, predict):
     assert count > 300, count
     assert most < 1e-3, most
     print(f"{count} logits of {len(shown)} digits: those of predict and of the page differ by {most:.1e} at most")
+    files[0].rename(folder / "digit.png")
+    commands = re.findall(r"^build/apps/(.*)", (pathlib.Path(__file__).parents[2] / "docs/book/train.md").read_text(), flags=re.M)
+    assert len(commands) == 2, commands
+    for command in commands:
+        program, *words = shlex.split(command)
+        subprocess.run([predict.resolve().with_name(program), *words], cwd=folder, check=True, stdout=subprocess.PIPE)
 
 
 def write_digits(driver, folder):
@@ -489,6 +496,39 @@ def check_console(driver, what):
     assert not lines, (what, lines)
 
 
+# Texts that are too close to what lies behind them: [contrast, text, class]. Pictures paint their cells' rectangles.
+PALE = """
+const channels = (colour) => {
+  const numbers = colour.replace(/^color\\(srgb/, '').match(/[\\d.]+/g).map(Number);
+  return colour.startsWith('color') ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
+};
+const over = (top, below) => [0, 1, 2].map((i) => below[i] + (top[3] ?? 1) * (top[i] - below[i]));
+const brightness = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+  const share = colour[i] / 255;
+  return sum + weight * (share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+}, 0);
+const behind = (element) => {
+  if (!element) return [255, 255, 255];
+  const rect = element.matches('.cell') && element.querySelector('rect');
+  const colour = channels(rect ? getComputedStyle(rect).fill : getComputedStyle(element).backgroundColor);
+  return (colour[3] ?? 1) === 1 ? colour.slice(0, 3) : over(colour, behind(element.parentElement));
+};
+const pale = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const element = texts.currentNode.parentElement;
+  if (!texts.currentNode.textContent.trim() || !element.getClientRects().length || element.closest('.visually-hidden')) continue;
+  const style = getComputedStyle(element), colour = channels(element.closest('svg') ? style.fill : style.color);
+  let share = colour[3] ?? 1;
+  for (let e = element; e; e = e.parentElement) share *= getComputedStyle(e).opacity;
+  const below = behind(element);
+  const [dark, light] = [brightness(over([...colour.slice(0, 3), share], below)), brightness(below)].sort((a, b) => a - b);
+  const contrast = (light + 0.05) / (dark + 0.05);
+  if (contrast < 4.5) pale.push([contrast, texts.currentNode.textContent, element.parentElement.getAttribute('class')]);
+}
+return pale;
+"""
+
+
 def screenshots(driver, pages, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
@@ -503,6 +543,8 @@ def screenshots(driver, pages, folder):
                 figures = driver.find_elements(By.CSS_SELECTOR, ".conv-picture, .lenet-lesson, .drawing")
                 paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
                 assert (sum(map(int, paper[:3])) < 384) == (scheme == "dark"), (page.name, scheme, paper)
+                pale = driver.execute_script(PALE) if device == "desktop" else []
+                assert not pale, (page.name, scheme, pale[:5])
                 if figures:
                     driver.execute_script("arguments[0].scrollIntoView()", figures[0])
                 driver.save_screenshot(str(folder / f"{page.stem}-{device}-{scheme}.png"))

@@ -98,7 +98,8 @@ class Drawing(Directive):
                 nodes.raw("", "</figure></div>", format="html")]
 
     def drawn(self):
-        return '<figure class="drawing">' + (HERE.parent / "figures" / f"{self.arguments[0]}.svg").read_text()
+        svg = (HERE.parent / "figures" / f"{self.arguments[0]}.svg").read_text()
+        return f'<figure class="drawing"><div class="wide">{svg}</div>'
 
 
 class LenetPicture(Drawing):

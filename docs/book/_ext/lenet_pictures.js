@@ -72,8 +72,8 @@ function tile(list, side, x, y, edge, label) {
     `href="data:image/bmp;base64,${file.toString('base64')}"><title>${label}</title></image>`;
 }
 
-const svg = (width, height, label, body) => `<figure class="drawing"><svg role="img" viewBox="0 0 ${width} ${height}" ` +
-  `aria-label="${label}">${body}</svg>`;
+const svg = (width, height, label, body) => `<figure class="drawing"><div class="wide"><svg role="img" ` +
+  `viewBox="0 0 ${width} ${height}" aria-label="${label}">${body}</svg></div>`;
 const text = (x, y, words, classes = '') => `<text x="${x}" y="${y}" class="${classes}">${words}</text>`;
 const plane = (list, side, channels, k) => Array.from({length: side * side}, (_, i) => list[i * channels + k]);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
