@@ -65,9 +65,7 @@ void check_arguments(const Call& call) {
   if (call.bias.defined()) {
     ops::require_same(operation, {{"input", call.input}, {"bias", call.bias}});
   }
-  if (!ops::is_bfloat16(call.input)) {
-    ops::require_real(operation, {"input", call.input});
-  }
+  ops::require_floating(operation, {"input", call.input});
   if (call.input.rank() != 4) {
     call.fail(formatted("input has rank {}, expected 4: [N,H,W,channels]", call.input.rank()));
   }

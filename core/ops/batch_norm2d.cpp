@@ -42,9 +42,7 @@ void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument
 void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
            const Tensor& running_mean, const Tensor& running_var, bool training,
            const BatchNorm2dOptions& options, const Tensor& residual) {
-  if (!ops::is_bfloat16(input)) {
-    ops::require_real(kName, {"input", input});
-  }
+  ops::require_floating(kName, {"input", input});
   const Shape& shape = input.shape();
   if (shape.rank() < 2 || shape[-1] < 1) {
     throw ShapeError(formatted(

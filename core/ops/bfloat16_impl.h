@@ -13,6 +13,11 @@ inline bool is_bfloat16(const Tensor& tensor) {
   return tensor.defined() && tensor.dtype() == DType::bfloat16;
 }
 
+/// The same of an operation that has such kernels for GPUs alone.
+inline bool is_bfloat16_on_cpu(const Tensor& tensor) {
+  return is_bfloat16(tensor) && tensor.device().is_cpu();
+}
+
 /// op(inputs as float32), rounded to bfloat16.
 template <class Op, class... Inputs>
 Tensor in_float32(const Op& op, const Inputs&... inputs) {

@@ -21,7 +21,7 @@ using Mask = std::vector<bool>;
 Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b) {
   const char* name = kernels::name_of(op);
   ops::require_same(name, {{"a", a}, {"b", b}});
-  ops::require_real(name, {"a", a});
+  ops::require_floating(name, {"a", a});
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
   Tensor result = ops::make_output(name, shape, a.dtype(), a.device());
   CKS_KERNEL(a.device(), binary_forward(op, a.dtype(), ops::broadcast_problem(shape, a, b),
@@ -57,9 +57,9 @@ Tensor gradient(BinaryOp op, bool of_a, const Tensor& grad, const SavedTensors& 
   }
 }
 
-/// Whether both are bfloat16.
+/// Whether both are bfloat16 on the CPU, which has no kernels for it.
 bool are_bfloat16(const Tensor& a, const Tensor& b) {
-  return ops::is_bfloat16(a) && ops::is_bfloat16(b);
+  return ops::is_bfloat16_on_cpu(a) && ops::is_bfloat16_on_cpu(b);
 }
 
 /// An operation whose gradients read an operand; each is saved where one of them needs it.

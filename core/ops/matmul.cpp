@@ -35,9 +35,7 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
 
 void check(const char* operation, const ops::Argument& a, const ops::Argument& b) {
   ops::require_same(operation, {a, b});
-  if (!ops::is_bfloat16(a.tensor)) {
-    ops::require_real(operation, a);
-  }
+  ops::require_floating(operation, a);
   ops::require_rank(operation, a, 2, "rows and columns");
   ops::require_rank(operation, b, 2, "rows and columns");
   ops::require_precision(operation, a.tensor.device());

@@ -213,6 +213,9 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
   if (input.shape() == shape) {
     return input;
   }
+  if (is_bfloat16(input)) {
+    return sum_to(widened(input), shape).to(DType::bfloat16);
+  }
   AxisSet set{};
   const int lead = input.rank() - shape.rank();
   for (int axis = 0; axis < input.rank(); ++axis) {

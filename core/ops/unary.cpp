@@ -19,10 +19,10 @@ using kernels::UnarySaves;
 
 Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   const char* name = kernels::name_of(op);
-  if (ops::is_bfloat16(input)) {
+  if (ops::is_bfloat16_on_cpu(input)) {
     return ops::in_float32([&](const Tensor& x) { return unary(op, x, parameters); }, input);
   }
-  ops::require_real(name, {"input", input});
+  ops::require_floating(name, {"input", input});
   Tensor result = ops::make_output(name, input);
   CKS_KERNEL(input.device(), unary_forward(op, input.dtype(), input.numel(), input.data(),
                                            result.data(), parameters));

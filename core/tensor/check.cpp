@@ -60,6 +60,12 @@ void require_real(const char* operation, const Argument& argument) {
   }
 }
 
+void require_floating(const char* operation, const Argument& argument) {
+  if (!argument.tensor.defined() || argument.tensor.dtype() != DType::bfloat16) {
+    require_real(operation, argument);
+  }
+}
+
 void require_dtype(const char* operation, const Argument& argument, DType dtype) {
   require_defined(operation, {argument});
   if (argument.tensor.dtype() != dtype) {

@@ -22,10 +22,11 @@ bool is_like(const Tensor& tensor, const Shape& shape, DType dtype, Device devic
 
 /// Throw, naming the operation, the argument, what came and what was expected:
 /// Error if undefined; DeviceError, DtypeError if they differ from the first; DtypeError unless
-/// float32 or float64; ShapeError.
+/// float32 or float64 (require_floating: or bfloat16); ShapeError.
 void require_defined(const char* operation, std::initializer_list<Argument> arguments);
 void require_same(const char* operation, std::initializer_list<Argument> arguments);
 void require_real(const char* operation, const Argument& argument);
+void require_floating(const char* operation, const Argument& argument);
 void require_dtype(const char* operation, const Argument& argument, DType dtype);
 void require_rank(const char* operation, const Argument& argument, int rank, const char* layout);
 void require_shape(const char* operation, const Argument& argument, const Shape& expected);

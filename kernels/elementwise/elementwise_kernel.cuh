@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <type_traits>
 
 #include "cks/kernels/common/divider.cuh"
 #include "cks/kernels/common/dtype.h"
@@ -236,6 +237,31 @@ void map_dense(const char* operation, const F& function, std::int64_t count, Y* 
     launch_map<kPack, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
   } else {
     launch_map<1, FlatWalk<sizeof...(X)>>(operation, function, problem, y, x...);
+  }
+}
+
+/// A function of float32 as one of bfloat16.
+template <class F>
+struct Rounded {
+  F function;
+
+  template <class... T>
+  __device__ bfloat16 operator()(T... x) const {
+    return bfloat16(function(widen<float>(x)...));
+  }
+};
+
+/// In what functions of elements of T compute.
+template <class T>
+using ComputeType = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+
+/// A function of ComputeType<T> as one of T.
+template <class T, class F>
+auto of_elements(const F& function) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    return Rounded<F>{function};
+  } else {
+    return function;
   }
 }
 

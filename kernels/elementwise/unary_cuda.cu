@@ -19,9 +19,10 @@ struct Gradient {
 
 void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, void* y,
                    UnaryParameters parameters) {
-  visit_real(name_of(op), dtype, [&]<class T>(T) {
-    functors::visit_unary<T>(op, parameters, [&](auto function) {
-      map_dense(name_of(op), function, count, static_cast<T*>(y), static_cast<const T*>(x));
+  visit_floating(name_of(op), dtype, [&]<class T>(T) {
+    functors::visit_unary<ComputeType<T>>(op, parameters, [&](auto function) {
+      map_dense(name_of(op), of_elements<T>(function), count, static_cast<T*>(y),
+                static_cast<const T*>(x));
     });
   });
 }
@@ -30,10 +31,10 @@ void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy,
                     void* dx, UnaryParameters parameters) {
   // Functions that save nothing ignore the second operand, and the compiler drops its load.
   const void* kept = unary_saves(op) == UnarySaves::nothing ? dy : saved;
-  visit_real(name_of(op), dtype, [&]<class T>(T) {
-    functors::visit_unary<T>(op, parameters, [&](auto function) {
-      map_dense(name_of(op), Gradient<decltype(function)>{function}, count, static_cast<T*>(dx),
-                static_cast<const T*>(dy), static_cast<const T*>(kept));
+  visit_floating(name_of(op), dtype, [&]<class T>(T) {
+    functors::visit_unary<ComputeType<T>>(op, parameters, [&](auto function) {
+      map_dense(name_of(op), of_elements<T>(Gradient<decltype(function)>{function}), count,
+                static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(kept));
     });
   });
 }
