@@ -226,13 +226,15 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
 }
 
 Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
-  if (is_bfloat16(input)) {  // for a bias, which is float32
+  if (is_bfloat16_on_cpu(input)) {
     return sum_to_last_axis(operation, widened(input));
   }
   const std::int64_t kept = input.size(-1);
   const std::int64_t rows = kept == 0 ? 0 : input.numel() / kept;
-  Tensor sum = make_output(operation, {kept}, input.dtype(), input.device());
-  run(operation, ReduceOp::sum, {1, rows, kept, input.dtype()}, 1.0, input, sum);
+  // For a bias, which is float32 beside bfloat16.
+  const DType dtype = is_bfloat16(input) ? DType::float32 : input.dtype();
+  Tensor sum = make_output(operation, {kept}, dtype, input.device());
+  run(operation, ReduceOp::sum, {1, rows, kept, input.dtype(), dtype}, 1.0, input, sum);
   return sum;
 }
 

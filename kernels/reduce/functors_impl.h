@@ -1,6 +1,7 @@
 #pragma once
 #include <limits>
 
+#include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"
 
 /// What the reductions of the CPU and the GPU share: partial results of type Partial begin at
@@ -12,9 +13,7 @@ template <class T>
 struct Sum {
   using Partial = double;
   static constexpr Partial kStart = 0.0;
-  CKS_HOST_DEVICE static Partial take(Partial partial, T x) {
-    return partial + static_cast<double>(x);
-  }
+  CKS_HOST_DEVICE static Partial take(Partial partial, T x) { return partial + widen<double>(x); }
   CKS_HOST_DEVICE static Partial join(Partial a, Partial b) { return a + b; }
 };
 

@@ -132,6 +132,8 @@ void launch_reduce(const char* operation, const ReduceProblem& problem, const Re
     }
   } else if (pack == kWidest) {
     launch_as<R, kWidest, false>(operation, problem, cut, scale, x, y);
+  } else if (kWidest > 4 && pack == 4) {
+    launch_as<R, std::min(kWidest, 4), false>(operation, problem, cut, scale, x, y);
   } else if (kWidest > 2 && pack == 2) {
     launch_as<R, 2, false>(operation, problem, cut, scale, x, y);
   } else {
@@ -175,18 +177,19 @@ std::size_t sum_of_squares_workspace_bytes(std::int64_t count) {
 
 void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
             void* workspace) {
-  visit_real("reduce", problem.dtype, [&]<class T>(T) {
-    const T* in = static_cast<const T*>(x);
-    if (op == ReduceOp::sum) {
+  if (op == ReduceOp::sum) {
+    visit_floating("reduce", problem.dtype, [&]<class T>(T) {
       visit_real("reduce", problem.result, [&]<class Result>(Result) {
-        run<functors::Sum<T>, functors::Sum<double>>("reduce", problem, scale, in,
-                                                     static_cast<Result*>(y), workspace);
+        run<functors::Sum<T>, functors::Sum<double>>(
+            "reduce", problem, scale, static_cast<const T*>(x), static_cast<Result*>(y), workspace);
       });
-    } else {
-      run<functors::Max<T>, functors::Max<T>>("reduce", problem, scale, in, static_cast<T*>(y),
-                                              workspace);
-    }
-  });
+    });
+  } else {
+    visit_real("reduce", problem.dtype, [&]<class T>(T) {
+      run<functors::Max<T>, functors::Max<T>>("reduce", problem, scale, static_cast<const T*>(x),
+                                              static_cast<T*>(y), workspace);
+    });
+  }
 }
 
 void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* result,
