@@ -111,8 +111,8 @@ def conv_passes(shape, passes, mode="fp32"):
                                    for layout in LAYOUTS}) for name in passes}
 
 
-def training_step(model, batch, layout, compiled=False):
-    """One step of a model with Adam, data on the GPU."""
+def training_step(model, batch, layout, compiled=False, mode="fp32"):
+    """One step of a model with Adam, data on the GPU; bf16 is PyTorch's autocast."""
     torch.manual_seed(0)
     net = MODELS[model]().cuda().to(memory_format=LAYOUTS[layout]).train()
     height, width, channels = net.image
@@ -124,13 +124,15 @@ def training_step(model, batch, layout, compiled=False):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(run(x), y).backward()
+        with torch.autocast("cuda", torch.bfloat16, enabled=mode == "bf16"):
+            loss = torch.nn.functional.cross_entropy(run(x), y)
+        loss.backward()
         optimizer.step()
 
     return step
 
 
-def training_steps(model, batch, compiled):
+def training_steps(model, batch, compiled, mode="fp32"):
     """(eager, graph): {name: timed} each; compiled adds torch.compile, channels last, to the graphs.
     peak_mib is the memory that its tensors had at most, while they ran for the first time."""
     def with_peak(make):
@@ -143,7 +145,7 @@ def training_steps(model, batch, compiled):
 
     def candidates(timed, names):
         return first_that_work({name: lambda layout=layout, fused=fused: with_peak(
-            lambda: timed(training_step(model, batch, layout, fused)))
+            lambda: timed(training_step(model, batch, layout, fused, mode)))
             for name, (layout, fused) in names.items()})
 
     plain = {layout: (layout, False) for layout in LAYOUTS}
