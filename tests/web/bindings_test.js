@@ -38,6 +38,19 @@ require(require('path').resolve(path))({wasmBinary}).then((cks) => {
   const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE(0))));
   assert.strictEqual(header.__metadata__['cks.model'], 'lenet5');
   assert.deepStrictEqual(header['conv1.weight'].shape, [6, 1, 5, 5]);
+  // The bits of what two convolutions make of a digit: those of lenet_lesson_test.cpp, a native build.
+  assert.strictEqual(cks._cks_lesson_begin(1, 10, 1, 10, 1e-3, 1), 1);
+  const [digit, count] = [cks._malloc(784), cks._malloc(4)];
+  const image = cks._cks_lesson_test_image(0, count);
+  cks.HEAPU8.copyWithin(digit, image, image + 784);
+  cks._cks_lesson_predict(digit);
+  let hash = 0x811c9dc5;  // FNV-1a
+  for (const map of ['conv1', 'conv2']) {
+    Buffer.from(cks.HEAPU8.buffer).write(map + '\0', name);
+    const begin = cks._cks_lesson_values(name, count);
+    for (let at = begin; at < begin + 4 * cks.HEAP32[count / 4]; ++at) hash = Math.imul(hash ^ cks.HEAPU8[at], 0x01000193) >>> 0;
+  }
+  assert.strictEqual(hash, 0x78763ef2);
   // Digits that a page brings: 20 of one brightness each, a label of 10 refused.
   const [pixels, labels] = [cks._malloc(20 * 784), cks._malloc(20)];
   for (let i = 0; i < 20; ++i) {

@@ -2,11 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 
 #include "cks/core/error.h"
 #include "cks/core/ops/softmax.h"
 #include "cks/datasets/drawn/drawn_digits.h"
+#include "cks/kernels/common/cpu_level.h"
 #include "cks/train/checkpoint.h"
 
 namespace {
@@ -79,6 +82,23 @@ TEST_CASE("a lesson shows parameters, gradients and feature maps once they exist
   CHECK(probabilities.size() == 10);
   CHECK(lesson.values("conv1").size() == 28 * 28 * 6);
   CHECK(lesson.values("conv2").size() == 10 * 10 * 16);
+}
+
+TEST_CASE(
+    "a browser's convolutions have the bits of vectors as long, without fused multiply-adds") {
+  if (cks::kernels::cpu_level() != cks::kernels::CpuLevel::v2) {
+    return;  // ctest runs it at this level, too (web_v2)
+  }
+  LenetLesson lesson(cks::drawn_digits({.train_count = 10, .test_count = 1}), {.batch_size = 10});
+  lesson.predict(first_test_image(lesson));
+  std::uint32_t hash = 0x811c9dc5;  // FNV-1a
+  for (const char* map : {"conv1", "conv2"}) {
+    const std::vector<float> values = lesson.values(map);
+    for (const auto byte : std::as_bytes(std::span(values))) {
+      hash = (hash ^ std::to_integer<std::uint32_t>(byte)) * 0x01000193;
+    }
+  }
+  CHECK(hash == 0x78763ef2);  // as in bindings_test.js
 }
 
 TEST_CASE("saved weights give another model the same logits") {
