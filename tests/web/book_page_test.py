@@ -224,16 +224,17 @@ def check_address(driver, page, picture):
 
 def kept_waiting(driver):
     """Nanoseconds that the main thread of each of the browser's processes has run, and waited for a core."""
-    parents = {}
+    processes = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            processes[int(folder.name)] = int(parent), [int(n) for n in (folder / "schedstat").read_text().split()[:2]]
         except OSError:
             pass  # it has ended
     family = [driver.service.process.pid]
     for member in family:
-        family += [pid for pid, parent in parents.items() if parent == member]
-    return {pid: [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[:2]] for pid in family}
+        family += [pid for pid, (parent, _) in processes.items() if parent == member]
+    return {pid: processes[pid][1] for pid in family}
 
 
 class Lesson:
