@@ -24,6 +24,7 @@ class BatchNorm2d : public Layer<BatchNorm2d, BatchNorm2dOptions> {
   BatchNorm2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   Tensor forward(const Tensor& input) override { return forward(input, {}); }
+  /// The same with `residual` [N, H, W, num_features] added before the activation; undefined: none.
   Tensor forward(const Tensor& input, const Tensor& residual);
   std::string description() const override;
 
