@@ -13,6 +13,7 @@
 #include "cks/core/ops/loss.h"          // IWYU pragma: export
 #include "cks/core/ops/matmul.h"        // IWYU pragma: export
 #include "cks/core/ops/pool2d.h"        // IWYU pragma: export
+#include "cks/core/ops/random_fill.h"   // IWYU pragma: export
 #include "cks/core/ops/rearrange.h"     // IWYU pragma: export
 #include "cks/core/ops/reduce.h"        // IWYU pragma: export
 #include "cks/core/ops/softmax.h"       // IWYU pragma: export

@@ -16,9 +16,14 @@ Tensor CrossEntropyLoss::forward(const Tensor& logits, const Tensor& labels) {
 }
 
 std::string CrossEntropyLoss::description() const {
-  return options().label_smoothing == 0.0
-             ? std::string()
-             : formatted("label smoothing {:g}", options().label_smoothing);
+  std::string text;
+  if (options().label_smoothing != 0.0) {
+    text = formatted("label smoothing {:g}", options().label_smoothing);
+  }
+  if (options().ignore_index) {
+    text += formatted("{}ignores {}", text.empty() ? "" : ", ", *options().ignore_index);
+  }
+  return text;
 }
 
 }  // namespace cks

@@ -6,7 +6,8 @@ namespace cks {
 
 /// Losses as modules: they have two inputs, so they are called, not chained. No parameters.
 
-/// Mean cross-entropy of logits [N,C] and int64 labels [N], with label smoothing; see
+/// Mean cross-entropy of logits [N,...,C] and int64 labels [N,...], with label smoothing and labels
+/// that are ignored; see
 /// cross_entropy() in core/ops/loss.h.
 class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
  public:
@@ -19,6 +20,18 @@ class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
   using Module::forward;
   Tensor forward(const Tensor& logits, const Tensor& labels);  // a scalar
   std::string description() const override;
+};
+
+/// Mean binary cross-entropy of sigmoid(logits), two tensors of one shape; see bce_with_logits() in
+/// core/ops/loss.h.
+class BCEWithLogitsLoss : public Layer<BCEWithLogitsLoss> {
+ public:
+  using Layer::Layer;
+  using Module::forward;
+  /// A scalar.
+  Tensor forward(const Tensor& logits, const Tensor& target) {
+    return bce_with_logits(logits, target);
+  }
 };
 
 /// Mean of (input - target)^2 over all elements.

@@ -18,7 +18,7 @@ std::string describe(const Options& options) {
   if (!(options.stride == Size2(0))) {
     text += layers::size_option("stride", options.stride, options.kernel_size);
   }
-  return text + layers::padding_option(options.padding);
+  return text + layers::padding_option(options.padding) + (options.ceil_mode ? ", ceil_mode" : "");
 }
 
 }  // namespace

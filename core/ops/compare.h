@@ -20,4 +20,25 @@ Tensor less_equal(const Tensor& a, double b);
 Tensor greater(const Tensor& a, double b);
 Tensor greater_equal(const Tensor& a, double b);
 
+/// The same as operators: `where(x > 0.5, x, y)`. (is_same() asks whether two handles are of one
+/// tensor.)
+inline Tensor operator==(const Tensor& a, const Tensor& b) { return equal(a, b); }
+inline Tensor operator!=(const Tensor& a, const Tensor& b) { return not_equal(a, b); }
+inline Tensor operator<(const Tensor& a, const Tensor& b) { return less(a, b); }
+inline Tensor operator<=(const Tensor& a, const Tensor& b) { return less_equal(a, b); }
+inline Tensor operator>(const Tensor& a, const Tensor& b) { return greater(a, b); }
+inline Tensor operator>=(const Tensor& a, const Tensor& b) { return greater_equal(a, b); }
+inline Tensor operator==(const Tensor& a, double b) { return equal(a, b); }
+inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, b); }
+inline Tensor operator<(const Tensor& a, double b) { return less(a, b); }
+inline Tensor operator<=(const Tensor& a, double b) { return less_equal(a, b); }
+inline Tensor operator>(const Tensor& a, double b) { return greater(a, b); }
+inline Tensor operator>=(const Tensor& a, double b) { return greater_equal(a, b); }
+inline Tensor operator==(double a, const Tensor& b) { return equal(b, a); }
+inline Tensor operator!=(double a, const Tensor& b) { return not_equal(b, a); }
+inline Tensor operator<(double a, const Tensor& b) { return greater(b, a); }
+inline Tensor operator<=(double a, const Tensor& b) { return greater_equal(b, a); }
+inline Tensor operator>(double a, const Tensor& b) { return less(b, a); }
+inline Tensor operator>=(double a, const Tensor& b) { return less_equal(b, a); }
+
 }  // namespace cks

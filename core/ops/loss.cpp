@@ -4,26 +4,31 @@
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/kernels/bce_with_logits/bce_with_logits.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cks {
 namespace {
 
-using kernels::SoftmaxProblem;
+using kernels::CrossEntropyProblem;
 
 const char* const kName = "cross_entropy";
 
 void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions& options,
            const Tensor& class_weights) {
   ops::require_real(kName, {"logits", logits});
-  ops::require_rank(kName, {"logits", logits}, 2, "[N,C]");
+  if (logits.rank() < 2) {
+    throw ShapeError(
+        formatted("{}: logits must have rank 2 or more, [N,...,C], got {}", kName, logits.shape()));
+  }
   ops::require_dtype(kName, {"labels", labels}, DType::int64);
-  ops::require_shape(kName, {"labels", labels}, {logits.size(0)});
+  ops::require_shape(kName, {"labels", labels},
+                     Shape(std::vector(logits.shape().begin(), logits.shape().end() - 1)));
   ops::require_same_device(kName, {"labels", labels}, {"logits", logits});
   if (class_weights.defined()) {
     ops::require_same(kName, {{"logits", logits}, {"class_weights", class_weights}});
-    ops::require_shape(kName, {"class_weights", class_weights}, {logits.size(1)});
+    ops::require_shape(kName, {"class_weights", class_weights}, {logits.size(-1)});
     if (class_weights.requires_grad()) {
       throw Error(formatted("{}: class_weights requires a gradient, but has none", kName));
     }
@@ -41,10 +46,21 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
   }
   const auto* values = labels.data_as<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
-    if (values[i] < 0 || values[i] >= logits.size(1)) {
+    if ((values[i] < 0 || values[i] >= logits.size(-1)) && values[i] != options.ignore_index) {
       throw Error(formatted("{}: label {} is {}, expected 0 to {} (logits {})", kName, i, values[i],
-                            logits.size(1) - 1, logits.shape()));
+                            logits.size(-1) - 1, logits.shape()));
     }
+  }
+}
+
+/// Two tensors of one shape, whose elements' losses are averaged.
+void check_pair(const char* name, const ops::Argument& input, const ops::Argument& target) {
+  ops::require_same(name, {input, target});
+  ops::require_floating(name, input);
+  ops::require_shape(name, target, input.tensor.shape());
+  if (input.tensor.numel() == 0) {
+    throw ShapeError(formatted("{}: there is nothing to average ({} {})", name, input.name,
+                               input.tensor.shape()));
   }
 }
 
@@ -57,38 +73,58 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
   }
   check(logits, labels, options, class_weights);
   const Device device = logits.device();
-  const SoftmaxProblem problem{logits.size(0), logits.size(1), logits.dtype()};
+  const CrossEntropyProblem problem{{labels.numel(), logits.size(-1), logits.dtype()},
+                                    options.label_smoothing,
+                                    options.ignore_index.value_or(CrossEntropyProblem::kNoLabel)};
   Tensor log_probabilities = ops::make_output(kName, logits);
   Tensor loss = ops::make_output(kName, {}, logits.dtype(), device);
+  Tensor count = ops::make_output(kName, {}, logits.dtype(), device);  // of rows not ignored
   const auto workspace =
       ops::make_workspace(kName, kernels::cross_entropy_workspace_bytes(problem), device);
   CKS_KERNEL(device, log_softmax_forward(problem, logits.data(), log_probabilities.data()));
   CKS_KERNEL(device,
-             cross_entropy_forward(problem, options.label_smoothing, log_probabilities.data(),
-                                   labels.data_as<std::int64_t>(), loss.data(), workspace->data(),
-                                   ops::data_or_null(class_weights)));
+             cross_entropy_forward(problem, log_probabilities.data(),
+                                   labels.data_as<std::int64_t>(), loss.data(), count.data(),
+                                   workspace->data(), ops::data_or_null(class_weights)));
   return record(
-      kName, std::move(loss), {logits, labels}, {log_probabilities, labels, class_weights},
-      [problem, smoothing = options.label_smoothing](const Tensor& grad,
-                                                     const SavedTensors& saved) {
+      kName, std::move(loss), {logits, labels}, {log_probabilities, labels, count, class_weights},
+      [problem](const Tensor& grad, const SavedTensors& saved) {
         Tensor grad_logits = ops::make_output(kName, saved[0]);
         CKS_KERNEL(grad.device(),
-                   cross_entropy_backward(problem, smoothing, saved[0].data(),
-                                          saved[1].data_as<std::int64_t>(), grad.data(),
-                                          grad_logits.data(), ops::data_or_null(saved[2])));
+                   cross_entropy_backward(
+                       problem, saved[0].data(), saved[1].data_as<std::int64_t>(), saved[2].data(),
+                       grad.data(), grad_logits.data(), ops::data_or_null(saved[3])));
         return std::vector<Tensor>{grad_logits, {}};
       });
 }
 
+Tensor bce_with_logits(const Tensor& logits, const Tensor& target) {
+  const char* name = "bce_with_logits";
+  check_pair(name, {"logits", logits}, {"target", target});
+  if (ops::is_bfloat16(logits)) {
+    return bce_with_logits(logits.to(DType::float32), target.to(DType::float32));
+  }
+  Tensor losses = ops::make_output(name, logits);
+  CKS_KERNEL(logits.device(), bce_with_logits_forward(logits.dtype(), logits.numel(), logits.data(),
+                                                      target.data(), losses.data()));
+  return mean(record(
+      name, std::move(losses), {logits, target}, {logits, target},
+      [name](const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        Tensor grad_logits;
+        if (needed[0]) {
+          grad_logits = ops::make_output(name, grad);
+          CKS_KERNEL(grad.device(),
+                     bce_with_logits_backward(grad.dtype(), grad.numel(), saved[0].data(),
+                                              saved[1].data(), grad.data(), grad_logits.data()));
+        }
+        return std::vector<Tensor>{grad_logits, needed[1] ? -(grad * saved[0]) : Tensor()};
+      }));
+}
+
 Tensor mse_loss(const Tensor& input, const Tensor& target) {
-  ops::require_same("mse_loss", {{"input", input}, {"target", target}});
+  check_pair("mse_loss", {"input", input}, {"target", target});
   if (ops::is_bfloat16(input)) {
     return mse_loss(input.to(DType::float32), target.to(DType::float32));
-  }
-  ops::require_real("mse_loss", {"input", input});
-  ops::require_shape("mse_loss", {"target", target}, input.shape());
-  if (input.numel() == 0) {
-    throw ShapeError(formatted("mse_loss: there is nothing to average (input {})", input.shape()));
   }
   return mean(square(input - target));
 }

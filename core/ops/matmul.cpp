@@ -36,7 +36,6 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
 void check(const char* operation, const ops::Argument& a, const ops::Argument& b) {
   ops::require_same(operation, {a, b});
   ops::require_floating(operation, a);
-  ops::require_rank(operation, a, 2, "rows and columns");
   ops::require_rank(operation, b, 2, "rows and columns");
   ops::require_precision(operation, a.tensor.device());
 }
@@ -49,14 +48,22 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   const Tensor w = ops::in_precision(weight);
   const Tensor b = ops::in_precision(bias);
   check(operation, {"input", x}, {"weight", w});
-  if (x.size(1) != w.size(1)) {
+  if (input.rank() == 0) {
+    throw ShapeError("linear: input must have an axis of features, got []");
+  }
+  if (x.size(-1) != w.size(1)) {
     throw ShapeError(
         formatted("linear: input has {} features, weight expects {} (input {}, weight {})",
-                  x.size(1), w.size(1), x.shape(), w.shape()));
+                  x.size(-1), w.size(1), x.shape(), w.shape()));
   }
   if (bias.defined()) {
     ops::require_same(operation, {{"input", x}, {"bias", b}});
     ops::require_shape(operation, {"bias", b}, {w.size(0)});
+  }
+  if (input.rank() != 2) {
+    const Shape rest(std::vector(input.shape().begin(), input.shape().end() - 1));
+    return linear(input.reshape({rest.numel(), input.size(-1)}), weight, bias)
+        .reshape(input.shape().with(-1, weight.size(0)));
   }
   return record(
       operation, product(operation, x, false, w, true, b).to(x.dtype()), {input, weight, bias},
@@ -75,6 +82,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   const Tensor x = ops::in_precision(a);
   const Tensor y = ops::in_precision(b);
   check(operation, {"a", x}, {"b", y});
+  ops::require_rank(operation, {"a", x}, 2, "rows and columns");
   if (x.size(1) != y.size(0)) {
     throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", x.size(1),
                                y.size(0), x.shape(), y.shape()));

@@ -14,7 +14,8 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 
 /// A fully connected layer: input * weight^T + bias.
 ///
-/// Shapes       input [N,in], weight [out,in], bias [out] or absent; result [N,out].
+/// Shapes       input [...,in] of any rank from 1 on, weight [out,in], bias [out] or absent; result
+///              [...,out].
 /// Otherwise as matmul.
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {});
 

@@ -11,7 +11,7 @@ namespace {
 using kernels::Pool2dProblem;
 
 Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kernel_size,
-                         Size2 stride, const Padding2d& padding, Size2 dilation) {
+                         Size2 stride, const Padding2d& padding, Size2 dilation, bool ceil_mode) {
   ops::require_real(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   return kernels::make_pool2d_problem({.N = input.size(0),
@@ -23,7 +23,8 @@ Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kerne
                                        .stride = stride == Size2(0) ? kernel_size : stride,
                                        .padding = padding,
                                        .dilation = dilation,
-                                       .dtype = input.dtype()},
+                                       .dtype = input.dtype(),
+                                       .ceil_mode = ceil_mode},
                                       operation);
 }
 
@@ -38,7 +39,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   }
   const char* operation = "max_pool2d";
   const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
-                                           options.padding, options.dilation);
+                                           options.padding, options.dilation, options.ceil_mode);
   const Shape shape = output_shape(problem);
   Tensor result = ops::make_output(operation, shape, input.dtype(), input.device());
   Tensor index = ops::make_output(operation, shape, DType::int32, input.device());
@@ -60,8 +61,8 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
     return ops::in_float32([&](const Tensor& x) { return avg_pool2d(x, options); }, input);
   }
   const char* operation = "avg_pool2d";
-  const Pool2dProblem problem =
-      problem_of(operation, input, options.kernel_size, options.stride, options.padding, 1);
+  const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
+                                           options.padding, 1, options.ceil_mode);
   Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
   CKS_KERNEL(input.device(),
              avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));

@@ -7,7 +7,9 @@ namespace cks {
 /// Pooling over windows of images [N,H,W,C], each channel by itself.
 ///
 /// Shapes       input [N,IH,IW,C]; result [N,OH,OW,C], N may be 0, with
-///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise.
+///              OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and OW likewise. With
+///              ceil_mode it is ceil(...) + 1, one less if the last window would begin in the
+///              padding behind the image; as PyTorch.
 /// Units        kernel_size, stride, padding and dilation are in input pixels.
 /// Dtype        float32 or float64.
 /// Sums         means and gradients add up in float64; gradients are gathered without atomics.
@@ -21,6 +23,7 @@ struct MaxPool2dOptions {
   Size2 stride = 0;       // 0: kernel_size
   Padding2d padding = 0;
   Size2 dilation = 1;
+  bool ceil_mode = false;  // also windows at the end that do not fit as a whole
 };
 
 /// The largest element of each window; padding never wins. The gradient goes to the first of equal
@@ -32,6 +35,8 @@ struct AvgPool2dOptions {
   Size2 stride = 0;       // 0: kernel_size
   Padding2d padding = 0;
   bool count_include_pad = true;  // padding counts as zeros; otherwise only pixels are averaged
+  bool ceil_mode = false;  // also windows at the end that do not fit as a whole; what reaches
+                           // beyond the padding never counts
 };
 
 /// The mean of each window.

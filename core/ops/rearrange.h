@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cks/core/tensor/tensor.h"
+#include "cks/kernels/common/geometry.h"
 
 namespace cks {
 
@@ -25,6 +26,13 @@ Tensor flatten_chw(const Tensor& input);
 /// Gradients for float32 and float64: the sum over each square.
 /// Throws ShapeError unless the rank is 4 and scale >= 1.
 Tensor upsample_nearest(const Tensor& input, std::int64_t scale);
+
+/// Images [N,H,W,C] -> [N,size.h,size.w,C] by bilinear interpolation between the four nearest
+/// pixels; a smaller size is allowed. With align_corners the outermost pixels' centres stay where
+/// they are (PyTorch's align_corners=True), otherwise the images' edges do.
+/// Float32 and float64. Throws ShapeError unless the rank is 4 and all extents lie in [1, 2^30];
+/// DtypeError.
+Tensor upsample_bilinear(const Tensor& input, Size2 size, bool align_corners = false);
 
 /// Tensors one after the other along an axis; elsewhere their extents are equal.
 /// Throws ShapeError if they differ or there are none; DtypeError, DeviceError if those differ.

@@ -2,6 +2,7 @@
 
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -11,7 +12,6 @@ namespace {
 using kernels::SoftmaxProblem;
 
 SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
-  ops::require_real(operation, {"input", input});
   if (input.rank() < 1 || input.size(-1) < 1) {
     throw ShapeError(
         formatted("{}: the last axis of the input is empty (input {})", operation, input.shape()));
@@ -37,26 +37,37 @@ Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const
                 });
 }
 
-}  // namespace
-
-Tensor softmax(const Tensor& input) {
-  if (ops::is_bfloat16(input)) {
-    return ops::in_float32(softmax, input);
+/// Over the last axis.
+Tensor softmax_of_rows(const char* name, bool is_log, const Tensor& input) {
+  const SoftmaxProblem problem = problem_of(name, input);
+  Tensor result = ops::make_output(name, input);
+  if (is_log) {
+    CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
+  } else {
+    CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
   }
-  const SoftmaxProblem problem = problem_of("softmax", input);
-  Tensor result = ops::make_output("softmax", input);
-  CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
-  return record_softmax("softmax", false, result, input);
+  return record_softmax(name, is_log, result, input);
 }
 
-Tensor log_softmax(const Tensor& input) {
+Tensor softmax_of(const char* name, bool is_log, const Tensor& input, int axis) {
   if (ops::is_bfloat16(input)) {
-    return ops::in_float32(log_softmax, input);
+    return ops::in_float32([&](const Tensor& x) { return softmax_of(name, is_log, x, axis); },
+                           input);
   }
-  const SoftmaxProblem problem = problem_of("log_softmax", input);
-  Tensor result = ops::make_output("log_softmax", input);
-  CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
-  return record_softmax("log_softmax", true, result, input);
+  ops::require_real(name, {"input", input});
+  if (input.rank() == 0 ||
+      ops::checked_axis(name, axis, input.rank(), input.shape()) == input.rank() - 1) {
+    return softmax_of_rows(name, is_log, input);
+  }
+  return transpose(softmax_of_rows(name, is_log, transpose(input, axis, -1)), axis, -1);
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& input, int axis) { return softmax_of("softmax", false, input, axis); }
+
+Tensor log_softmax(const Tensor& input, int axis) {
+  return softmax_of("log_softmax", true, input, axis);
 }
 
 }  // namespace cks

@@ -1,19 +1,18 @@
 #include "cks/core/tensor/random.h"
 
-#include <array>
 #include <cmath>
 #include <limits>
-#include <numbers>
-#include <utility>
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/memory/reserve_impl.h"
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/grad_mode.h"
+#include "cks/core/tensor/random_check_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/common/philox.h"
 #include "cks/kernels/common/random_order.h"
+#include "cks/kernels/random_fill/formulas_impl.h"
 
 namespace cks {
 namespace {
@@ -50,14 +49,6 @@ std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
   return a_high * b_high + (middle >> 32) + (middle2 >> 32);
 }
 
-/// Two independent standard normal numbers from two words.
-std::pair<double, double> box_muller(std::uint32_t first, std::uint32_t second) {
-  const double u = (static_cast<double>(first) + 0.5) * 0x1p-32;  // never 0
-  const double radius = std::sqrt(-2.0 * std::log(u));
-  const double angle = 2.0 * std::numbers::pi * static_cast<double>(second) * 0x1p-32;
-  return {radius * std::cos(angle), radius * std::sin(angle)};
-}
-
 void require_fillable(const char* operation, const Tensor& tensor) {
   ops::require_real(operation, {"tensor", tensor});
   ops::require_writable(operation, tensor);
@@ -70,7 +61,7 @@ bool fits(double value, const Tensor& tensor) {
                                  : std::numeric_limits<double>::max());
 }
 
-/// Fills four elements at a time with draw(block) -> four doubles.
+/// Fills four elements at a time with draw(block).
 template <class Draw>
 void fill_host(const char* operation, Tensor& tensor, RandomKey key, std::uint64_t step,
                Draw&& draw) {
@@ -89,9 +80,9 @@ void fill_host(const char* operation, Tensor& tensor, RandomKey key, std::uint64
       for (std::int64_t first = begin; first < end; first += 4) {
         const PhiloxBlock block =
             kernels::random_block(key.value, step, static_cast<std::uint64_t>(first) / 4);
-        const std::array<double, 4> values = draw(block);
+        const kernels::FourNumbers numbers = draw(block);
         for (std::int64_t i = first; i < end && i < first + 4; ++i) {
-          elements[i] = static_cast<T>(values[static_cast<std::size_t>(i - first)]);
+          elements[i] = static_cast<T>(numbers.value[i - first]);
         }
       }
     });
@@ -106,38 +97,34 @@ RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string
   return {mix(with_purpose ^ hash(path))};
 }
 
-void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
-  require_fillable("fill_uniform", tensor);
+void require_uniform(const char* operation, const Tensor& tensor, double low, double high) {
+  require_fillable(operation, tensor);
   if (!(low <= high && fits(low, tensor) && fits(high, tensor) && std::isfinite(high - low))) {
     throw Error(
-        formatted("fill_uniform: low is {}, high {}, expected finite numbers of {}, low the "
-                  "lesser one",
-                  low, high, name_of(tensor.dtype())));
+        formatted("{}: low is {}, high {}, expected finite numbers of {}, low the lesser one",
+                  operation, low, high, name_of(tensor.dtype())));
   }
-  fill_host("fill_uniform", tensor, key, step, [&](const PhiloxBlock& block) {
-    std::array<double, 4> values{};
-    for (std::size_t i = 0; i < 4; ++i) {
-      values[i] =
-          low + (high - low) * static_cast<double>(kernels::to_unit_interval(block.word[i]));
-    }
-    return values;
-  });
+}
+
+void require_normal(const char* operation, const Tensor& tensor, double mean, double stddev) {
+  require_fillable(operation, tensor);
+  if (!(stddev >= 0.0 && fits(stddev, tensor) && fits(mean, tensor))) {
+    throw Error(
+        formatted("{}: mean is {}, stddev {}, expected finite numbers of {}, stddev not below 0",
+                  operation, mean, stddev, name_of(tensor.dtype())));
+  }
+}
+
+void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
+  require_uniform("fill_uniform", tensor, low, high);
+  fill_host("fill_uniform", tensor, key, step,
+            [&](const PhiloxBlock& block) { return kernels::uniform_numbers(block, low, high); });
 }
 
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step) {
-  require_fillable("fill_normal", tensor);
-  if (!(stddev >= 0.0 && fits(stddev, tensor) && fits(mean, tensor))) {
-    throw Error(
-        formatted("fill_normal: mean is {}, stddev {}, expected finite numbers of {}, stddev "
-                  "not below 0",
-                  mean, stddev, name_of(tensor.dtype())));
-  }
-  fill_host("fill_normal", tensor, key, step, [&](const PhiloxBlock& block) {
-    const auto [a, b] = box_muller(block.word[0], block.word[1]);
-    const auto [c, d] = box_muller(block.word[2], block.word[3]);
-    return std::array<double, 4>{mean + stddev * a, mean + stddev * b, mean + stddev * c,
-                                 mean + stddev * d};
-  });
+  require_normal("fill_normal", tensor, mean, stddev);
+  fill_host("fill_normal", tensor, key, step,
+            [&](const PhiloxBlock& block) { return kernels::normal_numbers(block, mean, stddev); });
 }
 
 std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
@@ -169,7 +156,9 @@ double RandomStream::uniform() { return static_cast<double>(bits() >> 11) * 0x1p
 
 double RandomStream::normal() {
   const std::uint64_t draw = bits();
-  return box_muller(static_cast<std::uint32_t>(draw), static_cast<std::uint32_t>(draw >> 32)).first;
+  return kernels::box_muller(static_cast<std::uint32_t>(draw),
+                             static_cast<std::uint32_t>(draw >> 32))
+      .first;
 }
 
 std::int64_t RandomStream::below(std::int64_t count) {

@@ -21,8 +21,8 @@ CKS_ENTRY_POINT(void, max_pool2d_backward,
                 (const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
                  void* dx));
 
-/// Y = the sum of each window divided by FH*FW if count_include_pad, otherwise by the number of its
-/// pixels inside the image. With count_include_pad every window counts FH*FW, its padding included.
+/// Y = the sum of each window divided by the number of its pixels inside the image, or, with
+/// count_include_pad, inside the image with its padding: FH*FW but for windows that reach beyond.
 /// Dilation must be 1.
 CKS_ENTRY_POINT(void, avg_pool2d_forward,
                 (const Pool2dProblem& problem, bool count_include_pad, const void* x, void* y));

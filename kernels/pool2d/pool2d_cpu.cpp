@@ -85,7 +85,7 @@ TapAxis columns_of(const Pool2dProblem& p) { return {p.IW, p.OW, p.FW, p.sw, p.p
 /// Whether the windows tile the image: every pixel lies in at most one of them.
 bool tiles_image(const Pool2dProblem& p) {
   return p.sh == p.FH && p.sw == p.FW && p.dh == 1 && p.dw == 1 && p.pt == 0 && p.pb == 0 &&
-         p.pl == 0 && p.pr == 0;
+         p.pl == 0 && p.pr == 0 && !p.overhangs();
 }
 
 /// The windows of one axis that span pixel i, advanced pixel by pixel instead of divided. A dilated
@@ -241,7 +241,8 @@ void max_backward(const Pool2dProblem& p, const T* dy, const std::int32_t* index
 std::int64_t divisor_of(const Pool2dProblem& p, bool count_include_pad, std::int64_t oh,
                         std::int64_t ow) {
   return count_include_pad
-             ? p.FH * p.FW
+             ? taps_before(p.pt + p.IH + p.pb, oh * p.sh, p.FH) *
+                   taps_before(p.pl + p.IW + p.pr, ow * p.sw, p.FW)
              : forward_taps(rows_of(p), oh).size() * forward_taps(columns_of(p), ow).size();
 }
 
@@ -273,7 +274,7 @@ void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* 
 template <class T, int V>
 void avg_backward(const Pool2dProblem& p, bool count_include_pad, const T* dy, T* dx) {
   using L = Lanes<T, V>;
-  if (count_include_pad || tiles_image(p)) {
+  if ((count_include_pad && !p.overhangs()) || tiles_image(p)) {
     const auto divisor = static_cast<T>(p.FH * p.FW);
     backward<T, V>(p, dx, [=](std::int64_t) {
       return
@@ -282,7 +283,7 @@ void avg_backward(const Pool2dProblem& p, bool count_include_pad, const T* dy, T
   } else {
     backward<T, V>(p, dx, [=, &p](std::int64_t) {
       return [=, &p](std::int64_t out, std::int64_t oh, std::int64_t ow) {
-        return L::load(dy + out) / static_cast<T>(divisor_of(p, false, oh, ow));
+        return L::load(dy + out) / static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
       };
     });
   }

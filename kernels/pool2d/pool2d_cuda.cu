@@ -26,6 +26,7 @@ __device__ __forceinline__ IndexRangeOf<Index> windows_of(const TapAxisOf<Index>
 template <class Index>
 struct Pooling {
   TapAxisOf<Index> rows, columns;
+  Index padded_rows, padded_columns;
   Index N, C, packs;  // packs of V channels in a pixel
 };
 
@@ -61,11 +62,14 @@ __device__ __forceinline__ void for_share(Index count, Body&& body) {
 /// The taps of one window that lie in the image.
 template <class Index>
 struct Window {
+  Index oh, ow;
   IndexRangeOf<Index> fh, fw;
   Index corner;  // pixel of tap (0,0), which may lie outside
 
-  __device__ __forceinline__ Window(const Pooling<Index>& p, Index oh, Index ow)
-      : fh(forward_taps(p.rows, oh)),
+  __device__ __forceinline__ Window(const Pooling<Index>& p, Index row, Index column)
+      : oh(row),
+        ow(column),
+        fh(forward_taps(p.rows, oh)),
         fw(forward_taps(p.columns, ow)),
         corner((oh * p.rows.stride - p.rows.pad) * p.columns.in + ow * p.columns.stride -
                p.columns.pad) {}
@@ -172,11 +176,14 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// What the sum of a window is divided by.
+/// What the sum of window (oh,ow) is divided by.
 template <class Index>
 __device__ __forceinline__ Index divisor_of(const Pooling<Index>& p, bool count_include_pad,
-                                            const Window<Index>& window) {
-  return count_include_pad ? p.rows.filter * p.columns.filter : window.size();
+                                            Index oh, Index ow) {
+  return count_include_pad
+             ? taps_before(p.padded_rows, oh * p.rows.stride, p.rows.filter) *
+                   taps_before(p.padded_columns, ow * p.columns.stride, p.columns.filter)
+             : Window<Index>(p, oh, ow).size();
 }
 
 template <class T, int V, class Index>
@@ -192,7 +199,8 @@ __global__ void __launch_bounds__(kThreads)
         sum[v] += value[v];
       }
     });
-    const auto divisor = static_cast<double>(divisor_of(p, count_include_pad, window));
+    const auto divisor =
+        static_cast<double>(divisor_of(p, count_include_pad, window.oh, window.ow));
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       sum[v] /= divisor;
@@ -207,7 +215,7 @@ __global__ void __launch_bounds__(kThreads)
                         const T* dy, T* dx) {
   begin_kernel();
   gather<T, V, Index>(p, dx, [&](Pack<double, V>& sum, Index out, Index oh, Index ow, Index) {
-    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, Window<Index>(p, oh, ow)));
+    const auto divisor = static_cast<T>(divisor_of(p, count_include_pad, oh, ow));
     const Pack<T, V> gradient = load_pack<V>(dy + out);
 #pragma unroll
     for (int v = 0; v < V; ++v) {
@@ -272,6 +280,8 @@ Pooling<Index> pooling_of(const Pool2dProblem& p, int V) {
   const auto index = [](std::int64_t value) { return static_cast<Index>(value); };
   return {{index(p.IH), index(p.OH), index(p.FH), index(p.sh), index(p.pt), index(p.dh)},
           {index(p.IW), index(p.OW), index(p.FW), index(p.sw), index(p.pl), index(p.dw)},
+          index(p.pt + p.IH + p.pb),
+          index(p.pl + p.IW + p.pr),
           index(p.N),
           index(p.C),
           index(p.C / V)};

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/math.h"
 
 namespace cks::kernels {
 namespace {
@@ -11,9 +12,21 @@ namespace {
 std::string describe(const Pool2dSizes& s) {
   return formatted(
       "(input [{},{},{},{}], window {{{},{}}}, stride {{{},{}}}, padding {{{},{},{},{}}}, dilation "
-      "{{{},{}}})",
+      "{{{},{}}}{})",
       s.N, s.IH, s.IW, s.C, s.FH, s.FW, s.stride.h, s.stride.w, s.padding.top, s.padding.bottom,
-      s.padding.left, s.padding.right, s.dilation.h, s.dilation.w);
+      s.padding.left, s.padding.right, s.dilation.h, s.dilation.w,
+      s.ceil_mode ? ", ceil_mode" : "");
+}
+
+/// Windows along an axis of `in` pixels.
+std::int64_t output_extent(std::int64_t in, std::int64_t before, std::int64_t after,
+                           std::int64_t window, std::int64_t stride, bool ceil_mode) {
+  const std::int64_t room = in + before + after - window;  // for the first window to move
+  if (!ceil_mode) {
+    return floor_div(room, stride) + 1;
+  }
+  const std::int64_t out = ceil_div(room, stride) + 1;
+  return (out - 1) * stride >= in + before ? out - 1 : out;
 }
 
 }  // namespace
@@ -44,10 +57,10 @@ Pool2dProblem make_pool2d_problem(const Pool2dSizes& sizes, const char* operatio
   require(
       pad.top < window_h && pad.bottom < window_h && pad.left < window_w && pad.right < window_w,
       "the padding must be smaller than the window");
-  const std::int64_t OH = conv_output_extent(sizes.IH, pad.top + pad.bottom, sizes.FH,
-                                             sizes.stride.h, sizes.dilation.h);
-  const std::int64_t OW = conv_output_extent(sizes.IW, pad.left + pad.right, sizes.FW,
-                                             sizes.stride.w, sizes.dilation.w);
+  const std::int64_t OH =
+      output_extent(sizes.IH, pad.top, pad.bottom, window_h, sizes.stride.h, sizes.ceil_mode);
+  const std::int64_t OW =
+      output_extent(sizes.IW, pad.left, pad.right, window_w, sizes.stride.w, sizes.ceil_mode);
   require(OH >= 1 && OW >= 1, "the window exceeds the padded image");
   return {sizes.N,  sizes.IH,  sizes.IW,         sizes.C,          OH,         OW,
           sizes.FH, sizes.FW,  sizes.stride.h,   sizes.stride.w,   pad.top,    pad.bottom,

@@ -3,6 +3,7 @@
 
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/geometry.h"
+#include "cks/kernels/common/host_device.h"
 
 namespace cks::kernels {
 
@@ -14,10 +15,12 @@ struct Pool2dSizes {
   Padding2d padding = 0;
   Size2 dilation = 1;
   DType dtype = DType::float32;
+  /// Windows at the end that no longer fit count too, if they begin before the padding behind.
+  bool ceil_mode = false;
 };
 
 /// One pooling: window (oh,ow) covers the pixels (oh*sh - pt + fh*dh, ow*sw - pl + fw*dw) that lie
-/// in the image.
+/// in the image. With ceil_mode the last windows may reach beyond the padding.
 ///
 /// Shapes   X, dX [N,IH,IW,C]; Y, dY, index [N,OH,OW,C]; all dense.
 struct Pool2dProblem {
@@ -28,9 +31,22 @@ struct Pool2dProblem {
   std::int64_t pt, pb, pl, pr;
   std::int64_t dh, dw;
   DType dtype;
+
+  /// Whether a window reaches beyond the padded image.
+  bool overhangs() const {
+    return (OH - 1) * sh + FH > IH + pt + pb || (OW - 1) * sw + FW > IW + pl + pr;
+  }
 };
 
-/// Checks the sizes and completes them to a problem; output extents as a convolution's.
+/// How many of the `filter` taps from `begin` on lie before `end`: of a window of dilation 1, along
+/// an axis with its padding.
+template <class Index>
+constexpr CKS_HOST_DEVICE Index taps_before(Index end, Index begin, Index filter) {
+  return end - begin < filter ? end - begin : filter;
+}
+
+/// Checks the sizes and completes them to a problem; output extents as a convolution's, with
+/// ceil_mode rounded up instead of down, less a window that would begin in the padding behind.
 /// Throws ShapeError, prefixed with `operation` and ending with all sizes, if an extent is < 1 (N
 /// may be 0), a padding is negative or as large as the dilated window, an image has 2^31 pixels, or
 /// OH or OW < 1.

@@ -82,37 +82,49 @@ void softmax_gradient(const SoftmaxProblem& p, const T* y, const T* dy, T* dx) {
 }
 
 template <class T>
-T cross_entropy(const SoftmaxProblem& p, double smoothing, const std::int64_t* labels,
-                double* row_losses, const T* log_probabilities, const T* weights) {
+void cross_entropy(const CrossEntropyProblem& p, const std::int64_t* labels, double* row_losses,
+                   const T* log_probabilities, const T* weights, T* loss, T* count) {
+  const double smoothing = p.label_smoothing;
   for_rows(p, [&](std::int64_t row) {
+    if (labels[row] == p.ignored_label) {
+      row_losses[row] = 0.0;
+      return;
+    }
     const T* from = log_probabilities + row * p.C;
-    double loss = -static_cast<double>(from[labels[row]]);
+    double row_loss = -static_cast<double>(from[labels[row]]);
     if (smoothing != 0.0) {  // 0 * infinity of an excluded class would be NaN
       double sum = 0.0;
       for (std::int64_t c = 0; c < p.C; ++c) {
         sum -= static_cast<double>(from[c]);
       }
-      loss = (1.0 - smoothing) * loss + smoothing / static_cast<double>(p.C) * sum;
+      row_loss = (1.0 - smoothing) * row_loss + smoothing / static_cast<double>(p.C) * sum;
     }
-    row_losses[row] = weights == nullptr ? loss : static_cast<double>(weights[labels[row]]) * loss;
+    row_losses[row] =
+        weights == nullptr ? row_loss : static_cast<double>(weights[labels[row]]) * row_loss;
   });
   double sum = 0.0;
   for (std::int64_t row = 0; row < p.rows; ++row) {
     sum += row_losses[row];
   }
-  return static_cast<T>(sum / static_cast<double>(p.rows));
+  const std::int64_t counted = p.rows - std::count(labels, labels + p.rows, p.ignored_label);
+  *loss = counted == 0 ? T{0} : static_cast<T>(sum / static_cast<double>(counted));
+  *count = static_cast<T>(counted);
 }
 
 template <class T>
-void cross_entropy_gradient(const SoftmaxProblem& p, double smoothing, const std::int64_t* labels,
-                            const T* log_probabilities, const T* weights, const T* grad_loss,
-                            T* dx) {
-  const T mean_scale = *grad_loss / static_cast<T>(p.rows);
-  const auto other = static_cast<T>(smoothing / static_cast<double>(p.C));
-  const auto chosen = static_cast<T>(1.0 - smoothing);
+void cross_entropy_gradient(const CrossEntropyProblem& p, const std::int64_t* labels,
+                            const T* log_probabilities, const T* weights, const T* count,
+                            const T* grad_loss, T* dx) {
+  const T mean_scale = *grad_loss / *count;  // of no use where all are ignored
+  const auto other = static_cast<T>(p.label_smoothing / static_cast<double>(p.C));
+  const auto chosen = static_cast<T>(1.0 - p.label_smoothing);
   for_rows(p, [&](std::int64_t row) {
     const T* from = log_probabilities + row * p.C;
     T* to = dx + row * p.C;
+    if (labels[row] == p.ignored_label) {
+      std::fill(to, to + p.C, T{0});
+      return;
+    }
     const T scale = weights == nullptr ? mean_scale : mean_scale * weights[labels[row]];
     for (std::int64_t c = 0; c < p.C; ++c) {
       const T target = c == labels[row] ? chosen + other : other;
@@ -145,23 +157,23 @@ void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const vo
   visit_real_elements("log_softmax", problem.dtype, run, problem, y, dy, dx);
 }
 
-void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
-                           const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace, const void* class_weights) {
-  const auto run = [&](auto* result, const auto*... arguments) {
-    *result = cross_entropy(problem, label_smoothing, labels, static_cast<double*>(workspace),
-                            arguments...);
+void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,
+                           const std::int64_t* labels, void* loss, void* count, void* workspace,
+                           const void* class_weights) {
+  const auto run = [&](auto*... arguments) {
+    cross_entropy(problem, labels, static_cast<double*>(workspace), arguments...);
   };
-  visit_real_elements("cross_entropy", problem.dtype, run, loss, log_probabilities, class_weights);
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, loss,
+                      count);
 }
 
-void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
-                            const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx, const void* class_weights) {
+void cross_entropy_backward(const CrossEntropyProblem& problem, const void* log_probabilities,
+                            const std::int64_t* labels, const void* count, const void* grad_loss,
+                            void* dx, const void* class_weights) {
   const auto run = [&](auto*... arguments) {
-    cross_entropy_gradient(problem, label_smoothing, labels, arguments...);
+    cross_entropy_gradient(problem, labels, arguments...);
   };
-  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights,
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, count,
                       grad_loss, dx);
 }
 

@@ -147,18 +147,26 @@ __device__ __forceinline__ T weight_of(const T* weights, std::int64_t label, std
   return weights != nullptr && label >= 0 && label < C ? weights[label] : static_cast<T>(1);
 }
 
+/// The mean of the rows that count, which are as many.
+template <class T>
+__device__ __forceinline__ void write_mean(double sum, double counted, T* loss, T* count) {
+  *loss = counted == 0.0 ? T{0} : static_cast<T>(sum / counted);
+  *count = static_cast<T>(counted);
+}
+
 /// Thread t of block b holds the loss of row b * kThreads + t; the block adds them. The only block
-/// writes the mean; several write one sum each to `sums`.
+/// writes the mean; several write a sum and a count of rows each to `sums`.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    cross_entropy_kernel(std::int64_t rows, std::int64_t C, double smoothing,
+    cross_entropy_kernel(std::int64_t rows, std::int64_t C, double smoothing, std::int64_t ignored,
                          const T* log_probabilities, const std::int64_t* labels, const T* weights,
-                         double* sums, T* loss) {
+                         double* sums, T* loss, T* count) {
   begin_kernel();
   __shared__ double shared[kWarps];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   double mine = 0.0;
-  if (row < rows) {
+  const bool counts = row < rows && labels[row] != ignored;
+  if (counts) {
     mine = chosen_loss(log_probabilities + row * C, labels[row], C);
   }
   if (smoothing != 0.0) {  // 0 * infinity of an excluded class would be NaN
@@ -181,41 +189,45 @@ __global__ void __launch_bounds__(kThreads)
     }
     mine = (1.0 - smoothing) * mine + smoothing / static_cast<double>(C) * sum;
   }
-  if (row < rows) {
-    mine *= static_cast<double>(weight_of(weights, labels[row], C));
-  }
+  mine = counts ? mine * static_cast<double>(weight_of(weights, labels[row], C)) : 0.0;
   const double total = over_block(mine, Add{}, shared);
+  const double counted = over_block(counts ? 1.0 : 0.0, Add{}, shared);
   if (threadIdx.x == 0) {
     if (gridDim.x == 1) {
-      *loss = static_cast<T>(total / static_cast<double>(rows));
+      write_mean(total, counted, loss, count);
     } else {
       sums[blockIdx.x] = total;
+      sums[gridDim.x + blockIdx.x] = counted;
     }
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    mean_of_sums_kernel(std::int64_t rows, std::int64_t count, const double* sums, T* loss) {
+    mean_of_sums_kernel(std::int64_t blocks, const double* sums, T* loss, T* count) {
   begin_kernel();
   __shared__ double shared[kWarps];
   double sum = 0.0;
-  for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
+  double counted = 0.0;
+  for (std::int64_t i = threadIdx.x; i < blocks; i += kThreads) {
     sum += sums[i];
+    counted += sums[blocks + i];
   }
   sum = over_block(sum, Add{}, shared);
+  counted = over_block(counted, Add{}, shared);
   if (threadIdx.x == 0) {
-    *loss = static_cast<T>(sum / static_cast<double>(rows));
+    write_mean(sum, counted, loss, count);
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_kernel(std::int64_t rows, std::int64_t C, T other, T chosen,
-                                  const T* log_probabilities, const std::int64_t* labels,
-                                  const T* weights, const T* grad_loss, T* dx) {
+                                  std::int64_t ignored, const T* log_probabilities,
+                                  const std::int64_t* labels, const T* weights, const T* count,
+                                  const T* grad_loss, T* dx) {
   begin_kernel();
-  const T scale = *grad_loss / static_cast<T>(rows);
+  const T scale = *grad_loss / *count;  // of no use where all rows are ignored
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
        i < rows * C; i += stride) {
@@ -223,9 +235,13 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t label = labels[row];
     const T target = i - row * C == label ? chosen + other : other;
     const bool known = label >= 0 && label < C;
-    dx[i] =
-        known ? scale * weight_of(weights, label, C) * (exponential(log_probabilities[i]) - target)
-              : static_cast<T>(not_a_number());
+    if (label == ignored) {
+      dx[i] = T{0};
+    } else {
+      dx[i] = known ? scale * weight_of(weights, label, C) *
+                          (exponential(log_probabilities[i]) - target)
+                    : static_cast<T>(not_a_number());
+    }
   }
 }
 
@@ -280,33 +296,36 @@ void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const vo
   backward<true>("log_softmax", problem, y, dy, dx);
 }
 
-void cross_entropy_forward(const SoftmaxProblem& problem, double label_smoothing,
-                           const void* log_probabilities, const std::int64_t* labels, void* loss,
-                           void* workspace, const void* class_weights) {
-  const auto run = [&]<class T>(const T* from, const T* weights, T* mean) {
-    // One sum a block, of the one double a row that the workspace has.
+void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,
+                           const std::int64_t* labels, void* loss, void* count, void* workspace,
+                           const void* class_weights) {
+  const auto run = [&]<class T>(const T* from, const T* weights, T* mean, T* counted) {
+    // A sum and a count a block, of the one double a row that the workspace has.
     const std::int64_t blocks = ceil_div(problem.rows, kThreads);
     auto* sums = static_cast<double*>(workspace);
     launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
-           problem.rows, problem.C, label_smoothing, from, labels, weights, sums, mean);
+           problem.rows, problem.C, problem.label_smoothing, problem.ignored_label, from, labels,
+           weights, sums, mean, counted);
     if (blocks > 1) {
-      launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, problem.rows, blocks, sums,
-             mean);
+      launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, blocks, sums, mean, counted);
     }
   };
-  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, loss);
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, loss,
+                      count);
 }
 
-void cross_entropy_backward(const SoftmaxProblem& problem, double label_smoothing,
-                            const void* log_probabilities, const std::int64_t* labels,
-                            const void* grad_loss, void* dx, const void* class_weights) {
-  const auto run = [&]<class T>(const T* from, const T* weights, const T* factor, T* to) {
+void cross_entropy_backward(const CrossEntropyProblem& problem, const void* log_probabilities,
+                            const std::int64_t* labels, const void* count, const void* grad_loss,
+                            void* dx, const void* class_weights) {
+  const auto run = [&]<class T>(const T* from, const T* weights, const T* counted, const T* factor,
+                                T* to) {
     launch("cross_entropy", cross_entropy_backward_kernel<T>,
            grid_for(problem.rows * problem.C, kThreads), kThreads, 0, problem.rows, problem.C,
-           static_cast<T>(label_smoothing / static_cast<double>(problem.C)),
-           static_cast<T>(1.0 - label_smoothing), from, labels, weights, factor, to);
+           static_cast<T>(problem.label_smoothing / static_cast<double>(problem.C)),
+           static_cast<T>(1.0 - problem.label_smoothing), problem.ignored_label, from, labels,
+           weights, counted, factor, to);
   };
-  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights,
+  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, count,
                       grad_loss, dx);
 }
 

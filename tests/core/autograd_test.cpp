@@ -1,4 +1,5 @@
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/autograd/no_gradient.h"
 
 #include <doctest/doctest.h>
 
@@ -300,6 +301,25 @@ TEST_CASE("gradients: work that leads to no input is left out") {
   const std::array<Tensor, 1> inputs{x};
   CHECK(gradients(multiply(x, counted), inputs)[0].item() == 3);
   CHECK(calls == 0);
+}
+
+TEST_CASE("an operation without a gradient refuses backward, and changes nothing") {
+  const auto rounded = [](const Tensor& x) {
+    return record_no_gradient("round_to_grid", x.detach().clone(), {x});
+  };
+  const Tensor x = leaf({1, 2});
+  const Tensor beside = leaf({3, 4});
+  const Tensor y = total(plus(multiply(rounded(multiply(x, x)), beside), x));
+  CHECK(message_of<AutogradError>([&] { y.backward(); }) ==
+        "round_to_grid: has no gradient; detach() its inputs, or call it under NoGradGuard, where "
+        "none shall pass");
+  CHECK(!x.grad().defined());
+  CHECK(!beside.grad().defined());
+  // Where no gradient is wanted of it, it is in nobody's way.
+  total(multiply(rounded(x.detach()), beside)).backward();
+  CHECK(grad_of(beside) == Values{1, 2});
+  const NoGradGuard no_grad;
+  CHECK(!rounded(x).requires_grad());
 }
 
 TEST_CASE("an operation that saves its own result keeps nothing alive") {

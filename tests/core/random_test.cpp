@@ -8,10 +8,14 @@
 #include <thread>
 
 #include "cks/core/capture/capture.h"
+#include "cks/core/ops/counter.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/random_fill.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "tests/core/test_ops.h"
+#include "tests/support/devices.h"
+#include "tests/support/tensors.h"
 
 namespace cks {
 namespace {
@@ -53,6 +57,40 @@ TEST_CASE("fills depend on key, step and index alone: not on threads, length or 
   fill_uniform(matrix, 0.0, 1.0, kKey);
   CHECK(std::equal(one.begin(), one.begin() + 15, matrix.to_vector<float>().begin()));
   CHECK(uniform(100, kKey, 1) != uniform(100, kKey, 0));
+}
+
+TEST_CASE("fills with a step in memory draw the host's numbers, and others in each captured step") {
+  for (const Device device : testing::test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor step = Tensor::full({1}, 3.0, DType::int64, device);
+    Tensor own = Tensor::empty({1001}, DType::float64, device);
+    Tensor host = Tensor::empty({1001}, DType::float64);
+    fill_uniform(own, -1.0, 2.0, kKey, step);
+    fill_uniform(host, -1.0, 2.0, kKey, 3);
+    CHECK(testing::compare(own, host, {1e-15}).ok);
+    fill_normal(own, -1.0, 2.0, kKey, step);
+    fill_normal(host, -1.0, 2.0, kKey, 3);
+    CHECK(testing::compare(own, host, {1e-14}).ok);
+
+    Tensor noise = Tensor::empty({8}, DType::float32, device);
+    CapturedStep draw(
+        [&] {
+          fill_normal(noise, 0.0, 1.0, kKey, step);
+          count_up_(step);
+        },
+        device);
+    for (std::uint64_t repeat = 3; repeat < 8; ++repeat) {
+      draw.run();
+      Tensor expected = Tensor::empty({8});
+      fill_normal(expected, 0.0, 1.0, kKey, repeat);
+      CHECK(testing::compare(noise, expected, {1e-6}).ok);
+    }
+    CHECK_THROWS_AS(fill_normal(noise, 0.0, -1.0, kKey, step), Error);
+    CHECK_THROWS_AS(fill_uniform(noise, 0.0, 1.0, kKey, Tensor::zeros({1}, DType::int32, device)),
+                    DtypeError);
+    CHECK_THROWS_AS(fill_uniform(noise, 0.0, 1.0, kKey, Tensor::zeros({2}, DType::int64, device)),
+                    ShapeError);
+  }
 }
 
 TEST_CASE("fills: float64 has the values of float32 up to rounding") {

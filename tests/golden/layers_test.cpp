@@ -6,6 +6,8 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/softmax.h"
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/concat.h"
@@ -127,6 +129,14 @@ class LayerGolden {
   int count_ = 0;
 };
 
+/// A function of tensors as a module.
+struct Operation : Module {
+  std::function<Tensor(const Tensor&)> function;
+
+  explicit Operation(std::function<Tensor(const Tensor&)> f) : function(std::move(f)) {}
+  Tensor forward(const Tensor& x) override { return function(x); }
+};
+
 /// A module of float64 with the state that the script gives its twin.
 template <class M>
 std::unique_ptr<M> with_state(std::uint64_t seed, const typename M::Options& options) {
@@ -186,6 +196,33 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   simple("avg_pool2d_inside",
          AvgPool2d({.kernel_size = 3, .stride = 2, .padding = 1, .count_include_pad = false}),
          image);
+  simple("max_pool2d_ceil",
+         MaxPool2d({.kernel_size = {3, 2}, .stride = {2, 3}, .padding = {1, 0}, .ceil_mode = true}),
+         image);
+  const AvgPool2dOptions padded{.kernel_size = 3, .stride = 2, .padding = 1, .ceil_mode = true};
+  simple("avg_pool2d_ceil", AvgPool2d(padded), image);
+  simple("avg_pool2d_ceil_bare", AvgPool2d({.kernel_size = 2, .stride = 3, .ceil_mode = true}),
+         image);
+  AvgPool2dOptions inside = padded;
+  inside.count_include_pad = false;
+  simple("avg_pool2d_ceil_inside", AvgPool2d(inside), image);
+  golden.check("linear_of_images", *with_state<Linear>(120, {.in_features = 4, .out_features = 5}),
+               image);
+  const auto operation = [&](const char* name, auto&& function) {
+    Operation module(function);
+    golden.check(name, module, image);
+  };
+  operation("softmax_over_columns", [](const Tensor& x) { return softmax(x, 2); });
+  operation("log_softmax_over_rows", [](const Tensor& x) { return log_softmax(x, 1); });
+  for (const bool corners : {false, true}) {
+    const std::string name = corners ? "bilinear_corners" : "bilinear";
+    operation(name.c_str(), [&](const Tensor& x) {
+      return upsample_bilinear(x, {12, 10}, corners);
+    });
+    operation((name + "_less").c_str(), [&](const Tensor& x) {
+      return upsample_bilinear(x, {4, 9}, corners);
+    });
+  }
   simple("global_avg_pool2d", GlobalAvgPool2d(), image);
   simple("relu", ReLU(), image);
   simple("leaky_relu", LeakyReLU({.negative_slope = 0.1}), image);
@@ -241,11 +278,30 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   golden.check_loss("cross_entropy_smooth", logits, [&](const Tensor& x) {
     return CrossEntropyLoss({.label_smoothing = 0.1})(x, labels);
   });
+  values.clear();
+  for (std::int64_t i = 0; i < 2 * 3 * 4; ++i) {
+    values.push_back((5 * (i / 4 % 3) + 3 * (i % 4) + i / 12) % 5);
+  }
+  const Tensor pixel_labels = Tensor::from_vector(values, {2, 3, 4});
+  const Tensor pixels = formula_tensor({2, 3, 4, 5}, 17) * 5.0;
+  for (const auto& [name, options] :
+       {std::pair("pixel_cross_entropy", CrossEntropyOptions{}),
+        std::pair("pixel_cross_entropy_ignore", CrossEntropyOptions{.ignore_index = 2}),
+        std::pair("pixel_cross_entropy_smooth",
+                  CrossEntropyOptions{.label_smoothing = 0.1, .ignore_index = 2})}) {
+    golden.check_loss(name, pixels, [&, &with = options](const Tensor& x) {
+      return CrossEntropyLoss(with)(x, pixel_labels);
+    });
+  }
+  const Tensor probabilities = formula_tensor({4, 6}, 19) * 0.5 + 0.5;
+  golden.check_loss("bce_with_logits", formula_tensor({4, 6}, 18) * 8.0, [&](const Tensor& x) {
+    return BCEWithLogitsLoss()(x, probabilities.to(x.dtype()));
+  });
   const Tensor target = formula_tensor({4, 6}, 16);
   golden.check_loss("mse", formula_tensor({4, 6}, 15),
                     [&](const Tensor& x) { return MSELoss()(x, target.to(x.dtype())); });
 
-  CHECK(golden.count() == 26);
+  CHECK(golden.count() == 41);
   MESSAGE(golden.count() << " layers and losses; greatest relative error in float64 "
                          << golden.errors().float64 << ", in float32 " << golden.errors().float32
                          << " of the tolerance");

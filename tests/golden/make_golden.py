@@ -139,6 +139,19 @@ def layers():
         for parameter, value in module.named_parameters():
             tensors[f"{name}.grad.{parameter}"] = value.grad.clone()  # in PyTorch's layout
 
+    class Pixelwise(nn.Module):
+        """A module of rows, on the channels of each pixel."""
+
+        def __init__(self, rows):
+            super().__init__()
+            self.rows = rows
+
+        def forward(self, x):
+            return self.rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+        def named_parameters(self):
+            return self.rows.named_parameters()
+
     image = random_real(11, (3, 6, 7, 4))
     one("conv2d", formula_state(nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 0), groups=2), 100), image)
     one("conv_transpose2d",
@@ -162,7 +175,19 @@ def layers():
     one("avg_pool2d", nn.AvgPool2d((2, 3)), image)
     one("avg_pool2d_padded", nn.AvgPool2d(3, 2, 1), image)
     one("avg_pool2d_inside", nn.AvgPool2d(3, 2, 1, count_include_pad=False), image)
+    one("max_pool2d_ceil", nn.MaxPool2d((3, 2), (2, 3), (1, 0), ceil_mode=True), image)
+    one("avg_pool2d_ceil", nn.AvgPool2d(3, 2, 1, ceil_mode=True), image)
+    one("avg_pool2d_ceil_bare", nn.AvgPool2d(2, 3, ceil_mode=True), image)
+    one("avg_pool2d_ceil_inside", nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        image)
     one("global_avg_pool2d", nn.AdaptiveAvgPool2d(1), image)
+    one("linear_of_images", Pixelwise(formula_state(nn.Linear(4, 5), 120)), image)
+    one("softmax_over_columns", nn.Softmax(3), image)
+    one("log_softmax_over_rows", nn.LogSoftmax(2), image)
+    for corners in (False, True):
+        name = "bilinear_corners" if corners else "bilinear"
+        one(name, nn.Upsample((12, 10), mode="bilinear", align_corners=corners), image)
+        one(name + "_less", nn.Upsample((4, 9), mode="bilinear", align_corners=corners), image)
     one("relu", nn.ReLU(), image)
     one("leaky_relu", nn.LeakyReLU(0.1), image)
     one("sigmoid", nn.Sigmoid(), 4.0 * image)
@@ -201,6 +226,20 @@ def layers():
         value = loss(logits, labels)
         value.backward()
         tensors.update({f"{name}.y": value, f"{name}.dx": logits.grad})
+    pixels = torch.tensor([[[(5 * i + 3 * j + n) % 5 for j in range(4)] for i in range(3)]
+                           for n in range(2)])
+    for name, loss in (("pixel_cross_entropy", nn.CrossEntropyLoss()),
+                       ("pixel_cross_entropy_ignore", nn.CrossEntropyLoss(ignore_index=2)),
+                       ("pixel_cross_entropy_smooth",
+                        nn.CrossEntropyLoss(ignore_index=2, label_smoothing=0.1))):
+        logits = leaf(5.0 * random_real(17, (2, 3, 4, 5)))
+        value = loss(to_nchw(logits), pixels)
+        value.backward()
+        tensors.update({f"{name}.y": value, f"{name}.dx": logits.grad})
+    logits = leaf(8.0 * random_real(18, (4, 6)))
+    value = nn.BCEWithLogitsLoss()(logits, torch.from_numpy(0.5 + 0.5 * random_real(19, (4, 6))))
+    value.backward()
+    tensors.update({"bce_with_logits.y": value, "bce_with_logits.dx": logits.grad})
     x = leaf(random_real(15, (4, 6)))
     value = nn.MSELoss()(x, torch.from_numpy(random_real(16, (4, 6))))
     value.backward()

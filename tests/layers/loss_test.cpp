@@ -27,6 +27,22 @@ TEST_CASE("CrossEntropyLoss: bad options and arguments") {
   CHECK_THROWS_AS(loss(Tensor::zeros({3, 4}), Tensor::full({3}, 4, DType::int64)), Error);
 }
 
+TEST_CASE("CrossEntropyLoss: of pixels, some of them ignored") {
+  CrossEntropyLoss loss({.label_smoothing = 0.1, .ignore_index = 255});
+  CHECK(loss.description() == "label smoothing 0.1, ignores 255");
+  Tensor labels = Tensor::full({1, 2, 2}, 255, DType::int64);
+  labels.data_as<std::int64_t>()[3] = 1;
+  CHECK(loss(Tensor::zeros({1, 2, 2, 4}, DType::float64), labels).item() ==
+        doctest::Approx(std::log(4.0)));
+}
+
+TEST_CASE("BCEWithLogitsLoss: a logit of 0 costs log(2), whatever the target") {
+  const Tensor logits = Tensor::zeros({2, 2}, DType::float64);
+  const Tensor target = Tensor::from_vector<double>({0, 1, 0.5, 0.25}, {2, 2});
+  CHECK(BCEWithLogitsLoss()(logits, target).item() == doctest::Approx(std::log(2.0)));
+  CHECK_THROWS_AS(BCEWithLogitsLoss()(logits, Tensor::zeros({4}, DType::float64)), ShapeError);
+}
+
 TEST_CASE("MSELoss: the mean of squares") {
   const Tensor a = Tensor::from_vector<double>({1, 2, 3, 4}, {2, 2});
   CHECK(MSELoss()(a, Tensor::zeros({2, 2}, DType::float64)).item() == 30.0 / 4.0);

@@ -1,9 +1,12 @@
-// Your own operation on CPU and GPU, in one file that you can copy: y = relu(x * scale + shift) in
-// one pass over memory, scale and shift being one number a channel (the last axis). Checks its
-// gradients on every device and says so; expected: "cpu: ok", and "cuda:0: ok" where there is a
-// GPU.
+// Your own operations on CPU and GPU, in one file that you can copy: y = relu(x * scale + shift) in
+// one pass over memory, scale and shift being one number a channel (the last axis), and one without
+// a gradient. Checks its gradients on every device, and that a captured step (a CUDA graph on a
+// GPU) repeats forward and backward with new inputs; expected: "cpu: ok", and "cuda:0: ok" where
+// there is a GPU.
+#include <cmath>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "cks/cks.h"
 #include "cks/kernels/common/host_device.h"
@@ -111,6 +114,29 @@ Tensor scale_shift_relu(const Tensor& x, const Tensor& scale, const Tensor& shif
                                              });
 }
 
+// 5. An operation without a gradient says so: backward() through it is then an error with its name,
+// instead of parameters that learn nothing.
+template <class T>
+struct RoundToGrid {
+  const T* x;
+  T* y;
+  T step;
+  CKS_HOST_DEVICE void operator()(std::int64_t i) const { y[i] = std::floor(x[i] / step) * step; }
+};
+
+/// The next multiple of `step` below or at each element. float32 or float64.
+Tensor round_to_grid(const Tensor& x, double step) {
+  const char* operation = "round_to_grid";
+  cks::ops::require_defined(operation, {{"x", x}});
+  Tensor y = cks::ops::make_output(operation, x.shape(), x.dtype(), x.device());
+  cks::visit_real(operation, x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    for_each_element(operation, x.device(), x.numel(),
+                     RoundToGrid<T>{x.data_as<T>(), y.data_as<T>(), static_cast<T>(step)});
+  });
+  return cks::record_no_gradient(operation, y, {x});
+}
+
 /// Values in [-1, 1).
 Tensor random(const cks::Shape& shape, Device device, std::uint64_t seed) {
   Tensor tensor = Tensor::empty(shape, cks::DType::float64, device);
@@ -118,12 +144,55 @@ Tensor random(const cks::Shape& shape, Device device, std::uint64_t seed) {
   return tensor;
 }
 
+/// Whether a step that is recorded once computes with what its inputs hold when it is repeated.
+bool repeats(Device device) {
+  Tensor x = random({4, 5}, device, 1);
+  Tensor scale = random({5}, device, 2).set_requires_grad();
+  const Tensor shift = random({5}, device, 3);
+  Tensor y;
+  cks::CapturedStep step(
+      [&] {
+        scale.zero_grad();
+        y = scale_shift_relu(x, scale, shift);
+        cks::sum(y).backward();
+      },
+      device);
+  for (std::uint64_t seed = 4; seed < 8; ++seed) {
+    x.copy_(random({4, 5}, device, seed));
+    step.run();
+    const Tensor got = scale.grad().clone();
+    scale.zero_grad();
+    const Tensor expected = scale_shift_relu(x, scale, shift);
+    cks::sum(expected).backward();
+    if (y.to_vector<double>() != expected.to_vector<double>() ||
+        got.to_vector<double>() != scale.grad().to_vector<double>()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Whether backward through the operation without a gradient is an error that names it.
+bool refuses(Device device) {
+  const Tensor x = random({3}, device, 9).set_requires_grad();
+  try {
+    cks::sum(round_to_grid(x * 2.0, 0.5)).backward();
+  } catch (const cks::AutogradError& error) {
+    return std::string(error.what()).starts_with("round_to_grid: has no gradient");
+  }
+  return false;
+}
+
 bool check(Device device) {
   const auto report = cks::grad_check(
       [](const std::vector<Tensor>& in) { return scale_shift_relu(in[0], in[1], in[2]); },
       {random({4, 3, 3, 5}, device, 1), random({5}, device, 2), random({5}, device, 3)});
-  std::printf("%s: %s\n", device.to_string().c_str(), report ? "ok" : report.message.c_str());
-  return report.ok;
+  const char* text = !report            ? report.message.c_str()
+                     : !repeats(device) ? "a captured step computes something else"
+                     : !refuses(device) ? "no error for a gradient that there is not"
+                                        : "ok";
+  std::printf("%s: %s\n", device.to_string().c_str(), text);
+  return std::string(text) == "ok";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "cks/core/ops/reduce.h"
 #include "cks/core/ops/softmax.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
@@ -93,12 +94,45 @@ TEST_CASE("cross_entropy, mse_loss: what does not fit is named") {
   CHECK(message_of<ShapeError>([] {
           cross_entropy(Tensor::empty({0, 3}), labels({}));
         }) == "cross_entropy: there is nothing to average (logits [0,3])");
+  CHECK(message_of<Error>([] {
+          cross_entropy(kLogits.reshape({1, 2, 3}), labels({1, -7}).reshape({1, 2}),
+                        {.ignore_index = -1});
+        }) == "cross_entropy: label 1 is -7, expected 0 to 2 (logits [1,2,3])");
+  CHECK(message_of<ShapeError>([] {
+          cross_entropy(kLogits.reshape({1, 2, 3}), labels({1, 2}));
+        }) == "cross_entropy: labels has shape [2], expected [1,2]");
+  CHECK(message_of<ShapeError>([] {
+          bce_with_logits(kLogits, Tensor::ones({3}, DType::float64));
+        }) == "bce_with_logits: target has shape [3], expected [2,3]");
+  CHECK(message_of<ShapeError>([] { bce_with_logits(Tensor::empty({0}), Tensor::empty({0})); }) ==
+        "bce_with_logits: there is nothing to average (logits [0])");
+  CHECK_THROWS_AS(bce_with_logits(kLogits, Tensor::ones({2, 3})), DtypeError);
   CHECK_THROWS_AS(cross_entropy(kLogits, Tensor::ones({2}, DType::int32)), DtypeError);
   CHECK_THROWS_AS(cross_entropy(kLogits.reshape(Shape{6}), labels({1})), ShapeError);
   CHECK_THROWS_AS(cross_entropy(kLogits, labels({1, 1}), {.label_smoothing = 1.5}), Error);
   CHECK(message_of<ShapeError>([] { mse_loss(kLogits, Tensor::ones({3}, DType::float64)); }) ==
         "mse_loss: target has shape [3], expected [2,3]");
   CHECK_THROWS_AS(mse_loss(Tensor::empty({0}), Tensor::empty({0})), ShapeError);
+}
+
+TEST_CASE("cross_entropy: rows that are ignored count for nothing, alone they make 0") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    Tensor logits = kLogits.to(device).clone().set_requires_grad();
+    const Tensor loss = cross_entropy(logits, labels({1, 255}, device), {.ignore_index = 255});
+    CHECK(loss.item() ==
+          doctest::Approx(cross_entropy(logits.slice(0, 1), labels({1}, device)).item()));
+    loss.backward();
+    const auto grad = logits.grad().to_vector<double>();
+    CHECK(grad[0] != 0.0);
+    CHECK(std::vector<double>(grad.begin() + 3, grad.end()) == std::vector<double>(3, 0.0));
+
+    logits.zero_grad();
+    const Tensor none = cross_entropy(logits, labels({255, 255}, device), {.ignore_index = 255});
+    CHECK(none.item() == 0.0);
+    none.backward();
+    CHECK(logits.grad().to_vector<double>() == std::vector<double>(6, 0.0));
+  }
 }
 
 TEST_CASE("mse_loss: the mean of the squares") {
@@ -128,6 +162,9 @@ TEST_CASE("softmax: rows add up to 1, the logarithm fits") {
             softmax(Tensor::empty({3, 0}));
           }) == "softmax: the last axis of the input is empty (input [3,0])");
     CHECK_THROWS_AS(log_softmax(Tensor::scalar(1.0)), ShapeError);
+    CHECK_THROWS_AS(softmax(logits, 2), ShapeError);
+    const Tensor over_rows = sum(softmax(logits, 0), {0});
+    CHECK(compare(over_rows, Tensor::ones({3}, DType::float64, device), {1e-15}).ok);
   }
 }
 

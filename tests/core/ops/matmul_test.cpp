@@ -83,6 +83,10 @@ TEST_CASE("linear: LeNet's layers and their gradients agree with products in flo
 }
 
 TEST_CASE("matmul, linear: what does not fit is named") {
+  CHECK(message_of<ShapeError>([] {
+          linear(Tensor::ones({2, 5, 3}), Tensor::ones({4, 2}));
+        }) == "linear: input has 3 features, weight expects 2 (input [2,5,3], weight [4,2])");
+  CHECK_THROWS_AS(linear(Tensor::scalar(1.0), Tensor::ones({4, 2})), ShapeError);
   CHECK(message_of<ShapeError>([] { matmul(kA, kA); }) ==
         "matmul: a has 3 columns, b has 2 rows (a [2,3], b [2,3])");
   CHECK(message_of<ShapeError>([] { linear(kA, kB); }) ==

@@ -1,4 +1,5 @@
 #include "cks/core/ops/activation.h"
+#include "cks/core/ops/compare.h"
 #include "cks/core/ops/elementwise.h"
 #include "tests/core/ops/op_table.h"
 
@@ -118,6 +119,12 @@ std::vector<OpRow> elementwise_rows() {
       {"where",
        {condition({3, 4}, true), x(any), x(between(-1, 1, 2))},
        [](const Inputs& in) { return where(in[0], in[1], in[2]); }},
+      {"where of a comparison",
+       {x(distinct(1)), x(distinct(2))},
+       [](const Inputs& in) { return where(in[0] > in[1], in[0], -in[1]); }},
+      {"where of a comparison with a number",
+       {x(distinct(1))},
+       [](const Inputs& in) { return where(0.30001 <= in[0], in[0], -in[0]); }},
       {"where, all stretched",
        {condition({4}, false), {{3, 1}, any}, fixed({5, 1, 1}, any)},
        [](const Inputs& in) { return where(in[0], in[1], in[2]); }},

@@ -1,9 +1,11 @@
 #include "cks/core/conv/conv2d.h"
 #include "cks/core/ops/batch_norm2d.h"
 #include "cks/core/ops/dropout.h"
+#include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/loss.h"
 #include "cks/core/ops/matmul.h"
 #include "cks/core/ops/pool2d.h"
+#include "cks/core/ops/random_fill.h"
 #include "cks/core/ops/softmax.h"
 #include "tests/core/ops/op_table.h"
 
@@ -28,8 +30,16 @@ OpInput optional_image(const Shape& shape, std::uint64_t seed) {
   input.is_optional = true;
   return input;
 }
-OpInput labels(std::int64_t count, std::int64_t classes) {
-  return {{count}, cycle(classes), true, false, DType::int64};
+OpInput labels(const Shape& shape, std::int64_t classes) {
+  return {shape, cycle(classes), true, false, DType::int64};
+}
+
+OpInput step() { return {{1}, cycle(1), false, false, DType::int64}; }
+
+/// What numbers are drawn into for a tensor of any real dtype.
+Tensor noise_for(const Tensor& x) {
+  return Tensor::empty(x.shape(), x.dtype() == DType::float64 ? DType::float64 : DType::float32,
+                       x.device());
 }
 
 /// Normalises with fresh running statistics, so that calls do not influence each other.
@@ -81,6 +91,13 @@ std::vector<OpRow> products_and_pools() {
        {x({3, 4}), parameter({5, 4}, 2)},
        [](const Inputs& in) { return linear(in[0], in[1]); }},
 
+      {"linear of images",
+       {x({2, 3, 2, 4}), parameter({5, 4}, 2), optional_parameter({5}, 3)},
+       [](const Inputs& in) { return linear(in[0], in[1], in[2]); }},
+      {"linear of one row",
+       {{{4}, between(-2, 2, 1), false}, parameter({5, 4}, 2)},
+       [](const Inputs& in) { return linear(in[0], in[1]); }},
+
       {"max_pool2d", {ranked({2, 4, 6, 3})}, [](const Inputs& in) { return max_pool2d(in[0]); }},
       {"max_pool2d, overlapping and padded",
        {ranked({2, 5, 4, 5})},
@@ -91,6 +108,11 @@ std::vector<OpRow> products_and_pools() {
        {ranked({1, 6, 5, 2})},
        [](const Inputs& in) {
          return max_pool2d(in[0], {.kernel_size = 2, .stride = 1, .dilation = {3, 2}});
+       }},
+      {"max_pool2d, ceil_mode",
+       {ranked({2, 5, 4, 3})},
+       [](const Inputs& in) {
+         return max_pool2d(in[0], {.kernel_size = 2, .stride = {2, 3}, .ceil_mode = true});
        }},
       {"avg_pool2d", {x({2, 5, 4, 3})}, [](const Inputs& in) { return avg_pool2d(in[0]); }},
       {"avg_pool2d, padding counted",
@@ -105,6 +127,22 @@ std::vector<OpRow> products_and_pools() {
                                    .stride = 1,
                                    .padding = {1, 0, 2, 1},
                                    .count_include_pad = false});
+       }},
+      {"avg_pool2d, ceil_mode, padding counted",
+       {x({2, 6, 5, 3})},
+       [](const Inputs& in) {
+         return avg_pool2d(
+             in[0],
+             {.kernel_size = 3, .stride = {2, 3}, .padding = {1, 1, 0, 1}, .ceil_mode = true});
+       }},
+      {"avg_pool2d, ceil_mode, padding not counted",
+       {x({2, 6, 5, 2})},
+       [](const Inputs& in) {
+         return avg_pool2d(in[0], {.kernel_size = 3,
+                                   .stride = 2,
+                                   .padding = 1,
+                                   .count_include_pad = false,
+                                   .ceil_mode = true});
        }},
       {"global_avg_pool2d",
        {x({2, 3, 4, 5})},
@@ -150,13 +188,17 @@ std::vector<OpRow> layer_rows() {
 
       {"softmax", {x({3, 5})}, [](const Inputs& in) { return softmax(in[0]); }},
       {"softmax of images", {x({2, 2, 3, 4})}, [](const Inputs& in) { return softmax(in[0]); }},
+      {"softmax over rows", {x({3, 2, 3, 4})}, [](const Inputs& in) { return softmax(in[0], 1); }},
+      {"log_softmax over an inner axis",
+       {x({3, 2, 5, 4})},
+       [](const Inputs& in) { return log_softmax(in[0], -2); }},
       {"log_softmax", {x({3, 5})}, [](const Inputs& in) { return log_softmax(in[0]); }},
       {"cross_entropy",
-       {x({4, 5}), labels(4, 5)},
+       {x({4, 5}), labels({4}, 5)},
        [](const Inputs& in) { return cross_entropy(in[0], in[1]); },
        kNoEmptyBatch},
       {"cross_entropy, weighted",
-       {x({4, 5}), labels(4, 5)},
+       {x({4, 5}), labels({4}, 5)},
        [](const Inputs& in) {
          const Tensor weights = Tensor::from_vector<double>({0.5, 2.0, 0.0, 1.25, 3.0}, {5});
          return cross_entropy(in[0], in[1], {.label_smoothing = 0.1},
@@ -164,16 +206,48 @@ std::vector<OpRow> layer_rows() {
        },
        kNoEmptyBatch},
       {"cross_entropy, smoothed",
-       {x({4, 5}), labels(4, 5)},
+       {x({4, 5}), labels({4}, 5)},
        [](const Inputs& in) { return cross_entropy(in[0], in[1], {.label_smoothing = 0.1}); },
+       kNoEmptyBatch},
+      {"cross_entropy of pixels",
+       {x({2, 3, 2, 4}), labels({2, 3, 2}, 4)},
+       [](const Inputs& in) { return cross_entropy(in[0], in[1]); },
+       kNoEmptyBatch},
+      {"cross_entropy of pixels, some ignored, smoothed",
+       {x({2, 3, 2, 4}), labels({2, 3, 2}, 5)},
+       [](const Inputs& in) {
+         return cross_entropy(in[0], in[1], {.label_smoothing = 0.1, .ignore_index = 4});
+       },
+       kNoEmptyBatch},
+      {"cross_entropy, all ignored",
+       {x({3, 4}), labels({3}, 1)},
+       [](const Inputs& in) { return cross_entropy(in[0], in[1], {.ignore_index = 0}); },
+       kNoEmptyBatch},
+      {"bce_with_logits",
+       {x({3, 4}), {{3, 4}, between(0, 1, 2)}},
+       [](const Inputs& in) { return bce_with_logits(in[0], in[1]); },
        kNoEmptyBatch},
       {"mse_loss",
        {x({3, 4}), {{3, 4}, between(-1, 1, 2)}},
        [](const Inputs& in) { return mse_loss(in[0], in[1]); },
        kNoEmptyBatch},
       {"dropout",
-       {x({3, 7}), {{1}, cycle(1), false, false, DType::int64}},
+       {x({3, 7}), step()},
        [](const Inputs& in) { return dropout(in[0], 0.4, RandomKey{11}, in[1]); }},
+      {"add of fill_uniform",
+       {x({3, 7}), step()},
+       [](const Inputs& in) {
+         Tensor noise = noise_for(in[0]);
+         fill_uniform(noise, -1.0, 3.0, RandomKey{11}, in[1]);
+         return in[0] + noise.to(in[0].dtype());
+       }},
+      {"mul by fill_normal",
+       {x({3, 7}), step()},
+       [](const Inputs& in) {
+         Tensor noise = noise_for(in[0]);
+         fill_normal(noise, 1.0, 0.5, RandomKey{11}, in[1]);
+         return in[0] * noise.to(in[0].dtype());
+       }},
   };
   rows.insert(rows.end(), others.begin(), others.end());
   return rows;

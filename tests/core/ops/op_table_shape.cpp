@@ -73,6 +73,16 @@ std::vector<OpRow> shape_rows() {
       {"upsample_nearest by 1",
        {x({2, 3, 2, 3})},
        [](const Inputs& in) { return upsample_nearest(in[0], 1); }},
+      {"upsample_bilinear",
+       {x({2, 3, 2, 3})},
+       [](const Inputs& in) {
+         return upsample_bilinear(in[0], {6, 5});
+       }},
+      {"upsample_bilinear to fewer columns, corners aligned",
+       {x({2, 3, 5, 2})},
+       [](const Inputs& in) {
+         return upsample_bilinear(in[0], {7, 3}, true);
+       }},
       {"concat of channels",
        {x({2, 3, 2}), x({2, 3, 1}), {{2, 3, 4}, between(-1, 1, 2)}},
        [](const Inputs& in) { return concat(in, -1); }},

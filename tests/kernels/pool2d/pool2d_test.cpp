@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -36,6 +37,13 @@ std::vector<Pool2dSizes> problems() {
     add(0, 4, 4, C, 2, 2, 2, 0, 1);
   }
   add(4, 28, 28, 6, 2, 2, 2, 0, 1);
+  // The same and more with windows that reach beyond the end.
+  for (std::size_t i = 0, count = list.size(); i < count; ++i) {
+    list.push_back(list[i]);
+    list.back().ceil_mode = true;
+  }
+  list.push_back({1, 2, 2, 3, 3, 3, 2, 0, 1, cks::DType::float32, true});
+  list.push_back({2, 5, 7, 4, 3, 2, {3, 4}, {0, 1, 1, 0}, 1, cks::DType::float32, true});
   add(1, 1, 2, 5, 2, 2, 1, {2, 2, 0, 0}, {3, 1});  // a row of windows that touch no pixel
   return list;
 }
@@ -176,8 +184,15 @@ void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
   for_windows(
       p, [&] { taps.clear(); }, [&](std::size_t at, std::int64_t) { taps.push_back(at); },
       [&](std::size_t out) {
+        // Taps between the ends of the padding along an axis.
+        const auto padded = [](std::int64_t begin, std::int64_t filter, std::int64_t end) {
+          return std::min(begin + filter, end) - begin;
+        };
+        const auto at_pixel = static_cast<std::int64_t>(out) / p.C;
         const double divisor = static_cast<double>(
-            count_include_pad ? p.FH * p.FW : static_cast<std::int64_t>(taps.size()));
+            count_include_pad ? padded(at_pixel / p.OW % p.OH * p.sh - p.pt, p.FH, p.IH + p.pb) *
+                                    padded(at_pixel % p.OW * p.sw - p.pl, p.FW, p.IW + p.pr)
+                              : static_cast<std::int64_t>(taps.size()));
         double sum = 0.0;
         for (const std::size_t at : taps) {
           sum += static_cast<double>(x[at]);
@@ -294,6 +309,25 @@ TEST_CASE("global_avg_pool2d: the mean of each channel and its gradient") {
     CHECK_MESSAGE(compare(got_y, y, {.absolute = 1e-7}).ok, "forward, C ", C);
     CHECK_MESSAGE(compare(got_dx, dx, {.absolute = 1e-8}).ok, "backward, C ", C);
   }
+}
+
+TEST_CASE("pool2d: ceil_mode counts windows as PyTorch does") {
+  const auto windows = [](std::int64_t in, std::int64_t filter, std::int64_t stride,
+                          const Padding2d& padding, std::int64_t dilation = 1) {
+    Pool2dSizes sizes{1, in, in, 1, filter, filter, stride, padding, dilation};
+    const std::int64_t whole = make_pool2d_problem(sizes, "pool").OH;
+    sizes.ceil_mode = true;
+    return std::pair(whole, make_pool2d_problem(sizes, "pool").OH);
+  };
+  using Both = std::pair<std::int64_t, std::int64_t>;
+  CHECK(windows(5, 2, 2, 0) == Both{2, 3});
+  CHECK(windows(6, 2, 2, 0) == Both{3, 3});
+  CHECK(windows(7, 3, 2, 1) == Both{4, 4});
+  CHECK(windows(6, 3, 2, 1) == Both{3, 4});
+  CHECK(windows(4, 2, 3, 1) == Both{2, 2});  // the third would begin in the padding behind
+  CHECK(windows(8, 2, 3, 0, 3) == Both{2, 3});
+  CHECK(make_pool2d_problem({1, 2, 2, 1, 3, 3, 2, 0, 1, cks::DType::float32, true}, "pool").OH ==
+        1);
 }
 
 TEST_CASE("pool2d: impossible sizes are refused with all of them in the message") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -11,6 +12,7 @@
 #include "tests/support/fill.h"
 #include "tests/support/run_kernel.h"
 
+using cks::kernels::CrossEntropyProblem;
 using cks::kernels::SoftmaxProblem;
 
 namespace {
@@ -51,27 +53,36 @@ std::vector<double> naive_softmax(const SoftmaxProblem& p, const std::vector<T>&
   return result;
 }
 
+std::int64_t rows_that_count(const CrossEntropyProblem& p,
+                             const std::vector<std::int64_t>& labels) {
+  return p.rows - std::count(labels.begin(), labels.end(), p.ignored_label);
+}
+
 template <class T>
-T loss_of(const SoftmaxProblem& p, double smoothing, const std::vector<T>& log_probabilities,
+T loss_of(const CrossEntropyProblem& p, const std::vector<T>& log_probabilities,
           const std::vector<std::int64_t>& labels, const std::vector<T>& weights = {}) {
   return run_kernel<T>(1, [&](T* loss) {
     TargetBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
+    TargetBuffer count(sizeof(T));
     target::cross_entropy_forward(
-        p, smoothing, on_device(log_probabilities), on_device(labels), loss, workspace.data(),
+        p, on_device(log_probabilities), on_device(labels), loss, count.data(), workspace.data(),
         weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
     CHECK(workspace.intact());
+    CHECK(count.intact());
+    CHECK(read_from<T>(count)[0] == static_cast<T>(rows_that_count(p, labels)));
   })[0];
 }
 
 template <class T>
-std::vector<T> loss_gradient_of(const SoftmaxProblem& p, double smoothing,
+std::vector<T> loss_gradient_of(const CrossEntropyProblem& p,
                                 const std::vector<T>& log_probabilities,
                                 const std::vector<std::int64_t>& labels, T grad_loss,
                                 const std::vector<T>& weights = {}) {
   const std::vector<T> factor{grad_loss};
+  const std::vector<T> count{static_cast<T>(rows_that_count(p, labels))};
   return run_kernel<T>(p.rows * p.C, [&](T* dx) {
     target::cross_entropy_backward(
-        p, smoothing, on_device(log_probabilities), on_device(labels), on_device(factor), dx,
+        p, on_device(log_probabilities), on_device(labels), on_device(count), on_device(factor), dx,
         weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
   });
 }
@@ -126,16 +137,37 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
                       }),
         log_gradient, wide);
 
-  const std::vector<std::int64_t> labels = labels_of(p);
+  const std::vector<std::int64_t> valid_labels = labels_of(p);
   std::vector<T> weights;  // of classes; exact, with a zero among them
   for (std::int64_t c = 0; c < C; ++c) {
     weights.push_back(static_cast<T>(c % 5) / 2);
   }
-  for (const auto& [smoothing, is_weighted] :
-       {std::pair(0.0, false), {0.1, false}, {1.0, false}, {0.0, true}, {0.1, true}}) {
+  struct Setting {
+    double smoothing;
+    bool is_weighted;
+    std::int64_t ignored = CrossEntropyProblem::kNoLabel;
+  };
+  for (const auto& [smoothing, is_weighted, ignored] : {Setting{0.0, false},
+                                                        {0.1, false},
+                                                        {1.0, false},
+                                                        {0.0, true},
+                                                        {0.1, true},
+                                                        {0.0, false, C - 1},
+                                                        {0.1, true, C / 2},
+                                                        {0.0, false, -100}}) {
+    const CrossEntropyProblem ce{p, smoothing, ignored};
+    std::vector<std::int64_t> labels = valid_labels;
+    if (ignored < 0 && ignored != CrossEntropyProblem::kNoLabel) {
+      labels[0] = ignored;
+      labels.back() = ignored;
+    }
+    const auto counted = static_cast<double>(rows_that_count(ce, labels));
     long double loss = 0.0L;
     std::vector<double> gradient(x.size());
     for (std::int64_t r = 0; r < rows; ++r) {
+      if (labels[static_cast<std::size_t>(r)] == ignored) {
+        continue;
+      }
       const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(r)]);
       const double weight = is_weighted ? static_cast<double>(weights[label]) : 1.0;
       for (std::int64_t c = 0; c < C; ++c) {
@@ -143,15 +175,15 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
         const double hit = c == labels[static_cast<std::size_t>(r)] ? 1.0 : 0.0;
         const double target = (1.0 - smoothing) * hit + smoothing / static_cast<double>(C);
         loss -= static_cast<long double>(weight * target) * logarithms[i] /
-                static_cast<long double>(rows);
-        gradient[i] = 3.0 * weight * (probabilities[i] - target) / static_cast<double>(rows);
+                static_cast<long double>(counted);
+        gradient[i] = 3.0 * weight * (probabilities[i] - target) / counted;
       }
     }
     const auto used = is_weighted ? weights : std::vector<T>{};
-    const T got = loss_of(p, smoothing, log_soft, labels, used);
+    const T got = loss_of(ce, log_soft, labels, used);
     equal("loss", std::vector<T>{got}, std::vector<double>{static_cast<double>(loss)},
           tolerance * (64.0 + static_cast<double>(C)));
-    equal("loss gradient", loss_gradient_of(p, smoothing, log_soft, labels, T{3}, used), gradient,
+    equal("loss gradient", loss_gradient_of(ce, log_soft, labels, T{3}, used), gradient,
           16.0 * tolerance);
   }
 }
@@ -184,8 +216,9 @@ TEST_CASE("softmax: large numbers do not overflow, -infinity excludes a class") 
   CHECK(log_y[5] == 0.0);
   // The excluded class does not poison the loss unless smoothing gives it a share.
   const std::vector<std::int64_t> labels{0, 2};
-  CHECK(loss_of(p, 0.0, log_y, labels) == doctest::Approx(std::log(1.0 + std::exp(-1.0)) / 2.0));
-  CHECK(loss_of(p, 0.1, log_y, labels) == std::numeric_limits<double>::infinity());
+  CHECK(loss_of<double>({p, 0.0}, log_y, labels) ==
+        doctest::Approx(std::log(1.0 + std::exp(-1.0)) / 2.0));
+  CHECK(loss_of<double>({p, 0.1}, log_y, labels) == std::numeric_limits<double>::infinity());
 }
 
 TEST_CASE("softmax: many small terms count beside a large one") {
@@ -239,8 +272,8 @@ TEST_CASE("cross_entropy: on a GPU a label that names no class makes loss and it
   const std::vector<float> log_probabilities(12, -1.0F);
   for (const std::int64_t wrong : {std::int64_t{4}, std::int64_t{-1}, std::int64_t{1} << 62}) {
     const std::vector<std::int64_t> labels{0, wrong, 3};
-    CHECK(std::isnan(loss_of(p, 0.1, log_probabilities, labels)));
-    const auto dx = loss_gradient_of(p, 0.0, log_probabilities, labels, 1.0F);
+    CHECK(std::isnan(loss_of<float>({p, 0.1}, log_probabilities, labels)));
+    const auto dx = loss_gradient_of({p}, log_probabilities, labels, 1.0F);
     for (std::size_t i = 0; i < 12; ++i) {
       CHECK(std::isnan(dx[i]) == (i / 4 == 1));
     }

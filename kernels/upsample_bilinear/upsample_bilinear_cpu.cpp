@@ -1,0 +1,85 @@
+#include <algorithm>
+
+#include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/upsample_bilinear/formulas_impl.h"
+#include "cks/kernels/upsample_bilinear/upsample_bilinear.h"
+
+namespace cks::kernels {
+namespace {
+
+/// Runs body(n, row) for all rows of all images; several rows a block where they are short.
+template <class Body>
+void for_rows(std::int64_t N, std::int64_t rows, std::int64_t row_elements, Body&& body) {
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(row_elements, 1));
+  parallel_for_ranges(N * rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      body(i / rows, i % rows);
+    }
+  });
+}
+
+template <class T>
+void forward(const BilinearProblem& p, const T* x, T* y) {
+  const BilinearAxis rows(p.IH, p.OH, p.align_corners);
+  const BilinearAxis columns(p.IW, p.OW, p.align_corners);
+  for_rows(p.N, p.OH, p.OW * p.C, [&](std::int64_t n, std::int64_t oh) {
+    const BilinearPlace h = place_of(rows, oh);
+    const T* above = x + (n * p.IH + h.low) * p.IW * p.C;
+    const T* below = x + (n * p.IH + h.high) * p.IW * p.C;
+    T* to = y + (n * p.OH + oh) * p.OW * p.C;
+    for (std::int64_t ow = 0; ow < p.OW; ++ow, to += p.C) {
+      const BilinearPlace w = place_of(columns, ow);
+      const std::int64_t left = w.low * p.C;
+      const std::int64_t right = w.high * p.C;
+      for (std::int64_t c = 0; c < p.C; ++c) {
+        const double upper = (1.0 - w.share) * static_cast<double>(above[left + c]) +
+                             w.share * static_cast<double>(above[right + c]);
+        const double lower = (1.0 - w.share) * static_cast<double>(below[left + c]) +
+                             w.share * static_cast<double>(below[right + c]);
+        to[c] = static_cast<T>((1.0 - h.share) * upper + h.share * lower);
+      }
+    }
+  });
+}
+
+template <class T>
+void backward(const BilinearProblem& p, const T* dy, T* dx) {
+  const BilinearAxis rows(p.IH, p.OH, p.align_corners);
+  const BilinearAxis columns(p.IW, p.OW, p.align_corners);
+  for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
+    const BilinearOutputs near_rows = outputs_near(rows, ih);
+    T* to = dx + (n * p.IH + ih) * p.IW * p.C;
+    for (std::int64_t iw = 0; iw < p.IW; ++iw, to += p.C) {
+      const BilinearOutputs near_columns = outputs_near(columns, iw);
+      for (std::int64_t c = 0; c < p.C; ++c) {
+        double sum = 0.0;
+        for (std::int64_t oh = near_rows.begin; oh < near_rows.end; ++oh) {
+          const double row_weight = place_of(rows, oh).weight_of(ih);
+          for (std::int64_t ow = near_columns.begin; ow < near_columns.end; ++ow) {
+            sum += row_weight * place_of(columns, ow).weight_of(iw) *
+                   static_cast<double>(dy[((n * p.OH + oh) * p.OW + ow) * p.C + c]);
+          }
+        }
+        to[c] = static_cast<T>(sum);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+namespace CKS_CPU {
+
+void upsample_bilinear_forward(const BilinearProblem& problem, const void* x, void* y) {
+  const auto run = [&](const auto* from, auto* to) { forward(problem, from, to); };
+  visit_real_elements("upsample_bilinear", problem.dtype, run, x, y);
+}
+
+void upsample_bilinear_backward(const BilinearProblem& problem, const void* dy, void* dx) {
+  const auto run = [&](const auto* from, auto* to) { backward(problem, from, to); };
+  visit_real_elements("upsample_bilinear", problem.dtype, run, dy, dx);
+}
+
+}  // namespace CKS_CPU
+}  // namespace cks::kernels
