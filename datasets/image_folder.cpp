@@ -69,10 +69,11 @@ void add_warning(ImageDataset& dataset, const std::string& text) {
   warning += (warning.empty() ? "" : "\n") + text;
 }
 
-/// What the pixels of a picture depend on beside its file.
+/// What the pixels of a picture depend on beside its file: another number where prepare_digit comes
+/// to give others, or pictures kept by an earlier version would be used.
 std::string describe_way(const ImageFolderOptions& options) {
   return formatted("{} x {} x {}, {}{}", options.width, options.height, options.channels,
-                   options.fit, options.prepare_digits ? ", digits" : "");
+                   options.fit, options.prepare_digits ? ", digits 2" : "");
 }
 
 /// Decodes lists of files, `total` in all, into one tensor each.

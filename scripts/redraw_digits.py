@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Redraws digits of MNIST's test images as people bring them, to try predict with: six ways of framing
+"""Redraws digits of MNIST's test images as people bring them, to try predict with: seven ways of framing
 and lighting them, as PNG files of about 120 pixels a side.
 
 usage: scripts/redraw_digits.py MNIST_FOLDER OUT [--count 300] [--seed 1]
@@ -11,9 +11,11 @@ Writes OUT/WAY/CLASS/NNN.png for each WAY, which `predict --eval OUT/WAY` reads.
   photo        dark on grey paper with a shadow of 40 % over a part of it and noise of 8 levels
   transparent  any colour on nothing
   inverted     light on black, framed as above
+  band         dark on grey paper, a hard-edged band of shadow of 40 % across it in any direction, noise
 """
 import argparse
 import gzip
+import math
 import os
 import random
 import struct
@@ -21,7 +23,7 @@ import sys
 
 from draw_shapes import png
 
-WAYS = ("framing", "crop", "offcentre", "photo", "transparent", "inverted")
+WAYS = ("framing", "crop", "offcentre", "photo", "transparent", "inverted", "band")
 SIDE = 120
 
 
@@ -78,6 +80,9 @@ def redraw(digit, way, rng):
     pen, paper = rng.uniform(20, 70), rng.uniform(190, 235)
     colour = [rng.randint(0, 255) for _ in range(3)]
     edge, turn = rng.uniform(0.2, 0.8) * (width + height), rng.choice((-1, 1))
+    if way == "band":
+        angle = rng.uniform(0, math.pi)
+        half, middle = rng.uniform(0.05, 0.2) * SIDE, rng.uniform(-0.25, 0.25) * SIDE
     rows = []
     for y in range(height):
         row = bytearray()
@@ -86,8 +91,12 @@ def redraw(digit, way, rng):
                          middle_x + (x + 0.5 - width / 2 - across) / scale)
             if way == "transparent":
                 row += bytes((*colour, round(255 * ink)))
-            elif way == "photo":
-                light = 0.6 if turn * (x + y - edge) > 0 else 1.0
+            elif way in ("photo", "band"):
+                dark = turn * (x + y - edge) > 0
+                if way == "band":
+                    along = (x - width / 2) * math.cos(angle) + (y - height / 2) * math.sin(angle)
+                    dark = abs(along - middle) < half
+                light = 0.6 if dark else 1.0
                 level = light * (paper + (pen - paper) * ink) + rng.gauss(0, 8)
                 row.append(max(0, min(255, round(level))))
             else:

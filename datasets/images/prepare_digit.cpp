@@ -194,6 +194,126 @@ Tensor without_edges(const Tensor& picture) {
   return part_of(picture, top, picture.size(0) - bottom, left, picture.size(1) - right);
 }
 
+/// A picture's brightness line by line, in one direction: light with straight edges, such as a band
+/// of shadow or the rules of paper, is the same along each of its lines.
+struct LinesOfLight {
+  double across_y, across_x;   // of unit length, across the lines
+  std::int64_t first = 0;      // the line with the least y * across_y + x * across_x
+  std::vector<double> levels;  // the paper's brightness on each line
+  double misfit = 0.0;         // mean distance of a pixel from its line's level, ink counted alike
+
+  /// Over every `step`th row and column; angle in radians.
+  LinesOfLight(const Plane& grey, double angle, std::int64_t step)
+      : across_y(std::sin(angle)), across_x(std::cos(angle)) {
+    const double y = static_cast<double>(grey.height - 1) * across_y;
+    const double x = static_cast<double>(grey.width - 1) * across_x;
+    first = std::lround(std::min({0.0, y, x, y + x}));
+    const std::int64_t last = std::lround(std::max({0.0, y, x, y + x}));
+    std::vector<std::vector<double>> lines(static_cast<std::size_t>(last - first + 1));
+    for (std::int64_t row = 0; row < grey.height; row += step) {
+      for (std::int64_t column = 0; column < grey.width; column += step) {
+        lines[line_at(row, column)].push_back(grey.at(row, column));
+      }
+    }
+    const auto enough = static_cast<std::size_t>(std::max(grey.height, grey.width) / (4 * step));
+    levels.assign(lines.size(), 0.0);
+    std::size_t pixels = 0;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (lines[i].empty()) {
+        continue;
+      }
+      const double level = std::max(quantile(lines[i], 0.75), 1.0 / 255.0);
+      std::size_t on_paper = 0;
+      for (const double value : lines[i]) {
+        const double distance = std::abs(value / level - 1.0);
+        misfit += std::min(distance, kInk);
+        on_paper += distance < kInk ? 1 : 0;
+      }
+      pixels += lines[i].size();
+      // Short lines, and those on which ink is most, do not tell.
+      levels[i] = lines[i].size() > enough && 2 * on_paper > lines[i].size() ? level : 0.0;
+    }
+    misfit /= static_cast<double>(std::max<std::size_t>(1, pixels));
+  }
+
+  std::size_t line_at(std::int64_t y, std::int64_t x) const {
+    return static_cast<std::size_t>(
+        std::lround(static_cast<double>(y) * across_y + static_cast<double>(x) * across_x) - first);
+  }
+
+ private:
+  static constexpr double kInk = 0.15;  // a pixel this far from its line's level is not paper
+};
+
+/// Without shadows whose edges are straight and cross the picture, of which `closed` would take
+/// narrow ones for ink. They are told from ink by the ink in or beside them, which is darker still.
+Plane without_bands(const Plane& grey) {
+  constexpr double kPi = 3.14159265358979323846;
+  constexpr int kAngles = 60;
+  constexpr double kShadow = 0.88;  // of the light beside it
+  constexpr double kEven = 0.08;
+  constexpr double kInk = 0.75;       // of the darkest shadow
+  constexpr double kLeastInk = 0.03;  // darker than that
+  const auto better = [](const LinesOfLight& a, const LinesOfLight& b) {
+    return a.misfit < b.misfit;
+  };
+  double angle = 0.0, least = 1.0;
+  for (int i = 0; i < kAngles; ++i) {
+    const double misfit = LinesOfLight(grey, kPi * i / kAngles, 2).misfit;
+    angle = misfit < least ? kPi * i / kAngles : angle;
+    least = std::min(least, misfit);
+  }
+  std::vector<LinesOfLight> close;
+  for (int i = -6; i <= 6; ++i) {
+    close.emplace_back(grey, angle + kPi * i / (6 * kAngles), 1);
+  }
+  LinesOfLight light = *std::min_element(close.begin(), close.end(), better);
+  // Lines that do not tell are as the nearest before them that does, or the first.
+  std::vector<double>& levels = light.levels;
+  const auto tells = std::find_if(levels.begin(), levels.end(), [](double v) { return v > 0.0; });
+  if (tells == levels.end()) {
+    return grey;
+  }
+  const std::vector<double> told = levels;
+  double level = *tells;
+  for (double& value : levels) {
+    level = value > 0.0 ? value : level;
+    value = level;
+  }
+  // As a share of the light on both sides: `closed` knows shadows that end at the picture's border.
+  std::vector<double> before(levels.size()), after(levels.size());
+  const auto brighter = [](double a, double b) { return std::max(a, b); };
+  std::partial_sum(levels.begin(), levels.end(), before.begin(), brighter);
+  std::partial_sum(levels.rbegin(), levels.rend(), after.rbegin(), brighter);
+  double darkest = 1.0;
+  std::vector<double> shadow;
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    const double share = levels[i] / std::min(before[i], after[i]);
+    if (share < kShadow && told[i] > 0.0) {
+      darkest = std::min(darkest, levels[i]);
+      shadow.push_back(share);
+    }
+    levels[i] = share;
+  }
+  // Lines along a stroke get lighter from its middle on; a shadow is even.
+  const double usual = shadow.empty() ? 1.0 : quantile(shadow, 0.5);
+  const auto even_lines = std::count_if(shadow.begin(), shadow.end(), [usual](double share) {
+    return std::abs(share / usual - 1.0) < kEven;
+  });
+  if (30 * even_lines < std::max(grey.height, grey.width) ||
+      5 * even_lines < 3 * static_cast<std::ptrdiff_t>(shadow.size()) ||
+      quantile(grey.values, 0.003) > kInk * darkest - kLeastInk) {
+    return grey;
+  }
+  Plane even = grey;
+  for (std::int64_t y = 0; y < grey.height; ++y) {
+    for (std::int64_t x = 0; x < grey.width; ++x) {
+      even.at(y, x) = std::min(1.0, grey.at(y, x) / light.levels[light.line_at(y, x)]);
+    }
+  }
+  return even;
+}
+
 /// How much of each pixel is ink, about 0 on paper; its greatest values depend on the pen.
 Plane ink_of(const Tensor& picture) {
   Plane ink = channel_of(picture, 1);
@@ -214,6 +334,8 @@ Plane ink_of(const Tensor& picture) {
     for (double& value : grey.values) {
       value = 1.0 - value;
     }
+  } else {
+    grey = without_bands(grey);
   }
   const Plane paper = closed(grey, std::max(grey.height, grey.width) / 6 + 1);
   for (std::size_t i = 0; i < ink.values.size(); ++i) {

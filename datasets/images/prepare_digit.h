@@ -22,7 +22,8 @@ struct PreparedDigit {
 ///             laid on white. Edges of a scan or a table along its sides do not count.
 /// Paper       is what most of the border shows; ink is darker or lighter. Its brightness may
 ///             change over the picture (shadows): ink is measured against the paper around it, the
-///             picture with all that is thinner than a third of it closed.
+///             picture with all that is thinner than a third of it closed. A band of shadow with
+///             straight edges, however narrow, goes first: the ink in it or beside it is darker.
 /// Ready       28 x 28 with a black border and ink in the middle: left alone.
 /// Determinism the same picture gives the same bytes on every machine of the same instructions.
 /// Source      the preparation: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".

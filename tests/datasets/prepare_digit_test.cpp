@@ -137,6 +137,34 @@ TEST_CASE("prepare_digit: the same digit, however it is framed, lit and laid") {
   }
 }
 
+TEST_CASE("prepare_digit: a hard-edged band of shadow is no ink, in any direction") {
+  const PreparedDigit plain = prepare_digit(picture({}, dark_on_white));
+  for (const double degrees : {0.0, 25.0, 45.0, 90.0, 130.0}) {
+    for (const double middle : {-12.0, 0.0, 15.0}) {  // pixels from the digit's middle
+      for (const double half : {6.0, 12.0}) {
+        CAPTURE(degrees);
+        CAPTURE(middle);
+        CAPTURE(half);
+        const double angle = degrees * 3.14159265358979 / 180.0;
+        const auto banded = [&](double ink, std::int64_t y, std::int64_t x) {
+          const double across = std::cos(angle) * (static_cast<double>(x) - 44.0) +
+                                std::sin(angle) * (static_cast<double>(y) - 50.0);
+          const double light = std::abs(across - middle) < half ? 0.6 : 1.0;
+          const double noise = 16 * random_real(7, static_cast<std::uint64_t>(100 * y + x));
+          return GreyAlpha{light * (210 - 170 * ink) + noise, 255};
+        };
+        CHECK(difference(prepare_digit(picture({}, banded)), plain) < 16.0);
+      }
+    }
+  }
+  // A stroke from border to border, darker than nothing else, stays ink.
+  const PreparedDigit stroke = prepare_digit(picture({}, [](double, auto, auto x) {
+    return GreyAlpha{x >= 40 && x < 52 ? 60.0 : 230.0, 255};
+  }));
+  REQUIRE(stroke.has_ink);
+  CHECK(Measured(stroke).right - Measured(stroke).left < 6);
+}
+
 TEST_CASE("prepare_digit: specks go, pieces of the digit stay") {
   const auto with_specks = [](double ink, std::int64_t y, std::int64_t x) {
     return GreyAlpha{(y == 5 && x == 5) || (y == 95 && x == 80) ? 0 : 255 - 255 * ink, 255};
