@@ -237,7 +237,7 @@ TEST_CASE("train_cifar: begins with the weights of a run of other classes, part 
       for (int i = 0; i < 8; ++i) {
         const cks::Tensor image =
             cks::Tensor::full({32, 32, 3}, i * 10 + name[0], cks::DType::uint8);
-        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png", image);
+        cks::write_png(folder + "/" + std::to_string(i) + ".png", image);
       }
     }
   }
@@ -427,7 +427,7 @@ TEST_CASE("train_cifar: of many classes the header names the first") {
     const std::string folder = scratch / ("pictures/class" + std::to_string(i));
     std::filesystem::create_directories(folder);
     for (const char* name : {"/0.png", "/1.png"}) {
-      cks::apps::write_png(folder + name, cks::Tensor::full({8, 8, 3}, i, cks::DType::uint8));
+      cks::write_png(folder + name, cks::Tensor::full({8, 8, 3}, i, cks::DType::uint8));
     }
   }
   const Outcome result = run(scratch, {"--dataset", "folder", "--data-dir", scratch / "pictures",
@@ -446,8 +446,8 @@ TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
       const std::string folder = pictures + "/" + half + "/class" + std::to_string(label);
       std::filesystem::create_directories(folder);
       for (int i = 0; i < 4; ++i) {
-        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png",
-                             cks::Tensor::full({20 + i, 24, 3}, 80 * label, cks::DType::uint8));
+        cks::write_png(folder + "/" + std::to_string(i) + ".png",
+                       cks::Tensor::full({20 + i, 24, 3}, 80 * label, cks::DType::uint8));
       }
     }
   }
