@@ -297,6 +297,9 @@ TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say
   CHECK(contains(slurp(files.summary_file()), "\"striped ring\": "));
   CHECK(contains(result.out, "report    " + files.report_file() + "\n"));
   CHECK(contains(slurp(files.report_file()), "striped ring"));
+  CHECK(contains(slurp(files.report_file()), "<h2>Augmented images</h2>"));
+  CHECK(contains(slurp(files.report_file()), "<h2>Mistakes</h2>"));
+  CHECK(contains(slurp(files.report_file()), ", taken for "));
   for (const char* name : {"curves.svg", "confusion.svg", "filters.svg", "savings.svg"}) {
     CAPTURE(name);
     CHECK(contains(slurp(files.file(name)), "</svg>\n"));
@@ -317,8 +320,11 @@ TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say
 TEST_CASE("train_cifar: the momentum's cycle, crops and a dropped batch resume bit for bit") {
   const ScratchFolder scratch;
   // The preset's recipe on a smaller network, which sanitizers have to get through three times.
-  const Arguments flags{"--preset", "resnet18-30", "--model",   "resnet20", "--epochs", "6",
-                        "--lr",     "0.05",        "--threads", "1",        "--keep",   "1"};
+  const Arguments flags{
+      "--preset",     "resnet18-30", "--model",    "resnet20", "--epochs",     "6",
+      "--lr",         "0.05",        "--threads",  "1",        "--keep",       "1",
+      "--cutout",     "5",           "--rotation", "10",       "--scale",      "0.1",
+      "--brightness", "0.2",         "--contrast", "0.2",      "--saturation", "0.2"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
   const std::string folder = scratch / "cut";
   Process process(CKS_TRAIN_CIFAR, scratch, quick(folder, flags));
@@ -326,6 +332,9 @@ TEST_CASE("train_cifar: the momentum's cycle, crops and a dropped batch resume b
   process.signal(SIGINT);
   CHECK(process.wait() == 130);
   CHECK(contains(process.err(), "Nesterov momentum 0.95 to 0.85 and back"));
+  CHECK(contains(process.err(),
+                 "random cutout 5, random rotation 10, random scale 0.1, random "
+                 "brightness 0.2, random contrast 0.2, random saturation 0.2"));
   CHECK(
       contains(process.err(), "onecycle over 24 steps, batch 25 (the last, smaller one dropped)"));
   const Outcome resumed = run(scratch, {"--resume", folder, "--threads", "2"});
