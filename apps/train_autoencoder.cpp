@@ -174,7 +174,8 @@ int conclude(const AutoencoderFlags& flags, const TrainSummary& summary, const T
   write_png(picture, reconstructions(model, data.test, flags));
   RunReport report = begin_report(folder, summary, model, data.test, kModel);
   report.has_accuracy = false;
-  report.pictures = read_file(picture);
+  report.sheets.push_back(
+      {"Reconstructions", "Test images, below each what was drawn.", {{read_file(picture)}}});
   write_report(folder, report);
   write_summary(folder.summary_file(), summary,
                 {{"model", kModel}, {"dataset", data.train.name}, {"version", version()}});

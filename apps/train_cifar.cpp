@@ -60,6 +60,16 @@ void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
              1024);
   parser.add_switch("flip", flags.augment.flip,
                     "mirror each image, left to right, with probability 1/2");
+  ImageAugmentation& more = flags.augment;
+  parser.add("cutout", more.cutout, "blank a square of N x N pixels at a random place; 0: none", 0,
+             1024);
+  parser.add("rotation", more.rotation, "turn each image by up to so many degrees, either way", 0.0,
+             45.0);
+  parser.add("scale", more.scale, "enlarge each image by a factor within 1 +- X", 0.0, 0.5);
+  parser.add("brightness", more.brightness, "multiply its bytes by a factor within 1 +- X", 0.0,
+             1.0);
+  parser.add("contrast", more.contrast, "likewise their distance from 128", 0.0, 1.0);
+  parser.add("saturation", more.saturation, "likewise the colours' distance from grey", 0.0, 1.0);
 }
 
 void add_preset_flag(Flags& parser, std::string& preset) {

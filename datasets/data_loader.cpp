@@ -60,17 +60,13 @@ struct DataLoader::Maker {
                             dataset.size(), options.batch_size));
     }
     check_share(op);
-    if (const std::int64_t padding = options.augment.crop_padding;
-        padding < 0 || padding >= std::min(dataset.height(), dataset.width())) {
-      throw Error(
-          formatted("{}crop_padding is {}, expected at least 0 and less than height and "
-                    "width of images {}",
-                    op, padding, dataset.images.shape()));
-    }
+    require_augmentation("data loader of '" + dataset.name + "'", options.augment,
+                         dataset.images.shape());
     batch_options = {.shuffle = options.shuffle,
                      .order_key = make_random_key(options.seed, RandomPurpose::shuffle),
                      .augment = options.augment,
-                     .augment_key = make_random_key(options.seed, RandomPurpose::augment)};
+                     .augment_key = make_random_key(options.seed, RandomPurpose::augment),
+                     .frame_label = dataset.ignore_index.value_or(0)};
     bank = {dataset.images, dataset.labels, normalised_bytes(dataset)};
     if (!made_on().is_cpu()) {
       move_bank(op);
@@ -145,7 +141,8 @@ struct DataLoader::Maker {
     batch.indices = image_batch_indices(dataset.size(), at.epoch, first, batch.count, mine);
     batch.images =
         Tensor::empty(dataset.images.shape().with(0, batch.count), DType::float32, made_on());
-    batch.labels = Tensor::empty({batch.count}, DType::int64, made_on());
+    batch.labels =
+        Tensor::empty(dataset.labels.shape().with(0, batch.count), DType::int64, made_on());
     make_image_batch_(batch.images, batch.labels, bank,
                       make_batch_position(at.epoch, first, made_on()), mine);
     if (options.transform) {

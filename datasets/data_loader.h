@@ -13,7 +13,7 @@ namespace cks {
 /// Some images of an epoch, ready for a model.
 struct Batch {
   Tensor images;  // float32 [count,H,W,C], (x / 255 - mean) / std
-  Tensor labels;  // int64 [count]
+  Tensor labels;  // int64 [count], or [count,H,W] of a dataset with masks
   /// Images in it. The last batch of an epoch may have fewer than the others: weight what is
   /// averaged over an epoch by it.
   std::int64_t count = 0;
@@ -71,8 +71,8 @@ struct DataLoaderOptions {
 class DataLoader {
  public:
   /// Throws what ImageDataset::check() throws, and Error for a batch size below 1, a share into
-  /// which it does not divide or that leaves a rank no image of a batch, a prefetch below 0, a
-  /// crop_padding not in [0, min(height, width)), or a dataset without a full batch where drop_last
+  /// which it does not divide or that leaves a rank no image of a batch, a prefetch below 0, an
+  /// augmentation out of its ranges, or a dataset without a full batch where drop_last
   /// is set; DeviceError, or OutOfMemoryError naming the dataset's bytes if they do not fit on the
   /// device.
   explicit DataLoader(ImageDataset dataset, DataLoaderOptions options = {});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "cks/core/memory/reserve_impl.h"
@@ -66,8 +67,9 @@ void ImageDataset::check() const {
   if (images.rank() != 4 || images.numel() == 0) {
     throw ShapeError(op + "images must be [N,H,W,C] without a zero" + shapes);
   }
-  if (labels.rank() != 1 || labels.size(0) != images.size(0)) {
-    throw ShapeError(op + "there must be one label for each image" + shapes);
+  if (labels.shape() != Shape{size()} && labels.shape() != Shape{size(), height(), width()}) {
+    throw ShapeError(op + "there must be one label for each " +
+                     (labels.rank() == 3 ? "pixel" : "image") + shapes);
   }
   const auto channel_count = static_cast<std::size_t>(channels());
   if (mean.size() != channel_count || std.size() != channel_count) {
@@ -84,7 +86,7 @@ void ImageDataset::check() const {
   }
   const std::int64_t* label = labels.data_as<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i) {
-    if (label[i] < 0 || label[i] >= classes()) {
+    if ((label[i] < 0 || label[i] >= classes()) && label[i] != ignore_index) {
       throw Error(formatted("{}label {} is {}, expected 0 to {}", op, i, label[i], classes() - 1));
     }
   }
@@ -105,8 +107,9 @@ ImageDataset ImageDataset::select(const std::vector<std::int64_t>& places) const
   ImageDataset chosen = *this;
   const auto count = static_cast<std::int64_t>(places.size());
   chosen.images = Tensor::empty(images.shape().with(0, count), DType::uint8);
-  chosen.labels = Tensor::empty({count}, DType::int64);
+  chosen.labels = Tensor::empty(labels.shape().with(0, count), DType::int64);
   const std::int64_t bytes = size() == 0 ? 0 : images.numel() / size();
+  const std::int64_t labels_of_one = size() == 0 ? 0 : labels.numel() / size();
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t place = places[static_cast<std::size_t>(i)];
     if (place < 0 || place >= size()) {
@@ -115,7 +118,8 @@ ImageDataset ImageDataset::select(const std::vector<std::int64_t>& places) const
     }
     std::copy_n(images.data_as<std::uint8_t>() + place * bytes, bytes,
                 chosen.images.data_as<std::uint8_t>() + i * bytes);
-    chosen.labels.data_as<std::int64_t>()[i] = labels.data_as<std::int64_t>()[place];
+    std::copy_n(labels.data_as<std::int64_t>() + place * labels_of_one, labels_of_one,
+                chosen.labels.data_as<std::int64_t>() + i * labels_of_one);
   }
   return chosen;
 }
@@ -135,12 +139,15 @@ std::vector<std::string> ImageDataset::classes_without_images() const {
 std::vector<double> ImageDataset::balanced_class_weights() const {
   std::vector<double> counts(class_names.size());
   for (const std::int64_t label : labels.to_vector<std::int64_t>()) {
-    ++counts.at(static_cast<std::size_t>(label));
+    if (label != ignore_index) {
+      ++counts.at(static_cast<std::size_t>(label));
+    }
   }
+  const double all = std::accumulate(counts.begin(), counts.end(), 0.0);
   const auto present = std::count_if(counts.begin(), counts.end(), [](double n) { return n > 0; });
   std::vector<double> weights(counts.size());
   std::transform(counts.begin(), counts.end(), weights.begin(), [&](double count) {
-    return count > 0 ? static_cast<double>(size()) / (static_cast<double>(present) * count) : 0.0;
+    return count > 0 ? all / (static_cast<double>(present) * count) : 0.0;
   });
   return weights;
 }

@@ -48,12 +48,15 @@ ChannelStatistics channel_statistics(const Tensor& images);
 struct ImageDataset {
   std::string name;
   Tensor images;  // uint8 [N,H,W,C]
-  Tensor labels;  // int64 [N], each in [0, class_names.size())
+  /// int64 [N], each in [0, class_names.size()); or masks [N,H,W], one for each pixel.
+  Tensor labels;
   std::vector<std::string> class_names;
   std::vector<float> mean;  // of each channel; a test set carries its training set's
   std::vector<float> std;
   DataSource source;
   ImageFit fit = ImageFit::stretch;  // how pictures of other sizes became what they are
+  /// Label of pixels that nobody has named, where masks have such.
+  std::optional<std::int64_t> ignore_index = {};
 
   std::int64_t size() const { return images.size(0); }
   std::int64_t height() const { return images.size(1); }
@@ -66,6 +69,8 @@ struct ImageDataset {
   void check() const;
   /// Images [begin, end), sharing memory. Throws ShapeError unless 0 <= begin < end <= size().
   ImageDataset subset(std::int64_t begin, std::int64_t end) const;
+  /// Whether each pixel has a label. What counts labels, below, then counts pixels.
+  bool has_masks() const { return labels.rank() == 3; }
   /// Names of the classes of which it has none.
   std::vector<std::string> classes_without_images() const;
   /// For each class images / (classes * its images), so that all classes count alike and an image 1

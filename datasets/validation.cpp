@@ -24,7 +24,11 @@ TrainTest cut_validation(TrainTest data, const ValidationOptions& options) {
     throw Error(formatted("{}: the data have a validation half of their own, of {} images", kOp,
                           data.val->size()));
   }
-  const std::vector<std::int64_t> labels = data.train.labels.to_vector<std::int64_t>();
+  // Images with masks are of one class.
+  const std::vector<std::int64_t> labels =
+      data.train.has_masks()
+          ? std::vector<std::int64_t>(static_cast<std::size_t>(data.train.size()), 0)
+          : data.train.labels.to_vector<std::int64_t>();
   std::vector<std::vector<std::int64_t>> of_class(data.train.class_names.size());
   for (std::size_t i = 0; i < labels.size(); ++i) {
     of_class[static_cast<std::size_t>(labels[i])].push_back(static_cast<std::int64_t>(i));

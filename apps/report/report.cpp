@@ -33,7 +33,9 @@ padding:1.1rem 1.25rem;margin-top:1rem}
 .tile span{display:block;font-size:.8125rem}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1.25rem}
 .whole{grid-column:1/-1}.figure{overflow-x:auto}.figure svg{display:block;width:100%;height:auto}
-.drawn{max-width:100%;image-rendering:pixelated}
+.drawn{max-width:100%;min-width:4rem;image-rendering:pixelated}
+.sheet{display:flex;flex-wrap:wrap;gap:.75rem}figure{margin:0;max-width:100%}
+figcaption{color:var(--muted);font-size:.75rem}
 table{border-collapse:collapse;margin-top:.75rem}
 th,td{text-align:left;padding:.2rem 1.1rem .2rem 0;white-space:nowrap;font-weight:400;
 font-size:.8125rem;font-variant-numeric:tabular-nums;border-bottom:1px solid var(--rule)}
@@ -173,12 +175,16 @@ std::string cards(const RunReport& report) {
     }
     text += "</section>\n";
   }
-  if (!report.pictures.empty()) {
-    text +=
-        "<section><h2>Reconstructions</h2>\n<p>Test images, below each what was drawn.</p>\n"
-        "<img class=\"drawn\" alt=\"Reconstructions of test images\" "
-        "src=\"data:image/png;base64," +
-        base64(report.pictures) + "\"/></section>\n";
+  for (const PictureSheet& sheet : report.sheets) {
+    text += formatted("<section><h2>{}</h2>\n<p>{}</p>\n<div class=\"sheet\">\n",
+                      escaped(sheet.title), escaped(sheet.note));
+    for (const auto& [png, caption] : sheet.pictures) {
+      text += formatted(
+          "<figure><img class=\"drawn\" alt=\"{}\" src=\"data:image/png;base64,{}\"/>{}</figure>\n",
+          escaped(caption.empty() ? sheet.title : caption), base64(png),
+          caption.empty() ? "" : "<figcaption>" + escaped(caption) + "</figcaption>");
+    }
+    text += "</div></section>\n";
   }
   return text;
 }

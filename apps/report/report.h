@@ -10,6 +10,17 @@
 
 namespace cks::apps {
 
+/// Pictures under a heading of the page.
+struct PictureSheet {
+  struct Picture {
+    std::string png;  // bytes of the file
+    std::string caption{};
+  };
+  std::string title;
+  std::string note;
+  std::vector<Picture> pictures;
+};
+
 /// What is shown of a run. What is missing is left out.
 struct RunReport {
   std::string model;
@@ -21,7 +32,7 @@ struct RunReport {
   std::vector<std::string> class_names{};  // of the matrix
   Tensor filters{};                        // of the first convolution, [OC,IC,FH,FW]
   ModelTable layers{};                     // of one image
-  std::string pictures{};                  // bytes of a PNG file: what an autoencoder drew
+  std::vector<PictureSheet> sheets{};
   ConfigSections config{};
 };
 

@@ -65,6 +65,9 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   if (flags.augment.flip) {
     line += ", random flip";
   }
+  for (const auto& [name, value] : named_changes(flags.augment)) {
+    line += formatted(", random {} {:g}", name, value);
+  }
   if (flags.label_smoothing > 0.0) {
     line += formatted(", label smoothing {:g}", flags.label_smoothing);
   }

@@ -7,18 +7,80 @@
 #include <vector>
 
 #include "apps/cli/program.h"
+#include "apps/report/picture.h"
+#include "apps/report/text_table.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
+#include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/reduce.h"
+#include "cks/core/ops/softmax.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {
 namespace {
 
+struct Mistake {
+  float chance = 0.0F;  // that the model gave the class it took the image for
+  std::int64_t image = 0, truth = 0, predicted = 0;
+};
+
 struct TestCounts {
   ConfusionMatrix confusion;
   std::int64_t top5_correct = 0;
+  std::vector<Mistake> mistakes{};  // the surest first
 };
+
+constexpr std::size_t kMistakes = 24;  // that a report shows
+
+/// Adds a batch's mistakes; of equal chances the earlier image comes first.
+void add_mistakes(std::vector<Mistake>& all, const Tensor& output, const Batch& batch) {
+  const Tensor chances = softmax(output.to(DType::float32));
+  const auto predicted = argmax(chances).to_vector<std::int64_t>();
+  const auto chance = max(chances, {-1}).to_vector<float>();
+  const auto truth = batch.labels.to_vector<std::int64_t>();
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    if (predicted[i] != truth[i] && std::isfinite(chance[i])) {
+      all.push_back({chance[i], batch.indices[i], truth[i], predicted[i]});
+    }
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Mistake& a, const Mistake& b) { return a.chance > b.chance; });
+  all.resize(std::min(all.size(), kMistakes));
+}
+
+bool is_drawable(const ImageDataset& data) { return data.channels() == 1 || data.channels() == 3; }
+
+PictureSheet mistakes_sheet(const std::vector<Mistake>& mistakes, const ImageDataset& data) {
+  PictureSheet sheet{"Mistakes", "Test images of which the model was surest, and wrong.", {}};
+  for (const Mistake& one : mistakes) {
+    sheet.pictures.push_back(
+        {encode_png(data.images[one.image]),
+         formatted("{}, taken for {}, {}", data.class_names[static_cast<std::size_t>(one.truth)],
+                   data.class_names[static_cast<std::size_t>(one.predicted)],
+                   percent(static_cast<double>(one.chance)))});
+  }
+  return sheet;
+}
+
+PictureSheet augmented_sheet(const DataLoader& train_loader) {
+  constexpr std::int64_t kImages = 12;
+  constexpr std::int64_t kEpochs = 4;
+  const ImageDataset data = train_loader.dataset().limit(kImages);
+  DataLoaderOptions options{.batch_size = data.size(),
+                            .shuffle = false,
+                            .seed = train_loader.options().seed,
+                            .prefetch = 0};
+  std::vector<Tensor> lines{data.images};
+  options.augment = train_loader.options().augment;
+  const DataLoader augmented(data, options);
+  for (std::int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    lines.push_back(denormalised(augmented.make_batch(epoch, 0).images, data.mean, data.std));
+  }
+  return {"Augmented images",
+          "The first training images as they are, and below as the first epochs saw them.",
+          {{encode_png(picture_grid(concat(lines, 0), data.size()))}}};
+}
 
 TestCounts count_test(Module& model, DataLoader& loader) {
   const NoGradGuard no_grad;
@@ -29,6 +91,7 @@ TestCounts count_test(Module& model, DataLoader& loader) {
     const Tensor output = model(batch.images.to(device));
     counts.confusion.add(output, batch.labels);
     counts.top5_correct += count_in_top(output, batch.labels, 5);
+    add_mistakes(counts.mistakes, output, batch);
   }
   return counts;
 }
@@ -92,15 +155,18 @@ RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Mod
 }
 
 std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
-                                                 Module& model, DataLoader& test_loader,
-                                                 const TextFields& extra) {
+                                                 Module& model, const DataLoader& train_loader,
+                                                 DataLoader& test_loader, const TextFields& extra) {
   RunReport report =
       begin_report(folder, run.summary, model, test_loader.dataset(), extra.at("model"));
   std::map<std::string, NumberFields> numbers;
   TextFields texts = extra;
   if (!run.summary.interrupted && run.summary.epochs > 0) {
     const std::vector<std::string>& names = test_loader.dataset().class_names;
-    const auto [confusion, top5_correct] = count_test(model, test_loader);
+    const auto [confusion, top5_correct, wrong] = count_test(model, test_loader);
+    if (!wrong.empty() && is_drawable(test_loader.dataset())) {
+      report.sheets.push_back(mistakes_sheet(wrong, test_loader.dataset()));
+    }
     numbers["balanced"] = {{"accuracy", confusion.balanced_accuracy()}};
     texts["never_predicted"] = never_predicted(confusion, names);
     numbers["class_accuracy"] = class_accuracies(confusion, names);
@@ -110,6 +176,10 @@ std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const 
     }
     write_file_atomically(folder.file("confusion.csv"), confusion.to_csv(names));
     report.confusion = confusion;
+  }
+  if (train_loader.options().augment != ImageAugmentation{} &&
+      is_drawable(train_loader.dataset())) {
+    report.sheets.push_back(augmented_sheet(train_loader));
   }
   write_report(folder, report);
   // Last: it says that the run is done.

@@ -269,7 +269,7 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
   std::optional<ConfusionMatrix> confusion;
   if (folder != nullptr) {
     confusion = write_run_results(
-        *folder, run, *training.model, training.test_loader,
+        *folder, run, *training.model, training.train_loader, training.test_loader,
         {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}});
   }
   if (flags.conv_report) {

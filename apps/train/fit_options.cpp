@@ -58,6 +58,10 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
   }
   fields["crop padding"] = std::to_string(loader.augment.crop_padding);
   fields["random flip"] = loader.augment.flip ? "true" : "false";
+  for (const auto& [name, value] :
+       named_changes(loader.augment)) {  // as before where there are none
+    fields[std::string("random ") + name] = number_text(value);
+  }
   fields["drop last"] = loader.drop_last ? "true" : "false";
   fields["shuffle seed"] = std::to_string(loader.seed);
   fields["learning rate"] = number_text(task.optimizer.initial_learning_rate());

@@ -1,7 +1,9 @@
 #include "cks/core/ops/image_batch.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "cks/core/memory/reserve_impl.h"
 #include "cks/core/ops/output.h"
@@ -34,14 +36,17 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
                   kMake, shape));
   }
   ops::require_dtype(kMake, {"bank's labels", bank.labels}, DType::int64);
-  ops::require_shape(kMake, {"bank's labels", bank.labels}, {shape[0]});
+  const Shape of_pixels({shape[0], shape[1], shape[2]});
+  if (!(bank.labels.shape() == of_pixels)) {
+    ops::require_shape(kMake, {"bank's labels", bank.labels}, {shape[0]});
+  }
   ops::require_dtype(kMake, {"tables", bank.tables}, DType::float32);
   ops::require_shape(kMake, {"tables", bank.tables}, {shape[3], 256});
   ops::require_dtype(kMake, {"images", images}, DType::float32);
   ops::require_rank(kMake, {"images", images}, 4, "[B,H,W,C]");
   ops::require_shape(kMake, {"images", images}, shape.with(0, images.size(0)));
   ops::require_dtype(kMake, {"labels", labels}, DType::int64);
-  ops::require_shape(kMake, {"labels", labels}, {images.size(0)});
+  ops::require_shape(kMake, {"labels", labels}, bank.labels.shape().with(0, images.size(0)));
   require_position(kMake, position);
   for (const ops::Argument& argument :
        {ops::Argument{"bank's labels", bank.labels}, ops::Argument{"tables", bank.tables},
@@ -49,16 +54,17 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
         ops::Argument{"position", position}}) {
     ops::require_same_device(kMake, argument, {"pixels", bank.pixels});
   }
-  const std::int64_t padding = options.augment.crop_padding;
-  if (padding < 0 || padding >= std::min(shape[1], shape[2])) {
-    throw Error(formatted(
-        "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
-        kMake, padding, shape));
-  }
+  require_augmentation(kMake, options.augment, shape);
 }
 
-kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
-                                        const ImageBatchOptions& options) {
+/// In the kernel's units.
+std::int64_t fixed(double value) {
+  return std::llround(value * static_cast<double>(kernels::kOne));
+}
+
+kernels::ImageBatchProblem make_problem(const Shape& pixels, const Shape& labels,
+                                        std::int64_t batch, const ImageBatchOptions& options) {
+  const ImageAugmentation& augment = options.augment;
   return {.images = pixels[0],
           .H = pixels[1],
           .W = pixels[2],
@@ -66,13 +72,54 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
           .batch = batch,
           .shuffle = options.shuffle,
           .order_key = options.order_key.value,
-          .crop_padding = options.augment.crop_padding,
-          .flip = options.augment.flip,
+          .crop_padding = augment.crop_padding,
+          .flip = augment.flip,
           .augment_key = options.augment_key.value,
-          .skip = options.skip};
+          .skip = options.skip,
+          .label_pixels = labels.rank() > 1,
+          .frame_label = options.frame_label,
+          .cutout = augment.cutout,
+          .rotation = fixed(augment.rotation * std::numbers::pi / 180.0),
+          .scale = fixed(augment.scale),
+          .brightness = fixed(augment.brightness),
+          .contrast = fixed(augment.contrast),
+          .saturation = fixed(augment.saturation)};
 }
 
 }  // namespace
+
+std::vector<std::pair<const char*, double>> named_changes(const ImageAugmentation& augment) {
+  std::vector<std::pair<const char*, double>> changes{
+      {"cutout", static_cast<double>(augment.cutout)},
+      {"rotation", augment.rotation},
+      {"scale", augment.scale},
+      {"brightness", augment.brightness},
+      {"contrast", augment.contrast},
+      {"saturation", augment.saturation}};
+  std::erase_if(changes, [](const auto& change) { return change.second == 0.0; });
+  return changes;
+}
+
+void require_augmentation(const std::string& what, const ImageAugmentation& augment,
+                          const Shape& images) {
+  const std::int64_t padding = augment.crop_padding;
+  if (padding < 0 || padding >= std::min(images[1], images[2])) {
+    throw Error(formatted(
+        "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
+        what, padding, images));
+  }
+  const auto require = [&](const char* name, double value, double most) {
+    if (!(value >= 0.0 && value <= most)) {
+      throw Error(formatted("{}: {} is {}, expected 0 to {}", what, name, value, most));
+    }
+  };
+  require("cutout", static_cast<double>(augment.cutout), kernels::kOne);
+  require("rotation", augment.rotation, 45.0);
+  require("scale", augment.scale, 0.5);
+  require("brightness", augment.brightness, 1.0);
+  require("contrast", augment.contrast, 1.0);
+  require("saturation", augment.saturation, 1.0);
+}
 
 Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device) {
   if (epoch < 0 || first < 0) {
@@ -86,7 +133,7 @@ void make_image_batch_(Tensor& images, Tensor& labels, const ImageBank& bank,
                        const Tensor& position, const ImageBatchOptions& options) {
   check(images, labels, bank, position, options);
   const kernels::ImageBatchProblem problem =
-      make_problem(bank.pixels.shape(), images.size(0), options);
+      make_problem(bank.pixels.shape(), bank.labels.shape(), images.size(0), options);
   const auto* at = static_cast<const kernels::BatchPosition*>(position.data());
   CKS_KERNEL(images.device(),
              image_batch(problem, at, bank.pixels.data_as<std::uint8_t>(),
@@ -105,7 +152,8 @@ std::vector<std::int64_t> image_batch_indices(std::int64_t images, std::int64_t 
                   "least 1 image and no negative number",
                   count, images, first, epoch));
   }
-  const kernels::ImageBatchProblem problem = make_problem({images, 1, 1, 1}, count, options);
+  const kernels::ImageBatchProblem problem =
+      make_problem({images, 1, 1, 1}, {images}, count, options);
   const kernels::RandomOrder order = kernels::order_of(problem, epoch);
   std::vector<std::int64_t> indices;
   reserve("image_batch_indices", indices, count);

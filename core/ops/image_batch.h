@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cks/core/tensor/random.h"
@@ -14,14 +16,30 @@ struct ImageAugmentation {
   /// none.
   std::int64_t crop_padding = 0;
   bool flip = false;  // mirrors every other image, at random, left to right
+  /// Sets a square of so many pixels a side, around a pixel of the image, to 0; at least 0.
+  std::int64_t cutout = 0;
+  double rotation = 0.0;  // turns by up to so many degrees either way; in [0, 45]
+  double scale = 0.0;     // enlarges by a factor within 1 +- scale; in [0, 0.5]
+  /// Factors within 1 +- so much, in [0, 1]: of the bytes, of their distance from 128, and, of
+  /// images of three channels, of that from the pixel's grey.
+  double brightness = 0.0;
+  double contrast = 0.0;
+  double saturation = 0.0;
 
   friend bool operator==(const ImageAugmentation&, const ImageAugmentation&) = default;
 };
 
+/// Names and values of the changes beyond crop and flip that are not 0: {"cutout", 8}, ...
+std::vector<std::pair<const char*, double>> named_changes(const ImageAugmentation& augment);
+
+/// Throws Error, naming `what` and the member, if one is out of its range for images [N,H,W,C].
+void require_augmentation(const std::string& what, const ImageAugmentation& augment,
+                          const Shape& images);
+
 /// Images as bytes, on one device.
 struct ImageBank {
   Tensor pixels;  // uint8 [N,H,W,C]
-  Tensor labels;  // int64 [N]
+  Tensor labels;  // int64 [N], or [N,H,W]: masks, moved and mirrored with the images
   Tensor tables;  // float32 [C,256]: what each value of a byte becomes
 };
 
@@ -30,7 +48,8 @@ struct ImageBatchOptions {
   RandomKey order_key{};
   ImageAugmentation augment{};
   RandomKey augment_key{};
-  std::int64_t skip = 0;  // images of the batch before the first one to make
+  std::int64_t skip = 0;         // images of the batch before the first one to make
+  std::int64_t frame_label = 0;  // of a mask where the image has moved away
 };
 
 /// Where an epoch is: int64 [2], the epoch and the place in its order of the next batch's first
@@ -42,9 +61,9 @@ Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device
 /// function of the options, the epoch and its place alone: the same bits in any batch and on any
 /// device. Places past the last image count from the first again. Raises the versions.
 ///
-/// Shapes  images float32 [B,H,W,C], labels int64 [B], position int64 [2].
+/// Shapes  images float32 [B,H,W,C], labels int64 [B] or [B,H,W] as the bank's, position int64 [2].
 /// Device  all tensors on one; CUDA: queued on the current stream, may be captured.
-/// Throws  ShapeError, DtypeError, DeviceError; Error for a crop_padding out of range.
+/// Throws  ShapeError, DtypeError, DeviceError; Error for an augmentation out of range.
 void make_image_batch_(Tensor& images, Tensor& labels, const ImageBank& bank,
                        const Tensor& position, const ImageBatchOptions& options);
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/entry_point.h"
+#include "cks/kernels/common/host_device.h"
 
 /// Batches from images that are kept as bytes: which image, how it is shifted and mirrored, and its
 /// numbers, in one pass. Everything is a function of keys, epoch and position, and the same bits on
@@ -17,7 +18,17 @@ struct ImageBatchProblem {
   std::int64_t crop_padding;  // in [0, min(H,W)); see below
   bool flip;
   std::uint64_t augment_key;
-  std::int64_t skip = 0;  // images of the batch before the first to make
+  std::int64_t skip = 0;      // images of the batch before the first to make
+  bool label_pixels = false;  // labels are masks: one for each pixel
+  std::int64_t frame_label = 0;
+  std::int64_t cutout = 0;  // side of the square, in pixels; at least 0
+  // In units of 2^-16: radians in [0, pi/4]; greatest deviations of factors from 1, in [0, 1/2],
+  // those of colours in [0, 1].
+  std::int64_t rotation = 0, scale = 0;
+  std::int64_t brightness = 0, contrast = 0, saturation = 0;
+
+  CKS_HOST_DEVICE bool moves() const { return rotation > 0 || scale > 0; }
+  CKS_HOST_DEVICE bool colours() const { return brightness > 0 || contrast > 0 || saturation > 0; }
 };
 
 /// Where an epoch is, in memory that the kernel reads, so that a recorded step repeats.
@@ -31,10 +42,18 @@ struct BatchPosition {
 /// channel c: images_out = tables[c][b], the normalised value. With crop_padding P the image is
 /// first framed by P pixels of 0 (the mean, once normalised) and a window of its own size cut out,
 /// at one of (2P + 1)^2 places; with flip it is then mirrored left to right half of the time. Both
-/// are drawn from (augment_key, epoch, number of the image), whatever batch it is in.
+/// are drawn from (augment_key, epoch, number of the image), whatever batch it is in, as is all
+/// that follows. The window is rotated about the image's middle by up to `rotation` and scaled by
+/// up to 1 +- scale, its pixels being those around each place, weighted by nearness, as a byte;
+/// places nearest to a pixel outside are the frame's. The colours' bytes are multiplied by a factor
+/// (brightness), moved away from 128 by another (contrast), and away from the pixel's grey by a
+/// third (saturation, of three channels alone). A square of cutout * cutout pixels around one of
+/// the image's is 0. With label_pixels each pixel has the label of the source nearest to it, the
+/// frame frame_label.
 ///
-/// pixels [images,H,W,C], labels [images], tables [C,256], images_out [batch,H,W,C]. On the calling
-/// thread alone: a loader makes batches beside the step that has the pool of threads.
+/// pixels [images,H,W,C], labels [images] or [images,H,W], tables [C,256], images_out
+/// [batch,H,W,C], labels_out [batch] or [batch,H,W]. On the calling thread alone: a loader makes
+/// batches beside the step that has the pool of threads.
 CKS_ENTRY_POINT(void, image_batch,
                 (const ImageBatchProblem& problem, const BatchPosition* position,
                  const std::uint8_t* pixels, const std::int64_t* labels, const float* tables,

@@ -10,13 +10,20 @@ void image_batch(const ImageBatchProblem& problem, const BatchPosition* position
   const RandomOrder order = order_of(problem, position->epoch);
   for (std::int64_t i = 0; i < problem.batch; ++i) {
     const ImagePlace place = place_image(problem, order, *position, i);
-    labels_out[i] = labels[place.image];
+    if (!problem.label_pixels) {
+      labels_out[i] = labels[place.image];
+    }
+    const std::int64_t* mask = labels + place.image * problem.H * problem.W;
     const std::uint8_t* image = pixels + place.image * problem.H * problem.W * C;
     for (std::int64_t oh = 0; oh < problem.H; ++oh) {
       for (std::int64_t ow = 0; ow < problem.W; ++ow) {
         const std::int64_t pixel = source_pixel(problem, place, oh, ow);
         for (std::int64_t c = 0; c < C; ++c) {
-          *images_out++ = pixel < 0 ? 0.0F : tables[c * 256 + image[pixel * C + c]];
+          const std::int64_t byte = augmented_byte(problem, place, image, pixel, oh, ow, c);
+          *images_out++ = byte < 0 ? 0.0F : tables[c * 256 + byte];
+        }
+        if (problem.label_pixels) {
+          *labels_out++ = pixel < 0 ? problem.frame_label : mask[pixel];
         }
       }
     }

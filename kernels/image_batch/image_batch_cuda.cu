@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();  // the share before has been read
     if (threadIdx.x == 0) {
       shared_place = place_image(p.problem, order_of(p.problem, position->epoch), *position, i);
-      if (begin == 0) {
+      if (begin == 0 && !p.problem.label_pixels) {
         p.labels_out[i] = p.labels[shared_place.image];
       }
     }
@@ -59,7 +59,13 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         const std::int64_t source = source_pixel(p.problem, place, oh, ow);
-        values[v] = source < 0 ? 0.0F : p.tables[c * 256 + image[source * C + c]];
+        const std::int64_t byte = augmented_byte(p.problem, place, image, source, oh, ow, c);
+        values[v] = byte < 0 ? 0.0F : p.tables[c * 256 + byte];
+        if (p.problem.label_pixels && c == 0) {
+          const std::int64_t pixels = p.problem.H * p.problem.W;
+          p.labels_out[i * pixels + oh * W + ow] =
+              source < 0 ? p.problem.frame_label : p.labels[place.image * pixels + source];
+        }
         if (++c == C) {
           c = 0;
           if (++ow == W) {

@@ -260,13 +260,16 @@ TEST_CASE("report_page: what there is is shown, what is missing left out") {
   report.filters = Tensor::zeros({4, 3, 3, 3});
   const auto model = make_model("lenet5");
   report.layers = trace_model(*model, {1, 28, 28, 1});
-  report.pictures = "PNG!";
+  report.sheets = {{"Mis<takes>", "Test images & more.", {{"PNG!", "dog & cat"}, {"PNG!"}}}};
   page = report_page(report);
   CHECK(fault(page) == "");
   CHECK(count(page, "<svg ") == 5);
   CHECK(contains(page, "<b>95.00 %</b><span>best, in epoch 1, chosen on the test half</span>"));
   CHECK(contains(page, "<tr><td>dog</td><td>cat</td><td>3</td><td>100.00 %</td></tr>"));
-  CHECK(contains(page, "src=\"data:image/png;base64,UE5HIQ==\""));
+  CHECK(count(page, "src=\"data:image/png;base64,UE5HIQ==\"") == 2);
+  CHECK(contains(page, "<h2>Mis&lt;takes&gt;</h2>"));
+  CHECK(contains(page, "alt=\"dog &amp; cat\""));
+  CHECK(contains(page, "<figcaption>dog &amp; cat</figcaption>"));
   for (const char* elsewhere : {"<script", "<link", "@import", "url("}) {
     CHECK_FALSE(contains(page, elsewhere));
   }

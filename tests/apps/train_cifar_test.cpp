@@ -237,7 +237,7 @@ TEST_CASE("train_cifar: begins with the weights of a run of other classes, part 
       for (int i = 0; i < 8; ++i) {
         const cks::Tensor image =
             cks::Tensor::full({32, 32, 3}, i * 10 + name[0], cks::DType::uint8);
-        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png", image);
+        cks::write_png(folder + "/" + std::to_string(i) + ".png", image);
       }
     }
   }
@@ -297,6 +297,9 @@ TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say
   CHECK(contains(slurp(files.summary_file()), "\"striped ring\": "));
   CHECK(contains(result.out, "report    " + files.report_file() + "\n"));
   CHECK(contains(slurp(files.report_file()), "striped ring"));
+  CHECK(contains(slurp(files.report_file()), "<h2>Augmented images</h2>"));
+  CHECK(contains(slurp(files.report_file()), "<h2>Mistakes</h2>"));
+  CHECK(contains(slurp(files.report_file()), ", taken for "));
   for (const char* name : {"curves.svg", "confusion.svg", "filters.svg", "savings.svg"}) {
     CAPTURE(name);
     CHECK(contains(slurp(files.file(name)), "</svg>\n"));
@@ -317,8 +320,11 @@ TEST_CASE("train_cifar: ResNet-20 learns drawn pictures, and the run's files say
 TEST_CASE("train_cifar: the momentum's cycle, crops and a dropped batch resume bit for bit") {
   const ScratchFolder scratch;
   // The preset's recipe on a smaller network, which sanitizers have to get through three times.
-  const Arguments flags{"--preset", "resnet18-30", "--model",   "resnet20", "--epochs", "6",
-                        "--lr",     "0.05",        "--threads", "1",        "--keep",   "1"};
+  const Arguments flags{
+      "--preset",     "resnet18-30", "--model",    "resnet20", "--epochs",     "6",
+      "--lr",         "0.05",        "--threads",  "1",        "--keep",       "1",
+      "--cutout",     "5",           "--rotation", "10",       "--scale",      "0.1",
+      "--brightness", "0.2",         "--contrast", "0.2",      "--saturation", "0.2"};
   REQUIRE(run(scratch, quick(scratch / "whole", flags)).code == 0);
   const std::string folder = scratch / "cut";
   Process process(CKS_TRAIN_CIFAR, scratch, quick(folder, flags));
@@ -326,6 +332,9 @@ TEST_CASE("train_cifar: the momentum's cycle, crops and a dropped batch resume b
   process.signal(SIGINT);
   CHECK(process.wait() == 130);
   CHECK(contains(process.err(), "Nesterov momentum 0.95 to 0.85 and back"));
+  CHECK(contains(process.err(),
+                 "random cutout 5, random rotation 10, random scale 0.1, random "
+                 "brightness 0.2, random contrast 0.2, random saturation 0.2"));
   CHECK(
       contains(process.err(), "onecycle over 24 steps, batch 25 (the last, smaller one dropped)"));
   const Outcome resumed = run(scratch, {"--resume", folder, "--threads", "2"});
@@ -427,7 +436,7 @@ TEST_CASE("train_cifar: of many classes the header names the first") {
     const std::string folder = scratch / ("pictures/class" + std::to_string(i));
     std::filesystem::create_directories(folder);
     for (const char* name : {"/0.png", "/1.png"}) {
-      cks::apps::write_png(folder + name, cks::Tensor::full({8, 8, 3}, i, cks::DType::uint8));
+      cks::write_png(folder + name, cks::Tensor::full({8, 8, 3}, i, cks::DType::uint8));
     }
   }
   const Outcome result = run(scratch, {"--dataset", "folder", "--data-dir", scratch / "pictures",
@@ -446,8 +455,8 @@ TEST_CASE("train_cifar: a folder of own pictures, one of which is broken") {
       const std::string folder = pictures + "/" + half + "/class" + std::to_string(label);
       std::filesystem::create_directories(folder);
       for (int i = 0; i < 4; ++i) {
-        cks::apps::write_png(folder + "/" + std::to_string(i) + ".png",
-                             cks::Tensor::full({20 + i, 24, 3}, 80 * label, cks::DType::uint8));
+        cks::write_png(folder + "/" + std::to_string(i) + ".png",
+                       cks::Tensor::full({20 + i, 24, 3}, 80 * label, cks::DType::uint8));
       }
     }
   }

@@ -1,10 +1,10 @@
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/autograd/no_gradient.h"
 
 #include <doctest/doctest.h>
 
 #include <array>
 
+#include "cks/core/autograd/no_gradient.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/profile/module_path.h"

@@ -83,6 +83,29 @@ TEST_CASE("dataset: select copies images in any order; classes without one are n
   CHECK_THROWS_AS(dataset.select({-1}), cks::ShapeError);
 }
 
+TEST_CASE("dataset: masks label each pixel, in parts and weights too") {
+  ImageDataset masked;
+  masked.name = "masked";
+  masked.images = Tensor::zeros({3, 1, 2, 1}, cks::DType::uint8);
+  masked.labels = Tensor::from_vector<std::int64_t>({0, 1, 2, 0, 0, 0}, {3, 1, 2});
+  masked.class_names = {"a", "b"};
+  masked.mean = {0.0F};
+  masked.std = {1.0F};
+  masked.ignore_index = 2;
+  masked.check();
+  CHECK(masked.has_masks());
+  CHECK(masked.select({1, 0}).labels.to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{2, 0, 0, 1});
+  CHECK(masked.subset(2, 3).labels.shape() == cks::Shape{1, 1, 2});
+  CHECK(masked.balanced_class_weights() == std::vector<double>{5.0 / 8.0, 5.0 / 2.0});
+  masked.labels = masked.labels.reshape({3, 2, 1});
+  CHECK_THROWS_WITH_AS(masked.check(), doctest::Contains("one label for each pixel"),
+                       cks::ShapeError);
+  masked.labels = Tensor::full({3, 1, 2}, 3, cks::DType::int64);
+  CHECK_THROWS_WITH_AS(masked.check(), doctest::Contains("label 0 is 3, expected 0 to 1"),
+                       cks::Error);
+}
+
 TEST_CASE("dataset: check names the dataset, the member and the shapes") {
   using cks::testing::contains;
   CHECK(check_error([](ImageDataset&) {}) == "no error");

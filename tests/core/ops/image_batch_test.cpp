@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -30,8 +31,16 @@ ImageBank make_bank(Device device = {}) {
           testing::random_tensor({2, 256}, 2, DType::float32).to(device)};
 }
 
-const ImageBatchOptions kOptions{
-    .order_key = {1}, .augment = {.crop_padding = 1, .flip = true}, .augment_key = {2}};
+const ImageBatchOptions kOptions{.order_key = {1},
+                                 .augment = {.crop_padding = 1,
+                                             .flip = true,
+                                             .cutout = 2,
+                                             .rotation = 20.0,
+                                             .scale = 0.25,
+                                             .brightness = 0.5,
+                                             .contrast = 0.25,
+                                             .saturation = 0.75},
+                                 .augment_key = {2}};
 
 struct Made {
   std::vector<float> images;
@@ -107,6 +116,16 @@ TEST_CASE("make_image_batch_: raises versions and refuses what does not fit") {
     CHECK_THROWS_WITH_AS(make_image_batch_(images, labels, bank, position, options),
                          doctest::Contains("crop_padding is"), Error);
   }
+  const auto refused = [&](const ImageAugmentation& augment) {
+    options.augment = augment;
+    return message_of<Error>([&] { make_image_batch_(images, labels, bank, position, options); });
+  };
+  CHECK(refused({.rotation = 46.0}) == "make_image_batch_: rotation is 46, expected 0 to 45");
+  CHECK(contains(refused({.cutout = -1}), "cutout is -1, expected 0 to 65536"));
+  CHECK(contains(refused({.scale = 0.51}), "scale is 0.51, expected 0 to 0.5"));
+  CHECK(contains(refused({.brightness = -0.1}), "brightness is -0.1, expected 0 to 1"));
+  CHECK(contains(refused({.contrast = NAN}), "contrast is nan, expected 0 to 1"));
+  CHECK(contains(refused({.saturation = 2.0}), "saturation is 2, expected 0 to 1"));
   CHECK_THROWS_AS(make_batch_position(-1, 0, {}), Error);
   CHECK_THROWS_AS(image_batch_indices(0, 0, 0, 1, kOptions), Error);
   CHECK_THROWS_AS(image_batch_indices(20, 0, 0, INT64_MAX, kOptions), OutOfMemoryError);

@@ -206,6 +206,181 @@ TEST_CASE("image batch: every shift is as likely, and half of the images are mir
   }
 }
 
+/// The bytes that a problem makes of its images: the tables are the numbers 1 to 256, so that 0 is
+/// the frame.
+std::vector<int> bytes_of(const ImageBatchProblem& problem, Source& source, BatchPosition at) {
+  for (std::size_t i = 0; i < source.tables.size(); ++i) {
+    source.tables[i] = static_cast<float>(i % 256 + 1);
+  }
+  std::vector<int> bytes;
+  for (const float value : run(problem, source, at).images) {
+    bytes.push_back(static_cast<int>(value) - 1);
+  }
+  return bytes;
+}
+
+TEST_CASE("image batch: rotation and scale about the middle, by the definition in real numbers") {
+  ImageBatchProblem problem = kPlain;
+  problem.shuffle = false;
+  problem.H = 24;
+  problem.W = 31;
+  problem.crop_padding = 2;
+  problem.flip = true;
+  problem.rotation = 20'000;  // 0.305 radians
+  problem.scale = 16'384;     // a quarter
+  Source source(problem);
+  for (std::size_t i = 0; i < source.pixels.size(); ++i) {  // smooth, so that places show
+    const auto at = static_cast<std::int64_t>(i) / 3;
+    source.pixels[i] = static_cast<std::uint8_t>(at % 31 * 5 + at / 31 % 24 * 4);
+  }
+  const std::vector<int> bytes = bytes_of(problem, source, {3, 0});
+  const auto order = cks::kernels::order_of(problem, 3);
+  double most_turned = 0.0;
+  std::int64_t inside = 0;
+  for (std::int64_t i = 0; i < problem.batch; ++i) {
+    const ImagePlace place = cks::kernels::place_image(problem, order, {3, 0}, i);
+    const double angle =
+        std::atan2(static_cast<double>(place.across), static_cast<double>(place.along));
+    const double factor =
+        65536.0 / std::hypot(static_cast<double>(place.along), static_cast<double>(place.across));
+    CHECK(std::abs(angle) < 0.3053);
+    CHECK(std::abs(factor - 1.0) < 0.2501);
+    most_turned = std::max(most_turned, std::abs(angle));
+    for (std::int64_t oh = 0; oh < problem.H; ++oh) {
+      for (std::int64_t ow = 0; ow < problem.W; ++ow) {
+        const double down = static_cast<double>(oh + place.down) - 11.5;
+        const double right =
+            static_cast<double>((place.mirrored ? problem.W - 1 - ow : ow) + place.right) - 15.0;
+        const double row = 11.5 + (down * std::cos(angle) + right * std::sin(angle)) / factor;
+        const double column = 15.0 + (right * std::cos(angle) - down * std::sin(angle)) / factor;
+        const auto byte = bytes[static_cast<std::size_t>(((i * 24 + oh) * 31 + ow) * 3)];
+        const double beyond = std::max({-row, row - 23.0, -column, column - 30.0});
+        if (beyond > 0.51) {
+          REQUIRE(byte == -1);
+        } else if (beyond < 0.0) {
+          ++inside;
+          REQUIRE(std::abs(byte - (5.0 * column + 4.0 * row)) < 0.55);
+        }
+      }
+    }
+  }
+  CHECK(most_turned > 0.15);
+  CHECK(inside > 3000);
+}
+
+TEST_CASE("image batch: a cutout is a square of nothing around a pixel") {
+  ImageBatchProblem problem = kPlain;
+  problem.H = problem.W = 12;
+  problem.cutout = 5;
+  Source source(problem);
+  const std::vector<int> bytes = bytes_of(problem, source, {2, 0});
+  problem.cutout = 0;
+  const std::vector<int> whole = bytes_of(problem, source, {2, 0});
+  problem.cutout = 5;
+  const auto order = cks::kernels::order_of(problem, 2);
+  std::int64_t cut = 0;
+  for (std::int64_t i = 0; i < problem.batch; ++i) {
+    const ImagePlace place = cks::kernels::place_image(problem, order, {2, 0}, i);
+    REQUIRE(place.cut_row + 2 >= 0);
+    REQUIRE(place.cut_row + 2 < 12);
+    for (std::int64_t e = 0; e < 12 * 12 * 3; ++e) {
+      const std::int64_t row = e / 36 - place.cut_row;
+      const std::int64_t column = e / 3 % 12 - place.cut_column;
+      const bool is_cut = row >= 0 && row < 5 && column >= 0 && column < 5;
+      const auto at = static_cast<std::size_t>(i * 12 * 12 * 3 + e);
+      REQUIRE(bytes[at] == (is_cut ? -1 : whole[at]));
+      cut += is_cut ? 1 : 0;
+    }
+  }
+  CHECK(cut > problem.batch * 3 * 9);
+}
+
+TEST_CASE("image batch: brightness, contrast and saturation are the formulas, cut to bytes") {
+  ImageBatchProblem problem = kPlain;
+  Source source(problem);
+  const std::vector<int> plain = bytes_of(problem, source, {1, 0});
+  problem.brightness = 30'000;
+  problem.contrast = 40'000;
+  problem.saturation = 50'000;
+  const std::vector<int> bytes = bytes_of(problem, source, {1, 0});
+  const auto order = cks::kernels::order_of(problem, 1);
+  const auto cut = [](double value) { return std::clamp(value, 0.0, 255.0); };
+  for (std::int64_t i = 0; i < problem.batch; ++i) {
+    const ImagePlace place = cks::kernels::place_image(problem, order, {1, 0}, i);
+    const double brightness = static_cast<double>(place.brightness) / 65536.0;
+    const double contrast = static_cast<double>(place.contrast) / 65536.0;
+    const double saturation = static_cast<double>(place.saturation) / 65536.0;
+    for (std::int64_t pixel = 0; pixel < 30; ++pixel) {
+      const auto first = static_cast<std::size_t>((i * 30 + pixel) * 3);
+      const auto toned = [&](double value) {
+        return cut(128.0 + (cut(value * brightness) - 128.0) * contrast);
+      };
+      const double grey =
+          toned(0.299 * plain[first] + 0.587 * plain[first + 1] + 0.114 * plain[first + 2]);
+      for (std::size_t c = 0; c < 3; ++c) {
+        const double expected = cut(grey + (toned(plain[first + c]) - grey) * saturation);
+        // Each of three steps rounds, which the next ones enlarge.
+        REQUIRE(std::abs(bytes[first + c] - expected) < 5.0);
+      }
+    }
+  }
+  // One colour alone, exactly.
+  CHECK(cks::kernels::away_from(0, 200, 98'304) == 255);
+  CHECK(cks::kernels::away_from(128, 100, 32'768) == 114);
+  CHECK(cks::kernels::away_from(128, 100, 131'072) == 72);
+  CHECK(cks::kernels::away_from(128, 3, 131'072) == 0);
+}
+
+TEST_CASE("image batch: masks go where their pixels go") {
+  for (const bool turns : {false, true}) {
+    ImageBatchProblem problem = kPlain;
+    problem.C = 1;
+    problem.crop_padding = 2;
+    problem.flip = true;
+    problem.rotation = turns ? 30'000 : 0;
+    problem.label_pixels = true;
+    problem.frame_label = -5;
+    Source source(problem);
+    source.labels.clear();
+    for (const std::uint8_t byte : source.pixels) {
+      source.labels.push_back(byte);
+    }
+    const std::vector<std::int64_t> position{2, 5};
+    TargetBuffer where(sizeof(BatchPosition));
+    write_to(where.as<std::int64_t>(), position);
+    const std::int64_t elements = problem.batch * problem.H * problem.W;
+    const auto labels = run_kernel<std::int64_t>(elements, [&](std::int64_t* out) {
+      TargetBuffer images(static_cast<std::size_t>(elements) * sizeof(float));
+      target::image_batch(problem, where.as<BatchPosition>(), on_device(source.pixels),
+                          on_device(source.labels), on_device(source.tables), images.as<float>(),
+                          out);
+      REQUIRE(images.intact());
+    });
+    const auto order = cks::kernels::order_of(problem, 2);
+    std::int64_t framed = 0;
+    for (std::int64_t i = 0; i < problem.batch; ++i) {
+      const ImagePlace place = cks::kernels::place_image(problem, order, {2, 5}, i);
+      for (std::int64_t p = 0; p < 30; ++p) {
+        const std::int64_t from = cks::kernels::source_pixel(problem, place, p / 5, p % 5);
+        framed += from < 0 ? 1 : 0;
+        REQUIRE(labels[static_cast<std::size_t>(i * 30 + p)] ==
+                (from < 0 ? -5 : source.labels[static_cast<std::size_t>(place.image * 30 + from)]));
+      }
+    }
+    CHECK(framed > 0);
+  }
+}
+
+TEST_CASE("image batch: sine and cosine of small angles, in whole numbers") {
+  for (std::int64_t angle = -51472; angle <= 51472; angle += 97) {
+    const auto [sine, cosine] = cks::kernels::turn_of(angle);
+    const double radians = static_cast<double>(angle) / 65536.0;
+    REQUIRE(std::abs(static_cast<double>(sine) / 65536.0 - std::sin(radians)) < 1e-4);
+    REQUIRE(std::abs(static_cast<double>(cosine) / 65536.0 - std::cos(radians)) < 1e-4);
+    REQUIRE(cks::kernels::turn_of(-angle).sine == -sine);
+  }
+}
+
 TEST_CASE("advance_position: on by a batch, to the next epoch behind the last") {
   TargetBuffer where(sizeof(BatchPosition));
   const auto after = [&](BatchPosition at, std::int64_t count, std::int64_t end) {
