@@ -81,6 +81,7 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
                         parameter,
                         group.learning_rate_scale,
                         group.weight_decay_scale,
+                        group.as_vectors,
                         {},
                         parameter.shape(),
                         parameter.dtype(),
@@ -101,14 +102,25 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
   step_ = Tensor::zeros({}, DType::int64, device);
 }
 
-void Optimizer::add_state(const char* key, StateKind kind) {
+void Optimizer::add_state(const char* key, StateKind kind, bool (*has_it)(const Slot&)) {
   state_keys_.emplace_back(key);
   state_kinds_.push_back(kind);
   for (Slot& slot : slots_) {
-    slot.state.push_back(kind == StateKind::like_parameter
-                             ? Tensor::zeros(slot.shape, slot.dtype, slot.device)
-                             : Tensor::zeros({}, DType::int64, slot.device));
+    const bool like_parameter = kind == StateKind::like_parameter;
+    slot.state.push_back(!has_it(slot) ? Tensor()
+                                       : Tensor::zeros(like_parameter ? slot.shape : Shape(),
+                                                       like_parameter ? slot.dtype : DType::int64,
+                                                       slot.device));
   }
+}
+
+void Optimizer::add_momentum(double momentum) {
+  optim::require_option(name_, "momentum", momentum);
+  momentum_ = Tensor::scalar(momentum, DType::float64, device());
+}
+
+const double* Optimizer::momentum_now() const {
+  return momentum_.defined() ? momentum_.data_as<double>() : nullptr;
 }
 
 void Optimizer::check_slot(const Slot& slot) const {
@@ -149,7 +161,7 @@ void Optimizer::step(const Tensor& grad_scale, const Tensor& skip) {
   for (Slot& slot : slots_) {
     if (Tensor grad = slot.parameter.grad(); grad.defined()) {
       for (std::size_t i = 0; i < slot.state.size(); ++i) {
-        if (state_kinds_[i] == StateKind::step_count) {
+        if (state_kinds_[i] == StateKind::step_count && slot.state[i].defined()) {
           counters.push_back(slot.state[i].data_as<std::int64_t>());
         }
       }
@@ -180,9 +192,15 @@ void Optimizer::set_learning_rate(double learning_rate) {
   learning_rate_.fill_(learning_rate);
 }
 
-void Optimizer::set_momentum(double /*momentum*/) {
-  throw Error(formatted("{}: there is no momentum to set", name_));
+void Optimizer::set_momentum(double momentum) {
+  optim::require_option(name_, "momentum", momentum);
+  if (!momentum_.defined()) {
+    throw Error(formatted("{}: there is no momentum to set", name_));
+  }
+  momentum_.fill_(momentum);
 }
+
+double Optimizer::momentum() const { return momentum_.defined() ? momentum_.item() : 0.0; }
 
 std::int64_t Optimizer::step_count() const {
   capture::forbid("step_count");
@@ -201,7 +219,9 @@ NamedTensors Optimizer::handles() const {
   NamedTensors all{{"learning_rate", learning_rate_}, {"step", step_}};
   for (std::size_t i = 0; i < state_keys_.size(); ++i) {
     for (const Slot& slot : slots_) {
-      all.emplace_back(state_keys_[i] + "." + slot.name, slot.state[i]);
+      if (slot.state[i].defined()) {
+        all.emplace_back(state_keys_[i] + "." + slot.name, slot.state[i]);
+      }
     }
   }
   return all;
