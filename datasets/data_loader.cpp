@@ -60,13 +60,8 @@ struct DataLoader::Maker {
                             dataset.size(), options.batch_size));
     }
     check_share(op);
-    if (const std::int64_t padding = options.augment.crop_padding;
-        padding < 0 || padding >= std::min(dataset.height(), dataset.width())) {
-      throw Error(
-          formatted("{}crop_padding is {}, expected at least 0 and less than height and "
-                    "width of images {}",
-                    op, padding, dataset.images.shape()));
-    }
+    check_augmentation("data loader of '" + dataset.name + "'", options.augment,
+                       dataset.images.shape());
     batch_options = {.shuffle = options.shuffle,
                      .order_key = make_random_key(options.seed, RandomPurpose::shuffle),
                      .augment = options.augment,

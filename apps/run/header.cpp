@@ -63,7 +63,7 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
     line += formatted(", random crop {}", flags.augment.crop_padding);
   }
   if (flags.augment.flip) {
-    line += ", random flip";
+    line += flags.augment.alternate_flip ? ", alternating flip" : ", random flip";
   }
   if (flags.label_smoothing > 0.0) {
     line += formatted(", label smoothing {:g}", flags.label_smoothing);

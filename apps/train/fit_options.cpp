@@ -57,7 +57,9 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
                             number_text(images.std[c]));
   }
   fields["crop padding"] = std::to_string(loader.augment.crop_padding);
-  fields["random flip"] = loader.augment.flip ? "true" : "false";
+  fields["random flip"] = loader.augment.alternate_flip ? "alternating"
+                          : loader.augment.flip         ? "true"
+                                                        : "false";
   fields["drop last"] = loader.drop_last ? "true" : "false";
   fields["shuffle seed"] = std::to_string(loader.seed);
   fields["learning rate"] = number_text(task.optimizer.initial_learning_rate());

@@ -49,12 +49,7 @@ void check(const Tensor& images, const Tensor& labels, const ImageBank& bank,
         ops::Argument{"position", position}}) {
     ops::require_same_device(kMake, argument, {"pixels", bank.pixels});
   }
-  const std::int64_t padding = options.augment.crop_padding;
-  if (padding < 0 || padding >= std::min(shape[1], shape[2])) {
-    throw Error(formatted(
-        "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
-        kMake, padding, shape));
-  }
+  check_augmentation(kMake, options.augment, shape);
 }
 
 kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
@@ -69,10 +64,24 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, std::int64_t batch,
           .crop_padding = options.augment.crop_padding,
           .flip = options.augment.flip,
           .augment_key = options.augment_key.value,
-          .skip = options.skip};
+          .skip = options.skip,
+          .alternate_flip = options.augment.alternate_flip};
 }
 
 }  // namespace
+
+void check_augmentation(const std::string& operation, const ImageAugmentation& augment,
+                        const Shape& images) {
+  if (const std::int64_t padding = augment.crop_padding;
+      padding < 0 || padding >= std::min(images[1], images[2])) {
+    throw Error(formatted(
+        "{}: crop_padding is {}, expected at least 0 and less than height and width of images {}",
+        operation, padding, images));
+  }
+  if (augment.alternate_flip && !augment.flip) {
+    throw Error(formatted("{}: alternate_flip needs flip", operation));
+  }
+}
 
 Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device) {
   if (epoch < 0 || first < 0) {

@@ -17,7 +17,8 @@ struct ImageBatchProblem {
   std::int64_t crop_padding;  // in [0, min(H,W)); see below
   bool flip;
   std::uint64_t augment_key;
-  std::int64_t skip = 0;  // images of the batch before the first to make
+  std::int64_t skip = 0;        // images of the batch before the first to make
+  bool alternate_flip = false;  // of flip: each image in every other epoch
 };
 
 /// Where an epoch is, in memory that the kernel reads, so that a recorded step repeats.
@@ -31,7 +32,8 @@ struct BatchPosition {
 /// channel c: images_out = tables[c][b], the normalised value. With crop_padding P the image is
 /// first framed by P pixels of 0 (the mean, once normalised) and a window of its own size cut out,
 /// at one of (2P + 1)^2 places; with flip it is then mirrored left to right half of the time. Both
-/// are drawn from (augment_key, epoch, number of the image), whatever batch it is in.
+/// are drawn from (augment_key, epoch, number of the image), whatever batch it is in; with
+/// alternate_flip mirroring is drawn for epoch 0 alone and changes from epoch to epoch.
 ///
 /// pixels [images,H,W,C], labels [images], tables [C,256], images_out [batch,H,W,C]. On the calling
 /// thread alone: a loader makes batches beside the step that has the pool of threads.

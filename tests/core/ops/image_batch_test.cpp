@@ -107,6 +107,9 @@ TEST_CASE("make_image_batch_: raises versions and refuses what does not fit") {
     CHECK_THROWS_WITH_AS(make_image_batch_(images, labels, bank, position, options),
                          doctest::Contains("crop_padding is"), Error);
   }
+  options.augment = {.alternate_flip = true};
+  CHECK(message_of<Error>([&] { make_image_batch_(images, labels, bank, position, options); }) ==
+        "make_image_batch_: alternate_flip needs flip");
   CHECK_THROWS_AS(make_batch_position(-1, 0, {}), Error);
   CHECK_THROWS_AS(image_batch_indices(0, 0, 0, 1, kOptions), Error);
   CHECK_THROWS_AS(image_batch_indices(20, 0, 0, INT64_MAX, kOptions), OutOfMemoryError);
