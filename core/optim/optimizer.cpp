@@ -1,49 +1,15 @@
 #include "cks/core/optim/optimizer.h"
 
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/optim/named_state_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/counter/counter.h"
 
 namespace cks {
-namespace {
-
-/// Lists what keeps `given` from being loaded into `wanted`; empty if nothing does.
-std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
-  std::map<std::string, const Tensor*> by_key;
-  std::string text;
-  for (const auto& [key, tensor] : given) {
-    if (!by_key.emplace(key, &tensor).second) {
-      text += "\n  twice: " + key;
-    }
-  }
-  for (const auto& [key, tensor] : wanted) {
-    const auto found = by_key.find(key);
-    if (found == by_key.end()) {
-      text += "\n  missing: " + key + " " + tensor.shape().to_string();
-      continue;
-    }
-    const Tensor& other = *found->second;
-    if (!other.defined()) {
-      text += "\n  undefined: " + key;
-    } else if (!(other.shape() == tensor.shape()) || other.dtype() != tensor.dtype()) {
-      text += formatted("\n  mis-shaped: {} is {} {}, expected {} {}", key, other.shape(),
-                        other.dtype(), tensor.shape(), tensor.dtype());
-    }
-    by_key.erase(found);
-  }
-  for (const auto& [key, tensor] : by_key) {
-    text += "\n  unexpected: " + key;
-  }
-  return text;
-}
-
-}  // namespace
-
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
@@ -236,21 +202,14 @@ NamedTensors Optimizer::state() const {
 }
 
 void Optimizer::load_state(const NamedTensors& state) {
-  NamedTensors targets = handles();
-  const std::string problems = mismatches(targets, state);
-  if (!problems.empty()) {
-    throw Error(formatted("{}: the state does not fit the parameters:{}", name_, problems));
-  }
-  std::map<std::string, Tensor> by_key(state.begin(), state.end());
-  optim::require_option(name_, "learning_rate", by_key["learning_rate"].item());
-  for (const auto& [key, tensor] : by_key) {
-    if (tensor.dtype() == DType::int64 && tensor.item() < 0.0) {
-      throw Error(formatted("{}: the state's {} is negative", name_, key));
+  const NamedTensors targets = handles();
+  optim::require_named(name_, "parameters", targets, state);
+  for (const auto& [key, tensor] : state) {
+    if (key == "learning_rate") {
+      optim::require_option(name_, "learning_rate", tensor.item());
     }
   }
-  for (auto& [key, tensor] : targets) {
-    tensor.copy_(by_key[key].detach());
-  }
+  optim::load_named(targets, state);
 }
 
 }  // namespace cks
