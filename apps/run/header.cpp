@@ -68,6 +68,11 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   if (flags.label_smoothing > 0.0) {
     line += formatted(", label smoothing {:g}", flags.label_smoothing);
   }
+  if (flags.weight_average > 0.0) {
+    line += formatted(", {} {:g}", flags.look_ahead ? "look-ahead" : "average of weights",
+                      flags.weight_average);
+    line += flags.average_every > 1 ? formatted(" every {} steps", flags.average_every) : "";
+  }
   if (flags.class_weights != "none") {
     line += ", class weights " + flags.class_weights;
   }

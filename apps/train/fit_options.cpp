@@ -68,6 +68,10 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
     fields["class weights"] += number_text(weight) + " ";
   }
   fields["clip grad norm"] = number_text(options.clip_grad_norm);
+  if (const auto& average = options.weight_average) {  // none: as runs of before had none
+    fields["weight average"] = formatted("decay {}, steps {}{}", number_text(average->decay),
+                                         average->every, average->look_ahead ? ", look-ahead" : "");
+  }
   fields["accumulation"] = std::to_string(options.accumulation);
   fields["overfit batch"] = options.overfit_batch ? "true" : "false";
   return fields;
