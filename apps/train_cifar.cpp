@@ -60,6 +60,10 @@ void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
              1024);
   parser.add_switch("flip", flags.augment.flip,
                     "mirror each image, left to right, with probability 1/2");
+  parser.add_switch("alternate-flip", flags.augment.alternate_flip,
+                    "of --flip: mirror each image in every other epoch, which helps short runs");
+  parser.only_with("alternate-flip", "flip",
+                   [](const std::string& value) { return value == "true"; });
   ImageAugmentation& more = flags.augment;
   parser.add("cutout", more.cutout, "blank a square of N x N pixels at a random place; 0: none", 0,
              1024);

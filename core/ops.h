@@ -8,6 +8,7 @@
 #include "cks/core/ops/compare.h"       // IWYU pragma: export
 #include "cks/core/ops/counter.h"       // IWYU pragma: export
 #include "cks/core/ops/dropout.h"       // IWYU pragma: export
+#include "cks/core/ops/eigh.h"          // IWYU pragma: export
 #include "cks/core/ops/elementwise.h"   // IWYU pragma: export
 #include "cks/core/ops/image_batch.h"   // IWYU pragma: export
 #include "cks/core/ops/loss.h"          // IWYU pragma: export

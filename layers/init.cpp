@@ -1,8 +1,14 @@
 #include "cks/layers/init.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/ops/eigh.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/matmul.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -85,6 +91,66 @@ void xavier_uniform(Tensor& weight, RandomKey key, double gain) {
 
 void xavier_normal(Tensor& weight, RandomKey key, double gain) {
   normal(weight, 0.0, xavier_stddev(weight, gain), key);
+}
+
+void dirac(Tensor& weight) {
+  ops::require_rank("init::dirac", {"weight", weight}, 4, "[OC,FH,FW,IC]");
+  const std::int64_t FH = weight.size(1);
+  const std::int64_t FW = weight.size(2);
+  const std::int64_t IC = weight.size(3);
+  if (FH % 2 == 0 || FW % 2 == 0) {
+    throw ShapeError(
+        formatted("init::dirac: weight has shape {}, expected odd FH and FW", weight.shape()));
+  }
+  draw("init::dirac", weight, [&](Tensor& host) {
+    host.zero_();
+    const std::int64_t centre = (FH / 2 * FW + FW / 2) * IC;
+    for (std::int64_t i = 0; i < std::min(weight.size(0), IC); ++i) {
+      host[i].reshape({-1})[centre + i].fill_(1.0);
+    }
+  });
+}
+
+void whitening(Tensor& weight, const Tensor& images, double eps) {
+  const char* operation = "init::whitening";
+  ops::require_real(operation, {"weight", weight});
+  ops::require_real(operation, {"images", images});
+  ops::require_rank(operation, {"weight", weight}, 4, "[OC,FH,FW,IC]");
+  ops::require_rank(operation, {"images", images}, 4, "[N,H,W,IC]");
+  const std::int64_t OC = weight.size(0);
+  const std::int64_t FH = weight.size(1);
+  const std::int64_t FW = weight.size(2);
+  const std::int64_t rows = images.size(1) - FH + 1;
+  const std::int64_t columns = images.size(2) - FW + 1;
+  const std::int64_t size = weight.numel() / std::max<std::int64_t>(OC, 1);
+  if (images.size(3) != weight.size(3) || images.size(0) < 1 || rows < 1 || columns < 1 ||
+      OC % 2 != 0 || OC > 2 * size || OC < 2) {
+    throw ShapeError(formatted(
+        "{}: weight has shape {} and images {}, expected filters of their channels that fit into "
+        "them, an even number of at most two for each value of a window",
+        operation, weight.shape(), images.shape()));
+  }
+  if (!(eps > 0.0)) {
+    throw Error(formatted("{}: eps must be above 0, got {}", operation, eps));
+  }
+  const NoGradGuard no_grad;
+  const PrecisionScope precision(Precision::fp32);
+  std::vector<Tensor> taps;
+  for (std::int64_t fh = 0; fh < FH; ++fh) {
+    for (std::int64_t fw = 0; fw < FW; ++fw) {
+      taps.push_back(slice(slice(images, 1, fh, fh + rows), 2, fw, fw + columns));
+    }
+  }
+  const Tensor windows = transpose(concat(taps, 3).reshape({-1, size}));
+  const Tensor moments = linear(windows, windows) / static_cast<double>(windows.size(1));
+  const auto [values, vectors] = eigh(moments.to(DType::float64).to(Device::cpu()));
+  const Tensor scaled = transpose(vectors / sqrt(maximum(values, values * 0.0) + eps));
+  std::vector<Tensor> filters;
+  for (std::int64_t i = 0; i < OC; ++i) {
+    const Tensor one = scaled[size - 1 - i % (OC / 2)];  // the greatest is the last
+    filters.push_back(i < OC / 2 ? one : -one);
+  }
+  weight.copy_(stack(filters).reshape(weight.shape()));
 }
 
 void weight_and_bias(Tensor& weight, Tensor& bias, std::uint64_t seed,

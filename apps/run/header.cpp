@@ -63,13 +63,18 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
     line += formatted(", random crop {}", flags.augment.crop_padding);
   }
   if (flags.augment.flip) {
-    line += ", random flip";
+    line += flags.augment.alternate_flip ? ", alternating flip" : ", random flip";
   }
   for (const auto& [name, value] : named_changes(flags.augment)) {
     line += formatted(", random {} {:g}", name, value);
   }
   if (flags.label_smoothing > 0.0) {
     line += formatted(", label smoothing {:g}", flags.label_smoothing);
+  }
+  if (flags.weight_average > 0.0) {
+    line += formatted(", {} {:g}", flags.look_ahead ? "look-ahead" : "average of weights",
+                      flags.weight_average);
+    line += flags.average_every > 1 ? formatted(" every {} steps", flags.average_every) : "";
   }
   if (flags.class_weights != "none") {
     line += ", class weights " + flags.class_weights;

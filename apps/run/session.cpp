@@ -68,6 +68,11 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
     options.class_weights = data.train.balanced_class_weights();
   }
   options.clip_grad_norm = flags.clip_grad_norm;
+  if (flags.weight_average > 0.0) {
+    options.weight_average = {.decay = flags.weight_average,
+                              .every = flags.average_every,
+                              .look_ahead = flags.look_ahead};
+  }
   options.accumulation = flags.accumulation;
   options.overfit_batch = flags.overfit_batch;
   options.patience = flags.patience;

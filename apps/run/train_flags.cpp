@@ -68,6 +68,14 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add_choice("class-weights", values.class_weights, {"none", "balanced"},
                    "balanced: in training an image counts the more, the fewer there are of its "
                    "class");
+  flags.add("weight-average", values.weight_average,
+            "test and keep an exponential moving average of the weights, of which so much stays in "
+            "each step, such as 0.99; 0: the weights themselves",
+            0.0, 1.0 - 1e-9);
+  flags.add("average-every", values.average_every,
+            "of the average: steps from one update to the next", 1);
+  flags.add_switch("look-ahead", values.look_ahead,
+                   "put the weights back onto the average at each of its updates");
   flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
   constexpr double kMostShare = 1.0 - 1e-6;
   flags.add("val-share", values.val_share,
@@ -127,6 +135,8 @@ void add_conditions(Flags& flags) {
   flags.only_with("nesterov", "opt", is("sgd"));
   flags.only_with("lr-step-epochs", "lr-scheduler", is("step"));
   flags.only_with("lr-gamma", "lr-scheduler", is("step"));
+  flags.only_with("average-every", "weight-average", is_not("0"));
+  flags.only_with("look-ahead", "weight-average", is_not("0"));
   flags.only_with("val-seed", "val-share", is_not("0"));
   flags.only_with("no-graph", "device", is_not("cpu"));
   flags.only_with("data-dir", "dataset", is_not("drawn"));

@@ -43,6 +43,9 @@ struct TrainFlags {
   double label_smoothing = 0.0;
   std::string class_weights = "none";
   double clip_grad_norm = 0.0;
+  double weight_average = 0.0;  // decay; 0: none
+  std::int64_t average_every = 1;
+  bool look_ahead = false;
   bool drop_last = false;
   ImageAugmentation augment{};
 

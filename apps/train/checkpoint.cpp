@@ -22,6 +22,7 @@ constexpr const char* kVersionWithoutChecksum = "1";  // is read, too
 constexpr const char* kModelPrefix = "model.";
 constexpr const char* kTrainingPrefix = "training.";
 constexpr const char* kOptimizerPrefix = "optimizer.";
+constexpr const char* kAveragePrefix = "average.";
 
 void append_prefixed(NamedTensors& into, const std::string& prefix, const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
@@ -116,11 +117,14 @@ TrainState parse_train_state(const std::string& text) {
 }
 
 void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
-                      const TrainState& state) {
+                      const TrainState& state, const WeightAverage* average) {
   NamedTensors tensors;
   append_prefixed(tensors, kModelPrefix, model.state_dict());
   append_prefixed(tensors, kTrainingPrefix, model.training_state());
   append_prefixed(tensors, kOptimizerPrefix, optimizer.state());
+  if (average != nullptr) {
+    append_prefixed(tensors, kAveragePrefix, average->state());
+  }
   save_safetensors(path, tensors,
                    {{"cks.state_version", kStateVersion},
                     {kSafetensorsChecksum, ""},
@@ -128,7 +132,7 @@ void save_train_state(const std::string& path, const Module& model, const Optimi
 }
 
 TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
-                            const TextFields& identity) {
+                            const TextFields& identity, WeightAverage* average) {
   const SafetensorsFile file = load_safetensors(path);
   const std::string* version = find(file.metadata, "cks.state_version");
   const std::string* text = find(file.metadata, "cks.state");
@@ -158,14 +162,21 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
   }
   const NamedTensors before = model.state_dict();
   const NamedTensors training_before = model.training_state();
+  const NamedTensors average_before = average != nullptr ? average->state() : NamedTensors{};
   with_file_name(path, [&] {
     model.load_state_dict(with_prefix(file.tensors, kModelPrefix));
     try {
       model.load_training_state(with_prefix(file.tensors, kTrainingPrefix));
+      if (average != nullptr) {
+        average->load_state(with_prefix(file.tensors, kAveragePrefix));
+      }
       optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
     } catch (...) {
       model.load_state_dict(before);
       model.load_training_state(training_before);
+      if (average != nullptr) {
+        average->load_state(average_before);
+      }
       throw;
     }
   });

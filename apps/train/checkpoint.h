@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cks/core/optim/optimizer.h"
+#include "cks/core/optim/weight_average.h"
 #include "cks/datasets/dataset.h"
 #include "cks/layers/module.h"
 #include "cks/train/metrics.h"
@@ -88,16 +89,18 @@ struct TrainState {
 std::string train_state_text(const TrainState& state);
 TrainState parse_train_state(const std::string& text);
 
-/// Writes everything that a resume needs into one file: weights, optimiser, `state`. The file is
-/// replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.
+/// Writes everything that a resume needs into one file: weights, optimiser, `state` and, unless it
+/// is null, an average. The file is replaced at once or not at all. Throws IoError; Error for a
+/// text that is not UTF-8.
 void save_train_state(const std::string& path, const Module& model, const Optimizer& optimizer,
-                      const TrainState& state);
+                      const TrainState& state, const WeightAverage* average = nullptr);
 
-/// Reads it back into a model and an optimiser. Nothing is changed if anything does not fit.
-/// Throws IoError for a damaged file or one of another version; Error, listing every field of
-/// `identity` that differs; StateDictError or Error for keys of model or optimiser that do not
+/// Reads it back into a model, an optimiser and an average. Nothing is changed if anything does not
+/// fit. Throws IoError for a damaged file or one of another version; Error, listing every field of
+/// `identity` that differs; StateDictError or Error for keys of model, optimiser or average that do
+/// not
 ///         fit.
 TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
-                            const TextFields& identity);
+                            const TextFields& identity, WeightAverage* average = nullptr);
 
 }  // namespace cks

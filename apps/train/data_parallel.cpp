@@ -224,7 +224,8 @@ void DataParallel::share(Module& model) {
   }
 }
 
-void DataParallel::share(Module& model, Optimizer& optimizer, TrainState& state) {
+void DataParallel::share(Module& model, Optimizer& optimizer, WeightAverage* average,
+                         TrainState& state) {
   if (is_alone()) {
     return;
   }
@@ -235,6 +236,11 @@ void DataParallel::share(Module& model, Optimizer& optimizer, TrainState& state)
   share(of_optimizer);
   model.load_training_state(training);
   optimizer.load_state(of_optimizer);
+  if (average != nullptr) {
+    NamedTensors averages = average->state();
+    share(averages);
+    average->load_state(averages);
+  }
   state = parse_train_state(ranks_.broadcast(is_first() ? train_state_text(state) : ""));
 }
 

@@ -55,7 +55,7 @@ class DataParallel : private GradientListener {
   std::int64_t same(std::int64_t number);
   /// Gives all ranks what rank 0 has.
   void share(Module& model);
-  void share(Module& model, Optimizer& optimizer, TrainState& state);
+  void share(Module& model, Optimizer& optimizer, WeightAverage* average, TrainState& state);
 
  private:
   void on_gradient(const Tensor& leaf, Tensor& gradient) override;

@@ -57,7 +57,9 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
                             number_text(images.std[c]));
   }
   fields["crop padding"] = std::to_string(loader.augment.crop_padding);
-  fields["random flip"] = loader.augment.flip ? "true" : "false";
+  fields["random flip"] = loader.augment.alternate_flip ? "alternating"
+                          : loader.augment.flip         ? "true"
+                                                        : "false";
   for (const auto& [name, value] :
        named_changes(loader.augment)) {  // as before where there are none
     fields[std::string("random ") + name] = number_text(value);
@@ -70,6 +72,10 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
     fields["class weights"] += number_text(weight) + " ";
   }
   fields["clip grad norm"] = number_text(options.clip_grad_norm);
+  if (const auto& average = options.weight_average) {  // none: as runs of before had none
+    fields["weight average"] = formatted("decay {}, steps {}{}", number_text(average->decay),
+                                         average->every, average->look_ahead ? ", look-ahead" : "");
+  }
   fields["accumulation"] = std::to_string(options.accumulation);
   fields["overfit batch"] = options.overfit_batch ? "true" : "false";
   return fields;

@@ -38,6 +38,9 @@ class TrainStep {
     return results_.read();
   }
 
+  /// Of the last step queued, on the device: 1 if it was not taken (StepResults::skip).
+  const Tensor& skip() const { return results_.skip(); }
+
   /// Forgets what was recorded, and gives its memory back.
   void release() { recorded_.clear(); }
   /// The pieces that a batch is cut into, on this step's device.

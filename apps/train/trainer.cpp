@@ -49,6 +49,12 @@ class Trainer {
       throw Error("fit: the model has no parameters to train");
     }
     step_.emplace(task, options, parallel_);
+    if (options.weight_average) {
+      NamedTensors weights = model_.named_parameters();
+      const NamedTensors buffers = model_.named_buffers();
+      weights.insert(weights.end(), buffers.begin(), buffers.end());
+      average_.emplace(std::move(weights), *options.weight_average);
+    }
     ops::require_precision("fit", device_);
     state_.precision = name_of(options.precision);
     state_.identity = detail::run_identity(task, options);
@@ -65,6 +71,11 @@ class Trainer {
   Batch next_batch();
   void queue_step();
   void run_step(const Batch& batch);
+  /// With the averages in the model, if there are any.
+  void with_averages(const std::function<void()>& body) {
+    average_ ? average_->with_averages(body) : body();
+  }
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   std::string describe_batch(std::int64_t images) const;
   bool should_look() const;
   void look();
@@ -107,6 +118,7 @@ class Trainer {
   detail::DataParallel parallel_;
   const RunFolder* const folder_;          // where this rank writes
   std::optional<detail::TrainStep> step_;  // once the options are known to be good
+  std::optional<WeightAverage> average_;
 
   TrainState state_;
   TrainSummary summary_;
@@ -141,7 +153,7 @@ void Trainer::resume() {
     folder.truncate_metrics(0);
     return;
   }
-  state_ = load_train_state(folder.state_file(), model_, optimizer_, state_.identity);
+  state_ = load_train_state(folder.state_file(), model_, optimizer_, state_.identity, average());
   folder.truncate_metrics(state_.epoch);
   const std::string done = count_text(state_.epoch, "epoch");
   const std::int64_t batches = train_loader_.batches_per_epoch();
@@ -169,7 +181,7 @@ TrainSummary Trainer::run() {
     if (folder_ != nullptr) {
       resume();
     }
-    parallel_.share(model_, optimizer_, state_);
+    parallel_.share(model_, optimizer_, average(), state_);
     schedule_.set_step(state_.step);
     seconds_before_ = state_.seconds;
   }
@@ -188,6 +200,9 @@ TrainSummary Trainer::run() {
   }
   if (folder_ != nullptr) {
     save();
+  }
+  if (average_) {
+    average_->keep_averages();
   }
   summary_.stopped_early = !stopped_ && state_.epoch < options_.epochs && lost_patience();
   summary_.interrupted = stopped_ && state_.epoch < options_.epochs;
@@ -328,6 +343,9 @@ void Trainer::queue_step() {
     error.append(describe_batch(images));
     throw;
   }
+  if (average_) {
+    average_->step(step_->skip());
+  }
   schedule_.step();
   ++state_.step;
   ++state_.batch;
@@ -434,9 +452,11 @@ void Trainer::report_step(const StepSummary& results) {
 
 void Trainer::finish_epoch() {
   const Clock::time_point begin = Clock::now();
-  const std::optional<Evaluation> done =
-      detail::evaluate(model_, evaluated_loader(), task_.loss, parallel_.ranks(),
-                       [this] { return !at_step_limit() && asks_to_stop(); });
+  std::optional<Evaluation> done;
+  with_averages([&] {
+    done = detail::evaluate(model_, evaluated_loader(), task_.loss, parallel_.ranks(),
+                            [this] { return !at_step_limit() && asks_to_stop(); });
+  });
   if (!done) {  // the state keeps the epoch as one whose last batch was trained on
     stopped_ = true;
     return;
@@ -444,8 +464,10 @@ void Trainer::finish_epoch() {
   const Evaluation& test = *done;
   last_test_seconds_ = seconds_since(begin);
   if (!std::isfinite(test.loss)) {
-    throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,
-                                                        model_, evaluated_loader()));
+    with_averages([&] {
+      throw NonFiniteError(detail::describe_bad_test_loss(state_.step, state_.epoch + 1, test.loss,
+                                                          model_, evaluated_loader()));
+    });
   }
   ++state_.epoch;
   state_.batch = 0;
@@ -463,7 +485,7 @@ void Trainer::finish_epoch() {
     state_.best_test_accuracy = test.accuracy;
     state_.best_test_loss = test.loss;
     if (task_.val_loader != nullptr && folder_ == nullptr && parallel_.is_first()) {
-      best_weights_ = model_.state_dict();
+      with_averages([&] { best_weights_ = model_.state_dict(); });
     }
   }
   const EpochEvent event{
@@ -495,10 +517,10 @@ void Trainer::finish_epoch() {
     info.notes["epoch"] = std::to_string(state_.epoch);
     info.notes[accuracy_note()] = detail::number_text(test.accuracy);
     if (is_best) {
-      save_weights(folder_->best_file(), model_, info);
+      with_averages([&] { save_weights(folder_->best_file(), model_, info); });
     }
     if (files_.keep_epochs > 0) {
-      save_weights(folder_->epoch_file(state_.epoch), model_, info);
+      with_averages([&] { save_weights(folder_->epoch_file(state_.epoch), model_, info); });
       folder_->remove_epoch_files(state_.epoch - files_.keep_epochs);
     }
     if (files_.save_every_epochs > 0 && state_.epoch % files_.save_every_epochs == 0 &&
@@ -526,7 +548,7 @@ void Trainer::save() {
   detail::require_finite(model_, state_.step);
   if (!epoch_is_cut_) {
     state_.seconds = elapsed();
-    save_train_state(folder_->state_file(), model_, optimizer_, state_);
+    save_train_state(folder_->state_file(), model_, optimizer_, state_, average());
   }
   CheckpointInfo info = files_.info;
   info.notes["epoch"] = std::to_string(state_.epoch);
@@ -534,7 +556,7 @@ void Trainer::save() {
   if (state_.epoch > 0) {
     info.notes[accuracy_note()] = detail::number_text(state_.test_accuracy);
   }
-  save_weights(folder_->last_file(), model_, info);
+  with_averages([&] { save_weights(folder_->last_file(), model_, info); });
 }
 
 void Trainer::note_plans(const std::vector<ConvRecord>& records) {

@@ -10,6 +10,7 @@
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
+#include "cks/core/optim/weight_average.h"
 #include "cks/core/profile/module_timer.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/layers/module.h"
@@ -175,6 +176,9 @@ struct TrainOptions {
   double clip_grad_norm = 0.0;    // 0: gradients are not clipped
   std::int64_t accumulation = 1;  // pieces that a batch is cut into, to hold less at a time
   bool overfit_batch = false;     // train on the first batch of the first epoch alone
+  /// Averages parameters and floating buffers along the way. Evaluations, files of weights and the
+  /// model that fit() leaves have the averages; a run goes on from both.
+  std::optional<WeightAverageOptions> weight_average{};
   TrainFiles files{};
   TrainProfile profile{};
   TrainGpu gpu{};

@@ -83,7 +83,8 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, const Shape& labels
           .scale = fixed(augment.scale),
           .brightness = fixed(augment.brightness),
           .contrast = fixed(augment.contrast),
-          .saturation = fixed(augment.saturation)};
+          .saturation = fixed(augment.saturation),
+          .alternate_flip = augment.alternate_flip};
 }
 
 }  // namespace
@@ -119,6 +120,9 @@ void require_augmentation(const std::string& what, const ImageAugmentation& augm
   require("brightness", augment.brightness, 1.0);
   require("contrast", augment.contrast, 1.0);
   require("saturation", augment.saturation, 1.0);
+  if (augment.alternate_flip && !augment.flip) {
+    throw Error(formatted("{}: alternate_flip needs flip", what));
+  }
 }
 
 Tensor make_batch_position(std::int64_t epoch, std::int64_t first, Device device) {

@@ -30,7 +30,8 @@ std::int64_t whole(double count) { return static_cast<std::int64_t>(count); }
 }  // namespace
 
 StepResults::StepResults(Device device)
-    : values_(Tensor::empty({static_cast<std::int64_t>(kNumbers)}, DType::float64, device)) {
+    : values_(Tensor::empty({static_cast<std::int64_t>(kNumbers)}, DType::float64, device)),
+      skip_(Tensor::zeros({}, DType::uint8, device)) {
   reset({.gradient_norm = -1.0});
 }
 
@@ -75,17 +76,17 @@ Tensor StepResults::pending() const {
   return values_.slice(kFirst, kFirst + 3);
 }
 
-Tensor StepResults::judge(const Tensor& gradient_norm) {
+const Tensor& StepResults::judge(const Tensor& gradient_norm) {
   const Device device = values_.device();
   ops::require_same_device(kJudge, {"gradient_norm", gradient_norm}, {"the results", values_});
   ops::require_dtype(kJudge, {"gradient_norm", gradient_norm}, DType::float64);
   ops::require_one_element(kJudge, {"gradient_norm", gradient_norm});
-  Tensor skip = ops::make_output(kJudge, {}, DType::uint8, device);
   auto* results = static_cast<kernels::StepResults*>(values_.data());
   CKS_KERNEL(device,
-             judge_step(gradient_norm.data_as<double>(), results, skip.data_as<std::uint8_t>()));
+             judge_step(gradient_norm.data_as<double>(), results, skip_.data_as<std::uint8_t>()));
   values_.bump_version();
-  return skip;
+  skip_.bump_version();
+  return skip_;
 }
 
 void StepResults::reset(const StepSummary& sums) {

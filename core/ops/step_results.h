@@ -42,7 +42,9 @@ class StepResults {
   /// Ends a step: takes what was added into the sums, or, if its loss or the norm (float64, one
   /// element) is not finite, marks this step and all that follow as bad. Returns Optimizer::step's
   /// `skip`: uint8, one element, 1 for a bad step.
-  Tensor judge(const Tensor& gradient_norm);
+  const Tensor& judge(const Tensor& gradient_norm);
+  /// The same tensor, which each judge() writes anew; at first 0.
+  const Tensor& skip() const { return skip_; }
 
   /// Starts again from sums of before; what was added and not judged is forgotten. Not inside a
   /// captured step.
@@ -54,6 +56,7 @@ class StepResults {
 
  private:
   Tensor values_;  // float64, the members of kernels::StepResults
+  Tensor skip_;
 };
 
 }  // namespace cks

@@ -1,14 +1,9 @@
 #include "cks/core/optim/adam.h"
 
 #include "cks/core/ops/output.h"
-#include "cks/kernels/optimizer_step/optimizer_step.h"
+#include "cks/core/optim/step_problem_impl.h"
 
 namespace cks {
-namespace {
-
-enum : std::size_t { kExpAvg, kExpAvgSq, kStep };  // order of a slot's state
-
-}  // namespace
 
 Adam::Adam(NamedTensors parameters, const Options& options)
     : Adam(single_group(std::move(parameters)), options) {}
@@ -25,35 +20,18 @@ Adam::Adam(const char* name, std::vector<ParameterGroup> groups, const Options& 
   optim::require_option(name, "beta2", options.beta2, 0.0, 1.0);
   optim::require_option(name, "eps", options.eps);
   optim::require_option(name, "weight_decay", options.weight_decay);
-  add_state("exp_avg", StateKind::like_parameter);
+  add_state("exp_avg", StateKind::like_parameter);  // in the order of optim::step_tensors
   add_state("exp_avg_sq", StateKind::like_parameter);
   add_state("step", StateKind::step_count);
 }
 
 void Adam::update(const std::vector<Due>& due, const StepScalars& scalars) {
-  std::vector<kernels::StepTensor> tensors;
-  tensors.reserve(due.size());
-  for (const auto& [slot, grad] : due) {
-    tensors.push_back({.dtype = slot->dtype,
-                       .count = grad.numel(),
-                       .grad = grad.data(),
-                       .parameter = slot->parameter.data(),
-                       .first = slot->state[kExpAvg].data(),
-                       .second = slot->state[kExpAvgSq].data(),
-                       .step = slot->state[kStep].data_as<std::int64_t>(),
-                       .learning_rate_scale = slot->learning_rate_scale,
-                       .weight_decay = options_.weight_decay * slot->weight_decay_scale});
-  }
-  const kernels::StepProblem problem{.tensors = tensors.data(),
-                                     .count = static_cast<std::int64_t>(tensors.size()),
-                                     .learning_rate = learning_rate_tensor().data_as<double>(),
-                                     .grad_scale = scalars.grad_scale,
-                                     .skip = scalars.skip};
-  const kernels::AdamStepOptions options{.beta1 = options_.beta1,
-                                         .beta2 = options_.beta2,
-                                         .eps = options_.eps,
-                                         .decoupled = decoupled_};
-  CKS_KERNEL(due.front().slot->device, adam_step(problem, options));
+  const auto tensors = optim::step_tensors(due, options_.weight_decay);
+  const auto problem = optim::step_problem(tensors, learning_rate_tensor(), scalars);
+  CKS_KERNEL(device(), adam_step(problem, {.beta1 = options_.beta1,
+                                           .beta2 = options_.beta2,
+                                           .eps = options_.eps,
+                                           .decoupled = decoupled_}));
 }
 
 AdamW::AdamW(NamedTensors parameters, const Options& options)

@@ -1,49 +1,15 @@
 #include "cks/core/optim/optimizer.h"
 
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/optim/named_state_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/counter/counter.h"
 
 namespace cks {
-namespace {
-
-/// Lists what keeps `given` from being loaded into `wanted`; empty if nothing does.
-std::string mismatches(const NamedTensors& wanted, const NamedTensors& given) {
-  std::map<std::string, const Tensor*> by_key;
-  std::string text;
-  for (const auto& [key, tensor] : given) {
-    if (!by_key.emplace(key, &tensor).second) {
-      text += "\n  twice: " + key;
-    }
-  }
-  for (const auto& [key, tensor] : wanted) {
-    const auto found = by_key.find(key);
-    if (found == by_key.end()) {
-      text += "\n  missing: " + key + " " + tensor.shape().to_string();
-      continue;
-    }
-    const Tensor& other = *found->second;
-    if (!other.defined()) {
-      text += "\n  undefined: " + key;
-    } else if (!(other.shape() == tensor.shape()) || other.dtype() != tensor.dtype()) {
-      text += formatted("\n  mis-shaped: {} is {} {}, expected {} {}", key, other.shape(),
-                        other.dtype(), tensor.shape(), tensor.dtype());
-    }
-    by_key.erase(found);
-  }
-  for (const auto& [key, tensor] : by_key) {
-    text += "\n  unexpected: " + key;
-  }
-  return text;
-}
-
-}  // namespace
-
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
@@ -81,6 +47,7 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
                         parameter,
                         group.learning_rate_scale,
                         group.weight_decay_scale,
+                        group.as_vectors,
                         {},
                         parameter.shape(),
                         parameter.dtype(),
@@ -101,14 +68,25 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
   step_ = Tensor::zeros({}, DType::int64, device);
 }
 
-void Optimizer::add_state(const char* key, StateKind kind) {
+void Optimizer::add_state(const char* key, StateKind kind, bool (*has_it)(const Slot&)) {
   state_keys_.emplace_back(key);
   state_kinds_.push_back(kind);
   for (Slot& slot : slots_) {
-    slot.state.push_back(kind == StateKind::like_parameter
-                             ? Tensor::zeros(slot.shape, slot.dtype, slot.device)
-                             : Tensor::zeros({}, DType::int64, slot.device));
+    const bool like_parameter = kind == StateKind::like_parameter;
+    slot.state.push_back(!has_it(slot) ? Tensor()
+                                       : Tensor::zeros(like_parameter ? slot.shape : Shape(),
+                                                       like_parameter ? slot.dtype : DType::int64,
+                                                       slot.device));
   }
+}
+
+void Optimizer::add_momentum(double momentum) {
+  optim::require_option(name_, "momentum", momentum);
+  momentum_ = Tensor::scalar(momentum, DType::float64, device());
+}
+
+const double* Optimizer::momentum_now() const {
+  return momentum_.defined() ? momentum_.data_as<double>() : nullptr;
 }
 
 void Optimizer::check_slot(const Slot& slot) const {
@@ -149,7 +127,7 @@ void Optimizer::step(const Tensor& grad_scale, const Tensor& skip) {
   for (Slot& slot : slots_) {
     if (Tensor grad = slot.parameter.grad(); grad.defined()) {
       for (std::size_t i = 0; i < slot.state.size(); ++i) {
-        if (state_kinds_[i] == StateKind::step_count) {
+        if (state_kinds_[i] == StateKind::step_count && slot.state[i].defined()) {
           counters.push_back(slot.state[i].data_as<std::int64_t>());
         }
       }
@@ -180,9 +158,15 @@ void Optimizer::set_learning_rate(double learning_rate) {
   learning_rate_.fill_(learning_rate);
 }
 
-void Optimizer::set_momentum(double /*momentum*/) {
-  throw Error(formatted("{}: there is no momentum to set", name_));
+void Optimizer::set_momentum(double momentum) {
+  optim::require_option(name_, "momentum", momentum);
+  if (!momentum_.defined()) {
+    throw Error(formatted("{}: there is no momentum to set", name_));
+  }
+  momentum_.fill_(momentum);
 }
+
+double Optimizer::momentum() const { return momentum_.defined() ? momentum_.item() : 0.0; }
 
 std::int64_t Optimizer::step_count() const {
   capture::forbid("step_count");
@@ -201,7 +185,9 @@ NamedTensors Optimizer::handles() const {
   NamedTensors all{{"learning_rate", learning_rate_}, {"step", step_}};
   for (std::size_t i = 0; i < state_keys_.size(); ++i) {
     for (const Slot& slot : slots_) {
-      all.emplace_back(state_keys_[i] + "." + slot.name, slot.state[i]);
+      if (slot.state[i].defined()) {
+        all.emplace_back(state_keys_[i] + "." + slot.name, slot.state[i]);
+      }
     }
   }
   return all;
@@ -216,21 +202,14 @@ NamedTensors Optimizer::state() const {
 }
 
 void Optimizer::load_state(const NamedTensors& state) {
-  NamedTensors targets = handles();
-  const std::string problems = mismatches(targets, state);
-  if (!problems.empty()) {
-    throw Error(formatted("{}: the state does not fit the parameters:{}", name_, problems));
-  }
-  std::map<std::string, Tensor> by_key(state.begin(), state.end());
-  optim::require_option(name_, "learning_rate", by_key["learning_rate"].item());
-  for (const auto& [key, tensor] : by_key) {
-    if (tensor.dtype() == DType::int64 && tensor.item() < 0.0) {
-      throw Error(formatted("{}: the state's {} is negative", name_, key));
+  const NamedTensors targets = handles();
+  optim::require_named(name_, "parameters", targets, state);
+  for (const auto& [key, tensor] : state) {
+    if (key == "learning_rate") {
+      optim::require_option(name_, "learning_rate", tensor.item());
     }
   }
-  for (auto& [key, tensor] : targets) {
-    tensor.copy_(by_key[key].detach());
-  }
+  optim::load_named(targets, state);
 }
 
 }  // namespace cks

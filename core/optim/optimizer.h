@@ -13,6 +13,7 @@ struct ParameterGroup {
   NamedTensors parameters;           // the names are keys of checkpoints
   double learning_rate_scale = 1.0;  // times the optimiser's learning rate
   double weight_decay_scale = 1.0;   // times the optimiser's weight decay; 0 for biases, say
+  bool as_vectors = false;           // by Muon's rule for vectors; other optimisers have one rule
 };
 
 /// What all optimisers share: parameter groups, a learning rate and a step count that live in
@@ -53,6 +54,8 @@ class Optimizer {
   /// For a schedule that moves the momentum, too. state() leaves it out, so that a resumed run
   /// writes it again. Throws Error unless finite and >= 0, and for an optimiser without momentum.
   virtual void set_momentum(double momentum);
+  /// 0 for an optimiser without.
+  double momentum() const;
 
   /// How many steps were made.
   std::int64_t step_count() const;
@@ -75,6 +78,7 @@ class Optimizer {
     Tensor parameter;
     double learning_rate_scale = 1.0;
     double weight_decay_scale = 1.0;
+    bool as_vector = false;
     std::vector<Tensor> state;  // in the order of add_state's calls
     Shape shape;                // as made; a parameter that changed since is refused
     DType dtype = DType::float32;
@@ -86,10 +90,16 @@ class Optimizer {
   /// float64.
   Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate);
 
-  /// Gives every parameter a tensor of zeros like itself, or a single zero of int64, which step()
-  /// counts up for each parameter that has a gradient.
+  /// Gives every parameter, or those of which `has_it` is true, a tensor of zeros like itself, or a
+  /// single zero of int64, which step() counts up for each parameter that has a gradient. The
+  /// others get an undefined one.
   enum class StateKind : std::uint8_t { like_parameter, step_count };
-  void add_state(const char* key, StateKind kind);  // in a derived class's constructor
+  void add_state(
+      const char* key, StateKind kind,  // in a derived class's constructor
+      bool (*has_it)(const Slot&) = [](const Slot&) { return true; });
+  /// Makes set_momentum() work, and momentum_now() an address that every step may read.
+  void add_momentum(double momentum);
+  const double* momentum_now() const;  // null without momentum
 
   /// A parameter that has a gradient.
   struct Due {
@@ -122,6 +132,7 @@ class Optimizer {
   std::vector<StateKind> state_kinds_;
   double initial_learning_rate_;
   Tensor learning_rate_;
+  Tensor momentum_;  // float64 []; undefined without momentum
   Tensor step_;
 };
 

@@ -15,7 +15,8 @@ struct SgdOptions {
 ///   g = grad + weight_decay * p;  b = momentum * b + g;  g = nesterov ? g + momentum * b : b;
 ///   p = p - learning_rate * g
 ///
-/// Without momentum there is no buffer b. State: momentum_buffer.<name>, if there is momentum.
+/// Without momentum there is no buffer b, and set_momentum() throws. State: momentum_buffer.<name>,
+/// if there is momentum.
 class Sgd : public Optimizer {
  public:
   using Options = SgdOptions;
@@ -26,16 +27,11 @@ class Sgd : public Optimizer {
   Sgd(NamedTensors, ...) = delete;  // for the error: see layers/layer.h
   Sgd(std::vector<ParameterGroup> groups, const Options& options);
 
-  /// Of the steps to come, in place of options.momentum, which must be above 0.
-  void set_momentum(double momentum) override;
-  double momentum() const;
-
  protected:
   void update(const std::vector<Due>& due, const StepScalars& scalars) override;
 
  private:
   Options options_;
-  Tensor momentum_;  // float64 [], read by every step; undefined without momentum
 };
 
 }  // namespace cks

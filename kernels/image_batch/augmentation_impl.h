@@ -73,7 +73,13 @@ CKS_HOST_DEVICE inline ImagePlace place_image(const ImageBatchProblem& problem,
     const PhiloxBlock drawn = draw(0);
     place.down = draw_shift(drawn.word[0], problem.crop_padding);
     place.right = draw_shift(drawn.word[1], problem.crop_padding);
-    place.mirrored = problem.flip && drawn.word[2] >> 31 != 0;
+    std::uint32_t mirror = drawn.word[2] >> 31;
+    if (problem.alternate_flip) {
+      const PhiloxBlock first =
+          random_block(problem.augment_key, 0, static_cast<std::uint64_t>(place.image));
+      mirror = first.word[2] >> 31 ^ static_cast<std::uint32_t>(epoch & 1);
+    }
+    place.mirrored = problem.flip && mirror != 0;
   }
   if (problem.moves()) {
     const PhiloxBlock drawn = draw(1);

@@ -26,6 +26,7 @@ struct ImageBatchProblem {
   // those of colours in [0, 1].
   std::int64_t rotation = 0, scale = 0;
   std::int64_t brightness = 0, contrast = 0, saturation = 0;
+  bool alternate_flip = false;  // of flip: each image in every other epoch
 
   CKS_HOST_DEVICE bool moves() const { return rotation > 0 || scale > 0; }
   CKS_HOST_DEVICE bool colours() const { return brightness > 0 || contrast > 0 || saturation > 0; }
@@ -43,7 +44,8 @@ struct BatchPosition {
 /// first framed by P pixels of 0 (the mean, once normalised) and a window of its own size cut out,
 /// at one of (2P + 1)^2 places; with flip it is then mirrored left to right half of the time. Both
 /// are drawn from (augment_key, epoch, number of the image), whatever batch it is in, as is all
-/// that follows. The window is rotated about the image's middle by up to `rotation` and scaled by
+/// that follows; with alternate_flip mirroring is drawn for epoch 0 alone and changes from epoch to
+/// epoch. The window is rotated about the image's middle by up to `rotation` and scaled by
 /// up to 1 +- scale, its pixels being those around each place, weighted by nearness, as a byte;
 /// places nearest to a pixel outside are the frame's. The colours' bytes are multiplied by a factor
 /// (brightness), moved away from 128 by another (contrast), and away from the pixel's grey by a

@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "cks/core/ops.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/linear.h"
 #include "tests/support/tensors.h"
@@ -114,6 +115,67 @@ TEST_CASE("init: constant, and parameters that require a gradient") {
   init::xavier_uniform(weight, init::parameter_key(1, "", "weight"));
   CHECK(weight.requires_grad());
   CHECK(weight.is_leaf());
+}
+
+TEST_CASE("init: dirac filters pass their channels on") {
+  const Tensor images = testing::random_tensor({2, 5, 4, 3}, 1, DType::float32);
+  Tensor weight = Tensor::full({5, 3, 3, 3}, 7.0).set_requires_grad();
+  init::dirac(weight);
+  CHECK(weight.requires_grad());
+  const Tensor result = conv2d(images, weight.detach(), {}, {.padding = 1});
+  CHECK(compare(slice(result, 3, 0, 3), images, {0.0}).ok);
+  CHECK(compare(slice(result, 3, 3, 5), Tensor::zeros({2, 5, 4, 2}), {0.0}).ok);
+  // Of a part of a weight the rest stays.
+  Tensor rest = Tensor::full({5, 1, 1, 3}, 7.0);
+  Tensor first = rest.slice(0, 3);
+  init::dirac(first);
+  CHECK(rest.to_vector<float>() == std::vector<float>{1, 0, 0, 0, 1, 0, 0, 0, 1, 7, 7, 7, 7, 7, 7});
+  Tensor even = Tensor::zeros({2, 2, 2, 2});
+  CHECK_THROWS_AS(init::dirac(even), ShapeError);
+}
+
+TEST_CASE("init: whitened windows are uncorrelated and of variance 1") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    // Neighbours alike, as in pictures: sums of random numbers.
+    const Tensor noise = testing::random_tensor({40, 9, 8, 3}, 2, dtype);
+    const Tensor images = slice(noise, 1, 0, 8) + slice(noise, 1, 1, 9) * 0.9;
+    Tensor weight = Tensor::full({24, 2, 2, 3}, 7.0).to(dtype).set_requires_grad();
+    const auto moments = [&](double eps) {
+      init::whitening(weight, images, eps);
+      const Tensor rows =
+          transpose(conv2d(images, weight.detach(), {}).reshape({-1, 24})).to(DType::float64);
+      return linear(rows, rows) / static_cast<double>(rows.size(1));
+    };
+    Tensor wanted = Tensor::zeros({24, 24}, DType::float64);
+    for (std::int64_t i = 0; i < 12; ++i) {
+      wanted[i][i].fill_(1.0);
+      wanted[i + 12][i + 12].fill_(1.0);
+      wanted[i][i + 12].fill_(-1.0);  // the negatives
+      wanted[i + 12][i].fill_(-1.0);
+    }
+    const auto whitened = compare(moments(1e-9), wanted, {2e-4});
+    CHECK_MESSAGE(whitened.ok, whitened.message);
+    // From the greatest direction on: the more eps, the less is left of the others.
+    const Tensor damped = moments(1.0);
+    for (std::int64_t i = 1; i < 12; ++i) {
+      CHECK(damped[i][i].item() < damped[i - 1][i - 1].item());
+    }
+  }
+  // The greatest directions alone, where there are fewer filters than directions.
+  const Tensor images = testing::random_tensor({30, 6, 6, 1}, 3, DType::float32);
+  Tensor few = Tensor::zeros({4, 3, 3, 1});
+  Tensor all = Tensor::zeros({18, 3, 3, 1});
+  init::whitening(few, images);
+  init::whitening(all, images);
+  CHECK(compare(few.slice(0, 2), all.slice(0, 2), {0.0}).ok);
+  CHECK(compare(few.slice(2, 4), -all.slice(0, 2), {0.0}).ok);
+  Tensor odd = Tensor::zeros({3, 3, 3, 1});
+  CHECK_THROWS_AS(init::whitening(odd, images), ShapeError);
+  Tensor many = Tensor::zeros({20, 3, 3, 1});
+  CHECK_THROWS_AS(init::whitening(many, images), ShapeError);
+  Tensor large = Tensor::zeros({4, 7, 7, 1});
+  CHECK_THROWS_AS(init::whitening(large, images), ShapeError);
+  CHECK_THROWS_AS(init::whitening(few, images, 0.0), Error);
 }
 
 TEST_CASE("init: layers start as PyTorch's do") {

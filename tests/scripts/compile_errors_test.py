@@ -38,6 +38,8 @@ MEMBERS = [
     ('cks::Autoencoder a{this, "a", {.code = 10}};', "AutoencoderOptions"),
     ('cks::Sgd a{named_parameters(), {.lr = 0.1}};', "SgdOptions"),
     ('cks::Adam a{named_parameters(), {.lr = 0.1}};', "AdamOptions"),
+    ('cks::Muon a{named_parameters(), {.lr = 0.1}};', "MuonOptions"),
+    ('cks::WeightAverage a{named_parameters(), {.beta = 0.9}};', "WeightAverageOptions"),
     ('cks::AdamW a{named_parameters(), {.betas = 0.1}};', "AdamWOptions"),
     ('cks::DataLoader a{cks::drawn_digits().train, {.batch = 3}};', "DataLoaderOptions"),
 ]

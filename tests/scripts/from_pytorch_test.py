@@ -48,7 +48,8 @@ def public_names():
     """Operations, layers, and fields of options, from the headers."""
     for header in [*SOURCE.glob("core/ops/*.h"), SOURCE / "core/conv/conv2d.h",
                    *SOURCE.glob("layers/*.h"), SOURCE / "core/optim/sgd.h",
-                   SOURCE / "core/optim/adam.h", SOURCE / "core/optim/lr_schedule.h",
+                   SOURCE / "core/optim/adam.h", SOURCE / "core/optim/muon.h",
+                   SOURCE / "core/optim/weight_average.h", SOURCE / "core/optim/lr_schedule.h",
                    SOURCE / "datasets/data_loader.h"]:
         if header.name.endswith("_impl.h") or header.stem in {
                 "image_batch", "step_results", "output", "init", "module"}:

@@ -5,6 +5,7 @@
 
 #include "cks/core/ops.h"
 #include "cks/core/optim/adam.h"
+#include "cks/core/optim/muon.h"
 #include "cks/core/optim/sgd.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/datasets/drawn/drawn_digits.h"
@@ -70,6 +71,8 @@ struct TinyRun {
     if (settings.optimizer == "adam") {
       optimizer =
           std::make_unique<Adam>(model.named_parameters(), Adam::Options{.learning_rate = 3e-3});
+    } else if (settings.optimizer == "muon") {
+      optimizer = std::make_unique<Muon>(model.named_parameters());
     } else {
       optimizer = std::make_unique<Sgd>(model.named_parameters(),
                                         Sgd::Options{.learning_rate = 3e-3, .momentum = 0.9});

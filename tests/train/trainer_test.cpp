@@ -380,6 +380,34 @@ TEST_CASE("fit keeps the weights of the last epochs, and no other file goes") {
   CHECK(other.model.head.weight.to_vector<float>() == run.model.head.weight.to_vector<float>());
 }
 
+TEST_CASE("fit tests, keeps and leaves the average of the weights") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const ScratchFolder scratch;
+    const RunFolder folder = RunFolder::create(scratch / "run");
+    TinyRun plain({.device = device});
+    TinyRun run({.device = device});
+    // What an average kept by hand comes to: the run itself is the same with an EMA beside it.
+    TinyRun by_hand({.device = device});
+    cks::NamedTensors weights = by_hand.model.named_parameters();
+    const cks::NamedTensors buffers = by_hand.model.named_buffers();
+    weights.insert(weights.end(), buffers.begin(), buffers.end());
+    cks::WeightAverage average(weights, {.decay = 0.5});
+    run_fit(by_hand, {.epochs = 2, .gpu = {.report_seconds = 0.0}},
+            {.on_step = [&](const cks::StepEvent&) { average.step(); }});
+    const TrainSummary without = run_fit(plain, {.epochs = 2});
+    const TrainSummary summary = run_fit(
+        run, {.epochs = 2, .weight_average = {{.decay = 0.5}}, .files = {.folder = &folder}});
+    CHECK(summary.test_loss != without.test_loss);
+    CHECK(cks::evaluate(run.model, run.test_loader).loss == summary.test_loss);
+    average.keep_averages();
+    CHECK(cks::evaluate(by_hand.model, by_hand.test_loader).loss == summary.test_loss);
+    TinyRun loaded({.device = device});
+    cks::load_weights(folder.last_file(), loaded.model);
+    CHECK(cks::evaluate(loaded.model, loaded.test_loader).loss == summary.test_loss);
+  }
+}
+
 TEST_CASE("fit moves the momentum of each step, in graphs as well") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());

@@ -126,6 +126,9 @@ TEST_CASE("make_image_batch_: raises versions and refuses what does not fit") {
   CHECK(contains(refused({.brightness = -0.1}), "brightness is -0.1, expected 0 to 1"));
   CHECK(contains(refused({.contrast = NAN}), "contrast is nan, expected 0 to 1"));
   CHECK(contains(refused({.saturation = 2.0}), "saturation is 2, expected 0 to 1"));
+  options.augment = {.alternate_flip = true};
+  CHECK(message_of<Error>([&] { make_image_batch_(images, labels, bank, position, options); }) ==
+        "make_image_batch_: alternate_flip needs flip");
   CHECK_THROWS_AS(make_batch_position(-1, 0, {}), Error);
   CHECK_THROWS_AS(image_batch_indices(0, 0, 0, 1, kOptions), Error);
   CHECK_THROWS_AS(image_batch_indices(20, 0, 0, INT64_MAX, kOptions), OutOfMemoryError);

@@ -381,6 +381,34 @@ TEST_CASE("image batch: sine and cosine of small angles, in whole numbers") {
   }
 }
 
+TEST_CASE("image batch: the alternating flip shows both sides of every image in two epochs") {
+  ImageBatchProblem problem = kPlain;
+  problem.shuffle = false;
+  problem.crop_padding = 1;
+  problem.flip = true;
+  problem.images = 1000;
+  problem.batch = 1000;
+  const auto mirrored = [&](std::int64_t epoch, std::int64_t i) {
+    return cks::kernels::place_image(problem, {}, {epoch, 0}, i).mirrored;
+  };
+  std::vector<bool> random;
+  for (std::int64_t i = 0; i < problem.images; ++i) {
+    random.push_back(mirrored(0, i));
+  }
+  problem.alternate_flip = true;
+  for (std::int64_t i = 0; i < problem.images; ++i) {
+    for (std::int64_t epoch = 0; epoch < 5; ++epoch) {
+      REQUIRE(mirrored(epoch, i) == (random[static_cast<std::size_t>(i)] != (epoch % 2 == 1)));
+    }
+  }
+  const auto half = std::count(random.begin(), random.end(), true);
+  CHECK(std::abs(half - 500) < 80);  // five standard deviations
+  problem.images = kPlain.images;
+  problem.batch = 9;
+  check(problem, {0, 0});
+  check(problem, {1, 0});
+}
+
 TEST_CASE("advance_position: on by a batch, to the next epoch behind the last") {
   TargetBuffer where(sizeof(BatchPosition));
   const auto after = [&](BatchPosition at, std::int64_t count, std::int64_t end) {
