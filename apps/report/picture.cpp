@@ -32,7 +32,7 @@ void require_bytes(const char* operation, const char* argument, const Tensor& te
 
 }  // namespace
 
-void write_png(const std::string& path, const Tensor& image) {
+std::string png_bytes(const Tensor& image) {
   require_bytes("write_png", "image", image, 3);
   const std::int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
   if (channels != 1 && channels != 3) {
@@ -53,9 +53,13 @@ void write_png(const std::string& path, const Tensor& image) {
       append, &png, static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels),
       image.data_as<std::uint8_t>(), static_cast<int>(width * channels));
   if (done == 0) {
-    throw IoError(formatted("write_png: cannot encode {} for {}", image.shape(), path));
+    throw IoError(formatted("write_png: cannot encode {}", image.shape()));
   }
-  write_file_atomically(path, png);
+  return png;
+}
+
+void write_png(const std::string& path, const Tensor& image) {
+  write_file_atomically(path, png_bytes(image));
 }
 
 Tensor picture_grid(const Tensor& images, std::int64_t columns, std::int64_t gap) {

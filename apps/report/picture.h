@@ -12,6 +12,8 @@ namespace cks::apps {
 /// Shapes  uint8 [H,W,C] on the CPU, C = 1 (grey) or 3 (red, green, blue), at least one pixel.
 /// Throws  ShapeError, DtypeError, DeviceError; IoError if the file cannot be written.
 void write_png(const std::string& path, const Tensor& image);
+/// The bytes of such a file.
+std::string png_bytes(const Tensor& image);
 
 /// Images side by side in rows, on white, with white lines between them.
 ///

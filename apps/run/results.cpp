@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/cli/program.h"
+#include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -93,7 +94,7 @@ RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Mod
 
 std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
                                                  Module& model, DataLoader& test_loader,
-                                                 const TextFields& extra) {
+                                                 const TextFields& extra, bool for_tensorboard) {
   RunReport report =
       begin_report(folder, run.summary, model, test_loader.dataset(), extra.at("model"));
   std::map<std::string, NumberFields> numbers;
@@ -112,6 +113,9 @@ std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const 
     report.confusion = confusion;
   }
   write_report(folder, report);
+  if (for_tensorboard) {
+    send_pictures_to_tensorboard(folder, report);
+  }
   // Last: it says that the run is done.
   write_summary(folder.summary_file(), run.summary, texts, numbers);
   return report.confusion;

@@ -21,9 +21,11 @@ std::string never_predicted(const ConfusionMatrix& confusion,
 /// the network), report.html and the figures of it, and unless it was interrupted confusion.csv
 /// from one pass of the model over the test images, with the balanced accuracy, the accuracy of
 /// each class, the classes that were never predicted and, of more than five classes, the top-5
-/// accuracy in summary.json. Returns the confusion that it counted. Throws IoError.
+/// accuracy in summary.json. Returns the confusion that it counted. Pictures go to TensorBoard,
+/// too, if it is asked for. Throws IoError.
 std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
                                                  Module& model, DataLoader& test_loader,
-                                                 const TextFields& extra);
+                                                 const TextFields& extra,
+                                                 bool for_tensorboard = false);
 
 }  // namespace cks::apps
