@@ -23,6 +23,7 @@
 #include "apps/run/header.h"
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
+#include "apps/run/tensorboard.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/distributed/communicator.h"
@@ -153,6 +154,9 @@ TrainSummary train(const AutoencoderFlags& flags, const Flags& parser, const Cho
   TrainOptions options = make_options(flags, data, folder);
   options.precision = take_precision(flags.precision, chosen.device);
   options.callbacks = make_callbacks(console, false, describe_epoch);
+  if (flags.output.tensorboard) {
+    send_to_tensorboard(folder, false, options.callbacks);
+  }
   ConfigSections config = describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model.num_parameters())}};
   write_config_on_start(folder, config, flags.resume.has_value(), options.callbacks);
@@ -177,6 +181,9 @@ int conclude(const AutoencoderFlags& flags, const TrainSummary& summary, const T
   report.sheets.push_back(
       {"Reconstructions", "Test images, below each what was drawn.", {{read_file(picture)}}});
   write_report(folder, report);
+  if (flags.output.tensorboard) {
+    send_pictures_to_tensorboard(folder, report);
+  }
   write_summary(folder.summary_file(), summary,
                 {{"model", kModel}, {"dataset", data.train.name}, {"version", version()}});
   std::cout << (summary.interrupted ? "stopped   " : "done      ")

@@ -115,9 +115,11 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
   Completion completion(path);
   completion.field("the model", "--model", "NAME", !info.model.empty(), flags.model,
                    [&] { info.model = flags.model; });
-  completion.field("the classes", "--classes", "cat,dog,... (or their number)",
-                   !info.class_names.empty(), flags.classes,
-                   [&] { info.class_names = parse_classes(flags.classes); });
+  if (info.model.empty() || model_info(info.model).task == ModelTask::classify) {
+    completion.field("the classes", "--classes", "cat,dog,... (or their number)",
+                     !info.class_names.empty(), flags.classes,
+                     [&] { info.class_names = parse_classes(flags.classes); });
+  }
   completion.field("the size of its images", "--input", "WIDTHxHEIGHTxCHANNELS", info.height != 0,
                    flags.input, [&] {
                      const ImageSize size = parse_image_size(flags.input);
@@ -246,11 +248,15 @@ void add_weights_flags(Flags& parser, WeightsFlags& flags) {
 }
 
 Classifier load_classifier(const std::string& path, const WeightsFlags& flags, Device device) {
+  if (const std::string model = read_info(path).model; !model.empty()) {
+    require_classifier(path, model);
+  }
+  return load_network(path, flags, device);
+}
+
+Classifier load_network(const std::string& path, const WeightsFlags& flags, Device device) {
   Classifier classifier{.path = path, .info = read_info(path), .device = device};
   CheckpointInfo& info = classifier.info;
-  if (!info.model.empty()) {  // before asking for the classes of a model that has none
-    require_classifier(path, info.model);
-  }
   complete(info, path, flags);
   require_sensible(path, info);
   classifier.model =

@@ -39,6 +39,8 @@ struct Classifier {
 ///         Error  something is neither in the file nor among the flags (it names the flags), or is
 ///                in both; a value that makes no sense; a model that does not classify.
 Classifier load_classifier(const std::string& path, const WeightsFlags& flags, Device device);
+/// The same for a model of any task; of one that does not classify nobody asks for classes.
+Classifier load_network(const std::string& path, const WeightsFlags& flags, Device device);
 
 struct ClassifyOptions {
   std::int64_t batch_size = 256;  // images that go through the model together

@@ -52,6 +52,8 @@ void add_output_flags(Flags& flags, OutputFlags& values) {
             "steps between lines where stderr is no terminal; 0: none");
   flags.add_switch("no-progress", values.no_progress, "lines in place of the bar");
   flags.add_switch("quiet", values.quiet, "the result only");
+  flags.add_switch("tensorboard", values.tensorboard,
+                   "write what tensorboard --logdir shows into the run's folder, too");
 }
 
 Console::Console(const OutputFlags& flags, const RunFolder* folder)

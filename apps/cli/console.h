@@ -21,6 +21,7 @@ struct OutputFlags {
   std::int64_t log_interval = 50;
   bool no_progress = false;
   bool quiet = false;
+  bool tensorboard = false;
 };
 
 /// Adds them, under the title "Output".

@@ -9,6 +9,7 @@
 #include "apps/cli/program.h"
 #include "apps/report/picture.h"
 #include "apps/report/text_table.h"
+#include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/io/file.h"
 #include "cks/core/ops/rearrange.h"
@@ -156,7 +157,8 @@ RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Mod
 
 std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
                                                  Module& model, const DataLoader& train_loader,
-                                                 DataLoader& test_loader, const TextFields& extra) {
+                                                 DataLoader& test_loader, const TextFields& extra,
+                                                 bool for_tensorboard) {
   RunReport report =
       begin_report(folder, run.summary, model, test_loader.dataset(), extra.at("model"));
   std::map<std::string, NumberFields> numbers;
@@ -182,6 +184,9 @@ std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const 
     report.sheets.push_back(augmented_sheet(train_loader));
   }
   write_report(folder, report);
+  if (for_tensorboard) {
+    send_pictures_to_tensorboard(folder, report);
+  }
   // Last: it says that the run is done.
   write_summary(folder.summary_file(), run.summary, texts, numbers);
   return report.confusion;

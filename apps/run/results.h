@@ -23,9 +23,10 @@ std::string never_predicted(const ConfusionMatrix& confusion,
 /// each class, the classes that were never predicted and, of more than five classes, the top-5
 /// accuracy in summary.json. The report shows the mistakes of which the model was surest and, where
 /// the training loader augments, what it makes of some images. Returns the confusion that it
-/// counted. Throws IoError.
+/// counted. Pictures go to TensorBoard, too, if it is asked for. Throws IoError.
 std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const FinishedRun& run,
                                                  Module& model, const DataLoader& train_loader,
-                                                 DataLoader& test_loader, const TextFields& extra);
+                                                 DataLoader& test_loader, const TextFields& extra,
+                                                 bool for_tensorboard = false);
 
 }  // namespace cks::apps

@@ -22,6 +22,7 @@
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
 #include "apps/run/start.h"
+#include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_tuning.h"
@@ -243,8 +244,9 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
 }
 
 /// Trains; `rows` gets a row for each epoch.
-TrainSummary train(const Session& session, Training& training, const ConfigSections& config,
-                   std::vector<EpochMetrics>& rows, Console& console) {
+TrainSummary train(const Session& session, const TrainFlags& flags, Training& training,
+                   const ConfigSections& config, std::vector<EpochMetrics>& rows,
+                   Console& console) {
   const RunFolder* const folder = training.options.files.folder;
   TrainCallbacks& callbacks = training.options.callbacks =
       make_callbacks(console, true, describe_epoch);
@@ -254,6 +256,9 @@ TrainSummary train(const Session& session, Training& training, const ConfigSecti
     report(event);
   };
   if (folder != nullptr) {
+    if (flags.output.tensorboard) {
+      send_to_tensorboard(*folder, true, callbacks);
+    }
     write_config_on_start(*folder, config, training.options.files.resume, callbacks);
     if (session.group != nullptr && session.group->is_resumed) {
       write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
@@ -275,7 +280,8 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
   if (folder != nullptr) {
     confusion = write_run_results(
         *folder, run, *training.model, training.train_loader, training.test_loader,
-        {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}});
+        {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}},
+        flags.output.tensorboard);
   }
   if (flags.conv_report) {
     if (folder != nullptr) {
@@ -329,7 +335,7 @@ FinishedRun lead(const Session& session, TrainFlags& flags, Communicator& ranks,
   if (folder && flags.resume) {
     run.rows = folder->read_metrics();
   }
-  run.summary = train(session, training, config, run.rows, console);
+  run.summary = train(session, flags, training, config, run.rows, console);
   conclude(session, flags, run, training);
   return run;
 }

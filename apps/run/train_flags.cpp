@@ -180,7 +180,7 @@ const std::set<std::string>& flags_free_on_resume() {
       "quiet",       "no-graph",         "conv-report", "data-dir",     "show-digits",
       "epochs",      "eval-batch-size",  "profile",     "keep",         "list-models",
       "skip-broken", "columns",          "rows",        "target-loss",  "no-cache",
-      "gpus",        "rank-timeout"};
+      "gpus",        "rank-timeout",     "tensorboard"};
   return kFree;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct CheckpointInfo {
 /// What weights that were trained on a dataset's training half need to be used.
 CheckpointInfo checkpoint_info(const std::string& model, const ImageDataset& train,
                                TextFields notes);
+
+/// The same as texts by name, lists as JSON: "cks.model", "cks.class_names", "cks.mean", "cks.std"
+/// (in units of x / 255), "cks.input" ([height,width,channels]), "cks.fit", "cks.dataset",
+/// "cks.notes". Throws Error for a text that is not UTF-8.
+std::map<std::string, std::string> checkpoint_metadata(const CheckpointInfo& info);
 
 /// Writes parameters and buffers under PyTorch's names and layouts, with `info` as metadata. The
 /// file is replaced at once or not at all. Throws IoError; Error for a text that is not UTF-8.

@@ -83,17 +83,21 @@ CheckpointInfo checkpoint_info(const std::string& model, const ImageDataset& tra
           .notes = std::move(notes)};
 }
 
+Metadata checkpoint_metadata(const CheckpointInfo& info) {
+  return {{"cks.model", info.model},
+          {"cks.dataset", info.dataset},
+          {"cks.class_names", dump("checkpoint_metadata: the class names", info.class_names)},
+          {"cks.mean", Json(info.mean).dump()},
+          {"cks.std", Json(info.std).dump()},
+          {"cks.input", Json({info.height, info.width, info.channels}).dump()},
+          {"cks.fit", name_of(info.fit)},
+          {"cks.notes", dump("checkpoint_metadata: the notes", info.notes)}};
+}
+
 void save_weights(const std::string& path, const Module& model, const CheckpointInfo& info) {
-  Metadata metadata{{"format", "pt"},
-                    {"cks.model", info.model},
-                    {"cks.dataset", info.dataset},
-                    {"cks.class_names", dump("save_weights: the class names", info.class_names)},
-                    {"cks.mean", Json(info.mean).dump()},
-                    {"cks.std", Json(info.std).dump()},
-                    {"cks.input", Json({info.height, info.width, info.channels}).dump()},
-                    {"cks.fit", name_of(info.fit)},
-                    {"cks.notes", dump("save_weights: the notes", info.notes)},
-                    {kSafetensorsChecksum, ""}};
+  Metadata metadata = checkpoint_metadata(info);
+  metadata["format"] = "pt";
+  metadata[kSafetensorsChecksum] = "";
   save_safetensors(path, model.state_dict(), metadata);
 }
 

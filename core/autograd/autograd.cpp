@@ -1,5 +1,6 @@
 #include "cks/core/autograd/autograd.h"
 
+#include "cks/core/autograd/trace_impl.h"
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -8,6 +9,7 @@ namespace cks {
 namespace {
 
 thread_local Precision thread_precision = Precision::fp32;
+thread_local Trace* current_trace = nullptr;
 
 }  // namespace
 
@@ -17,6 +19,14 @@ PrecisionScope::PrecisionScope(Precision precision)
     : before_(std::exchange(thread_precision, precision)) {}
 
 PrecisionScope::~PrecisionScope() { thread_precision = before_; }
+
+// --- Trace --------------------------------------------------------------------------------------
+
+Trace::Trace() : before_(std::exchange(current_trace, this)) {}
+
+Trace::~Trace() { current_trace = before_; }
+
+Trace* Trace::current() { return current_trace; }
 
 // --- SavedTensor --------------------------------------------------------------------------------
 
@@ -94,13 +104,15 @@ void Node::release() {
 }
 
 bool needs_recording(std::span<const Tensor> inputs) {
-  if (!grad_enabled()) {
-    return false;
-  }
-  for (const Tensor& input : inputs) {
-    if (input.defined() && input.requires_grad()) {
-      return true;
+  if (grad_enabled()) {
+    for (const Tensor& input : inputs) {
+      if (input.defined() && input.requires_grad()) {
+        return true;
+      }
     }
+  }
+  if (current_trace != nullptr) {
+    current_trace->options.reset();  // they are not those of the next operation
   }
   return false;
 }
@@ -146,6 +158,17 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
   node->result_dtype_ = result.dtype();
   node->precision_ = current_precision();
   node->module_path_ = current_module_path();
+  if (current_trace != nullptr) {
+    std::vector<TracedOperation::Input> traced;
+    for (const Tensor& input : inputs) {
+      traced.push_back(input.defined()
+                           ? TracedOperation::Input{input, input.grad_node(), input.version()}
+                           : TracedOperation::Input{});
+    }
+    current_trace->operations.push_back({node, node->module_path_, std::move(traced),
+                                         result.shape(), result.dtype(),
+                                         std::exchange(current_trace->options, {})});
+  }
   result.impl()->node = std::move(node);
   return result;
 }

@@ -8,6 +8,7 @@
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
@@ -224,6 +225,7 @@ struct Operands {
 Tensor record_call(Tensor result, const Operands& given, const Call& call,
                    const Conv2dProblem& problem, bool transposed) {
   const char* const name = call.operation;
+  note_options(call.options);
   return record(
       name, std::move(result), {given.input, given.weight, given.bias},
       {given.weight.requires_grad() ? call.input : Tensor(),

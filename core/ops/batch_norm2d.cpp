@@ -4,6 +4,7 @@
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -208,6 +209,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         {.residual = ops::data_or_null(residual), .slope = slope},
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
+  note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
   return record(kName, result, {input, weight, bias, residual},
                 {input, weight, mean, inv_std, slope == 1.0 ? Tensor() : result},
                 [problem, mode, ranks, slope](const Tensor& grad, const std::vector<bool>& needed,

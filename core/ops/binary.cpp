@@ -5,6 +5,7 @@
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Operations of two tensors that broadcast. A node keeps an operand only if the other one's
@@ -70,6 +71,7 @@ Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
   }
   const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
   Tensor result = binary(op, a, b);  // first: it checks them
+  note_options(op);
   return record(kernels::name_of(op), std::move(result), {a, b},
                 {is_extreme || b.requires_grad() ? a : Tensor(),
                  op != BinaryOp::mul || a.requires_grad() ? b : Tensor()},
@@ -88,6 +90,7 @@ Tensor sum_of(BinaryOp op, const Tensor& a, const Tensor& b) {
                            b);
   }
   Tensor result = binary(op, a, b);  // first: it checks them
+  note_options(op);
   return record(
       kernels::name_of(op), std::move(result), {a, b},
       [op, a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
@@ -122,6 +125,7 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   CKS_KERNEL(a.device(),
              select(a.dtype(), ops::broadcast_problem(shape, condition, a, b),
                     condition.data_as<std::uint8_t>(), a.data(), b.data(), result.data()));
+  note_options(ops::NoOptions{});
   return record("where", result, {condition, a, b}, {condition},
                 [a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed,
                                                            const SavedTensors& saved) {

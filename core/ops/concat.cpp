@@ -4,6 +4,7 @@
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/strides_impl.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 // Putting tensors together and taking parts of them: concat, stack, slice, pad.
@@ -71,6 +72,7 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
   };
   using Backward = FunctionNode<decltype(backward)>;
   const std::initializer_list<Tensor> nothing_saved{};
+  note_options(ops::AlongAxis{along});
   return record_node(result, std::make_shared<Backward>("concat", nothing_saved, backward), inputs);
 }
 
@@ -112,6 +114,7 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
   stride = count > 1 ? stride * step : stride;
   Tensor result = ops::make_output("slice", part, input.dtype(), input.device());
   ops::copy_along(part, input, walk, result, ops::dense_walk(part));
+  note_options(ops::Range{along, begin, end, step});
   return record("slice", result, {input}, [shape, part, walk](const Tensor& grad) {
     Tensor grad_input = ops::make_output("slice", shape, grad.dtype(), grad.device());
     grad_input.zero_();
@@ -145,6 +148,7 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
   Tensor result = ops::make_output("pad", shape, input.dtype(), input.device());
   result.fill_(value);
   ops::copy_along(part, input, ops::dense_walk(part), result, walk);
+  note_options(ops::Surrounding{amounts, value});
   return record("pad", result, {input}, [part, walk](const Tensor& grad) {
     Tensor grad_input = ops::make_output("pad", part, grad.dtype(), grad.device());
     ops::copy_along(part, grad, walk, grad_input, ops::dense_walk(part));

@@ -4,6 +4,7 @@
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/gemm/gemm.h"
 
@@ -65,6 +66,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
     return linear(input.reshape({rest.numel(), input.size(-1)}), weight, bias)
         .reshape(input.shape().with(-1, weight.size(0)));
   }
+  note_options(ops::NoOptions{});
   return record(
       operation, product(operation, x, false, w, true, b).to(x.dtype()), {input, weight, bias},
       {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor()},
@@ -87,6 +89,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     throw ShapeError(formatted("matmul: a has {} columns, b has {} rows (a {}, b {})", x.size(1),
                                y.size(0), x.shape(), y.shape()));
   }
+  note_options(ops::NoOptions{});
   return record(
       operation, product(operation, x, false, y, false).to(x.dtype()), {a, b},
       {b.requires_grad() ? x : Tensor(), a.requires_grad() ? y : Tensor()},

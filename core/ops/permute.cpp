@@ -6,6 +6,7 @@
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/strides_impl.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 // Other orders of the same elements: permute, transpose, flatten_chw, upsample_nearest.
@@ -50,6 +51,7 @@ Tensor permute(const Tensor& input, const std::vector<int>& order) {
   const Shape shape(extents);
   Tensor result = ops::make_output("permute", shape, input.dtype(), input.device());
   ops::copy_along(shape, input, walk, result, ops::dense_walk(shape));
+  note_options(ops::Permutation{axes});
   return record("permute", result, {input},
                 [inverse](const Tensor& grad) { return permute(grad, inverse); });
 }
@@ -88,6 +90,7 @@ Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
       ops::make_output("upsample_nearest", Shape({in[0], in[1] * scale, in[2] * scale, in[3]}),
                        input.dtype(), input.device());
   ops::copy_along(repeated, input, walk, result, ops::dense_walk(repeated));
+  note_options(ops::Enlargement{scale});
   return record("upsample_nearest", result, {input}, [repeated](const Tensor& grad) {
     return sum(grad.reshape(repeated), {2, 4});
   });

@@ -2,6 +2,7 @@
 
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
@@ -45,6 +46,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   Tensor index = ops::make_output(operation, shape, DType::int32, input.device());
   CKS_KERNEL(input.device(), max_pool2d_forward(problem, input.data(), result.data(),
                                                 index.data_as<std::int32_t>()));
+  note_options(options);
   return record(operation, std::move(result), {input}, {index},
                 [problem](const Tensor& grad, const SavedTensors& saved) {
                   Tensor grad_input = ops::make_output("max_pool2d", input_shape(problem),
@@ -66,6 +68,7 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
   Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
   CKS_KERNEL(input.device(),
              avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));
+  note_options(options);
   return record(operation, std::move(result), {input},
                 [problem, pads = options.count_include_pad](const Tensor& grad) {
                   Tensor grad_input = ops::make_output("avg_pool2d", input_shape(problem),
@@ -91,6 +94,7 @@ Tensor global_avg_pool2d(const Tensor& input) {
       ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());
   CKS_KERNEL(input.device(), global_avg_pool2d_forward(input.dtype(), shape[0], shape[1] * shape[2],
                                                        shape[3], input.data(), result.data()));
+  note_options(ops::NoOptions{});
   return record(operation, std::move(result), {input}, [shape](const Tensor& grad) {
     Tensor grad_input = ops::make_output("global_avg_pool2d", shape, grad.dtype(), grad.device());
     CKS_KERNEL(grad.device(),

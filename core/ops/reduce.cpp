@@ -7,6 +7,7 @@
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/strides_impl.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/reduce/reduce.h"
@@ -39,6 +40,16 @@ AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<i
     chosen = true;
   }
   return set;
+}
+
+ops::Reduction reduction(const Tensor& input, const AxisSet& set, bool keepdim) {
+  ops::Reduction reduction{.keepdim = keepdim};
+  for (int axis = 0; axis < input.rank(); ++axis) {
+    if (set[static_cast<std::size_t>(axis)]) {
+      reduction.axes.push_back(axis);
+    }
+  }
+  return reduction;
 }
 
 Shape reduced_shape(const Shape& shape, const AxisSet& set, bool keepdim) {
@@ -120,6 +131,7 @@ Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool 
   const double scale = is_mean ? 1.0 / static_cast<double>(count) : 1.0;
   Tensor result = reduce_axes(name, ReduceOp::sum, input, set, scale,
                               reduced_shape(input.shape(), set, keepdim));
+  note_options(reduction(input, set, keepdim));
   return record(name, result, {input},
                 [name, scale, shape = input.shape(), set](const Tensor& grad) {
                   const Tensor scaled = scale == 1.0 ? grad : grad * scale;
@@ -155,6 +167,7 @@ Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
   }
   Tensor result = reduce_axes("max", ReduceOp::max, input, set, 1.0,
                               reduced_shape(input.shape(), set, keepdim));
+  note_options(reduction(input, set, keepdim));
   return record("max", result, {input}, {input, result},
                 [set](const Tensor& grad, const SavedTensors& saved) {
                   const Tensor& x = saved[0];

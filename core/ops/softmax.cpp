@@ -3,6 +3,7 @@
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -21,6 +22,7 @@ SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
 
 /// Each gradient follows from its result.
 Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const Tensor& input) {
+  note_options(ops::AlongAxis{input.rank() - 1});
   return record(name, result, {input}, {result},
                 [name, is_log](const Tensor& grad, const SavedTensors& saved) {
                   const SoftmaxProblem problem = problem_of(name, grad);

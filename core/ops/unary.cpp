@@ -3,6 +3,7 @@
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
@@ -30,6 +31,7 @@ Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   const Tensor kept = saves == UnarySaves::input    ? input
                       : saves == UnarySaves::output ? result
                                                     : Tensor();
+  note_options(ops::UnaryCall{op, parameters});
   return record(name, result, {input}, {kept},
                 [op, name, parameters](const Tensor& grad, const SavedTensors& saved) {
                   if (op == UnaryOp::add_scalar) {

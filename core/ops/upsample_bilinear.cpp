@@ -3,6 +3,7 @@
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -28,6 +29,7 @@ Tensor upsample_bilinear(const Tensor& input, Size2 size, bool align_corners) {
   Tensor result =
       ops::make_output(name, {in[0], size.h, size.w, in[3]}, input.dtype(), input.device());
   CKS_KERNEL(input.device(), upsample_bilinear_forward(problem, input.data(), result.data()));
+  note_options(ops::Resampling{size, align_corners});
   return record(name, std::move(result), {input}, [name, problem, in](const Tensor& grad) {
     Tensor grad_input = ops::make_output(name, in, grad.dtype(), grad.device());
     CKS_KERNEL(grad.device(), upsample_bilinear_backward(problem, grad.data(), grad_input.data()));

@@ -4,6 +4,7 @@
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/memory/transfer_impl.h"
 #include "cks/core/ops/output.h"
+#include "cks/core/ops/traced_options_impl.h"
 #include "cks/core/tensor/tensor.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -63,6 +64,7 @@ Tensor Tensor::reshape(const Shape& new_shape) const {
   capture::note_result("reshape", new_shape, device());
   Tensor view = make_view(storage(), storage_offset(), new_shape, dtype());
   view.impl()->is_part = impl()->is_part;
+  note_options(ops::NoOptions{});
   return record("reshape", std::move(view), {*this},
                 [input = shape()](const Tensor& grad) { return grad.reshape(input); });
 }
@@ -83,6 +85,7 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   Tensor part =
       make_view(storage(), storage_offset() + begin * row_elements, result_shape, dtype());
   part.impl()->is_part = true;
+  note_options(ops::Range{0, begin, end});
   return record("slice", std::move(part), {*this}, [input = shape(), begin](const Tensor& grad) {
     Tensor grad_input = Tensor::zeros(input, grad.dtype(), grad.device());
     grad_input.slice(begin, begin + grad.size(0)).copy_(grad);
@@ -106,6 +109,7 @@ Tensor Tensor::operator[](std::int64_t index) const {
 
 Tensor Tensor::clone() const {
   ops::require_defined("clone", {{"tensor", *this}});
+  note_options(ops::NoOptions{});
   return record("clone", copy_elements("clone", *this, dtype()), {*this},
                 [](const Tensor& grad) { return grad; });
 }
@@ -124,6 +128,7 @@ Tensor Tensor::to(DType new_dtype) const {
   if (!is_floating(new_dtype)) {
     return result;
   }
+  note_options(ops::NoOptions{});
   return record("to", std::move(result), {*this},
                 [input = dtype()](const Tensor& grad) { return grad.to(input); });
 }
@@ -135,6 +140,7 @@ Tensor Tensor::to(Device new_device) const {
   }
   Tensor result = ops::make_output("to", shape(), dtype(), new_device);
   copy_bytes("to", new_device, result.data(), device(), data(), nbytes());
+  note_options(ops::NoOptions{});
   return record("to", std::move(result), {*this},
                 [input = device()](const Tensor& grad) { return grad.to(input); });
 }

@@ -1,0 +1,86 @@
+#include "apps/run/tensorboard.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "apps/report/event_file.h"
+#include "apps/report/filter_picture.h"
+
+namespace cks::apps {
+namespace {
+
+using Scalars = std::vector<std::pair<std::string, double>>;
+
+/// A square of pixels for each pair, brighter the larger its share of the row's images.
+Tensor confusion_picture(const ConfusionMatrix& confusion) {
+  const std::int64_t classes = confusion.classes();
+  const std::int64_t side = std::max<std::int64_t>(1, 240 / classes);
+  Tensor picture = Tensor::empty({classes * side, classes * side, 1}, DType::uint8);
+  auto* pixel = picture.data_as<std::uint8_t>();
+  for (std::int64_t y = 0; y < classes * side; ++y) {
+    const double images =
+        static_cast<double>(std::max<std::int64_t>(1, confusion.images_of(y / side)));
+    for (std::int64_t x = 0; x < classes * side; ++x) {
+      const double share = static_cast<double>(confusion.at(y / side, x / side)) / images;
+      *pixel++ = static_cast<std::uint8_t>(std::lround(255.0 * share));
+    }
+  }
+  return picture;
+}
+
+}  // namespace
+
+void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallbacks& callbacks) {
+  struct State {
+    EventFile file;
+    bool has_started = false;
+  };
+  const auto state = std::make_shared<State>(State{EventFile(folder.path())});
+  callbacks.on_step = [state, has_accuracy, next = callbacks.on_step](const StepEvent& event) {
+    if (!state->has_started) {
+      state->file.start(event.global_step);
+      state->has_started = true;
+    }
+    Scalars values{{"train/loss", event.batch_loss},
+                   {"train/learning_rate", event.learning_rate},
+                   {"train/gradient_norm", event.gradient_norm},
+                   {"train/images_per_second", event.images_per_second}};
+    if (has_accuracy) {
+      values.emplace_back("train/accuracy", event.accuracy);
+    }
+    state->file.scalars(event.global_step, values);
+    if (next) {
+      next(event);
+    }
+  };
+  callbacks.on_epoch = [state, has_accuracy, next = callbacks.on_epoch](const EpochEvent& event) {
+    const EpochMetrics& row = event.metrics;
+    const std::string half = row.on_validation ? "validation/" : "test/";
+    Scalars values{{"epoch/train_loss", row.train_loss}, {half + "loss", row.test_loss}};
+    if (has_accuracy) {
+      values.emplace_back("epoch/train_accuracy", row.train_accuracy);
+      values.emplace_back(half + "accuracy", row.test_accuracy);
+    }
+    state->file.scalars(row.step, values);
+    if (next) {
+      next(event);
+    }
+  };
+}
+
+void send_pictures_to_tensorboard(const RunFolder& folder, const RunReport& report) {
+  EventFile file(folder.path());
+  const std::int64_t step = report.summary.steps;
+  if (report.filters.defined()) {
+    file.image(step, "filters", filter_picture(report.filters));
+  }
+  if (report.confusion) {
+    file.image(step, "confusion", confusion_picture(*report.confusion));
+  }
+  if (!report.pictures.empty()) {
+    file.png(step, "pictures", report.pictures);
+  }
+}
+
+}  // namespace cks::apps
