@@ -164,6 +164,22 @@ double ConfusionMatrix::balanced_accuracy() const {
   return with_images == 0 ? 0.0 : sum / static_cast<double>(with_images);
 }
 
+double ConfusionMatrix::mean_iou() const {
+  double sum = 0.0;
+  std::int64_t present = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) {
+    std::int64_t either = images_of(c) - at(c, c);
+    for (std::int64_t truth = 0; truth < classes_; ++truth) {
+      either += at(truth, c);
+    }
+    if (either > 0) {
+      sum += static_cast<double>(at(c, c)) / static_cast<double>(either);
+      ++present;
+    }
+  }
+  return present == 0 ? 0.0 : sum / static_cast<double>(present);
+}
+
 std::vector<std::int64_t> ConfusionMatrix::never_predicted() const {
   std::vector<std::int64_t> never;
   for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {

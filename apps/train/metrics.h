@@ -47,6 +47,10 @@ class ConfusionMatrix {
   /// Mean over the classes that have images of the share of them that is predicted right; 0 when
   /// empty. Unlike accuracy() it does not forgive a model that only ever names the largest class.
   double balanced_accuracy() const;
+  /// Mean over the classes that occur, as truth or as prediction, of images that are both over
+  /// those that are either: the mean intersection over union, where the images are pixels. 0 when
+  /// empty.
+  double mean_iou() const;
   /// Classes that were predicted for no image, in order.
   std::vector<std::int64_t> never_predicted() const;
   /// A header row of predicted classes, then one row for each true class; by name, or by number

@@ -91,11 +91,13 @@ TEST_CASE("a confusion matrix says what accuracy hides where classes are of uneq
       cks::Tensor::from_vector(std::vector<std::int64_t>{0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, {10}));
   CHECK(confusion.accuracy() == doctest::Approx(0.8));
   CHECK(confusion.balanced_accuracy() == doctest::Approx(0.5));
+  CHECK(confusion.mean_iou() == doctest::Approx(0.4));  // of a 8 in 10, of b none; c occurs nowhere
   CHECK(confusion.never_predicted() == std::vector<std::int64_t>{1, 2});
   CHECK(confusion.to_csv({"a", "b, \"B\"", "c"}) ==
         "truth,a,\"b, \"\"B\"\"\",c\na,8,0,0\n\"b, \"\"B\"\"\",2,0,0\nc,0,0,0\n");
   CHECK_THROWS_AS(confusion.to_csv({"a"}), cks::ShapeError);
   CHECK(cks::ConfusionMatrix(2).balanced_accuracy() == 0.0);
+  CHECK(cks::ConfusionMatrix(2).mean_iou() == 0.0);
 }
 
 }  // namespace
