@@ -29,12 +29,13 @@ SIDE = 120
 
 def read_idx(folder, name):
     """Bytes of an IDX file, packed or not, and its extents."""
-    for path in (os.path.join(folder, name), os.path.join(folder, name + ".gz")):
-        if os.path.exists(path):
-            with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-                content = file.read()
-            rank = content[3]
-            return content[4 + 4 * rank:], struct.unpack(f">{rank}I", content[4:4 + 4 * rank])
+    for inside in ("", "mnist", "MNIST/raw"):  # as the programs look for it
+        for path in (os.path.join(folder, inside, name + packed) for packed in ("", ".gz")):
+            if os.path.exists(path):
+                with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+                    content = file.read()
+                rank = content[3]
+                return content[4 + 4 * rank:], struct.unpack(f">{rank}I", content[4:4 + 4 * rank])
     sys.exit(f"error: {folder} has no {name}")
 
 

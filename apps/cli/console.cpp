@@ -6,7 +6,9 @@
 #include <iostream>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -77,23 +79,23 @@ void Console::warn(const std::string& line) { logger_->warn("warning: " + line);
 void Console::log(const std::string& line) { logger_->debug(line); }
 
 void report_data(Console& console, const TrainTest& data) {
-  const std::string& train = data.train.source.warning;
-  const std::string& test = data.test.source.warning;
-  if (train == test && !train.empty()) {
-    console.warn(train);
-  } else {
-    for (const auto& [half, warning] : {std::pair("train: ", &train), std::pair("test: ", &test)}) {
-      if (!warning->empty()) {
-        console.warn(half + *warning);
-      }
+  std::vector<std::pair<std::string, const ImageDataset*>> halves{{"train", &data.train},
+                                                                  {"test", &data.test}};
+  if (data.val) {
+    halves.emplace_back("validation", &*data.val);
+  }
+  const bool alike = data.train.source.warning == data.test.source.warning;
+  for (const auto& [name, half] : halves) {
+    const std::string& warning = half->source.warning;
+    if (!warning.empty() && !(alike && half == &data.test)) {
+      console.warn((alike && half == &data.train ? "" : name + ": ") + warning);
     }
-  }
-  // A folder's loader has named those that have no folder.
-  if (const std::string untested = list_text(data.test.classes_without_images());
-      !untested.empty() && test.find(untested) == std::string::npos) {
-    console.warn("test: no image of class " + untested + ", of which nothing will be known");
-  }
-  for (const ImageDataset* half : {&data.train, &data.test}) {
+    // A folder's loader has named those that have no folder.
+    const std::string untested =
+        half == &data.train ? "" : list_text(half->classes_without_images());
+    if (!untested.empty() && warning.find(untested) == std::string::npos) {
+      console.warn(name + ": no image of class " + untested + ", of which nothing will be known");
+    }
     for (const std::string& skipped : half->source.skipped) {
       console.log("left out: " + skipped);
     }

@@ -68,6 +68,12 @@ std::string absolute_path(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
+/// What is wrong with a path on the command line: "" is what a script's unset variable gives, and
+/// would go unnoticed.
+std::string describe_path(const std::string& path) {
+  return path.empty() ? "is empty, expected a path" : "";
+}
+
 constexpr std::size_t kNameColumns = 34;
 constexpr std::size_t kHelpColumns = 80 - kNameColumns;
 
@@ -229,6 +235,7 @@ void Flags::add_path(const std::string& name, std::string& value, const std::str
   FlagText text = plain_text(value);
   text.get = [&value] { return std::optional(absolute_path(value)); };
   implementation_->add_value(name, "PATH", help, text);
+  implementation_->at(name).option->check(describe_path);
 }
 
 void Flags::add_choice(const std::string& name, std::string& value,
@@ -275,12 +282,14 @@ void Flags::add_optional(const std::string& name, std::optional<std::string>& va
 void Flags::add_positional(const std::string& name, std::string& value, const std::string& help,
                            bool required) {
   auto* option = implementation_->app.add_option(name, value, help)->required(required);
+  option->check(describe_path);
   implementation_->enter(name, option, plain_text(value));
 }
 
 void Flags::add_positional(const std::string& name, std::vector<std::string>& values,
                            const std::string& help) {
-  implementation_->app.add_option(name, values, help)->group(implementation_->current_group);
+  auto* option = implementation_->app.add_option(name, values, help);
+  option->group(implementation_->current_group)->check(describe_path);
 }
 
 void Flags::needs(const std::string& name, const std::string& other) {

@@ -21,6 +21,7 @@ struct Values {
   std::string choice = "x";
   std::optional<std::string> maybe;
   std::string file;
+  std::string path;
   std::string checked = "good";
 };
 
@@ -32,6 +33,7 @@ void add_all(Flags& flags, Values& values) {
   flags.add_choice("choice", values.choice, {"x", "y"}, "one of two");
   flags.add_optional("maybe", values.maybe, "a flag that may stand alone");
   flags.add_positional("file", values.file, "a file", false);
+  flags.add_path("path", values.path, "a path");
   flags.add("checked", values.checked, "a text that is checked", [](const std::string& text) {
     if (text.find("bad") != std::string::npos) {
       throw cks::Error("it is bad");
@@ -142,6 +144,8 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
                                              {"--choice", "z"},
                                              {"--count"},
                                              {"--checked", "too bad"},
+                                             {"--path", ""},
+                                             {""},
                                              {"f.txt", "g.txt"}}) {
     Values values;
     CAPTURE(arguments.front());
@@ -149,6 +153,7 @@ TEST_CASE("what is no flag or no lawful value is a usage error") {
   }
   Values values;
   CHECK(parse(values, {"--help"}) == 0);
+  CHECK_FALSE(parse(values, {"--name", ""}));  // a text may be empty
 }
 
 /// What the parser says on stderr of wrong arguments.

@@ -253,6 +253,11 @@ TEST_CASE("a run says which classes it never predicts and which it cannot test")
   const std::string summary = slurp(scratch / "run/summary.json");
   CHECK(contains(summary, "\"never_predicted\": \""));
   CHECK(contains(summary, "\"balanced\": {\n    \"accuracy\": "));
+  REQUIRE(run(scratch,
+              {"--dataset", "drawn", "--limit-train", "11", "--limit-test", "10", "--epochs", "1",
+               "--val-share", "0.5", "--output-dir", scratch / "chosen"},
+              &err) == 0);
+  CHECK(contains(err, "warning: validation: no image of class "));
 }
 
 TEST_CASE("divergence exits with 1, names the layer and keeps the last good checkpoint") {
