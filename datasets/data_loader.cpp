@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <exception>
+#include <list>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -176,7 +177,8 @@ struct DataLoader::Maker {
 /// them. Starts with the first batch asked for.
 class DataLoader::Worker {
  public:
-  explicit Worker(const Maker& maker) : maker_(maker) {}
+  explicit Worker(const Maker& maker)
+      : maker_(maker), free_(static_cast<std::size_t>(maker.options.prefetch)) {}
   ~Worker() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -207,7 +209,9 @@ class DataLoader::Worker {
     }
     const Position coming = ready_.empty() ? next_made_ : ready_.front().position;
     if (coming != wanted) {
-      ready_.clear();
+      while (!ready_.empty()) {
+        take_first();
+      }
       next_made_ = wanted;
       ++generation_;  // what is being made now is not wanted any more
     }
@@ -216,8 +220,7 @@ class DataLoader::Worker {
     }
     changed_.notify_all();
     changed_.wait(lock, [&] { return !ready_.empty(); });
-    Item item = std::move(ready_.front());
-    ready_.pop_front();
+    Item item = take_first();
     if (item.error) {
       next_made_ = wanted;  // the consumer may ask for the same batch again
     }
@@ -235,6 +238,12 @@ class DataLoader::Worker {
     Batch batch;
     std::exception_ptr error;
   };
+
+  Item take_first() {
+    Item item = std::exchange(ready_.front(), {});
+    free_.splice(free_.begin(), ready_, ready_.begin());
+    return item;
+  }
 
   void run() {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -261,7 +270,8 @@ class DataLoader::Worker {
       }
       failed_ = item.error != nullptr;
       next_made_ = maker_.after(item.position);
-      ready_.push_back(std::move(item));
+      free_.front() = std::move(item);
+      ready_.splice(ready_.end(), free_, free_.begin());
       changed_.notify_all();
     }
   }
@@ -271,7 +281,8 @@ class DataLoader::Worker {
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Item> ready_;        // consecutive positions up to next_made_
+  std::list<Item> ready_;         // consecutive positions up to next_made_
+  std::list<Item> free_;          // places for more: where memory ran out, the error has one
   Position next_made_;            // what the thread makes next, or is making
   std::uint64_t generation_ = 0;  // raised when the consumer jumps
   bool failed_ = false;  // the last item made is an exception: wait until more is asked for
@@ -312,7 +323,13 @@ std::optional<Batch> DataLoader::next() {
   if (!worker_ && maker_->options.prefetch > 0 && maker_->made_on().is_cpu()) {
     worker_ = std::make_unique<Worker>(*maker_);
   }
-  Batch batch = worker_ ? worker_->take(wanted) : maker_->make(wanted);
+  Batch batch;
+  try {
+    batch = worker_ ? worker_->take(wanted) : maker_->make(wanted);
+  } catch (const std::system_error&) {  // no thread to be had now; the batches are the same
+    worker_.reset();
+    batch = maker_->make(wanted);
+  }
   batch = maker_->delivered(std::move(batch));
   ++batch_;
   return batch;

@@ -77,7 +77,7 @@ TrainState from_json(const Json& json) {
         throw IoError(formatted("field {} is not a number", name));
       }
     } else {
-      json.at(name).get_to(field);
+      read_json(json.at(name), field);
     }
   });
   return state;

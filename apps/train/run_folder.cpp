@@ -197,6 +197,9 @@ std::shared_ptr<const void> RunFolder::lock() const {
        pwrite(held->descriptor, who.data(), who.size(), 0) != static_cast<ssize_t>(who.size()))) {
     throw IoError(formatted("cannot write {}: {}", name, std::strerror(errno)));
   }
+  if (held->descriptor >= 0) {
+    remove_temporary_files(path_);
+  }
   *lock_ = held;
   return held;
 }
@@ -223,17 +226,11 @@ std::string RunFolder::epoch_file(std::int64_t epoch) const {
 }
 
 void RunFolder::remove_epoch_files(std::int64_t last_epoch) const {
-  std::error_code failure;
-  std::vector<fs::path> old;
-  for (const auto& entry : fs::directory_iterator(path_, failure)) {
-    const std::optional<std::int64_t> epoch = epoch_of(entry.path().filename().string());
-    if (epoch && *epoch <= last_epoch) {
-      old.push_back(entry.path());
-    }
-  }
-  for (const fs::path& path : old) {
-    if (!fs::remove(path, failure) && failure) {
-      throw IoError("cannot remove " + path.string() + ": " + failure.message());
+  for (const std::string& name : names_in(path_)) {
+    const std::optional<std::int64_t> epoch = epoch_of(name);
+    std::error_code failure;
+    if (epoch && *epoch <= last_epoch && !fs::remove(file(name), failure) && failure) {
+      throw IoError(formatted("cannot remove {}: {}", file(name), failure.message()));
     }
   }
 }
@@ -249,8 +246,10 @@ bool RunFolder::has_config() const {
 }
 
 ConfigSections RunFolder::read_config() const {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1}
+                                       << 26;  // conv_plans has a line for each problem
   try {
-    return parse_json(read_file(config_file())).get<ConfigSections>();
+    return parse_json(read_file(config_file(), kMostBytes)).get<ConfigSections>();
   } catch (const nlohmann::json::exception& error) {
     throw IoError(formatted("{} is not what a run writes: {}", config_file(), error.what()));
   }

@@ -72,7 +72,7 @@ TrainSummary read_summary(const std::string& path) {
   try {
     const auto json = parse_json(read_file(path, kMostBytes));
     TrainSummary summary;
-    const auto read = [&](const char* name, auto& field) { json.at(name).get_to(field); };
+    const auto read = [&](const char* name, auto& field) { read_json(json.at(name), field); };
     visit_facts(summary, read);
     summary.stopped_early = json.value("stopped_early", false);
     if (json.contains("val_accuracy")) {

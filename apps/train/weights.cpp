@@ -27,7 +27,9 @@ T read_field(const Metadata& metadata, const std::string& key, const std::string
     return otherwise;
   }
   try {
-    return parse_json(*text).get<T>();
+    T value;
+    read_json(parse_json(*text), value);
+    return value;
   } catch (const Json::exception& error) {
     throw IoError(formatted("{}: field {} is damaged: {}", path, key, error.what()));
   }

@@ -1,5 +1,6 @@
 #include "cks/core/io/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +17,8 @@
 
 namespace cks {
 namespace {
+
+constexpr std::string_view kTemporary = ".tmp-";  // behind it process and number
 
 [[noreturn]] void fail(const std::string& path, const char* what, int reason) {
   throw IoError(formatted("{}: {}: {}", path, what, std::generic_category().message(reason)));
@@ -49,7 +53,7 @@ void sync_folder(const std::string& path) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   static std::atomic<unsigned> count{0};
-  temporary_ = formatted("{}.tmp-{}-{}", path_, ::getpid(), count++);
+  temporary_ = formatted("{}{}{}-{}", path_, kTemporary, ::getpid(), count++);
   descriptor_ = open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
   if (descriptor_ < 0) {
     fail(path_, "cannot be written", errno);
@@ -104,6 +108,27 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());
   file.commit();
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
+  while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
+    if (const std::string_view name = entry->d_name; name != "." && name != "..") {
+      names.emplace_back(name);
+    }
+  }
+  return names;
+}
+
+void remove_temporary_files(const std::string& folder) {
+  for (const std::string& name : names_in(folder)) {
+    const std::size_t at = name.rfind(kTemporary);
+    if (at != std::string::npos && at + kTemporary.size() < name.size() &&
+        name.find_first_not_of("0123456789-", at + kTemporary.size()) == std::string::npos) {
+      ::unlink((folder + "/" + name).c_str());
+    }
+  }
 }
 
 InputFile::InputFile(std::string path) : path_(std::move(path)) {

@@ -3,13 +3,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cks {
 
 /// Writes a file under a temporary name in the same folder and gives it its own name at the end, so
 /// that a reader finds the old bytes or all of the new ones, whenever the program or the machine
-/// stops. Without commit() the destructor removes the temporary file. All throw IoError, naming the
-/// file and the system's reason; the old file is then as it was.
+/// stops. Without commit() the destructor removes the temporary file, which a kill leaves. All
+/// throw IoError, naming the file and the system's reason; the old file is then as it was.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -29,6 +30,14 @@ class AtomicFile {
 
 /// Replaces or makes the file in one step; see AtomicFile.
 void write_file_atomically(const std::string& path, std::string_view bytes);
+
+/// Names of what is in a folder, in no order; none where it cannot be read. Unlike the standard
+/// library's iterator it throws where memory runs out, which that one ends the process for.
+std::vector<std::string> names_in(const std::string& folder);
+
+/// Removes the temporary files that processes left in a folder when they were killed. For a folder
+/// that nobody else writes to by now. What cannot be removed stays.
+void remove_temporary_files(const std::string& folder);
 
 /// A file to read parts of; it stays the one that was opened when another takes its name. All throw
 /// IoError, naming the file and the system's reason.

@@ -190,12 +190,20 @@ void Allocator::release(const MemoryBlock& block) {
 }
 
 void Allocator::keep_or_free(std::byte* block, const Key& key) {
-  if (plain_ && key.pool == 0) {
-    to_system(block);
-    reserved_ -= key.size;
-  } else {
-    free_[key].push_back(block);
+  const bool is_free = plain_ && key.pool == 0;
+  try {
+    if (!is_free) {
+      free_[key].push_back(block);
+      return;
+    }
+  } catch (
+      const std::bad_alloc&) {  // no memory for the list; whom this was called by must not throw
+    if (key.pool != 0) {
+      return;  // a captured step may still write to it
+    }
   }
+  to_system(block);
+  reserved_ -= key.size;
 }
 
 /// The smallest size of a list that holds `bytes`: at most an eighth is wasted on large blocks.

@@ -51,7 +51,8 @@ void trim(const std::string& dir, std::int64_t max_bytes) {
   std::vector<fs::directory_entry> files;
   std::int64_t bytes = 0;
   for (const auto& entry : fs::directory_iterator(dir)) {
-    if (entry.path().extension() == kEnding) {
+    if (entry.path().filename().string().find(kEnding) !=
+        std::string::npos) {  // half-written ones, too
       files.push_back(entry);
       bytes += static_cast<std::int64_t>(entry.file_size());
     }

@@ -181,6 +181,15 @@ TEST_CASE("picture cache: it stays within its size, and what was used longest ag
   load_image_folder(pictures.root, options);
   CHECK(pictures.files().size() == 2);
   CHECK(fs::exists(first));
+  // What a killed process left half-written counts, and goes.
+  const std::string half = first + ".tmp-4711-0";
+  write_file(half, Bytes(static_cast<std::size_t>(size)));
+  age(half);
+  age(half);
+  options.height = 12;
+  load_image_folder(pictures.root, options);
+  CHECK(pictures.files().size() == 2);
+  CHECK(!fs::exists(half));
   options.max_cache_bytes = size / 2;  // too small for any
   options.height = 13;
   CHECK(load_image_folder(pictures.root, options).train.source.warning.empty());

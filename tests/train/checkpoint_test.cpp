@@ -133,6 +133,16 @@ TEST_CASE("a training state comes back exactly") {
   CHECK(other.model.head.weight.to_vector<float>() == run.model.head.weight.to_vector<float>());
 }
 
+TEST_CASE("a number that no field of a training state can hold is damage") {
+  const std::string whole = cks::train_state_text({.step = 4711});
+  for (const char* number : {"1e300", "0.5", "18446744073709551615"}) {
+    std::string text = whole;
+    text.replace(text.find("4711"), 4, number);
+    CHECK_THROWS_WITH_AS(cks::parse_train_state(text), doctest::Contains("expected an integer"),
+                         cks::IoError);
+  }
+}
+
 TEST_CASE("a training state of something else changes nothing") {
   const ScratchFolder scratch;
   TinyRun run;

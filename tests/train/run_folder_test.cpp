@@ -78,6 +78,17 @@ TEST_CASE("metrics grow by a row, read back exactly and are cut for a resume") {
   CHECK(slurp(folder.metrics_file()) == text);
 }
 
+TEST_CASE("who takes a folder removes what a killed process left half-written") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  const std::string kept = folder.file("notes.tmp-of-mine");
+  std::ofstream(kept) << "kept";
+  std::ofstream(folder.file("last.safetensors.tmp-4711-0")) << "half";
+  const auto lock = folder.lock();
+  CHECK(std::filesystem::exists(kept));
+  CHECK(!std::filesystem::exists(folder.file("last.safetensors.tmp-4711-0")));
+}
+
 TEST_CASE("a file that cannot grow is an error") {
   const ScratchFolder scratch;
   const RunFolder folder = RunFolder::create(scratch / "run");

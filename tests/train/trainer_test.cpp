@@ -503,6 +503,15 @@ TEST_CASE("a summary comes back from its file") {
   summary.epochs = 0;  // before the first evaluation
   cks::write_summary(path, summary);
   CHECK(cks::read_summary(path).epochs == 0);
+  const std::string whole = cks::read_file(path);
+  for (const char* number : {"2e54", "1.5", "18446744073709551615", "null"}) {  // no epoch is that
+    std::string text = whole;
+    const std::string field = "\"best_epoch\": ";
+    text.insert(text.find(field) + field.size(), std::string(number) + ", \"other\": ");
+    cks::write_file_atomically(path, text);
+    CHECK_THROWS_WITH_AS(cks::read_summary(path), doctest::Contains("expected an integer"),
+                         cks::IoError);
+  }
   cks::write_file_atomically(path, "{\"epochs\": 1}");
   CHECK(cks::testing::message_of<cks::IoError>([&] { cks::read_summary(path); }).find(path) == 0);
 }
