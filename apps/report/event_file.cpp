@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <string_view>
 
-#include "apps/report/picture.h"
 #include "cks/core/error.h"
 #include "cks/core/io/protobuf_impl.h"
+#include "cks/datasets/images/image_write.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {

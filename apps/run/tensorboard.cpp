@@ -78,8 +78,10 @@ void send_pictures_to_tensorboard(const RunFolder& folder, const RunReport& repo
   if (report.confusion) {
     file.image(step, "confusion", confusion_picture(*report.confusion));
   }
-  if (!report.pictures.empty()) {
-    file.png(step, "pictures", report.pictures);
+  for (const PictureSheet& sheet : report.sheets) {
+    for (std::size_t i = 0; i < sheet.pictures.size(); ++i) {
+      file.png(step, sheet.title + "/" + std::to_string(i), sheet.pictures[i].png);
+    }
   }
 }
 

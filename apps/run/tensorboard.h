@@ -11,7 +11,7 @@ namespace cks::apps {
 void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallbacks& callbacks);
 
 /// The pictures of a run that has ended: the first layer's filters, the confusion matrix (rows:
-/// what an image is; white: all of the row), what an autoencoder drew.
+/// what an image is; white: all of the row), the sheets of its report.
 void send_pictures_to_tensorboard(const RunFolder& folder, const RunReport& report);
 
 }  // namespace cks::apps
