@@ -3,6 +3,7 @@
 
 namespace cks {
 
+/// What eigh() finds.
 struct SymmetricEigen {
   Tensor values;   // [n], from the least on
   Tensor vectors;  // [n,n]; column i, of length 1, belongs to value i

@@ -90,13 +90,14 @@ class Optimizer {
   /// float64.
   Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate);
 
-  /// Gives every parameter, or those of which `has_it` is true, a tensor of zeros like itself, or a
-  /// single zero of int64, which step() counts up for each parameter that has a gradient. The
-  /// others get an undefined one.
+  /// A tensor of zeros like the parameter, or a single zero of int64, which step() counts up for
+  /// each parameter that has a gradient.
   enum class StateKind : std::uint8_t { like_parameter, step_count };
-  void add_state(
-      const char* key, StateKind kind,  // in a derived class's constructor
-      bool (*has_it)(const Slot&) = [](const Slot&) { return true; });
+  /// Every parameter has a state of its own.
+  static bool every_slot(const Slot& /*slot*/) { return true; }
+  /// Gives every parameter of which `has_it` is true such a state, and the others an undefined one.
+  /// In a derived class's constructor.
+  void add_state(const char* key, StateKind kind, bool (*has_it)(const Slot&) = every_slot);
   /// Makes set_momentum() work, and momentum_now() an address that every step may read.
   void add_momentum(double momentum);
   const double* momentum_now() const;  // null without momentum
