@@ -68,15 +68,17 @@ Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, doubl
   step_ = Tensor::zeros({}, DType::int64, device);
 }
 
-void Optimizer::add_state(const char* key, StateKind kind, bool (*has_it)(const Slot&)) {
+void Optimizer::add_state(const char* key, StateKind kind,
+                          const std::function<bool(const Slot&)>& has_it) {
   state_keys_.emplace_back(key);
   state_kinds_.push_back(kind);
   for (Slot& slot : slots_) {
     const bool like_parameter = kind == StateKind::like_parameter;
-    slot.state.push_back(!has_it(slot) ? Tensor()
-                                       : Tensor::zeros(like_parameter ? slot.shape : Shape(),
-                                                       like_parameter ? slot.dtype : DType::int64,
-                                                       slot.device));
+    slot.state.push_back(has_it && !has_it(slot)
+                             ? Tensor()
+                             : Tensor::zeros(like_parameter ? slot.shape : Shape(),
+                                             like_parameter ? slot.dtype : DType::int64,
+                                             slot.device));
   }
 }
 

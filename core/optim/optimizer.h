@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -93,14 +94,14 @@ class Optimizer {
   /// A tensor of zeros like the parameter, or a single zero of int64, which step() counts up for
   /// each parameter that has a gradient.
   enum class StateKind : std::uint8_t { like_parameter, step_count };
-  /// Every parameter has a state of its own.
-  static bool every_slot(const Slot& /*slot*/) { return true; }
-  /// Gives every parameter of which `has_it` is true such a state, and the others an undefined one.
-  /// In a derived class's constructor.
-  void add_state(const char* key, StateKind kind, bool (*has_it)(const Slot&) = every_slot);
+  /// Gives every parameter such a state or, if `has_it` is given, those of which it is true, and
+  /// the others an undefined one. In a derived class's constructor.
+  void add_state(const char* key, StateKind kind,
+                 const std::function<bool(const Slot&)>& has_it = {});
   /// Makes set_momentum() work, and momentum_now() an address that every step may read.
   void add_momentum(double momentum);
-  const double* momentum_now() const;  // null without momentum
+  /// Null without momentum.
+  const double* momentum_now() const;
 
   /// A parameter that has a gradient.
   struct Due {
