@@ -1,5 +1,4 @@
 #pragma once
-#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -26,11 +25,12 @@ class ProtoMessage {
   }
   void real32(int field, float value) {
     key(field, 5);
-    append_little_endian(bytes_, std::bit_cast<std::uint32_t>(value));
+    // Not std::bit_cast, which Emscripten of Debian 12 lacks.
+    append_little_endian(bytes_, __builtin_bit_cast(std::uint32_t, value));
   }
   void real64(int field, double value) {
     key(field, 1);
-    append_little_endian(bytes_, std::bit_cast<std::uint64_t>(value));
+    append_little_endian(bytes_, __builtin_bit_cast(std::uint64_t, value));
   }
   /// A string or bytes.
   void text(int field, std::string_view value) {
