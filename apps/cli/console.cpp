@@ -88,13 +88,14 @@ void report_data(Console& console, const TrainTest& data) {
   for (const auto& [name, half] : halves) {
     const std::string& warning = half->source.warning;
     if (!warning.empty() && !(alike && half == &data.test)) {
-      console.warn((alike && half == &data.train ? "" : name + ": ") + warning);
+      console.warn(alike && half == &data.train ? warning : formatted("{}: {}", name, warning));
     }
     // A folder's loader has named those that have no folder.
     const std::string untested =
         half == &data.train ? "" : list_text(half->classes_without_images());
     if (!untested.empty() && warning.find(untested) == std::string::npos) {
-      console.warn(name + ": no image of class " + untested + ", of which nothing will be known");
+      console.warn(
+          formatted("{}: no image of class {}, of which nothing will be known", name, untested));
     }
     for (const std::string& skipped : half->source.skipped) {
       console.log("left out: " + skipped);
