@@ -47,9 +47,8 @@ cks::ImageDataset draw(std::int64_t count, std::uint64_t seed) {
       const double row = random.uniform(r, kSide - r),
                    column = left + random.uniform(r, 0.5 * kSide - r);
       for (std::int64_t p = 0; p < kSide * kSide; ++p) {
-        const std::int64_t down = p / kSide, right = p % kSide;
-        if (covers(shape, static_cast<double>(right) - column, static_cast<double>(down) - row,
-                   r)) {
+        const std::int64_t y = p / kSide, x = p % kSide;
+        if (covers(shape, static_cast<double>(x) - column, static_cast<double>(y) - row, r)) {
           pixels[p] = static_cast<std::uint8_t>(ink + random.uniform(0.0, 30.0));
           labels[p] = shape;
         }
