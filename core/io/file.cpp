@@ -126,7 +126,7 @@ void remove_temporary_files(const std::string& folder) {
     const std::size_t at = name.rfind(kTemporary);
     if (at != std::string::npos && at + kTemporary.size() < name.size() &&
         name.find_first_not_of("0123456789-", at + kTemporary.size()) == std::string::npos) {
-      ::unlink((folder + "/" + name).c_str());
+      ::unlink(formatted("{}/{}", folder, name).c_str());
     }
   }
 }
