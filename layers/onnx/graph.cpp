@@ -175,7 +175,7 @@ std::string Graph::operand(const Value& value, bool channels_first) {
 
 std::string Graph::add(const char* type, std::vector<std::string> inputs,
                        std::vector<ProtoMessage> attributes) {
-  const std::string output = unique(module_path_ + "/" + type);
+  std::string output = unique(module_path_ + "/" + type);
   nodes_.push_back({type, std::move(inputs), output, std::move(attributes), operation_});
   return output;
 }

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "cks/core/conv/conv2d.h"
 #include "cks/core/ops/pool2d.h"
@@ -116,10 +118,8 @@ std::vector<std::string> aligned(const Call& call, bool& channels_first) {
       if (value.constant.defined()) {
         value = call.graph.constant(value.constant.reshape(extents));
       } else {
-        std::vector<std::int64_t> axes;
-        for (int axis = 0; axis < rank - own_rank; ++axis) {
-          axes.push_back(axis);
-        }
+        std::vector<std::int64_t> axes(static_cast<std::size_t>(rank - own_rank));
+        std::iota(axes.begin(), axes.end(), 0);
         value.name = call.graph.add("Unsqueeze",
                                     {call.graph.operand(value, false), call.graph.integers(axes)});
         value.channels_first = false;
@@ -291,9 +291,8 @@ Value reduction(const Call& call, const char* type) {
     }
   }
   std::vector<std::int64_t> places;
-  for (const int axis : axes) {
-    places.push_back(axis_in(x, axis));
-  }
+  std::transform(axes.begin(), axes.end(), std::back_inserter(places),
+                 [&](int axis) { return axis_in(x, axis); });
   return result(call,
                 call.graph.add(type, {as_is(call, x), call.graph.integers(places)},
                                {attribute("keepdims", std::int64_t{keepdim}),
