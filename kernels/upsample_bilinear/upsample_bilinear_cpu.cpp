@@ -25,19 +25,14 @@ void forward(const BilinearProblem& p, const T* x, T* y) {
   const BilinearAxis columns(p.IW, p.OW, p.align_corners);
   for_rows(p.N, p.OH, p.OW * p.C, [&](std::int64_t n, std::int64_t oh) {
     const BilinearPlace h = place_of(rows, oh);
-    const T* above = x + (n * p.IH + h.low) * p.IW * p.C;
-    const T* below = x + (n * p.IH + h.high) * p.IW * p.C;
+    const T* const image = x + n * p.IH * p.IW * p.C;
     T* to = y + (n * p.OH + oh) * p.OW * p.C;
     for (std::int64_t ow = 0; ow < p.OW; ++ow, to += p.C) {
       const BilinearPlace w = place_of(columns, ow);
-      const std::int64_t left = w.low * p.C;
-      const std::int64_t right = w.high * p.C;
       for (std::int64_t c = 0; c < p.C; ++c) {
-        const double upper = (1.0 - w.share) * static_cast<double>(above[left + c]) +
-                             w.share * static_cast<double>(above[right + c]);
-        const double lower = (1.0 - w.share) * static_cast<double>(below[left + c]) +
-                             w.share * static_cast<double>(below[right + c]);
-        to[c] = static_cast<T>((1.0 - h.share) * upper + h.share * lower);
+        to[c] = static_cast<T>(interpolated(h, w, [&](std::int64_t ih, std::int64_t iw) {
+          return static_cast<double>(image[(ih * p.IW + iw) * p.C + c]);
+        }));
       }
     }
   });
@@ -48,20 +43,14 @@ void backward(const BilinearProblem& p, const T* dy, T* dx) {
   const BilinearAxis rows(p.IH, p.OH, p.align_corners);
   const BilinearAxis columns(p.IW, p.OW, p.align_corners);
   for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
-    const BilinearOutputs near_rows = outputs_near(rows, ih);
+    const T* const image = dy + n * p.OH * p.OW * p.C;
     T* to = dx + (n * p.IH + ih) * p.IW * p.C;
     for (std::int64_t iw = 0; iw < p.IW; ++iw, to += p.C) {
-      const BilinearOutputs near_columns = outputs_near(columns, iw);
       for (std::int64_t c = 0; c < p.C; ++c) {
-        double sum = 0.0;
-        for (std::int64_t oh = near_rows.begin; oh < near_rows.end; ++oh) {
-          const double row_weight = place_of(rows, oh).weight_of(ih);
-          for (std::int64_t ow = near_columns.begin; ow < near_columns.end; ++ow) {
-            sum += row_weight * place_of(columns, ow).weight_of(iw) *
-                   static_cast<double>(dy[((n * p.OH + oh) * p.OW + ow) * p.C + c]);
-          }
-        }
-        to[c] = static_cast<T>(sum);
+        to[c] =
+            static_cast<T>(gathered(rows, ih, columns, iw, [&](std::int64_t oh, std::int64_t ow) {
+              return static_cast<double>(image[(oh * p.OW + ow) * p.C + c]);
+            }));
       }
     }
   });
