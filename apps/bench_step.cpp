@@ -12,7 +12,6 @@
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
-#include "apps/cli/reading.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/conv/conv_tuning.h"
@@ -207,7 +206,7 @@ int run(int argc, char** argv) {
             1 << 20);
   flags.add_choice("mode", settings.mode, {"eager", "graph", "both"},
                    "queue each kernel anew, or the whole step as a CUDA graph");
-  flags.add_switch("tune", settings.tune, kTuneHelp);
+  add_tune_flag(flags, settings.tune);
   flags.add_switch("epoch", settings.epoch,
                    "also time an epoch of fit(), and how much longer it takes than its steps");
   flags.add("epoch-images", settings.epoch_images, "random images of that epoch", 1, 1 << 24);

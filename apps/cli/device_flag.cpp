@@ -1,5 +1,6 @@
 #include "apps/cli/device_flag.h"
 
+#include "apps/cli/cache_path.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
@@ -47,6 +48,14 @@ Precision take_precision(const std::string& flag, Device device) {
   throw DeviceError(
       formatted("--precision {}: {} does not have it; it has {}", flag, device, list_text(modes)));
 }
+
+void add_tune_flag(Flags& flags, bool& value) {
+  flags.add_switch("tune", value,
+                   "time kernels before a convolution first uses them and take the fastest; "
+                   "answers are kept (in $XDG_CACHE_HOME or ~/.cache, cks/conv_plans.txt)");
+}
+
+std::string conv_plans_file() { return cache_path("conv_plans.txt"); }
 
 ChosenDevice take_device(const std::string& flag) {
   ChosenDevice chosen;

@@ -16,6 +16,11 @@ void add_precision_flag(Flags& flags, std::string& value);
 /// The precision of such a flag. Throws DeviceError, naming what it has, if the device lacks it.
 Precision take_precision(const std::string& flag, Device device);
 
+/// Adds --tune, for a ConvTuning with conv_plans_file().
+void add_tune_flag(Flags& flags, bool& value);
+/// Where its answers are: cache_path("conv_plans.txt").
+std::string conv_plans_file();
+
 /// The device that a program computes on.
 struct ChosenDevice {
   Device device{};

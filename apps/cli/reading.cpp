@@ -1,25 +1,12 @@
 #include "apps/cli/reading.h"
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
+
+#include "apps/cli/cache_path.h"
 
 namespace cks::apps {
 
-namespace fs = std::filesystem;
-
-std::string cache_path(const std::string& name) {
-  const auto folder = [](const char* variable) {
-    const char* const value = std::getenv(variable);
-    const fs::path path(value == nullptr ? "" : value);
-    return path.is_absolute() ? path : fs::path();  // others are not lawful there
-  };
-  fs::path cache = folder("XDG_CACHE_HOME");
-  if (const fs::path home = folder("HOME"); cache.empty() && !home.empty()) {
-    cache = home / ".cache";
-  }
-  return cache.empty() ? "" : (cache / "cks" / name).string();
-}
+std::string picture_cache_folder() { return cache_path("pictures"); }
 
 void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
   std::vector<std::string> names;

@@ -8,17 +8,8 @@
 
 namespace cks::apps {
 
-/// Where something is kept from one start to the next: cks/NAME in XDG_CACHE_HOME, or else in the
-/// home folder's .cache. Empty where there is neither.
-std::string cache_path(const std::string& name);
-/// Where decoded pictures are.
-inline std::string picture_cache_folder() { return cache_path("pictures"); }
-/// Where ConvTuning's answers are.
-inline std::string conv_plans_file() { return cache_path("conv_plans.txt"); }
-
-constexpr const char* kTuneHelp =
-    "time kernels before a convolution first uses them and take the fastest; answers are kept (in "
-    "$XDG_CACHE_HOME or ~/.cache, cks/conv_plans.txt)";
+/// Where decoded pictures are kept from one start to the next: cache_path("pictures").
+std::string picture_cache_folder();
 
 constexpr const char* kNoCacheHelp =
     "decode pictures anew and keep none of them for the next time (in $XDG_CACHE_HOME or ~/.cache, "

@@ -12,7 +12,6 @@
 #include "apps/cli/console.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/program.h"
-#include "apps/cli/reading.h"
 #include "apps/report/conv_table.h"
 #include "apps/report/module_table.h"
 #include "apps/report/text_table.h"

@@ -5,7 +5,6 @@
 #include "apps/cli/config_file.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/program.h"
-#include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/optim/adam.h"
@@ -161,7 +160,7 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
             "kernels that convolutions must use instead of the chosen ones, as in "
             "forward=reference,backward_data=ks_deconv",
             [](const std::string& text) { parse_conv_plan_names(text); });
-  flags.add_switch("tune", values.tune, kTuneHelp);
+  add_tune_flag(flags, values.tune);
   flags.add_switch("conv-report", values.conv_report,
                    "what each convolution multiplied and skipped, its plan, time and error");
   flags.add_switch("profile", values.profile,

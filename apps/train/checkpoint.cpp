@@ -69,8 +69,8 @@ Json to_json(const TrainState& state) {
 TrainState from_json(const Json& json) {
   TrainState state;
   visit_fields(state, [&](const char* name, auto& field) {
-    if (&field == static_cast<const void*>(&state.precision) && !json.contains(name)) {
-      return;
+    if (std::string_view(name) == "precision" && !json.contains(name)) {
+      return;  // an earlier version's file
     }
     if constexpr (std::is_floating_point_v<std::decay_t<decltype(field)>>) {
       if (!detail::parse_number(json.at(name).template get<std::string>(), field)) {

@@ -154,7 +154,7 @@ bool is_widened(const Conv2dProblem& p, const Tensor& operand) {
   return p.x_type == DType::bfloat16 && operand.device().is_cpu();
 }
 
-Conv2dProblem in_float32(Conv2dProblem p) {
+Conv2dProblem widened(Conv2dProblem p) {
   p.x_type = p.w_type = p.y_type = DType::float32;
   p.precision = Precision::fp32;
   return p;
@@ -163,8 +163,7 @@ Conv2dProblem in_float32(Conv2dProblem p) {
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
                    const Tensor& bias) {
   if (is_widened(p, x)) {
-    return run_forward(operation, in_float32(p), ops::widened(x), ops::widened(w),
-                       ops::widened(bias))
+    return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), ops::widened(bias))
         .to(DType::bfloat16);
   }
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
@@ -179,7 +178,7 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const Tensor& bias) {
   if (is_widened(p, dy)) {
-    return run_backward_data(operation, in_float32(p), ops::widened(dy), ops::widened(w),
+    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w),
                              ops::widened(bias))
         .to(DType::bfloat16);
   }
@@ -197,7 +196,7 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
 Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor& x,
                            const Tensor& dy) {
   if (is_widened(p, x)) {
-    return run_backward_filter(operation, in_float32(p), ops::widened(x), ops::widened(dy));
+    return run_backward_filter(operation, widened(p), ops::widened(x), ops::widened(dy));
   }
   if (p.w_type == DType::bfloat16) {
     p.w_type = DType::float32;

@@ -181,59 +181,50 @@ struct ConvTuning::State {
   std::atomic<int> found{0};
 };
 
+namespace {
+
 /// What lives in the process.
-class ConvTuner {
- public:
-  using State = std::shared_ptr<ConvTuning::State>;
-
-  static void begin(const State& state) {
-    const std::lock_guard lock(mutex());
-    if (living() != nullptr) {
-      throw Error("ConvTuning: another one lives, expected one at a time in a process");
-    }
-    living() = state;
-    number_ = ++last_;
-  }
-  static void end() {
-    const std::lock_guard lock(mutex());
-    living() = nullptr;
-    number_ = 0;
-  }
-  static State current() {
-    const std::lock_guard lock(mutex());
-    return living();
-  }
-  static std::uint64_t number() { return number_; }
-
- private:
-  // Never destroyed, as a detached thread may convolve while the process ends.
-  static std::mutex& mutex() {
-    static auto& mutex = *new std::mutex;
-    return mutex;
-  }
-  static State& living() {
-    static auto& state = *new State;
-    return state;
-  }
-  static inline std::atomic<std::uint64_t> number_{0};
-  static inline std::uint64_t last_ = 0;
+struct Living {
+  std::mutex mutex;
+  std::shared_ptr<ConvTuning::State> state;
+  std::uint64_t last = 0;
+  std::atomic<std::uint64_t> number{0};
 };
+
+Living& living() {
+  static auto& living = *new Living;  // never destroyed: a detached thread may convolve at the end
+  return living;
+}
+
+}  // namespace
 
 ConvTuning::ConvTuning(std::string file) : state_(std::make_shared<State>()) {
   state_->file = std::move(file);
   state_->answers = read_answers(state_->file);
-  ConvTuner::begin(state_);
+  const std::lock_guard lock(living().mutex);
+  if (living().state != nullptr) {
+    throw Error("ConvTuning: another one lives, expected one at a time in a process");
+  }
+  living().state = state_;
+  living().number = ++living().last;
 }
 
-ConvTuning::~ConvTuning() { ConvTuner::end(); }
+ConvTuning::~ConvTuning() {
+  const std::lock_guard lock(living().mutex);
+  living().state = nullptr;
+  living().number = 0;
+}
 
 int ConvTuning::timed() const { return state_->timed; }
 int ConvTuning::found() const { return state_->found; }
 
-std::uint64_t conv_tuning_number() { return ConvTuner::number(); }
+std::uint64_t conv_tuning_number() { return living().number; }
 
 std::optional<Conv2dPlan> tuned_plan(Conv2dPass pass, const Conv2dProblem& problem, Device device) {
-  const ConvTuner::State state = ConvTuner::current();
+  const std::shared_ptr<ConvTuning::State> state = [] {
+    const std::lock_guard lock(living().mutex);
+    return living().state;
+  }();
   if (state == nullptr || problem.N == 0) {
     return std::nullopt;
   }

@@ -32,9 +32,9 @@ class ConvTuning {
   int timed() const;
   int found() const;
 
+  struct State;  // what it knows by now
+
  private:
-  friend class ConvTuner;
-  struct State;
   std::shared_ptr<State> state_;
 };
 

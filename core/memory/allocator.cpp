@@ -190,16 +190,15 @@ void Allocator::release(const MemoryBlock& block) {
 }
 
 void Allocator::keep_or_free(std::byte* block, const Key& key) {
-  const bool is_free = plain_ && key.pool == 0;
-  try {
-    if (!is_free) {
+  if (!plain_ || key.pool != 0) {
+    try {
       free_[key].push_back(block);
       return;
-    }
-  } catch (
-      const std::bad_alloc&) {  // no memory for the list; whom this was called by must not throw
-    if (key.pool != 0) {
-      return;  // a captured step may still write to it
+    } catch (const std::bad_alloc&) {
+      // No memory for the list, and whoever called this must not throw.
+      if (key.pool != 0) {
+        return;  // a captured step may still write to it
+      }
     }
   }
   to_system(block);

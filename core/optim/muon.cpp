@@ -76,9 +76,8 @@ Muon::Muon(std::vector<ParameterGroup> groups, const Options& options)
   const NamedTensors any{{"any", Tensor::zeros({1})}};
   if (sgd != nullptr) {
     Sgd checked(any, *sgd);
-    add_state(
-        "momentum_buffer", StateKind::like_parameter,
-        sgd->momentum == 0.0 ? is_matrix : [](const Slot&) { return true; });
+    add_state("momentum_buffer", StateKind::like_parameter,
+              sgd->momentum == 0.0 ? is_matrix : nullptr);
   } else {
     AdamW checked(any, std::get<AdamWOptions>(options.vectors));
     add_state("momentum_buffer", StateKind::like_parameter, is_matrix);

@@ -52,4 +52,17 @@ void parallel_for_ranges(std::int64_t count, std::int64_t grain, F&& body) {
   });
 }
 
+/// Calls body(n, row) for all rows of N images, each in one block; several rows a block where they
+/// are short.
+template <class F>
+void parallel_for_rows(std::int64_t N, std::int64_t rows, std::int64_t row_elements, F&& body) {
+  constexpr std::int64_t kElements = 8192;  // of a block
+  const std::int64_t grain = row_elements < 1 ? kElements : ceil_div(kElements, row_elements);
+  parallel_for_ranges(N * rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      body(i / rows, i % rows);
+    }
+  });
+}
+
 }  // namespace cks::kernels

@@ -106,18 +106,6 @@ struct Spanning {
   std::int64_t end = 0;
 };
 
-/// Runs body(n, row) for all rows of all images; several rows a block where rows are short.
-template <class Body>
-void for_rows(std::int64_t N, std::int64_t rows, std::int64_t row_elements, Body&& body) {
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(row_elements, 1));
-  parallel_for_ranges(N * rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      body(i / rows, i % rows);
-    }
-  });
-}
-
 /// One tap of a maximum: a larger number replaces, and so does a NaN; nothing but a NaN replaces a
 /// NaN.
 template <class T, int V>
@@ -134,7 +122,7 @@ inline void take_larger(typename Lanes<T, V>::Vec& best, typename Lanes<T, V>::M
 template <class T, int V>
 void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) {
   using L = Lanes<T, V>;
-  for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
+  parallel_for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
     const T* image = x + n * p.IH * p.IW * p.C;
     const IndexRange fh = forward_taps(rows_of(p), oh);
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {
@@ -166,7 +154,7 @@ void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) 
 template <class T, int V, class TakeFor>
 void tiled_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
   const std::int64_t row = p.IW * p.C;
-  for_rows(p.N, p.OH, p.FH * row, [&](std::int64_t n, std::int64_t oh) {
+  parallel_for_rows(p.N, p.OH, p.FH * row, [&](std::int64_t n, std::int64_t oh) {
     T* image = dx + n * p.IH * row;
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {
       const std::int64_t out = ((n * p.OH + oh) * p.OW + ow) * p.C;
@@ -193,7 +181,7 @@ void tiled_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
 template <class T, int V, class TakeFor>
 void gathered_backward(const Pool2dProblem& p, T* dx, TakeFor&& take_for) {
   using L = Lanes<T, V>;
-  for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
+  parallel_for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
     Spanning rows(rows_of(p));
     rows.advance_to(ih);
     Spanning columns(columns_of(p));
@@ -249,7 +237,7 @@ std::int64_t divisor_of(const Pool2dProblem& p, bool count_include_pad, std::int
 template <class T, int V>
 void avg_forward(const Pool2dProblem& p, bool count_include_pad, const T* x, T* y) {
   using L = Lanes<T, V>;
-  for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
+  parallel_for_rows(p.N, p.OH, p.OW * p.C * p.FH * p.FW, [&](std::int64_t n, std::int64_t oh) {
     const T* image = x + n * p.IH * p.IW * p.C;
     const IndexRange fh = forward_taps(rows_of(p), oh);
     for (std::int64_t ow = 0; ow < p.OW; ++ow) {

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/upsample_bilinear/formulas_impl.h"
 #include "cks/kernels/upsample_bilinear/upsample_bilinear.h"
@@ -7,23 +5,11 @@
 namespace cks::kernels {
 namespace {
 
-/// Runs body(n, row) for all rows of all images; several rows a block where they are short.
-template <class Body>
-void for_rows(std::int64_t N, std::int64_t rows, std::int64_t row_elements, Body&& body) {
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(row_elements, 1));
-  parallel_for_ranges(N * rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      body(i / rows, i % rows);
-    }
-  });
-}
-
 template <class T>
 void forward(const BilinearProblem& p, const T* x, T* y) {
   const BilinearAxis rows(p.IH, p.OH, p.align_corners);
   const BilinearAxis columns(p.IW, p.OW, p.align_corners);
-  for_rows(p.N, p.OH, p.OW * p.C, [&](std::int64_t n, std::int64_t oh) {
+  parallel_for_rows(p.N, p.OH, p.OW * p.C, [&](std::int64_t n, std::int64_t oh) {
     const BilinearPlace h = place_of(rows, oh);
     const T* const image = x + n * p.IH * p.IW * p.C;
     T* to = y + (n * p.OH + oh) * p.OW * p.C;
@@ -42,7 +28,7 @@ template <class T>
 void backward(const BilinearProblem& p, const T* dy, T* dx) {
   const BilinearAxis rows(p.IH, p.OH, p.align_corners);
   const BilinearAxis columns(p.IW, p.OW, p.align_corners);
-  for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
+  parallel_for_rows(p.N, p.IH, p.IW * p.C, [&](std::int64_t n, std::int64_t ih) {
     const T* const image = dy + n * p.OH * p.OW * p.C;
     T* to = dx + (n * p.IH + ih) * p.IW * p.C;
     for (std::int64_t iw = 0; iw < p.IW; ++iw, to += p.C) {

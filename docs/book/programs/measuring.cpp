@@ -143,7 +143,7 @@ void draw(const Measured& m, int argc, char** argv) {
     drawing.text(32, y(1000.0 * milliseconds) + 4, std::to_string(milliseconds) + " ms", "end");
     drawing.line(36, y(1000.0 * milliseconds), 635, y(1000.0 * milliseconds), "faint");
   }
-  drawing.text(40, 184, "A (black), then B (red)");
+  drawing.text(40, 184, "A, then B (orange)");
   drawing.text(345, 184, "A and B in turns");
   drawing.save(argc, argv,
                "Times of the same convolution, in blocks and in turns, with their medians");

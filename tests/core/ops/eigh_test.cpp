@@ -14,11 +14,7 @@
 namespace cks {
 namespace {
 
-using testing::compare;
-using testing::doubles;
-using testing::message_of;
-using testing::random_tensor;
-using testing::test_devices;
+using namespace testing;
 
 Tensor identity(std::int64_t n) {
   Tensor matrix = Tensor::zeros({n, n}, DType::float64);

@@ -17,11 +17,7 @@
 namespace cks {
 namespace {
 
-using testing::compare;
-using testing::doubles;
-using testing::message_of;
-using testing::random_tensor;
-using testing::test_devices;
+using namespace testing;
 
 /// A matrix of plain numbers, as the formulas are written on paper.
 struct Matrix {

@@ -12,11 +12,7 @@
 namespace cks {
 namespace {
 
-using testing::compare;
-using testing::doubles;
-using testing::message_of;
-using testing::random_tensor;
-using testing::test_devices;
+using namespace testing;
 
 /// Two weights of different dtypes and a count, which no average can be taken of.
 struct Weights {
