@@ -403,40 +403,37 @@ Value copy(const Call& call) {
 using Add = Value (*)(const Call&);
 
 const std::map<std::string, Add>& table() {
-  static const std::map<std::string, Add> all = [] {
-    std::map<std::string, Add> rows{
-        {"add", binary},
-        {"sub", binary},
-        {"mul", binary},
-        {"div", binary},
-        {"maximum", binary},
-        {"minimum", binary},
-        {"where", where},
-        {"conv2d", [](const Call& call) { return convolution(call, "Conv", false); }},
-        {"conv_transpose2d",
-         [](const Call& call) { return convolution(call, "ConvTranspose", true); }},
-        {"max_pool2d", max_pooling},
-        {"avg_pool2d", mean_pooling},
-        {"global_avg_pool2d", global_pooling},
-        {"batch_norm2d", batch_norm},
-        {"linear", linear},
-        {"matmul", matmul},
-        {"softmax", [](const Call& call) { return softmax(call, "Softmax"); }},
-        {"log_softmax", [](const Call& call) { return softmax(call, "LogSoftmax"); }},
-        {"sum", [](const Call& call) { return reduction(call, "ReduceSum"); }},
-        {"mean", [](const Call& call) { return reduction(call, "ReduceMean"); }},
-        {"max", [](const Call& call) { return reduction(call, "ReduceMax"); }},
-        {"reshape", reshape},
-        {"permute", permutation},
-        {"slice", slice},
-        {"pad", padding},
-        {"concat", concatenation},
-        {"upsample_nearest", enlargement},
-        {"upsample_bilinear", resampling},
-        {"clone", copy},
-        {"to", copy}};
-    return rows;
-  }();
+  static const std::map<std::string, Add> all{
+      {"add", binary},
+      {"sub", binary},
+      {"mul", binary},
+      {"div", binary},
+      {"maximum", binary},
+      {"minimum", binary},
+      {"where", where},
+      {"conv2d", [](const Call& call) { return convolution(call, "Conv", false); }},
+      {"conv_transpose2d",
+       [](const Call& call) { return convolution(call, "ConvTranspose", true); }},
+      {"max_pool2d", max_pooling},
+      {"avg_pool2d", mean_pooling},
+      {"global_avg_pool2d", global_pooling},
+      {"batch_norm2d", batch_norm},
+      {"linear", linear},
+      {"matmul", matmul},
+      {"softmax", [](const Call& call) { return softmax(call, "Softmax"); }},
+      {"log_softmax", [](const Call& call) { return softmax(call, "LogSoftmax"); }},
+      {"sum", [](const Call& call) { return reduction(call, "ReduceSum"); }},
+      {"mean", [](const Call& call) { return reduction(call, "ReduceMean"); }},
+      {"max", [](const Call& call) { return reduction(call, "ReduceMax"); }},
+      {"reshape", reshape},
+      {"permute", permutation},
+      {"slice", slice},
+      {"pad", padding},
+      {"concat", concatenation},
+      {"upsample_nearest", enlargement},
+      {"upsample_bilinear", resampling},
+      {"clone", copy},
+      {"to", copy}};
   return all;
 }
 
