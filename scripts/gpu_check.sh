@@ -145,7 +145,7 @@ if wants lenet; then
   cat "$logs/conv_report.log"
 fi
 if wants startup; then
-  check startup scripts/startup.sh "$build"
+  check startup scripts/measure/startup.sh "$build"
   cat "$logs/startup.log"
 fi
 if wants gpus; then
@@ -157,7 +157,7 @@ fi
 if wants bench; then
   check bench_conv "$build/apps/bench_conv" --device cuda --shapes anchors --seconds 0.05 \
     --modes fp32,tf32,bf16 --json "$logs/bench_conv.json"
-  [ -z "$against" ] || check guard scripts/bench_guard.py "$against" "$logs/bench_conv.json"
+  [ -z "$against" ] || check guard scripts/measure/bench_guard.py "$against" "$logs/bench_conv.json"
   check bench_lenet5 "$build/apps/bench_step" --device cuda --model lenet5 --mode both --epoch
   check bench_resnet20 "$build/apps/bench_step" --device cuda --model resnet20 --mode both
   cat "$logs"/bench_{conv,lenet5,resnet20}.log

@@ -1,4 +1,4 @@
-"""What scripts/scaling_model.py says of numbers made by known formulas. usage: scaling_model_test.py SCRIPT"""
+"""What scripts/measure/scaling_model.py says of numbers made by known formulas. usage: scaling_model_test.py SCRIPT"""
 import importlib.util
 import math
 import subprocess

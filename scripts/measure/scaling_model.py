@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Predicts the time of a training step on many GPUs from measurements on one and two.
 
-  scripts/scaling_model.py --one 256:14.9 --one 512:28.9 --two 512:29.4 --gradients-mib 48
+  scripts/measure/scaling_model.py --one 256:14.9 --one 512:28.9 --two 512:29.4 --gradients-mib 48
 
 --one BATCH:MS      a step of so many images on one GPU (bench_step --epoch, step_ms); one or more
 --two BATCH:MS      the same with so many images on each of two GPUs (bench_step --epoch --gpus 2)

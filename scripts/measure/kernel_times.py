@@ -2,7 +2,7 @@
 """Where the time of a training step goes, kernel by kernel: runs bench_step under Nsight Compute (ncu)
 and adds up the kernels of one step by name.
 
-usage: scripts/kernel_times.py BUILD [--models resnet18,vgg16] [--batch-size 512] [--most 12]
+usage: scripts/measure/kernel_times.py BUILD [--models resnet18,vgg16] [--batch-size 512] [--most 12]
 Needs a GPU on which ncu may read counters. Times are those of kernels that run alone, one after the
 other, so that their sum differs a little from the step's own time.
 """

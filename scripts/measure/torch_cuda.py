@@ -1,10 +1,13 @@
 """PyTorch's side of a comparison on a GPU: convolution passes and training steps in CUDA graphs, timed
 with events. Needs torch with CUDA."""
+import os
 import statistics
+import sys
 
 import torch
 
-from torch_twins import MODELS
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from torch_twins import MODELS  # noqa: E402
 
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 ROUND_MS = 2.0  # of one graph launch: long beside the launch itself

@@ -277,10 +277,10 @@ def main():
         rows.append(row)
         say(text_of(row))
 
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = os.path.dirname(os.path.abspath(__file__))
     facts = {
         "date": time.strftime("%Y-%m-%d"),
-        "command": "scripts/compare_gpu.sh " + " ".join(sys.argv[2:]),
+        "command": "scripts/measure/compare_gpu.sh " + " ".join(sys.argv[2:]),
         "device": torch.cuda.get_device_name(),
         "driver": output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
         "cks": output_of("git", "-C", root, "describe", "--always", "--dirty"),

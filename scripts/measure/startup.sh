@@ -3,10 +3,10 @@
 # empty program that only creates a CUDA context: both in turn, medians of nine runs. The program of
 # CKS is bench_step: LeNet-5 with random data, and its ten steps and its end count as well, which is
 # more than the first step. Fails if it takes over 0.4 s longer. Needs nvcc and a GPU.
-# usage: scripts/startup.sh [BUILD]       default: build/gpu, with apps/bench_step in it
+# usage: scripts/measure/startup.sh [BUILD]       default: build/gpu, with apps/bench_step in it
 set -euo pipefail
 export LC_ALL=C
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/scripts/lib.sh"
 build=${1:-$root/build/gpu}
 bench=$build/apps/bench_step
