@@ -111,10 +111,15 @@ struct SourcePoint {
   std::int64_t row, column;
 };
 
-/// Where rotation and scale take a pixel of the window.
+/// Where in the image lies what goes to (oh, ow) of the batch.
 CKS_HOST_DEVICE inline SourcePoint source_point(const ImageBatchProblem& problem,
-                                                const ImagePlace& place, std::int64_t row,
-                                                std::int64_t column) {
+                                                const ImagePlace& place, std::int64_t oh,
+                                                std::int64_t ow) {
+  const std::int64_t row = oh + place.down;
+  const std::int64_t column = (place.mirrored ? problem.W - 1 - ow : ow) + place.right;
+  if (!problem.moves()) {
+    return {row * kOne, column * kOne};
+  }
   // From the middle of the image, which may be between pixels: twice the distance.
   const std::int64_t down = 2 * row - (problem.H - 1);
   const std::int64_t right = 2 * column - (problem.W - 1);
@@ -127,13 +132,9 @@ CKS_HOST_DEVICE inline SourcePoint source_point(const ImageBatchProblem& problem
 CKS_HOST_DEVICE inline std::int64_t source_pixel(const ImageBatchProblem& problem,
                                                  const ImagePlace& place, std::int64_t oh,
                                                  std::int64_t ow) {
-  std::int64_t row = oh + place.down;
-  std::int64_t column = (place.mirrored ? problem.W - 1 - ow : ow) + place.right;
-  if (problem.moves()) {
-    const SourcePoint point = source_point(problem, place, row, column);
-    row = floor_div(point.row + kOne / 2, kOne);
-    column = floor_div(point.column + kOne / 2, kOne);
-  }
+  const SourcePoint point = source_point(problem, place, oh, ow);
+  const std::int64_t row = floor_div(point.row + kOne / 2, kOne);
+  const std::int64_t column = floor_div(point.column + kOne / 2, kOne);
   const bool inside = row >= 0 && row < problem.H && column >= 0 && column < problem.W;
   return inside ? row * problem.W + column : -1;
 }
@@ -184,10 +185,7 @@ CKS_HOST_DEVICE inline std::int64_t augmented_byte(const ImageBatchProblem& prob
   if (!problem.moves() && !problem.colours()) {
     return image[source * problem.C + c];
   }
-  const std::int64_t row = oh + place.down;
-  const std::int64_t column = (place.mirrored ? problem.W - 1 - ow : ow) + place.right;
-  const SourcePoint point = problem.moves() ? source_point(problem, place, row, column)
-                                            : SourcePoint{row * kOne, column * kOne};
+  const SourcePoint point = source_point(problem, place, oh, ow);
   std::int64_t byte = byte_at(problem, image, point, c);
   if (problem.colours()) {
     byte = away_from(0, byte, place.brightness);
