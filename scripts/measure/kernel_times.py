@@ -2,7 +2,8 @@
 """Where the time of a training step goes, kernel by kernel: runs bench_step under Nsight Compute (ncu)
 and adds up the kernels of one step by name.
 
-usage: scripts/measure/kernel_times.py BUILD [--models resnet18,vgg16] [--batch-size 512] [--most 12]
+usage: scripts/measure/kernel_times.py BUILD [--models resnet18,vgg16] [--batch-size 512] [--precision bf16]
+                                       [--most 12]
 Needs a GPU on which ncu may read counters. Times are those of kernels that run alone, one after the
 other, so that their sum differs a little from the step's own time.
 """
@@ -25,12 +26,12 @@ def short_name(kernel):
     return f"{name} {tile.group(1)}x{tile.group(2)}" if tile else name
 
 
-def kernels_of(build, model, batch):
+def kernels_of(build, model, batch, precision):
     """(name, microseconds) of every kernel of a run, in order."""
     command = ["ncu", "--clock-control", "none", "--cache-control", "none",
                "--metrics", "gpu__time_duration.sum", "--csv",
                os.path.join(build, "apps", "bench_step"), "--model", model, "--batch-size", str(batch),
-               "--device", "cuda", "--steps", str(STEPS)]
+               "--device", "cuda", "--precision", precision, "--steps", str(STEPS)]
     try:
         done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
@@ -52,10 +53,11 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--models", default="resnet18")
     parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32 or bf16")
     parser.add_argument("--most", type=int, default=12, help="rows of a model; the rest is one row")
     args = parser.parse_args()
     for model in args.models.split(","):
-        kernels = kernels_of(args.build, model, args.batch_size)
+        kernels = kernels_of(args.build, model, args.batch_size, args.precision)
         # Steps are alike; whatever ran before the first ran once.
         names = [name for name, _ in kernels]
         per_step = max((n for n in range(1, len(names) // (2 * STEPS) + 1)
