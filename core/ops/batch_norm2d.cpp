@@ -123,13 +123,14 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
   }
 }
 
-/// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std and, if there
-/// was an activation of `slope`, the result. ranks: those that share the batch, or null.
+/// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std, bias and, if
+/// there was an activation of `slope`, the result. ranks: those that share the batch, or null.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
-                              Communicator* ranks, double slope, const Tensor& grad_output,
-                              const std::vector<bool>& needed, const SavedTensors& saved) {
+                              Communicator* ranks, double slope, bool has_residual,
+                              const Tensor& grad_output, const std::vector<bool>& needed,
+                              const SavedTensors& saved) {
   const Device device = grad_output.device();
-  const bool is_masked = saved[4].defined();
+  const bool is_masked = saved[5].defined();
   std::vector<Tensor> grads(4);
   for (std::size_t i = 0; i < 3; ++i) {
     if (needed[i]) {
@@ -137,8 +138,12 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
                         : ops::make_output(kName, {problem.C}, saved[2].dtype(), device);
     }
   }
+  Tensor masked;  // from which the input's gradient follows as well
+  if (has_residual && is_masked && (needed[0] || needed[3])) {
+    masked = ops::make_output(kName, grad_output);
+  }
   if (needed[3]) {
-    grads[3] = is_masked ? ops::make_output(kName, grad_output) : grad_output;
+    grads[3] = is_masked ? masked : grad_output;
   }
   const auto pointer = [&](std::size_t i) {
     return grads[i].defined() ? grads[i].data() : nullptr;
@@ -149,9 +154,12 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const void* const weight = ops::data_or_null(saved[1]);
   const void* const mean = saved[2].data();
   const void* const inv_std = saved[3].data();
-  const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[4]),
+  const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
                                     .slope = slope,
-                                    .dresidual = is_masked ? pointer(3) : nullptr};
+                                    .dresidual = masked.defined() ? masked.data() : nullptr,
+                                    .by_input = !has_residual,
+                                    .weight = weight,
+                                    .bias = ops::data_or_null(saved[4])};
   if (ranks == nullptr) {
     CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, mask,
                                            pointer(0), pointer(1), pointer(2), workspace->data()));
@@ -210,12 +218,13 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  return record(kName, result, {input, weight, bias, residual},
-                {input, weight, mean, inv_std, slope == 1.0 ? Tensor() : result},
-                [problem, mode, ranks, slope](const Tensor& grad, const std::vector<bool>& needed,
-                                              const SavedTensors& saved) {
-                  return gradients(problem, mode, ranks, slope, grad, needed, saved);
-                });
+  return record(
+      kName, result, {input, weight, bias, residual},
+      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
+      [problem, mode, ranks, slope, has_residual = residual.defined()](
+          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        return gradients(problem, mode, ranks, slope, has_residual, grad, needed, saved);
+      });
 }
 
 }  // namespace cks

@@ -8,6 +8,37 @@
 namespace cks::kernels::cuda {
 namespace {
 
+constexpr std::int64_t kChunks = 4;  // of rows, that a block of the kernels below takes at least
+
+/// The threads' channels, computed once a block and laid where all of its threads find them; what
+/// lies beyond C is left.
+template <class Channel, class Make>
+__device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, int V,
+                                               std::int64_t channel_blocks, const Make& make) {
+  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const int width = static_cast<int>(blockDim.x) * V;
+  const std::int64_t c = blockIdx.x % channel_blocks * width + channel;
+  if (channel < width && c < C) {
+    shared[channel] = make(c);
+  }
+  __syncthreads();
+}
+
+/// Calls body(first) with the first row of the thread in each chunk of kBatch * blockDim.y rows
+/// that its block takes.
+template <class Body>
+__device__ __forceinline__ void for_chunks(std::int64_t rows, std::int64_t channel_blocks,
+                                           const Body& body) {
+  const std::int64_t height = kBatch * static_cast<std::int64_t>(blockDim.y);
+  const std::int64_t blocks = gridDim.x / channel_blocks;
+  const std::int64_t stretch = ceil_div(ceil_div(rows, height), blocks) * height;
+  const std::int64_t begin = blockIdx.x / channel_blocks * stretch;
+  const std::int64_t end = begin + stretch < rows ? begin + stretch : rows;
+  for (std::int64_t first = begin + threadIdx.y; first < end; first += height) {
+    body(first);
+  }
+}
+
 template <bool kHasResidual, class X, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
@@ -16,88 +47,95 @@ __global__ void __launch_bounds__(kThreads)
                    const T* __restrict__ bias, const X* __restrict__ residual, T slope,
                    X* __restrict__ y) {
   begin_kernel();
-  const Work work = work_of(rows, channel_blocks, V);
-  if (work.c >= C) {
+  __shared__ ForwardChannel<T> channels[kThreads];
+  share_channels(channels, C, V, channel_blocks,
+                 [&](std::int64_t c) { return forward_channel(c, mean, inv_std, weight, bias); });
+  const std::int64_t c = channel_of<V>(channel_blocks);
+  if (c >= C) {
     return;
   }
   ForwardChannel<T> channel[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) {
-    const std::int64_t c = work.c + v;
-    channel[v] = {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c],
-                  bias == nullptr ? T{0} : bias[c]};
+    channel[v] = channels[threadIdx.x * V + v];
   }
-#pragma unroll 4
-  for (std::int64_t row = work.begin; row < work.end; row += work.step) {
-    const std::int64_t at = row * C + work.c;
-    Pack<X, V> value = load_pack<V>(x + at);
-    Pack<X, V> term{};
+  for_chunks(rows, channel_blocks, [&](std::int64_t first) {
+    Pack<X, V> value[kBatch];
+    Pack<X, V> term[kHasResidual ? kBatch : 1];
+    load_rows(value, x + c, first, rows, C, {});
     if constexpr (kHasResidual) {
-      term = load_pack<V>(residual + at);
+      load_rows(term, residual + c, first, rows, C, {});
     }
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      T sum = channel[v](widen<T>(value[v]));
-      if constexpr (kHasResidual) {
-        sum += widen<T>(term[v]);
+    for (int i = 0; i < kBatch; ++i) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        T sum = channel[v](widen<T>(value[i][v]));
+        if constexpr (kHasResidual) {
+          sum += widen<T>(term[i][v]);
+        }
+        value[i][v] = narrowed<X>(activated(sum, slope));
       }
-      value[v] = narrowed<X>(activated(sum, slope));
     }
-    store_pack<V>(y + at, value);
-  }
+    store_rows(y + c, value, first, rows, C);
+  });
 }
 
-/// dX, and dY as masked by y if kMasked: the residual's gradient, if it is wanted. `sums` is null
-/// for given statistics; `shared_rows`, unless null, those of all ranks.
+/// dX of dY, masked by the sign of what the activation took if kMasked. `sums` is null for given
+/// statistics; `shared_rows`, unless null, those of all ranks.
 template <bool kMasked, class X, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                           const X* __restrict__ x, const X* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
-                          const T* __restrict__ weight, const X* __restrict__ y, T slope,
+                          const T* __restrict__ weight, const T* __restrict__ bias, T slope,
                           const double* __restrict__ sums, const double* __restrict__ shared_rows,
-                          X* __restrict__ dx, X* __restrict__ dresidual) {
+                          X* __restrict__ dx) {
   begin_kernel();
-  const Work work = work_of(rows, channel_blocks, V);
-  if (work.c >= C) {
+  struct Channel {
+    BackwardChannel<T> back;
+    T shift;  // of the forward pass
+  };
+  __shared__ Channel channels[kThreads];
+  share_channels(channels, C, V, channel_blocks, [&](std::int64_t c) {
+    const ForwardChannel<T> forth = forward_channel(c, mean, inv_std, weight, bias);
+    Channel channel{{forth.center, forth.scale, T{0}, T{0}}, forth.shift};
+    if (sums != nullptr) {
+      const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
+      channel.back.constant = static_cast<T>(sums[c] / n);
+      channel.back.slope = static_cast<T>(sums[C + c] / n) * inv_std[c];
+    }
+    return channel;
+  });
+  const std::int64_t c = channel_of<V>(channel_blocks);
+  if (c >= C) {
     return;
   }
-  const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
-  BackwardChannel<T> channel[V];
+  Channel channel[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) {
-    const std::int64_t c = work.c + v;
-    channel[v] = {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c], T{0}, T{0}};
-    if (sums != nullptr) {
-      channel[v].constant = static_cast<T>(sums[c] / n);
-      channel[v].slope = static_cast<T>(sums[C + c] / n) * inv_std[c];
-    }
+    channel[v] = channels[threadIdx.x * V + v];
   }
-#pragma unroll 4
-  for (std::int64_t row = work.begin; row < work.end; row += work.step) {
-    const std::int64_t at = row * C + work.c;
-    Pack<X, V> value = load_pack<V>(x + at);
-    Pack<X, V> gradient = load_pack<V>(dy + at);
-    Pack<X, V> result{};
-    if constexpr (kMasked) {
-      result = load_pack<V>(y + at);
-    }
+  for_chunks(rows, channel_blocks, [&](std::int64_t first) {
+    Pack<X, V> value[kBatch];
+    Pack<X, V> gradient[kBatch];
+    load_rows(value, x + c, first, rows, C, {});
+    load_rows(gradient, dy + c, first, rows, C, {});
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      T term = widen<T>(gradient[v]);
-      if constexpr (kMasked) {
-        term = masked(term, widen<T>(result[v]), slope);
-        gradient[v] = narrowed<X>(term);
+    for (int i = 0; i < kBatch; ++i) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        const auto& [back, shift] = channel[v];
+        const T from = widen<T>(value[i][v]);
+        T term = widen<T>(gradient[i][v]);
+        if constexpr (kMasked) {
+          term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
+        }
+        value[i][v] = narrowed<X>(back(from, term));
       }
-      value[v] = narrowed<X>(channel[v](widen<T>(value[v]), term));
     }
-    if (dx != nullptr) {
-      store_pack<V>(dx + at, value);
-    }
-    if (kMasked && dresidual != nullptr) {
-      store_pack<V>(dresidual + at, gradient);
-    }
-  }
+    store_rows(dx + c, value, first, rows, C);
+  });
 }
 
 template <class T>
@@ -110,9 +148,9 @@ __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_
   }
 }
 
-/// Blocks of the element-wise kernels: about kBatch rows a thread.
+/// Blocks of the element-wise kernels.
 unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
-  const std::int64_t row_blocks = ceil_div(p.rows, cut.rows * kBatch);
+  const std::int64_t row_blocks = ceil_div(p.rows, cut.rows * kBatch * kChunks);
   const std::int64_t most = std::max<std::int64_t>(1, kMaxGrid / cut.channel_blocks);
   return static_cast<unsigned>(std::min(row_blocks, most) * cut.channel_blocks);
 }
@@ -136,7 +174,7 @@ __global__ void rows_kernel(double rows, double* to) {
 template <class T, class X, class Finish>
 void sum_statistics(const BatchNormProblem& p, const X* x, const Finish& finish, double* partial) {
   with_channels<X>(p.C, aligned_for_packs(x), [&](auto V) {
-    sum_rows(p, StatisticsTerms<X, T, V>{x, p.C}, finish, partial);
+    sum_rows(p, StatisticsTerms<X, T, V>{x, p.rows, p.C}, finish, partial);
   });
 }
 
@@ -184,6 +222,19 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
   });
 }
 
+/// Calls body(masking) with how `mask` masks, as an integral constant.
+template <class Body>
+void with_masking(const BatchNormMask& mask, Body&& body) {
+  if (mask.y == nullptr) {
+    body(std::integral_constant<Masking, Masking::none>{});
+  } else if (mask.by_input) {
+    body(std::integral_constant<Masking, Masking::by_input>{});
+  } else {
+    body(std::integral_constant<Masking, Masking::by_result>{});
+  }
+}
+
+/// And the residual's gradient, if it is wanted.
 template <class X, class T>
 void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
                    const T* inv_std, const BatchNormMask& mask, const GradientFinish<T>& finish,
@@ -191,37 +242,39 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   if (p.C == 0) {
     return;
   }
-  const auto* const y = static_cast<const X*>(mask.y);
-  const auto slope = static_cast<T>(mask.slope);
-  with_channels<X>(p.C, aligned_for_packs(x, dy, y), [&](auto V) {
-    if (y == nullptr) {
-      sum_rows(p, GradientTerms<false, X, T, V>{x, dy, y, slope, mean, inv_std, p.C}, finish,
-               partial);
-    } else {
-      sum_rows(p, GradientTerms<true, X, T, V>{x, dy, y, slope, mean, inv_std, p.C}, finish,
-               partial);
-    }
+  const auto* const y = mask.by_input ? nullptr : static_cast<const X*>(mask.y);
+  auto* const dresidual = static_cast<X*>(mask.dresidual);
+  with_channels<X>(p.C, aligned_for_packs(x, dy, y, dresidual), [&](auto V) {
+    with_masking(mask, [&](auto masking) {
+      sum_rows(p,
+               GradientTerms<masking, X, T, V>{x, dy, y, dresidual, static_cast<T>(mask.slope),
+                                               mean, inv_std, static_cast<const T*>(mask.weight),
+                                               static_cast<const T*>(mask.bias), p.rows, p.C},
+               finish, partial);
+    });
   });
 }
 
-/// `sums` and `shared_rows` as the kernel takes them; dx may be null if there is a residual.
+/// `sums` and `shared_rows` as the kernel takes them; where the mask's result had a residual,
+/// sum_gradients() has been called and dY is taken as it masked it.
 template <class X, class T>
 void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
                     const T* inv_std, const T* weight, const BatchNormMask& mask,
                     const double* sums, const double* shared_rows, X* dx) {
-  if (p.rows == 0 || p.C == 0) {
+  if (p.rows == 0 || p.C == 0 || dx == nullptr) {
     return;
   }
-  const auto* const y = static_cast<const X*>(mask.y);
-  auto* const dresidual = static_cast<X*>(mask.dresidual);
-  with_channels<X>(p.C, aligned_for_packs(x, dy, y, dx, dresidual), [&](auto V) {
+  const bool is_masked = mask.y != nullptr && mask.by_input;
+  const X* const gradient =
+      mask.y == nullptr || mask.by_input ? dy : static_cast<const X*>(mask.dresidual);
+  with_channels<X>(p.C, aligned_for_packs(x, gradient, dx), [&](auto V) {
     const Cut cut = cut_of(p, V);
     const auto kernel =
-        y == nullptr ? input_gradient_kernel<false, X, T, V> : input_gradient_kernel<true, X, T, V>;
+        is_masked ? input_gradient_kernel<true, X, T, V> : input_gradient_kernel<false, X, T, V>;
     launch("batch_norm", kernel, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, dy, mean, inv_std, weight, y, static_cast<T>(mask.slope),
-           sums, shared_rows, dx, dresidual);
+           p.C, cut.channel_blocks, x, gradient, mean, inv_std, weight,
+           static_cast<const T*>(mask.bias), static_cast<T>(mask.slope), sums, shared_rows, dx);
   });
 }
 
@@ -229,16 +282,12 @@ template <class X, class T>
 void backward(const BatchNormProblem& p, BatchNormMode mode, const X* x, const X* dy, const T* mean,
               const T* inv_std, const T* weight, const BatchNormMask& mask, X* dx, T* dweight,
               T* dbias, double* partial) {
-  const bool through_statistics = mode == BatchNormMode::batch_statistics;
-  if (dweight != nullptr || dbias != nullptr || (dx != nullptr && through_statistics)) {
+  const bool uses_sums = dx != nullptr && mode == BatchNormMode::batch_statistics;
+  if (dweight != nullptr || dbias != nullptr || uses_sums || mask.dresidual != nullptr) {
     sum_gradients(p, x, dy, mean, inv_std, mask, GradientFinish<T>{dweight, dbias, partial, p.C},
                   partial);
   }
-  if (dx != nullptr || mask.dresidual != nullptr) {
-    const bool uses_sums = dx != nullptr && through_statistics;
-    input_gradient(p, x, dy, mean, inv_std, weight, mask, uses_sums ? partial : nullptr, nullptr,
-                   dx);
-  }
+  input_gradient(p, x, dy, mean, inv_std, weight, mask, uses_sums ? partial : nullptr, nullptr, dx);
 }
 
 template <class X, class T>

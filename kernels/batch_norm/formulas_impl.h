@@ -118,6 +118,14 @@ struct ForwardChannel {
   CKS_HOST_DEVICE T operator()(T x) const { return (x - center) * scale + shift; }
 };
 
+/// That of channel c; weight and bias may be null.
+template <class T>
+CKS_HOST_DEVICE ForwardChannel<T> forward_channel(std::int64_t c, const T* mean, const T* inv_std,
+                                                  const T* weight, const T* bias) {
+  return {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c],
+          bias == nullptr ? T{0} : bias[c]};
+}
+
 /// v behind an activation of that slope, and dY on its way back through it.
 template <class T>
 CKS_HOST_DEVICE T activated(T v, T slope) {

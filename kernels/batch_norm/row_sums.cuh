@@ -9,23 +9,24 @@
 
 /// How batch normalisation's kernels cut rows and channels, and their sums over rows.
 ///
-/// A block takes neighbouring channels, its columns of threads V of them each, and a stretch of
-/// rows, which its rows of threads take in turn. A warp then reads whole neighbouring rows where
-/// there are few channels.
+/// A block takes neighbouring channels, its columns of threads V of them each, and chunks of rows,
+/// of which each of its threads loads a batch before it computes. A warp then reads whole
+/// neighbouring rows where there are few channels.
 ///
 /// Sums over rows come in two stages: each block writes its two sums per channel, and a second
 /// kernel adds the blocks in order and finishes the channel; a single block finishes at once.
-/// Within a thread the channels' type adds up a batch of kBatch rows, squares around the batch's
+/// Within a batch of a thread the channels' type adds up, squares of wide types around the batch's
 /// own mean, and float64 adds up the batches: the float64 units of small GPUs keep up with memory,
-/// and nothing cancels.
+/// and nothing cancels. Sums run from the last row to the first, whatever comes before and after
+/// them from the first to the last, so that each finds in the second cache what was read last.
 namespace cks::kernels::cuda {
 
 constexpr int kThreads = 256;
-constexpr int kBatch = 8;                     // rows of a thread whose loads are in flight
-constexpr std::int64_t kMaxRowBlocks = 512;   // of sums
-constexpr std::int64_t kWantedBlocks = 1024;  // of sums, over all channels
+constexpr int kStatisticsBatch = 8;          // rows of a thread whose loads are in flight
+constexpr int kBatch = 4;                    // the same where more than one tensor is read
+constexpr std::int64_t kWantedBlocks = 264;  // of sums: all of them run at once on a large GPU
 constexpr std::int64_t kMaxGrid = 1LL << 30;
-constexpr int kFinishChannels = 32, kFinishRows = 32;
+constexpr int kFinishChannels = 8, kFinishRows = 32;
 
 /// How a problem is cut; by the problem alone.
 struct Cut {
@@ -34,7 +35,7 @@ struct Cut {
   std::int64_t row_blocks;      // blocks of sums over the rows
 };
 
-inline Cut cut_of(const BatchNormProblem& p, int V) {
+inline Cut cut_of(const BatchNormProblem& p, int V, int batch = kBatch) {
   const std::int64_t packs = ceil_div(p.C, V);
   Cut cut{1, 0, 0, 0};
   while (cut.columns < 32 && cut.columns < packs) {
@@ -42,29 +43,67 @@ inline Cut cut_of(const BatchNormProblem& p, int V) {
   }
   cut.rows = kThreads / cut.columns;
   cut.channel_blocks = ceil_div(packs, cut.columns);
-  const std::int64_t most = std::clamp<std::int64_t>(
-      ceil_div(kWantedBlocks, std::max<std::int64_t>(1, cut.channel_blocks)), 1, kMaxRowBlocks);
-  cut.row_blocks = std::clamp<std::int64_t>(ceil_div(p.rows, cut.rows * kBatch), 1, most);
+  const std::int64_t most =
+      std::max<std::int64_t>(1, kWantedBlocks / std::max<std::int64_t>(1, cut.channel_blocks));
+  cut.row_blocks = std::clamp<std::int64_t>(ceil_div(p.rows, cut.rows * batch), 1, most);
   return cut;
 }
 
-/// Where a thread works: its first channel, and the rows begin, begin + step, ... below end.
-struct Work {
-  std::int64_t c;
-  std::int64_t begin, end, step;
-};
-
-/// Rows of block `block` of `blocks`, a thread's share.
-__device__ __forceinline__ Work work_of(std::int64_t rows, std::int64_t channel_blocks, int V) {
-  const std::int64_t channel_block = blockIdx.x % channel_blocks;
-  const std::int64_t row_block = blockIdx.x / channel_blocks;
-  const std::int64_t row_blocks = gridDim.x / channel_blocks;
-  const std::int64_t stretch = ceil_div(rows, row_blocks);
-  const std::int64_t begin = row_block * stretch;
-  const std::int64_t stop = begin + stretch;
-  return {(channel_block * blockDim.x + threadIdx.x) * V, begin + threadIdx.y,
-          stop < rows ? stop : rows, static_cast<std::int64_t>(blockDim.y)};
+/// A thread's first channel.
+template <int V>
+__device__ __forceinline__ std::int64_t channel_of(std::int64_t channel_blocks) {
+  return (blockIdx.x % channel_blocks * blockDim.x + threadIdx.x) * V;
 }
+
+/// The batch of a thread in rows [first, ...) of `step`, at its channels; `fill` beyond the last.
+template <int kRows, int V, class X>
+__device__ __forceinline__ void load_rows(Pack<X, V> (&to)[kRows], const X* from,
+                                          std::int64_t first, std::int64_t rows, std::int64_t C,
+                                          const Pack<X, V>& fill) {
+  const std::int64_t step = blockDim.y;
+  const X* at = from + first * C;
+  if (first + (kRows - 1) * step < rows) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      to[i] = load_pack<V>(at + i * step * C);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      to[i] = first + i * step < rows ? load_pack<V>(at + i * step * C) : fill;
+    }
+  }
+}
+
+/// The other way.
+template <int kRows, int V, class X>
+__device__ __forceinline__ void store_rows(X* to, const Pack<X, V> (&from)[kRows],
+                                           std::int64_t first, std::int64_t rows, std::int64_t C) {
+  const std::int64_t step = blockDim.y;
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    if (first + i * step < rows) {
+      store_pack<V>(to + (first + i * step) * C, from[i]);
+    }
+  }
+}
+
+/// Which chunks of kRows * blockDim.y rows a block of sums takes, and its threads in them.
+struct Chunks {
+  std::int64_t rows;
+  std::int64_t block, blocks;  // over the rows
+
+  /// Calls body(first) with the first row of the thread in each chunk, the last chunk first.
+  template <int kRows, class Body>
+  __device__ __forceinline__ void descend(const Body& body) const {
+    const std::int64_t height = kRows * static_cast<std::int64_t>(blockDim.y);
+    for (std::int64_t chunk = ceil_div(rows, height) - 1 - block; chunk >= 0; chunk -= blocks) {
+      if (chunk * height + threadIdx.y < rows) {
+        body(chunk * height + threadIdx.y);
+      }
+    }
+  }
+};
 
 /// The two sums of each of V channels.
 template <int V>
@@ -76,101 +115,112 @@ struct Sums {
 /// sum(x - shift) and sum((x - shift)^2), shift being the channel's first element.
 template <class X, class T, int V>
 struct StatisticsTerms {
-  static constexpr int kChannels = V;
+  static constexpr int kChannels = V, kRows = kStatisticsBatch;
   const X* x;
-  std::int64_t C;
+  std::int64_t rows, C;
 
-  __device__ void operator()(const Work& work, Sums<V>& sums) const {
-    const Pack<X, V> shift = load_pack<V>(x + work.c);
-    for (std::int64_t row = work.begin; row < work.end; row += kBatch * work.step) {
-      Pack<X, V> value[kBatch];
-      int count = 0;  // at least 1
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const std::int64_t r = row + i * work.step;
-        value[i] = r < work.end ? load_pack<V>(x + r * C + work.c) : shift;
-        count += r < work.end ? 1 : 0;
-      }
+  __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
+    const Pack<X, V> shift = load_pack<V>(x + c);
+    chunks.descend<kRows>([&](std::int64_t first) {
+      Pack<X, V> value[kRows];
+      load_rows(value, x + c, first, rows, C, shift);
+      const std::int64_t left = ceil_div(rows - first, static_cast<std::int64_t>(blockDim.y));
+      const int count = left < kRows ? static_cast<int>(left) : kRows;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        T shifted[kBatch];
+        T shifted[kRows];
         T sum{0};
 #pragma unroll
-        for (int i = 0; i < kBatch; ++i) {
+        for (int i = 0; i < kRows; ++i) {
           shifted[i] = widen<T>(value[i][v]) - widen<T>(shift[v]);  // 0 beyond the end
           sum += shifted[i];
         }
-        const T mean = sum / static_cast<T>(count);
+        // Squares of narrow types lose less than these do themselves; wide ones are taken around
+        // the batch's mean.
+        constexpr bool kIsWide = sizeof(X) == sizeof(T);
+        const T mean = kIsWide ? sum / static_cast<T>(count) : T{0};
         T squares{0};
 #pragma unroll
-        for (int i = 0; i < kBatch; ++i) {
+        for (int i = 0; i < kRows; ++i) {
           const T difference = i < count ? shifted[i] - mean : T{0};
           squares += difference * difference;
         }
-        // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for any
-        // mean.
-        const auto wide_sum = static_cast<double>(sum);
-        const auto wide_mean = static_cast<double>(mean);
-        sums.first[v] += wide_sum;
-        sums.second[v] += static_cast<double>(squares) +
-                          (2.0 * wide_sum - static_cast<double>(count) * wide_mean) * wide_mean;
+        sums.first[v] += static_cast<double>(sum);
+        sums.second[v] += static_cast<double>(squares);
+        if constexpr (kIsWide) {
+          // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for
+          // any mean.
+          const auto wide = static_cast<double>(mean);
+          sums.second[v] +=
+              (2.0 * static_cast<double>(sum) - static_cast<double>(count) * wide) * wide;
+        }
       }
-    }
+    });
   }
 };
 
-/// sum(dY) and sum(dY * xhat), dY masked by y if kMasked.
-template <bool kMasked, class X, class T, int V>
+/// Whether an activation masks dY, and where the sign of its result comes from.
+enum class Masking { none, by_result, by_input };
+
+/// sum(dY) and sum(dY * xhat), of dY as masked, which is written where the residual's gradient is
+/// wanted.
+template <Masking kMasking, class X, class T, int V>
 struct GradientTerms {
-  static constexpr int kChannels = V;
+  static constexpr int kChannels = V, kRows = kBatch;
   const X* x;
   const X* dy;
-  const X* y;
+  const X* y;  // read if masked by the result
+  X* dresidual;
   T slope;
   const T* mean;
   const T* inv_std;
-  std::int64_t C;
+  const T* weight;
+  const T* bias;
+  std::int64_t rows, C;
 
-  __device__ void operator()(const Work& work, Sums<V>& sums) const {
+  __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
     T center[V];
     T scale[V];
+    ForwardChannel<T> channel[V];  // of the masking input
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      center[v] = mean[work.c + v];
-      scale[v] = inv_std[work.c + v];
+      center[v] = mean[c + v];
+      scale[v] = inv_std[c + v];
+      channel[v] = forward_channel(c + v, mean, inv_std, weight, bias);
     }
-    for (std::int64_t row = work.begin; row < work.end; row += kBatch * work.step) {
-      Pack<X, V> value[kBatch];
-      Pack<X, V> gradient[kBatch];
-      Pack<X, V> result[kMasked ? kBatch : 1];
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const std::int64_t r = row + i * work.step;
-        const std::int64_t at = r * C + work.c;
-        const bool inside = r < work.end;
-        value[i] = inside ? load_pack<V>(x + at) : Pack<X, V>{};
-        gradient[i] = inside ? load_pack<V>(dy + at) : Pack<X, V>{};  // 0: what it meets is lost
-        if constexpr (kMasked) {
-          result[i] = inside ? load_pack<V>(y + at) : Pack<X, V>{};
-        }
+    chunks.descend<kRows>([&](std::int64_t first) {
+      Pack<X, V> value[kRows];
+      Pack<X, V> gradient[kRows];
+      Pack<X, V> result[kMasking == Masking::by_result ? kRows : 1];
+      load_rows(value, x + c, first, rows, C, {});
+      load_rows(gradient, dy + c, first, rows, C, {});  // 0 beyond the end: what it meets is lost
+      if constexpr (kMasking == Masking::by_result) {
+        load_rows(result, y + c, first, rows, C, {});
       }
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         T sum{0};
         T product{0};
 #pragma unroll
-        for (int i = 0; i < kBatch; ++i) {
+        for (int i = 0; i < kRows; ++i) {
+          const T from = widen<T>(value[i][v]);
           T term = widen<T>(gradient[i][v]);
-          if constexpr (kMasked) {
+          if constexpr (kMasking == Masking::by_result) {
             term = masked(term, widen<T>(result[i][v]), slope);
+            gradient[i][v] = narrowed<X>(term);
+          } else if constexpr (kMasking == Masking::by_input) {
+            term = masked(term, channel[v](from), slope);
           }
           sum += term;
-          product += term * (widen<T>(value[i][v]) - center[v]);
+          product += term * (from - center[v]);
         }
         sums.first[v] += static_cast<double>(sum);
         sums.second[v] += static_cast<double>(product) * static_cast<double>(scale[v]);
       }
-    }
+      if (kMasking == Masking::by_result && dresidual != nullptr) {
+        store_rows(dresidual + c, gradient, first, rows, C);
+      }
+    });
   }
 };
 
@@ -203,10 +253,11 @@ __global__ void __launch_bounds__(kThreads)
   begin_kernel();
   constexpr int V = Terms::kChannels;
   __shared__ double shared[2][kThreads * V];
-  const Work work = work_of(rows, channel_blocks, V);
+  const Chunks chunks{rows, blockIdx.x / channel_blocks, gridDim.x / channel_blocks};
+  const std::int64_t c = channel_of<V>(channel_blocks);
   Sums<V> sums;
-  if (work.c < C) {
-    terms(work, sums);
+  if (c < C) {
+    terms(c, chunks, sums);
   }
   const int width = static_cast<int>(blockDim.x) * V;
   const int at = static_cast<int>(threadIdx.y) * width + static_cast<int>(threadIdx.x) * V;
@@ -215,74 +266,77 @@ __global__ void __launch_bounds__(kThreads)
     shared[0][at + v] = sums.first[v];
     shared[1][at + v] = sums.second[v];
   }
-  // Halves of the rows of threads are added, in a fixed tree.
-  for (int half = static_cast<int>(blockDim.y) / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (static_cast<int>(threadIdx.y) < half) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        shared[0][at + v] += shared[0][at + v + half * width];
-        shared[1][at + v] += shared[1][at + v + half * width];
-      }
-    }
-  }
-  if (threadIdx.y != 0 || work.c >= C) {
+  __syncthreads();
+  // A thread a channel adds the rows of threads, in order.
+  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const std::int64_t to = blockIdx.x % channel_blocks * width + channel;
+  if (channel >= width || to >= C) {
     return;
   }
-  const bool alone = static_cast<std::int64_t>(gridDim.x) == channel_blocks;
-  double* to = partial + blockIdx.x / channel_blocks * 2 * C + work.c;
-#pragma unroll
-  for (int v = 0; v < V; ++v) {
-    if (alone) {
-      finish(work.c + v, shared[0][at + v], shared[1][at + v]);
-    } else {
-      to[v] = shared[0][at + v];
-      to[C + v] = shared[1][at + v];
-    }
+  double sum = 0.0;
+  double product = 0.0;
+#pragma unroll 8
+  for (int i = channel; i < kThreads * V; i += width) {
+    sum += shared[0][i];
+    product += shared[1][i];
+  }
+  if (chunks.blocks == 1) {
+    finish(to, sum, product);
+  } else {
+    partial[chunks.block * 2 * C + to] = sum;
+    partial[chunks.block * 2 * C + C + to] = product;
   }
 }
 
-/// Second stage: adds the row blocks of each channel, kFinishRows of them in turn, then in order.
+/// Second stage: adds the row blocks of each channel, kFinishRows threads those in turn, then a
+/// warp what its lanes have, in a fixed tree.
 template <class Finish>
 __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
     add_row_blocks_kernel(const __grid_constant__ Finish finish, std::int64_t C,
                           std::int64_t row_blocks, const double* partial) {
   begin_kernel();
-  __shared__ double shared[2][kFinishRows][kFinishChannels];
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kFinishChannels + threadIdx.x;
+  static_assert(kFinishRows == 32, "a warp adds up a channel");
+  __shared__ double shared[2][kFinishChannels][kFinishRows + 1];
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kFinishChannels;
+  const int column = static_cast<int>(threadIdx.x) % kFinishChannels;
+  const int row = static_cast<int>(threadIdx.x) / kFinishChannels;
   double sum = 0.0;
   double product = 0.0;
-  if (c < C) {
-#pragma unroll 4
-    for (std::int64_t block = threadIdx.y; block < row_blocks; block += kFinishRows) {
-      sum += partial[block * 2 * C + c];
-      product += partial[block * 2 * C + C + c];
+  if (first + column < C) {
+#pragma unroll 8
+    for (std::int64_t block = row; block < row_blocks; block += kFinishRows) {
+      sum += partial[block * 2 * C + first + column];
+      product += partial[block * 2 * C + C + first + column];
     }
   }
-  shared[0][threadIdx.y][threadIdx.x] = sum;
-  shared[1][threadIdx.y][threadIdx.x] = product;
+  shared[0][column][row] = sum;
+  shared[1][column][row] = product;
   __syncthreads();  // from here on finish may write where partial lies: other blocks' channels stay
-  if (threadIdx.y == 0 && c < C) {
-    for (int i = 1; i < kFinishRows; ++i) {
-      sum += shared[0][i][threadIdx.x];
-      product += shared[1][i][threadIdx.x];
-    }
-    finish(c, sum, product);
+  const int channel = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  sum = shared[0][channel][lane];
+  product = shared[1][channel][lane];
+  for (int distance = 16; distance > 0; distance /= 2) {
+    sum += __shfl_down_sync(~0U, sum, distance);
+    product += __shfl_down_sync(~0U, product, distance);
+  }
+  if (lane == 0 && first + channel < C) {
+    finish(first + channel, sum, product);
   }
 }
 
 template <class Terms, class Finish>
 void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finish,
               double* partial) {
-  const Cut cut = cut_of(p, Terms::kChannels);
+  const Cut cut = cut_of(p, Terms::kChannels, Terms::kRows);
   launch("batch_norm", sum_rows_kernel<Terms, Finish>,
          static_cast<unsigned>(cut.channel_blocks * cut.row_blocks),
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, terms,
          finish, p.rows, p.C, cut.channel_blocks, partial);
   if (cut.row_blocks > 1) {
     launch("batch_norm", add_row_blocks_kernel<Finish>,
-           static_cast<unsigned>(ceil_div(p.C, kFinishChannels)),
-           dim3(kFinishChannels, kFinishRows), 0, finish, p.C, cut.row_blocks, partial);
+           static_cast<unsigned>(ceil_div(p.C, kFinishChannels)), kFinishChannels * kFinishRows, 0,
+           finish, p.C, cut.row_blocks, partial);
   }
 }
 

@@ -97,9 +97,9 @@ struct Statistics {
   std::vector<T> mean, inv_std, running_mean, running_var;
 };
 
-/// With running statistics unless they are empty.
-template <class T>
-Statistics<T> run_statistics(const BatchNormProblem& problem, const std::vector<T>& x,
+/// With running statistics unless they are empty. X: of images.
+template <class T, class X>
+Statistics<T> run_statistics(const BatchNormProblem& problem, const std::vector<X>& x,
                              const std::vector<T>& running_mean,
                              const std::vector<T>& running_var) {
   Statistics<T> out;
@@ -221,6 +221,106 @@ void check(std::int64_t rows, std::int64_t C, double shift, double tolerance) {
   }
 }
 
+/// The gradients through an activation equal those of dY masked beforehand, bit for bit: the slopes
+/// are exact in every type. X: of images.
+template <class X, class T>
+void check_masked(std::int64_t rows, std::int64_t C, bool has_residual, double slope) {
+  CAPTURE(rows);
+  CAPTURE(C);
+  CAPTURE(has_residual);
+  CAPTURE(slope);
+  const Inputs in = make_inputs(rows, C, 0.5);
+  const BatchNormProblem problem{rows, C, cks::dtype_of<X>()};
+  const auto narrow = [](const std::vector<double>& from) {
+    std::vector<X> to;
+    for (const double value : from) {
+      to.push_back(from_double<X>(value));
+    }
+    return to;
+  };
+  const auto of_channels = [](const std::vector<double>& from) {
+    return std::vector<T>(from.begin(), from.end());
+  };
+  const std::vector<X> x = narrow(in.x);
+  const std::vector<X> dy = narrow(in.dy);
+  const std::vector<X> residual = narrow(values(rows * C, 7, 1.0, 0.0));
+  const std::vector<T> weight = of_channels(in.weight);
+  const std::vector<T> bias = of_channels(in.bias);
+  const std::vector<T> mean = of_channels(in.running_mean);
+  const std::vector<T> inv_std = of_channels(in.running_var);
+  const std::vector<X> y = run_kernel<X>(rows * C, [&](X* to) {
+    const auto forward = [&](const X* residual_or_null) {
+      target::batch_norm_forward(problem, on_device(x), on_device(mean), on_device(inv_std),
+                                 on_device(weight), on_device(bias),
+                                 {.residual = residual_or_null, .slope = slope}, to);
+    };
+    if (has_residual) {
+      forward(on_device(residual));
+    } else {
+      forward(nullptr);
+    }
+  });
+  std::vector<X> masked_dy = dy;
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    if (!(as_double(y[i]) > 0.0)) {
+      masked_dy[i] = from_double<X>(as_double(dy[i]) * slope);
+    }
+  }
+  struct Gradients {
+    std::vector<X> dx, dresidual;
+    std::vector<T> dweight, dbias;
+  };
+  const auto gradients = [&](const std::vector<X>& of, bool is_masked) {
+    Gradients out;
+    out.dx = run_kernel<X>(rows * C, [&](X* dx) {
+      const std::size_t bytes = static_cast<std::size_t>(C) * sizeof(T);
+      TargetBuffer workspace(target::batch_norm_workspace_bytes(problem));
+      TargetBuffer dweight(bytes);
+      TargetBuffer dbias(bytes);
+      TargetBuffer dresidual(y.size() * sizeof(X));
+      const auto backward = [&](const X* result, const T* weights, const T* biases) {
+        target::batch_norm_backward(problem, BatchNormMode::batch_statistics, on_device(x),
+                                    on_device(of), on_device(mean), on_device(inv_std), weights,
+                                    {.y = result,
+                                     .slope = slope,
+                                     .dresidual = has_residual ? dresidual.data() : nullptr,
+                                     .by_input = !has_residual,
+                                     .weight = weights,
+                                     .bias = biases},
+                                    dx, dweight.data(), dbias.data(), workspace.data());
+      };
+      if (is_masked) {
+        backward(on_device(y), on_device(weight), on_device(bias));
+        if (has_residual) {
+          out.dresidual = read_from<X>(dresidual);
+        }
+      } else {
+        target::batch_norm_backward(problem, BatchNormMode::batch_statistics, on_device(x),
+                                    on_device(of), on_device(mean), on_device(inv_std),
+                                    on_device(weight), {}, dx, dweight.data(), dbias.data(),
+                                    workspace.data());
+      }
+      out.dweight = read_from<T>(dweight);
+      out.dbias = read_from<T>(dbias);
+      CHECK(workspace.intact());
+      CHECK(dresidual.intact());
+    });
+    return out;
+  };
+  const Gradients expected = gradients(masked_dy, false);
+  const Gradients got = gradients(dy, true);
+  const auto same = [](const auto& a, const auto& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](auto one, auto other) { return as_double(one) == as_double(other); });
+  };
+  CHECK(same(got.dx, expected.dx));
+  CHECK(same(got.dweight, expected.dweight));
+  CHECK(same(got.dbias, expected.dbias));
+  if (has_residual) {
+    CHECK(same(got.dresidual, masked_dy));
+  }
+}
+
 /// The whole batch's statistics and gradients from shares of it, of `parts` rows each.
 template <class T>
 void check_shares(const std::vector<std::int64_t>& parts, std::int64_t C, double tolerance) {
@@ -334,6 +434,54 @@ TEST_CASE("batch_norm: both modes and all gradients equal the formulas") {
   for (const auto& [rows, C] : sizes) {
     check<float>(rows, C, 0.0, 1e-6);
     check<double>(rows, C, 0.0, 2e-15 * std::sqrt(static_cast<double>(rows)));
+  }
+}
+
+TEST_CASE("batch_norm: gradients through an activation are those of dY masked by its result") {
+  for (const auto& [rows, C] : {std::pair<std::int64_t, std::int64_t>{2, 1},
+                                {33, 5},
+                                {300, 16},
+                                {1000, 24},
+                                {20000, 64},
+                                {40, 1032}}) {
+    for (const bool has_residual : {false, true}) {
+      for (const double slope : {0.0, 0.25}) {
+        check_masked<float, float>(rows, C, has_residual, slope);
+        check_masked<double, double>(rows, C, has_residual, slope);
+        if (kTestsCuda) {
+          check_masked<cks::bfloat16, float>(rows, C, has_residual, slope);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("batch_norm: bfloat16's statistics are those of the same numbers in float32") {
+  if (!kTestsCuda) {
+    return;  // the kernels of CPUs take none
+  }
+  for (const auto& [rows, C] :
+       {std::pair<std::int64_t, std::int64_t>{2, 3}, {1000, 8}, {65536, 64}, {50, 2056}}) {
+    CAPTURE(rows);
+    CAPTURE(C);
+    std::vector<cks::bfloat16> x;
+    std::vector<float> wide;
+    for (const double value : values(rows * C, 1, 1.0, 3.0)) {
+      x.push_back(from_double<cks::bfloat16>(value));
+      wide.push_back(static_cast<float>(as_double(x.back())));
+    }
+    const std::vector<float> zeros(static_cast<std::size_t>(C), 0.0F);
+    const std::vector<float> ones(static_cast<std::size_t>(C), 1.0F);
+    const auto got = run_statistics<float>({rows, C, cks::DType::bfloat16}, x, zeros, ones);
+    const auto expected = run_statistics<float>({rows, C, cks::DType::float32}, wide, zeros, ones);
+    const auto equal = [](const auto& a, const auto& b) {
+      const auto result = compare(a, b, {.absolute = 2e-6});
+      CHECK_MESSAGE(result.ok, result.message);
+    };
+    equal(got.mean, expected.mean);
+    equal(got.inv_std, expected.inv_std);
+    equal(got.running_mean, expected.running_mean);
+    equal(got.running_var, expected.running_var);
   }
 }
 
