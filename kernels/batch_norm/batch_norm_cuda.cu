@@ -10,20 +10,6 @@ namespace {
 
 constexpr std::int64_t kChunks = 4;  // of rows, that a block of the kernels below takes at least
 
-/// The threads' channels, computed once a block and laid where all of its threads find them; what
-/// lies beyond C is left.
-template <class Channel, class Make>
-__device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, int V,
-                                               std::int64_t channel_blocks, const Make& make) {
-  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-  const int width = static_cast<int>(blockDim.x) * V;
-  const std::int64_t c = blockIdx.x % channel_blocks * width + channel;
-  if (channel < width && c < C) {
-    shared[channel] = make(c);
-  }
-  __syncthreads();
-}
-
 /// Calls body(first) with the first row of the thread in each chunk of kBatch * blockDim.y rows
 /// that its block takes.
 template <class Body>
@@ -35,12 +21,13 @@ __device__ __forceinline__ void for_chunks(std::int64_t rows, std::int64_t chann
   const std::int64_t begin = blockIdx.x / channel_blocks * stretch;
   const std::int64_t end = begin + stretch < rows ? begin + stretch : rows;
   for (std::int64_t first = begin + threadIdx.y; first < end; first += height) {
+    asm volatile("" ::: "memory");  // channels stay in shared memory: registers are for loads
     body(first);
   }
 }
 
 template <bool kHasResidual, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResident)
     forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                    const X* __restrict__ x, const T* __restrict__ mean,
                    const T* __restrict__ inv_std, const T* __restrict__ weight,
@@ -54,11 +41,7 @@ __global__ void __launch_bounds__(kThreads)
   if (c >= C) {
     return;
   }
-  ForwardChannel<T> channel[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) {
-    channel[v] = channels[threadIdx.x * V + v];
-  }
+  const ForwardChannel<T>* const channel = channels + threadIdx.x * V;
   for_chunks(rows, channel_blocks, [&](std::int64_t first) {
     Pack<X, V> value[kBatch];
     Pack<X, V> term[kHasResidual ? kBatch : 1];
@@ -67,10 +50,11 @@ __global__ void __launch_bounds__(kThreads)
       load_rows(term, residual + c, first, rows, C, {});
     }
 #pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
+    for (int v = 0; v < V; ++v) {
+      const ForwardChannel<T> apply = channel[v];
 #pragma unroll
-      for (int v = 0; v < V; ++v) {
-        T sum = channel[v](widen<T>(value[i][v]));
+      for (int i = 0; i < kBatch; ++i) {
+        T sum = apply(widen<T>(value[i][v]));
         if constexpr (kHasResidual) {
           sum += widen<T>(term[i][v]);
         }
@@ -84,7 +68,7 @@ __global__ void __launch_bounds__(kThreads)
 /// dX of dY, masked by the sign of what the activation took if kMasked. `sums` is null for given
 /// statistics; `shared_rows`, unless null, those of all ranks.
 template <bool kMasked, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResident)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                           const X* __restrict__ x, const X* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
@@ -111,21 +95,17 @@ __global__ void __launch_bounds__(kThreads)
   if (c >= C) {
     return;
   }
-  Channel channel[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) {
-    channel[v] = channels[threadIdx.x * V + v];
-  }
+  const Channel* const channel = channels + threadIdx.x * V;
   for_chunks(rows, channel_blocks, [&](std::int64_t first) {
     Pack<X, V> value[kBatch];
     Pack<X, V> gradient[kBatch];
     load_rows(value, x + c, first, rows, C, {});
     load_rows(gradient, dy + c, first, rows, C, {});
 #pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
+    for (int v = 0; v < V; ++v) {
+      const auto [back, shift] = channel[v];
 #pragma unroll
-      for (int v = 0; v < V; ++v) {
-        const auto& [back, shift] = channel[v];
+      for (int i = 0; i < kBatch; ++i) {
         const T from = widen<T>(value[i][v]);
         T term = widen<T>(gradient[i][v]);
         if constexpr (kMasked) {
@@ -284,8 +264,8 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const X* x, const X
               T* dbias, double* partial) {
   const bool uses_sums = dx != nullptr && mode == BatchNormMode::batch_statistics;
   if (dweight != nullptr || dbias != nullptr || uses_sums || mask.dresidual != nullptr) {
-    sum_gradients(p, x, dy, mean, inv_std, mask, GradientFinish<T>{dweight, dbias, partial, p.C},
-                  partial);
+    sum_gradients(p, x, dy, mean, inv_std, mask,
+                  GradientFinish<T>{inv_std, dweight, dbias, partial, p.C}, partial);
   }
   input_gradient(p, x, dy, mean, inv_std, weight, mask, uses_sums ? partial : nullptr, nullptr, dx);
 }
@@ -294,8 +274,8 @@ template <class X, class T>
 void gradient_sums(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
                    const T* inv_std, const BatchNormMask& mask, double* sums, T* dweight, T* dbias,
                    double* partial) {
-  sum_gradients(p, x, dy, mean, inv_std, mask, GradientFinish<T>{dweight, dbias, sums, p.C},
-                partial);
+  sum_gradients(p, x, dy, mean, inv_std, mask,
+                GradientFinish<T>{inv_std, dweight, dbias, sums, p.C}, partial);
   launch("batch_norm", rows_kernel, 1U, 1, 0, static_cast<double>(p.rows), sums + 2 * p.C);
 }
 
