@@ -139,8 +139,8 @@ ImageDataset random_images(const Settings& settings) {
 
 /// Trains two epochs as one of the ranks, the first of which warms up and records; returns the
 /// images per second of the second.
-double train_epochs(const Settings& settings, const std::string& mode, const ImageDataset& images,
-                    Communicator& ranks) {
+double train_epochs(const Settings& settings, const std::string& mode, Precision precision,
+                    const ImageDataset& images, Communicator& ranks) {
   const auto model = make_model(settings.model);
   model->to(ranks.device());
   Adam optimizer(model->named_parameters(), {.learning_rate = 1e-3});
@@ -157,7 +157,7 @@ double train_epochs(const Settings& settings, const std::string& mode, const Ima
   };
   TrainOptions options;
   options.epochs = 2;
-  options.precision = current_precision();
+  options.precision = precision;
   options.gpu.capture = mode == "graph";
   options.parallel = {.communicator = &ranks,
                       .bucket_bytes = settings.bucket_mib << 20,
@@ -175,8 +175,9 @@ void measure_epoch(const Settings& settings, const std::string& mode, double ste
     devices.push_back(Device::cuda(static_cast<int>(devices.size())));
   }
   double images_per_second = 0.0;
+  const Precision precision = current_precision();  // of this thread, ranks have their own
   run_ranks(devices, [&](Communicator& ranks) {
-    const double rate = train_epochs(settings, mode, images, ranks);
+    const double rate = train_epochs(settings, mode, precision, images, ranks);
     if (ranks.rank() == 0) {
       images_per_second = rate;
     }

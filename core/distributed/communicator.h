@@ -118,7 +118,8 @@ class Communicator {
 };
 
 /// Calls body() on a thread for each device, as rank 0, 1 ..., and returns when all have ended.
-/// The same CPU may be given several times. If one throws, the others are told (see
+/// The same CPU may be given several times. What scopes say holds for their own thread alone (a
+/// PrecisionScope of the caller, say, not for ranks). If one throws, the others are told (see
 /// Communicator::fail), and the first exception goes on to the caller. Throws Error for no devices.
 void run_ranks(const std::vector<Device>& devices, const std::function<void(Communicator&)>& body,
                const RankOptions& options = {});

@@ -31,6 +31,7 @@ struct Setup {
   bool capture = true;
   bool nudged = false;
   bool registered = false;
+  cks::Precision precision = cks::Precision::fp32;
   std::int64_t bucket_bytes = 1 << 18;  // several groups even of a small network
   std::function<void(Communicator&, std::int64_t step)> on_step{};
 };
@@ -72,6 +73,7 @@ std::vector<float> train(int count, const Setup& setup) {
                                         .share = {ranks.rank(), ranks.size()}});
     cks::DataLoader test(data.test, {.batch_size = 50, .shuffle = false, .device = ranks.device()});
     cks::TrainOptions options{.epochs = 2, .max_steps = kSteps};
+    options.precision = setup.precision;
     options.gpu = {.capture = setup.capture, .report_seconds = 0.005};
     options.parallel = {.communicator = &ranks,
                         .sync_batch_norm = setup.sync,
@@ -102,8 +104,9 @@ void check_agreement(Setup setup) {
   nudged.nudged = true;
   const double of_ranks = cks::testing::gap(one, two);
   const double of_ulp = cks::testing::gap(one, train(1, nudged));
-  std::printf("%s%s: 1 and 2 GPUs %.3e, one ulp apart %.3e\n", setup.model.c_str(),
-              setup.capture ? "" : " without a graph", of_ranks, of_ulp);
+  std::printf("%s in %s%s: 1 and 2 GPUs %.3e, one ulp apart %.3e\n", setup.model.c_str(),
+              name_of(setup.precision), setup.capture ? "" : " without a graph", of_ranks,
+              of_ulp);
   std::fflush(stdout);
   CHECK(of_ranks <= 10.0 * of_ulp);
   CHECK(train(count, setup) == two);
@@ -120,6 +123,13 @@ TEST_CASE("GPUs: lenet5 trains as on one from a registered buffer") {
 }
 TEST_CASE("GPUs: resnet20 trains as on one with batch normalisation over both") {
   check_agreement({.model = "resnet20", .sync = true});
+}
+
+TEST_CASE("GPUs: both train as on one in bf16 and tf32") {
+  for (const cks::Precision precision : {cks::Precision::bf16, cks::Precision::tf32}) {
+    check_agreement({.model = "lenet5", .precision = precision});
+    check_agreement({.model = "resnet20", .sync = true, .precision = precision});
+  }
 }
 
 TEST_CASE("GPUs: with batch normalisation of each rank's own, twice the same bits") {
