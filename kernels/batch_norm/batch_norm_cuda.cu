@@ -8,7 +8,22 @@
 namespace cks::kernels::cuda {
 namespace {
 
+constexpr int kBatch = 2;            // rows of a thread whose loads are in flight
 constexpr std::int64_t kChunks = 4;  // of rows, that a block of the kernels below takes at least
+
+/// The threads' channels, computed once a block and laid where all of its threads find them; what
+/// lies beyond C is left.
+template <class Channel, class Make>
+__device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, int V,
+                                               std::int64_t channel_blocks, const Make& make) {
+  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const int width = static_cast<int>(blockDim.x) * V;
+  const std::int64_t c = blockIdx.x % channel_blocks * width + channel;
+  if (channel < width && c < C) {
+    shared[channel] = make(c);
+  }
+  __syncthreads();
+}
 
 /// Calls body(first) with the first row of the thread in each chunk of kBatch * blockDim.y rows
 /// that its block takes.
@@ -21,13 +36,12 @@ __device__ __forceinline__ void for_chunks(std::int64_t rows, std::int64_t chann
   const std::int64_t begin = blockIdx.x / channel_blocks * stretch;
   const std::int64_t end = begin + stretch < rows ? begin + stretch : rows;
   for (std::int64_t first = begin + threadIdx.y; first < end; first += height) {
-    asm volatile("" ::: "memory");  // channels stay in shared memory: registers are for loads
     body(first);
   }
 }
 
 template <bool kHasResidual, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads, kResident)
+__global__ void __launch_bounds__(kThreads)
     forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                    const X* __restrict__ x, const T* __restrict__ mean,
                    const T* __restrict__ inv_std, const T* __restrict__ weight,
@@ -41,7 +55,11 @@ __global__ void __launch_bounds__(kThreads, kResident)
   if (c >= C) {
     return;
   }
-  const ForwardChannel<T>* const channel = channels + threadIdx.x * V;
+  ForwardChannel<T> channel[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    channel[v] = channels[threadIdx.x * V + v];
+  }
   for_chunks(rows, channel_blocks, [&](std::int64_t first) {
     Pack<X, V> value[kBatch];
     Pack<X, V> term[kHasResidual ? kBatch : 1];
@@ -50,11 +68,10 @@ __global__ void __launch_bounds__(kThreads, kResident)
       load_rows(term, residual + c, first, rows, C, {});
     }
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      const ForwardChannel<T> apply = channel[v];
+    for (int i = 0; i < kBatch; ++i) {
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        T sum = apply(widen<T>(value[i][v]));
+      for (int v = 0; v < V; ++v) {
+        T sum = channel[v](widen<T>(value[i][v]));
         if constexpr (kHasResidual) {
           sum += widen<T>(term[i][v]);
         }
@@ -68,7 +85,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
 /// dX of dY, masked by the sign of what the activation took if kMasked. `sums` is null for given
 /// statistics; `shared_rows`, unless null, those of all ranks.
 template <bool kMasked, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads, kResident)
+__global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                           const X* __restrict__ x, const X* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
@@ -95,17 +112,21 @@ __global__ void __launch_bounds__(kThreads, kResident)
   if (c >= C) {
     return;
   }
-  const Channel* const channel = channels + threadIdx.x * V;
+  Channel channel[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    channel[v] = channels[threadIdx.x * V + v];
+  }
   for_chunks(rows, channel_blocks, [&](std::int64_t first) {
     Pack<X, V> value[kBatch];
     Pack<X, V> gradient[kBatch];
     load_rows(value, x + c, first, rows, C, {});
     load_rows(gradient, dy + c, first, rows, C, {});
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      const auto [back, shift] = channel[v];
+    for (int i = 0; i < kBatch; ++i) {
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
+      for (int v = 0; v < V; ++v) {
+        const auto& [back, shift] = channel[v];
         const T from = widen<T>(value[i][v]);
         T term = widen<T>(gradient[i][v]);
         if constexpr (kMasked) {
@@ -153,7 +174,7 @@ __global__ void rows_kernel(double rows, double* to) {
 
 template <class T, class X, class Finish>
 void sum_statistics(const BatchNormProblem& p, const X* x, const Finish& finish, double* partial) {
-  with_channels<X>(p.C, aligned_for_packs(x), [&](auto V) {
+  with_channels<X, kSumPack>(p.C, aligned_for_packs(x), [&](auto V) {
     sum_rows(p, StatisticsTerms<X, T, V>{x, p.rows, p.C}, finish, partial);
   });
 }
@@ -224,7 +245,7 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   }
   const auto* const y = mask.by_input ? nullptr : static_cast<const X*>(mask.y);
   auto* const dresidual = static_cast<X*>(mask.dresidual);
-  with_channels<X>(p.C, aligned_for_packs(x, dy, y, dresidual), [&](auto V) {
+  with_channels<X, kSumPack>(p.C, aligned_for_packs(x, dy, y, dresidual), [&](auto V) {
     with_masking(mask, [&](auto masking) {
       sum_rows(p,
                GradientTerms<masking, X, T, V>{x, dy, y, dresidual, static_cast<T>(mask.slope),
@@ -301,9 +322,8 @@ void visit_types(DType dtype, const Body& body) {
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
   // Whichever packs the addresses allow.
   const std::int64_t row_blocks =
-      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackSize<float>).row_blocks,
-                cut_of(problem, kPackSize<double>).row_blocks,
-                cut_of(problem, kPackSize<bfloat16>).row_blocks});
+      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackSize<double>).row_blocks,
+                cut_of(problem, kSumPack).row_blocks});
   return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
 }
 

@@ -22,8 +22,11 @@
 namespace cks::kernels::cuda {
 
 constexpr int kThreads = 256;
-constexpr int kBatch = 4;                    // rows of a thread whose loads are in flight
-constexpr int kResident = 3;                 // blocks of a multiprocessor: what registers allow
+constexpr int kSumPack = 4;                  // channels of a thread of sums at most: more
+                                             // accumulators would leave no room for other threads
+constexpr int kStatisticsBatch = 8;          // rows of a thread whose loads are in flight
+constexpr int kGradientBatch = 4;            // the same where more than one tensor is read
+constexpr int kResident = 3;                 // blocks of sums on a multiprocessor
 constexpr std::int64_t kWantedBlocks = 396;  // of sums: all of them run at once on a large GPU
 constexpr std::int64_t kMaxGrid = 1LL << 30;
 constexpr int kFinishChannels = 8, kFinishRows = 32;
@@ -35,7 +38,7 @@ struct Cut {
   std::int64_t row_blocks;      // blocks of sums over the rows
 };
 
-inline Cut cut_of(const BatchNormProblem& p, int V, int batch = kBatch / 2) {
+inline Cut cut_of(const BatchNormProblem& p, int V, int batch = kGradientBatch) {
   const std::int64_t packs = ceil_div(p.C, V);
   Cut cut{1, 0, 0, 0};
   while (cut.columns < 32 && cut.columns < packs) {
@@ -88,78 +91,74 @@ __device__ __forceinline__ void store_rows(X* to, const Pack<X, V> (&from)[kRows
   }
 }
 
-/// What a block's threads need of its channels, computed once and laid where all of them find it;
-/// what lies beyond C is left.
-template <class Channel, class Make>
-__device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, int V,
-                                               std::int64_t channel_blocks, const Make& make) {
-  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-  const int width = static_cast<int>(blockDim.x) * V;
-  const std::int64_t c = blockIdx.x % channel_blocks * width + channel;
-  if (channel < width && c < C) {
-    shared[channel] = make(c);
-  }
-  __syncthreads();
-}
+/// Which chunks of kRows * blockDim.y rows a block of sums takes, and its threads in them.
+struct Chunks {
+  std::int64_t rows;
+  std::int64_t block, blocks;  // over the rows
 
-/// The two sums of each of a thread's V channels, in shared memory [2][V][kThreads]: registers are
-/// for loads in flight.
+  /// Calls body(first) with the first row of the thread in each chunk, the last chunk first.
+  template <int kRows, class Body>
+  __device__ __forceinline__ void descend(const Body& body) const {
+    const std::int64_t height = kRows * static_cast<std::int64_t>(blockDim.y);
+    for (std::int64_t chunk = ceil_div(rows, height) - 1 - block; chunk >= 0; chunk -= blocks) {
+      if (chunk * height + threadIdx.y < rows) {
+        body(chunk * height + threadIdx.y);
+      }
+    }
+  }
+};
+
+/// The two sums of each of V channels.
+template <int V>
 struct Sums {
-  double* of_thread;
-
-  template <int V>
-  __device__ __forceinline__ void add(int v, double first, double second) const {
-    of_thread[v * kThreads] += first;
-    of_thread[(V + v) * kThreads] += second;
-  }
+  double first[V] = {};
+  double second[V] = {};
 };
 
 /// sum(x - shift) and sum((x - shift)^2), shift being the channel's first element.
 template <class X, class T, int V>
 struct StatisticsTerms {
-  static constexpr bool kIsWide = sizeof(X) == sizeof(T);
-  static constexpr int kChannels = V, kRows = kIsWide ? 2 * kBatch : kBatch;
-  using Channel = X;
+  static constexpr int kChannels = V, kRows = kStatisticsBatch;
   const X* x;
   std::int64_t rows, C;
 
-  __device__ Channel channel(std::int64_t c) const { return x[c]; }
-
-  /// The terms of a thread's batch from row `first` on; its channels are those from c on.
-  __device__ __forceinline__ void operator()(std::int64_t c, const Channel* channels,
-                                             std::int64_t first, const Sums& sums) const {
-    const Pack<X, V> shift = load_pack<V>(channels);
-    Pack<X, V> value[kRows];
-    load_rows(value, x + c, first, rows, C, shift);
-    const std::int64_t left = ceil_div(rows - first, static_cast<std::int64_t>(blockDim.y));
-    const int count = left < kRows ? static_cast<int>(left) : kRows;
+  __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
+    const Pack<X, V> shift = load_pack<V>(x + c);
+    chunks.descend<kRows>([&](std::int64_t first) {
+      Pack<X, V> value[kRows];
+      load_rows(value, x + c, first, rows, C, shift);
+      const std::int64_t left = ceil_div(rows - first, static_cast<std::int64_t>(blockDim.y));
+      const int count = left < kRows ? static_cast<int>(left) : kRows;
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      T shifted[kRows];
-      T sum{0};
+      for (int v = 0; v < V; ++v) {
+        T shifted[kRows];
+        T sum{0};
 #pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        shifted[i] = widen<T>(value[i][v]) - widen<T>(shift[v]);  // 0 beyond the end
-        sum += shifted[i];
-      }
-      // Squares of narrow types lose less than these do themselves; wide ones are taken around
-      // the batch's mean.
-      const T mean = kIsWide ? sum / static_cast<T>(count) : T{0};
-      T squares{0};
+        for (int i = 0; i < kRows; ++i) {
+          shifted[i] = widen<T>(value[i][v]) - widen<T>(shift[v]);  // 0 beyond the end
+          sum += shifted[i];
+        }
+        // Squares of narrow types lose less than these do themselves; wide ones are taken around
+        // the batch's mean.
+        constexpr bool kIsWide = sizeof(X) == sizeof(T);
+        const T mean = kIsWide ? sum / static_cast<T>(count) : T{0};
+        T squares{0};
 #pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        const T difference = kIsWide && i >= count ? T{0} : shifted[i] - mean;
-        squares += difference * difference;
+        for (int i = 0; i < kRows; ++i) {
+          const T difference = kIsWide && i >= count ? T{0} : shifted[i] - mean;
+          squares += difference * difference;
+        }
+        sums.first[v] += static_cast<double>(sum);
+        sums.second[v] += static_cast<double>(squares);
+        if constexpr (kIsWide) {
+          // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for
+          // any mean.
+          const auto wide = static_cast<double>(mean);
+          sums.second[v] +=
+              (2.0 * static_cast<double>(sum) - static_cast<double>(count) * wide) * wide;
+        }
       }
-      auto wide_squares = static_cast<double>(squares);
-      if constexpr (kIsWide) {
-        // sum((x - shift)^2) = sum((x - shift - mean)^2) + (2 * sum - count * mean) * mean, for
-        // any mean.
-        const auto wide = static_cast<double>(mean);
-        wide_squares += (2.0 * static_cast<double>(sum) - static_cast<double>(count) * wide) * wide;
-      }
-      sums.template add<V>(v, static_cast<double>(sum), wide_squares);
-    }
+    });
   }
 };
 
@@ -170,8 +169,7 @@ enum class Masking { none, by_result, by_input };
 /// gradient is wanted.
 template <Masking kMasking, class X, class T, int V>
 struct GradientTerms {
-  static constexpr int kChannels = V, kRows = kMasking == Masking::by_result ? kBatch / 2 : kBatch;
-  using Channel = ForwardChannel<T>;
+  static constexpr int kChannels = V, kRows = kGradientBatch;
   const X* x;
   const X* dy;
   const X* y;  // read if masked by the result
@@ -183,43 +181,45 @@ struct GradientTerms {
   const T* bias;
   std::int64_t rows, C;
 
-  __device__ Channel channel(std::int64_t c) const {
-    return forward_channel(c, mean, inv_std, weight, bias);
-  }
-
-  __device__ __forceinline__ void operator()(std::int64_t c, const Channel* channels,
-                                             std::int64_t first, const Sums& sums) const {
-    Pack<X, V> value[kRows];
-    Pack<X, V> gradient[kRows];
-    Pack<X, V> result[kMasking == Masking::by_result ? kRows : 1];
-    load_rows(value, x + c, first, rows, C, {});
-    load_rows(gradient, dy + c, first, rows, C, {});  // 0 beyond the end: what it meets is lost
-    if constexpr (kMasking == Masking::by_result) {
-      load_rows(result, y + c, first, rows, C, {});
-    }
+  __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
+    ForwardChannel<T> channel[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      const Channel channel = channels[v];
-      T sum{0};
-      T product{0};
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        const T from = widen<T>(value[i][v]);
-        T term = widen<T>(gradient[i][v]);
-        if constexpr (kMasking == Masking::by_result) {
-          term = masked(term, widen<T>(result[i][v]), slope);
-          gradient[i][v] = narrowed<X>(term);
-        } else if constexpr (kMasking == Masking::by_input) {
-          term = masked(term, channel(from), slope);
-        }
-        sum += term;
-        product += term * (from - channel.center);
+      channel[v] = forward_channel(c + v, mean, inv_std, weight, bias);
+    }
+    chunks.descend<kRows>([&](std::int64_t first) {
+      Pack<X, V> value[kRows];
+      Pack<X, V> gradient[kRows];
+      Pack<X, V> result[kMasking == Masking::by_result ? kRows : 1];
+      load_rows(value, x + c, first, rows, C, {});
+      load_rows(gradient, dy + c, first, rows, C, {});  // 0 beyond the end: what it meets is lost
+      if constexpr (kMasking == Masking::by_result) {
+        load_rows(result, y + c, first, rows, C, {});
       }
-      sums.template add<V>(v, static_cast<double>(sum), static_cast<double>(product));
-    }
-    if (kMasking == Masking::by_result && dresidual != nullptr) {
-      store_rows(dresidual + c, gradient, first, rows, C);
-    }
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        T sum{0};
+        T product{0};
+#pragma unroll
+        for (int i = 0; i < kRows; ++i) {
+          const T from = widen<T>(value[i][v]);
+          T term = widen<T>(gradient[i][v]);
+          if constexpr (kMasking == Masking::by_result) {
+            term = masked(term, widen<T>(result[i][v]), slope);
+            gradient[i][v] = narrowed<X>(term);
+          } else if constexpr (kMasking == Masking::by_input) {
+            term = masked(term, channel[v](from), slope);
+          }
+          sum += term;
+          product += term * (from - channel[v].center);
+        }
+        sums.first[v] += static_cast<double>(sum);
+        sums.second[v] += static_cast<double>(product);
+      }
+      if (kMasking == Masking::by_result && dresidual != nullptr) {
+        store_rows(dresidual + c, gradient, first, rows, C);
+      }
+    });
   }
 };
 
@@ -253,45 +253,39 @@ __global__ void __launch_bounds__(kThreads, kResident)
                     double* partial) {
   begin_kernel();
   constexpr int V = Terms::kChannels;
-  __shared__ double shared[2][V][kThreads];
-  __shared__ alignas(16) typename Terms::Channel channels[kThreads];
-  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  __shared__ double shared[2][kThreads * V];
+  const Chunks chunks{rows, blockIdx.x / channel_blocks, gridDim.x / channel_blocks};
+  const std::int64_t c = channel_of<V>(channel_blocks);
+  Sums<V> sums;
+  if (c < C) {
+    terms(c, chunks, sums);
+  }
+  const int width = static_cast<int>(blockDim.x) * V;
+  const int at = static_cast<int>(threadIdx.y) * width + static_cast<int>(threadIdx.x) * V;
 #pragma unroll
   for (int v = 0; v < V; ++v) {
-    shared[0][v][thread] = shared[1][v][thread] = 0.0;
-  }
-  share_channels(channels, C, V, channel_blocks, [&](std::int64_t c) { return terms.channel(c); });
-  const std::int64_t c = channel_of<V>(channel_blocks);
-  const std::int64_t block = blockIdx.x / channel_blocks;
-  const std::int64_t blocks = gridDim.x / channel_blocks;
-  const std::int64_t height = Terms::kRows * static_cast<std::int64_t>(blockDim.y);
-  if (c < C) {
-    const Sums sums{&shared[0][0][thread]};
-    for (std::int64_t chunk = ceil_div(rows, height) - 1 - block; chunk >= 0; chunk -= blocks) {
-      if (const std::int64_t first = chunk * height + threadIdx.y; first < rows) {
-        terms(c, channels + threadIdx.x * V, first, sums);
-      }
-    }
+    shared[0][at + v] = sums.first[v];
+    shared[1][at + v] = sums.second[v];
   }
   __syncthreads();
   // A thread a channel adds the rows of threads, in order.
-  const int width = static_cast<int>(blockDim.x) * V;
-  const std::int64_t to = blockIdx.x % channel_blocks * width + thread;
-  if (thread >= width || to >= C) {
+  const int channel = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const std::int64_t to = blockIdx.x % channel_blocks * width + channel;
+  if (channel >= width || to >= C) {
     return;
   }
   double sum = 0.0;
   double product = 0.0;
 #pragma unroll 8
-  for (int i = thread / V; i < kThreads; i += static_cast<int>(blockDim.x)) {
-    sum += shared[0][thread % V][i];
-    product += shared[1][thread % V][i];
+  for (int i = channel; i < kThreads * V; i += width) {
+    sum += shared[0][i];
+    product += shared[1][i];
   }
-  if (blocks == 1) {
+  if (chunks.blocks == 1) {
     finish(to, sum, product);
   } else {
-    partial[block * 2 * C + to] = sum;
-    partial[block * 2 * C + C + to] = product;
+    partial[chunks.block * 2 * C + to] = sum;
+    partial[chunks.block * 2 * C + C + to] = product;
   }
 }
 

@@ -44,11 +44,11 @@ bool aligned_for_packs(const Pointers*... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-/// Calls body(V) with the channels of a thread, as an integral constant: 16 bytes of them if
-/// `packs` says that the addresses allow it and C divides, otherwise one.
-template <class T, class Body>
+/// Calls body(V) with the channels of a thread, as an integral constant: 16 bytes of them, at most
+/// kMost, if `packs` says that the addresses allow it and C divides, otherwise one.
+template <class T, int kMost = kPackSize<T>, class Body>
 void with_channels(std::int64_t C, bool packs, Body&& body) {
-  constexpr int V = kPackSize<T>;
+  constexpr int V = kMost < kPackSize<T> ? kMost : kPackSize<T>;
   if (packs && C % V == 0) {
     body(std::integral_constant<int, V>{});
   } else {
