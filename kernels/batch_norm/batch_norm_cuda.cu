@@ -8,8 +8,10 @@
 namespace cks::kernels::cuda {
 namespace {
 
-constexpr int kBatch = 2;            // rows of a thread whose loads are in flight
-constexpr std::int64_t kChunks = 4;  // of rows, that a block of the kernels below takes at least
+constexpr int kBatch = 2;  // rows of a thread whose loads are in flight
+/// Blocks of the kernels below, over all channels: some for each multiprocessor of a large GPU, and
+/// few enough that what each computes of its channels first counts for little.
+constexpr std::int64_t kElementBlocks = 1056;
 
 /// The threads' channels, computed once a block and laid where all of its threads find them; what
 /// lies beyond C is left.
@@ -151,9 +153,9 @@ __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_
 
 /// Blocks of the element-wise kernels.
 unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
-  const std::int64_t row_blocks = ceil_div(p.rows, cut.rows * kBatch * kChunks);
-  const std::int64_t most = std::max<std::int64_t>(1, kMaxGrid / cut.channel_blocks);
-  return static_cast<unsigned>(std::min(row_blocks, most) * cut.channel_blocks);
+  const std::int64_t most = std::max<std::int64_t>(1, kElementBlocks / cut.channel_blocks);
+  return static_cast<unsigned>(std::min(ceil_div(p.rows, cut.rows * kBatch), most) *
+                               cut.channel_blocks);
 }
 
 template <class T>

@@ -28,7 +28,6 @@ constexpr int kStatisticsBatch = 8;          // rows of a thread whose loads are
 constexpr int kGradientBatch = 4;            // the same where more than one tensor is read
 constexpr int kResident = 3;                 // blocks of sums on a multiprocessor
 constexpr std::int64_t kWantedBlocks = 396;  // of sums: all of them run at once on a large GPU
-constexpr std::int64_t kMaxGrid = 1LL << 30;
 constexpr int kFinishChannels = 8, kFinishRows = 32;
 
 /// How a problem is cut; by the problem alone.
