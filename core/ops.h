@@ -10,6 +10,7 @@
 #include "cks/core/ops/dropout.h"       // IWYU pragma: export
 #include "cks/core/ops/eigh.h"          // IWYU pragma: export
 #include "cks/core/ops/elementwise.h"   // IWYU pragma: export
+#include "cks/core/ops/forward_pass.h"  // IWYU pragma: export
 #include "cks/core/ops/image_batch.h"   // IWYU pragma: export
 #include "cks/core/ops/loss.h"          // IWYU pragma: export
 #include "cks/core/ops/matmul.h"        // IWYU pragma: export

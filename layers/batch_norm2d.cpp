@@ -1,6 +1,6 @@
 #include "cks/layers/batch_norm2d.h"
 
-#include "cks/core/ops/counter.h"
+#include "cks/core/ops/forward_pass.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/options_impl.h"
 
@@ -38,7 +38,7 @@ Tensor BatchNorm2d::forward(const Tensor& input, const Tensor& residual) {
   Tensor output =
       batch_norm2d(input, weight, bias, running_mean, running_var, training(), options(), residual);
   if (training()) {
-    count_up_(num_batches_tracked);
+    ForwardPass::count_at_end(num_batches_tracked);
   }
   return output;
 }

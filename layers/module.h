@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cks/core/ops/forward_pass.h"
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor.h"
 
@@ -131,11 +132,14 @@ class Module {
   void set_forward_hook(ForwardHook hook);
 
  protected:
-  /// What operator() does around forward(): `body` in this module's path, then the hook.
+  /// What operator() does around forward(): `body` in this module's path, as a ForwardPass if none
+  /// is under way, then the hook.
   template <class Body, class... Inputs>
   auto call(Body&& body, const Inputs&... inputs) {
     return in_module(path(), [&] {
+      ForwardPass pass([this] { return parameters(); });
       auto output = body();
+      pass.finish();
       if constexpr (std::is_same_v<decltype(output), Tensor>) {
         if (hook_of_root()) {
           const ForwardHook hook = hook_of_root();  // a copy, since it may set another

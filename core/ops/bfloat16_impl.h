@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/ops/forward_pass.h"
 #include "cks/core/tensor/tensor.h"
 
 /// bfloat16 in operations that have no kernels for it: they compute in float32 and round what they
@@ -29,7 +30,12 @@ Tensor in_float32(const Op& op, const Inputs&... inputs) {
 inline Tensor in_precision(const Tensor& tensor) {
   const bool rounds = current_precision() == Precision::bf16 && tensor.defined() &&
                       tensor.dtype() == DType::float32;
-  return rounds ? tensor.detach().to(DType::bfloat16) : tensor;
+  if (!rounds) {
+    return tensor;
+  }
+  ForwardPass* const pass = ForwardPass::current();
+  const Tensor copy = pass == nullptr ? Tensor() : pass->rounded(tensor);
+  return copy.defined() ? copy : tensor.detach().to(DType::bfloat16);
 }
 
 /// What gradients of operands must be; undefined operands have none.

@@ -1,3 +1,5 @@
+#include "cks/kernels/common/multi_tensor.cuh"
+#include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/elementwise/convert_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/elementwise/elementwise_kernel.cuh"
@@ -11,6 +13,55 @@ struct Constant {
   T value;
   __device__ T operator()() const { return value; }
 };
+
+constexpr int kMaxTensors = 128;  // kernel parameters hold 4 KB
+
+struct RoundedTensors {
+  const float* x[kMaxTensors];
+  bfloat16* y[kMaxTensors];
+  std::int64_t size[kMaxTensors];
+  std::int64_t stretch;  // elements of a block
+  int first_block[kMaxTensors + 1];
+  int count;
+};
+static_assert(sizeof(RoundedTensors) <= 4000 && kMaxTensors <= kListThreads);
+
+__global__ void __launch_bounds__(kListThreads)
+    round_tensors_kernel(const __grid_constant__ RoundedTensors p) {
+  begin_kernel();
+  __shared__ int shared_tensor;
+  const int block = static_cast<int>(blockIdx.x);
+  if (is_dealt(p, static_cast<int>(threadIdx.x), block)) {
+    shared_tensor = static_cast<int>(threadIdx.x);
+  }
+  __syncthreads();
+  const float* x = p.x[shared_tensor];
+  bfloat16* y = p.y[shared_tensor];
+  const auto [begin, end] = stretch_of(p, shared_tensor, block);
+  constexpr int V = kPackSize<float>;
+  std::int64_t rest = begin;  // begins at a multiple of V elements
+  if ((reinterpret_cast<std::uintptr_t>(x) | reinterpret_cast<std::uintptr_t>(y)) % 16 == 0) {
+    rest = end - (end - begin) % V;
+    for (std::int64_t i = begin + threadIdx.x * V; i < rest; i += kListThreads * V) {
+      const Pack<float, V> value = load_pack<V>(x + i);
+      Pack<bfloat16, V> rounded;
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        rounded[v] = functors::convert_element<bfloat16>(value[v]);
+      }
+      store_pack<V>(y + i, rounded);
+    }
+  }
+  for (std::int64_t i = rest + threadIdx.x; i < end; i += kListThreads) {
+    y[i] = functors::convert_element<bfloat16>(x[i]);
+  }
+}
+
+void launch_rounding(RoundedTensors& tensors) {
+  const int blocks = deal_blocks(tensors);
+  launch("convert", round_tensors_kernel, static_cast<unsigned>(blocks), kListThreads, 0, tensors);
+  tensors.count = 0;
+}
 
 }  // namespace
 
@@ -35,6 +86,22 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
       }
     });
   });
+}
+
+void round_tensors(const RoundedTensor* tensors, std::int64_t count) {
+  RoundedTensors chunk{};
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (tensors[i].count == 0) {
+      continue;
+    }
+    chunk.x[chunk.count] = tensors[i].x;
+    chunk.y[chunk.count] = tensors[i].y;
+    chunk.size[chunk.count++] = tensors[i].count;
+    if (chunk.count == kMaxTensors) {
+      launch_rounding(chunk);
+    }
+  }
+  launch_rounding(chunk);
 }
 
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {

@@ -86,6 +86,16 @@ CKS_ENTRY_POINT(void, fill, (DType dtype, std::int64_t count, double value, void
 /// its nearest end and NaN becomes 0; between integers: modulo 2^bits; float64 to bfloat16 rounds
 /// to float32 first.
 CKS_ENTRY_POINT(void, convert, (DType from, DType to, std::int64_t count, const void* x, void* y));
+
+/// A tensor of a list, and where its elements go.
+struct RoundedTensor {
+  const float* x;
+  bfloat16* y;
+  std::int64_t count;
+};
+/// The same as convert() from float32 to bfloat16, of all tensors of a list, which lies in host
+/// memory and is read before the call returns: a GPU rounds many small ones in one launch.
+CKS_ENTRY_POINT(void, round_tensors, (const RoundedTensor* tensors, std::int64_t count));
 /// y += scale * x: how gradients are summed.
 CKS_ENTRY_POINT(void, accumulate,
                 (DType dtype, std::int64_t count, const void* x, void* y, double scale));

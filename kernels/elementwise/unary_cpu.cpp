@@ -63,6 +63,12 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
   });
 }
 
+void round_tensors(const RoundedTensor* tensors, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    convert(DType::float32, DType::bfloat16, tensors[i].count, tensors[i].x, tensors[i].y);
+  }
+}
+
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {
   visit_floating("accumulate", dtype, [&]<class T>(T) {
     const T* in = static_cast<const T*>(x);

@@ -1,8 +1,8 @@
 // The norm of all gradients on a GPU: each block adds up a stretch of one of them, one more block
 // adds the blocks' sums, both in a fixed order.
+#include "cks/kernels/common/multi_tensor.cuh"
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/optimizer_step/clip.h"
-#include "cks/kernels/optimizer_step/multi_tensor.cuh"
 
 namespace cks::kernels::cuda {
 namespace {

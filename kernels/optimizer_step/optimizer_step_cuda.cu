@@ -1,8 +1,8 @@
 // The optimisers on a GPU: one launch steps up to kMaxTensors parameters. Each block finds its own,
 // works out the scalars once, and steps its stretch of elements.
+#include "cks/kernels/common/multi_tensor.cuh"
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/optimizer_step/formulas_impl.h"
-#include "cks/kernels/optimizer_step/multi_tensor.cuh"
 
 namespace cks::kernels::cuda {
 namespace {

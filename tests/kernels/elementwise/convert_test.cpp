@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -75,6 +76,29 @@ TEST_CASE("convert: integers wrap, bfloat16 rounds to nearest even") {
   CHECK(static_cast<float>(converted<bfloat16>(1.0F + 3.0F / 256.0F)) == 1.0F + 1.0F / 64.0F);
   CHECK(std::isnan(static_cast<float>(converted<bfloat16>(std::nan("")))));
   CHECK(std::isinf(converted<float>(1e300)));
+}
+
+TEST_CASE("round_tensors: a list longer than a launch takes, of any sizes, as convert()") {
+  const std::vector<std::int64_t> sizes = {40000, 0, 1, 33, 1024, 1025, 8, 16, 3, 4096};
+  std::vector<std::int64_t> starts = {0};
+  for (std::size_t i = 0; i < 300; ++i) {
+    starts.push_back(starts.back() + sizes[i % sizes.size()]);
+  }
+  const auto x = testing::random_values<float>(starts.back(), 1);
+  const auto rounded = run_kernel<bfloat16>(starts.back(), [&](bfloat16* out) {
+    const auto& held = on_device(x);
+    const float* in = held;
+    std::vector<RoundedTensor> list;
+    for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+      list.push_back({in + starts[i], out + starts[i], starts[i + 1] - starts[i]});
+    }
+    target::round_tensors(list.data(), static_cast<std::int64_t>(list.size()));
+    target::round_tensors(list.data(), 0);
+  });
+  const auto expected = run_kernel<bfloat16>(starts.back(), [&](bfloat16* out) {
+    target::convert(DType::float32, DType::bfloat16, starts.back(), on_device(x), out);
+  });
+  CHECK(std::memcmp(rounded.data(), expected.data(), rounded.size() * sizeof(bfloat16)) == 0);
 }
 
 TEST_CASE_TEMPLATE("fill: every dtype", T, float, bfloat16, double, std::int64_t, std::int32_t,

@@ -1,0 +1,101 @@
+#include "cks/core/ops/forward_pass.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cks/core/device/stream.h"
+#include "cks/core/ops/counter.h"
+#include "cks/core/ops/output.h"
+#include "cks/kernels/counter/counter.h"
+#include "cks/kernels/elementwise/elementwise.h"
+
+namespace cks {
+namespace {
+
+thread_local ForwardPass* current_pass = nullptr;
+
+}  // namespace
+
+ForwardPass::ForwardPass(std::function<std::vector<Tensor>()> parameters)
+    : get_parameters_(std::move(parameters)), is_outermost_(current_pass == nullptr) {
+  if (is_outermost_) {
+    current_pass = this;
+  }
+}
+
+ForwardPass::~ForwardPass() {
+  if (is_outermost_) {
+    current_pass = nullptr;
+  }
+}
+
+ForwardPass* ForwardPass::current() { return current_pass; }
+
+void ForwardPass::round_all(Device device) {
+  std::vector<kernels::RoundedTensor> list;
+  for (const Tensor& parameter : parameters_) {
+    if (parameter.dtype() == DType::float32 && parameter.device() == device) {
+      Copy& copy = copies_.at(parameter.impl().get());
+      copy.version = parameter.version();
+      copy.rounded = ops::make_output("to", parameter.shape(), DType::bfloat16, device);
+      list.push_back(
+          {parameter.data_as<float>(), copy.rounded.data_as<bfloat16>(), parameter.numel()});
+    }
+  }
+  CKS_KERNEL(device, round_tensors(list.data(), static_cast<std::int64_t>(list.size())));
+  stream_ = Stream::current(device).handle();
+}
+
+Tensor ForwardPass::rounded(const Tensor& parameter) {
+  if (get_parameters_) {
+    parameters_ = std::exchange(get_parameters_, {})();
+    for (const Tensor& one : parameters_) {
+      copies_.emplace(one.impl().get(), Copy{});
+    }
+  }
+  const auto found = copies_.find(parameter.impl().get());
+  if (found == copies_.end()) {
+    return {};
+  }
+  const Copy& copy = found->second;
+  if (!copy.rounded.defined()) {
+    round_all(parameter.device());
+  }
+  const bool is_usable = copy.version == parameter.version() &&
+                         stream_ == Stream::current(parameter.device()).handle();
+  return is_usable ? copy.rounded : Tensor();
+}
+
+void ForwardPass::count_at_end(Tensor& counter) {
+  if (current_pass == nullptr) {
+    return count_up_(counter);
+  }
+  ops::require_dtype("count_at_end", {"counter", counter}, DType::int64);
+  ops::require_one_element("count_at_end", {"counter", counter});
+  std::vector<Tensor>& counters = current_pass->counters_;
+  // A launch adds to a counter once, and to those of one device.
+  if (std::any_of(counters.begin(), counters.end(), [&](const Tensor& other) {
+        return is_same(other, counter) || !(other.device() == counter.device());
+      })) {
+    current_pass->finish();
+  }
+  counters.push_back(counter);
+}
+
+void ForwardPass::finish() {
+  if (counters_.empty()) {
+    return;
+  }
+  std::vector<std::int64_t*> list;
+  for (Tensor& counter : counters_) {
+    list.push_back(counter.data_as<std::int64_t>());
+  }
+  CKS_KERNEL(counters_.front().device(),
+             count_up(list.data(), static_cast<std::int64_t>(list.size())));
+  for (Tensor& counter : counters_) {
+    counter.bump_version();
+  }
+  counters_.clear();
+}
+
+}  // namespace cks
