@@ -22,7 +22,7 @@ cks_install_old_names(core
   cuda.h device/cuda.h             device.h device/device.h          stream.h device/stream.h
   file.h io/file.h                 serialize.h io/safetensors.h      utf8.h io/utf8.h
   storage.h memory/storage.h
-  ops/shape.h ops/rearrange.h
+  ops/matmul.h conv/matmul.h       ops/shape.h ops/rearrange.h
   device_timer.h profile/device_timer.h  module_path.h profile/module_path.h
   module_timer.h profile/module_timer.h
   random.h tensor/random.h         shape.h tensor/shape.h            tensor.h tensor/tensor.h)

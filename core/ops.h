@@ -3,6 +3,7 @@
 // All operations.
 
 #include "cks/core/conv/conv2d.h"       // IWYU pragma: export
+#include "cks/core/conv/matmul.h"       // IWYU pragma: export
 #include "cks/core/ops/activation.h"    // IWYU pragma: export
 #include "cks/core/ops/batch_norm2d.h"  // IWYU pragma: export
 #include "cks/core/ops/compare.h"       // IWYU pragma: export
@@ -13,7 +14,6 @@
 #include "cks/core/ops/forward_pass.h"  // IWYU pragma: export
 #include "cks/core/ops/image_batch.h"   // IWYU pragma: export
 #include "cks/core/ops/loss.h"          // IWYU pragma: export
-#include "cks/core/ops/matmul.h"        // IWYU pragma: export
 #include "cks/core/ops/pool2d.h"        // IWYU pragma: export
 #include "cks/core/ops/random_fill.h"   // IWYU pragma: export
 #include "cks/core/ops/rearrange.h"     // IWYU pragma: export

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/ops/eigh.h"
 #include "cks/core/ops/elementwise.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"

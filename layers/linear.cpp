@@ -1,6 +1,6 @@
 #include "cks/layers/linear.h"
 
-#include "cks/core/ops/matmul.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/options_impl.h"
 

@@ -9,7 +9,7 @@ struct LinearOptions {
   bool bias = true;
 };
 
-/// Y = X * weight^T + bias for X [...,in_features]; see linear() in core/ops/matmul.h.
+/// Y = X * weight^T + bias for X [...,in_features]; see linear() in core/conv/matmul.h.
 ///
 /// Parameters   weight [out_features,in_features], bias [out_features] or undefined; as PyTorch.
 /// Initialised  both uniform in +-1/sqrt(in_features), as PyTorch.

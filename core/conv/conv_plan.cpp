@@ -162,12 +162,14 @@ ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thre
 ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
 
 const kernels::PreparedConv2d& prepared_conv(Conv2dPass pass, const kernels::Conv2dProblem& problem,
-                                             Device device) {
+                                             Device device, bool may_be_forced) {
   constexpr std::size_t kMostAnswers = 4096;
   thread_local std::unordered_map<Question, kernels::PreparedConv2d, QuestionHash> answers;
-  const std::string& inner = names_of_thread()[pass];
-  Question question{pass, device, problem, inner.empty() ? names_of_environment()[pass] : inner,
-                    conv_tuning_number()};
+  Question question{pass, device, problem, {}, conv_tuning_number()};
+  if (may_be_forced) {
+    const std::string& inner = names_of_thread()[pass];
+    question.forced = inner.empty() ? names_of_environment()[pass] : inner;
+  }
   if (const auto found = answers.find(question); found != answers.end()) {
     return found->second;
   }

@@ -49,11 +49,12 @@ class ConvPlanScope {
 /// number.
 kernels::DeviceDescription describe_for_plans(Device device);
 
-/// The forced plan for a pass of a problem on a device, or else the one that ConvTuning knows, or
-/// else the selected one, ready to run. A
-/// training step asks the same questions again and again: the thread remembers the answers, and a
-/// reference to one holds until its next question.
+/// The forced plan for a pass of a problem on a device, unless it may not be forced, or else the
+/// one that ConvTuning knows, or else the selected one, ready to run. A training step asks the same
+/// questions again and again: the thread remembers the answers, and a reference to one holds until
+/// its next question.
 const kernels::PreparedConv2d& prepared_conv(kernels::Conv2dPass pass,
-                                             const kernels::Conv2dProblem& problem, Device device);
+                                             const kernels::Conv2dProblem& problem, Device device,
+                                             bool may_be_forced = true);
 
 }  // namespace cks

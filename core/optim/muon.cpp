@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cks/core/conv/matmul.h"
 #include "cks/core/ops/elementwise.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"

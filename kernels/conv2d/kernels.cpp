@@ -38,6 +38,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
     &cuda::band_taps,
     &cuda::tiled_taps,
     &cuda::merged_taps,
+    &cuda::as_gemm,
     &cuda::direct,
     &cuda::reference,
   };

@@ -9,22 +9,15 @@
 //               a second kernel adds them in order
 // Tile and slices come from the problem alone. Each operand may lie along k or along its rows or
 // columns; a pack at an edge, or one that is not aligned, is loaded element by element.
-#include <algorithm>
-
 #include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/gemm/gemm.h"
+#include "cks/kernels/gemm/cut.h"
 #include "cks/kernels/gemm/matrix_loader.cuh"
 #include "cks/kernels/mma/epilogue.cuh"
 #include "cks/kernels/mma/mainloop.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
-
-constexpr std::int64_t kWantedBlocks = 132;  // about one a multiprocessor of a large GPU
-constexpr std::int64_t kMinSlice = 512;      // of K
-constexpr std::int64_t kMaxSlices = 64;
-constexpr std::int64_t kSliceStep = 128;  // whole stages of every tile
 
 template <class T>
 struct Product {
@@ -103,35 +96,8 @@ __global__ void add_gemm_slices_kernel(const T* partial, TypedEpilogue<T> epilog
   }
 }
 
-/// How the work is cut into blocks: by the problem, never by the device.
-struct Cut {
-  std::int64_t tile;  // rows and columns
-  std::int64_t slices, slice;
-};
-
-Cut cut_of(const GemmProblem& p) {
-  const auto tiles = [&](std::int64_t tile) { return ceil_div(p.M, tile) * ceil_div(p.N, tile); };
-  const std::int64_t most_slices = std::clamp<std::int64_t>(p.K / kMinSlice, 1, kMaxSlices);
-  Cut cut{32, 1, 0};
-  const std::int64_t largest = p.dtype == DType::float64 ? 64 : 128;
-  for (std::int64_t tile = largest; tile > 32; tile /= 2) {
-    if (tiles(tile) * most_slices >= kWantedBlocks && p.M > tile / 2 && p.N > tile / 2) {
-      cut.tile = tile;
-      break;
-    }
-  }
-  const std::int64_t count = std::max<std::int64_t>(1, tiles(cut.tile));
-  if (count < kWantedBlocks) {
-    cut.slices = std::min(most_slices, ceil_div(2 * kWantedBlocks, count));
-  }
-  const std::int64_t slice = std::max<std::int64_t>(1, ceil_div(p.K, cut.slices));
-  cut.slice = ceil_div(slice, kSliceStep) * kSliceStep;
-  cut.slices = std::max<std::int64_t>(1, ceil_div(p.K, cut.slice));
-  return cut;
-}
-
 template <class T, class Tile>
-void launch_tile(const GemmProblem& problem, const Cut& cut, const Product<T>& product) {
+void launch_tile(const GemmProblem& problem, const GemmCut& cut, const Product<T>& product) {
   Product<T> p = product;
   p.column_tiles = ceil_div<std::int64_t>(problem.N, Tile::BN);
   const dim3 grid(
@@ -160,7 +126,7 @@ void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& giv
     return;
   }
   constexpr int V = kPackSize<T>;
-  const Cut cut = cut_of(problem);
+  const GemmCut cut = gemm_cut(problem);
   const bool sliced = cut.slices > 1;
   const auto leading = [](std::int64_t given, std::int64_t dense) {
     return given != 0 ? given : dense;
@@ -205,12 +171,8 @@ void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& giv
 }  // namespace
 
 std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
-  return visit_real("gemm", problem.dtype, [&](auto zero) -> std::size_t {
-    const Cut cut = cut_of(problem);
-    return cut.slices == 1 ? 0
-                           : static_cast<std::size_t>(cut.slices * problem.M * problem.N) *
-                                 sizeof(decltype(zero));
-  });
+  visit_real("gemm", problem.dtype, [](auto) {});
+  return bytes_of_slices(problem, gemm_cut(problem));
 }
 
 void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,

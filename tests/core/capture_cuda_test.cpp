@@ -7,6 +7,7 @@
 
 #include "cks/core/capture/capture.h"
 #include "cks/core/conv/conv2d.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/device/stream.h"
@@ -16,7 +17,6 @@
 #include "cks/core/ops/dropout.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/loss.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/clip_grad_norm.h"

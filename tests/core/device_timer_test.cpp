@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "cks/core/capture/capture.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/tensor/random.h"
 #include "tests/support/devices.h"
 

@@ -47,6 +47,7 @@ def rows():
 def public_names():
     """Operations, layers, and fields of options, from the headers."""
     for header in [*SOURCE.glob("core/ops/*.h"), SOURCE / "core/conv/conv2d.h",
+                   SOURCE / "core/conv/matmul.h",
                    *SOURCE.glob("layers/*.h"), SOURCE / "core/optim/sgd.h",
                    SOURCE / "core/optim/adam.h", SOURCE / "core/optim/muon.h",
                    SOURCE / "core/optim/weight_average.h", SOURCE / "core/optim/lr_schedule.h",

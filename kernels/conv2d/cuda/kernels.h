@@ -12,6 +12,7 @@ extern const Conv2dKernel band;         // band_kernels.cpp, band.cu
 extern const Conv2dKernel tiled_taps;   // gradient_kernels.cpp, tiled_taps.cu
 extern const Conv2dKernel merged_taps;  // gradient_kernels.cpp, tiled_taps.cu
 extern const Conv2dKernel band_taps;    // band_kernels.cpp, band_taps.cu
+extern const Conv2dKernel as_gemm;      // gemm_kernels.cpp
 extern const Conv2dKernel direct;       // direct_kernels.cpp, direct.cu
 extern const Conv2dKernel reference;    // direct_kernels.cpp, direct.cu
 

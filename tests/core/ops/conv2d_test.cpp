@@ -10,7 +10,7 @@
 #include "cks/core/autograd/grad_check.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
-#include "cks/core/ops/matmul.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/profile/module_path.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
@@ -328,7 +328,7 @@ TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
 
   CHECK(message_of<PlanError>([] { ConvPlanScope scope("forward=ks_deconv"); }) ==
         "conv2d: no algorithm \"ks_deconv\" for the pass forward; possible are convv2, simd, "
-        "reference, box, planes, halo, stem, box80, planes80, band, tiled, thin and direct");
+        "reference, box, planes, halo, stem, box80, planes80, band, tiled, thin, gemm and direct");
   CHECK(message_of<PlanError>([] {
           ConvPlanScope scope("backward=reference");
         }).find("forward, backward_data, backward_filter") != std::string::npos);

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cks/core/conv/matmul.h"
 #include "cks/core/ops/elementwise.h"
-#include "cks/core/ops/matmul.h"
 #include "cks/core/ops/rearrange.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"

@@ -435,8 +435,9 @@ TEST_CASE("plan: images of 2^31 pixels are left to the CUDA kernels that count i
     for (const Conv2dPass pass : kPasses) {
       CAPTURE(name_of(pass));
       const auto plans = possible_plans(pass, p, gpu);
-      const bool has_tiles = std::any_of(plans.begin(), plans.end(),
-                                         [](const Conv2dPlan& plan) { return plan.tile.rows > 1; });
+      const bool has_tiles = std::any_of(plans.begin(), plans.end(), [](const Conv2dPlan& plan) {
+        return plan.tile.rows > 1 && plan.kernel != "gemm";  // which counts in 64 bits
+      });
       CHECK(has_tiles == (width == 1 << 14));
     }
   }

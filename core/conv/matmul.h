@@ -7,6 +7,9 @@ namespace cks {
 ///
 /// Shapes       a [M,K], b [K,N]; result [M,N]. Any extent may be 0.
 /// Dtype        float32 or float64, accumulated in it.
+/// On a GPU     each product is a pass of a convolution of one tap (conv2d.h) by the plan that the
+///              cost model selects: tensor cores wherever these pay. Plans are not forced, nor do
+///              recorders see them.
 /// Gradients    for both; keeps a and b alive until backward, each only if the other requires one.
 /// Determinism  the same bits for every number of threads.
 /// Throws       ShapeError if a rank is not 2 or the inner extents differ; DtypeError, DeviceError.
