@@ -21,10 +21,10 @@ Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& ste
 }  // namespace
 
 Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step) {
-  if (ops::is_bfloat16(input)) {
+  if (ops::is_bfloat16_on_cpu(input)) {
     return ops::in_float32([&](const Tensor& x) { return dropout(x, p, key, step); }, input);
   }
-  ops::require_real("dropout", {"input", input});
+  ops::require_floating("dropout", {"input", input});
   ops::require_dtype("dropout", {"step", step}, DType::int64);
   ops::require_one_element("dropout", {"step", step});
   ops::require_same_device("dropout", {"step", step}, {"input", input});

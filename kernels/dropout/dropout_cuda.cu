@@ -1,4 +1,6 @@
 // Dropout on a GPU: a thread draws one random block, which decides on four elements.
+#include <type_traits>
+
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/common/philox.h"
@@ -10,7 +12,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWords = 4;  // of a random block
 
-template <class T>
+template <class T>  // of the arithmetic
 struct KeepOrDrop {
   std::uint64_t key;
   std::int64_t count;
@@ -21,12 +23,16 @@ struct KeepOrDrop {
   bool packs;
 };
 
-template <class T>
+template <class X, class T>
 __global__ void __launch_bounds__(kThreads)
-    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, const T* x, T* y) {
+    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, const X* x, X* y) {
   begin_kernel();
-  constexpr int V = kPackSize<T>;
+  constexpr int V = kPackSize<X> < kWords ? kPackSize<X> : kWords;
   const auto now = static_cast<std::uint64_t>(*step);
+  const auto result = [&](std::uint32_t word, X value) {
+    const bool kept = to_unit_interval(word) >= p.threshold;
+    return narrowed<X>(kept ? widen<T>(value) * p.scale : T{0});
+  };
   const std::int64_t blocks = ceil_div(p.count + p.lead, kWords);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -37,11 +43,10 @@ __global__ void __launch_bounds__(kThreads)
     if (p.packs && first + kWords <= p.count) {
 #pragma unroll
       for (int i = 0; i < kWords; i += V) {
-        Pack<T, V> pack = load_pack<V>(x + first + i);
+        Pack<X, V> pack = load_pack<V>(x + first + i);
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          const bool kept = to_unit_interval(words.word[i + v]) >= p.threshold;
-          pack[v] = kept ? pack[v] * p.scale : T{0};
+          pack[v] = result(words.word[i + v], pack[v]);
         }
         store_pack<V>(y + first + i, pack);
       }
@@ -49,8 +54,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < kWords; ++i) {
         if (first + i >= 0 && first + i < p.count) {
-          const bool kept = to_unit_interval(words.word[i]) >= p.threshold;
-          y[first + i] = kept ? x[first + i] * p.scale : T{0};
+          y[first + i] = result(words.word[i], x[first + i]);
         }
       }
     }
@@ -60,8 +64,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y) {
-  visit_real("dropout", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  visit_floating("dropout", problem.dtype, [&]<class X>(X) {
+    using T = std::conditional_t<std::is_same_v<X, bfloat16>, float, X>;
     if (problem.count == 0) {
       return;
     }
@@ -73,8 +77,9 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
                           static_cast<float>(problem.probability),
                           static_cast<T>(1.0 / (1.0 - problem.probability)),
                           lead == 0 && aligned_for_packs(x, y)};
-    launch("dropout", dropout_kernel<T>, grid_for(ceil_div(problem.count + lead, kWords), kThreads),
-           kThreads, 0, p, step, static_cast<const T*>(x), static_cast<T*>(y));
+    launch("dropout", dropout_kernel<X, T>,
+           grid_for(ceil_div(problem.count + lead, kWords), kThreads), kThreads, 0, p, step,
+           static_cast<const X*>(x), static_cast<X*>(y));
   });
 }
 

@@ -38,6 +38,20 @@ TEST_CASE("dropout: element i is kept by random word i, in either dtype") {
   }
 }
 
+TEST_CASE("dropout: bfloat16 is scaled as float32 and rounded once") {
+  if (!kTestsCuda) {
+    return;
+  }
+  for (const std::int64_t count : {0, 1, 5, 4095, 10001}) {
+    const float value = 1.2734375F;
+    const auto narrow = run(count, 0.1, 99, 7, cks::bfloat16(value));
+    const std::vector<float> wide = run(count, 0.1, 99, 7, value);
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      REQUIRE(narrow[i].bits == cks::bfloat16(wide[i]).bits);
+    }
+  }
+}
+
 TEST_CASE("dropout: a part of a batch is dropped as in the whole one") {
   const std::vector<float> whole = run<float>(9000, 0.5, 3, 2, 1.0F);
   for (const std::int64_t first : {1, 2, 3, 4, 7, 4097}) {
