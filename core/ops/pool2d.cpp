@@ -13,7 +13,7 @@ using kernels::Pool2dProblem;
 
 Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kernel_size,
                          Size2 stride, const Padding2d& padding, Size2 dilation, bool ceil_mode) {
-  ops::require_real(operation, {"input", input});
+  ops::require_floating(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   return kernels::make_pool2d_problem({.N = input.size(0),
                                        .IH = input.size(1),
@@ -35,31 +35,32 @@ Shape output_shape(const Pool2dProblem& p) { return {p.N, p.OH, p.OW, p.C}; }
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
-  if (ops::is_bfloat16(input)) {
+  if (ops::is_bfloat16_on_cpu(input)) {
     return ops::in_float32([&](const Tensor& x) { return max_pool2d(x, options); }, input);
   }
   const char* operation = "max_pool2d";
   const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
                                            options.padding, options.dilation, options.ceil_mode);
-  const Shape shape = output_shape(problem);
-  Tensor result = ops::make_output(operation, shape, input.dtype(), input.device());
-  Tensor index = ops::make_output(operation, shape, DType::int32, input.device());
-  CKS_KERNEL(input.device(), max_pool2d_forward(problem, input.data(), result.data(),
-                                                index.data_as<std::int32_t>()));
+  Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
+  const std::size_t bytes = CKS_KERNEL(input.device(), max_pool2d_index_bytes(problem));
+  Tensor index =
+      ops::make_output(operation, {static_cast<std::int64_t>(bytes)}, DType::uint8, input.device());
+  CKS_KERNEL(input.device(),
+             max_pool2d_forward(problem, input.data(), result.data(), index.data()));
   note_options(options);
-  return record(operation, std::move(result), {input}, {index},
-                [problem](const Tensor& grad, const SavedTensors& saved) {
-                  Tensor grad_input = ops::make_output("max_pool2d", input_shape(problem),
-                                                       grad.dtype(), grad.device());
-                  CKS_KERNEL(grad.device(), max_pool2d_backward(problem, grad.data(),
-                                                                saved[0].data_as<std::int32_t>(),
-                                                                grad_input.data()));
-                  return grad_input;
-                });
+  return record(
+      operation, std::move(result), {input}, {index},
+      [problem](const Tensor& grad, const SavedTensors& saved) {
+        Tensor grad_input =
+            ops::make_output("max_pool2d", input_shape(problem), grad.dtype(), grad.device());
+        CKS_KERNEL(grad.device(),
+                   max_pool2d_backward(problem, grad.data(), saved[0].data(), grad_input.data()));
+        return grad_input;
+      });
 }
 
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
-  if (ops::is_bfloat16(input)) {
+  if (ops::is_bfloat16_on_cpu(input)) {
     return ops::in_float32([&](const Tensor& x) { return avg_pool2d(x, options); }, input);
   }
   const char* operation = "avg_pool2d";
@@ -80,11 +81,11 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
 }
 
 Tensor global_avg_pool2d(const Tensor& input) {
-  if (ops::is_bfloat16(input)) {
+  if (ops::is_bfloat16_on_cpu(input)) {
     return ops::in_float32(global_avg_pool2d, input);
   }
   const char* operation = "global_avg_pool2d";
-  ops::require_real(operation, {"input", input});
+  ops::require_floating(operation, {"input", input});
   ops::require_rank(operation, {"input", input}, 4, "[N,H,W,C]");
   const Shape shape = input.shape();
   if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {

@@ -12,7 +12,8 @@ namespace cks {
 ///              padding behind the image; as PyTorch.
 /// Units        kernel_size, stride, padding and dilation are in input pixels.
 /// Dtype        float32 or float64.
-/// Sums         means and gradients add up in float64; gradients are gathered without atomics.
+/// Sums         means and gradients add up in float64, of bfloat16 on a GPU in float32; gradients
+///              are gathered without atomics.
 /// Determinism  the same bits for every number of threads.
 /// Throws       ShapeError with all sizes: rank is not 4, an image is empty or has 2^31 pixels, the
 ///              padding is as large as the window, or the window exceeds the padded image;

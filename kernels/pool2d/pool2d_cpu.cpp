@@ -119,6 +119,7 @@ inline void take_larger(typename Lanes<T, V>::Vec& best, typename Lanes<T, V>::M
   where = wins ? here : where;
 }
 
+/// The index holds the pixel ih*IW+iw of each maximum, -1 where there is none.
 template <class T, int V>
 void max_forward(const Pool2dProblem& p, const T* x, T* y, std::int32_t* index) {
   using L = Lanes<T, V>;
@@ -310,16 +311,22 @@ void global_backward(std::int64_t N, std::int64_t pixels, std::int64_t C, const 
 
 }  // namespace
 
-void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, std::int32_t* index) {
+std::size_t max_pool2d_index_bytes(const Pool2dProblem& p) {
+  return static_cast<std::size_t>(p.N * p.OH * p.OW * p.C) * sizeof(std::int32_t);
+}
+
+void max_pool2d_forward(const Pool2dProblem& problem, const void* x, void* y, void* index) {
   visit("max_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
-    max_forward<T, V>(problem, static_cast<const T*>(x), static_cast<T*>(y), index);
+    max_forward<T, V>(problem, static_cast<const T*>(x), static_cast<T*>(y),
+                      static_cast<std::int32_t*>(index));
   });
 }
 
-void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const std::int32_t* index,
+void max_pool2d_backward(const Pool2dProblem& problem, const void* dy, const void* index,
                          void* dx) {
   visit("max_pool2d", problem.dtype, problem.C, [&]<class T>(T, auto V) {
-    max_backward<T, V>(problem, static_cast<const T*>(dy), index, static_cast<T*>(dx));
+    max_backward<T, V>(problem, static_cast<const T*>(dy), static_cast<const std::int32_t*>(index),
+                       static_cast<T*>(dx));
   });
 }
 

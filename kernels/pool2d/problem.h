@@ -22,7 +22,7 @@ struct Pool2dSizes {
 /// One pooling: window (oh,ow) covers the pixels (oh*sh - pt + fh*dh, ow*sw - pl + fw*dw) that lie
 /// in the image. With ceil_mode the last windows may reach beyond the padding.
 ///
-/// Shapes   X, dX [N,IH,IW,C]; Y, dY, index [N,OH,OW,C]; all dense.
+/// Shapes   X, dX [N,IH,IW,C]; Y, dY [N,OH,OW,C]; all dense.
 struct Pool2dProblem {
   std::int64_t N, IH, IW, C;
   std::int64_t OH, OW;

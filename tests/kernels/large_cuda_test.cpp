@@ -145,13 +145,10 @@ TEST_CASE("large: pools") {
     }
     DeviceBuffer x(bytes_of(count));
     DeviceBuffer y(bytes_of(count));
-    DeviceBuffer index(bytes_of(count));
+    DeviceBuffer index(cuda::max_pool2d_index_bytes(host.p));
     host.x.write_to(x);
-    cuda::max_pool2d_forward(host.p, x.data(), y.data(), index.as<std::int32_t>());
+    cuda::max_pool2d_forward(host.p, x.data(), y.data(), index.data());
     check_positions(y, count, 200, [&](std::int64_t i) { return host.max_forward(i); });
-    for (const std::int64_t i : positions(count, 200)) {
-      REQUIRE(element_of<std::int32_t>(index, i) == host.greatest(Pool::place_of(i)));
-    }
     constexpr double kRounding = 1e-6;
     cuda::avg_pool2d_forward(host.p, /*count_include_pad=*/true, x.data(), y.data());
     check_positions(
@@ -172,7 +169,7 @@ TEST_CASE("large: pools") {
         kRounding);
 
     host.dy.write_to(y);
-    cuda::max_pool2d_backward(host.p, y.data(), index.as<std::int32_t>(), x.data());
+    cuda::max_pool2d_backward(host.p, y.data(), index.data(), x.data());
     check_positions(x, count, 200, [&](std::int64_t i) { return host.max_backward(i); });
   }
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/compare.h"
@@ -37,6 +38,16 @@ std::vector<Pool2dSizes> problems() {
     add(0, 4, 4, C, 2, 2, 2, 0, 1);
   }
   add(4, 28, 28, 6, 2, 2, 2, 0, 1);
+  // Windows that GPUs walk in strips: more rows than a strip has, padding on every side, small
+  // maps.
+  for (const auto& [window, stride] : {std::pair(2, 2), std::pair(3, 1), std::pair(3, 2)}) {
+    add(2, 19, 6, 16, window, window, stride, 0, 1);
+    add(2, 18, 7, 24, window, window, stride, 1, 1);
+    add(3, 5, 4, 8, window, window, stride, {window - 1, 0, window - 1, 1}, 1);
+    add(1, 2, 3, 8, window, window, stride, {0, window - 1, 1, window - 1}, 1);
+    add(1, 1, 1, 8, window, window, stride, window - 1, 1);
+  }
+  add(1, 17, 16, 8, 17, 16, 1, 0, 1);  // more taps than a byte can tell apart
   // The same and more with windows that reach beyond the end.
   for (std::size_t i = 0, count = list.size(); i < count; ++i) {
     list.push_back(list[i]);
@@ -86,16 +97,16 @@ void for_windows(const Pool2dProblem& p, Start&& start, Tap&& tap, End&& end) {
   }
 }
 
-template <class T>
-struct Maxima {
-  std::vector<T> y;
-  std::vector<std::int32_t> index;
+/// Maxima and the pixels that have them.
+struct NaiveMaxima {
+  std::vector<double> y;
+  std::vector<std::int64_t> pixel;
 };
 
 template <class T>
-Maxima<double> naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
-  Maxima<double> result{std::vector<double>(output_size(p)),
-                        std::vector<std::int32_t>(output_size(p))};
+NaiveMaxima naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
+  NaiveMaxima result{std::vector<double>(output_size(p)),
+                     std::vector<std::int64_t>(output_size(p))};
   double best = 0.0;
   std::int64_t where = -1;
   for_windows(
@@ -105,7 +116,7 @@ Maxima<double> naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
         where = -1;
       },
       [&](std::size_t at, std::int64_t pixel) {
-        const auto value = static_cast<double>(x[at]);
+        const double value = as_double(x[at]);
         if (where < 0 || value > best || std::isnan(value)) {
           best = value;
           where = pixel;
@@ -113,17 +124,26 @@ Maxima<double> naive_max(const Pool2dProblem& p, const std::vector<T>& x) {
       },
       [&](std::size_t out) {
         result.y[out] = best;
-        result.index[out] = static_cast<std::int32_t>(where);
+        result.pixel[out] = where;
       });
   return result;
 }
 
+enum class Values : std::uint8_t { reals, few, special };
+
+/// `few`: ties in most windows. `special`: infinities and NaNs among them.
 template <class T>
-std::vector<T> random_values(std::size_t count, std::uint64_t seed, bool few) {
+std::vector<T> drawn(std::size_t count, std::uint64_t seed, Values kind) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const double special[] = {
+      -kInfinity, -kInfinity, -kInfinity, -kInfinity,
+      -1.0,       0.0,        kInfinity,  std::numeric_limits<double>::quiet_NaN()};
   std::vector<T> values;
   for (std::size_t i = 0; i < count; ++i) {
-    values.push_back(static_cast<T>(few ? static_cast<double>(random_integer(seed, i, 0, 2))
-                                        : random_real(seed, i)));
+    const double value = kind == Values::reals ? random_real(seed, i)
+                         : kind == Values::few ? static_cast<double>(random_integer(seed, i, 0, 2))
+                                               : special[random_integer(seed, i, 0, 7)];
+    values.push_back(from_double<T>(value));
   }
   return values;
 }
@@ -131,53 +151,77 @@ std::vector<T> random_values(std::size_t count, std::uint64_t seed, bool few) {
 std::int64_t elements(std::size_t count) { return static_cast<std::int64_t>(count); }
 
 template <class T>
+struct Maxima {
+  std::vector<T> y;
+  std::vector<std::uint8_t> index;
+};
+
+template <class T>
 Maxima<T> run_max(const Pool2dProblem& p, const std::vector<T>& x) {
+  const std::size_t bytes = target::max_pool2d_index_bytes(p);
   Maxima<T> result;
   result.y = run_kernel<T>(elements(output_size(p)), [&](T* y) {
-    TargetBuffer index(output_size(p) * sizeof(std::int32_t));
-    target::max_pool2d_forward(p, on_device(x), y, index.as<std::int32_t>());
+    TargetBuffer index(bytes);
+    target::max_pool2d_forward(p, on_device(x), y, index.data());
     CHECK(index.intact());
   });
-  result.index = run_kernel<std::int32_t>(elements(output_size(p)), [&](std::int32_t* index) {
-    TargetBuffer y(output_size(p) * sizeof(T));
-    target::max_pool2d_forward(p, on_device(x), y.data(), index);
-    CHECK(y.intact());
-  });
+  result.index = run_kernel<std::uint8_t>(
+      elements(bytes),
+      [&](std::uint8_t* index) {
+        TargetBuffer y(output_size(p) * sizeof(T));
+        target::max_pool2d_forward(p, on_device(x), y.data(), index);
+        CHECK(y.intact());
+      },
+      sizeof(std::int32_t));
   return result;
 }
 
 template <class T>
-void check_max(const Pool2dSizes& sizes, bool few) {
-  const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
-  const std::vector<T> x = random_values<T>(input_size(p), 1, few);
-  const Maxima<double> expected = naive_max(p, x);
-  const auto [y, index] = run_max(p, x);
-  CHECK(index == expected.index);
-  CHECK(std::vector<double>(y.begin(), y.end()) == expected.y);
+std::vector<T> run_max_backward(const Pool2dProblem& p, const std::vector<T>& dy,
+                                const std::vector<std::uint8_t>& index) {
+  return run_kernel<T>(elements(input_size(p)), [&](T* dx) {
+    target::max_pool2d_backward(p, on_device(dy), on_device(index), dx);
+  });
+}
 
-  const std::vector<T> dy = random_values<T>(output_size(p), 2, few);
+template <class T>
+void check_max(const Pool2dSizes& sizes, Values kind) {
+  const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
+  const std::vector<T> x = drawn<T>(input_size(p), 1, kind);
+  const NaiveMaxima expected = naive_max(p, x);
+  const auto [y, index] = run_max(p, x);
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double got = as_double(y[i]);
+    equal += got == expected.y[i] || (std::isnan(got) && std::isnan(expected.y[i])) ? 1U : 0U;
+  }
+  CHECK(equal == expected.y.size());
+
+  // What the index says shows in the gradient: no two of dY are alike.
+  const std::vector<T> dy = drawn<T>(output_size(p), 2, Values::reals);
   std::vector<double> dx(input_size(p), 0.0);
   const std::int64_t image = p.IH * p.IW;
   for (std::size_t out = 0; out < dy.size(); ++out) {
-    if (index[out] >= 0) {
+    if (expected.pixel[out] >= 0) {
       const std::int64_t n = static_cast<std::int64_t>(out) / (p.OH * p.OW * p.C);
       const std::int64_t c = static_cast<std::int64_t>(out) % p.C;
-      dx[static_cast<std::size_t>((n * image + index[out]) * p.C + c)] +=
-          static_cast<double>(dy[out]);
+      dx[static_cast<std::size_t>((n * image + expected.pixel[out]) * p.C + c)] +=
+          as_double(dy[out]);
     }
   }
-  const auto got = run_kernel<T>(elements(input_size(p)), [&, &where = index](T* result) {
-    target::max_pool2d_backward(p, on_device(dy), on_device(where), result);
-  });
-  const auto result = compare(got, dx, {.absolute = few ? 0.0 : 1e-6});
+  // Sums of few such numbers are exact and rounded once.
+  for (double& value : dx) {
+    value = as_double(from_double<T>(value));
+  }
+  const auto result = compare(run_max_backward(p, dy, index), dx);
   CHECK_MESSAGE(result.ok, result.message);
 }
 
 template <class T>
 void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
   const Pool2dProblem p = as(sizes, cks::dtype_of<T>());
-  const std::vector<T> x = random_values<T>(input_size(p), 3, false);
-  const std::vector<T> dy = random_values<T>(output_size(p), 4, false);
+  const std::vector<T> x = drawn<T>(input_size(p), 3, Values::reals);
+  const std::vector<T> dy = drawn<T>(output_size(p), 4, Values::reals);
   std::vector<double> y(output_size(p));
   std::vector<double> dx(input_size(p), 0.0);
   std::vector<std::size_t> taps;
@@ -195,12 +239,13 @@ void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
                               : static_cast<std::int64_t>(taps.size()));
         double sum = 0.0;
         for (const std::size_t at : taps) {
-          sum += static_cast<double>(x[at]);
-          dx[at] += static_cast<double>(dy[out]) / divisor;
+          sum += as_double(x[at]);
+          dx[at] += as_double(dy[out]) / divisor;
         }
         y[out] = sum / divisor;
       });
-  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
+  // Half of a bfloat16's last bit below 4, the last of a float32, some of a float64.
+  const double tolerance = sizeof(T) == 2 ? 0x1p-7 + 2e-6 : sizeof(T) == 4 ? 2e-6 : 1e-14;
   const auto forward = compare(
       run_kernel<T>(
           elements(output_size(p)),
@@ -215,6 +260,38 @@ void check_avg(const Pool2dSizes& sizes, bool count_include_pad) {
   CHECK_MESSAGE(backward.ok, backward.message);
 }
 
+template <class T>
+void check_global_avg(std::int64_t pixels, std::int64_t C) {
+  const std::int64_t N = 3;
+  const cks::DType dtype = cks::dtype_of<T>();
+  const auto x = drawn<T>(static_cast<std::size_t>(N * pixels * C), 5, Values::reals);
+  const auto dy = drawn<T>(static_cast<std::size_t>(N * C), 6, Values::reals);
+  std::vector<double> y(dy.size(), 0.0);
+  std::vector<double> dx(x.size());
+  for (std::int64_t i = 0; i < N * pixels * C; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const auto out = static_cast<std::size_t>(i / (pixels * C) * C + i % C);
+    y[out] += as_double(x[at]) / static_cast<double>(pixels);
+    dx[at] = as_double(dy[out]) / static_cast<double>(pixels);
+  }
+  // Half of the last bit below 1, which is all that a bfloat16 or float32 may be off.
+  const double tolerance = sizeof(T) == 2 ? 0x1p-9 + 1e-7 : sizeof(T) == 4 ? 1e-7 : 1e-15;
+  const auto forward = compare(run_kernel<T>(N * C,
+                                             [&](T* out) {
+                                               target::global_avg_pool2d_forward(
+                                                   dtype, N, pixels, C, on_device(x), out);
+                                             }),
+                               y, {.absolute = tolerance});
+  CHECK_MESSAGE(forward.ok, forward.message);
+  const auto backward = compare(run_kernel<T>(N * pixels * C,
+                                              [&](T* out) {
+                                                target::global_avg_pool2d_backward(
+                                                    dtype, N, pixels, C, on_device(dy), out);
+                                              }),
+                                dx, {.absolute = tolerance});
+  CHECK_MESSAGE(backward.ok, backward.message);
+}
+
 }  // namespace
 
 TEST_CASE("max_pool2d: values, first maximum and gradient equal the naive loops") {
@@ -222,9 +299,12 @@ TEST_CASE("max_pool2d: values, first maximum and gradient equal the naive loops"
     CAPTURE(sizes.C);
     CAPTURE(sizes.FH);
     CAPTURE(sizes.IH);
-    for (const bool few : {false, true}) {  // few values: ties in most windows
-      check_max<float>(sizes, few);
-      check_max<double>(sizes, few);
+    for (const Values kind : {Values::reals, Values::few, Values::special}) {
+      check_max<float>(sizes, kind);
+      check_max<double>(sizes, kind);
+      if (kTestsCuda) {
+        check_max<cks::bfloat16>(sizes, kind);
+      }
     }
   }
 }
@@ -237,6 +317,9 @@ TEST_CASE("avg_pool2d: both ways of counting equal the naive loops") {
       for (const bool include : {false, true}) {
         check_avg<float>(sizes, include);
         check_avg<double>(sizes, include);
+        if (kTestsCuda) {
+          check_avg<cks::bfloat16>(sizes, include);
+        }
       }
     }
   }
@@ -265,13 +348,12 @@ TEST_CASE("pool2d: sums that float32 cannot hold on the way are right in the end
     const Pool2dProblem shared =
         make_pool2d_problem({1, 1, 1, C, 1, 3, 1, Padding2d(0, 0, 2, 2)}, "pool");
     const std::vector<float> dy = in_all_channels({3e8F, 3, -3e8F});
-    const std::vector<std::int32_t> index(dy.size(), 0);
+    const std::vector<std::uint8_t> index =
+        run_max(shared, std::vector<float>(static_cast<std::size_t>(C), 1)).index;
     CHECK(run_kernel<float>(C, [&](float* dx) {
             target::avg_pool2d_backward(shared, true, on_device(dy), dx);
           }) == in_all_channels({1}));
-    CHECK(run_kernel<float>(C, [&](float* dx) {
-            target::max_pool2d_backward(shared, on_device(dy), on_device(index), dx);
-          }) == in_all_channels({3}));
+    CHECK(run_max_backward(shared, dy, index) == in_all_channels({3}));
   }
 }
 
@@ -282,32 +364,21 @@ TEST_CASE("max_pool2d: a NaN wins, the last one, and -infinity has a place") {
   const std::vector<float> x{nan, 5, low, low, 7, nan, low, low};
   const auto [y, index] = run_max(p, x);
   CHECK(std::isnan(y[0]));
-  CHECK(index[0] == 5);
   CHECK(y[1] == low);
-  CHECK(index[1] == 2);
+  CHECK(run_max_backward<float>(p, {1, 2}, index) == std::vector<float>{0, 0, 2, 0, 0, 1, 0, 0});
 }
 
 TEST_CASE("global_avg_pool2d: the mean of each channel and its gradient") {
-  for (const std::int64_t C : {1, 3, 6, 16, 40}) {
-    const std::int64_t N = 3;
-    const std::int64_t pixels = 35;
-    const auto x = random_values<float>(static_cast<std::size_t>(N * pixels * C), 5, false);
-    const auto dy = random_values<float>(static_cast<std::size_t>(N * C), 6, false);
-    std::vector<double> y(static_cast<std::size_t>(N * C), 0.0);
-    std::vector<double> dx(x.size());
-    for (std::int64_t i = 0; i < N * pixels * C; ++i) {
-      const std::int64_t out = i / (pixels * C) * C + i % C;
-      y[static_cast<std::size_t>(out)] += static_cast<double>(x[static_cast<std::size_t>(i)]) / 35;
-      dx[static_cast<std::size_t>(i)] = static_cast<double>(dy[static_cast<std::size_t>(out)]) / 35;
+  for (const std::int64_t C : {1, 3, 6, 16, 40, 136, 264}) {
+    CAPTURE(C);
+    for (const std::int64_t pixels : {1, 16, 35}) {
+      CAPTURE(pixels);
+      check_global_avg<float>(pixels, C);
+      check_global_avg<double>(pixels, C);
+      if (kTestsCuda) {
+        check_global_avg<cks::bfloat16>(pixels, C);
+      }
     }
-    const auto got_y = run_kernel<float>(elements(y.size()), [&](float* out) {
-      target::global_avg_pool2d_forward(cks::DType::float32, N, pixels, C, on_device(x), out);
-    });
-    const auto got_dx = run_kernel<float>(elements(dx.size()), [&](float* out) {
-      target::global_avg_pool2d_backward(cks::DType::float32, N, pixels, C, on_device(dy), out);
-    });
-    CHECK_MESSAGE(compare(got_y, y, {.absolute = 1e-7}).ok, "forward, C ", C);
-    CHECK_MESSAGE(compare(got_dx, dx, {.absolute = 1e-8}).ok, "backward, C ", C);
   }
 }
 
