@@ -86,7 +86,7 @@ TEST_CASE("round_tensors: a list longer than a launch takes, of any sizes, as co
   }
   const auto x = testing::random_values<float>(starts.back(), 1);
   const auto rounded = run_kernel<bfloat16>(starts.back(), [&](bfloat16* out) {
-    const auto& held = on_device(x);
+    auto&& held = on_device(x);
     const float* in = held;
     std::vector<RoundedTensor> list;
     for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
