@@ -8,7 +8,7 @@
 namespace cks::kernels::cuda {
 namespace {
 
-constexpr int kBatch = 2;  // rows of a thread whose loads are in flight
+constexpr int kBatch = 4;  // rows of a thread whose loads are in flight
 /// Blocks of the kernels below, over all channels: some for each multiprocessor of a large GPU, and
 /// few enough that what each computes of its channels first counts for little.
 constexpr std::int64_t kElementBlocks = 1056;
