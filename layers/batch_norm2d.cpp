@@ -53,12 +53,7 @@ std::string BatchNorm2d::description() const {
     text += formatted(", momentum {:g}", options().momentum);
   }
   text += options().affine ? "" : ", not affine";
-  if (options().negative_slope != standard.negative_slope) {
-    text += options().negative_slope == 0.0
-                ? ", ReLU"
-                : formatted(", leaky ReLU {:g}", options().negative_slope);
-  }
-  return text;
+  return text + layers::activation_option(options().negative_slope);
 }
 
 }  // namespace cks

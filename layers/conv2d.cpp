@@ -20,6 +20,7 @@ void check_options(const OptionCheck& check, const Options& options) {
   check.at_least("dilation", options.dilation, 1);
   check.at_least("groups", options.groups, 1);
   check.not_negative(options.padding);
+  check.in_unit_interval("negative_slope", options.negative_slope);
   if (options.in_channels % options.groups != 0 || options.out_channels % options.groups != 0) {
     check.fail(
         formatted("groups must divide both channel counts, got groups {}, in_channels {}, "
@@ -53,7 +54,8 @@ std::string describe(const Options& options) {
   if (options.groups != 1) {
     text += formatted(", groups {}", options.groups);
   }
-  return options.bias ? text : text + ", no bias";
+  text += options.bias ? "" : ", no bias";
+  return text + layers::activation_option(options.negative_slope);
 }
 
 }  // namespace

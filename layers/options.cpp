@@ -60,4 +60,11 @@ std::string padding_option(const Padding2d& padding) {
   return padding == Padding2d(0) ? std::string() : ", padding " + padding_text(padding);
 }
 
+std::string activation_option(double negative_slope) {
+  if (negative_slope == 1.0) {
+    return {};
+  }
+  return negative_slope == 0.0 ? ", ReLU" : formatted(", leaky ReLU {:g}", negative_slope);
+}
+
 }  // namespace cks::layers

@@ -38,5 +38,7 @@ std::string padding_text(const Padding2d& padding);
 /// ", stride 3x2", or nothing for the default.
 std::string size_option(const char* name, const Size2& size, const Size2& standard);
 std::string padding_option(const Padding2d& padding);
+/// ", ReLU", ", leaky ReLU 0.01", or nothing for a slope of 1.
+std::string activation_option(double negative_slope);
 
 }  // namespace cks::layers

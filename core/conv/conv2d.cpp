@@ -51,6 +51,9 @@ struct Call {
     if (!(options.output_padding == Size2(0))) {
       text += formatted(", output_padding {}", pair_text(options.output_padding));
     }
+    if (options.negative_slope != 1.0) {
+      text += formatted(", negative_slope {:g}", options.negative_slope);
+    }
     return text;
   }
   [[noreturn]] void fail(const std::string& what) const {
@@ -80,6 +83,9 @@ void check_arguments(const Call& call) {
   if (call.options.groups > std::max<std::int64_t>(1, call.input.size(3))) {
     call.fail(formatted("groups is {}, the input has {} channels", call.options.groups,
                         call.input.size(3)));
+  }
+  if (const double slope = call.options.negative_slope; !(slope >= 0.0 && slope <= 1.0)) {
+    throw Error(formatted("{}: negative_slope must lie in [0, 1], got {}", operation, slope));
   }
   ops::require_precision(operation, call.input.device());
 }
@@ -160,34 +166,44 @@ Conv2dProblem widened(Conv2dProblem p) {
   return p;
 }
 
+/// What follows the sums in the same pass.
+struct End {
+  Tensor bias{};
+  double negative_slope = 1.0;
+
+  kernels::Epilogue epilogue() const {
+    return {.bias = ops::data_or_null(bias), .negative_slope = negative_slope};
+  }
+};
+
+End widened(const End& end) { return {ops::widened(end.bias), end.negative_slope}; }
+
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                   const Tensor& bias) {
+                   const End& end = {}) {
   if (is_widened(p, x)) {
-    return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), ops::widened(bias))
+    return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
   run_pass(operation, Conv2dPass::forward, p, x, w, y,
            [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_forward(conv, x.data(), w.data(),
-                                            {.bias = ops::data_or_null(bias)}, y.data(), workspace);
+             return kernels::conv2d_forward(conv, x.data(), w.data(), end.epilogue(), y.data(),
+                                            workspace);
            });
   return y;
 }
 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
-                         const Tensor& w, const Tensor& bias) {
+                         const Tensor& w, const End& end = {}) {
   if (is_widened(p, dy)) {
-    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w),
-                             ops::widened(bias))
+    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
   run_pass(operation, Conv2dPass::backward_data, p, dy, w, dx,
            [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_data(conv, dy.data(), w.data(),
-                                                  {.bias = ops::data_or_null(bias)}, dx.data(),
-                                                  workspace);
+             return kernels::conv2d_backward_data(conv, dy.data(), w.data(), end.epilogue(),
+                                                  dx.data(), workspace);
            });
   return dx;
 }
@@ -220,22 +236,29 @@ struct Operands {
 };
 
 /// Of both: in the problem of a transposed convolution, X is the operation's result and Y its
-/// input. Input and weight are saved where the other one's gradient is needed.
-Tensor record_call(Tensor result, const Operands& given, const Call& call,
+/// input. Input and weight are saved where the other one's gradient is needed, the result for an
+/// activation's.
+Tensor record_call(const Tensor& result, const Operands& given, const Call& call,
                    const Conv2dProblem& problem, bool transposed) {
   const char* const name = call.operation;
+  const double slope = call.options.negative_slope;
   note_options(call.options);
   return record(
-      name, std::move(result), {given.input, given.weight, given.bias},
+      name, result, {given.input, given.weight, given.bias},
       {given.weight.requires_grad() ? call.input : Tensor(),
-       given.input.requires_grad() ? call.weight : Tensor()},
-      [name, problem, transposed, types = ops::dtypes_of({given.input, given.weight, given.bias})](
-          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+       given.input.requires_grad() ? call.weight : Tensor(), slope == 1.0 ? Tensor() : result},
+      [name, problem, transposed, slope,
+       types = ops::dtypes_of({given.input, given.weight, given.bias})](
+          const Tensor& grad_output, const std::vector<bool>& needed, const SavedTensors& saved) {
+        const ops::MaskedGradient masked =
+            slope == 1.0 ? ops::MaskedGradient{grad_output, {}}
+                         : ops::masked_gradient(name, grad_output, saved[2], slope, needed[2]);
+        const Tensor& grad = masked.gradient;
         return ops::run_gradients(
             needed,
             [&] {
-              return (transposed ? run_forward(name, problem, grad, saved[1], {})
-                                 : run_backward_data(name, problem, grad, saved[1], {}))
+              return (transposed ? run_forward(name, problem, grad, saved[1])
+                                 : run_backward_data(name, problem, grad, saved[1]))
                   .to(types[0]);
             },
             [&] {
@@ -243,7 +266,10 @@ Tensor record_call(Tensor result, const Operands& given, const Call& call,
                                  : run_backward_filter(name, problem, saved[0], grad))
                   .to(types[1]);
             },
-            [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
+            [&] {
+              return (masked.sums.defined() ? masked.sums : ops::sum_to_last_axis(name, grad))
+                  .to(types[2]);
+            });
       });
 }
 
@@ -261,7 +287,8 @@ Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tenso
                                        .padding = options.padding,
                                        .dilation = options.dilation,
                                        .groups = options.groups,
-                                       .bias = options.bias};
+                                       .bias = options.bias,
+                                       .negative_slope = options.negative_slope};
   const Call call{"conv2d", input, weight, bias, checked};
   check_arguments(call);
   if (weight.size(3) < 1 || input.size(3) % options.groups != 0 ||
@@ -271,9 +298,10 @@ Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tenso
   }
   check_channels(call, input.size(3), weight.size(0));
   const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
-  return record_call(run_forward(call.operation, problem, input, weight, bias),
-                     {given_input, given_weight, given_bias}, call, problem,
-                     /*transposed=*/false);
+  return record_call(
+      run_forward(call.operation, problem, input, weight, {bias, options.negative_slope}),
+      {given_input, given_weight, given_bias}, call, problem,
+      /*transposed=*/false);
 }
 
 Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
@@ -288,9 +316,10 @@ Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
   }
   check_channels(call, input.size(3), weight.size(3) * options.groups);
   const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
-  return record_call(run_backward_data(call.operation, problem, input, weight, bias),
-                     {given_input, given_weight, given_bias}, call, problem,
-                     /*transposed=*/true);
+  return record_call(
+      run_backward_data(call.operation, problem, input, weight, {bias, options.negative_slope}),
+      {given_input, given_weight, given_bias}, call, problem,
+      /*transposed=*/true);
 }
 
 }  // namespace cks

@@ -6,8 +6,8 @@
 
 namespace cks {
 
-/// Of the operation and of the layer, which makes its weight and bias from the first three and the
-/// last. The operation is given weight and bias: it needs none of the four, and checks those that
+/// Of the operation and of the layer, which makes its weight and bias from the first three and
+/// `bias`. The operation is given weight and bias: it needs none of the four, and checks those that
 /// are set against them.
 struct Conv2dOptions {
   std::int64_t in_channels = 0;   // IC; 0: weight says it
@@ -18,6 +18,8 @@ struct Conv2dOptions {
   Size2 dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;  // false: without
+  /// Of an activation in the same pass, in [0, 1]; 1: none, 0: ReLU, between: leaky ReLU.
+  double negative_slope = 1.0;
 };
 
 /// As Conv2dOptions.
@@ -31,6 +33,7 @@ struct ConvTranspose2dOptions {
   Size2 dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+  double negative_slope = 1.0;
 };
 
 /// Convolves a batch of images with a bank of filters (cross-correlation: filters are not flipped).
@@ -39,6 +42,9 @@ struct ConvTranspose2dOptions {
 ///                   X[n, oh*sh - pt + fh*dh, ow*sw - pl + fw*dw, ic] * W[oc,fh,fw,ic]
 ///   where X counts as 0 outside the image, and ic runs over the channels of oc's group.
 ///
+/// The activation of the options follows before Y is stored, which saves a pass over Y, and in the
+/// backward pass one over its gradient if there is a bias, whose sums are made on the way.
+///
 /// Shapes       input [N,IH,IW,IC], weight [OC,FH,FW,IC/G], bias [OC] or undefined; N may be 0.
 ///              result [N,OH,OW,OC] with OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and
 ///              OW likewise.
@@ -46,7 +52,8 @@ struct ConvTranspose2dOptions {
 /// Dtype        float32, accumulated in float32; float64 for gradient checks. All of one dtype.
 /// Gradients    grad_input by KS-deconv, grad_weight by Sk-dilated, grad_bias by a sum in a fixed
 ///              order; each only if that tensor requires it. Keeps input and weight alive (shared,
-///              not copied) until backward, each only if a gradient needs it.
+///              not copied) until backward, each only if a gradient needs it; with an activation
+///              also the result.
 /// Determinism  the same bits for a given plan on a given device, for any number of threads.
 /// Cost         the multiply-adds of exact_multiply_adds() for plans of granule 1: ConvV2 leaves
 ///              out the taps that lie in the padding. A ConvRecorder sees what was executed, a
@@ -55,6 +62,7 @@ struct ConvTranspose2dOptions {
 ///                           an option is out of range, or the filter exceeds the padded image.
 ///              DtypeError   mixed or unsupported dtypes.
 ///              DeviceError  tensors on different devices, or a precision that the device lacks.
+///              Error        negative_slope is outside [0, 1].
 ///              PlanError    a forced algorithm does not take the problem.
 ///              OutOfMemoryError  result or workspace do not fit.
 ///              Messages about shapes print all of them and the options.
@@ -68,7 +76,7 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}
 /// input pixel adds its value times the filter to a window of the result.
 ///
 ///   Y[n, h*sh - pt + fh*dh, w*sw - pl + fw*dw, oc] += X[n,h,w,ic] * W[ic,fh,fw,oc], from bias[oc]
-///   on, where positions outside the result are dropped.
+///   on, where positions outside the result are dropped; then the activation.
 ///
 /// Shapes       input [N,H,W,in], weight [in,FH,FW,out/G], bias [out] or undefined; N may be 0.
 ///              result [N,OH,OW,out] with

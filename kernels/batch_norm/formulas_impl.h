@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"
 
@@ -124,16 +125,6 @@ CKS_HOST_DEVICE ForwardChannel<T> forward_channel(std::int64_t c, const T* mean,
                                                   const T* weight, const T* bias) {
   return {mean[c], weight == nullptr ? inv_std[c] : inv_std[c] * weight[c],
           bias == nullptr ? T{0} : bias[c]};
-}
-
-/// v behind an activation of that slope, and dY on its way back through it.
-template <class T>
-CKS_HOST_DEVICE T activated(T v, T slope) {
-  return v > T{0} ? v : v * slope;
-}
-template <class T>
-CKS_HOST_DEVICE T masked(T dy, T y, T slope) {
-  return y > T{0} ? dy : dy * slope;
 }
 
 /// What the input gradient needs of a channel.

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
+#include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/host_device.h"
 
@@ -8,11 +10,10 @@
 /// the result is needed.
 namespace cks::kernels {
 
-enum class Activation : std::uint8_t { none, relu };
-
 /// In this order, each step only if it is given; c is the element's channel:
 ///
-///   v = sum + bias[c];  v = v*scale[c];  v += shift[c];  v += residual[n,h,w,c];  v = max(v, 0)
+///   v = sum + bias[c];  v = v*scale[c];  v += shift[c];  v += residual[n,h,w,c];
+///   v = v > 0 ? v : negative_slope*v
 ///
 /// Types    bias, scale, shift [channels] have the filter's type, the residual has the result's.
 /// Layout   the residual lies as the result does, with the same pitch; it must not be the result.
@@ -23,7 +24,7 @@ struct Epilogue {
   const void* scale = nullptr;
   const void* shift = nullptr;
   const void* residual = nullptr;
-  Activation activation = Activation::none;
+  double negative_slope = 1.0;  // 1: no activation; 0: ReLU (activation.h)
   double* channel_sums = nullptr;
   void* sums_workspace = nullptr;
 };
@@ -31,11 +32,13 @@ struct Epilogue {
 /// An Epilogue for a result of T and a filter of F.
 template <class T, class F = T>
 struct TypedEpilogue {
+  using Slope = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
   const F* bias = nullptr;
   const F* scale = nullptr;
   const F* shift = nullptr;
   const T* residual = nullptr;
-  Activation activation = Activation::none;
+  Slope slope = 1;
   bool is_plain = true;  // nothing but the bias, if that
 
   TypedEpilogue() = default;
@@ -44,9 +47,9 @@ struct TypedEpilogue {
         scale(static_cast<const F*>(e.scale)),
         shift(static_cast<const F*>(e.shift)),
         residual(static_cast<const T*>(e.residual)),
-        activation(e.activation),
+        slope(static_cast<Slope>(e.negative_slope)),
         is_plain(e.scale == nullptr && e.shift == nullptr && e.residual == nullptr &&
-                 e.activation == Activation::none) {}
+                 e.negative_slope == 1.0) {}
 
   /// The value to store for a sum of `channel`, `at` elements behind the result's base. Sum may be
   /// wider than T.
@@ -69,8 +72,7 @@ struct TypedEpilogue {
     if (residual != nullptr) {
       value += widen<Sum>(residual[at]);
     }
-    const bool cut = activation == Activation::relu && value < Sum{0};  // a NaN stays
-    return cut ? Sum{0} : value;
+    return activated(value, static_cast<Sum>(slope));
   }
 };
 

@@ -74,8 +74,7 @@ struct ChannelEpilogue {
         if (residual != nullptr && column_of(j) < columns) {
           sum[i][j] += __ldg(residual + column_of(j));
         }
-        const bool cut = epilogue.activation == Activation::relu && sum[i][j] < T{0};
-        sum[i][j] = cut ? T{0} : sum[i][j];  // a NaN stays
+        sum[i][j] = activated(sum[i][j], epilogue.slope);
       }
     }
   }

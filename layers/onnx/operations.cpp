@@ -162,6 +162,17 @@ Value where(const Call& call) {
   return result(call, call.graph.add("Where", operands), channels_first);
 }
 
+/// `name` behind the activation that was part of the operation.
+std::string activated(const Call& call, const std::string& name, double negative_slope) {
+  if (negative_slope == 1.0) {
+    return name;
+  }
+  return negative_slope == 0.0
+             ? call.graph.add("Relu", {name})
+             : call.graph.add("LeakyRelu", {name},
+                              {attribute("alpha", static_cast<float>(negative_slope))});
+}
+
 Value convolution(const Call& call, const char* type, bool transposed) {
   const auto& options = options_of<ConvTranspose2dOptions>(call);
   const Value& weight = call.inputs[1];
@@ -177,7 +188,8 @@ Value convolution(const Call& call, const char* type, bool transposed) {
   if (transposed) {
     attributes.push_back(attribute("output_padding", pair(options.output_padding)));
   }
-  return result(call, call.graph.add(type, std::move(operands), std::move(attributes)), true);
+  const std::string name = call.graph.add(type, std::move(operands), std::move(attributes));
+  return result(call, activated(call, name, options.negative_slope), true);
 }
 
 template <class Options>
@@ -236,13 +248,7 @@ Value batch_norm(const Call& call) {
   if (!call.inputs[3].name.empty()) {
     name = call.graph.add("Add", {name, call.graph.operand(call.inputs[3], channels_first)});
   }
-  if (options.slope == 0.0) {
-    name = call.graph.add("Relu", {name});
-  } else if (options.slope != 1.0) {
-    name = call.graph.add("LeakyRelu", {name},
-                          {attribute("alpha", static_cast<float>(options.slope))});
-  }
-  return result(call, name, channels_first);
+  return result(call, activated(call, name, options.slope), channels_first);
 }
 
 /// x W^T + bias; other ranks than 2 come as a reshape, this and another one.

@@ -73,7 +73,7 @@ const std::vector<LayerCase>& layer_cases() {
                       .padding = {1, 0, 0, 2},
                       .groups = 2})},
       {"Conv2d",
-       "3x3, 4 -> 1, padding 2, dilation 2x2, no bias",
+       "3x3, 4 -> 1, padding 2, dilation 2x2, no bias, leaky ReLU 0.1",
        image,
        {2, 5, 6, 1},
        36,
@@ -82,9 +82,10 @@ const std::vector<LayerCase>& layer_cases() {
                       .kernel_size = 3,
                       .padding = 2,
                       .dilation = 2,
-                      .bias = false})},
+                      .bias = false,
+                      .negative_slope = 0.1})},
       {"ConvTranspose2d",
-       "3x3, 4 -> 2, stride 2x2, padding 1, output padding 1x1",
+       "3x3, 4 -> 2, stride 2x2, padding 1, output padding 1x1, ReLU",
        image,
        {2, 10, 12, 2},
        4 * 9 * 2 + 2,
@@ -93,7 +94,8 @@ const std::vector<LayerCase>& layer_cases() {
                                .kernel_size = 3,
                                .stride = 2,
                                .padding = 1,
-                               .output_padding = 1})},
+                               .output_padding = 1,
+                               .negative_slope = 0.0})},
       {"Linear",
        "7 -> 3",
        {5, 7},
@@ -234,6 +236,9 @@ TEST_CASE("layers: options out of range are named with the layer's path") {
   CHECK(message_of<ShapeError>([] {
           Conv2d({.in_channels = 1, .out_channels = 1, .kernel_size = 1, .padding = {0, 0, -1, 0}});
         }) == "Conv2d: padding.left must be at least 0, got -1");
+  CHECK(message_of<Error>([] {
+          Conv2d({.in_channels = 1, .out_channels = 1, .kernel_size = 1, .negative_slope = 2});
+        }) == "Conv2d: negative_slope must lie in [0, 1], got 2");
   CHECK(message_of<ShapeError>([] {
           ConvTranspose2d(
               {.in_channels = 1, .out_channels = 1, .kernel_size = 2, .output_padding = 1});

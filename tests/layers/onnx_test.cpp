@@ -136,6 +136,21 @@ TEST_CASE("export_onnx: a dead branch needs no counterpart") {
   CHECK(read_file(scratch / "net.onnx").find("Relu") != std::string::npos);
 }
 
+TEST_CASE("export_onnx: the activation in a layer's pass is an operator of its own") {
+  const ScratchFolder scratch;
+  for (const double slope : {0.0, 0.1, 1.0}) {
+    CAPTURE(slope);
+    Sequential net;
+    net.add<Conv2d>(
+        {.in_channels = 2, .out_channels = 2, .kernel_size = 1, .negative_slope = slope});
+    export_onnx(net, {3, 3, 2}, scratch / "net.onnx");
+    const std::string file = read_file(scratch / "net.onnx");
+    CHECK(file.find("Conv") != std::string::npos);
+    CHECK((file.find("LeakyRelu") != std::string::npos) == (slope == 0.1));
+    CHECK((file.find("Relu") != std::string::npos) == (slope != 1.0));
+  }
+}
+
 TEST_CASE("export_onnx: the model stays as it was, whether or not it succeeds") {
   const ScratchFolder scratch;
   Sequential net;

@@ -181,7 +181,8 @@ void write_trees(Exchange& exchange) {
                          .kernel_size = {3, 2},
                          .stride = {1, 2},
                          .padding = {1, 0, 0, 2},
-                         .bias = false});
+                         .bias = false,
+                         .negative_slope = 0.3});
         net.add<BatchNorm2d>({.num_features = 8});
         net.add<ReLU>();
         net.add<Conv2d>({.in_channels = 8,
@@ -198,7 +199,8 @@ void write_trees(Exchange& exchange) {
                                   .stride = 2,
                                   .padding = {1, 0, 0, 1},
                                   .output_padding = 1,
-                                  .groups = 2});
+                                  .groups = 2,
+                                  .negative_slope = 0.0});
         net.add<Tanh>();
         net.add<MaxPool2d>(
             {.kernel_size = {3, 2}, .stride = {2, 1}, .padding = {1, 0, 0, 1}, .dilation = {1, 2}});

@@ -95,7 +95,7 @@ class BoxStore {
       if (!e.is_plain) {
         value = value * steps.scale[i] + steps.shift[i];
         value += static_cast<float>(residual.value[i]);
-        value = e.activation == Activation::relu && value < 0.0F ? 0.0F : value;
+        value = activated(value, e.slope);
       }
       four[i] = value;
     }

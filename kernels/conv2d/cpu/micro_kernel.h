@@ -177,10 +177,11 @@ struct TermList {
 };
 
 /// One correlation tile: MR positions, NV vectors of channels. rows[r] points at position r's first
-/// live tap, results[r] at its first lane. bias (or null) starts every sum.
+/// live tap, results[r] at its first lane. bias (or null) starts every sum, an activation of that
+/// slope ends it.
 template <class S, int MR, int NV, bool Depthwise>
 void correlation_tile(const TapBox& box, const TermList& terms, const typename S::T* const* rows,
-                      const typename S::T* panel, const typename S::T* bias,
+                      const typename S::T* panel, const typename S::T* bias, typename S::T slope,
                       std::int64_t last_channels, typename S::T* const* results) {
   using T = typename S::T;
   using Vec = typename S::Vec;
@@ -224,6 +225,16 @@ void correlation_tile(const TapBox& box, const TermList& terms, const typename S
         for (std::int64_t k = begin; k < begin + box.length; ++k, weights += NV * S::width) {
           add_term(k, weights);
         }
+      }
+    }
+  }
+  if (slope != T{1}) {
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) {  // activated(), of a vector
+        const Vec below = slope == T{0} ? Vec{} : sum[r][v] * slope;
+        sum[r][v] = sum[r][v] <= Vec{} ? below : sum[r][v];
       }
     }
   }

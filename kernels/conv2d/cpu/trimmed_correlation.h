@@ -136,9 +136,10 @@ struct ChannelUnit {
 /// What follows the bias in the epilogue, for one position whose sums are stored.
 template <class T>
 void finish_position(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit, T* target) {
+  const TypedEpilogue<T> epilogue = c.epilogue;  // a copy, in which no store can lie
   const std::int64_t at = target - c.target;
   for (std::int64_t lane = 0; lane < unit.channels; ++lane) {
-    target[lane] = c.epilogue.finish(target[lane], unit.target_channel + lane, at + lane);
+    target[lane] = epilogue.finish(target[lane], unit.target_channel + lane, at + lane);
   }
 }
 
@@ -183,6 +184,9 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUn
   const TermList terms(box, width);
   const std::int64_t depth = box.row_taps * box.column_taps * box.length;
   const T* const panel = unit.panel + rows.slot * box.panel_row + columns.slot * box.panel_column;
+  const bool finishes =
+      c.epilogue.scale != nullptr || c.epilogue.shift != nullptr || c.epilogue.residual != nullptr;
+  const T slope = finishes ? T{1} : c.epilogue.slope;  // of a tile
   const std::int64_t last_channels = unit.channels - (NV - 1) * S::width;
   const std::int64_t tiles = ceil_div(positions, kCorrelationRows<S, NV>);
   const std::int64_t least = positions / tiles;  // tiles differ by one row at most
@@ -197,10 +201,10 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUn
       targets[r] = c.target + cursor.target();
     }
     with_rows<kCorrelationRows<S, NV>>(count, [&](auto row_count) {
-      correlation_tile<S, row_count(), NV, Depthwise>(box, terms, sources, panel, unit.bias,
+      correlation_tile<S, row_count(), NV, Depthwise>(box, terms, sources, panel, unit.bias, slope,
                                                       last_channels, targets);
     });
-    for (std::int64_t r = 0; !c.epilogue.is_plain && r < count; ++r) {
+    for (std::int64_t r = 0; finishes && r < count; ++r) {
       finish_position(c, unit, targets[r]);
     }
     executed += count * unit.channels * depth;

@@ -98,7 +98,7 @@ struct PartStore {
     float value = sum + rows.bias[i];
     if constexpr (!kPlain) {
       value = value * rows.scale[i] + rows.shift[i] + residual;
-      value = epilogue.activation == Activation::relu && value < 0.0F ? 0.0F : value;
+      value = activated(value, epilogue.slope);
     }
     return value;
   }

@@ -196,11 +196,9 @@ __device__ __forceinline__ void finish_pack(const Parameters<T>& p, std::int64_t
       }
     }
   }
-  if (e.activation == Activation::relu) {
 #pragma unroll
-    for (int v = 0; v < kPack<T>; ++v) {
-      values[v] = values[v] < 0.0F ? 0.0F : values[v];  // a NaN stays
-    }
+  for (int v = 0; v < kPack<T>; ++v) {
+    values[v] = activated(values[v], e.slope);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/conv/matmul.h"
+#include "cks/core/ops/activation.h"
 #include "cks/core/profile/module_path.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
@@ -67,7 +69,11 @@ const std::vector<Case>& transposed_convolutions() {
 }
 
 Conv2dOptions plain_options(const ConvTranspose2dOptions& o) {
-  return {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups};
+  return {.stride = o.stride,
+          .padding = o.padding,
+          .dilation = o.dilation,
+          .groups = o.groups,
+          .negative_slope = o.negative_slope};
 }
 
 /// Input, weight and bias of a case.
@@ -113,6 +119,116 @@ TEST_CASE("convolutions: gradients agree with finite differences") {
   });
 }
 
+/// Result and gradients of input, weight and bias, the activation being in the convolution's pass
+/// or an operation of its own.
+std::vector<Tensor> outcome(const Case& c, bool transposed, bool fused, double slope, Device device,
+                            DType dtype, Precision precision) {
+  const PrecisionScope scope(precision);
+  auto a = arguments(c, transposed, dtype);
+  for (Tensor& tensor : a) {
+    tensor = tensor.defined() ? tensor.to(device).set_requires_grad() : tensor;
+  }
+  Case with = c;
+  with.options.negative_slope = fused ? slope : 1.0;
+  Tensor y = run(with, transposed, a);
+  if (!fused) {
+    y = slope == 0.0 ? relu(y) : leaky_relu(y, slope);
+  }
+  y.backward(random_tensor(y.shape(), 4, y.dtype()).to(device));
+  return {y.detach(), a[0].grad(), a[1].grad(), c.bias ? a[2].grad() : Tensor()};
+}
+
+TEST_CASE("convolutions: an activation in the same pass is that of an operation of its own") {
+  struct Kind {
+    DType dtype;
+    Precision precision;
+    double leaky_tolerance;  // where it is rounded once, and not twice; ReLU rounds nothing
+  };
+  for (const Device device : testing::test_devices()) {
+    for (const Kind& kind :
+         {Kind{DType::float64, Precision::fp32, 1e-15}, Kind{DType::float32, Precision::fp32, 1e-6},
+          Kind{DType::float32, Precision::bf16, 0.01}}) {
+      for (const double slope : {0.0, 0.01}) {
+        CAPTURE(device.to_string());
+        CAPTURE(name_of(kind.dtype));
+        CAPTURE(slope);
+        for_each_case([&](const Case& c, bool transposed) {
+          CAPTURE(transposed);
+          const auto of = [&](bool fused) {
+            return outcome(c, transposed, fused, slope, device, kind.dtype, kind.precision);
+          };
+          const std::vector<Tensor> fused = of(true);
+          const std::vector<Tensor> single = of(false);
+          testing::Tolerance tolerance;
+          if (slope != 0.0) {
+            tolerance = {.absolute = 1e300, .relative_l2 = kind.leaky_tolerance};
+          }
+          for (std::size_t i = 0; i < fused.size(); ++i) {
+            CAPTURE(i);
+            REQUIRE(fused[i].defined() == single[i].defined());
+            if (fused[i].defined()) {
+              CHECK(fused[i].dtype() == single[i].dtype());
+              const auto same = compare(fused[i], single[i], tolerance);
+              CHECK_MESSAGE(same.ok, same.message);
+            }
+          }
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("convolutions: gradients through an activation agree with finite differences") {
+  for (const double slope : {0.0, 0.3}) {
+    for_each_case([&](Case c, bool transposed) {
+      CAPTURE(transposed);
+      CAPTURE(slope);
+      c.options.negative_slope = slope;
+      const auto a = arguments(c, transposed);
+      std::vector<Tensor> inputs = {a[0], a[1]};
+      if (c.bias) {
+        inputs.push_back(a[2]);
+      }
+      const GradCheckReport report = grad_check(
+          [&](const std::vector<Tensor>& x) {
+            return run(c, transposed, {x[0], x[1], c.bias ? x[2] : Tensor()});
+          },
+          inputs);
+      CHECK_MESSAGE(report.ok, report.message);
+    });
+  }
+}
+
+TEST_CASE("conv2d: NaN passes an activation both ways") {
+  const Tensor x = Tensor::from_vector<float>({1, std::nanf(""), -1, 2}, {1, 2, 2, 1});
+  for (const Device device : testing::test_devices()) {
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+      for (const double slope : {0.0, 0.5}) {
+        CAPTURE(device.to_string());
+        CAPTURE(slope);
+        const PrecisionScope scope(precision);
+        const Tensor input = x.clone().to(device).set_requires_grad();
+        const Tensor weight = Tensor::ones({1, 1, 1, 1}).to(device).set_requires_grad();
+        const Tensor bias = Tensor::zeros({1}).to(device).set_requires_grad();
+        const Tensor y = conv2d(input, weight, bias, {.negative_slope = slope});
+        const std::vector<double> values = testing::doubles(y);
+        CHECK(std::isnan(values[1]));
+        CHECK(values[0] == 1.0);
+        CHECK(values[2] == -slope);
+        y.backward(Tensor::from_vector<float>({1, 1, 1, std::nanf("")}, y.shape())
+                       .to(y.dtype())
+                       .to(device));
+        const std::vector<double> dx = testing::doubles(input.grad());
+        CHECK(dx[0] == 1.0);
+        CHECK(dx[2] == slope);
+        CHECK(std::isnan(dx[3]));
+        CHECK(std::isnan(testing::doubles(weight.grad())[0]));
+        CHECK(std::isnan(testing::doubles(bias.grad())[0]));
+      }
+    }
+  }
+}
+
 TEST_CASE("convolutions: the default plans agree with the reference") {
   for_each_case([](const Case& c, bool transposed) {
     CAPTURE(transposed);
@@ -151,10 +267,11 @@ TEST_CASE("conv2d: a hand-computed result") {
 }
 
 TEST_CASE("conv2d: only needed gradients are computed") {
-  const Case c{"", 2, 5, 5, 2, 3, {3, 3}, {.stride = 2, .padding = 1}};
+  Case c{"", 2, 5, 5, 2, 3, {3, 3}, {.stride = 2, .padding = 1}};
   for (const bool transposed : {false, true}) {
-    for (int mask = 1; mask < 8; ++mask) {
+    for (const int mask : {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15}) {
       CAPTURE(mask);
+      c.options.negative_slope = mask < 8 ? 1.0 : 0.1;
       auto a = arguments(c, transposed);
       for (int i = 0; i < 3; ++i) {
         if ((mask >> i & 1) != 0) {
@@ -244,6 +361,12 @@ TEST_CASE("conv2d: bad arguments are named with all shapes") {
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 3}), x({3, 3, 3, 1}), {}, {.groups = 2}), ShapeError);
   CHECK_THROWS_AS(conv_transpose2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.output_padding = 1}),
                   ShapeError);
+  CHECK(message_of<Error>([&] {
+          conv2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.negative_slope = -0.1});
+        }) == "conv2d: negative_slope must lie in [0, 1], got -0.1");
+  CHECK_THROWS_AS(
+      conv_transpose2d(x({1, 4, 4, 1}), x({1, 3, 3, 1}), {}, {.negative_slope = std::nan("")}),
+      Error);
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), Tensor()), Error);
   CHECK_THROWS_AS(conv2d(x({1, 4, 4, 1}), Tensor::zeros({1, 3, 3, 1}, DType::float64)), DtypeError);
   CHECK_THROWS_AS(

@@ -66,6 +66,11 @@ std::vector<OpRow> convolutions() {
              in[0], in[1], in[2],
              {.stride = {2, 3}, .padding = Padding2d(2, 1, 0, 3), .dilation = {1, 2}, .groups = 2});
        }},
+      {"conv2d and leaky ReLU",
+       {image, parameter({3, 3, 2, 4}, 2), optional_parameter({3}, 3)},
+       [](const Inputs& in) {
+         return conv2d(in[0], in[1], in[2], {.padding = 1, .negative_slope = 0.1});
+       }},
       {"conv_transpose2d, stride, padding, output padding, groups",
        {image, parameter({4, 3, 2, 3}, 2), optional_parameter({6}, 3)},
        [](const Inputs& in) {

@@ -17,7 +17,6 @@
 // exact.
 
 using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
-using cks::kernels::Activation;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
@@ -56,13 +55,15 @@ std::vector<T> integers(std::int64_t count, std::uint64_t seed) {
 
 /// Which steps of an epilogue a case has.
 struct Steps {
-  bool bias, scale, shift, residual, relu, sums;
+  bool bias, scale, shift, residual;
+  double slope;
+  bool sums;
 };
 constexpr Steps kSteps[] = {
-    {true, false, false, false, false, false}, {false, true, true, false, false, false},
-    {false, false, false, true, false, false}, {true, false, false, false, true, false},
-    {false, false, true, true, true, false},   {false, false, false, false, false, true},
-    {true, true, true, true, true, true}};
+    {true, false, false, false, 1.0, false}, {false, true, true, false, 1.0, false},
+    {false, false, false, true, 1.0, false}, {true, false, false, false, 0.0, false},
+    {true, false, false, false, 0.5, false}, {false, false, true, true, 0.25, false},
+    {false, false, false, false, 1.0, true}, {true, true, true, true, 0.0, true}};
 
 template <class T>
 struct Case {
@@ -105,7 +106,7 @@ struct Case {
       v *= steps.scale ? as_double(scale[c]) : 1.0;
       v += steps.shift ? as_double(shift[c]) : 0.0;
       v += steps.residual ? as_double(residual[i]) : 0.0;
-      v = steps.relu && v < 0.0 ? 0.0 : as_double(from_double<T>(v));
+      v = as_double(from_double<T>(v < 0.0 ? v * steps.slope : v));
     }
     return values;
   }
@@ -126,7 +127,7 @@ struct Case {
                       .scale = steps.scale ? sc : nullptr,
                       .shift = steps.shift ? sh : nullptr,
                       .residual = steps.residual ? re : nullptr,
-                      .activation = steps.relu ? Activation::relu : Activation::none,
+                      .negative_slope = steps.slope,
                       .channel_sums = steps.sums ? channel_sums.as<double>() : nullptr,
                       .sums_workspace = scratch.data()};
     };
@@ -203,23 +204,26 @@ TEST_CASE("conv2d: every epilogue of every plan") {
   }
 }
 
-TEST_CASE("conv2d: a ReLU in the epilogue keeps a NaN") {
+TEST_CASE("conv2d: an activation in the epilogue keeps a NaN") {
   const auto p = cks::kernels::make_conv2d_problem({.N = 1, .IH = 2, .IW = 2, .IC = 1, .OC = 1});
   const std::vector<float> x = {1.0F, std::numeric_limits<float>::quiet_NaN(), -1.0F, 2.0F};
   const std::vector<float> w = {1.0F};
   for (const Conv2dPlan& plan : possible_plans(Conv2dPass::forward, p, kDevice)) {
-    CAPTURE(plan.to_string());
-    const auto conv = cks::kernels::prepare_conv2d(p, plan, kDevice);
-    const std::vector<float> y = run_kernel<float>(4, [&](float* out) {
-      TargetBuffer workspace(plan.workspace_bytes);
-      const auto call = [&](const float* a, const float* b) {
-        conv2d_forward(conv, a, b, {.activation = Activation::relu}, out, workspace.data());
-      };
-      call(on_device(x), on_device(w));
-    });
-    CHECK(y[0] == 1.0F);
-    CHECK(std::isnan(y[1]));
-    CHECK(y[2] == 0.0F);
-    CHECK(y[3] == 2.0F);
+    for (const float slope : {0.0F, 0.5F}) {
+      CAPTURE(plan.to_string());
+      CAPTURE(slope);
+      const auto conv = cks::kernels::prepare_conv2d(p, plan, kDevice);
+      const std::vector<float> y = run_kernel<float>(4, [&](float* out) {
+        TargetBuffer workspace(plan.workspace_bytes);
+        const auto call = [&](const float* a, const float* b) {
+          conv2d_forward(conv, a, b, {.negative_slope = slope}, out, workspace.data());
+        };
+        call(on_device(x), on_device(w));
+      });
+      CHECK(y[0] == 1.0F);
+      CHECK(std::isnan(y[1]));
+      CHECK(y[2] == -slope);
+      CHECK(y[3] == 2.0F);
+    }
   }
 }

@@ -252,7 +252,7 @@ TEST_CASE("gemm: scale and shift, residual, ReLU and sums of the columns") {
                       .scale = each,
                       .shift = each,
                       .residual = added,
-                      .activation = cks::kernels::Activation::relu,
+                      .negative_slope = 0.0,
                       .channel_sums = sums.as<double>(),
                       .sums_workspace = scratch.data()},
                      out, workspace.data());
