@@ -19,34 +19,45 @@ std::int64_t last_map(std::int64_t image_size) {
   return halved_up(halved_up(halved_up(image_size / 2)));
 }
 
+constexpr double kSlope = 0.01;  // LeakyReLU's default
 constexpr MaxPool2d::Options kHalve{.kernel_size = 3, .stride = 2, .padding = 1};
 
 }  // namespace
 
 AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
-  features.add<Conv2d>({.in_channels = options.in_channels,
-                        .out_channels = 96,
-                        .kernel_size = 6,
-                        .stride = 2,
-                        .padding = 2});
-  features.add<LeakyReLU>();
-  features.add<BatchNorm2d>({.num_features = 96});
-  features.add<MaxPool2d>(kHalve);
+  // Names count the LeakyReLUs, too: in PyTorch each is a layer of its own.
+  features.add<Conv2d>("0", {.in_channels = options.in_channels,
+                             .out_channels = 96,
+                             .kernel_size = 6,
+                             .stride = 2,
+                             .padding = 2,
+                             .negative_slope = kSlope});
+  features.add<BatchNorm2d>("2", {.num_features = 96});
+  features.add<MaxPool2d>("3", kHalve);
 
-  features.add<Conv2d>({.in_channels = 96, .out_channels = 256, .kernel_size = 5, .padding = 2});
-  features.add<LeakyReLU>();
-  features.add<BatchNorm2d>({.num_features = 256});
-  features.add<MaxPool2d>(kHalve);
+  features.add<Conv2d>("4", {.in_channels = 96,
+                             .out_channels = 256,
+                             .kernel_size = 5,
+                             .padding = 2,
+                             .negative_slope = kSlope});
+  features.add<BatchNorm2d>("6", {.num_features = 256});
+  features.add<MaxPool2d>("7", kHalve);
 
-  features.add<Conv2d>({.in_channels = 256, .out_channels = 384, .kernel_size = 3, .padding = 1});
-  features.add<LeakyReLU>();
-  features.add<Conv2d>({.in_channels = 384, .out_channels = 384, .kernel_size = 3, .padding = 1});
-  features.add<LeakyReLU>();
-  features.add<Conv2d>({.in_channels = 384, .out_channels = 256, .kernel_size = 3, .padding = 1});
-  features.add<BatchNorm2d>({.num_features = 256});
-  features.add<LeakyReLU>();
-  features.add<MaxPool2d>(kHalve);
+  features.add<Conv2d>("8", {.in_channels = 256,
+                             .out_channels = 384,
+                             .kernel_size = 3,
+                             .padding = 1,
+                             .negative_slope = kSlope});
+  features.add<Conv2d>("10", {.in_channels = 384,
+                              .out_channels = 384,
+                              .kernel_size = 3,
+                              .padding = 1,
+                              .negative_slope = kSlope});
+  features.add<Conv2d>("12",
+                       {.in_channels = 384, .out_channels = 256, .kernel_size = 3, .padding = 1});
+  features.add<BatchNorm2d>("13", {.num_features = 256, .negative_slope = kSlope});
+  features.add<MaxPool2d>("15", kHalve);
 
   const std::int64_t last = last_map(options.image_size);
   classifier.add<Dropout>({.p = 0.1});

@@ -16,8 +16,8 @@ std::int64_t LeNet5::features() const {
 }
 
 Tensor LeNet5::forward(const Tensor& images) {
-  Tensor x = max_pool2d(relu(conv1(images)), {.kernel_size = 2});
-  x = max_pool2d(relu(conv2(x)), {.kernel_size = 2});
+  Tensor x = max_pool2d(conv1(images), {.kernel_size = 2});
+  x = max_pool2d(conv2(x), {.kernel_size = 2});
   x = relu(fc1(flatten_chw(x)));
   x = relu(fc2(x));
   return fc3(x);

@@ -40,21 +40,24 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
     bool norm;
   };
   std::int64_t channels = options.in_channels;
+  int place = 0;  // in PyTorch, where each LeakyReLU is a layer of its own
+  const auto next_name = [&] { return std::to_string(place++); };
   for (const Group& group : {Group{2, 64, true}, Group{2, 128, true}, Group{late, 256, true},
                              Group{late, 512, true}, Group{late, 512, false}}) {
     for (std::int64_t i = 0; i < group.convolutions; ++i) {
-      features.add<Conv2d>({.in_channels = channels,
-                            .out_channels = group.channels,
-                            .kernel_size = 3,
-                            .padding = 1,
-                            .bias = false});
-      features.add<LeakyReLU>();
+      features.add<Conv2d>(next_name(), {.in_channels = channels,
+                                         .out_channels = group.channels,
+                                         .kernel_size = 3,
+                                         .padding = 1,
+                                         .bias = false,
+                                         .negative_slope = 0.01});
+      ++place;
       channels = group.channels;
     }
     if (group.norm) {
-      features.add<BatchNorm2d>({.num_features = channels});
+      features.add<BatchNorm2d>(next_name(), {.num_features = channels});
     }
-    features.add<MaxPool2d>({.kernel_size = 2});
+    features.add<MaxPool2d>(next_name(), {.kernel_size = 2});
   }
 
   const std::int64_t last = last_map(options.image_size);

@@ -62,9 +62,16 @@ std::vector<float> LenetLesson::predict(const std::vector<std::uint8_t>& pixels)
   one.images = Tensor::from_vector(pixels, one.images.shape());
   const DataLoader loader(std::move(one), {.batch_size = 1, .shuffle = false, .prefetch = 0});
   const NoGradGuard no_grad;
-  model_.set_forward_hook([this](Module& module, const std::vector<Tensor>&, const Tensor& output) {
-    outputs_[module.path()] = output;
-  });
+  model_.set_forward_hook(
+      [this](Module& module, const std::vector<Tensor>& inputs, const Tensor& output) {
+        Tensor& shown = outputs_[module.path()];
+        shown = output;
+        if (const auto* conv = dynamic_cast<const Conv2d*>(&module)) {  // before its ReLU
+          Conv2d::Options options = conv->options();
+          options.negative_slope = 1.0;
+          shown = conv2d(inputs[0], conv->weight, conv->bias, options);
+        }
+      });
   const Tensor logits = model_(loader.make_batch(0, 0).images);
   model_.set_forward_hook({});
   return softmax(logits).to_vector<float>();

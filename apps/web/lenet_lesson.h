@@ -50,7 +50,8 @@ class LenetLesson {
   /// (ink), row by row.
   std::vector<float> predict(const std::vector<std::uint8_t>& pixels);
   /// A parameter ("conv1.weight"), its gradient in the last step ("conv1.weight.grad"), or what a
-  /// layer made of the last image predicted ("conv1"), with the elements in the order of memory.
+  /// layer made of the last image predicted ("conv1": before its ReLU), with the elements in the
+  /// order of memory.
   /// Throws Error for another name, or before there is such a thing.
   std::vector<float> values(const std::string& name) const;
   /// Writes the weights as a file that predict takes. Throws IoError.

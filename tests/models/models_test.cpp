@@ -170,8 +170,17 @@ TEST_CASE("models: names in state_dict are PyTorch's") {
   CHECK(has(resnet, "layer2.0.downsample.1.running_var"));
   CHECK_FALSE(has(resnet, "layer2.1.downsample.0.weight"));
   CHECK(has(resnet, "classifier.4.bias"));
-  CHECK(has(AlexNet(), "features.13.running_mean"));
-  CHECK(has(Vgg(), "features.4.weight"));
+  for (const char* key : {"features.0.bias", "features.2.weight", "features.4.bias",
+                          "features.6.weight", "features.8.bias", "features.10.bias",
+                          "features.12.bias", "features.13.running_mean", "classifier.6.bias"}) {
+    CAPTURE(key);
+    CHECK(has(AlexNet(), key));
+  }
+  for (const char* key :
+       {"features.2.weight", "features.4.weight", "features.6.weight", "features.32.weight"}) {
+    CAPTURE(key);
+    CHECK(has(Vgg(), key));
+  }
   CHECK_FALSE(has(Vgg(), "features.0.bias"));
   CHECK(has(GoogLeNet(), "inception4c.branch3.2.bias"));
   CHECK(has(Autoencoder(), "decoder.2.weight"));
