@@ -1,6 +1,5 @@
 #include "cks/models/googlenet.h"
 
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -13,33 +12,36 @@
 namespace cks {
 namespace {
 
-/// A convolution that keeps the map's size, then LeakyReLU.
-void add_conv(Sequential& branch, std::int64_t in_channels, std::int64_t out_channels,
-              std::int64_t kernel_size) {
-  branch.add<Conv2d>({.in_channels = in_channels,
-                      .out_channels = out_channels,
-                      .kernel_size = kernel_size,
-                      .padding = kernel_size / 2});
-  branch.add<LeakyReLU>();
+constexpr double kSlope = 0.01;  // LeakyReLU's default
+
+/// A convolution that keeps the map's size, with LeakyReLU. Names count the LeakyReLUs, too: in
+/// PyTorch each is a layer of its own.
+void add_conv(Sequential& branch, const char* name, std::int64_t in_channels,
+              std::int64_t out_channels, std::int64_t kernel_size) {
+  branch.add<Conv2d>(name, {.in_channels = in_channels,
+                            .out_channels = out_channels,
+                            .kernel_size = kernel_size,
+                            .padding = kernel_size / 2,
+                            .negative_slope = kSlope});
 }
 
 }  // namespace
 
 Inception::Inception(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
-  add_conv(add_branch("branch1"), options.in_channels, options.conv1x1, 1);
+  add_conv(add_branch("branch1"), "0", options.in_channels, options.conv1x1, 1);
 
   Sequential& branch2 = add_branch("branch2");
-  add_conv(branch2, options.in_channels, options.reduce3x3, 1);
-  add_conv(branch2, options.reduce3x3, options.conv3x3, 3);
+  add_conv(branch2, "0", options.in_channels, options.reduce3x3, 1);
+  add_conv(branch2, "2", options.reduce3x3, options.conv3x3, 3);
 
   Sequential& branch3 = add_branch("branch3");
-  add_conv(branch3, options.in_channels, options.reduce5x5, 1);
-  add_conv(branch3, options.reduce5x5, options.conv5x5, 5);
+  add_conv(branch3, "0", options.in_channels, options.reduce5x5, 1);
+  add_conv(branch3, "2", options.reduce5x5, options.conv5x5, 5);
 
   Sequential& branch4 = add_branch("branch4");
-  branch4.add<MaxPool2d>({.kernel_size = 3, .stride = 1, .padding = 1});
-  add_conv(branch4, options.in_channels, options.pool, 1);
+  branch4.add<MaxPool2d>("0", {.kernel_size = 3, .stride = 1, .padding = 1});
+  add_conv(branch4, "1", options.in_channels, options.pool, 1);
 }
 
 std::string Inception::description() const {
@@ -51,13 +53,16 @@ std::string Inception::description() const {
 // 3x3; 5x5 reduce, 5x5; pool proj.
 GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options),
-      conv1{
-          this,
-          "conv1",
-          {.in_channels = options.in_channels, .out_channels = 64, .kernel_size = 5, .padding = 2}},
+      conv1{this,
+            "conv1",
+            {.in_channels = options.in_channels,
+             .out_channels = 64,
+             .kernel_size = 5,
+             .padding = 2,
+             .negative_slope = kSlope}},
       conv2{
           this, "conv2", {.in_channels = 64, .out_channels = 192, .kernel_size = 3, .padding = 1}},
-      bn2{this, "bn2", {.num_features = 192, .negative_slope = 0.01}},
+      bn2{this, "bn2", {.num_features = 192, .negative_slope = kSlope}},
       inception3a{this, "inception3a", {192, 64, 96, 128, 16, 32, 32}},
       inception3b{this, "inception3b", {256, 128, 128, 192, 32, 96, 64}},
       bn3{this, "bn3", {.num_features = 480}},
@@ -78,7 +83,7 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
 
 Tensor GoogLeNet::forward(const Tensor& images) {
   const auto halve = [](const Tensor& x) { return max_pool2d(x, {.kernel_size = 2}); };
-  Tensor x = halve(leaky_relu(conv1(images)));
+  Tensor x = halve(conv1(images));
   x = halve(bn2(conv2(x)));
   x = halve(bn3(inception3b(inception3a(x))));
   x = inception4e(inception4d(inception4c(inception4b(inception4a(x)))));
