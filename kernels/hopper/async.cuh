@@ -45,6 +45,14 @@ __device__ __forceinline__ void sync_cluster() {
           : "memory");
 }
 
+/// The same where nothing was written that the other blocks read.
+__device__ __forceinline__ void await_cluster() {
+  asm volatile(
+      "barrier.cluster.arrive.relaxed.aligned;\n"
+      "barrier.cluster.wait.acquire.aligned;" ::
+          : "memory");
+}
+
 // --- Barriers -----------------------------------------------------------------------------------
 
 __device__ __forceinline__ void init_barrier(std::uint64_t* barrier, int arrivals) {
@@ -67,6 +75,14 @@ __device__ __forceinline__ void arrive_at(std::uint64_t* barrier, int rank) {
       "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; "
       "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(shared_address(barrier)),
       "r"(rank)
+      : "memory");
+}
+/// Writes to the same place of a block's shared memory.
+__device__ __forceinline__ void store_at(void* to, int rank, const float4& value) {
+  asm volatile(
+      "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; "
+      "st.shared::cluster.v4.f32 [remote], {%2,%3,%4,%5};}" ::"r"(shared_address(to)),
+      "r"(rank), "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w)
       : "memory");
 }
 /// Arrives, and lets the barrier wait for that many bytes of copies too.
@@ -95,11 +111,13 @@ template <int kStages>
 struct RingPosition {
   int stage = 0;
   int parity;
+  int count;  // of the ring's stages that are used
 
   /// 0 for who waits for a full stage, 1 for who waits for an empty one (at first all are).
-  __device__ explicit RingPosition(int first_parity) : parity(first_parity) {}
+  __device__ explicit RingPosition(int first_parity, int used = kStages)
+      : parity(first_parity), count(used) {}
   __device__ __forceinline__ void advance() {
-    if (++stage == kStages) {
+    if (++stage == count) {
       stage = 0;
       parity ^= 1;
     }

@@ -35,11 +35,18 @@ __device__ __forceinline__ unsigned char* begin_pipeline(unsigned char* raw, Rin
   return aligned_shared(raw);
 }
 
+/// A thread's warpgroup, of which the compiler sees that it is its whole warp's.
+__device__ __forceinline__ int warpgroup_of_warp() {
+  return __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / 128, 0);
+}
+
 /// copy() by the first warpgroup, multiply(0) and multiply(1) by the others, which get the
 /// registers that it gives. 128 * (copying + 2 * multiplying) <= 65536.
+/// warpgroup: where products stand under conditions, warpgroup_of_warp().
 template <int kCopying, int kMultiplying, class Copy, class Multiply>
-__device__ __forceinline__ void run_warpgroups(Copy&& copy, Multiply&& multiply) {
-  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
+__device__ __forceinline__ void run_warpgroups(Copy&& copy, Multiply&& multiply,
+                                               int warpgroup = static_cast<int>(threadIdx.x) /
+                                                               128) {
   if (warpgroup == 0) {
     give_registers<kCopying>();
     copy();

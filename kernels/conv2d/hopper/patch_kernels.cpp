@@ -16,14 +16,18 @@ namespace {
 constexpr std::int64_t kBlockChannels = kPatchBlock;
 constexpr Conv2dTile kTiles[] = {{kBlockChannels, 9 * kBlockChannels},
                                  {kBlockChannels, 8 * kBlockChannels}};
-constexpr double kUnitOverhead = 4e5;  // storing a unit
-constexpr double kCopiedByte = 8.0;    // of a multiprocessor's copies: 16 bytes a cycle
-constexpr int kFewestTaps = 6;         // with fewer the taps that are repeated cost too much
+constexpr int kFewestTaps = 6;  // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;
 
-/// Of a multiprocessor's float32 multiply-adds.
-double rate_of(Arithmetic arithmetic, bool at_places) {
-  return at_places ? 9.0 : arithmetic == Arithmetic::tf32 ? 12.0 : 10.5;
+struct PatchRates {
+  double products;     // of a multiprocessor's float32 multiply-adds
+  double copied_byte;  // of a multiprocessor's copies
+  double unit;         // until the first patch is there, and for adding and storing sums
+};
+PatchRates rates_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::bf16   ? PatchRates{12.5, 4.0, 27e5}
+         : arithmetic == Arithmetic::tf32 ? PatchRates{12.0, 8.0, 4e5}
+                                          : PatchRates{10.5, 8.0, 4e5};
 }
 
 /// Products of planes for each product.
@@ -58,20 +62,24 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
 double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   const double products = static_cast<double>(executed_of(g)) / g.patches() /
                           (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
-  const double bytes = g.copied_bytes * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
-  return std::max(products / rate_of(arithmetic, g.at_places()), bytes * kCopiedByte);
+  const double bytes =
+      (g.dy_bytes + g.x_bytes) * g.steps * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
+  const PatchRates rates = rates_of(arithmetic);
+  return std::max(products / rates.products, bytes * rates.copied_byte);
 }
+
+/// Units that run at once.
+int clusters_of(int multiprocessors) { return std::max(1, multiprocessors / kSharers); }
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& plan, bool at_places) {
   const Conv2dProblem& p = request.problem;
   const PatchPlan g = plan_patches(request_of(plan, p, at_places));
   const int multiprocessors = cuda::multiprocessors_of(request);
-  const double patch = cost_of_patch(g, plan.arithmetic);
-  const double longest =
-      longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<TapGroup>& walk) {
-        return unit_of(g, walk.index()).patches * patch + kUnitOverhead;
-      });
-  Conv2dCandidate candidate{plan, cuda::kLaunch + longest};
+  const int waves = ceil_div(g.units(), clusters_of(multiprocessors));
+  const int most_patches = ceil_div(g.patches(), g.split_k * kSharers);
+  const double unit =
+      most_patches * cost_of_patch(g, plan.arithmetic) + rates_of(plan.arithmetic).unit;
+  Conv2dCandidate candidate{plan, cuda::kLaunch + waves * unit};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.reason = cuda::describe_use(
       at_places ? "places of many images, all taps of a group at once"
@@ -92,11 +100,12 @@ std::set<std::int64_t> splits_of(const Conv2dRequest& request, const Conv2dPlan&
   }
   const PatchPlan g = plan_patches(request_of(whole, p, at_places));
   // Sums that the tensor core cuts stay short; those of three planes are float32 from a patch on.
-  const std::int64_t fewest =
-      plan.arithmetic == Arithmetic::fp32 ? 1 : ceil_div(p.N * p.OH * p.OW, cuda::kLongestSum);
+  const std::int64_t fewest = plan.arithmetic == Arithmetic::fp32
+                                  ? 1
+                                  : ceil_div(p.N * p.OH * p.OW, kSharers * cuda::kLongestSum);
   for (int wave = 1; wave <= kMostWaves; ++wave) {
     const std::int64_t parts =
-        std::int64_t{wave} * cuda::multiprocessors_of(request) / std::max(1, g.units);
+        std::int64_t{wave} * clusters_of(cuda::multiprocessors_of(request)) / g.units();
     splits.insert(
         std::clamp<std::int64_t>(parts, fewest, std::max<std::int64_t>(fewest, g.patches())));
   }
@@ -121,6 +130,11 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     }
   }
   for (const Conv2dTile& tile : kTiles) {
+    // Eight taps at once where nine would need as many groups.
+    if (ceil_div(p.FH * p.FW, tile.columns / kPatchBlock) >
+        ceil_div(p.FH * p.FW, std::int64_t{kMostGroupTaps})) {
+      continue;
+    }
     plan.tile = tile;
     Conv2dCandidate best;
     for (const std::int64_t granule : granules) {

@@ -1,6 +1,7 @@
 #include "cks/kernels/conv2d/hopper/patches.h"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "cks/kernels/common/math.h"
@@ -45,12 +46,11 @@ std::int64_t class_extent(const TapAxis& axis, std::int64_t residue) {
   return ceil_div(axis.in - residue, axis.stride);
 }
 
-/// The pixels that a patch of `extent` outputs meets; where one patch is the whole map, those that
-/// are there.
-Reach window_of_patch(const TapAxis& axis, std::int64_t residue, const Reach& taps, int extent,
-                      bool is_whole) {
-  const Reach window{taps.first, taps.last + extent - 1};
-  if (!is_whole) {
+/// The columns of pixels that `extent` outputs meet; at places those that are there.
+Reach columns_of_step(const PatchPlan& g, const TapAxis& axis, std::int64_t residue,
+                      const Reach& taps) {
+  const Reach window{taps.first, taps.last + g.columns - 1};
+  if (!g.at_places()) {
     return window;
   }
   const std::int64_t first = std::max<std::int64_t>(window.first, 0);
@@ -59,7 +59,7 @@ Reach window_of_patch(const TapAxis& axis, std::int64_t residue, const Reach& ta
 
 /// The windows of all classes that a tap meets, and with them the bytes of a plane.
 void add_windows(PatchPlan& g, const Conv2dProblem& p) {
-  g.plane_bytes = g.copied_bytes = g.rows * g.columns * position_bytes(g);
+  g.plane_bytes = g.dy_bytes = g.rows * g.columns * position_bytes(g);
   for (std::int64_t a = 0; a < p.sh; ++a) {
     const Reach rows = reach_of(row_axis(p), a);
     for (std::int64_t b = 0; b < p.sw; ++b) {
@@ -67,10 +67,8 @@ void add_windows(PatchPlan& g, const Conv2dProblem& p) {
       if (rows.last < rows.first || columns.last < columns.first) {
         continue;
       }
-      const Reach down =
-          window_of_patch(row_axis(p), a, rows, g.rows, g.at_places() && g.patches_down == 1);
-      const Reach across = window_of_patch(column_axis(p), b, columns, g.columns,
-                                           g.at_places() && g.patches_across == 1);
+      const Reach down = g.at_places() ? Reach{0, 0} : Reach{rows.first, rows.last + g.rows - 1};
+      const Reach across = columns_of_step(g, column_axis(p), b, columns);
       PatchWindow& window = g.window[g.windows++];
       window = {narrow(a),
                 narrow(b),
@@ -80,7 +78,7 @@ void add_windows(PatchPlan& g, const Conv2dProblem& p) {
                 narrow(across.last - across.first + 1),
                 g.plane_bytes};
       const int bytes = window.rows * window.columns * position_bytes(g);
-      g.copied_bytes += bytes;
+      g.x_bytes += bytes;
       g.plane_bytes += round_up(bytes, 1024);
     }
   }
@@ -92,25 +90,29 @@ TapGroup::Tap tap_of(const PatchPlan& g, const Conv2dProblem& p, std::int64_t ta
   const PatchWindow& window = *std::find_if(g.window, g.window + g.windows, [&](const auto& w) {
     return w.row_class == row.residue && w.column_class == column.residue;
   });
-  const std::int64_t pixels =
-      (row.first - window.first_row) * window.columns + column.first - window.first_column;
-  const IndexRange rows = tap_outputs(row_axis(p), tap / p.FW);
-  const IndexRange columns = tap_outputs(column_axis(p), tap % p.FW);
-  const auto half = [](std::int64_t value) {
-    return static_cast<std::int16_t>(std::min<std::int64_t>(value, INT16_MAX));
-  };
-  return {window.columns * position_bytes(g),
-          narrow(window.offset + pixels * position_bytes(g)),
-          half(tap),
-          half(rows.begin),
-          half(rows.end),
-          half(columns.begin),
-          half(columns.end)};
+  const std::int64_t rows_down = g.at_places() ? 0 : row.first - window.first_row;
+  const std::int64_t pixels = rows_down * window.columns + column.first - window.first_column;
+  TapGroup::Tap found{};
+  found.pitch = window.columns * position_bytes(g);
+  found.offset = narrow(window.offset + pixels * position_bytes(g));
+  found.tap = static_cast<std::int16_t>(tap);
+  if (g.at_places()) {
+    const IndexRange rows = tap_outputs(row_axis(p), tap / p.FW);
+    const IndexRange columns = tap_outputs(column_axis(p), tap % p.FW);
+    found.first_row = static_cast<std::int16_t>(rows.begin);
+    found.end_row = static_cast<std::int16_t>(rows.end);
+    found.steps = static_cast<std::int16_t>(g.ahead - row.first);
+    const int terms = g.patch_images / kTermImages;
+    for (std::int64_t i = columns.begin * terms; i < columns.end * terms; ++i) {
+      found.met |= 1U << i;
+    }
+  }
+  return found;
 }
 
-/// Places at which an image's outputs meet a tap.
-int places_of(const TapGroup::Tap& tap) {
-  return (tap.end_row - tap.first_row) * (tap.end_column - tap.first_column);
+/// Products of a patch at places through a tap.
+int products_of(const TapGroup::Tap& tap) {
+  return (tap.end_row - tap.first_row) * std::popcount(tap.met);
 }
 
 /// Taps `begin` to `end` of the filter, of which each of two warpgroups gets about half the places.
@@ -120,7 +122,7 @@ void fill_group(TapGroup& group, const PatchPlan& g, const Conv2dProblem& p, int
     taps.push_back(tap_of(g, p, i));
   }
   std::stable_sort(taps.begin(), taps.end(),
-                   [](const auto& a, const auto& b) { return places_of(a) > places_of(b); });
+                   [](const auto& a, const auto& b) { return products_of(a) > products_of(b); });
   const int seconds = g.group_taps / 2, firsts = g.group_taps - seconds;
   int first = 0, second = 0;
   for (std::size_t i = 0; i < taps.size(); ++i) {
@@ -129,7 +131,7 @@ void fill_group(TapGroup& group, const PatchPlan& g, const Conv2dProblem& p, int
   }
   TapGroup::Tap none = taps.front();
   none.tap = -1;
-  none.end_row = none.first_row;
+  none.met = 0;
   std::fill(group.tap + first, group.tap + firsts, none);
   std::fill(group.tap + firsts + second, group.tap + g.group_taps, none);
 }
@@ -141,18 +143,10 @@ int groups_of(const Conv2dProblem& p, std::int64_t group_taps) {
 }  // namespace
 
 PatchExtent patch_at_places(const Conv2dProblem& p) {
-  const auto fits = [&](const PatchExtent& patch) {
-    return takes_patches({p, kMostGroupTaps, patch, 1, 1}, 16);
-  };
-  // Few bands of rows copy few pixels twice.
-  constexpr std::int64_t kMostBands = 8;
-  for (std::int64_t bands = 1; bands <= std::min(p.OH, kMostBands); ++bands) {
-    const auto rows = narrow(ceil_div(p.OH, bands));
-    for (int images = kMostPlaceImages; images >= kTermImages; images /= 2) {
-      const PatchExtent patch{images, rows, narrow(p.OW)};
-      if (images < p.N + kTermImages && fits(patch)) {
-        return patch;
-      }
+  for (int images = kMostPlaceImages; images >= kTermImages; images /= 2) {
+    const PatchRequest request{p, kMostGroupTaps, {images, 1, narrow(p.OW)}, 1, 1};
+    if (images < p.N + kTermImages && takes_patches(request, 2)) {
+      return request.patch;
     }
   }
   return {};
@@ -169,22 +163,28 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
       columns < 1 || images > kMostPlaceImages) {
     return false;
   }
-  if (at_places ? images % kTermImages != 0 || request.planes != 1
-                : columns != kPatchWidth || std::find(std::begin(compiled), std::end(compiled),
-                                                      rows) == std::end(compiled)) {
-    return false;
-  }
-  if (request.split_k > ceil_div(p.N, std::int64_t{images}) * ceil_div(p.OH, std::int64_t{rows}) *
-                            ceil_div(p.OW, std::int64_t{columns})) {
+  if (at_places
+          ? images % kTermImages != 0 || request.planes != 1 || rows != 1 || columns != p.OW ||
+                columns * images > kMostRowProducts * kTermImages || p.OH > INT16_MAX
+          : columns != kPatchWidth ||
+                std::find(std::begin(compiled), std::end(compiled), rows) == std::end(compiled)) {
     return false;
   }
   if (rows + (p.FH - 1) * p.dh > kMostBox || columns + (p.FW - 1) * p.dw > kMostBox - 1) {
     return false;
   }
-  constexpr int kSharedBytes = 225 * 1024;
-  const int planes = request.planes;
-  const int stages = patch_stages(planes, at_places) * planes + unsplit_stages(planes, rows) * 2;
-  return std::int64_t{plan_patches(request).plane_bytes} * stages <= kSharedBytes;
+  constexpr int kStagesAhead = 3;  // one that is read and two copies, that hide how long they take
+  const PatchPlan g = plan_patches(request);
+  constexpr std::int64_t kMostBlocks = 65535;  // of the grid's second and third axis
+  if (request.split_k > g.patches() || g.column_units > kMostBlocks ||
+      request.split_k * g.groups > kMostBlocks) {
+    return false;
+  }
+  return request.planes == 1
+             ? g.stages >= (at_places ? g.reach + kStagesAhead : kStagesAhead)
+             : std::int64_t{g.plane_bytes} *
+                       (g.stages * request.planes + unsplit_stages(request.planes, rows) * 2) <=
+                   kPatchBytes;
 }
 
 PatchPlan plan_patches(const PatchRequest& request) {
@@ -203,24 +203,31 @@ PatchPlan plan_patches(const PatchRequest& request) {
   g.patch_images = request.patch.images;
   g.rows = request.patch.rows;
   g.columns = request.patch.columns;
-  g.patches_down = ceil_div(g.out_height, g.rows);
+  g.patches_down = g.at_places() ? 1 : ceil_div(g.out_height, g.rows);
   g.patches_across = ceil_div(g.out_width, g.columns);
+  g.steps = 1;
+  if (g.at_places()) {
+    const std::int64_t last = place_of(row_axis(p), p.FH - 1).first;
+    g.ahead = narrow(std::max<std::int64_t>(last, 0));
+    g.reach = narrow(g.ahead - place_of(row_axis(p), 0).first);
+    g.steps = g.out_height + g.ahead;
+  }
   add_windows(g, p);
+  const int most = most_patch_stages(request.planes);
+  g.stages = request.planes == 1 ? std::min(most, kPatchBytes / g.plane_bytes) : most;
   g.row_units = ceil_div(g.out_channels, kPatchBlock);
   g.column_units = ceil_div(g.in_channels, kPatchBlock);
   g.split_k = narrow(request.split_k);
   g.group_taps = request.group_taps;
   g.groups = groups_of(p, request.group_taps);
+  g.part_patches = g.patches() / (kSharers * g.split_k);
+  g.longer_parts = g.patches() % (kSharers * g.split_k);
   for (int group = 0; group < g.groups; ++group) {
     // Groups of about the same size.
     const int begin = g.filter_taps * group / g.groups;
     const int end = g.filter_taps * (group + 1) / g.groups;
-    TapGroup& taps = g.group[group];
-    taps.first_unit = g.units;
-    fill_group(taps, g, p, begin, end);
-    g.units += g.row_units * g.column_units * g.split_k;
+    fill_group(g.group[group], g, p, begin, end);
   }
-  g.units_each = units_of_each(g.group, g.groups, g.units);
   return g;
 }
 
@@ -230,10 +237,10 @@ std::int64_t executed_of(const PatchPlan& g) {
     outputs = 0;
     for (int group = 0; group < g.groups; ++group) {
       for (int i = 0; i < g.group_taps; ++i) {
-        outputs += places_of(g.group[group].tap[i]);
+        outputs += products_of(g.group[group].tap[i]);
       }
     }
-    outputs *= round_up(g.images, g.patch_images);
+    outputs *= std::int64_t{kTermImages} * g.patches();
   }
   return outputs * g.row_units * g.column_units * kPatchBlock * kPatchBlock;
 }

@@ -5,6 +5,9 @@
 //
 // Float32 is split into planes of bfloat16 by the warpgroup that copies, which serves all taps; the
 // sums of three planes are cut after every patch, the small products of all its outputs first.
+//
+// A cluster of two blocks shares the patches of a unit. So half as many sums wait in memory to be
+// added, or none: blocks add them through each other's shared memory.
 #include <algorithm>
 
 #include "cks/kernels/common/launch.cuh"
@@ -17,6 +20,9 @@ namespace cks::kernels::hopper {
 namespace {
 
 constexpr const char* kOperation = "sk_dilated";
+constexpr int kMultiplyingWarps = 8;  // each releases a stage
+/// Of a tap's sums that a block gets from the other one.
+constexpr int kTapBytes = kPatchBlock * kPatchBlock / kSharers * 4;
 
 /// kFirst, kSecond: taps of the two warpgroups that multiply. kRows: of a patch in a row, 0: at
 /// places.
@@ -25,7 +31,7 @@ struct Tile {
   static constexpr int kFirst = kFirstTaps, kSecond = kSecondTaps;
   static constexpr int kRows = kRowCount, kPlanes = kPlaneCount;
   static constexpr bool kAtPlaces = kRows == 0;
-  static constexpr int kStages = patch_stages(kPlanes, kAtPlaces);
+  static constexpr int kStages = most_patch_stages(kPlanes);
   static constexpr int kUnsplit = unsplit_stages(kPlanes, kRows);
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
 };
@@ -43,77 +49,60 @@ __device__ __forceinline__ BoxAt at_box(int channel, int image, int row, int col
   return K::kAtPlaces ? BoxAt{channel, image, column, row} : BoxAt{channel, column, row, image};
 }
 
-/// A block's patches, one after the other.
-struct PatchSteps {
-  const PatchPlan& g;
-  UnitWalk<TapGroup> walk;
-  PatchUnit unit{};
-  PatchStart start{};
-  int patch = 0, end = 0;
-
-  __device__ __forceinline__ bool next() {
-    if (++patch >= end) {
-      if (!walk.next()) {
-        return false;
-      }
-      unit = unit_of(g, walk.index());
-      patch = unit.first;
-      end = unit.first + unit.patches;
-    }
-    start = start_of(g, patch);
-    return true;
-  }
-};
-
-/// Asks for dY or for X of a patch: boxes of `channels` channels from the unit's plus `channel` on.
+/// Asks for dY or for X of a step: boxes of `channels` channels from the unit's plus `channel` on.
 template <class K, class Place>
-__device__ __forceinline__ void copy_patch(const Parameters& p, const PatchSteps& step,
-                                           bool copies_dy, int channel, std::uint64_t* barrier,
-                                           Place&& place) {
+__device__ __forceinline__ void copy_step(const Parameters& p, const PatchSteps& step,
+                                          const PatchUnit& unit, bool copies_dy, int channel,
+                                          std::uint64_t* barrier, Place&& place) {
   const PatchStart& start = step.start;
   if (copies_dy) {
     copy_box(place(0, p.g.rows * p.g.columns), &p.dy, barrier,
-             at_box<K>(step.unit.oc + channel, start.image, start.row, start.column));
+             at_box<K>(unit.oc + channel, start.image, start.row - p.g.ahead, start.column));
     return;
   }
   for (int w = 0; w < p.g.windows; ++w) {
     const PatchWindow& window = p.g.window[w];
     copy_box(place(window.offset, window.rows * window.columns), &p.x[w], barrier,
-             at_box<K>(step.unit.ic + channel, start.image, start.row + window.first_row,
+             at_box<K>(unit.ic + channel, start.image, start.row + window.first_row,
                        start.column + window.first_column));
   }
 }
 
 /// The threads that ask for the copies of a block: one for dY, one for X.
 template <class K>
-__device__ void copy_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                           const UnitWalk<TapGroup>& walk, bool copies_dy) {
-  RingPosition<K::kStages> at(1);
-  for (PatchSteps step{p.g, walk}; step.next();) {
+__device__ void copy_unit(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
+                          const PatchUnit& unit, bool copies_dy) {
+  const PatchPlan& g = p.g;
+  RingPosition<K::kStages> at(1, g.stages);
+  for (PatchSteps step(g, unit); step.next();) {
     wait(&ring.empty[at.stage], at.parity);
     std::uint64_t* const barrier = &ring.full[at.stage];
+    const bool dy = has_outputs(g, step.start), x = has_pixels(g, step.start);
     if (copies_dy) {
-      arrive_expecting(barrier, p.g.copied_bytes);
+      arrive_expecting(barrier, (dy ? g.dy_bytes : 0) + (x ? g.x_bytes : 0));
     }
-    unsigned char* const stage = shared + at.stage * p.g.plane_bytes;
-    copy_patch<K>(p, step, copies_dy, 0, barrier, [&](int offset, int) { return stage + offset; });
+    if (copies_dy ? dy : x) {
+      unsigned char* const stage = shared + at.stage * g.plane_bytes;
+      copy_step<K>(p, step, unit, copies_dy, 0, barrier,
+                   [&](int offset, int) { return stage + offset; });
+    }
     at.advance();
   }
 }
 
 /// The same of float32, which is split.
 template <class K>
-__device__ void split_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                            UnsplitRing<K::kUnsplit>& unsplit, const UnitWalk<TapGroup>& walk) {
+__device__ void split_unit(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
+                           UnsplitRing<K::kUnsplit>& unsplit, const PatchUnit& unit) {
   const PatchPlan& g = p.g;
   unsigned char* const waiting = shared + K::kStages * K::kPlanes * g.plane_bytes;
   const auto unsplit_stage = [&](int i) { return waiting + i * 2 * g.plane_bytes; };
   const auto copy = [&](const PatchSteps& step, int i, std::uint64_t* barrier, int part) {
     for (int half = 0; half < 2; ++half) {
-      copy_patch<K>(p, step, part == 0, half * kUnsplitRow, barrier,
-                    [&](int offset, int positions) {
-                      return unsplit_at(unsplit_stage(i), offset, positions, half);
-                    });
+      copy_step<K>(p, step, unit, part == 0, half * kUnsplitRow, barrier,
+                   [&](int offset, int positions) {
+                     return unsplit_at(unsplit_stage(i), offset, positions, half);
+                   });
     }
   };
   const auto split = [&](int i, int stage) {
@@ -126,100 +115,137 @@ __device__ void split_units(const Parameters& p, unsigned char* shared, Ring<K::
       rows(g.window[w].offset, g.window[w].rows * g.window[w].columns);
     }
   };
-  split_steps(ring, unsplit, PatchSteps{g, walk}, 2 * g.copied_bytes, copy, split);
+  split_steps(ring, unsplit, PatchSteps(g, unit), 2 * (g.dy_bytes + g.x_bytes), copy, split);
 }
 
 __device__ __forceinline__ std::uint32_t unsigned_of(int value) {
   return static_cast<std::uint32_t>(value);
 }
 
-/// sums += all products of two planes in a patch in a row, through one tap. adds: not the first.
-template <class K>
-__device__ __forceinline__ void multiply_rows(float (&sums)[32], const TapGroup::Tap& tap,
-                                              std::uint32_t gradients, std::uint32_t pixels,
-                                              bool adds) {
-  const std::uint32_t pitch = unsigned_of(tap.pitch);
-  const std::uint64_t left = operand(gradients, 1024, 0);
-  std::uint64_t right = operand(pixels + unsigned_of(tap.offset), pitch, 0);
-#pragma unroll
-  for (int k = 0; k < K::kRows / 2; ++k) {  // two rows are the terms of a product
-    multiply_bf16<kPatchBlock, true, true>(sums, moved(left, unsigned_of(k) * kNextTransposedK),
-                                           right, adds || k > 0);
-    right = moved(right, 2 * pitch);
-  }
+/// Where a lane loads its row of the matrices of 16 terms of dY from (load_transposed()).
+__device__ __forceinline__ std::uint32_t lane_offset() {
+  const std::uint32_t lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
+  const std::uint32_t term = lane / 16 * 8 + lane % 8, channels = warp * 2 + lane / 8 % 2;
+  return term * kRowBytes + ((channels ^ term % 8) << 4);
 }
 
-/// The same at places, of a row of them after the other.
-__device__ __forceinline__ void multiply_places(float (&sums)[32], const PatchPlan& g,
-                                                const TapGroup::Tap& tap, const MetPlaces& met,
-                                                std::uint32_t gradients, std::uint32_t pixels) {
-  const int place_bytes = g.patch_images * kRowBytes;
-  const int products = (met.end_column - met.first_column) * (g.patch_images / kTermImages);
-  for (int row = met.first_row; row < met.end_row; ++row) {
-    std::uint64_t left = operand(
-        gradients + unsigned_of((row * g.columns + met.first_column) * place_bytes), 1024, 0);
-    std::uint64_t right =
-        operand(pixels + unsigned_of(tap.offset + row * tap.pitch + met.first_column * place_bytes),
-                1024, 0);
-    for (int i = 0; i < products; ++i) {
-      fence_sums();
-      multiply_bf16<kPatchBlock, true, true>(sums, left, right, true);
-      commit_products();
-      wait_for_products<3>();
-      left = moved(left, kNextTransposedK);
-      right = moved(right, kNextTransposedK);
+/// What a warpgroup multiplies of dY: the rows of a product, while those of the one before are
+/// read. dY comes through registers: one load serves all taps, and the way from shared memory is
+/// left to the pixels.
+using Gradients = std::uint32_t[2][4];
+
+/// Issues and commits the products of taps kFrom and up that are in `met`, of those below that are
+/// in kMet: a way of its own for each set of taps, for a product under a condition of its own would
+/// have to be waited for.
+template <int kTaps, int kFrom, unsigned kMet, class Multiply>
+__device__ __forceinline__ void multiply_met(std::uint32_t met, Multiply&& multiply) {
+  if constexpr (kFrom < kTaps) {
+    if ((met >> kFrom & 1U) != 0) {
+      multiply_met<kTaps, kFrom + 1, kMet | 1U << kFrom>(met, multiply);
+    } else {
+      multiply_met<kTaps, kFrom + 1, kMet>(met, multiply);
     }
+  } else {
+    fence_sums();
+#pragma unroll
+    for (int t = 0; t < kTaps; ++t) {
+      if ((kMet >> t & 1U) != 0) {
+        multiply(t);
+      }
+    }
+    commit_products();
   }
 }
 
-template <int kTaps>
-__device__ __forceinline__ void store_sums(const Parameters& p, const float (&sums)[kTaps][32],
-                                           const TapGroup& group, int first,
-                                           const PatchUnit& unit) {
-  const PatchPlan& g = p.g;
-  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
-  const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
-  float* const out = p.out + unit.slice * size;
+/// sums += all products of the planes of a patch in a row. begun() as soon as the patch before has
+/// been read.
+template <class K, int kTaps, class Begun>
+__device__ __forceinline__ void multiply_rows(float (&sums)[kTaps][32], Gradients& dy,
+                                              const PatchPlan& g, const TapGroup::Tap* taps,
+                                              std::uint32_t stage, Begun&& begun) {
+  constexpr int kFirstProduct = first_plane_product(K::kPlanes);
+  constexpr int kTerms = K::kRows / 2;  // two rows are the terms of a product
 #pragma unroll
-  for (int t = 0; t < kTaps; ++t) {
-    const int tap = group.tap[first + t].tap;
+  for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
+    const std::uint32_t gradients =
+        stage + unsigned_of(left_plane(product) * g.plane_bytes) + lane_offset();
+    const std::uint32_t pixels = stage + unsigned_of(right_plane(product) * g.plane_bytes);
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int oc = unit.oc + thread / 32 * 16 + lane / 4 + i * 8;
-      float* const row = out + (std::int64_t{oc} * g.filter_taps + tap) * g.in_channels;
+    for (int k = 0; k < kTerms; ++k) {
+      const int buffer = ((product - kFirstProduct) * kTerms + k) % 2;
+      load_transposed(gradients + unsigned_of(k) * kNextTransposedK, dy[buffer]);
+      fence_sums();
 #pragma unroll
-      for (int j = 0; j < kPatchBlock / 8; ++j) {
-        const int ic = unit.ic + j * 8 + lane % 4 * 2;
-        if (tap >= 0 && oc < g.out_channels && ic < g.in_channels) {  // their number is even
-          *reinterpret_cast<float2*>(row + ic) =
-              make_float2(sums[t][j * 4 + i * 2], sums[t][j * 4 + i * 2 + 1]);
-        }
+      for (int t = 0; t < kTaps; ++t) {
+        const std::uint32_t pitch = unsigned_of(taps[t].pitch);
+        const std::uint64_t first = operand(pixels + unsigned_of(taps[t].offset), pitch, 0);
+        multiply_bf16_from<kPatchBlock, true>(sums[t], dy[buffer],
+                                              moved(first, unsigned_of(k) * 2 * pitch), true);
+      }
+      commit_products();
+      wait_for_products<1>();
+      if (product == kFirstProduct && k == 0) {
+        begun();
       }
     }
   }
-}
-
-/// sums += all products of the planes of a patch in a row. adds: not the first patch.
-template <class K>
-__device__ __forceinline__ void multiply_planes(float (&sums)[32], const PatchPlan& g,
-                                                const TapGroup::Tap& tap, std::uint32_t stage,
-                                                bool adds) {
-  constexpr int kFirstProduct = first_plane_product(K::kPlanes);
-#pragma unroll
-  for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
-    multiply_rows<K>(sums, tap, stage + unsigned_of(left_plane(product) * g.plane_bytes),
-                     stage + unsigned_of(right_plane(product) * g.plane_bytes),
-                     adds || product > kFirstProduct);
+  if constexpr ((kPlaneProducts - kFirstProduct) * kTerms % 2 == 1) {
+    wait_for_products<0>();  // the next patch loads what the last product reads
   }
 }
 
-/// sums += the products of a patch, which are summed up by themselves.
+/// The same of a row of outputs at places: products of the taps in `met`, of each a bit for each
+/// product, with the pixels. An odd number of products is followed by one of nothing.
+template <int kTaps, class Begun>
+__device__ __forceinline__ void multiply_places(float (&sums)[kTaps][32], Gradients& dy,
+                                                int products, const std::uint32_t (&met)[kTaps],
+                                                std::uint32_t gradients,
+                                                const std::uint32_t (&pixels)[kTaps],
+                                                Begun&& begun) {
+  for (int first = 0; first < products; first += 2) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int product = first + i;
+      const std::uint32_t at = unsigned_of(product) * kNextTransposedK;
+      std::uint32_t taps_met = 0;
+#pragma unroll
+      for (int t = 0; t < kTaps; ++t) {
+        taps_met |= (met[t] >> product & 1U) << t;
+      }
+      load_transposed(gradients + at, dy[i]);
+      multiply_met<kTaps, 0, 0>(taps_met, [&](int t) {
+        multiply_bf16_from<kPatchBlock, true>(sums[t], dy[i], operand(pixels[t] + at, 1024, 0),
+                                              true);
+      });
+      wait_for_products<1>();
+    }
+    if (first == 0) {
+      begun();
+    }
+  }
+}
+
+/// sums += the products of three planes of a patch in a row through a tap, which are summed up by
+/// themselves.
 template <class K>
 __device__ __forceinline__ void add_cut(float (&sums)[32], const PatchPlan& g,
                                         const TapGroup::Tap& tap, std::uint32_t stage) {
+  const std::uint32_t pitch = unsigned_of(tap.pitch);
   float products[32];
   fence_sums();
-  multiply_planes<K>(products, g, tap, stage, false);
+#pragma unroll
+  for (int product = 0; product < kPlaneProducts; ++product) {
+    const std::uint64_t left =
+        operand(stage + unsigned_of(left_plane(product) * g.plane_bytes), 1024, 0);
+    std::uint64_t right =
+        operand(stage + unsigned_of(right_plane(product) * g.plane_bytes + tap.offset), pitch, 0);
+#pragma unroll
+    for (int k = 0; k < K::kRows / 2; ++k) {
+      multiply_bf16<kPatchBlock, true, true>(
+          products, moved(left, unsigned_of(k) * kNextTransposedK), right, product > 0 || k > 0);
+      right = moved(right, 2 * pitch);
+    }
+  }
   commit_products();
   wait_for_products<0>();
 #pragma unroll
@@ -239,58 +265,128 @@ __device__ __forceinline__ void clear(float (&sums)[kTaps][32]) {
   }
 }
 
-/// A warpgroup that multiplies: taps first to first + kTaps - 1 of each group.
+/// A warpgroup's products of a unit's patches: taps first to first + kTaps - 1 of the group.
 template <class K, int kTaps>
-__device__ void multiply_units(const Parameters& p, unsigned char* shared, Ring<K::kStages>& ring,
-                               UnitWalk<TapGroup> walk, int first) {
-  const PatchPlan& g = p.g;
+__device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K::kStages>& ring,
+                              const PatchUnit& unit, int first, float (&sums)[kTaps][32]) {
   const std::uint32_t base = shared_address(shared);
-  const std::uint32_t plane_bytes = unsigned_of(g.plane_bytes);
-  const auto release = [&](int stage) {
-    if (threadIdx.x % 128 == 0) {
-      arrive(&ring.empty[stage]);
-    }
-  };
-  RingPosition<K::kStages> at(0);
-  float sums[kTaps][32];
-  while (walk.next()) {
-    const PatchUnit unit = unit_of(g, walk.index());
-    const TapGroup::Tap* const taps = walk.group().tap + first;
-    const auto stage_at = [&](int stage) {
-      return base + unsigned_of(stage * K::kPlanes) * plane_bytes;
+  const TapGroup::Tap* const taps = g.group[unit.group].tap + first;
+  const int stage_bytes = K::kPlanes * g.plane_bytes, ring_bytes = g.stages * stage_bytes;
+  const int kept = g.reach + 1;  // steps after which a stage is released
+  const int products = g.columns * g.patch_images / kTermImages;
+  const int steps = unit.patches * g.steps;
+  RingPosition<K::kStages> at(0, g.stages);
+  Gradients dy;
+  clear<kTaps>(sums);
+  int row = -g.ahead;
+  for (int step = 0; step < steps; ++step) {
+    const int stage = at.stage * stage_bytes;
+    const auto release = [&] {
+      if (step >= kept && threadIdx.x % 32 == 0) {
+        arrive(&ring.empty[at.stage - kept + (at.stage < kept ? g.stages : 0)]);
+      }
     };
-    if constexpr (K::kPlanes <= 2 && !K::kAtPlaces) {
-      const auto issue = [&](int stage, bool adds) {
-        fence_sums();
+    if constexpr (K::kAtPlaces) {
+      std::uint32_t met[kTaps], pixels[kTaps];
 #pragma unroll
-        for (int t = 0; t < kTaps; ++t) {
-          multiply_planes<K>(sums[t], g, taps[t], stage_at(stage), adds);
-        }
-      };
-      multiply_steps(ring, at, unit.patches, issue, release);
+      for (int t = 0; t < kTaps; ++t) {
+        const int before = taps[t].steps * stage_bytes;
+        met[t] = met_in_row(taps[t], row);
+        pixels[t] =
+            base + unsigned_of(stage + taps[t].offset - before + (stage < before ? ring_bytes : 0));
+      }
+      wait(&ring.full[at.stage], at.parity);
+      if (row >= 0) {
+        multiply_places(sums, dy, products, met, base + unsigned_of(stage) + lane_offset(), pixels,
+                        release);
+      } else {
+        wait_for_products<0>();
+        release();
+      }
+      row = row + 1 < g.out_height ? row + 1 : -g.ahead;
     } else {
-      clear<kTaps>(sums);
-      for (int patch = unit.first; patch < unit.first + unit.patches; ++patch) {
-        const PatchStart start = start_of(g, patch);
-        wait(&ring.full[at.stage], at.parity);
-        const std::uint32_t stage = stage_at(at.stage);
+      wait(&ring.full[at.stage], at.parity);
+      if constexpr (K::kPlanes <= 2) {
+        multiply_rows<K>(sums, dy, g, taps, base + unsigned_of(stage), release);
+      } else {
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
-          if constexpr (K::kAtPlaces) {
-            multiply_places(sums[t], g, taps[t], places_of(g, taps[t], start), stage, stage);
-          } else {
-            add_cut<K>(sums[t], g, taps[t], stage);
+          add_cut<K>(sums[t], g, taps[t], base + unsigned_of(stage));
+          if (t == 0) {
+            release();
           }
         }
-        wait_for_products<0>();
-        release(at.stage);
-        at.advance();
       }
     }
-    store_sums<kTaps>(p, sums, walk.group(), first, unit);
+    at.advance();
+  }
+  wait_for_products<0>();
+}
+
+/// Adds the sums of a warpgroup and of its like in the other block of the cluster, which each get
+/// half of the columns: whole[t] are those of 32 input channels from 32 * the block's rank on.
+/// All threads of both blocks wait for each other twice.
+template <int kTaps>
+__device__ __forceinline__ void add_shared(const float (&sums)[kTaps][32], unsigned char* shared,
+                                           float (&whole)[kTaps][16]) {
+  auto* const others = reinterpret_cast<float4*>(shared) + threadIdx.x % 128;
+  const int rank = cluster_rank();
+  await_cluster();  // the stages have been read
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t) {
+#pragma unroll
+    for (int i = 0; i < 16; i += 4) {
+      float sent[4];
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float low = sums[t][i + j], high = sums[t][16 + i + j];
+        sent[j] = rank == 0 ? high : low;
+        whole[t][i + j] = rank == 0 ? low : high;
+      }
+      store_at(others + (t * 4 + i / 4) * 128, 1 - rank,
+               make_float4(sent[0], sent[1], sent[2], sent[3]));
+    }
+  }
+  sync_cluster();
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t) {
+#pragma unroll
+    for (int i = 0; i < 16; i += 4) {
+      const float4 other = others[(t * 4 + i / 4) * 128];
+      float* const four = whole[t] + i;
+      four[0] += other.x, four[1] += other.y, four[2] += other.z, four[3] += other.w;
+    }
   }
 }
 
+template <int kTaps>
+__device__ __forceinline__ void store_sums(const Parameters& p, const float (&sums)[kTaps][16],
+                                           const PatchUnit& unit, int first) {
+  const PatchPlan& g = p.g;
+  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
+  const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
+  float* const out = p.out + unit.slice * size;
+  const int first_ic = unit.ic + cluster_rank() * (kPatchBlock / kSharers) + lane % 4 * 2;
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t) {
+    const int tap = g.group[unit.group].tap[first + t].tap;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int oc = unit.oc + thread / 32 * 16 + lane / 4 + i * 8;
+      float* const row = out + (std::int64_t{oc} * g.filter_taps + tap) * g.in_channels;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int ic = first_ic + j * 8;
+        if (tap >= 0 && oc < g.out_channels && ic < g.in_channels) {  // their number is even
+          *reinterpret_cast<float2*>(row + ic) =
+              make_float2(sums[t][j * 4 + i * 2], sums[t][j * 4 + i * 2 + 1]);
+        }
+      }
+    }
+  }
+}
+
+/// Both blocks of a cluster multiply some patches of the same unit; each stores half of its sums.
 template <class K>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
     patches_kernel(const __grid_constant__ Parameters p) {
@@ -300,24 +396,38 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   __shared__ UnsplitRing<K::kUnsplit> unsplit;
   if (threadIdx.x == 0) {
     unsplit.init();
+    prefetch_map(&p.dy);
+    prefetch_map(&p.x[0]);
   }
-  unsigned char* const shared = begin_pipeline(raw, ring, 2);
-  const auto walk = p.g.walk(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  unsigned char* const shared = begin_pipeline(raw, ring, kMultiplyingWarps);
+  const PatchUnit unit = unit_of(p.g, {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y),
+                                       static_cast<int>(blockIdx.z)});
+  const auto multiply_taps = [&]<int kTaps>(int first) {
+    float sums[kTaps][32], whole[kTaps][16];
+    multiply_unit<K>(p.g, shared, ring, unit, first, sums);
+    add_shared(sums, shared + first * kTapBytes, whole);
+    store_sums(p, whole, unit, first);
+  };
   const auto multiply = [&](int group) {
     if (group == 0) {
-      multiply_units<K, K::kFirst>(p, shared, ring, walk, 0);
+      multiply_taps.template operator()<K::kFirst>(0);
     } else {
-      multiply_units<K, K::kSecond>(p, shared, ring, walk, K::kFirst);
+      multiply_taps.template operator()<K::kSecond>(K::kFirst);
     }
   };
-  if constexpr (K::kPlanes == 1) {
-    run_pipeline<40, 232>([&](int which) { copy_units<K>(p, shared, ring, walk, which == 0); },
-                          multiply);
-  } else {
-    constexpr int kSplitting = K::kPlanes == 2 ? 72 : 56;
-    run_warpgroups<kSplitting, 252 - kSplitting / 2>(
-        [&] { split_units<K>(p, shared, ring, unsplit, walk); }, multiply);
-  }
+  constexpr int kCopying = K::kPlanes == 1 ? 40 : K::kPlanes == 2 ? 72 : 56;
+  run_warpgroups<kCopying, 252 - kCopying / 2>(
+      [&] {
+        if constexpr (K::kPlanes > 1) {
+          split_unit<K>(p, shared, ring, unsplit, unit);
+        } else if (threadIdx.x % 32 == 0 && threadIdx.x < 64) {
+          copy_unit<K>(p, shared, ring, unit, threadIdx.x == 0);
+        }
+        __syncwarp();
+        await_cluster();
+        sync_cluster();
+      },
+      multiply, warpgroup_of_warp());
 }
 
 /// Boxes of a view of images, `pixel`, `line` and `image` elements from one to the next.
@@ -350,10 +460,13 @@ void fill_maps(Parameters& p, const Conv2dProblem& problem, const Conv2dOperands
 
 template <class K>
 void launch_tile(const Parameters& p) {
-  const int workers = std::min(p.g.units, multiprocessor_count());
-  const int bytes = 1024 + (K::kStages * K::kPlanes + 2 * K::kUnsplit) * p.g.plane_bytes;
-  cuda::launch(kOperation, patches_kernel<K>, static_cast<unsigned>(workers), kPipelineThreads,
-               bytes, p);
+  const int stages = (p.g.stages * K::kPlanes + 2 * K::kUnsplit) * p.g.plane_bytes;
+  const auto bytes =
+      static_cast<std::size_t>(1024 + std::max(stages, (K::kFirst + K::kSecond) * kTapBytes));
+  const dim3 grid(static_cast<unsigned>(p.g.row_units * kSharers),
+                  static_cast<unsigned>(p.g.column_units),
+                  static_cast<unsigned>(p.g.groups * p.g.split_k));
+  cuda::launch(kOperation, patches_kernel<K>, grid, kPipelineThreads, {bytes, dim3(kSharers)}, p);
 }
 
 template <int kRows, int kPlanes>

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "cks/kernels/conv2d/hopper/units.h"
+#include "cks/kernels/common/host_device.h"
 #include "cks/kernels/conv2d/kernel.h"
 
 /// How Sk-dilated is laid out for filters of many taps: in patches of outputs, whose gradients and
@@ -9,24 +9,27 @@
 /// for each residue class of the stride (as of KS-deconv); through a tap the patch meets a
 /// rectangle of its window. As in boxes.h patches are
 ///
-/// in a row   8 outputs times an even number of rows of one image. Outputs beyond the image are
-///            zeros, and so is what lies outside of X: both are multiplied.
-/// at places  some places of 16 or more images, image next to image, for small maps: a tap meets
-///            exactly the places whose pixels lie in the image.
+/// in a row   8 outputs times an even number of rows of one image, copied in one step. Outputs
+///            beyond the image are zeros, and so is what lies outside of X: both are multiplied.
+/// at places  16 or more images, image next to image, for small maps. A step copies a row of places
+///            of dY and of each class of X; X's rows stay until the last tap has met them. A tap
+///            meets exactly the places whose pixels lie in the image.
 namespace cks::kernels::hopper {
 
 inline constexpr int kPatchWidth = 8;   // outputs
 inline constexpr int kPatchBlock = 64;  // channels, input and output, of a unit
 inline constexpr int kTermImages = 16;  // at places, of a product: its K
 inline constexpr int kMostPlaceImages = 64;
-inline constexpr int kMostWindows = 4;  // strides up to 2
+inline constexpr int kMostRowProducts = 32;  // at places, of a row
+inline constexpr int kMostWindows = 4;       // strides up to 2
 inline constexpr int kMostGroupTaps = 9;
 inline constexpr int kMostTapGroups = 16;
+inline constexpr int kSharers = 2;  // blocks of a cluster, which share the patches of a unit
 
-/// One residue class of X's pixels, those that a patch meets.
+/// One residue class of X's pixels, those that a step copies.
 struct PatchWindow {
   int row_class, column_class;
-  int first_row, first_column;  // of the class, where the patch's first output is 0
+  int first_row, first_column;  // of the class, where the step's first output is 0
   int rows, columns;
   int offset;  // bytes from the start of a stage's plane
 };
@@ -36,11 +39,13 @@ struct PatchWindow {
 struct TapGroup {
   struct Tap {
     std::int32_t pitch;   // bytes from a row of the patch to the next, in the window
-    std::int32_t offset;  // bytes from the start of a stage's plane, for the patch's first output
-    std::int16_t tap;     // of the filter, -1: none
-    std::int16_t first_row, end_row, first_column, end_column;  // outputs that meet a pixel
+    std::int32_t offset;  // bytes from the start of a stage's plane, for the step's first output
+    // At places: which outputs meet a pixel, a bit for each product of a row; how many steps before
+    // them their pixels are copied.
+    std::uint32_t met;
+    std::int16_t first_row, end_row, steps;
+    std::int16_t tap;  // of the filter, -1: none
   } tap[kMostGroupTaps];
-  std::int32_t first_unit;
 };
 
 /// A unit is 64 output channels x 64 input channels x a group of taps, of a part of the patches.
@@ -48,65 +53,105 @@ struct PatchPlan {
   int images, out_height, out_width, height, width;
   int row_stride, column_stride;
   int in_channels, out_channels, filter_taps;
-  int patch_images, rows, columns;  // of a patch
+  int patch_images, rows, columns;  // of outputs that a step copies
   int patches_down, patches_across;
+  int steps;  // of a patch
+  int ahead;  // steps by which X's rows are copied before those of dY
+  int reach;  // steps after which X's rows are still met
   int windows;
   PatchWindow window[kMostWindows];
-  int plane_bytes, copied_bytes;  // of a stage's plane; float32 takes twice as many
+  int plane_bytes;        // of a stage's plane; float32 takes twice as many
+  int dy_bytes, x_bytes;  // that a step copies
+  int stages;
   int row_units, column_units, split_k;
-  int group_taps, groups, units, units_each;
+  int part_patches, longer_parts;  // of a sharer's part; how many have one more
+  int group_taps, groups;
   TapGroup group[kMostTapGroups];
 
-  CKS_HOST_DEVICE UnitWalk<TapGroup> walk(int worker, int workers) const {
-    return {group, groups, units, units_each, worker, workers};
-  }
   CKS_HOST_DEVICE bool at_places() const { return patch_images > 1; }
+  CKS_HOST_DEVICE int units() const { return groups * row_units * column_units * split_k; }
   CKS_HOST_DEVICE int patches() const {
     return (images + patch_images - 1) / patch_images * patches_down * patches_across;
   }
 };
 
+/// Where a block stands in the grid. x: output channels, the sharers of a unit side by side;
+/// y: input channels; z: slices of a group of taps, then those of the next.
+struct PatchBlock {
+  int x, y, z;
+};
+
 struct PatchUnit {
+  int group;
   int oc, ic;          // the first ones
-  int first, patches;  // at least one
+  int first, patches;  // of the sharer, maybe none
   int slice;
 };
 
-/// Unit `index` of those of a group: output channels first, then input channels, then slices.
-CKS_HOST_DEVICE inline PatchUnit unit_of(const PatchPlan& g, int index) {
-  const int row = index % g.row_units, rest = index / g.row_units;
-  const int column = rest % g.column_units, slice = rest / g.column_units;
-  const std::int64_t patches = g.patches();
-  const auto begin = static_cast<int>(patches * slice / g.split_k);
-  const auto end = static_cast<int>(patches * (slice + 1) / g.split_k);
-  return {row * kPatchBlock, column * kPatchBlock, begin, end - begin, slice};
+/// What a block has of its unit.
+CKS_HOST_DEVICE inline PatchUnit unit_of(const PatchPlan& g, const PatchBlock& block) {
+  int group = 0, slice = block.z;  // a few at most; division takes long
+  while (slice >= g.split_k) {
+    slice -= g.split_k;
+    ++group;
+  }
+  const int part = slice * kSharers + block.x % kSharers;
+  const int longer = part < g.longer_parts ? part : g.longer_parts;
+  return {group,
+          block.x / kSharers * kPatchBlock,
+          block.y * kPatchBlock,
+          part * g.part_patches + longer,
+          g.part_patches + (part < g.longer_parts ? 1 : 0),
+          slice};
 }
 
-/// The first output of a patch.
+/// The first output of a step. At places its row counts from `ahead` rows before the map on.
 struct PatchStart {
   int image, row, column;
 };
-CKS_HOST_DEVICE inline PatchStart start_of(const PatchPlan& g, int patch) {
-  const int line = patch / g.patches_across;
-  return {line / g.patches_down * g.patch_images, line % g.patches_down * g.rows,
-          (patch - line * g.patches_across) * g.columns};
-}
 
-/// Outputs of a patch that begins at `start` which meet a pixel through a tap, counted from there.
-struct MetPlaces {
-  int first_row, end_row, first_column, end_column;
+/// A block's steps, one after the other.
+struct PatchSteps {
+  const PatchPlan& g;
+  int left;
+  PatchStart start;
+
+  CKS_HOST_DEVICE PatchSteps(const PatchPlan& plan, const PatchUnit& unit)
+      : g(plan), left(unit.patches * plan.steps + 1), start{unit.first * plan.patch_images, 0, 0} {
+    if (!g.at_places()) {
+      const int line = unit.first / g.patches_across, image = line / g.patches_down;
+      start = {image, (line - image * g.patches_down) * g.rows,
+               (unit.first - line * g.patches_across) * g.columns};
+    }
+    start.column -= g.columns;
+  }
+  CKS_HOST_DEVICE bool next() {
+    start.column += g.columns;
+    if (start.column >= g.out_width) {
+      start.column = 0;
+      start.row += g.rows;
+      if (start.row >= g.out_height + g.ahead) {
+        start.row = 0;
+        start.image += g.patch_images;
+      }
+    }
+    return --left > 0;
+  }
 };
-CKS_HOST_DEVICE inline MetPlaces places_of(const PatchPlan& g, const TapGroup::Tap& tap,
-                                           const PatchStart& start) {
-  const auto from = [](int first, int begin) { return first > begin ? first - begin : 0; };
-  const auto to = [](int end, int begin, int count) {
-    return end - begin < count ? end - begin : count;
-  };
-  return {from(tap.first_row, start.row), to(tap.end_row, start.row, g.rows),
-          from(tap.first_column, start.column), to(tap.end_column, start.column, g.columns)};
+/// Whether there is something to copy; in a row there always is.
+CKS_HOST_DEVICE inline bool has_outputs(const PatchPlan& g, const PatchStart& start) {
+  return start.row >= g.ahead;
+}
+CKS_HOST_DEVICE inline bool has_pixels(const PatchPlan& g, const PatchStart& start) {
+  return !g.at_places() || start.row * g.row_stride < g.height;
 }
 
-/// Images, rows and columns of outputs.
+/// The products of a row of outputs at places that meet pixels through a tap: bits.
+CKS_HOST_DEVICE inline std::uint32_t met_in_row(const TapGroup::Tap& tap, int row) {
+  return row >= tap.first_row && row < tap.end_row ? tap.met : 0;
+}
+
+/// Images, rows and columns of the outputs that a step copies.
 struct PatchExtent {
   int images, rows, columns;
 
@@ -124,16 +169,15 @@ struct PatchRequest {
 /// Rows of patches in a row that the kernel is compiled for, by planes; 0: none.
 inline constexpr int kPatchRows[][3] = {{8, 14, 0}, {4, 8, 14}, {4, 8, 0}};
 
-/// Stages of the ring of planes; at places and of several planes two.
-constexpr int patch_stages(int plane_count, bool at_places) {
-  return plane_count == 1 && !at_places ? 4 : 2;
-}
+inline constexpr int kPatchBytes = 225 * 1024;  // of all stages
+/// The most stages of the ring of planes; of several planes there are always two.
+constexpr int most_patch_stages(int plane_count) { return plane_count == 1 ? 12 : 2; }
 /// Stages of float32 that wait to be split into planes.
 constexpr int unsplit_stages(int plane_count, int rows) {
   return plane_count == 1 ? 0 : plane_count == 2 && rows < 14 ? 2 : 1;
 }
 
-/// The largest patch at places of which two stages fit; no rows if none does.
+/// The patch at places with most images of which enough stages fit; none if none does.
 PatchExtent patch_at_places(const Conv2dProblem& problem);
 
 /// Whether the copy engine can say it, for X and dY of so many bytes an element.
