@@ -16,7 +16,8 @@ namespace {
 constexpr std::int64_t kBlockChannels = kPatchBlock;
 constexpr Conv2dTile kTiles[] = {{kBlockChannels, 9 * kBlockChannels},
                                  {kBlockChannels, 8 * kBlockChannels}};
-constexpr int kFewestTaps = 6;  // with fewer the taps that are repeated cost too much
+constexpr double kPlaceTerms = 57e3;  // at places, for saying which taps 16 terms meet
+constexpr int kFewestTaps = 6;        // with fewer the taps that are repeated cost too much
 constexpr int kMostWaves = 3;
 
 struct PatchRates {
@@ -58,14 +59,17 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
          takes_patches(request, plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
 }
 
-/// Time for the products of a patch, or for copying it if that is longer.
+/// Time for the products of a patch, or for copying it or for saying which to multiply, if that is
+/// longer.
 double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   const double products = static_cast<double>(executed_of(g)) / g.patches() /
                           (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
   const double bytes =
       (g.dy_bytes + g.x_bytes) * g.steps * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
   const PatchRates rates = rates_of(arithmetic);
-  return std::max(products / rates.products, bytes * rates.copied_byte);
+  const double row_terms = round_up(g.columns * g.patch_images / kTermImages, 2);
+  const double issue = g.at_places() ? g.out_height * row_terms * kPlaceTerms : 0.0;
+  return std::max({products / rates.products, bytes * rates.copied_byte, issue});
 }
 
 /// Units that run at once.

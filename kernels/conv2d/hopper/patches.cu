@@ -272,7 +272,8 @@ __device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K:
   const std::uint32_t base = shared_address(shared);
   const TapGroup::Tap* const taps = g.group[unit.group].tap + first;
   const int stage_bytes = K::kPlanes * g.plane_bytes, ring_bytes = g.stages * stage_bytes;
-  const int kept = g.reach + 1;  // steps after which a stage is released
+  // Steps after which a stage is released: its products are waited for at once, or later.
+  const int kept = K::kPlanes == 3 ? 0 : g.reach + 1;
   const int products = g.columns * g.patch_images / kTermImages;
   const int steps = unit.patches * g.steps;
   RingPosition<K::kStages> at(0, g.stages);
@@ -312,10 +313,8 @@ __device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K:
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
           add_cut<K>(sums[t], g, taps[t], base + unsigned_of(stage));
-          if (t == 0) {
-            release();
-          }
         }
+        release();
       }
     }
     at.advance();
