@@ -250,10 +250,8 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
       [name, problem, transposed, slope,
        types = ops::dtypes_of({given.input, given.weight, given.bias})](
           const Tensor& grad_output, const std::vector<bool>& needed, const SavedTensors& saved) {
-        const ops::MaskedGradient masked =
-            slope == 1.0 ? ops::MaskedGradient{grad_output, {}}
-                         : ops::masked_gradient(name, grad_output, saved[2], slope, needed[2]);
-        const Tensor& grad = masked.gradient;
+        const Tensor grad =
+            slope == 1.0 ? grad_output : ops::masked_gradient(name, grad_output, saved[2], slope);
         return ops::run_gradients(
             needed,
             [&] {
@@ -266,10 +264,7 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
                                  : run_backward_filter(name, problem, saved[0], grad))
                   .to(types[1]);
             },
-            [&] {
-              return (masked.sums.defined() ? masked.sums : ops::sum_to_last_axis(name, grad))
-                  .to(types[2]);
-            });
+            [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
       });
 }
 

@@ -255,30 +255,18 @@ Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
   return sum;
 }
 
-ops::MaskedGradient ops::masked_gradient(const char* operation, const Tensor& grad,
-                                         const Tensor& result, double negative_slope,
-                                         bool with_sums) {
+Tensor ops::masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
+                            double negative_slope) {
   if (is_bfloat16_on_cpu(grad)) {
-    const Tensor masked =
-        masked_gradient(operation, widened(grad), widened(result), negative_slope, false)
-            .gradient.to(DType::bfloat16);
-    return {masked, with_sums ? sum_to_last_axis(operation, masked) : Tensor()};
+    return masked_gradient(operation, widened(grad), widened(result), negative_slope)
+        .to(DType::bfloat16);
   }
-  const Device device = grad.device();
-  MaskedGradient masked{make_output(operation, grad), {}};
-  if (!with_sums) {
-    using kernels::UnaryOp;
-    CKS_KERNEL(device, unary_backward(negative_slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu,
-                                      grad.dtype(), grad.numel(), grad.data(), result.data(),
-                                      masked.gradient.data(), {negative_slope}));
-    return masked;
-  }
-  const ReduceProblem problem = rows_problem(grad);
-  masked.sums = make_output(operation, {problem.inner}, problem.result, device);
-  const auto workspace =
-      make_workspace(operation, CKS_KERNEL(device, reduce_workspace_bytes(problem)), device);
-  CKS_KERNEL(device, masked_sum(problem, negative_slope, grad.data(), result.data(),
-                                masked.gradient.data(), masked.sums.data(), workspace->data()));
+  using kernels::UnaryOp;
+  Tensor masked = make_output(operation, grad);
+  CKS_KERNEL(
+      grad.device(),
+      unary_backward(negative_slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu, grad.dtype(),
+                     grad.numel(), grad.data(), result.data(), masked.data(), {negative_slope}));
   return masked;
 }
 

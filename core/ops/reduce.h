@@ -36,16 +36,10 @@ Tensor sum_to(const Tensor& input, const Shape& shape);
 /// Sums over all axes but the last: the gradient of a bias. Off the tape.
 Tensor sum_to_last_axis(const char* operation, const Tensor& input);
 
-/// The gradient of an operation behind the activation in its own pass, and its sums over all axes
-/// but the last, undefined if nobody wants them.
-struct MaskedGradient {
-  Tensor gradient;
-  Tensor sums;
-};
-/// grad where the operation's result is above 0, negative_slope * grad elsewhere; with the sums in
-/// one pass over memory, the same bits as in two. Off the tape.
-MaskedGradient masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
-                               double negative_slope, bool with_sums);
+/// The gradient behind an operation's own activation, as it reaches what comes before that: grad
+/// where the result is above 0, negative_slope * grad elsewhere. Off the tape.
+Tensor masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
+                       double negative_slope);
 
 }  // namespace ops
 }  // namespace cks

@@ -25,8 +25,7 @@ enum class ReduceOp : std::uint8_t {
   max,  // NaN if any element is; -infinity where count is 0
 };
 
-/// Bytes of workspace, 8-byte aligned, that reduce and masked_sum need; 0 for small
-/// problems.
+/// Bytes of workspace, 8-byte aligned, that reduce needs; 0 for small problems.
 CKS_ENTRY_POINT(std::size_t, reduce_workspace_bytes, (const ReduceProblem& problem));
 /// Bytes of workspace, 8-byte aligned, that sum_of_squares needs.
 CKS_ENTRY_POINT(std::size_t, sum_of_squares_workspace_bytes, (std::int64_t count));
@@ -35,13 +34,6 @@ CKS_ENTRY_POINT(std::size_t, sum_of_squares_workspace_bytes, (std::int64_t count
 CKS_ENTRY_POINT(void, reduce,
                 (ReduceOp op, const ReduceProblem& problem, double scale, const void* x, void* y,
                  void* workspace));
-
-/// In one pass over memory what an activation's gradient (common/activation.h) and the sums over
-/// its rows take in two: masked [outer, count, inner] = dy where y is above 0, slope * dy
-/// elsewhere, and sums, the bits of which are those of reduce(sum, problem, 1.0, masked, sums).
-CKS_ENTRY_POINT(void, masked_sum,
-                (const ReduceProblem& problem, double slope, const void* dy, const void* y,
-                 void* masked, void* sums, void* workspace));
 
 /// Index of the first greatest element along count, a NaN being the greatest. count must be >= 1.
 CKS_ENTRY_POINT(void, argmax, (const ReduceProblem& problem, const void* x, std::int64_t* y));

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/reduce/functors_impl.h"
@@ -21,27 +20,6 @@ constexpr std::int64_t kShortestChunk = 256;
 constexpr std::int64_t kColumns = 1024;
 // Independent accumulators of a contiguous run: enough to hide the latency of an addition.
 constexpr std::int64_t kLanes = 64;
-
-// What is done to elements right before they are reduced: nothing.
-struct Given {
-  void operator()(const void* /*from*/, std::int64_t /*n*/) const {}
-};
-
-// They are made, and are still in the first-level cache when they are reduced.
-template <class T>
-struct Masked {
-  const T* dy;
-  const T* y;
-  T* masked;
-  T slope;
-
-  void operator()(const T* from, std::int64_t n) const {
-    const std::int64_t first = from - masked;
-    for (std::int64_t i = first; i < first + n; ++i) {
-      masked[i] = kernels::masked(dy[i], y[i], slope);
-    }
-  }
-};
 
 // How a problem is cut: `chunks` partial results along the reduced axis for every output.
 struct Cut {
@@ -84,9 +62,9 @@ typename R::Partial reduce_run(const T* x, std::int64_t n) {
 }
 
 // `rows` rows of `width` columns, `pitch` elements apart -> one partial result per column.
-template <class R, class T, class Make>
-void reduce_columns(const Make& make, const T* x, std::int64_t rows, std::int64_t pitch,
-                    std::int64_t width, typename R::Partial* partials) {
+template <class R, class T>
+void reduce_columns(const T* x, std::int64_t rows, std::int64_t pitch, std::int64_t width,
+                    typename R::Partial* partials) {
   // Several short rows count as one long one, so that the accumulators are independent.
   const std::int64_t copies = pitch == width ? std::max<std::int64_t>(1, 2 * kLanes / width) : 1;
   const std::int64_t lanes = copies * width;
@@ -94,15 +72,12 @@ void reduce_columns(const Make& make, const T* x, std::int64_t rows, std::int64_
   const std::int64_t whole = rows / copies;
   for (std::int64_t step = 0; step < whole; ++step) {
     const T* from = x + step * copies * pitch;
-    make(from, lanes);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       partials[lane] = R::take(partials[lane], from[lane]);
     }
   }
   const T* rest = x + whole * copies * pitch;
-  const std::int64_t left = (rows - whole * copies) * width;
-  make(rest, left);
-  for (std::int64_t lane = 0; lane < left; ++lane) {
+  for (std::int64_t lane = 0; lane < (rows - whole * copies) * width; ++lane) {
     partials[lane] = R::take(partials[lane], rest[lane]);
   }
   for (std::int64_t copy = 1; copy < copies; ++copy) {
@@ -113,24 +88,22 @@ void reduce_columns(const Make& make, const T* x, std::int64_t rows, std::int64_
 }
 
 // One unit of work: outputs [column, column + width) of an outer index, rows of one chunk.
-template <class R, class T, class Make>
-void reduce_unit(const Make& make, const ReduceProblem& problem, const Cut& cut, std::int64_t outer,
+template <class R, class T>
+void reduce_unit(const ReduceProblem& problem, const Cut& cut, std::int64_t outer,
                  std::int64_t chunk, std::int64_t column, std::int64_t width, const T* x,
                  typename R::Partial* partials) {
   const std::int64_t first = chunk * cut.rows_per_chunk;
   const std::int64_t rows = std::min(cut.rows_per_chunk, problem.count - first);
   const T* from = x + (outer * problem.count + first) * problem.inner + column;
   if (problem.inner == 1) {
-    make(from, rows);
     partials[0] = reduce_run<R>(from, rows);
   } else {
-    reduce_columns<R>(make, from, rows, problem.inner, width, partials);
+    reduce_columns<R>(from, rows, problem.inner, width, partials);
   }
 }
 
-template <class R, class T, class Result, class Make = Given>
-void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void* workspace,
-         const Make& make = {}) {
+template <class R, class T, class Result>
+void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void* workspace) {
   using P = typename R::Partial;
   const std::int64_t outputs = problem.outer * problem.inner;
   if (outputs == 0) {
@@ -151,9 +124,7 @@ void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void
         std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, problem.count));
     return parallel_for_ranges(problem.outer, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t outer = begin; outer < end; ++outer) {
-        const T* from = x + outer * problem.count;
-        make(from, problem.count);
-        y[outer] = finish(reduce_run<R>(from, problem.count));
+        y[outer] = finish(reduce_run<R>(x + outer * problem.count, problem.count));
       }
     });
   }
@@ -166,7 +137,7 @@ void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void
           const std::int64_t chunk = unit / blocks_of_columns % cut.chunks;
           const std::int64_t outer = unit / blocks_of_columns / cut.chunks;
           const std::int64_t width = std::min(kColumns, problem.inner - column);
-          reduce_unit<R>(make, problem, cut, outer, chunk, column, width, x, local);
+          reduce_unit<R>(problem, cut, outer, chunk, column, width, x, local);
           if (cut.chunks == 1) {
             std::transform(local, local + width, y + outer * problem.inner + column, finish);
           } else {
@@ -216,18 +187,6 @@ void reduce(ReduceOp op, const ReduceProblem& problem, double scale, const void*
     } else {
       run<Max<T>>(problem, scale, in, static_cast<T*>(y), workspace);
     }
-  });
-}
-
-void masked_sum(const ReduceProblem& problem, double slope, const void* dy, const void* y,
-                void* masked, void* sums, void* workspace) {
-  visit_real("masked_sum", problem.dtype, [&]<class T>(T) {
-    T* const to = static_cast<T*>(masked);
-    const Masked<T> make{static_cast<const T*>(dy), static_cast<const T*>(y), to,
-                         static_cast<T>(slope)};
-    visit_real("masked_sum", problem.result, [&]<class Result>(Result) {
-      run<Sum<T>>(problem, 1.0, to, static_cast<Result*>(sums), workspace, make);
-    });
   });
 }
 

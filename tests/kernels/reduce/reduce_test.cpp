@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "tests/support/compare.h"
@@ -184,88 +183,6 @@ TEST_CASE("reduce: an address that is a multiple of the element's size only") {
     });
     const auto result = compare(y, expected);
     CHECK_MESSAGE(result.ok, result.message);
-  }
-}
-
-template <class T>
-void check_masked_sum(const Extent& e, double slope, std::size_t shift) {
-  using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
-  CAPTURE(e.outer);
-  CAPTURE(e.count);
-  CAPTURE(e.inner);
-  CAPTURE(slope);
-  const ReduceProblem problem{e.outer, e.count, e.inner, dtype_of<T>(), dtype_of<Sum>()};
-  const std::int64_t count = e.outer * e.count * e.inner;
-  const auto values = [&](std::uint64_t seed) {
-    std::vector<T> list(shift);
-    for (std::int64_t i = 0; i < count; ++i) {  // zeros among them
-      list.push_back(testing::from_double<T>(
-          0.37 * static_cast<double>(random_integer(seed, static_cast<std::uint64_t>(i), -9, 9))));
-    }
-    return list;
-  };
-  const std::vector<T> dy = values(1);
-  const std::vector<T> y = values(2);
-  std::vector<T> expected;
-  for (std::size_t i = shift; i < dy.size(); ++i) {
-    expected.push_back(testing::as_double(y[i]) > 0.0
-                           ? dy[i]
-                           : testing::from_double<T>(testing::as_double(dy[i]) * slope));
-  }
-  std::vector<Sum> sums;
-  const auto masked = run_kernel<T>(
-      count,
-      [&](T* out) {
-        testing::TargetBuffer workspace(target::reduce_workspace_bytes(problem));
-        sums = run_kernel<Sum>(e.outer * e.inner, [&](Sum* to) {
-          target::masked_sum(problem, slope, on_device(dy) + shift, on_device(y) + shift, out, to,
-                             workspace.data());
-        });
-        REQUIRE(workspace.intact());
-      },
-      shift * sizeof(T));
-  const auto same = compare(masked, expected);
-  CHECK_MESSAGE(same.ok, same.message);
-  const auto alone = run_kernel<Sum>(e.outer * e.inner, [&](Sum* to) {
-    testing::TargetBuffer workspace(target::reduce_workspace_bytes(problem));
-    std::vector<T> shifted(shift);
-    shifted.insert(shifted.end(), masked.begin(), masked.end());
-    target::reduce(ReduceOp::sum, problem, 1.0, on_device(shifted) + shift, to, workspace.data());
-  });
-  CHECK(sums == alone);
-}
-
-TEST_CASE("masked_sum: a gradient behind an activation, and its sums, the bits of two passes") {
-  for (const Extent& e : extents()) {
-    for (const double slope : {0.0, 0.125}) {
-      check_masked_sum<float>(e, slope, 0);
-      check_masked_sum<double>(e, slope, 0);
-      if (testing::kTestsCuda) {
-        check_masked_sum<bfloat16>(e, slope, 0);
-      }
-    }
-  }
-  check_masked_sum<float>({1, 5003, 100}, 0.0, 1);
-}
-
-TEST_CASE("masked_sum: what ReLU cuts off is 0, and what it does not cut stays as it is") {
-  const float inf = std::numeric_limits<float>::infinity();
-  const float nan = std::nanf("");
-  const std::vector<float> dy = {inf, nan, -inf, nan, 2.0F, 3.0F};
-  const std::vector<float> y = {-1.0F, 0.0F, 1.0F, 1.0F, nan, inf};
-  std::vector<float> sums;
-  const auto masked = run_kernel<float>(6, [&](float* out) {
-    sums = run_kernel<float>(6, [&](float* to) {
-      target::masked_sum({1, 1, 6}, 0.0, on_device(dy), on_device(y), out, to, nullptr);
-    });
-  });
-  for (const std::vector<float>& result : {masked, sums}) {
-    CHECK(result[0] == 0.0F);
-    CHECK(result[1] == 0.0F);
-    CHECK(result[2] == -inf);
-    CHECK(std::isnan(result[3]));
-    CHECK(result[4] == 2.0F);
-    CHECK(result[5] == 3.0F);
   }
 }
 
