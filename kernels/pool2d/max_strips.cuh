@@ -356,8 +356,7 @@ bool with_strips(const Pool2dProblem& p, bool aligned, Body&& body) {
       }
       return false;
     };
-    return take.template operator()<2, 2>() || take.template operator()<3, 1>() ||
-           take.template operator()<3, 2>();
+    return take.template operator()<2, 2>() || take.template operator()<3, 1>();
   }
   return false;
 }
