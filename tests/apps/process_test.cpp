@@ -341,8 +341,11 @@ TEST_CASE("what stdout does not take is an error of every program") {
   const ScratchFolder scratch;
   const std::string quick_run =
       " --dataset drawn --limit-train 100 --limit-test 50 --epochs 1 --quiet --output-dir ";
-  for (const std::string program :
-       {CKS_TRAIN_MNIST, CKS_TRAIN_CIFAR, CKS_TRAIN_AUTOENCODER, CKS_INSPECT, CKS_PREDICT}) {
+  const std::string programs = std::filesystem::path(CKS_TRAIN_MNIST).parent_path().string() + "/";
+  for (const std::string name :
+       {"bench_conv", "bench_step", "export", "inspect", "ladder", "predict", "speedrun",
+        "train_autoencoder", "train_cifar", "train_mnist"}) {
+    const std::string program = programs + name;
     CAPTURE(program);
     const Outcome full = run_line(scratch, program + " --help > /dev/full");
     CHECK(full.code == 1);
@@ -353,9 +356,11 @@ TEST_CASE("what stdout does not take is an error of every program") {
     run_line(scratch, "{ sleep 0.3; " + program + " --help; echo $? > code; } | true");
     CHECK(slurp(scratch / "code") == "1\n");
     CHECK(run_line(scratch, program + " --version").out ==
-          std::filesystem::path(program).filename().string() + " of CKS " + cks::apps::version() +
-              "\n");
+          name + " of CKS " + cks::apps::version() + "\n");
   }
+  const Outcome example = run_line(scratch, programs + "unet_shapes 32 1 0 > /dev/full");
+  CHECK(example.code == 1);
+  CHECK(example.err == "error: cannot write to stdout\n");
   const Outcome trained = run_line(scratch, CKS_TRAIN_MNIST + quick_run + "run > /dev/full");
   CHECK(trained.code == 1);
   CHECK(contains(trained.err, "cannot write to stdout: No space left on device"));
