@@ -302,17 +302,10 @@ void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
   }
 }
 
-/// Classes that the test half has no folder for are never tested.
-void warn_of_untested(const ImageClasses& classes, TrainTest& data) {
-  std::vector<std::string> untested;
-  for (const std::string& name : classes.names) {
-    std::error_code ignored;
-    if (!fs::is_directory(fs::path(data.test.source.path) / "test" / name, ignored)) {
-      untested.push_back(name);
-    }
-  }
-  if (!untested.empty()) {
-    add_warning(data.test, "no folder for classes of the training half: " + joined(untested));
+/// Classes without a test image are never tested.
+void warn_of_untested(ImageDataset& test) {
+  if (const auto untested = test.classes_without_images(); !untested.empty()) {
+    add_warning(test, "no image of classes of the training half: " + joined(untested));
   }
 }
 
@@ -413,7 +406,7 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   decoder.keep(data.train);
   warn_of_depth(classes, data);
   if (has_halves) {
-    warn_of_untested(classes, data);
+    warn_of_untested(data.test);
   } else {
     data.train.source.split = data.test.source.split =
         formatted("cut by seed, {:g} % for testing", 100.0 * options.test_share);

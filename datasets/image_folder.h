@@ -59,12 +59,12 @@ struct ImageFolderOptions {
 ///             and ImageFit for the resizing.
 /// Warning     of a half (DataSource::warning), where an image lacks its end mark; of both, where
 ///             no class has an image of its own beside the folders inside it: then these may be
-///             the classes; of the test half, where it has no folder for some classes; of the
+///             the classes; of the test half, where it has no image of some classes; of the
 ///             training half, where cache_dir cannot be written.
 /// Cost        each file is decoded once, on all threads.
 /// Throws      IoError     no such folder, no class, a class whose name is not UTF-8 or without an
-///                         image (a training image that is left, with skip_broken), a broken image
-///                         (the first in order, unless skip_broken), or none left.
+///                         training image (that is left, with skip_broken), a half without, a
+///                         broken image (the first in order, unless skip_broken), or none left.
 ///             ShapeError  images of different sizes without a size to make of them, or more than
 ///                         max_bytes.
 ///             Error       options outside of their ranges.

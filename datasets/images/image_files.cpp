@@ -41,6 +41,7 @@ bool is_hidden(const fs::path& path) {
 }
 
 constexpr const char* kLoadFolder = "load_image_folder";
+constexpr const char* kNoImage = "has no image (.png, .jpg, .jpeg, .bmp or .gif)";
 
 [[noreturn]] void fail(const std::string& dir, const std::string& what,
                        const char* operation = kLoadFolder) {
@@ -130,13 +131,16 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
     }
     const std::int64_t label = label_of(classes, name);
     const std::vector<std::string> paths = list<fs::recursive_directory_iterator>(folder, is_image);
-    if (paths.empty()) {
-      fail(folder, "has no image (.png, .jpg, .jpeg, .bmp or .gif)");
+    if (paths.empty() && known.empty()) {
+      fail(folder, kNoImage);
     }
     for (const std::string& path : paths) {
       classes.all_inside &= fs::path(path).parent_path() != folder;
       classes.files.push_back({path, label});
     }
+  }
+  if (classes.files.empty()) {
+    fail(dir, kNoImage);
   }
   std::stable_sort(classes.files.begin(), classes.files.end(),
                    [](const ImageFile& a, const ImageFile& b) { return a.label < b.label; });
@@ -147,10 +151,7 @@ std::vector<std::string> list_images(const std::string& dir) {
   constexpr const char* kOp = "list_images";
   std::vector<std::string> paths = list<fs::directory_iterator>(dir, is_image, kOp);
   if (paths.empty()) {
-    fail(dir,
-         "has no image (.png, .jpg, .jpeg, .bmp or .gif) of its own; folders inside it are not "
-         "entered",
-         kOp);
+    fail(dir, std::string(kNoImage) + " of its own; folders inside it are not entered", kOp);
   }
   return paths;
 }

@@ -20,8 +20,9 @@ struct ImageClasses {
 };
 
 /// Lists DIR/CLASS/...; see image_folder.h. With `known` these are the classes, of which some may
-/// be missing. Throws IoError: no such folder, no class folder, one that is not known or whose
-/// name is not UTF-8, a class without an image, a folder that cannot be listed.
+/// be missing or have no image. Throws IoError: no such folder, no class folder, one that is not
+/// known or whose name is not UTF-8, another class or all of them without an image, a folder that
+/// cannot be listed.
 ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known);
 
 /// "cat, dog", of more than twenty "ant, bee, ... and 180 more".

@@ -84,7 +84,16 @@ TEST_CASE("image folder: two halves, classes and images in byte order") {
   CHECK(data.train.source.skipped.empty());
   CHECK(data.train.source.split.empty());
   CHECK(data.train.source.warning.empty());
-  CHECK(data.test.source.warning == "no folder for classes of the training half: Dog");
+  CHECK(data.test.source.warning == "no image of classes of the training half: Dog");
+  // An empty folder is as none, in the halves that nothing is learnt from.
+  std::filesystem::create_directories(folder.file("test/Dog"));
+  write_file(folder.file("val/cat/1.png"), flat_png(1));
+  std::filesystem::create_directories(folder.file("val/bird"));
+  const cks::TrainTest with_empty = load_image_folder(folder.path());
+  CHECK(contents(with_empty.test) == contents(data.test));
+  CHECK(with_empty.test.source.warning == data.test.source.warning);
+  REQUIRE(with_empty.val);
+  CHECK(with_empty.val->classes_without_images() == std::vector<std::string>{"Dog", "bird"});
   data.train.check();
   data.test.check();
 }
@@ -250,6 +259,9 @@ TEST_CASE("image folder: layouts that are none") {
   CHECK(contents(*three.val) == std::vector<std::pair<int, std::int64_t>>{{1, 0}});
   CHECK(contents(three.test) == std::vector<std::pair<int, std::int64_t>>{{3, 0}});
   CHECK(three.val->mean == three.train.mean);
+  std::filesystem::remove(folder.file("test/a/1.png"));
+  CHECK(contains(error(), folder.file("test") + "' has no image"));
+  write_file(folder.file("test/a/1.png"), flat_png(3));
   write_file(folder.file("valid/z/1.png"), flat_png(1));
   CHECK(contains(error(), "z"));
   write_file(folder.file("test/z/1.png"), flat_png(1));
