@@ -105,8 +105,7 @@ void check_agreement(Setup setup) {
   const double of_ranks = cks::testing::gap(one, two);
   const double of_ulp = cks::testing::gap(one, train(1, nudged));
   std::printf("%s in %s%s: 1 and 2 GPUs %.3e, one ulp apart %.3e\n", setup.model.c_str(),
-              name_of(setup.precision), setup.capture ? "" : " without a graph", of_ranks,
-              of_ulp);
+              name_of(setup.precision), setup.capture ? "" : " without a graph", of_ranks, of_ulp);
   std::fflush(stdout);
   CHECK(of_ranks <= 10.0 * of_ulp);
   CHECK(train(count, setup) == two);
