@@ -119,7 +119,7 @@ scaling() {
   done
 }
 
-nvidia-smi --query-gpu=name,driver_version,clocks.sm --format=csv,noheader || fail "no NVIDIA GPU"
+nvidia-smi --query-gpu=name,driver_version,clocks.sm --format=csv,noheader 2>/dev/null || fail "no NVIDIA GPU"
 if wants build; then
   check build build_cuda "$build" "${CKS_CUDA_ARCHITECTURES:-native}"
 fi
