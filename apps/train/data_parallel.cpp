@@ -26,10 +26,6 @@ void add(Checksum& sum, const NamedTensors& tensors) {
   }
 }
 
-/// The last bucket of a step, for which everything waits, begins with at most so many bytes to
-/// come.
-constexpr std::int64_t kLastBucketBytes = 1 << 20;
-
 /// Elements that a slot of so many takes: slots begin at 256 bytes.
 std::int64_t aligned(std::int64_t elements) {
   return kernels::round_up<std::int64_t>(elements, 64);
@@ -85,7 +81,6 @@ DataParallel::DataParallel(const TrainTask& task, const TrainOptions& options, D
   std::int64_t elements = 0;
   for (const Tensor& parameter : parameters_) {
     is_parameter_.insert(parameter.impl().get());
-    gradient_bytes_ += static_cast<std::int64_t>(parameter.nbytes());
     elements += aligned(parameter.numel());
     if (options_.registered_buffer && parameter.dtype() != DType::float32) {
       throw DtypeError(formatted("fit: registered_buffer takes parameters of float32, one is {}",
@@ -142,8 +137,6 @@ BatchPart DataParallel::part_of(std::int64_t total) {
 
 GradientListener* DataParallel::listener(StepResults& results) {
   results_ = &results;
-  statistics_are_sent_ = false;
-  bytes_to_come_ = gradient_bytes_;
   return is_alone() || comes_in_pieces_ ? nullptr : this;
 }
 
@@ -163,16 +156,7 @@ void DataParallel::reduce(StepResults& results) {
   slots_.clear();
 }
 
-/// They have been ready since the forward pass, so they travel while gradients are computed.
-void DataParallel::send_statistics() {
-  if (!std::exchange(statistics_are_sent_, true) && !statistics_.empty()) {
-    std::vector<Tensor> none;
-    send(none, statistics_);
-  }
-}
-
 void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
-  send_statistics();
   if (is_parameter_.count(leaf.impl().get()) == 0) {
     return;
   }
@@ -181,12 +165,8 @@ void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
   } else {
     bucket_.push_back(gradient);
   }
-  const auto bytes = static_cast<std::int64_t>(gradient.nbytes());
-  bucket_bytes_ += bytes;
-  const bool begins_last = bytes_to_come_ > kLastBucketBytes;
-  bytes_to_come_ -= bytes;
-  if (bucket_bytes_ >= options_.bucket_bytes ||
-      (begins_last && bytes_to_come_ <= kLastBucketBytes)) {
+  bucket_bytes_ += static_cast<std::int64_t>(gradient.nbytes());
+  if (bucket_bytes_ >= options_.bucket_bytes) {
     send(bucket_);
   }
 }
@@ -199,9 +179,8 @@ void DataParallel::fill_slot(const Tensor& leaf, const Tensor& gradient) {
 }
 
 void DataParallel::on_end() {
-  send_statistics();
   bucket_.push_back(results_->pending());
-  send(bucket_);
+  send(bucket_, statistics_);
   Stream::current(stream_.device()).wait_for(stream_);
   sent_ = filled_ = 0;
 }

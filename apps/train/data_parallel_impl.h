@@ -59,7 +59,6 @@ class DataParallel : private GradientListener {
 
  private:
   void on_gradient(const Tensor& leaf, Tensor& gradient) override;
-  void send_statistics();
   void fill_slot(const Tensor& leaf, const Tensor& gradient);
   void on_end() override;
   void share(NamedTensors& tensors);
@@ -77,9 +76,6 @@ class DataParallel : private GradientListener {
   StepResults* results_ = nullptr;
   std::vector<Tensor> bucket_;  // gradients that wait for more
   std::int64_t bucket_bytes_ = 0;
-  std::int64_t gradient_bytes_ = 0;  // of a step
-  std::int64_t bytes_to_come_ = 0;
-  bool statistics_are_sent_ = false;
   // With a registered buffer, where the gradients of a step lie one after the other; the bucket is
   // its part [sent_, filled_).
   struct Slot {
