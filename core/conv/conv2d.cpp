@@ -5,6 +5,7 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"

@@ -13,4 +13,13 @@ Tensor leaky_relu(const Tensor& input, double negative_slope = 0.01);
 Tensor sigmoid(const Tensor& input);
 Tensor tanh(const Tensor& input);
 
+namespace ops {
+
+/// The gradient behind an operation's own activation, as it reaches what comes before that: grad
+/// where the result is above 0, negative_slope * grad elsewhere. Off the tape.
+Tensor masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
+                       double negative_slope);
+
+}  // namespace ops
+
 }  // namespace cks

@@ -80,13 +80,6 @@ void run(const char* name, ReduceOp op, const ReduceProblem& problem, double sca
              reduce(op, problem, scale, input.data(), result.data(), workspace->data()));
 }
 
-/// Sums over all axes but the last: for a bias, which is float32 beside bfloat16.
-ReduceProblem rows_problem(const Tensor& input) {
-  const std::int64_t kept = input.size(-1);
-  return {1, kept == 0 ? 0 : input.numel() / kept, kept, input.dtype(),
-          ops::is_bfloat16(input) ? DType::float32 : input.dtype()};
-}
-
 /// The reduction of the axes of the set, one group of neighbours after the other, the last first:
 /// what lies behind a group has no reduced axis any more. Between groups sums stay in float64.
 Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const AxisSet& set,
@@ -249,25 +242,13 @@ Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
   if (is_bfloat16_on_cpu(input)) {
     return sum_to_last_axis(operation, widened(input));
   }
-  const ReduceProblem problem = rows_problem(input);
-  Tensor sum = make_output(operation, {problem.inner}, problem.result, input.device());
-  run(operation, ReduceOp::sum, problem, 1.0, input, sum);
+  const std::int64_t kept = input.size(-1);
+  const std::int64_t rows = kept == 0 ? 0 : input.numel() / kept;
+  // For a bias, which is float32 beside bfloat16.
+  const DType dtype = is_bfloat16(input) ? DType::float32 : input.dtype();
+  Tensor sum = make_output(operation, {kept}, dtype, input.device());
+  run(operation, ReduceOp::sum, {1, rows, kept, input.dtype(), dtype}, 1.0, input, sum);
   return sum;
-}
-
-Tensor ops::masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
-                            double negative_slope) {
-  if (is_bfloat16_on_cpu(grad)) {
-    return masked_gradient(operation, widened(grad), widened(result), negative_slope)
-        .to(DType::bfloat16);
-  }
-  using kernels::UnaryOp;
-  Tensor masked = make_output(operation, grad);
-  CKS_KERNEL(
-      grad.device(),
-      unary_backward(negative_slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu, grad.dtype(),
-                     grad.numel(), grad.data(), result.data(), masked.data(), {negative_slope}));
-  return masked;
 }
 
 }  // namespace cks

@@ -36,10 +36,5 @@ Tensor sum_to(const Tensor& input, const Shape& shape);
 /// Sums over all axes but the last: the gradient of a bias. Off the tape.
 Tensor sum_to_last_axis(const char* operation, const Tensor& input);
 
-/// The gradient behind an operation's own activation, as it reaches what comes before that: grad
-/// where the result is above 0, negative_slope * grad elsewhere. Off the tape.
-Tensor masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
-                       double negative_slope);
-
 }  // namespace ops
 }  // namespace cks

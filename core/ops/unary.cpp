@@ -18,6 +18,15 @@ using kernels::UnaryOp;
 using kernels::UnaryParameters;
 using kernels::UnarySaves;
 
+/// `saved`: what the operation keeps for backward, undefined if that is nothing.
+Tensor input_gradient(const char* name, UnaryOp op, const Tensor& grad, const Tensor& saved,
+                      UnaryParameters parameters) {
+  Tensor result = ops::make_output(name, grad);
+  CKS_KERNEL(grad.device(), unary_backward(op, grad.dtype(), grad.numel(), grad.data(),
+                                           ops::data_or_null(saved), result.data(), parameters));
+  return result;
+}
+
 Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   const char* name = kernels::name_of(op);
   if (ops::is_bfloat16_on_cpu(input)) {
@@ -34,14 +43,9 @@ Tensor unary(UnaryOp op, const Tensor& input, UnaryParameters parameters = {}) {
   note_options(ops::UnaryCall{op, parameters});
   return record(name, result, {input}, {kept},
                 [op, name, parameters](const Tensor& grad, const SavedTensors& saved) {
-                  if (op == UnaryOp::add_scalar) {
-                    return grad;
-                  }
-                  Tensor grad_input = ops::make_output(name, grad);
-                  CKS_KERNEL(grad.device(), unary_backward(op, grad.dtype(), grad.numel(),
-                                                           grad.data(), ops::data_or_null(saved[0]),
-                                                           grad_input.data(), parameters));
-                  return grad_input;
+                  return op == UnaryOp::add_scalar
+                             ? grad
+                             : input_gradient(name, op, grad, saved[0], parameters);
                 });
 }
 
@@ -74,6 +78,15 @@ Tensor clamp(const Tensor& input, double low, double high) {
 Tensor relu(const Tensor& input) { return unary(UnaryOp::relu, input); }
 Tensor leaky_relu(const Tensor& input, double negative_slope) {
   return unary(UnaryOp::leaky_relu, input, {negative_slope});
+}
+Tensor ops::masked_gradient(const char* operation, const Tensor& grad, const Tensor& result,
+                            double negative_slope) {
+  if (is_bfloat16_on_cpu(grad)) {
+    return masked_gradient(operation, widened(grad), widened(result), negative_slope)
+        .to(DType::bfloat16);
+  }
+  return input_gradient(operation, negative_slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu,
+                        grad, result, {negative_slope});
 }
 Tensor sigmoid(const Tensor& input) { return unary(UnaryOp::sigmoid, input); }
 Tensor tanh(const Tensor& input) { return unary(UnaryOp::tanh, input); }

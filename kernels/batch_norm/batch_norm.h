@@ -36,8 +36,9 @@ struct BatchNormEnd {
 struct BatchNormMask {
   const void* y = nullptr;  // the result [rows,C]; null: there was no activation
   double slope = 1.0;
-  void* dresidual = nullptr;     // [rows,C], gets the masked dY, of which the residual's gradient
-                                 // consists; null: not wanted
+  /// [rows,C], gets the masked dY, of which the residual's gradient consists. Null: not wanted; on
+  /// a GPU dX is computed from it, and needs it unless by_input.
+  void* dresidual = nullptr;
   bool by_input = false;         // there was no residual: the sign of Y may be computed from X with
   const void* weight = nullptr;  // these, as in the forward pass, and y is not read
   const void* bias = nullptr;

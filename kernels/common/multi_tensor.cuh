@@ -38,6 +38,17 @@ __device__ __forceinline__ bool is_dealt(const List& list, int tensor, int block
          block < list.first_block[tensor + 1];
 }
 
+/// The tensor that this block was dealt to. By all of its threads, kListThreads or more.
+template <class List>
+__device__ __forceinline__ int dealt_tensor(const List& list) {
+  __shared__ int found;
+  if (is_dealt(list, static_cast<int>(threadIdx.x), static_cast<int>(blockIdx.x))) {
+    found = static_cast<int>(threadIdx.x);
+  }
+  __syncthreads();
+  return found;
+}
+
 /// Elements [begin, end) of the tensor that are the block's.
 struct Stretch {
   std::int64_t begin, end;

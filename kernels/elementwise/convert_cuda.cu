@@ -29,15 +29,10 @@ static_assert(sizeof(RoundedTensors) <= 4000 && kMaxTensors <= kListThreads);
 __global__ void __launch_bounds__(kListThreads)
     round_tensors_kernel(const __grid_constant__ RoundedTensors p) {
   begin_kernel();
-  __shared__ int shared_tensor;
-  const int block = static_cast<int>(blockIdx.x);
-  if (is_dealt(p, static_cast<int>(threadIdx.x), block)) {
-    shared_tensor = static_cast<int>(threadIdx.x);
-  }
-  __syncthreads();
-  const float* x = p.x[shared_tensor];
-  bfloat16* y = p.y[shared_tensor];
-  const auto [begin, end] = stretch_of(p, shared_tensor, block);
+  const int tensor = dealt_tensor(p);
+  const float* x = p.x[tensor];
+  bfloat16* y = p.y[tensor];
+  const auto [begin, end] = stretch_of(p, tensor, static_cast<int>(blockIdx.x));
   constexpr int V = kPackSize<float>;
   std::int64_t rest = begin;  // begins at a multiple of V elements
   if ((reinterpret_cast<std::uintptr_t>(x) | reinterpret_cast<std::uintptr_t>(y)) % 16 == 0) {

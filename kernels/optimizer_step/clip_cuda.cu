@@ -40,13 +40,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     square_sums_kernel(const __grid_constant__ Gradients<T> p, double* sums) {
   begin_kernel();
-  __shared__ int shared_tensor;
   const int block = static_cast<int>(blockIdx.x);
-  if (is_dealt(p, static_cast<int>(threadIdx.x), block)) {
-    shared_tensor = static_cast<int>(threadIdx.x);
-  }
-  __syncthreads();
-  const int tensor = shared_tensor;
+  const int tensor = dealt_tensor(p);
   const T* x = p.x[tensor];
   const auto [begin, end] = stretch_of(p, tensor, block);
   constexpr int V = kPackSize<T>;

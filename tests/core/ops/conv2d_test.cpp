@@ -102,21 +102,23 @@ void for_each_case(Body&& body) {
   }
 }
 
+void check_gradients(const Case& c, bool transposed) {
+  CAPTURE(transposed);
+  const auto a = arguments(c, transposed);
+  std::vector<Tensor> inputs = {a[0], a[1]};
+  if (c.bias) {
+    inputs.push_back(a[2]);
+  }
+  const GradCheckReport report = grad_check(
+      [&](const std::vector<Tensor>& x) {
+        return run(c, transposed, {x[0], x[1], c.bias ? x[2] : Tensor()});
+      },
+      inputs);
+  CHECK_MESSAGE(report.ok, report.message);
+}
+
 TEST_CASE("convolutions: gradients agree with finite differences") {
-  for_each_case([](const Case& c, bool transposed) {
-    CAPTURE(transposed);
-    const auto a = arguments(c, transposed);
-    std::vector<Tensor> inputs = {a[0], a[1]};
-    if (c.bias) {
-      inputs.push_back(a[2]);
-    }
-    const GradCheckReport report = grad_check(
-        [&](const std::vector<Tensor>& x) {
-          return run(c, transposed, {x[0], x[1], c.bias ? x[2] : Tensor()});
-        },
-        inputs);
-    CHECK_MESSAGE(report.ok, report.message);
-  });
+  for_each_case(check_gradients);
 }
 
 /// Result and gradients of input, weight and bias, the activation being in the convolution's pass
@@ -180,21 +182,10 @@ TEST_CASE("convolutions: an activation in the same pass is that of an operation 
 
 TEST_CASE("convolutions: gradients through an activation agree with finite differences") {
   for (const double slope : {0.0, 0.3}) {
+    CAPTURE(slope);
     for_each_case([&](Case c, bool transposed) {
-      CAPTURE(transposed);
-      CAPTURE(slope);
       c.options.negative_slope = slope;
-      const auto a = arguments(c, transposed);
-      std::vector<Tensor> inputs = {a[0], a[1]};
-      if (c.bias) {
-        inputs.push_back(a[2]);
-      }
-      const GradCheckReport report = grad_check(
-          [&](const std::vector<Tensor>& x) {
-            return run(c, transposed, {x[0], x[1], c.bias ? x[2] : Tensor()});
-          },
-          inputs);
-      CHECK_MESSAGE(report.ok, report.message);
+      check_gradients(c, transposed);
     });
   }
 }
