@@ -19,7 +19,7 @@ std::int64_t last_map(std::int64_t image_size) {
   return halved_up(halved_up(halved_up(image_size / 2)));
 }
 
-constexpr double kSlope = 0.01;  // LeakyReLU's default
+constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
 constexpr MaxPool2d::Options kHalve{.kernel_size = 3, .stride = 2, .padding = 1};
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace cks {
 namespace {
 
-constexpr double kSlope = 0.01;  // LeakyReLU's default
+constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
 
 /// A convolution that keeps the map's size, with LeakyReLU. Names count the LeakyReLUs, too: in
 /// PyTorch each is a layer of its own.

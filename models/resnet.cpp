@@ -12,7 +12,7 @@
 namespace cks {
 namespace {
 
-constexpr double kSlope = 0.01;  // LeakyReLU's default
+constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
 
 Conv2d::Options stem_options(const ResNet::Options& options) {
   const bool large = options.stem == ResNet::Stem::conv7x7;

@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/sequential.h"
@@ -63,7 +64,8 @@ class ResNet : public Layer<ResNet, ResNetOptions> {
   std::string description() const override;
 
   Conv2d conv1;
-  BatchNorm2d bn1{this, "bn1", {.num_features = 64, .negative_slope = 0.01}};
+  BatchNorm2d bn1{
+      this, "bn1", {.num_features = 64, .negative_slope = LeakyReLU::Options{}.negative_slope}};
   Sequential layer1{this, "layer1"};
   Sequential layer2{this, "layer2"};
   Sequential layer3{this, "layer3"};

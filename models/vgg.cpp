@@ -50,7 +50,7 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
                                          .kernel_size = 3,
                                          .padding = 1,
                                          .bias = false,
-                                         .negative_slope = 0.01});
+                                         .negative_slope = LeakyReLU::Options{}.negative_slope});
       ++place;
       channels = group.channels;
     }
