@@ -12,6 +12,7 @@
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
+#include "cks/kernels/halves/halves.h"
 
 namespace cks {
 namespace {
@@ -144,10 +145,12 @@ bool is_aligned(const Tensor& tensor) {
 /// entry point and returns the multiply-adds that it executed.
 template <class Launch>
 void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, const Tensor& first,
-              const Tensor& second, const Tensor& result, Launch&& launch) {
+              const Tensor& second, const kernels::Conv2dHalves& halves, const Tensor& result,
+              Launch&& launch) {
   problem.is_aligned = is_aligned(first) && is_aligned(second) && is_aligned(result);
   const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
-  const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, result.device());
+  const auto workspace = ops::make_workspace(
+      operation, kernels::conv2d_workspace_bytes(conv, halves), result.device());
   ops::select_cuda(result.device());
   if (convolutions_are_recorded()) {
     run_recorded(operation, conv, result, workspace->data(), launch);
@@ -167,6 +170,38 @@ Conv2dProblem widened(Conv2dProblem p) {
   return p;
 }
 
+/// Halves of operands (kernels/halves/halves.h) that several passes of a call multiply.
+struct Halves {
+  Tensor x{}, w{}, y{};
+
+  kernels::Conv2dHalves pointers() const {
+    return {ops::data_or_null(x), ops::data_or_null(w), ops::data_or_null(y)};
+  }
+};
+
+bool multiplies_halves(Conv2dPass pass, const Conv2dProblem& problem, Device device) {
+  return problem.precision == Precision::tf32 && device.is_cuda() &&
+         prepared_conv(pass, problem, device).plan.arithmetic == kernels::Arithmetic::fp16;
+}
+
+/// Those of the operands that are defined, at most two.
+Halves make_halves(const char* operation, const Conv2dProblem& problem, const Tensor& x,
+                   const Tensor& w, const Tensor& y) {
+  const auto room_for = [&](const Tensor& operand) {
+    return operand.defined()
+               ? ops::make_output(
+                     operation, {static_cast<std::int64_t>(kernels::halves_bytes(operand.numel()))},
+                     DType::uint8, operand.device())
+               : Tensor();
+  };
+  Halves halves{room_for(x), room_for(w), room_for(y)};
+  const auto room = [](Tensor& of) { return of.defined() ? of.data() : nullptr; };
+  ops::select_cuda((w.defined() ? w : x.defined() ? x : y).device());
+  kernels::conv2d_make_halves(problem, ops::data_or_null(x), room(halves.x), ops::data_or_null(w),
+                              room(halves.w), ops::data_or_null(y), room(halves.y));
+  return halves;
+}
+
 /// What follows the sums in the same pass.
 struct End {
   Tensor bias{};
@@ -180,38 +215,38 @@ struct End {
 End widened(const End& end) { return {ops::widened(end.bias), end.negative_slope}; }
 
 Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                   const End& end = {}) {
+                   const End& end = {}, const Halves& halves = {}) {
   if (is_widened(p, x)) {
     return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
-  run_pass(operation, Conv2dPass::forward, p, x, w, y,
+  run_pass(operation, Conv2dPass::forward, p, x, w, halves.pointers(), y,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_forward(conv, x.data(), w.data(), end.epilogue(), y.data(),
-                                            workspace);
+                                            workspace, halves.pointers());
            });
   return y;
 }
 
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
-                         const Tensor& w, const End& end = {}) {
+                         const Tensor& w, const End& end = {}, const Halves& halves = {}) {
   if (is_widened(p, dy)) {
     return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
-  run_pass(operation, Conv2dPass::backward_data, p, dy, w, dx,
+  run_pass(operation, Conv2dPass::backward_data, p, dy, w, halves.pointers(), dx,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_backward_data(conv, dy.data(), w.data(), end.epilogue(),
-                                                  dx.data(), workspace);
+                                                  dx.data(), workspace, halves.pointers());
            });
   return dx;
 }
 
 /// float32 for bfloat16: the gradient of a weight that is float32 itself is not rounded.
 Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor& x,
-                           const Tensor& dy) {
+                           const Tensor& dy, const Halves& halves = {}) {
   if (is_widened(p, x)) {
     return run_backward_filter(operation, widened(p), ops::widened(x), ops::widened(dy));
   }
@@ -219,10 +254,10 @@ Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor&
     p.w_type = DType::float32;
   }
   Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, p.w_type, x.device());
-  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, dw,
+  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, halves.pointers(), dw,
            [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(),
-                                                    workspace);
+             return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(), workspace,
+                                                    halves.pointers());
            });
   return dw;
 }
@@ -236,33 +271,63 @@ struct Operands {
   const Tensor& bias;
 };
 
-/// Of both: in the problem of a transposed convolution, X is the operation's result and Y its
-/// input. Input and weight are saved where the other one's gradient is needed, the result for an
-/// activation's.
+/// The pass that multiplies input and weight, and the one that makes the input's gradient. In the
+/// problem of a transposed convolution X is the operation's result and Y its input.
+Conv2dPass pass_of_result(bool transposed) {
+  return transposed ? Conv2dPass::backward_data : Conv2dPass::forward;
+}
+
+/// Of both, if they are multiplied.
+Halves halves_of_operands(const Call& call, const Conv2dProblem& problem, bool transposed) {
+  if (!multiplies_halves(pass_of_result(transposed), problem, call.input.device())) {
+    return {};
+  }
+  const Tensor none;
+  return make_halves(call.operation, problem, transposed ? none : call.input, call.weight,
+                     transposed ? call.input : none);
+}
+
+/// Input and weight are saved where the other one's gradient is needed, the result for an
+/// activation's, and halves that passes of gradients multiply.
 Tensor record_call(const Tensor& result, const Operands& given, const Call& call,
-                   const Conv2dProblem& problem, bool transposed) {
+                   const Conv2dProblem& problem, bool transposed, const Halves& halves) {
   const char* const name = call.operation;
   const double slope = call.options.negative_slope;
   note_options(call.options);
+  const Device device = result.device();
+  const Conv2dPass data_pass = pass_of_result(!transposed);
+  const bool needs[] = {given.input.requires_grad(), given.weight.requires_grad()};
+  const bool halved[] = {
+      needs[0] && multiplies_halves(data_pass, problem, device),
+      needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};
   return record(
       name, result, {given.input, given.weight, given.bias},
-      {given.weight.requires_grad() ? call.input : Tensor(),
-       given.input.requires_grad() ? call.weight : Tensor(), slope == 1.0 ? Tensor() : result},
-      [name, problem, transposed, slope,
+      {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
+       slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),
+       halved[0] ? halves.w : Tensor()},
+      [name, problem, transposed, slope, halves_grad = halved[0] || halved[1],
        types = ops::dtypes_of({given.input, given.weight, given.bias})](
           const Tensor& grad_output, const std::vector<bool>& needed, const SavedTensors& saved) {
         const Tensor grad =
             slope == 1.0 ? grad_output : ops::masked_gradient(name, grad_output, saved[2], slope);
+        Halves multiplied;  // by both passes
+        if (halves_grad) {
+          const Tensor none;
+          multiplied =
+              make_halves(name, problem, transposed ? grad : none, none, transposed ? none : grad);
+        }
+        (transposed ? multiplied.y : multiplied.x) = saved[3];
+        multiplied.w = saved[4];
         return ops::run_gradients(
             needed,
             [&] {
-              return (transposed ? run_forward(name, problem, grad, saved[1])
-                                 : run_backward_data(name, problem, grad, saved[1]))
+              return (transposed ? run_forward(name, problem, grad, saved[1], {}, multiplied)
+                                 : run_backward_data(name, problem, grad, saved[1], {}, multiplied))
                   .to(types[0]);
             },
             [&] {
-              return (transposed ? run_backward_filter(name, problem, grad, saved[0])
-                                 : run_backward_filter(name, problem, saved[0], grad))
+              return (transposed ? run_backward_filter(name, problem, grad, saved[0], multiplied)
+                                 : run_backward_filter(name, problem, saved[0], grad, multiplied))
                   .to(types[1]);
             },
             [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
@@ -294,10 +359,11 @@ Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tenso
   }
   check_channels(call, input.size(3), weight.size(0));
   const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
+  const Halves halves = halves_of_operands(call, problem, /*transposed=*/false);
   return record_call(
-      run_forward(call.operation, problem, input, weight, {bias, options.negative_slope}),
+      run_forward(call.operation, problem, input, weight, {bias, options.negative_slope}, halves),
       {given_input, given_weight, given_bias}, call, problem,
-      /*transposed=*/false);
+      /*transposed=*/false, halves);
 }
 
 Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
@@ -312,10 +378,11 @@ Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
   }
   check_channels(call, input.size(3), weight.size(3) * options.groups);
   const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
-  return record_call(
-      run_backward_data(call.operation, problem, input, weight, {bias, options.negative_slope}),
-      {given_input, given_weight, given_bias}, call, problem,
-      /*transposed=*/true);
+  const Halves halves = halves_of_operands(call, problem, /*transposed=*/true);
+  return record_call(run_backward_data(call.operation, problem, input, weight,
+                                       {bias, options.negative_slope}, halves),
+                     {given_input, given_weight, given_bias}, call, problem,
+                     /*transposed=*/true, halves);
 }
 
 }  // namespace cks

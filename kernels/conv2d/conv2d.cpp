@@ -4,6 +4,7 @@
 #include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/kernel.h"
 
 // Preparing checks that plan, problem and device belong together; the entry points call the plan's
@@ -51,8 +52,9 @@ std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperan
   if (conv.plan.pass != pass) {
     fail(pass, p, formatted("the plan is for {}", conv.plan.pass));
   }
-  if (operands.workspace == nullptr && conv.plan.workspace_bytes > 0) {
-    fail(pass, p, formatted("workspace is null, expected {} bytes", conv.plan.workspace_bytes));
+  const std::size_t bytes = conv2d_workspace_bytes(conv, operands.halves);
+  if (operands.workspace == nullptr && bytes > 0) {
+    fail(pass, p, formatted("workspace is null, expected {} bytes", bytes));
   }
   const std::int64_t executed = conv.kernel->run(conv, operands);
   if (operands.epilogue.channel_sums != nullptr) {
@@ -91,19 +93,52 @@ PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& pl
           .launch_data = kernel.prepare == nullptr ? nullptr : kernel.prepare(plan, problem)};
 }
 
+std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalves& halves) {
+  std::size_t bytes = conv.plan.workspace_bytes;
+  if (conv.plan.arithmetic == Arithmetic::fp16) {
+    const Conv2dPass pass = conv.plan.pass;
+    const auto saved = [&](const void* given, std::int64_t elements, Conv2dPass result) {
+      return given != nullptr && pass != result ? halves_bytes(elements) : 0;
+    };
+    const Conv2dProblem& p = conv.problem;
+    bytes -= saved(halves.x, x_elements(p), Conv2dPass::backward_data) +
+             saved(halves.w, w_elements(p), Conv2dPass::backward_filter) +
+             saved(halves.y, y_elements(p), Conv2dPass::forward);
+  }
+  return bytes;
+}
+
+void conv2d_make_halves(const Conv2dProblem& p, const void* x, void* x_halves, const void* w,
+                        void* w_halves, const void* y, void* y_halves) {
+  std::vector<HalvesJob> jobs;
+  for (const HalvesJob& job :
+       {x_halves_job(p, x, x_halves), w_halves_job(p, w, w_halves), y_halves_job(p, y, y_halves)}) {
+    if (job.halves != nullptr) {
+      jobs.push_back(job);
+    }
+  }
+#if CKS_HAS_CUDA
+  cuda::make_halves("conv2d", jobs);
+#else
+  throw DeviceError("conv2d: halves are made on a GPU, and this build has no CUDA code");
+#endif
+}
+
 std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const void* w,
-                            const Epilogue& epilogue, void* y, void* workspace) {
-  return run(Conv2dPass::forward, conv, {x, w, nullptr, y, epilogue, workspace});
+                            const Epilogue& epilogue, void* y, void* workspace,
+                            const Conv2dHalves& halves) {
+  return run(Conv2dPass::forward, conv, {x, w, nullptr, y, epilogue, workspace, halves});
 }
 
 std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
-                                  const Epilogue& epilogue, void* dx, void* workspace) {
-  return run(Conv2dPass::backward_data, conv, {nullptr, w, dy, dx, epilogue, workspace});
+                                  const Epilogue& epilogue, void* dx, void* workspace,
+                                  const Conv2dHalves& halves) {
+  return run(Conv2dPass::backward_data, conv, {nullptr, w, dy, dx, epilogue, workspace, halves});
 }
 
 std::int64_t conv2d_backward_filter(const PreparedConv2d& conv, const void* x, const void* dy,
-                                    void* dw, void* workspace) {
-  return run(Conv2dPass::backward_filter, conv, {x, nullptr, dy, dw, {}, workspace});
+                                    void* dw, void* workspace, const Conv2dHalves& halves) {
+  return run(Conv2dPass::backward_filter, conv, {x, nullptr, dy, dw, {}, workspace, halves});
 }
 
 }  // namespace cks::kernels

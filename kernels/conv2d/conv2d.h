@@ -26,29 +26,48 @@ struct PreparedConv2d {
   }
 };
 
+/// Operands in float16 (halves/halves.h) that the caller has already: plans in fp16 multiply those,
+/// and make what is null in their workspace.
+struct Conv2dHalves {
+  const void* x = nullptr;
+  const void* w = nullptr;
+  const void* y = nullptr;
+};
+
+/// Makes halves of operands of a problem's passes in fp16: x_halves of X, w_halves of W, y_halves
+/// of dY, of those that are not null; at most two. Each has room for halves_bytes() of its
+/// operand's elements. On a GPU's current_stream().
+void conv2d_make_halves(const Conv2dProblem& problem, const void* x, void* x_halves, const void* w,
+                        void* w_halves, const void* y, void* y_halves);
+
+/// Bytes of workspace that a call needs: plan.workspace_bytes, less what `halves` saves.
+std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalves& halves);
+
 /// Throws PlanError if the device has no such kernel, or the kernel not such a plan for this
 /// problem; DtypeError for types that the kernel does not read.
 PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& plan,
                               const DeviceDescription& device);
 
 /// Each takes a plan of its own pass (PlanError otherwise), overwrites its result completely,
-/// allocates nothing, and needs plan.workspace_bytes bytes of workspace, 64-byte aligned (may be
-/// null if 0). Each returns the multiply-adds it executed, counted where a product is issued (m*n*k
+/// allocates nothing, and needs conv2d_workspace_bytes() of workspace, 64-byte aligned (may be null
+/// if 0). Each returns the multiply-adds it executed, counted where a product is issued (m*n*k
 /// of each inner product), never by a formula.
 /// On the CPU the results do not depend on the number of threads. On a GPU all pointers are device
 /// memory, and the work is queued on current_stream().
 
 /// Y = epilogue(X * W). N = 0 writes nothing.
 std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const void* w,
-                            const Epilogue& epilogue, void* y, void* workspace);
+                            const Epilogue& epilogue, void* y, void* workspace,
+                            const Conv2dHalves& halves = {});
 
 /// dX = epilogue(gradient) from dY and W. Pixels that no output reads have the gradient 0. The
 /// epilogue, over IC channels, serves the transposed convolution's forward pass.
 std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
-                                  const Epilogue& epilogue, void* dx, void* workspace);
+                                  const Epilogue& epilogue, void* dx, void* workspace,
+                                  const Conv2dHalves& halves = {});
 
 /// dW from X and dY. N = 0 writes zeros.
 std::int64_t conv2d_backward_filter(const PreparedConv2d& conv, const void* x, const void* dy,
-                                    void* dw, void* workspace);
+                                    void* dw, void* workspace, const Conv2dHalves& halves = {});
 
 }  // namespace cks::kernels

@@ -52,6 +52,7 @@ struct Conv2dOperands {
   void* result;
   Epilogue epilogue;
   void* workspace;
+  Conv2dHalves halves{};
 };
 
 struct Conv2dKernel {
@@ -86,7 +87,7 @@ inline bool has_type(const Conv2dProblem& p, DType type) {
   return p.x_type == type && p.w_type == type && p.y_type == type;
 }
 /// In what the products of a problem may be computed: what its types and its precision say. A
-/// problem in tf32 may be computed better.
+/// problem in tf32 may be computed better, or in fp16, whose numbers are as fine.
 inline EnumSet<Arithmetic> arithmetic_of(const Conv2dProblem& p) {
   if (p.x_type == DType::float64) {
     return {Arithmetic::fp64};
@@ -94,8 +95,9 @@ inline EnumSet<Arithmetic> arithmetic_of(const Conv2dProblem& p) {
   if (p.x_type == DType::bfloat16) {
     return {Arithmetic::bf16};
   }
-  return p.precision == Precision::fp32 ? EnumSet<Arithmetic>{Arithmetic::fp32}
-                                        : EnumSet<Arithmetic>{Arithmetic::fp32, Arithmetic::tf32};
+  return p.precision == Precision::fp32
+             ? EnumSet<Arithmetic>{Arithmetic::fp32}
+             : EnumSet<Arithmetic>{Arithmetic::fp32, Arithmetic::tf32, Arithmetic::fp16};
 }
 /// Whether a device runs a kernel.
 inline bool runs_on(const DeviceDescription& device, const Conv2dKernel& kernel) {

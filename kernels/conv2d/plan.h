@@ -13,10 +13,11 @@ inline constexpr Conv2dPass kConv2dPasses[] = {Conv2dPass::forward, Conv2dPass::
                                                Conv2dPass::backward_filter};
 
 /// What a kernel multiplies; sums of fp64 are float64, of all others float32 or wider. tf32:
-/// float32 rounded to 10 bits behind the point.
-enum class Arithmetic : std::uint8_t { fp32, fp64, tf32, bf16 };
+/// float32 rounded to 10 bits behind the point. fp16: the same, in float16 times a power of two for
+/// each tensor (halves/halves.h).
+enum class Arithmetic : std::uint8_t { fp32, fp64, tf32, fp16, bf16 };
 inline constexpr Arithmetic kArithmetics[] = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::tf32,
-                                              Arithmetic::bf16};
+                                              Arithmetic::fp16, Arithmetic::bf16};
 
 const char* name_of(Conv2dPass pass);
 const char* name_of(Arithmetic arithmetic);

@@ -43,7 +43,7 @@ const char* name_of(Conv2dPass pass) {
 }
 
 const char* name_of(Arithmetic arithmetic) {
-  constexpr std::array kNames{"fp32", "fp64", "tf32", "bf16"};
+  constexpr std::array kNames{"fp32", "fp64", "tf32", "fp16", "bf16"};
   return kNames[static_cast<std::size_t>(arithmetic)];
 }
 

@@ -25,6 +25,8 @@ CUtensorMapDataType type_of(Element element) {
   switch (element) {
     case Element::bf16:
       return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    case Element::fp16:
+      return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
     case Element::tf32:
       return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
     case Element::fp32:

@@ -11,9 +11,11 @@
 namespace cks::kernels::hopper {
 
 /// How elements are stored; tf32 are float32 that are rounded to nearest even on the way.
-enum class Element : std::uint8_t { bf16, tf32, fp32 };
+enum class Element : std::uint8_t { bf16, fp16, tf32, fp32 };
 
-constexpr int bytes_of(Element element) { return element == Element::bf16 ? 2 : 4; }
+constexpr int bytes_of(Element element) {
+  return element == Element::bf16 || element == Element::fp16 ? 2 : 4;
+}
 /// Elements of a row of a box.
 constexpr int row_elements(Element element) { return kRowBytes / bytes_of(element); }
 

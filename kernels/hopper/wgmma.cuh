@@ -27,7 +27,7 @@ __device__ __forceinline__ void wait_for_products() {
 }
 
 /// Where an operand lies: K-major (a row is one row of A or column of B) or transposed (a row is
-/// one k of 64 rows or columns; bf16 alone).
+/// one k of 64 rows or columns; not tf32).
 ///
 /// group_pitch  bytes from 8 rows to the next 8
 /// block_pitch  transposed: bytes from 64 rows or columns to the next 64
@@ -70,24 +70,30 @@ inline constexpr std::uint32_t kNextTransposedK = 2048;
   asm volatile("{.reg .pred p; setp.ne.b32 p, " adds_at ", 0; "                             \
                "wgmma.mma_async.sync.aligned.m64n" #width form " {" CKS_NAMES##sums "}, "   \
                operands ";}" : CKS_SUMS##sums : __VA_ARGS__)
+#define CKS_MULTIPLY_NARROW(width, sums, operands, adds_at, ...)                            \
+  if constexpr (kFloat16) {                                                                 \
+    CKS_MULTIPLY(width, sums, "k16.f32.f16.f16", operands, adds_at, __VA_ARGS__);           \
+  } else {                                                                                  \
+    CKS_MULTIPLY(width, sums, "k16.f32.bf16.bf16", operands, adds_at, __VA_ARGS__);         \
+  }
 // clang-format on
 
-/// sums = adds ? sums + A*B : A*B for bfloat16, K = 16.
-template <int kColumns, bool kLeftTransposed, bool kRightTransposed>
-__device__ __forceinline__ void multiply_bf16(float* s, std::uint64_t left, std::uint64_t right,
-                                              bool adds) {
+/// sums = adds ? sums + A*B : A*B for bfloat16, or for float16, K = 16.
+template <int kColumns, bool kLeftTransposed, bool kRightTransposed, bool kFloat16 = false>
+__device__ __forceinline__ void multiply_narrow(float* s, std::uint64_t left, std::uint64_t right,
+                                                bool adds) {
   static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256, "columns of a product");
   constexpr int kLeft = kLeftTransposed ? 1 : 0, kRight = kRightTransposed ? 1 : 0;
   const int flag = adds ? 1 : 0;
   if constexpr (kColumns == 64) {
-    CKS_MULTIPLY(64, 32, "k16.f32.bf16.bf16", "%32, %33, p, 1, 1, %35, %36", "%34", "l"(left),
-                 "l"(right), "r"(flag), "n"(kLeft), "n"(kRight));
+    CKS_MULTIPLY_NARROW(64, 32, "%32, %33, p, 1, 1, %35, %36", "%34", "l"(left), "l"(right),
+                        "r"(flag), "n"(kLeft), "n"(kRight));
   } else if constexpr (kColumns == 128) {
-    CKS_MULTIPLY(128, 64, "k16.f32.bf16.bf16", "%64, %65, p, 1, 1, %67, %68", "%66", "l"(left),
-                 "l"(right), "r"(flag), "n"(kLeft), "n"(kRight));
+    CKS_MULTIPLY_NARROW(128, 64, "%64, %65, p, 1, 1, %67, %68", "%66", "l"(left), "l"(right),
+                        "r"(flag), "n"(kLeft), "n"(kRight));
   } else {
-    CKS_MULTIPLY(256, 128, "k16.f32.bf16.bf16", "%128, %129, p, 1, 1, %131, %132", "%130",
-                 "l"(left), "l"(right), "r"(flag), "n"(kLeft), "n"(kRight));
+    CKS_MULTIPLY_NARROW(256, 128, "%128, %129, p, 1, 1, %131, %132", "%130", "l"(left), "l"(right),
+                        "r"(flag), "n"(kLeft), "n"(kRight));
   }
 }
 
@@ -109,25 +115,26 @@ __device__ __forceinline__ void multiply_tf32(float* s, std::uint64_t left, std:
   }
 }
 
-/// As multiply_bf16() with A in registers: pairs (g,2t), (g+8,2t), (g,2t+8), (g+8,2t+8), each with
-/// the element behind it.
-template <int kColumns, bool kRightTransposed>
-__device__ __forceinline__ void multiply_bf16_from(float* s, const std::uint32_t (&left)[4],
-                                                   std::uint64_t right, bool adds) {
+/// As multiply_narrow() with A in registers: pairs (g,2t), (g+8,2t), (g,2t+8), (g+8,2t+8), each
+/// with the element behind it.
+template <int kColumns, bool kRightTransposed, bool kFloat16 = false>
+__device__ __forceinline__ void multiply_narrow_from(float* s, const std::uint32_t (&left)[4],
+                                                     std::uint64_t right, bool adds) {
   static_assert(kColumns == 64 || kColumns == 128, "columns of a product");
   constexpr int kRight = kRightTransposed ? 1 : 0;
   const int flag = adds ? 1 : 0;
   if constexpr (kColumns == 64) {
-    CKS_MULTIPLY(64, 32, "k16.f32.bf16.bf16", "{%32,%33,%34,%35}, %36, p, 1, 1, %38", "%37",
-                 "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
-                 "n"(kRight));
+    CKS_MULTIPLY_NARROW(64, 32, "{%32,%33,%34,%35}, %36, p, 1, 1, %38", "%37", "r"(left[0]),
+                        "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
+                        "n"(kRight));
   } else {
-    CKS_MULTIPLY(128, 64, "k16.f32.bf16.bf16", "{%64,%65,%66,%67}, %68, p, 1, 1, %70", "%69",
-                 "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
-                 "n"(kRight));
+    CKS_MULTIPLY_NARROW(128, 64, "{%64,%65,%66,%67}, %68, p, 1, 1, %70", "%69", "r"(left[0]),
+                        "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(flag),
+                        "n"(kRight));
   }
 }
 
+#undef CKS_MULTIPLY_NARROW
 #undef CKS_MULTIPLY
 #undef CKS_NAMES128
 #undef CKS_NAMES64

@@ -1,11 +1,12 @@
-// ConvV2 and KS-deconv in bf16 and tf32 for compute capability 9.0: the copy engine brings boxes of
-// pixels and rows of filters (boxes.h), the tensor cores multiply them. Channels of the result are
-// rows of the product, positions its columns.
+// ConvV2 and KS-deconv in bf16, fp16 and tf32 for compute capability 9.0: the copy engine brings
+// boxes of pixels and rows of filters (boxes.h), the tensor cores multiply them. Channels of the
+// result are rows of the product, positions its columns.
 //
 // A block has a warpgroup of which one thread asks for copies, and two that multiply. They meet at
 // a ring of stages in shared memory; a stage holds one step: two boxes and the filter rows of a
 // tap, 128 bytes of source channels each.
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "cks/kernels/common/launch.cuh"
@@ -19,13 +20,18 @@ namespace {
 
 /// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
 /// warpgroup one box. kBlocks 2: a cluster shares its boxes of pixels, each block has channels of
-/// its own. kTransposed: the filter is read with its rows as the sums' terms (KS-deconv in bf16).
-template <class T, int kHalves, int kBox, int kStageCount, int kBlockCount, bool kIsTransposed>
+/// its own. kStageCount: where results are bfloat16; float32 takes room of one. kTransposed: the
+/// filter is read with its rows as the sums' terms (KS-deconv of 16-bit operands).
+template <Element kOperand, int kHalves, int kBox, int kStageCount, int kBlockCount,
+          bool kIsTransposed>
 struct Tile {
-  using Value = T;
-  static constexpr bool kBf16 = sizeof(T) == 2;
-  static constexpr Element kElement = kBf16 ? Element::bf16 : Element::tf32;
-  static constexpr int kStages = kStageCount, kBlocks = kBlockCount;
+  using Value = std::conditional_t<kOperand == Element::bf16, bfloat16, float>;
+  using Factor = std::conditional_t<kOperand == Element::fp16, HalvesFactor, NoFactor>;
+  using Store = PartStore<Value, Factor>;
+  static constexpr Element kElement = kOperand;
+  static constexpr bool kNarrow = bytes_of(kElement) == 2;
+  static constexpr int kStages = kOperand == Element::bf16 ? kStageCount : kStageCount - 1;
+  static constexpr int kBlocks = kBlockCount;
   static constexpr bool kTransposed = kIsTransposed;
   static constexpr bool kOneBox = kHalves == 1;  // of a warpgroup
   static constexpr int kChannels = 64 * kHalves;
@@ -34,9 +40,9 @@ struct Tile {
   static constexpr int kBoxBytes = kBox * kRowBytes;
   static constexpr int kFilterBytes = kChannels * kRowBytes;
   static constexpr int kStageBytes = 2 * kBoxBytes + kFilterBytes;
-  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * PartStore<T>::kBytes;
+  static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + 2 * Store::kBytes;
   static_assert(kSharedBytes + 2304 <= 227 * 1024 && kBoxBytes % 1024 == 0);
-  static_assert(kBf16 || !kTransposed, "tf32 operands are K-major");
+  static_assert(kNarrow || !kTransposed, "tf32 operands are K-major");
 };
 
 template <class T>
@@ -45,6 +51,7 @@ struct Parameters {
   BoxCorrelation c;
   TypedEpilogue<T> epilogue;
   T* target;
+  HalfOperands halves;  // whose exponents count
 };
 
 /// The threads that ask for the copies of a block: one for boxes, one for filters. Of a cluster
@@ -87,8 +94,9 @@ __device__ __forceinline__ void multiply_step(float* sums, std::uint32_t filter,
 #pragma unroll
   for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
     const std::uint64_t a = moved(left, k * kNextLeft), b = moved(right, k * kNextK);
-    if constexpr (K::kBf16) {
-      multiply_bf16<K::kColumns, K::kTransposed, false>(sums, a, b, adds || k > 0);
+    if constexpr (K::kNarrow) {
+      multiply_narrow<K::kColumns, K::kTransposed, false, K::kElement == Element::fp16>(
+          sums, a, b, adds || k > 0);
     } else {
       multiply_tf32<K::kColumns>(sums, a, b, adds || k > 0);
     }
@@ -112,14 +120,16 @@ __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
     }
   };
   unsigned char* const parts = shared + K::kStages * K::kStageBytes;
-  const PartStore<T> part{p.epilogue,
-                          p.target,
-                          p.c.target_pitch,
-                          p.c.target_channels * p.c.groups,
-                          parts + group * PartStore<T>::kBytes,
-                          pixels_of_sums,
-                          1 + group,
-                          thread};
+  using Store = typename K::Store;
+  const Store part{p.epilogue,
+                   p.target,
+                   p.c.target_pitch,
+                   p.c.target_channels * p.c.groups,
+                   parts + group * Store::kBytes,
+                   pixels_of_sums,
+                   1 + group,
+                   thread,
+                   p.halves};
   const std::uint32_t base = shared_address(shared);
   const std::uint32_t pixels = base + (K::kOneBox ? group * K::kBoxBytes : 0);
   const std::uint32_t filter = base + 2 * K::kBoxBytes + (K::kOneBox ? 0 : group * 64 * kRowBytes);
@@ -183,13 +193,19 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   p.c = conv.data<PlannedBoxes>().correlation;
   p.epilogue = TypedEpilogue<T>(o.epilogue);
   p.target = static_cast<T*>(o.result);
+  const void* source = forward ? o.x : o.y;
   const void* filter = o.w;
-  if (!forward && !K::kTransposed) {
+  if constexpr (K::kElement == Element::fp16) {
+    p.halves = half_operands(operation, conv, o, 0);
+    source = half_elements(p.halves.first);
+    filter = half_elements(p.halves.second);
+    p.c.source_pitch = std::int64_t{p.c.source_channels} * p.c.groups;
+  } else if (!forward && !K::kTransposed) {
     transpose_filter(operation, conv.problem, static_cast<const float*>(o.w),
                      static_cast<float*>(o.workspace));
     filter = o.workspace;
   }
-  fill_source_maps(operation, p.c, K::kElement, forward ? o.x : o.y, p.maps);
+  fill_source_maps(operation, p.c, K::kElement, source, p.maps);
   p.maps.filter = filter_map(operation, conv.problem, K::kElement, filter, 1,
                              !forward && !K::kTransposed, K::kTransposed ? 64 : K::kChannels);
   const int workers = std::min(p.c.units, multiprocessor_count() / K::kBlocks);
@@ -197,34 +213,36 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
                kPipelineThreads, {K::kSharedBytes, dim3(K::kBlocks)}, p);
 }
 
-template <class T, bool kTransposed>
+template <Element kElement, bool kTransposed>
 void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
-  constexpr bool kBf16 = sizeof(T) == 2;
   const auto is = [&](std::int64_t rows, std::int64_t columns) {
     return conv.plan.tile == Conv2dTile{rows, columns};
   };
   if (is(128, 256)) {
-    launch_tile<Tile<T, 2, 128, kBf16 ? 4 : 3, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 128, 4, 1, kTransposed>>(conv, o);
   } else if (is(256, 128)) {
-    launch_tile<Tile<T, 2, 64, kBf16 ? 6 : 5, 2, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 2, kTransposed>>(conv, o);
   } else if (is(128, 128)) {
-    launch_tile<Tile<T, 2, 64, kBf16 ? 6 : 5, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 1, kTransposed>>(conv, o);
   } else if (is(64, 256)) {
-    launch_tile<Tile<T, 1, 128, kBf16 ? 5 : 4, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 1, 128, 5, 1, kTransposed>>(conv, o);
   } else {
-    launch_tile<Tile<T, 1, 64, kBf16 ? 8 : 7, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 1, 64, 8, 1, kTransposed>>(conv, o);
   }
 }
 
 }  // namespace
 
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  const bool forward = conv.plan.pass == Conv2dPass::forward;
   if (conv.plan.arithmetic == Arithmetic::tf32) {
-    launch_box<float, false>(conv, operands);
-  } else if (conv.plan.pass == Conv2dPass::forward) {
-    launch_box<bfloat16, false>(conv, operands);
+    launch_box<Element::tf32, false>(conv, operands);
+  } else if (conv.plan.arithmetic == Arithmetic::fp16) {
+    forward ? launch_box<Element::fp16, false>(conv, operands)
+            : launch_box<Element::fp16, true>(conv, operands);
   } else {
-    launch_box<bfloat16, true>(conv, operands);
+    forward ? launch_box<Element::bf16, false>(conv, operands)
+            : launch_box<Element::bf16, true>(conv, operands);
   }
   return conv.data<PlannedBoxes>().executed;
 }

@@ -2,6 +2,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
@@ -11,11 +12,11 @@ namespace cks::kernels::hopper {
 namespace {
 
 /// A tile that a kernel is compiled for: channels x positions of a unit, and its rate in float32
-/// multiply-adds of a multiprocessor, in each arithmetic that it has.
+/// multiply-adds of a multiprocessor: of 16-bit operands (bf16, fp16), tf32, fp32.
 struct BoxTile {
   Conv2dTile tile;
   int blocks;  // of a cluster
-  double bf16, tf32, fp32;
+  double narrow, tf32, fp32;
 };
 
 constexpr BoxTile kBoxTiles[] = {
@@ -27,7 +28,7 @@ constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
 
 /// Source channels that are multiplied at a time.
 int step_of(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return p.x_type == DType::bfloat16 || arithmetic == Arithmetic::fp32 ? 64 : 32;
+  return p.x_type == DType::float32 && arithmetic == Arithmetic::tf32 ? 32 : 64;
 }
 
 BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
@@ -47,12 +48,17 @@ void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& re
 // --- box ----------------------------------------------------------------------------------------
 
 bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? has_type(p, DType::bfloat16)
-                                        : has_type(p, DType::float32);
+  return arithmetic == Arithmetic::bf16   ? has_type(p, DType::bfloat16)
+         : arithmetic == Arithmetic::fp16 ? takes_halves(p)
+                                          : has_type(p, DType::float32);
 }
+int operand_bytes(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 4 : 2; }
 
-/// Float32 filters are transposed for KS-deconv, since tf32 products read K-major operands alone.
+/// Filters are transposed for KS-deconv in tf32, whose products read K-major operands alone.
 std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::fp16) {
+    return halves_of_pass(pass, p);
+  }
   const bool transposes = pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
   return transposes ? static_cast<std::size_t>(cuda::filter_size(p) * std::int64_t{sizeof(float)})
                     : 0;
@@ -60,7 +66,7 @@ std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic ar
 
 bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
   constexpr std::int64_t kMostMatrices = 65535;  // of a grid's last axis
-  return box_workspace(p, pass, arithmetic) == 0 ||
+  return arithmetic != Arithmetic::tf32 || box_workspace(p, pass, arithmetic) == 0 ||
          (p.OC / p.G % 4 == 0 && p.G * p.FH * p.FW <= kMostMatrices);
 }
 
@@ -71,10 +77,15 @@ std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
   if (!has_box_types(p, arithmetic) || !takes_filter(p, request.pass, arithmetic)) {
     return found;
   }
-  const bool bf16 = arithmetic == Arithmetic::bf16;
+  const bool is_narrow = arithmetic != Arithmetic::tf32;
   for (const BoxTile& tile : kBoxTiles) {
-    add_candidates(found, request, tile, bf16 ? tile.bf16 : tile.tf32,
-                   box_workspace(p, request.pass, arithmetic), bf16 ? 2 : 4);
+    add_candidates(found, request, tile, is_narrow ? tile.narrow : tile.tf32,
+                   box_workspace(p, request.pass, arithmetic), operand_bytes(arithmetic));
+  }
+  if (arithmetic == Arithmetic::fp16) {
+    for (Conv2dCandidate& candidate : found) {
+      candidate.cost += cost_of_halves(request.pass, p);
+    }
   }
   return found;
 }
@@ -83,7 +94,7 @@ bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return is_one_of(kBoxTiles, plan.tile) && has_box_types(p, plan.arithmetic) &&
          takes_filter(p, plan.pass, plan.arithmetic) &&
          plan.workspace_bytes >= box_workspace(p, plan.pass, plan.arithmetic) &&
-         takes_boxes(request_of(plan, p), plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
+         takes_boxes(request_of(plan, p), operand_bytes(plan.arithmetic));
 }
 
 // --- planes -------------------------------------------------------------------------------------
@@ -121,7 +132,7 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 const Conv2dKernel box = {.name = "box",
                           .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                          .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
+                          .arithmetic = {Arithmetic::bf16, Arithmetic::fp16, Arithmetic::tf32},
                           .compute_capability = 90,
                           .only_there = true,
                           .candidates = box_candidates,

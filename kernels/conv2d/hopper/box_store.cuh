@@ -1,6 +1,7 @@
 #pragma once
 #include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/conv2d/hopper/boxes.h"
+#include "cks/kernels/halves/factor.cuh"
 #include "cks/kernels/hopper/async.cuh"
 #include "cks/kernels/hopper/matrix.cuh"
 
@@ -23,7 +24,7 @@ __device__ __forceinline__ void find_pixels(const BoxCorrelation& c, const Place
 
 /// A thread's share. A position of a part is a row of its 64 channels, swizzled over 128 bytes so
 /// that neither writes nor reads meet in a bank; float32 has two such rows, of 32 channels each.
-template <class T>
+template <class T, class Factor = NoFactor>
 struct PartStore {
   static constexpr bool kBf16 = sizeof(T) == 2;
   static constexpr int kBytes = kPart * 64 * static_cast<int>(sizeof(T));
@@ -39,6 +40,7 @@ struct PartStore {
   const int* pixels;  // of all positions of the warpgroup
   int barrier;        // of the warpgroup
   int thread;         // of the warpgroup
+  const HalfOperands& halves;
 
   __device__ __forceinline__ unsigned char* chunk_at(int position, int chunk) const {
     const int swizzled = ((chunk & 7) ^ (position & 7)) << 4;
@@ -77,12 +79,14 @@ struct PartStore {
   /// What the epilogue does to rows 0 and 1 of a thread's sums, whose channels are 8 apart.
   struct Rows {
     float bias[2], scale[2], shift[2];
+    Factor factor;
   };
   __device__ __forceinline__ Rows rows_of(int channel) const {
     const auto read = [&](const T* values, int at, float missing) {
       return values != nullptr && at < channels ? static_cast<float>(values[at]) : missing;
     };
     Rows rows;
+    rows.factor = Factor::of(halves);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int at = channel + thread / 32 * 16 + thread % 32 / 4 + i * 8;
@@ -95,7 +99,7 @@ struct PartStore {
   template <bool kPlain>
   __device__ __forceinline__ float finish(float sum, const Rows& rows, int i,
                                           float residual) const {
-    float value = sum + rows.bias[i];
+    float value = rows.factor(sum) + rows.bias[i];
     if constexpr (!kPlain) {
       value = value * rows.scale[i] + rows.shift[i] + residual;
       value = activated(value, epilogue.slope);

@@ -4,6 +4,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/hopper/window.h"
 
@@ -13,9 +14,13 @@ namespace {
 constexpr Conv2dTile kTile = {kHaloChannels, kHaloPositions};
 constexpr double kRate = 9.5;  // of a multiprocessor's float32 multiply-adds
 
+std::size_t workspace_of(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp16 ? halves_of_pass(pass, p) : 0;
+}
+
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
-  if (!takes_halo(p, request.pass)) {
+  if (!takes_halo(p, request.pass, request.arithmetic)) {
     return {};
   }
   const HaloPlan h = plan_halo(p, request.pass);
@@ -23,10 +28,12 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const double patch = static_cast<double>(executed_of(h)) / h.patches;
   Conv2dCandidate candidate;
   candidate.plan.pass = request.pass;
-  candidate.plan.arithmetic = Arithmetic::bf16;
+  candidate.plan.arithmetic = request.arithmetic;
+  candidate.plan.workspace_bytes = workspace_of(p, request.pass, request.arithmetic);
   candidate.plan.tile = kTile;
   candidate.plan.granule = kHaloPositions;
-  candidate.cost = cuda::kLaunch + ceil_div(h.patches, workers) * patch / kRate;
+  candidate.cost = cuda::kLaunch + ceil_div(h.patches, workers) * patch / kRate +
+                   (request.arithmetic == Arithmetic::fp16 ? cost_of_halves(request.pass, p) : 0.0);
   candidate.plan.reason = cuda::describe_use("patches with their halo, the filter in shared memory",
                                              static_cast<double>(exact_multiply_adds(p)),
                                              static_cast<double>(executed_of(h)));
@@ -34,7 +41,8 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 }
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return plan.tile == kTile && takes_halo(p, plan.pass);
+  return plan.tile == kTile && takes_halo(p, plan.pass, plan.arithmetic) &&
+         plan.workspace_bytes >= workspace_of(p, plan.pass, plan.arithmetic);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -43,19 +51,21 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 }  // namespace
 
-bool takes_halo(const Conv2dProblem& p, Conv2dPass pass) {
+bool takes_halo(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
   constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
-  constexpr int kSharedBytes = 207 * 1024;  // what the parts to be stored leave
-  if (pass == Conv2dPass::backward_filter || !has_type(p, DType::bfloat16) || !p.is_aligned ||
-      p.N == 0 || p.G != 1 || p.sh != 1 || p.sw != 1 || !cuda::has_narrow_extents(p) ||
-      p.IC > kHaloChannels || p.OC > kHaloChannels || p.IC % 8 != 0 || p.x_pitch % 8 != 0 ||
-      p.y_pitch % 8 != 0 || p.FH * p.FW > kMostHaloTaps || kHaloHeight + (p.FH - 1) * p.dh > 256 ||
+  const bool is_wide = arithmetic == Arithmetic::fp16;    // the result
+  const int shared_bytes = (is_wide ? 191 : 207) * 1024;  // what the parts to be stored leave
+  if (pass == Conv2dPass::backward_filter ||
+      !(is_wide ? takes_halves(p) : has_type(p, DType::bfloat16)) || !p.is_aligned || p.N == 0 ||
+      p.G != 1 || p.sh != 1 || p.sw != 1 || !cuda::has_narrow_extents(p) || p.IC > kHaloChannels ||
+      p.OC > kHaloChannels || p.IC % 8 != 0 || p.x_pitch % 8 != 0 || p.y_pitch % 8 != 0 ||
+      p.FH * p.FW > kMostHaloTaps || kHaloHeight + (p.FH - 1) * p.dh > 256 ||
       kHaloWidth + (p.FW - 1) * p.dw > 255 || p.N * p.IH * p.IW > kMostPositions ||
       p.N * p.OH * p.OW > kMostPositions) {
     return false;
   }
   const HaloPlan h = plan_halo(p, pass);
-  return h.filter_bytes + kHaloStages * h.window_bytes <= kSharedBytes;
+  return h.filter_bytes + kHaloStages * h.window_bytes <= shared_bytes;
 }
 
 HaloPlan plan_halo(const Conv2dProblem& p, Conv2dPass pass) {
@@ -97,7 +107,7 @@ std::int64_t executed_of(const HaloPlan& h) {
 
 const Conv2dKernel halo = {.name = "halo",
                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                           .arithmetic = {Arithmetic::bf16},
+                           .arithmetic = {Arithmetic::bf16, Arithmetic::fp16},
                            .compute_capability = 90,
                            .only_there = true,
                            .candidates = candidates,

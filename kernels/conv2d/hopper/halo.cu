@@ -1,8 +1,10 @@
-// ConvV2 and KS-deconv in bf16 for at most 64 channels at stride 1 (halo.h), for compute capability
-// 9.0. The filter is copied once a block; then two warpgroups take patches in turn, so that one
-// stores while the other multiplies. Channels of the result are rows of the product, positions its
-// columns; a tap begins elsewhere in the window: where the tensor core begins to read.
+// ConvV2 and KS-deconv in bf16 and fp16 for at most 64 channels at stride 1 (halo.h), for compute
+// capability 9.0. The filter is copied once a block; then two warpgroups take patches in turn, so
+// that one stores while the other multiplies. Channels of the result are rows of the product,
+// positions its columns; a tap begins elsewhere in the window: where the tensor core begins to
+// read.
 #include <algorithm>
+#include <type_traits>
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/hopper/box_store.cuh"
@@ -16,11 +18,20 @@ namespace {
 
 constexpr int kTapBytes = kHaloChannels * kRowBytes;
 
+template <bool kFloat16>
+using Value = std::conditional_t<kFloat16, float, bfloat16>;
+template <bool kFloat16>
+using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
+template <bool kFloat16>
+using Store = PartStore<Value<kFloat16>, Factor<kFloat16>>;
+
+template <bool kFloat16>
 struct Parameters {
   CUtensorMap source, filter;
   HaloPlan h;
-  TypedEpilogue<bfloat16> epilogue;
-  bfloat16* target;
+  TypedEpilogue<Value<kFloat16>> epilogue;
+  Value<kFloat16>* target;
+  HalfOperands halves;  // whose exponents count
 };
 
 /// Shared memory: the filter's taps, the stages, the parts to be stored.
@@ -30,7 +41,9 @@ struct Barriers {
 };
 
 /// Thread 0 asks for windows, thread 1 for the filter.
-__device__ void copy(const Parameters& p, unsigned char* shared, Barriers& barriers, bool windows) {
+template <bool kFloat16>
+__device__ void copy(const Parameters<kFloat16>& p, unsigned char* shared, Barriers& barriers,
+                     bool windows) {
   const HaloPlan& h = p.h;
   if (!windows) {
     arrive_expecting(&barriers.filter, h.taps * kTapBytes);
@@ -51,32 +64,33 @@ __device__ void copy(const Parameters& p, unsigned char* shared, Barriers& barri
   }
 }
 
-template <bool kTransposed>
+template <bool kFloat16, bool kTransposed>
 __device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
                                              std::uint64_t window, bool adds) {
 #pragma unroll
   for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
-    multiply_bf16<kHaloPositions, kTransposed, false>(
+    multiply_narrow<kHaloPositions, kTransposed, false, kFloat16>(
         sums, moved(filter, k * (kTransposed ? kNextTransposedK : kNextK)),
         moved(window, k * kNextK), adds || k > 0);
   }
 }
 
 /// A warpgroup: every second patch of the block.
-template <bool kTransposed>
-__device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& barriers, int group,
-                         int* pixels) {
+template <bool kFloat16, bool kTransposed>
+__device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, Barriers& barriers,
+                         int group, int* pixels) {
   const HaloPlan& h = p.h;
   const int thread = static_cast<int>(threadIdx.x) % 128;
   unsigned char* const parts = shared + h.filter_bytes + kHaloStages * h.window_bytes;
-  const PartStore<bfloat16> part{p.epilogue,
-                                 p.target,
-                                 h.target_pitch,
-                                 h.target_channels,
-                                 parts + group * PartStore<bfloat16>::kBytes,
-                                 pixels,
-                                 1 + group,
-                                 thread};
+  const Store<kFloat16> part{p.epilogue,
+                             p.target,
+                             h.target_pitch,
+                             h.target_channels,
+                             parts + group * Store<kFloat16>::kBytes,
+                             pixels,
+                             1 + group,
+                             thread,
+                             p.halves};
   const auto rows = part.rows_of(0);
   const std::uint32_t base = shared_address(shared);
   const std::uint64_t first_filter = operand(base, 1024, kTransposed ? kTapBytes : 16);
@@ -98,7 +112,7 @@ __device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& b
     wait(&barriers.ring.full[at.stage], at.parity);
     for (int tap = 0; tap < h.taps; ++tap) {
       fence_sums();
-      multiply_tap<kTransposed>(
+      multiply_tap<kFloat16, kTransposed>(
           sums, filter, moved(window, static_cast<std::uint32_t>(h.tap[tap].offset)), tap > 0);
       commit_products();
       filter = moved(filter, kTapBytes);
@@ -115,9 +129,9 @@ __device__ void multiply(const Parameters& p, unsigned char* shared, Barriers& b
   }
 }
 
-template <bool kTransposed>
+template <bool kFloat16, bool kTransposed>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
-    halo_kernel(const __grid_constant__ Parameters p) {
+    halo_kernel(const __grid_constant__ Parameters<kFloat16> p) {
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Barriers barriers;
@@ -126,38 +140,55 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
     init_barrier(&barriers.filter, 1);  // published with the ring's
   }
   unsigned char* const shared = begin_pipeline(raw, barriers.ring, 1);
-  run_pipeline<40, 232>(
-      [&](int which) { copy(p, shared, barriers, which == 0); },
-      [&](int group) { multiply<kTransposed>(p, shared, barriers, group, pixels[group]); });
+  run_pipeline<40, 232>([&](int which) { copy(p, shared, barriers, which == 0); },
+                        [&](int group) {
+                          multiply<kFloat16, kTransposed>(p, shared, barriers, group,
+                                                          pixels[group]);
+                        });
 }
 
 static_assert(kHaloPositions == 128, "a thread of a warpgroup for each position");
 
-}  // namespace
-
-std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
+template <bool kFloat16>
+void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  constexpr Element kElement = kFloat16 ? Element::fp16 : Element::bf16;
   const bool forward = conv.plan.pass == Conv2dPass::forward;
   const char* const operation = forward ? "convv2" : "ks_deconv";
-  Parameters p;
+  Parameters<kFloat16> p;
   p.h = conv.data<HaloPlan>();
+  const void* source = forward ? o.x : o.y;
+  const void* filter = o.w;
+  if constexpr (kFloat16) {
+    p.halves = half_operands(operation, conv, o, 0);
+    source = half_elements(p.halves.first);
+    filter = half_elements(p.halves.second);
+    p.h.source_pitch = p.h.source_channels;
+  }
   const HaloPlan& h = p.h;
-  p.epilogue = TypedEpilogue<bfloat16>(o.epilogue);
-  p.target = static_cast<bfloat16*>(o.result);
+  p.epilogue = TypedEpilogue<Value<kFloat16>>(o.epilogue);
+  p.target = static_cast<Value<kFloat16>*>(o.result);
   const std::int64_t line = h.source_pitch * h.source_width;
   p.source = box_map(operation,
-                     {Element::bf16,
-                      forward ? o.x : o.y,
+                     {kElement,
+                      source,
                       {h.source_channels, h.source_width, h.source_height, h.images},
                       {h.source_pitch, line, line * h.source_height}},
                      {h.window_columns, h.window_rows, 1});
-  p.filter = filter_map(operation, conv.problem, Element::bf16, o.w, 1, /*lies_transposed=*/false,
+  p.filter = filter_map(operation, conv.problem, kElement, filter, 1, /*lies_transposed=*/false,
                         kHaloChannels);
   const auto workers = static_cast<unsigned>(std::min(h.patches, multiprocessor_count()));
   const int bytes =
-      1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * PartStore<bfloat16>::kBytes;
-  cuda::launch(operation, forward ? halo_kernel<false> : halo_kernel<true>, workers,
-               kPipelineThreads, bytes, p);
-  return executed_of(h);
+      1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * Store<kFloat16>::kBytes;
+  cuda::launch(operation, forward ? halo_kernel<kFloat16, false> : halo_kernel<kFloat16, true>,
+               workers, kPipelineThreads, bytes, p);
+}
+
+}  // namespace
+
+std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  conv.plan.arithmetic == Arithmetic::fp16 ? launch_halo<true>(conv, operands)
+                                           : launch_halo<false>(conv, operands);
+  return executed_of(conv.data<HaloPlan>());
 }
 
 }  // namespace cks::kernels::hopper

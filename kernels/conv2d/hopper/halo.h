@@ -46,8 +46,8 @@ CKS_HOST_DEVICE inline int pixel_of(const HaloPlan& h, const HaloPatch& patch, i
                                             : -1;
 }
 
-/// Whether the copy engine can say it, in bfloat16.
-bool takes_halo(const Conv2dProblem& problem, Conv2dPass pass);
+/// Whether the copy engine can say it, in bf16 or fp16.
+bool takes_halo(const Conv2dProblem& problem, Conv2dPass pass, Arithmetic arithmetic);
 
 /// Only for what takes_halo() takes.
 HaloPlan plan_halo(const Conv2dProblem& problem, Conv2dPass pass);

@@ -1,5 +1,8 @@
+#include <vector>
+
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/hopper/matrix.cuh"
 
@@ -132,6 +135,30 @@ BfloatPixels split_into_planes(const char* operation, const float* from, std::in
     split.plane[plane] = to + plane * pixels * pitch;
   }
   return split;
+}
+
+HalfOperands half_operands(const char* operation, const PreparedConv2d& conv,
+                           const Conv2dOperands& o, std::size_t at) {
+  const Conv2dProblem& p = conv.problem;
+  const Conv2dPass pass = conv.plan.pass;
+  std::vector<HalvesJob> jobs;
+  const auto halves = [&](const void* given, HalvesJob job) {
+    if (given != nullptr) {
+      return given;
+    }
+    job.halves = static_cast<std::byte*>(o.workspace) + at;
+    at += halves_bytes(job.pixels * job.channels);
+    jobs.push_back(job);
+    return static_cast<const void*>(job.halves);
+  };
+  const auto x = [&] { return halves(o.halves.x, x_halves_job(p, o.x, nullptr)); };
+  const auto w = [&] { return halves(o.halves.w, w_halves_job(p, o.w, nullptr)); };
+  const auto y = [&] { return halves(o.halves.y, y_halves_job(p, o.y, nullptr)); };
+  const HalfOperands made = pass == Conv2dPass::forward         ? HalfOperands{x(), w()}
+                            : pass == Conv2dPass::backward_data ? HalfOperands{y(), w()}
+                                                                : HalfOperands{x(), y()};
+  cuda::make_halves(operation, jobs);
+  return made;
 }
 
 GradientOperands gradient_operands(const char* operation, const PreparedConv2d& conv,

@@ -2,6 +2,7 @@
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/hopper/box_copies.cuh"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
+#include "cks/kernels/halves/halves.h"
 #include "cks/kernels/hopper/tensor_map.h"
 
 /// What is made of a call's operands before its kernel runs; on the current stream.
@@ -30,6 +31,11 @@ struct BfloatPixels {
 BfloatPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
                                std::int64_t channels, std::int64_t from_pitch, int planes,
                                std::uint16_t* to);
+
+/// The operands of a plan in fp16, in the order of its pass: X, W; dY, W; or X, dY. Those that the
+/// caller does not have are made, from `at` of the plan's workspace on.
+HalfOperands half_operands(const char* operation, const PreparedConv2d& conv,
+                           const Conv2dOperands& operands, std::size_t at);
 
 /// What a filter gradient multiplies, split into planes in the plan's workspace if there are more
 /// than one, and where its slices go: [split_k][OC][FH*FW][IC].

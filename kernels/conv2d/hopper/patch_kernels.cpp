@@ -3,6 +3,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/patches.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
@@ -26,7 +27,7 @@ struct PatchRates {
   double unit;         // until the first patch is there, and for adding and storing sums
 };
 PatchRates rates_of(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16   ? PatchRates{12.5, 4.0, 27e5}
+  return planes_of(arithmetic) == 1       ? PatchRates{12.5, 4.0, 27e5}
          : arithmetic == Arithmetic::tf32 ? PatchRates{12.0, 8.0, 4e5}
                                           : PatchRates{10.5, 8.0, 4e5};
 }
@@ -37,8 +38,12 @@ double products_of(Arithmetic arithmetic) {
 }
 
 bool has_patch_types(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? has_bfloat_pixels(p) : has_type(p, DType::float32);
+  return arithmetic == Arithmetic::bf16   ? has_bfloat_pixels(p)
+         : arithmetic == Arithmetic::fp16 ? takes_halves(p)
+                                          : has_type(p, DType::float32);
 }
+/// Of an operand that is copied: of float32, if it is split here.
+int operand_bytes(Arithmetic arithmetic) { return planes_of(arithmetic) == 1 ? 2 : 4; }
 
 std::int64_t outputs_of(const PatchExtent& patch) {
   return std::int64_t{patch.images} * patch.rows * patch.columns;
@@ -56,7 +61,7 @@ PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_
 bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
   const PatchRequest request = request_of(plan, p, at_places);
   return has_patch_types(p, plan.arithmetic) && plan.granule == outputs_of(request.patch) &&
-         takes_patches(request, plan.arithmetic == Arithmetic::bf16 ? 2 : 4);
+         takes_patches(request, operand_bytes(plan.arithmetic));
 }
 
 /// Time for the products of a patch, or for copying it or for saying which to multiply, if that is
@@ -64,12 +69,16 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
 double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   const double products = static_cast<double>(executed_of(g)) / g.patches() /
                           (g.row_units * g.column_units * g.groups) * products_of(arithmetic);
-  const double bytes =
-      (g.dy_bytes + g.x_bytes) * g.steps * (arithmetic == Arithmetic::bf16 ? 1.0 : 2.0);
+  const double bytes = (g.dy_bytes + g.x_bytes) * g.steps * (operand_bytes(arithmetic) / 2.0);
   const PatchRates rates = rates_of(arithmetic);
   const double row_terms = round_up(g.columns * g.patch_images / kTermImages, 2);
   const double issue = g.at_places() ? g.out_height * row_terms * kPlaceTerms : 0.0;
   return std::max({products / rates.products, bytes * rates.copied_byte, issue});
+}
+
+/// Of slices, then of halves.
+std::size_t workspace_of_halves(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return bytes_of_slices(plan, p) + halves_of_pass(Conv2dPass::backward_filter, p);
 }
 
 /// Units that run at once.
@@ -85,6 +94,10 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
       most_patches * cost_of_patch(g, plan.arithmetic) + rates_of(plan.arithmetic).unit;
   Conv2dCandidate candidate{plan, cuda::kLaunch + waves * unit};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
+  if (plan.arithmetic == Arithmetic::fp16) {
+    candidate.plan.workspace_bytes = workspace_of_halves(plan, p);
+    candidate.cost += cost_of_halves(Conv2dPass::backward_filter, p);
+  }
   candidate.plan.reason = cuda::describe_use(
       at_places ? "places of many images, all taps of a group at once"
                 : "patches, all taps of a group at once",
@@ -124,7 +137,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     return found;
   }
   Conv2dPlan plan;
-  plan.arithmetic = p.x_type == DType::bfloat16 ? Arithmetic::bf16 : request.arithmetic;
+  plan.arithmetic = request.arithmetic;
   std::vector<std::int64_t> granules = {outputs_of(patch_at_places(p))};
   if (!kAtPlaces) {
     const auto& rows = kPatchRows[planes_of(plan.arithmetic) - 1];
@@ -164,7 +177,9 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 template <bool kAtPlaces>
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
-  return known && takes(plan, p, kAtPlaces) && cuda::has_room_for_slices(plan, p);
+  return known && takes(plan, p, kAtPlaces) && cuda::has_room_for_slices(plan, p) &&
+         (plan.arithmetic != Arithmetic::fp16 ||
+          plan.workspace_bytes >= workspace_of_halves(plan, p));
 }
 
 template <bool kAtPlaces>
@@ -178,8 +193,9 @@ template <bool kAtPlaces>
 constexpr Conv2dKernel kernel_of(const char* name) {
   return {.name = name,
           .passes = {Conv2dPass::backward_filter},
-          .arithmetic = kAtPlaces ? EnumSet{Arithmetic::bf16}
-                                  : EnumSet{Arithmetic::bf16, Arithmetic::tf32, Arithmetic::fp32},
+          .arithmetic = kAtPlaces ? EnumSet{Arithmetic::bf16, Arithmetic::fp16}
+                                  : EnumSet{Arithmetic::bf16, Arithmetic::fp16, Arithmetic::tf32,
+                                            Arithmetic::fp32},
           .compute_capability = 90,
           .only_there = true,
           .candidates = candidates<kAtPlaces>,

@@ -9,12 +9,15 @@
 // A cluster of two blocks shares the patches of a unit. So half as many sums wait in memory to be
 // added, or none: blocks add them through each other's shared memory.
 #include <algorithm>
+#include <type_traits>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/conv2d/hopper/patches.h"
 #include "cks/kernels/conv2d/hopper/split.cuh"
+#include "cks/kernels/halves/factor.cuh"
 
 namespace cks::kernels::hopper {
 namespace {
@@ -26,11 +29,12 @@ constexpr int kTapBytes = kPatchBlock * kPatchBlock / kSharers * 4;
 
 /// kFirst, kSecond: taps of the two warpgroups that multiply. kRows: of a patch in a row, 0: at
 /// places.
-template <int kFirstTaps, int kSecondTaps, int kRowCount, int kPlaneCount>
+template <int kFirstTaps, int kSecondTaps, int kRowCount, int kPlaneCount, bool kIsFloat16>
 struct Tile {
   static constexpr int kFirst = kFirstTaps, kSecond = kSecondTaps;
   static constexpr int kRows = kRowCount, kPlanes = kPlaneCount;
-  static constexpr bool kAtPlaces = kRows == 0;
+  static constexpr bool kAtPlaces = kRows == 0, kFloat16 = kIsFloat16;
+  using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
   static constexpr int kStages = most_patch_stages(kPlanes);
   static constexpr int kUnsplit = unsplit_stages(kPlanes, kRows);
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
@@ -40,7 +44,8 @@ struct Parameters {
   CUtensorMap x[kMostWindows];
   CUtensorMap dy;
   PatchPlan g;
-  float* out;  // [split_k][OC][taps][IC]
+  float* out;           // [split_k][OC][taps][IC]
+  HalfOperands halves;  // whose exponents count
 };
 
 /// At places the images follow the channels.
@@ -179,8 +184,8 @@ __device__ __forceinline__ void multiply_rows(float (&sums)[kTaps][32], Gradient
       for (int t = 0; t < kTaps; ++t) {
         const std::uint32_t pitch = unsigned_of(taps[t].pitch);
         const std::uint64_t first = operand(pixels + unsigned_of(taps[t].offset), pitch, 0);
-        multiply_bf16_from<kPatchBlock, true>(sums[t], dy[buffer],
-                                              moved(first, unsigned_of(k) * 2 * pitch), true);
+        multiply_narrow_from<kPatchBlock, true, K::kFloat16>(
+            sums[t], dy[buffer], moved(first, unsigned_of(k) * 2 * pitch), true);
       }
       commit_products();
       wait_for_products<1>();
@@ -196,7 +201,7 @@ __device__ __forceinline__ void multiply_rows(float (&sums)[kTaps][32], Gradient
 
 /// The same of a row of outputs at places: products of the taps in `met`, of each a bit for each
 /// product, with the pixels. An odd number of products is followed by one of nothing.
-template <int kTaps, class Begun>
+template <bool kFloat16, int kTaps, class Begun>
 __device__ __forceinline__ void multiply_places(float (&sums)[kTaps][32], Gradients& dy,
                                                 int products, const std::uint32_t (&met)[kTaps],
                                                 std::uint32_t gradients,
@@ -214,8 +219,8 @@ __device__ __forceinline__ void multiply_places(float (&sums)[kTaps][32], Gradie
       }
       load_transposed(gradients + at, dy[i]);
       multiply_met<kTaps, 0, 0>(taps_met, [&](int t) {
-        multiply_bf16_from<kPatchBlock, true>(sums[t], dy[i], operand(pixels[t] + at, 1024, 0),
-                                              true);
+        multiply_narrow_from<kPatchBlock, true, kFloat16>(sums[t], dy[i],
+                                                          operand(pixels[t] + at, 1024, 0), true);
       });
       wait_for_products<1>();
     }
@@ -241,7 +246,7 @@ __device__ __forceinline__ void add_cut(float (&sums)[32], const PatchPlan& g,
         operand(stage + unsigned_of(right_plane(product) * g.plane_bytes + tap.offset), pitch, 0);
 #pragma unroll
     for (int k = 0; k < K::kRows / 2; ++k) {
-      multiply_bf16<kPatchBlock, true, true>(
+      multiply_narrow<kPatchBlock, true, true>(
           products, moved(left, unsigned_of(k) * kNextTransposedK), right, product > 0 || k > 0);
       right = moved(right, 2 * pitch);
     }
@@ -298,8 +303,8 @@ __device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K:
       }
       wait(&ring.full[at.stage], at.parity);
       if (row >= 0) {
-        multiply_places(sums, dy, products, met, base + unsigned_of(stage) + lane_offset(), pixels,
-                        release);
+        multiply_places<K::kFloat16>(sums, dy, products, met,
+                                     base + unsigned_of(stage) + lane_offset(), pixels, release);
       } else {
         wait_for_products<0>();
         release();
@@ -358,13 +363,14 @@ __device__ __forceinline__ void add_shared(const float (&sums)[kTaps][32], unsig
   }
 }
 
-template <int kTaps>
+template <class K, int kTaps>
 __device__ __forceinline__ void store_sums(const Parameters& p, const float (&sums)[kTaps][16],
                                            const PatchUnit& unit, int first) {
   const PatchPlan& g = p.g;
   const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
   const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
   float* const out = p.out + unit.slice * size;
+  const auto factor = K::Factor::of(p.halves);
   const int first_ic = unit.ic + cluster_rank() * (kPatchBlock / kSharers) + lane % 4 * 2;
 #pragma unroll
   for (int t = 0; t < kTaps; ++t) {
@@ -378,7 +384,7 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float (&su
         const int ic = first_ic + j * 8;
         if (tap >= 0 && oc < g.out_channels && ic < g.in_channels) {  // their number is even
           *reinterpret_cast<float2*>(row + ic) =
-              make_float2(sums[t][j * 4 + i * 2], sums[t][j * 4 + i * 2 + 1]);
+              make_float2(factor(sums[t][j * 4 + i * 2]), factor(sums[t][j * 4 + i * 2 + 1]));
         }
       }
     }
@@ -405,7 +411,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
     float sums[kTaps][32], whole[kTaps][16];
     multiply_unit<K>(p.g, shared, ring, unit, first, sums);
     add_shared(sums, shared + first * kTapBytes, whole);
-    store_sums(p, whole, unit, first);
+    store_sums<K>(p, whole, unit, first);
   };
   const auto multiply = [&](int group) {
     if (group == 0) {
@@ -440,19 +446,24 @@ CUtensorMap map_of(const PatchPlan& g, Element element, const void* base,
                        : box_map(kOperation, in_a_row, {columns, rows, 1});
 }
 
-void fill_maps(Parameters& p, const Conv2dProblem& problem, const Conv2dOperands& operands,
-               Element element) {
+/// What lies where: elements from one pixel to the next.
+struct Pixels {
+  const void* base;
+  std::int64_t pitch;
+};
+
+void fill_maps(Parameters& p, Element element, const Pixels& x, const Pixels& y) {
   const PatchPlan& g = p.g;
-  const std::int64_t y_line = problem.y_pitch * g.out_width, x_line = problem.x_pitch * g.width;
-  p.dy = map_of(g, element, operands.y, {g.out_channels, g.out_width, g.out_height},
-                problem.y_pitch, y_line, y_line * g.out_height, g.columns, g.rows);
+  const std::int64_t y_line = y.pitch * g.out_width, x_line = x.pitch * g.width;
+  p.dy = map_of(g, element, y.base, {g.out_channels, g.out_width, g.out_height}, y.pitch, y_line,
+                y_line * g.out_height, g.columns, g.rows);
   for (int w = 0; w < g.windows; ++w) {
     const PatchWindow& window = g.window[w];
-    const std::int64_t first = window.row_class * x_line + window.column_class * problem.x_pitch;
-    p.x[w] = map_of(g, element, static_cast<const char*>(operands.x) + first * bytes_of(element),
+    const std::int64_t first = window.row_class * x_line + window.column_class * x.pitch;
+    p.x[w] = map_of(g, element, static_cast<const char*>(x.base) + first * bytes_of(element),
                     {g.in_channels, ceil_div(g.width - window.column_class, g.column_stride),
                      ceil_div(g.height - window.row_class, g.row_stride)},
-                    problem.x_pitch * g.column_stride, x_line * g.row_stride, x_line * g.height,
+                    x.pitch * g.column_stride, x_line * g.row_stride, x_line * g.height,
                     window.columns, window.rows);
   }
 }
@@ -468,21 +479,21 @@ void launch_tile(const Parameters& p) {
   cuda::launch(kOperation, patches_kernel<K>, grid, kPipelineThreads, {bytes, dim3(kSharers)}, p);
 }
 
-template <int kRows, int kPlanes>
+template <int kRows, int kPlanes, bool kFloat16>
 void launch_rows(const Parameters& p) {
-  p.g.group_taps == 9 ? launch_tile<Tile<5, 4, kRows, kPlanes>>(p)
-                      : launch_tile<Tile<4, 4, kRows, kPlanes>>(p);
+  p.g.group_taps == 9 ? launch_tile<Tile<5, 4, kRows, kPlanes, kFloat16>>(p)
+                      : launch_tile<Tile<4, 4, kRows, kPlanes, kFloat16>>(p);
 }
 
-template <int kPlanes>
+template <int kPlanes, bool kFloat16 = false>
 void launch_planes(const Parameters& p) {
   constexpr auto& kRows = kPatchRows[kPlanes - 1];
   if (p.g.rows == kRows[0]) {
-    launch_rows<kRows[0], kPlanes>(p);
+    launch_rows<kRows[0], kPlanes, kFloat16>(p);
   } else if (p.g.rows == kRows[1]) {
-    launch_rows<kRows[1], kPlanes>(p);
+    launch_rows<kRows[1], kPlanes, kFloat16>(p);
   } else if constexpr (kRows[2] > 0) {
-    launch_rows<kRows[2], kPlanes>(p);
+    launch_rows<kRows[2], kPlanes, kFloat16>(p);
   }
 }
 
@@ -490,14 +501,23 @@ void launch_planes(const Parameters& p) {
 
 std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const int planes = planes_of(conv.plan.arithmetic);
+  const bool is_float16 = conv.plan.arithmetic == Arithmetic::fp16;
+  const Conv2dProblem& problem = conv.problem;
   Parameters p;
   p.g = conv.data<PatchPlan>();
   p.out = gradient_slices(conv, operands);
-  fill_maps(p, conv.problem, operands, planes == 1 ? Element::bf16 : Element::fp32);
+  if (is_float16) {
+    p.halves = half_operands(kOperation, conv, operands, bytes_of_slices(conv.plan, problem));
+    fill_maps(p, Element::fp16, {half_elements(p.halves.first), problem.IC},
+              {half_elements(p.halves.second), problem.OC});
+  } else {
+    fill_maps(p, planes == 1 ? Element::bf16 : Element::fp32, {operands.x, problem.x_pitch},
+              {operands.y, problem.y_pitch});
+  }
   if (p.g.at_places()) {
-    launch_rows<0, 1>(p);
+    is_float16 ? launch_rows<0, 1, true>(p) : launch_rows<0, 1, false>(p);
   } else if (planes == 1) {
-    launch_planes<1>(p);
+    is_float16 ? launch_planes<1, true>(p) : launch_planes<1>(p);
   } else if (planes == 2) {
     launch_planes<2>(p);
   } else {

@@ -8,7 +8,7 @@ namespace cks::kernels::hopper {
 inline constexpr int kMostPlanes = 3;
 /// Of both operands of a filter gradient.
 constexpr int planes_of(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? 1 : arithmetic == Arithmetic::tf32 ? 2 : 3;
+  return arithmetic == Arithmetic::tf32 ? 2 : arithmetic == Arithmetic::fp32 ? 3 : 1;
 }
 
 /// Which planes of both operands to multiply, the smallest products first: of three planes all six

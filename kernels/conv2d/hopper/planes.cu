@@ -106,8 +106,8 @@ __device__ __forceinline__ void multiply_planes(float* sums, const Fragments& a,
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       const std::uint64_t right = moved(first, right_plane(product) * K::kPlaneBytes + k * kNext);
-      multiply_bf16_from<K::kChannels, K::kTransposed>(sums, a[left_plane(product)][k], right,
-                                                       product + k > 0);
+      multiply_narrow_from<K::kChannels, K::kTransposed>(sums, a[left_plane(product)][k], right,
+                                                         product + k > 0);
     }
   }
 }

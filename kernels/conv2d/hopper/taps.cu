@@ -125,7 +125,7 @@ __device__ __forceinline__ void multiply_terms(float* sums, std::uint32_t dy, st
 #pragma unroll
     for (int k = 0; k < kTerms / 16; ++k) {
       const std::uint32_t next = k * kNextTransposedK;
-      multiply_bf16<K::kColumns, true, true>(
+      multiply_narrow<K::kColumns, true, true>(
           sums, moved(left, left_plane(product) * K::kPlaneBytes + next),
           moved(right, right_plane(product) * K::kPlaneBytes + next),
           adds || product > kFirst || k > 0);

@@ -175,7 +175,7 @@ void check_plans(const ListedProblem& listed, Conv2dPass pass, std::uint64_t see
   std::vector<Conv2dPlan> plans = possible_plans(pass, p, kGpu);
   std::erase_if(plans, [](const auto& plan) { return !is_tested(plan); });
   if (precision == cks::Precision::tf32) {  // what takes it as float32 is tested as that
-    std::erase_if(plans, [](const auto& plan) { return plan.arithmetic != Arithmetic::tf32; });
+    std::erase_if(plans, [](const auto& plan) { return plan.arithmetic == Arithmetic::fp32; });
   }
   if (plans.empty()) {
     return;

@@ -9,6 +9,7 @@
 namespace {
 
 using cks::DType;
+using cks::kernels::Arithmetic;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dProblem;
 using namespace cks::kernels::hopper;
@@ -57,7 +58,7 @@ TEST_CASE("halo: every listed problem adds up the reference") {
   const auto check = [&](const WalkedProblem& one) {
     Conv2dProblem p = one.problem;
     p.x_type = p.w_type = p.y_type = DType::bfloat16;
-    if (!takes_halo(p, one.pass)) {
+    if (!takes_halo(p, one.pass, Arithmetic::bf16)) {
       return;
     }
     const bool forward = one.pass == Conv2dPass::forward;
@@ -97,6 +98,6 @@ TEST_CASE("halo: takes what it is made for, 3x3 filters of 64 channels") {
                                                              .FW = 3,
                                                              .padding = 1,
                                                              .dtype = DType::bfloat16});
-  CHECK(takes_halo(p, Conv2dPass::forward));
-  CHECK(takes_halo(p, Conv2dPass::backward_data));
+  CHECK(takes_halo(p, Conv2dPass::forward, Arithmetic::bf16));
+  CHECK(takes_halo(p, Conv2dPass::backward_data, Arithmetic::bf16));
 }

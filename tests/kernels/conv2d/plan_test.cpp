@@ -224,7 +224,7 @@ TEST_CASE("plan: types and precision say the arithmetic, the device its kernels"
   };
   CHECK(arithmetics() == std::set<std::string>{"fp32"});
   p.precision = cks::Precision::tf32;
-  CHECK(arithmetics() == std::set<std::string>{"fp32", "tf32"});
+  CHECK(arithmetics() == std::set<std::string>{"fp16", "fp32", "tf32"});
   p.x_type = p.w_type = p.y_type = DType::bfloat16;
   CHECK(arithmetics() == std::set<std::string>{"bf16"});
   CHECK(select(Conv2dPass::forward, p, gpu).kernel == "box");
