@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(K::kThreads, K::kThreads == 256 ? 1 : 2)
 template <class K>
 void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& problem = conv.problem;
-  const hopper::BfloatPixels filter = hopper::split_into_planes(
+  const hopper::NarrowPixels filter = hopper::split_into_planes(
       conv.plan.method(), static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
       problem.IC / problem.G, problem.IC / problem.G, kMostPlanes,
       static_cast<std::uint16_t*>(o.workspace));

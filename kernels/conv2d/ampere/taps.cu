@@ -360,7 +360,7 @@ void launch_taps(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& problem = conv.problem;
   const hopper::GradientOperands operands =
       hopper::gradient_operands("sk_dilated", conv, o, kSplits ? kMostPlanes : 1);
-  const auto plane_bytes = [](const hopper::BfloatPixels& pixels) {
+  const auto plane_bytes = [](const hopper::NarrowPixels& pixels) {
     return kSplits ? (pixels.plane[1] - pixels.plane[0]) * kBytes : 0;
   };
   const bool wide = is_wide(problem, conv.plan.pass);

@@ -4,6 +4,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 
 namespace cks::kernels::hopper {
 namespace {
@@ -34,8 +35,11 @@ Conv2dCandidate box_candidate(const Conv2dRequest& request, Conv2dPlan plan, con
   return candidate;
 }
 
-/// Time for splitting the operands into planes.
-double cost_of_planes(const Conv2dProblem& p, int planes) {
+/// Time for splitting the operands into planes, or for making halves of them.
+double cost_of_operands(const Conv2dProblem& p, Arithmetic arithmetic, int planes) {
+  if (arithmetic == Arithmetic::fp16) {
+    return cost_of_halves(Conv2dPass::backward_filter, p);
+  }
   const auto elements = static_cast<double>(p.N * (p.IH * p.IW * p.IC + p.OH * p.OW * p.OC));
   return planes == 1 ? 0.0 : 2 * cuda::kLaunch + elements * (4 + 2 * planes) * cuda::kMemoryByte;
 }
@@ -50,8 +54,8 @@ Conv2dCandidate gradient_candidate(const Conv2dRequest& request, const Conv2dPla
         return unit_of(g, walk.group(), walk.index()).terms + tile.overhead;
       });
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
-  Conv2dCandidate candidate{plan,
-                            cuda::kLaunch + cost_of_planes(p, planes) + boxes * box / tile.rate};
+  Conv2dCandidate candidate{
+      plan, cuda::kLaunch + cost_of_operands(p, plan.arithmetic, planes) + boxes * box / tile.rate};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p, planes);
   candidate.plan.reason = cuda::describe_use(
@@ -88,6 +92,9 @@ GradientRequest gradient_request(const Conv2dPlan& plan, const Conv2dProblem& pr
 }
 
 std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& p, int planes) {
+  if (plan.arithmetic == Arithmetic::fp16) {
+    return bytes_of_slices(plan, p) + halves_of_pass(Conv2dPass::backward_filter, p);
+  }
   const auto bytes_of_planes = [&](std::int64_t pixels, std::int64_t channels) {
     return planes == 1 ? 0 : round_up(planes * pixels * round_up(channels, 8), 64) * 2;
   };

@@ -39,7 +39,7 @@ void add_box_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest
 GradientRequest gradient_request(const Conv2dPlan& plan, const Conv2dProblem& problem);
 
 /// Bytes of a plan's slices of sums, then of its operands' planes, if it splits them beforehand
-/// into more than one.
+/// into more than one, or of their halves.
 std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& problem, int planes);
 
 /// Of a tile and each kind of boxes of terms the best way to split the sums, as far as the kernel

@@ -2,6 +2,7 @@
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
@@ -22,15 +23,14 @@ struct TapsTile {
 
 constexpr TapsTile kBoxTiles[] = {{{128, 256}, 9.0}, {{128, 128}, 7.0}, {{64, 256}, 5.0}};
 constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 2.1}};
-constexpr double kTf32Gain = 1.9;      // of two planes over three
 constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
 
 template <class Tiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
-                                        int element_bytes, double gain) {
+                                        int element_bytes) {
   std::vector<Conv2dCandidate> found;
   for (const TapsTile& tile : tiles) {
-    add_gradient_candidates(found, request, {tile.tile, tile.rate * gain, kUnitOverhead},
+    add_gradient_candidates(found, request, {tile.tile, tile.rate, kUnitOverhead},
                             planes_of(request.arithmetic), [&](const Conv2dPlan& plan) {
                               return takes_gradient(gradient_request(plan, request.problem),
                                                     element_bytes);
@@ -46,21 +46,22 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles,
          plan.workspace_bytes >= gradient_workspace(plan, p, planes_of(plan.arithmetic));
 }
 
+bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::bf16 ? has_bfloat_pixels(p) : takes_halves(p);
+}
+
 std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
-  return has_bfloat_pixels(request.problem) ? candidates(request, kBoxTiles, 2, 1.0)
-                                            : std::vector<Conv2dCandidate>{};
+  return has_box_types(request.problem, request.arithmetic) ? candidates(request, kBoxTiles, 2)
+                                                            : std::vector<Conv2dCandidate>{};
 }
 
 bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_bfloat_pixels(p) && accepts(plan, p, kBoxTiles, 2);
+  return has_box_types(p, plan.arithmetic) && accepts(plan, p, kBoxTiles, 2);
 }
 
 std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
-  if (!has_type(request.problem, DType::float32)) {
-    return {};
-  }
-  const bool tf32 = request.arithmetic == Arithmetic::tf32;
-  return candidates(request, kPlanesTiles, 4, tf32 ? kTf32Gain : 1.0);
+  return has_type(request.problem, DType::float32) ? candidates(request, kPlanesTiles, 4)
+                                                   : std::vector<Conv2dCandidate>{};
 }
 
 bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
@@ -75,7 +76,7 @@ std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem&
 
 const Conv2dKernel box_taps = {.name = "box_taps",
                                .passes = {Conv2dPass::backward_filter},
-                               .arithmetic = {Arithmetic::bf16},
+                               .arithmetic = {Arithmetic::bf16, Arithmetic::fp16},
                                .compute_capability = 90,
                                .only_there = true,
                                .candidates = box_candidates,
@@ -85,7 +86,7 @@ const Conv2dKernel box_taps = {.name = "box_taps",
 
 const Conv2dKernel planes_taps = {.name = "planes_taps",
                                   .passes = {Conv2dPass::backward_filter},
-                                  .arithmetic = {Arithmetic::fp32, Arithmetic::tf32},
+                                  .arithmetic = {Arithmetic::fp32},
                                   .compute_capability = 90,
                                   .only_there = true,
                                   .candidates = planes_candidates,

@@ -118,7 +118,7 @@ void transpose_filter(const char* operation, const Conv2dProblem& p, const float
                out, taps, in);
 }
 
-BfloatPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
+NarrowPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
                                std::int64_t channels, std::int64_t from_pitch, int planes,
                                std::uint16_t* to) {
   const std::int64_t pitch = round_up(channels, 8);
@@ -130,7 +130,7 @@ BfloatPixels split_into_planes(const char* operation, const float* from, std::in
   cuda::launch(operation, split_into_planes_kernel,
                cuda::grid_for(pixels, static_cast<int>(block.y)), block, 0, from, to, pixels,
                narrow(channels), from_pitch, narrow(pitch), planes);
-  BfloatPixels split{{}, pitch};
+  NarrowPixels split{{}, pitch};
   for (int plane = 0; plane < planes; ++plane) {
     split.plane[plane] = to + plane * pixels * pitch;
   }

@@ -20,15 +20,16 @@ CUtensorMap filter_map(const char* operation, const Conv2dProblem& problem, Elem
 void transpose_filter(const char* operation, const Conv2dProblem& problem, const float* filter,
                       float* transposed);
 
-/// An operand in bfloat16: as it lies, or its planes; elements from one pixel to the next.
-struct BfloatPixels {
+/// An operand of 16-bit elements: as it lies, its halves, or its planes; elements from one pixel to
+/// the next.
+struct NarrowPixels {
   const std::uint16_t* plane[kMostPlanes];
   std::int64_t pitch;
 };
 
 /// Splits pixels of float32 into planes (plane_products.h), dense but for what makes 16 bytes of 8
 /// channels: planes * pixels * round_up(channels, 8) elements of `to`. from_pitch is even.
-BfloatPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
+NarrowPixels split_into_planes(const char* operation, const float* from, std::int64_t pixels,
                                std::int64_t channels, std::int64_t from_pitch, int planes,
                                std::uint16_t* to);
 
@@ -40,7 +41,7 @@ HalfOperands half_operands(const char* operation, const PreparedConv2d& conv,
 /// What a filter gradient multiplies, split into planes in the plan's workspace if there are more
 /// than one, and where its slices go: [split_k][OC][FH*FW][IC].
 struct GradientOperands {
-  BfloatPixels x, dy;
+  NarrowPixels x, dy;
   float* out;
 };
 GradientOperands gradient_operands(const char* operation, const PreparedConv2d& conv,

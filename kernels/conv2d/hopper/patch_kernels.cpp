@@ -4,6 +4,7 @@
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/halves.h"
+#include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/patches.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
@@ -27,9 +28,7 @@ struct PatchRates {
   double unit;         // until the first patch is there, and for adding and storing sums
 };
 PatchRates rates_of(Arithmetic arithmetic) {
-  return planes_of(arithmetic) == 1       ? PatchRates{12.5, 4.0, 27e5}
-         : arithmetic == Arithmetic::tf32 ? PatchRates{12.0, 8.0, 4e5}
-                                          : PatchRates{10.5, 8.0, 4e5};
+  return arithmetic == Arithmetic::fp32 ? PatchRates{10.5, 8.0, 4e5} : PatchRates{12.5, 4.0, 27e5};
 }
 
 /// Products of planes for each product.
@@ -76,11 +75,6 @@ double cost_of_patch(const PatchPlan& g, Arithmetic arithmetic) {
   return std::max({products / rates.products, bytes * rates.copied_byte, issue});
 }
 
-/// Of slices, then of halves.
-std::size_t workspace_of_halves(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return bytes_of_slices(plan, p) + halves_of_pass(Conv2dPass::backward_filter, p);
-}
-
 /// Units that run at once.
 int clusters_of(int multiprocessors) { return std::max(1, multiprocessors / kSharers); }
 
@@ -95,7 +89,7 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
   Conv2dCandidate candidate{plan, cuda::kLaunch + waves * unit};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   if (plan.arithmetic == Arithmetic::fp16) {
-    candidate.plan.workspace_bytes = workspace_of_halves(plan, p);
+    candidate.plan.workspace_bytes = gradient_workspace(plan, p, 1);
     candidate.cost += cost_of_halves(Conv2dPass::backward_filter, p);
   }
   candidate.plan.reason = cuda::describe_use(
@@ -140,7 +134,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   plan.arithmetic = request.arithmetic;
   std::vector<std::int64_t> granules = {outputs_of(patch_at_places(p))};
   if (!kAtPlaces) {
-    const auto& rows = kPatchRows[planes_of(plan.arithmetic) - 1];
+    const auto& rows = patch_rows(planes_of(plan.arithmetic));
     granules.assign(std::begin(rows), std::end(rows));
     for (std::int64_t& granule : granules) {
       granule *= kPatchWidth;
@@ -179,7 +173,7 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
   return known && takes(plan, p, kAtPlaces) && cuda::has_room_for_slices(plan, p) &&
          (plan.arithmetic != Arithmetic::fp16 ||
-          plan.workspace_bytes >= workspace_of_halves(plan, p));
+          plan.workspace_bytes >= gradient_workspace(plan, p, 1));
 }
 
 template <bool kAtPlaces>
@@ -194,8 +188,7 @@ constexpr Conv2dKernel kernel_of(const char* name) {
   return {.name = name,
           .passes = {Conv2dPass::backward_filter},
           .arithmetic = kAtPlaces ? EnumSet{Arithmetic::bf16, Arithmetic::fp16}
-                                  : EnumSet{Arithmetic::bf16, Arithmetic::fp16, Arithmetic::tf32,
-                                            Arithmetic::fp32},
+                                  : EnumSet{Arithmetic::bf16, Arithmetic::fp16, Arithmetic::fp32},
           .compute_capability = 90,
           .only_there = true,
           .candidates = candidates<kAtPlaces>,

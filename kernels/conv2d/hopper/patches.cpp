@@ -157,7 +157,7 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
   constexpr std::int64_t kMostBox = 256;
   const auto [images, rows, columns] = request.patch;
   const bool at_places = images > 1;
-  const auto& compiled = kPatchRows[request.planes - 1];
+  const auto& compiled = patch_rows(request.planes);
   if (!copies_pixels(p, element_bytes) || p.sh > 2 || p.sw > 2 || p.IH < p.sh || p.IW < p.sw ||
       groups_of(p, request.group_taps) > kMostTapGroups || request.split_k < 1 || rows < 1 ||
       columns < 1 || images > kMostPlaceImages) {
@@ -180,11 +180,10 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
       request.split_k * g.groups > kMostBlocks) {
     return false;
   }
-  return request.planes == 1
-             ? g.stages >= (at_places ? g.reach + kStagesAhead : kStagesAhead)
-             : std::int64_t{g.plane_bytes} *
-                       (g.stages * request.planes + unsplit_stages(request.planes, rows) * 2) <=
-                   kPatchBytes;
+  return request.planes == 1 ? g.stages >= (at_places ? g.reach + kStagesAhead : kStagesAhead)
+                             : std::int64_t{g.plane_bytes} * (g.stages * request.planes +
+                                                              unsplit_stages(request.planes) * 2) <=
+                                   kPatchBytes;
 }
 
 PatchPlan plan_patches(const PatchRequest& request) {

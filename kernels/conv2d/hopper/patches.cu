@@ -3,8 +3,9 @@
 // tap begins elsewhere in its window: where the tensor core begins to read. At places that is where
 // the first place begins that has a pixel, so that the tensor core sees no padding.
 //
-// Float32 is split into planes of bfloat16 by the warpgroup that copies, which serves all taps; the
-// sums of three planes are cut after every patch, the small products of all its outputs first.
+// For strict fp32, float32 is split into three planes of bfloat16 by the warpgroup that copies,
+// which serves all taps; their sums are cut after every patch, the small products of all its
+// outputs first.
 //
 // A cluster of two blocks shares the patches of a unit. So half as many sums wait in memory to be
 // added, or none: blocks add them through each other's shared memory.
@@ -36,7 +37,7 @@ struct Tile {
   static constexpr bool kAtPlaces = kRows == 0, kFloat16 = kIsFloat16;
   using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
   static constexpr int kStages = most_patch_stages(kPlanes);
-  static constexpr int kUnsplit = unsplit_stages(kPlanes, kRows);
+  static constexpr int kUnsplit = unsplit_stages(kPlanes);
   static_assert(kFirst + kSecond <= kMostGroupTaps && kPlanes <= kMostPlanes);
 };
 
@@ -162,39 +163,30 @@ __device__ __forceinline__ void multiply_met(std::uint32_t met, Multiply&& multi
   }
 }
 
-/// sums += all products of the planes of a patch in a row. begun() as soon as the patch before has
-/// been read.
+/// sums += all products of a patch in a row. begun() as soon as the patch before has been read.
 template <class K, int kTaps, class Begun>
 __device__ __forceinline__ void multiply_rows(float (&sums)[kTaps][32], Gradients& dy,
-                                              const PatchPlan& g, const TapGroup::Tap* taps,
-                                              std::uint32_t stage, Begun&& begun) {
-  constexpr int kFirstProduct = first_plane_product(K::kPlanes);
+                                              const TapGroup::Tap* taps, std::uint32_t stage,
+                                              Begun&& begun) {
   constexpr int kTerms = K::kRows / 2;  // two rows are the terms of a product
 #pragma unroll
-  for (int product = kFirstProduct; product < kPlaneProducts; ++product) {
-    const std::uint32_t gradients =
-        stage + unsigned_of(left_plane(product) * g.plane_bytes) + lane_offset();
-    const std::uint32_t pixels = stage + unsigned_of(right_plane(product) * g.plane_bytes);
+  for (int k = 0; k < kTerms; ++k) {
+    load_transposed(stage + lane_offset() + unsigned_of(k) * kNextTransposedK, dy[k % 2]);
+    fence_sums();
 #pragma unroll
-    for (int k = 0; k < kTerms; ++k) {
-      const int buffer = ((product - kFirstProduct) * kTerms + k) % 2;
-      load_transposed(gradients + unsigned_of(k) * kNextTransposedK, dy[buffer]);
-      fence_sums();
-#pragma unroll
-      for (int t = 0; t < kTaps; ++t) {
-        const std::uint32_t pitch = unsigned_of(taps[t].pitch);
-        const std::uint64_t first = operand(pixels + unsigned_of(taps[t].offset), pitch, 0);
-        multiply_narrow_from<kPatchBlock, true, K::kFloat16>(
-            sums[t], dy[buffer], moved(first, unsigned_of(k) * 2 * pitch), true);
-      }
-      commit_products();
-      wait_for_products<1>();
-      if (product == kFirstProduct && k == 0) {
-        begun();
-      }
+    for (int t = 0; t < kTaps; ++t) {
+      const std::uint32_t pitch = unsigned_of(taps[t].pitch);
+      const std::uint64_t first = operand(stage + unsigned_of(taps[t].offset), pitch, 0);
+      multiply_narrow_from<kPatchBlock, true, K::kFloat16>(
+          sums[t], dy[k % 2], moved(first, unsigned_of(k) * 2 * pitch), true);
+    }
+    commit_products();
+    wait_for_products<1>();
+    if (k == 0) {
+      begun();
     }
   }
-  if constexpr ((kPlaneProducts - kFirstProduct) * kTerms % 2 == 1) {
+  if constexpr (kTerms % 2 == 1) {
     wait_for_products<0>();  // the next patch loads what the last product reads
   }
 }
@@ -278,7 +270,7 @@ __device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K:
   const TapGroup::Tap* const taps = g.group[unit.group].tap + first;
   const int stage_bytes = K::kPlanes * g.plane_bytes, ring_bytes = g.stages * stage_bytes;
   // Steps after which a stage is released: its products are waited for at once, or later.
-  const int kept = K::kPlanes == 3 ? 0 : g.reach + 1;
+  const int kept = K::kPlanes > 1 ? 0 : g.reach + 1;
   const int products = g.columns * g.patch_images / kTermImages;
   const int steps = unit.patches * g.steps;
   RingPosition<K::kStages> at(0, g.stages);
@@ -312,8 +304,8 @@ __device__ void multiply_unit(const PatchPlan& g, unsigned char* shared, Ring<K:
       row = row + 1 < g.out_height ? row + 1 : -g.ahead;
     } else {
       wait(&ring.full[at.stage], at.parity);
-      if constexpr (K::kPlanes <= 2) {
-        multiply_rows<K>(sums, dy, g, taps, base + unsigned_of(stage), release);
+      if constexpr (K::kPlanes == 1) {
+        multiply_rows<K>(sums, dy, taps, base + unsigned_of(stage), release);
       } else {
 #pragma unroll
         for (int t = 0; t < kTaps; ++t) {
@@ -420,7 +412,7 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
       multiply_taps.template operator()<K::kSecond>(K::kFirst);
     }
   };
-  constexpr int kCopying = K::kPlanes == 1 ? 40 : K::kPlanes == 2 ? 72 : 56;
+  constexpr int kCopying = K::kPlanes == 1 ? 40 : 56;
   run_warpgroups<kCopying, 252 - kCopying / 2>(
       [&] {
         if constexpr (K::kPlanes > 1) {
@@ -485,16 +477,11 @@ void launch_rows(const Parameters& p) {
                       : launch_tile<Tile<4, 4, kRows, kPlanes, kFloat16>>(p);
 }
 
-template <int kPlanes, bool kFloat16 = false>
+template <int kPlanes, bool kFloat16>
 void launch_planes(const Parameters& p) {
-  constexpr auto& kRows = kPatchRows[kPlanes - 1];
-  if (p.g.rows == kRows[0]) {
-    launch_rows<kRows[0], kPlanes, kFloat16>(p);
-  } else if (p.g.rows == kRows[1]) {
-    launch_rows<kRows[1], kPlanes, kFloat16>(p);
-  } else if constexpr (kRows[2] > 0) {
-    launch_rows<kRows[2], kPlanes, kFloat16>(p);
-  }
+  constexpr auto& kRows = patch_rows(kPlanes);
+  p.g.rows == kRows[0] ? launch_rows<kRows[0], kPlanes, kFloat16>(p)
+                       : launch_rows<kRows[1], kPlanes, kFloat16>(p);
 }
 
 }  // namespace
@@ -517,11 +504,9 @@ std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& opera
   if (p.g.at_places()) {
     is_float16 ? launch_rows<0, 1, true>(p) : launch_rows<0, 1, false>(p);
   } else if (planes == 1) {
-    is_float16 ? launch_planes<1, true>(p) : launch_planes<1>(p);
-  } else if (planes == 2) {
-    launch_planes<2>(p);
+    is_float16 ? launch_planes<1, true>(p) : launch_planes<1, false>(p);
   } else {
-    launch_planes<3>(p);
+    launch_planes<3, false>(p);
   }
   add_gradient_slices(conv, operands);
   return executed_of(p.g);

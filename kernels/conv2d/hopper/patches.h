@@ -166,16 +166,15 @@ struct PatchRequest {
   int planes;
 };
 
-/// Rows of patches in a row that the kernel is compiled for, by planes; 0: none.
-inline constexpr int kPatchRows[][3] = {{8, 14, 0}, {4, 8, 14}, {4, 8, 0}};
+/// Rows of patches in a row that the kernel is compiled for: of one plane, and of three.
+inline constexpr int kPatchRows[][2] = {{8, 14}, {4, 8}};
+constexpr const auto& patch_rows(int planes) { return kPatchRows[planes == 1 ? 0 : 1]; }
 
 inline constexpr int kPatchBytes = 225 * 1024;  // of all stages
 /// The most stages of the ring of planes; of several planes there are always two.
-constexpr int most_patch_stages(int plane_count) { return plane_count == 1 ? 12 : 2; }
+constexpr int most_patch_stages(int planes) { return planes == 1 ? 12 : 2; }
 /// Stages of float32 that wait to be split into planes.
-constexpr int unsplit_stages(int plane_count, int rows) {
-  return plane_count == 1 ? 0 : plane_count == 2 && rows < 14 ? 2 : 1;
-}
+constexpr int unsplit_stages(int planes) { return planes == 1 ? 0 : 1; }
 
 /// The patch at places with most images of which enough stages fit; none if none does.
 PatchExtent patch_at_places(const Conv2dProblem& problem);

@@ -183,7 +183,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   using K = Tile<kChannels, kStages, kTransposed>;
   const Conv2dProblem& problem = conv.problem;
   const char* const operation = kTransposed ? "ks_deconv" : "convv2";
-  const BfloatPixels filter = split_into_planes(
+  const NarrowPixels filter = split_into_planes(
       operation, static_cast<const float*>(o.w), problem.OC * problem.FH * problem.FW,
       problem.IC / problem.G, problem.IC / problem.G, kMostPlanes,
       static_cast<std::uint16_t*>(o.workspace));

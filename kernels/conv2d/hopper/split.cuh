@@ -48,7 +48,7 @@ __device__ __forceinline__ void split_rows(unsigned char* unsplit, unsigned char
       planes + offset + first * kRowBytes + (((half * 4 + quarter) ^ row7) << 4);
   const int lower = ((quarter * 2) ^ row7) << 4;
   constexpr int kStep = 16 * kRowBytes;
-  constexpr int kAtOnce = kPlanes == 2 ? 4 : 2;  // rows that are read before one is written
+  constexpr int kAtOnce = 2;  // rows that are read before one is written
   for (int row = first; row < positions; row += kAtOnce * 16) {
     float4 read[kAtOnce][2];
 #pragma unroll

@@ -1,13 +1,16 @@
 // Sk-dilated for compute capability 9.0: products of dY, transposed, with the pixels that a tap
 // meets, 64 terms at a time (gradient.h). Both operands lie with a term a row, as the copy engine
-// brings them, so the tensor cores read them transposed, which only bfloat16 allows. Float32 is
-// split into planes of bfloat16 beforehand: three for strict fp32, two in place of tf32.
+// brings them, so the tensor cores read them transposed, which tf32 does not allow: halves take its
+// place. For strict fp32, float32 is split into three planes of bfloat16 beforehand.
 #include <algorithm>
+#include <type_traits>
 
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
+#include "cks/kernels/halves/factor.cuh"
 #include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
@@ -17,8 +20,11 @@ constexpr int kBoxBytes = kTerms * kRowBytes;
 
 /// kHalves 2: 128 output channels, each warpgroup 64 of them and all columns; 1: 64 output
 /// channels, each warpgroup half of the columns.
-template <int kHalfCount, int kBlockCount, int kPlaneCount, int kStageCount>
+template <int kHalfCount, int kBlockCount, int kPlaneCount, int kStageCount,
+          bool kIsFloat16 = false>
 struct Tile {
+  static constexpr bool kFloat16 = kIsFloat16;
+  using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
   static constexpr int kHalves = kHalfCount, kBlocks = kBlockCount, kPlanes = kPlaneCount;
   static constexpr int kStages = kStageCount;
   static constexpr int kOwnBlocks = kHalves == 2 ? kBlocks : kBlocks / 2;  // of a warpgroup
@@ -33,7 +39,8 @@ struct Parameters {
   CUtensorMap x[kMostPlanes];
   CUtensorMap dy[kMostPlanes];
   GradientPlan g;
-  float* out;  // [split_k][OC][taps][IC]
+  float* out;           // [split_k][OC][taps][IC]
+  HalfOperands halves;  // whose exponents count
 };
 
 /// Where the columns of a unit lie in X.
@@ -125,7 +132,7 @@ __device__ __forceinline__ void multiply_terms(float* sums, std::uint32_t dy, st
 #pragma unroll
     for (int k = 0; k < kTerms / 16; ++k) {
       const std::uint32_t next = k * kNextTransposedK;
-      multiply_narrow<K::kColumns, true, true>(
+      multiply_narrow<K::kColumns, true, true, K::kFloat16>(
           sums, moved(left, left_plane(product) * K::kPlaneBytes + next),
           moved(right, right_plane(product) * K::kPlaneBytes + next),
           adds || product > kFirst || k > 0);
@@ -141,6 +148,7 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float* sum
   const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
   const std::int64_t size = std::int64_t{g.out_channels} * g.filter_taps * g.in_channels;
   float* const out = p.out + unit.slice * size;
+  const auto factor = K::Factor::of(p.halves);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int oc =
@@ -156,7 +164,7 @@ __device__ __forceinline__ void store_sums(const Parameters& p, const float* sum
         const int ic = column.channel + j * 8 + lane % 4 * 2;
         const float* const pair = sums + (block * (kBlock / 8) + j) * 4 + i * 2;
         if (is_there && ic < g.in_channels) {  // their number is even
-          *reinterpret_cast<float2*>(row + ic) = make_float2(pair[0], pair[1]);
+          *reinterpret_cast<float2*>(row + ic) = make_float2(factor(pair[0]), factor(pair[1]));
         }
       }
     }
@@ -211,15 +219,16 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
 
 constexpr const char* kOperation = "sk_dilated";
 
-void fill_maps(Parameters& p, const BfloatPixels& x, const BfloatPixels& dy, int planes) {
+void fill_maps(Parameters& p, Element element, const NarrowPixels& x, const NarrowPixels& dy,
+               int planes) {
   const GradientPlan& g = p.g;
   const std::int64_t outputs = std::int64_t{g.images} * g.out_height * g.out_width;
   for (int plane = 0; plane < planes; ++plane) {
-    const Tensor4 images{Element::bf16,
+    const Tensor4 images{element,
                          x.plane[plane],
                          {g.in_channels, g.width, g.height, g.images},
                          {x.pitch, x.pitch * g.width, x.pitch * g.width * g.height}};
-    Tensor4 gradients{Element::bf16,
+    Tensor4 gradients{element,
                       dy.plane[plane],
                       {g.out_channels, g.out_width, g.out_height, g.images},
                       {dy.pitch, dy.pitch * g.out_width, dy.pitch * g.out_width * g.out_height}};
@@ -245,33 +254,41 @@ void launch_tile(const Parameters& p) {
                K::kSharedBytes, p);
 }
 
-void launch_plan(const PreparedConv2d& conv, Parameters& p, int planes) {
+template <bool kFloat16>
+void launch_narrow(const PreparedConv2d& conv, const Parameters& p) {
   const auto is = [&](std::int64_t rows, std::int64_t columns) {
     return conv.plan.tile == Conv2dTile{rows, columns};
   };
-  if (planes == 3) {
-    launch_tile<Tile<2, 2, 3, 2>>(p);
-  } else if (planes == 2) {
-    launch_tile<Tile<2, 2, 2, 3>>(p);
-  } else if (is(128, 256)) {
-    launch_tile<Tile<2, 4, 1, 4>>(p);
+  if (is(128, 256)) {
+    launch_tile<Tile<2, 4, 1, 4, kFloat16>>(p);
   } else if (is(128, 128)) {
-    launch_tile<Tile<2, 2, 1, 6>>(p);
+    launch_tile<Tile<2, 2, 1, 6, kFloat16>>(p);
   } else {
-    launch_tile<Tile<1, 4, 1, 5>>(p);
+    launch_tile<Tile<1, 4, 1, 5, kFloat16>>(p);
   }
 }
 
 }  // namespace
 
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  const int planes = planes_of(conv.plan.arithmetic);
-  const GradientOperands o = gradient_operands(kOperation, conv, operands, planes);
+  const Conv2dProblem& problem = conv.problem;
   Parameters p;
   p.g = conv.data<GradientPlan>();
-  p.out = o.out;
-  fill_maps(p, o.x, o.dy, planes);
-  launch_plan(conv, p, planes);
+  p.out = gradient_slices(conv, operands);
+  if (conv.plan.arithmetic == Arithmetic::fp16) {
+    p.halves = half_operands(kOperation, conv, operands, bytes_of_slices(conv.plan, problem));
+    const auto pixels = [](const void* halves, std::int64_t channels) {
+      return NarrowPixels{{static_cast<const std::uint16_t*>(half_elements(halves))}, channels};
+    };
+    fill_maps(p, Element::fp16, pixels(p.halves.first, problem.IC),
+              pixels(p.halves.second, problem.OC), 1);
+    launch_narrow<true>(conv, p);
+  } else {
+    const int planes = planes_of(conv.plan.arithmetic);
+    const GradientOperands o = gradient_operands(kOperation, conv, operands, planes);
+    fill_maps(p, Element::bf16, o.x, o.dy, planes);
+    planes == 1 ? launch_narrow<false>(conv, p) : launch_tile<Tile<2, 2, 3, 2>>(p);
+  }
   add_gradient_slices(conv, operands);
   return executed_of(p.g);
 }
