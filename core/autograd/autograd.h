@@ -65,6 +65,13 @@ class Node : public std::enable_shared_from_this<Node> {
   /// ones.
   virtual std::vector<Tensor> backward(const Tensor& grad_output,
                                        const std::vector<bool>& needed) = 0;
+  /// Whether backward() may find a second term of the gradient in second_term() and adds it itself,
+  /// in a pass over memory that it makes anyway. It may still come as a sum.
+  virtual bool adds_terms() const { return false; }
+
+ protected:
+  /// Undefined: grad_output is all. Of grad_output's shape, dtype and device.
+  const Tensor& second_term() const { return second_term_; }
 
  private:
   friend class SavedTensor;
@@ -89,6 +96,7 @@ class Node : public std::enable_shared_from_this<Node> {
   // Of the forward pass; restored for backward.
   Precision precision_ = Precision::fp32;
   std::string module_path_;
+  Tensor second_term_;
   bool released_ = false;  // backward has run, or was stopped by an exception
 };
 
@@ -125,15 +133,22 @@ class SavedTensors {
 /// A node of one function.
 template <class Backward>
 class FunctionNode : public Node {
+  static constexpr bool kAddsTerms =
+      std::is_invocable_v<Backward, const Tensor&, const Tensor&, const std::vector<bool>&,
+                          const SavedTensors&>;
+
  public:
   FunctionNode(const char* name, std::initializer_list<Tensor> saved, Backward backward)
       : name_(name), saved_(this, saved), backward_(std::move(backward)) {}
 
   const char* name() const override { return name_; }
+  bool adds_terms() const override { return kAddsTerms; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
     const auto call = [&] {
-      if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
+      if constexpr (kAddsTerms) {
+        return backward_(grad_output, second_term(), needed, saved_);
+      } else if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
         return backward_(grad_output);
       } else if constexpr (std::is_invocable_v<Backward, const Tensor&, const SavedTensors&>) {
         return backward_(grad_output, saved_);
@@ -152,10 +167,10 @@ class FunctionNode : public Node {
   Backward backward_;
 };
 
-/// The same without a struct: `backward` is a function of grad_output, then of `needed` and of the
-/// saved tensors where it takes them, and returns the only input's gradient or all of them. What it
-/// captures are extents and options, never tensors, whose changes nobody would notice: those are
-/// `saved`.
+/// The same without a struct: `backward` is a function of grad_output, of its second_term() where
+/// it adds terms, then of `needed` and of the saved tensors where it takes them, and returns the
+/// only input's gradient or all of them. What it captures are extents and options, never tensors,
+/// whose changes nobody would notice: those are `saved`.
 ///
 ///   return record("scale", result, {input}, {factor},
 ///                 [](const Tensor& grad, const SavedTensors& saved) { return grad * saved[0]; });

@@ -100,6 +100,7 @@ class Engine {
     std::int64_t consumers = 0;  // wanted edges that lead here and have not brought their gradient
     bool wanted = false;         // leads to something whose gradient is asked for
     Tensor gradient;             // of the node's result, as far as it has come
+    Tensor second_term{};        // to be added by the node itself
   };
   struct LeafGradient {
     std::shared_ptr<TensorImpl> leaf;
@@ -204,9 +205,11 @@ class Engine {
         node.module_path_,
         [&] {
           const PrecisionScope precision(node.precision_);
+          node.second_term_ = std::exchange(visit.second_term, {});
           return node.backward(visit.gradient, needed);
         },
         ModulePass::backward);
+    node.second_term_ = {};
     visit.gradient = {};
     if (gradients.size() != needed.size()) {
       throw AutogradError(formatted("{}: backward returned {} gradients, expected {}{}",
@@ -243,14 +246,25 @@ class Engine {
       return;
     }
     const std::size_t index = index_.at(edge.node.get());
-    add(visits_[index].gradient, std::move(gradient));
-    if (--visits_[index].consumers == 0) {
+    Visit& visit = visits_[index];
+    if (visit.gradient.defined() && visit.consumers == 1 && leaves_sum_to(visit, gradient)) {
+      visit.second_term = std::move(gradient);
+    } else {
+      add(visit.gradient, std::move(gradient));
+    }
+    if (--visit.consumers == 0) {
       ready.push_back(index);
     }
   }
 
-  /// The one place where gradients are summed. Nodes may return one tensor for several inputs:
-  /// only what nobody else can see is added to in place.
+  /// Where a pass over memory costs time, the last sum is left to a node that can.
+  bool leaves_sum_to(const Visit& visit, const Tensor& term) const {
+    return term.device().is_cuda() && visit.node->adds_terms() &&
+           wanted_nodes_.count(visit.node.get()) == 0;
+  }
+
+  /// The one place where gradients are summed, but for that one. Nodes may return one tensor for
+  /// several inputs: only what nobody else can see is added to in place.
   static void add(Tensor& sum, Tensor term) {
     if (!sum.defined()) {
       sum = std::move(term);

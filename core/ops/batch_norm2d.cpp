@@ -3,6 +3,7 @@
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
@@ -125,12 +126,15 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
 
 /// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std, bias and, if
 /// there was an activation of `slope`, the result. ranks: those that share the batch, or null.
+/// second_term: of the gradient, undefined where it has none.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
                               Communicator* ranks, double slope, bool has_residual,
-                              const Tensor& grad_output, const std::vector<bool>& needed,
-                              const SavedTensors& saved) {
-  const Device device = grad_output.device();
+                              const Tensor& first_term, const Tensor& second_term,
+                              const std::vector<bool>& needed, const SavedTensors& saved) {
   const bool is_masked = saved[5].defined();
+  const bool adds = second_term.defined() && is_masked;  // in the pass that masks
+  const Tensor grad_output = second_term.defined() && !adds ? first_term + second_term : first_term;
+  const Device device = grad_output.device();
   std::vector<Tensor> grads(4);
   for (std::size_t i = 0; i < 3; ++i) {
     if (needed[i]) {
@@ -139,7 +143,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
     }
   }
   Tensor masked;  // from which the input's gradient follows as well
-  if (has_residual && is_masked && (needed[0] || needed[3])) {
+  if (is_masked && (has_residual || adds) && (needed[0] || needed[3])) {
     masked = ops::make_output(kName, grad_output);
   }
   if (needed[3]) {
@@ -157,6 +161,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
                                     .slope = slope,
                                     .dresidual = masked.defined() ? masked.data() : nullptr,
+                                    .dy_term = adds ? second_term.data() : nullptr,
                                     .by_input = !has_residual,
                                     .weight = weight,
                                     .bias = ops::data_or_null(saved[4])};
@@ -218,13 +223,14 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  return record(
-      kName, result, {input, weight, bias, residual},
-      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
-      [problem, mode, ranks, slope, has_residual = residual.defined()](
-          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
-        return gradients(problem, mode, ranks, slope, has_residual, grad, needed, saved);
-      });
+  return record(kName, result, {input, weight, bias, residual},
+                {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
+                [problem, mode, ranks, slope, has_residual = residual.defined()](
+                    const Tensor& grad, const Tensor& second_term, const std::vector<bool>& needed,
+                    const SavedTensors& saved) {
+                  return gradients(problem, mode, ranks, slope, has_residual, grad, second_term,
+                                   needed, saved);
+                });
 }
 
 }  // namespace cks

@@ -37,8 +37,11 @@ struct BatchNormMask {
   const void* y = nullptr;  // the result [rows,C]; null: there was no activation
   double slope = 1.0;
   /// [rows,C], gets the masked dY, of which the residual's gradient consists. Null: not wanted; on
-  /// a GPU dX is computed from it, and needs it unless by_input.
+  /// a GPU dX is computed from it, and needs it unless by_input without dy_term.
   void* dresidual = nullptr;
+  /// [rows,C]: dY is the sum of dy and this, which the pass that masks it adds; y is not null. On a
+  /// GPU alone. Null: dY is dy.
+  const void* dy_term = nullptr;
   bool by_input = false;         // there was no residual: the sign of Y may be computed from X with
   const void* weight = nullptr;  // these, as in the forward pass, and y is not read
   const void* bias = nullptr;

@@ -225,16 +225,25 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
   });
 }
 
-/// Calls body(masking) with how `mask` masks, as an integral constant.
+/// Calls body(masking, two_terms) with how `mask` masks and whether dY has two terms, as integral
+/// constants.
 template <class Body>
 void with_masking(const BatchNormMask& mask, Body&& body) {
+  const auto terms = [&](auto masking) {
+    mask.dy_term == nullptr ? body(masking, std::false_type{}) : body(masking, std::true_type{});
+  };
   if (mask.y == nullptr) {
-    body(std::integral_constant<Masking, Masking::none>{});
+    body(std::integral_constant<Masking, Masking::none>{}, std::false_type{});
   } else if (mask.by_input) {
-    body(std::integral_constant<Masking, Masking::by_input>{});
+    terms(std::integral_constant<Masking, Masking::by_input>{});
   } else {
-    body(std::integral_constant<Masking, Masking::by_result>{});
+    terms(std::integral_constant<Masking, Masking::by_result>{});
   }
+}
+
+/// Whether dX is computed from dY as it is, and masks it by the input if at all.
+bool reads_dy(const BatchNormMask& mask) {
+  return mask.y == nullptr || (mask.by_input && mask.dy_term == nullptr);
 }
 
 /// And the residual's gradient, if it is wanted.
@@ -246,20 +255,22 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
     return;
   }
   const auto* const y = mask.by_input ? nullptr : static_cast<const X*>(mask.y);
+  const auto* const dy_term = static_cast<const X*>(mask.dy_term);
   auto* const dresidual = static_cast<X*>(mask.dresidual);
-  with_channels<X, kSumPack>(p.C, aligned_for_packs(x, dy, y, dresidual), [&](auto V) {
-    with_masking(mask, [&](auto masking) {
-      sum_rows(p,
-               GradientTerms<masking, X, T, V>{x, dy, y, dresidual, static_cast<T>(mask.slope),
-                                               mean, inv_std, static_cast<const T*>(mask.weight),
-                                               static_cast<const T*>(mask.bias), p.rows, p.C},
-               finish, partial);
+  with_channels<X, kSumPack>(p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
+    with_masking(mask, [&](auto masking, auto two_terms) {
+      sum_rows(
+          p,
+          GradientTerms<masking, two_terms, X, T, V>{
+              x, dy, dy_term, y, dresidual, static_cast<T>(mask.slope), mean, inv_std,
+              static_cast<const T*>(mask.weight), static_cast<const T*>(mask.bias), p.rows, p.C},
+          finish, partial);
     });
   });
 }
 
-/// `sums` and `shared_rows` as the kernel takes them; where the mask's result had a residual,
-/// sum_gradients() has been called and dY is taken as it masked it.
+/// `sums` and `shared_rows` as the kernel takes them; unless reads_dy(), sum_gradients() has been
+/// called and dY is taken as it masked it.
 template <class X, class T>
 void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
                     const T* inv_std, const T* weight, const BatchNormMask& mask,
@@ -267,9 +278,8 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
   if (p.rows == 0 || p.C == 0 || dx == nullptr) {
     return;
   }
-  const bool is_masked = mask.y != nullptr && mask.by_input;
-  const X* const gradient =
-      mask.y == nullptr || mask.by_input ? dy : static_cast<const X*>(mask.dresidual);
+  const bool is_masked = mask.y != nullptr && reads_dy(mask);
+  const X* const gradient = reads_dy(mask) ? dy : static_cast<const X*>(mask.dresidual);
   with_channels<X>(p.C, aligned_for_packs(x, gradient, dx), [&](auto V) {
     const Cut cut = cut_of(p, V);
     const auto kernel =
@@ -322,10 +332,10 @@ void visit_types(DType dtype, const Body& body) {
 }  // namespace
 
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
-  // Whichever packs the addresses allow.
+  // Whichever packs the addresses allow, and the smallest batches.
+  const auto row_blocks_of = [&](int V) { return cut_of(problem, V, kTwoTermsBatch).row_blocks; };
   const std::int64_t row_blocks =
-      std::max({cut_of(problem, 1).row_blocks, cut_of(problem, kPackSize<double>).row_blocks,
-                cut_of(problem, kSumPack).row_blocks});
+      std::max({row_blocks_of(1), row_blocks_of(kPackSize<double>), row_blocks_of(kSumPack)});
   return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
 }
 

@@ -26,6 +26,7 @@ constexpr int kSumPack = 4;                  // channels of a thread of sums at 
                                              // accumulators would leave no room for other threads
 constexpr int kStatisticsBatch = 8;          // rows of a thread whose loads are in flight
 constexpr int kGradientBatch = 4;            // the same where more than one tensor is read
+constexpr int kTwoTermsBatch = 2;            // and where the gradient itself is two
 constexpr int kResident = 3;                 // blocks of sums on a multiprocessor
 constexpr std::int64_t kWantedBlocks = 396;  // of sums: all of them run at once on a large GPU
 constexpr int kFinishChannels = 8, kFinishRows = 32;
@@ -165,12 +166,14 @@ struct StatisticsTerms {
 enum class Masking { none, by_result, by_input };
 
 /// sum(dY) and sum(dY * (x - mean)), of dY as masked, which is written where the residual's
-/// gradient is wanted.
-template <Masking kMasking, class X, class T, int V>
+/// gradient is wanted. kTwoTerms: dY is the sum of dy and dy_term, and written.
+template <Masking kMasking, bool kTwoTerms, class X, class T, int V>
 struct GradientTerms {
-  static constexpr int kChannels = V, kRows = kGradientBatch;
+  static constexpr int kChannels = V, kRows = kTwoTerms ? kTwoTermsBatch : kGradientBatch;
+  static constexpr bool kWrites = kTwoTerms || kMasking == Masking::by_result;
   const X* x;
   const X* dy;
+  const X* dy_term;
   const X* y;  // read if masked by the result
   X* dresidual;
   T slope;
@@ -189,9 +192,13 @@ struct GradientTerms {
     chunks.descend<kRows>([&](std::int64_t first) {
       Pack<X, V> value[kRows];
       Pack<X, V> gradient[kRows];
+      Pack<X, V> added[kTwoTerms ? kRows : 1];
       Pack<X, V> result[kMasking == Masking::by_result ? kRows : 1];
       load_rows(value, x + c, first, rows, C, {});
       load_rows(gradient, dy + c, first, rows, C, {});  // 0 beyond the end: what it meets is lost
+      if constexpr (kTwoTerms) {
+        load_rows(added, dy_term + c, first, rows, C, {});
+      }
       if constexpr (kMasking == Masking::by_result) {
         load_rows(result, y + c, first, rows, C, {});
       }
@@ -203,11 +210,16 @@ struct GradientTerms {
         for (int i = 0; i < kRows; ++i) {
           const T from = widen<T>(value[i][v]);
           T term = widen<T>(gradient[i][v]);
+          if constexpr (kTwoTerms) {
+            term += widen<T>(added[i][v]);
+          }
           if constexpr (kMasking == Masking::by_result) {
             term = masked(term, widen<T>(result[i][v]), slope);
-            gradient[i][v] = narrowed<X>(term);
           } else if constexpr (kMasking == Masking::by_input) {
             term = masked(term, channel[v](from), slope);
+          }
+          if constexpr (kWrites) {
+            gradient[i][v] = narrowed<X>(term);
           }
           sum += term;
           product += term * (from - channel[v].center);
@@ -215,7 +227,7 @@ struct GradientTerms {
         sums.first[v] += static_cast<double>(sum);
         sums.second[v] += static_cast<double>(product);
       }
-      if (kMasking == Masking::by_result && dresidual != nullptr) {
+      if (kWrites && dresidual != nullptr) {
         store_rows(dresidual + c, gradient, first, rows, C);
       }
     });

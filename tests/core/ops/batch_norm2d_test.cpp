@@ -9,6 +9,7 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -214,6 +215,60 @@ TEST_CASE("batch_norm2d: residual and activation are those of operations of thei
                     compare(fused[i], single[i], {.absolute = 1e300, .relative_l2 = tolerance});
                 CHECK_MESSAGE(result.ok, result.message);
               }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("batch_norm2d: gradients from several readers are those of their sum") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const double slope : {1.0, 0.1}) {
+      CAPTURE(slope);
+      for (const bool has_residual : {false, true}) {
+        CAPTURE(has_residual);
+        const auto leaf = [&](std::uint64_t seed) {
+          return random_tensor({2, 3, 3, 8}, seed, DType::float64).to(device).set_requires_grad();
+        };
+        const Tensor factors[] = {leaf(3).detach(), leaf(4).detach(), leaf(5).detach()};
+        // Gradients with `readers` of the result, or with one that reads it for all of them; also
+        // of the result itself, if it is asked for.
+        const auto run = [&](int readers, bool summed, bool asks) {
+          const Tensor x = leaf(1);
+          const Tensor residual = leaf(2);
+          Tensor mean = Tensor::zeros({8}, DType::float64, device);
+          Tensor var = Tensor::ones({8}, DType::float64, device);
+          const Tensor y =
+              batch_norm2d(x, {}, {}, mean, var, true, {.affine = false, .negative_slope = slope},
+                           has_residual ? residual : Tensor());
+          Tensor factor = factors[0];
+          Tensor loss = sum(y * factor);
+          for (int i = 1; i < readers; ++i) {
+            factor = factor + factors[i];
+            loss = loss + sum(y * factors[i]);
+          }
+          std::vector<Tensor> of = {x};
+          if (has_residual) {
+            of.push_back(residual);
+          }
+          if (asks) {
+            of.push_back(y);
+          }
+          return gradients(summed ? sum(y * factor) : loss, of);
+        };
+        for (const int readers : {2, 3}) {
+          CAPTURE(readers);
+          for (const bool asks : {false, true}) {
+            CAPTURE(asks);
+            const std::vector<Tensor> separate = run(readers, false, asks);
+            const std::vector<Tensor> expected = run(readers, true, asks);
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+              CAPTURE(i);
+              const auto result = compare(separate[i], expected[i], {1e-12});
+              CHECK_MESSAGE(result.ok, result.message);
             }
           }
         }

@@ -270,7 +270,10 @@ void check_masked(std::int64_t rows, std::int64_t C, bool has_residual, double s
     std::vector<X> dx, dresidual;
     std::vector<T> dweight, dbias;
   };
-  const auto gradients = [&](const std::vector<X>& of, bool is_masked) {
+  // `term`: what is to be added to the gradient, may be empty.
+  const auto gradients = [&](const std::vector<X>& of, bool is_masked,
+                             const std::vector<X>& term = {}) {
+    const bool writes = has_residual || !term.empty();
     Gradients out;
     out.dx = run_kernel<X>(rows * C, [&](X* dx) {
       const std::size_t bytes = static_cast<std::size_t>(C) * sizeof(T);
@@ -278,20 +281,26 @@ void check_masked(std::int64_t rows, std::int64_t C, bool has_residual, double s
       TargetBuffer dweight(bytes);
       TargetBuffer dbias(bytes);
       TargetBuffer dresidual(y.size() * sizeof(X));
-      const auto backward = [&](const X* result, const T* weights, const T* biases) {
+      const auto backward = [&](const X* result, const X* dy_term, const T* weights,
+                                const T* biases) {
         target::batch_norm_backward(problem, BatchNormMode::batch_statistics, on_device(x),
                                     on_device(of), on_device(mean), on_device(inv_std), weights,
                                     {.y = result,
                                      .slope = slope,
-                                     .dresidual = has_residual ? dresidual.data() : nullptr,
+                                     .dresidual = writes ? dresidual.data() : nullptr,
+                                     .dy_term = dy_term,
                                      .by_input = !has_residual,
                                      .weight = weights,
                                      .bias = biases},
                                     dx, dweight.data(), dbias.data(), workspace.data());
       };
       if (is_masked) {
-        backward(on_device(y), on_device(weight), on_device(bias));
-        if (has_residual) {
+        if (term.empty()) {
+          backward(on_device(y), nullptr, on_device(weight), on_device(bias));
+        } else {
+          backward(on_device(y), on_device(term), on_device(weight), on_device(bias));
+        }
+        if (writes) {
           out.dresidual = read_from<X>(dresidual);
         }
       } else {
@@ -319,6 +328,18 @@ void check_masked(std::int64_t rows, std::int64_t C, bool has_residual, double s
   if (has_residual) {
     CHECK(same(got.dresidual, masked_dy));
   }
+#ifdef CKS_TEST_CUDA
+  // The gradient as two terms: halves of numbers are exact in every type, and so is their sum.
+  std::vector<X> half = dy;
+  for (X& value : half) {
+    value = from_double<X>(as_double(value) / 2);
+  }
+  const Gradients of_terms = gradients(half, true, half);
+  CHECK(same(of_terms.dresidual, masked_dy));
+  CHECK(same(of_terms.dx, expected.dx));
+  CHECK(same(of_terms.dweight, expected.dweight));
+  CHECK(same(of_terms.dbias, expected.dbias));
+#endif
 }
 
 /// The whole batch's statistics and gradients from shares of it, of `parts` rows each.
