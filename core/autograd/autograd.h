@@ -34,6 +34,20 @@ class SavedTensor {
   bool released_ = false;
 };
 
+/// What a node can do, or leave to others, in the passes over memory that its gradients take
+/// anyway. The engine makes use of it on GPUs, where such a pass costs time.
+struct NodeAbilities {
+  bool adds_terms = false;    // adds two terms of the gradient of its result
+  bool masks_input = false;   // masks the gradient of its first input by that input
+  double result_slope = 1.0;  // of the activation that ends its operation; 1: none
+};
+/// Which of that is asked for in a call of backward().
+struct GradientWork {
+  Tensor second_term{};      // to be added to grad_output; undefined: none
+  double input_slope = 1.0;  // of the first input's gradient, where that input is not above 0
+  bool is_masked = false;    // grad_output went through the activation already
+};
+
 /// One recorded operation: knows how to turn the gradient of its result into those of its inputs.
 ///
 /// A user's own operation derives from it, keeps what it needs in SavedTensor members, and calls
@@ -65,13 +79,12 @@ class Node : public std::enable_shared_from_this<Node> {
   /// ones.
   virtual std::vector<Tensor> backward(const Tensor& grad_output,
                                        const std::vector<bool>& needed) = 0;
-  /// Whether backward() may find a second term of the gradient in second_term() and adds it itself,
-  /// in a pass over memory that it makes anyway. It may still come as a sum.
-  virtual bool adds_terms() const { return false; }
+  /// To be called before backward(), at most once.
+  void declare(const NodeAbilities& abilities) { abilities_ = abilities; }
 
  protected:
-  /// Undefined: grad_output is all. Of grad_output's shape, dtype and device.
-  const Tensor& second_term() const { return second_term_; }
+  /// For backward(): what the engine asks for beyond it.
+  const GradientWork& work() const { return work_; }
 
  private:
   friend class SavedTensor;
@@ -96,7 +109,8 @@ class Node : public std::enable_shared_from_this<Node> {
   // Of the forward pass; restored for backward.
   Precision precision_ = Precision::fp32;
   std::string module_path_;
-  Tensor second_term_;
+  NodeAbilities abilities_;
+  GradientWork work_;
   bool released_ = false;  // backward has run, or was stopped by an exception
 };
 
@@ -133,21 +147,17 @@ class SavedTensors {
 /// A node of one function.
 template <class Backward>
 class FunctionNode : public Node {
-  static constexpr bool kAddsTerms =
-      std::is_invocable_v<Backward, const Tensor&, const Tensor&, const std::vector<bool>&,
-                          const SavedTensors&>;
-
  public:
   FunctionNode(const char* name, std::initializer_list<Tensor> saved, Backward backward)
       : name_(name), saved_(this, saved), backward_(std::move(backward)) {}
 
   const char* name() const override { return name_; }
-  bool adds_terms() const override { return kAddsTerms; }
   std::vector<Tensor> backward(const Tensor& grad_output,
                                const std::vector<bool>& needed) override {
     const auto call = [&] {
-      if constexpr (kAddsTerms) {
-        return backward_(grad_output, second_term(), needed, saved_);
+      if constexpr (std::is_invocable_v<Backward, const Tensor&, const GradientWork&,
+                                        const std::vector<bool>&, const SavedTensors&>) {
+        return backward_(grad_output, work(), needed, saved_);
       } else if constexpr (std::is_invocable_v<Backward, const Tensor&>) {
         return backward_(grad_output);
       } else if constexpr (std::is_invocable_v<Backward, const Tensor&, const SavedTensors&>) {
@@ -167,10 +177,10 @@ class FunctionNode : public Node {
   Backward backward_;
 };
 
-/// The same without a struct: `backward` is a function of grad_output, of its second_term() where
-/// it adds terms, then of `needed` and of the saved tensors where it takes them, and returns the
-/// only input's gradient or all of them. What it captures are extents and options, never tensors,
-/// whose changes nobody would notice: those are `saved`.
+/// The same without a struct: `backward` is a function of grad_output, of its work() where it
+/// declares abilities, then of `needed` and of the saved tensors where it takes them, and returns
+/// the only input's gradient or all of them. What it captures are extents and options, never
+/// tensors, whose changes nobody would notice: those are `saved`.
 ///
 ///   return record("scale", result, {input}, {factor},
 ///                 [](const Tensor& grad, const SavedTensors& saved) { return grad * saved[0]; });

@@ -100,7 +100,7 @@ class Engine {
     std::int64_t consumers = 0;  // wanted edges that lead here and have not brought their gradient
     bool wanted = false;         // leads to something whose gradient is asked for
     Tensor gradient;             // of the node's result, as far as it has come
-    Tensor second_term{};        // to be added by the node itself
+    GradientWork work{};         // that is left to the node
   };
   struct LeafGradient {
     std::shared_ptr<TensorImpl> leaf;
@@ -205,11 +205,12 @@ class Engine {
         node.module_path_,
         [&] {
           const PrecisionScope precision(node.precision_);
-          node.second_term_ = std::exchange(visit.second_term, {});
+          node.work_ = std::exchange(visit.work, {});
+          node.work_.input_slope = take_mask_of_input(node, visit.gradient);
           return node.backward(visit.gradient, needed);
         },
         ModulePass::backward);
-    node.second_term_ = {};
+    node.work_ = {};
     visit.gradient = {};
     if (gradients.size() != needed.size()) {
       throw AutogradError(formatted("{}: backward returned {} gradients, expected {}{}",
@@ -248,7 +249,7 @@ class Engine {
     const std::size_t index = index_.at(edge.node.get());
     Visit& visit = visits_[index];
     if (visit.gradient.defined() && visit.consumers == 1 && leaves_sum_to(visit, gradient)) {
-      visit.second_term = std::move(gradient);
+      visit.work.second_term = std::move(gradient);
     } else {
       add(visit.gradient, std::move(gradient));
     }
@@ -259,8 +260,24 @@ class Engine {
 
   /// Where a pass over memory costs time, the last sum is left to a node that can.
   bool leaves_sum_to(const Visit& visit, const Tensor& term) const {
-    return term.device().is_cuda() && visit.node->adds_terms() &&
+    return term.device().is_cuda() && visit.node->abilities_.adds_terms &&
            wanted_nodes_.count(visit.node.get()) == 0;
+  }
+
+  /// Whether the node masks the gradient of its first input for the operation that made it, which
+  /// nobody else reads: the slope to do it by, 1 if not.
+  double take_mask_of_input(const Node& node, const Tensor& gradient) {
+    const Node* const maker = node.edges_.empty() ? nullptr : node.edges_[0].node.get();
+    if (maker == nullptr || !node.abilities_.masks_input || maker->abilities_.result_slope == 1.0 ||
+        !gradient.device().is_cuda() || wanted_nodes_.count(maker) != 0) {
+      return 1.0;
+    }
+    Visit& visit = visits_[index_.at(maker)];
+    if (!visit.wanted || visit.consumers != 1 || visit.gradient.defined()) {
+      return 1.0;
+    }
+    visit.work.is_masked = true;
+    return maker->abilities_.result_slope;
   }
 
   /// The one place where gradients are summed, but for that one. Nodes may return one tensor for

@@ -300,16 +300,18 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
   const bool halved[] = {
       needs[0] && multiplies_halves(data_pass, problem, device),
       needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};
-  return record(
+  const Tensor recorded = record(
       name, result, {given.input, given.weight, given.bias},
       {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
        slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),
        halved[0] ? halves.w : Tensor()},
       [name, problem, transposed, slope, halves_grad = halved[0] || halved[1],
        types = ops::dtypes_of({given.input, given.weight, given.bias})](
-          const Tensor& grad_output, const std::vector<bool>& needed, const SavedTensors& saved) {
-        const Tensor grad =
-            slope == 1.0 ? grad_output : ops::masked_gradient(name, grad_output, saved[2], slope);
+          const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
+          const SavedTensors& saved) {
+        const Tensor grad = slope == 1.0 || work.is_masked
+                                ? grad_output
+                                : ops::masked_gradient(name, grad_output, saved[2], slope);
         Halves multiplied;  // by both passes
         if (halves_grad) {
           const Tensor none;
@@ -332,6 +334,10 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
             },
             [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
       });
+  if (recorded.grad_node() != nullptr) {
+    recorded.grad_node()->declare({.result_slope = slope});
+  }
+  return recorded;
 }
 
 }  // namespace

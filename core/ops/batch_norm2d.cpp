@@ -126,11 +126,11 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
 
 /// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std, bias and, if
 /// there was an activation of `slope`, the result. ranks: those that share the batch, or null.
-/// second_term: of the gradient, undefined where it has none.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
                               Communicator* ranks, double slope, bool has_residual,
-                              const Tensor& first_term, const Tensor& second_term,
+                              const Tensor& first_term, const GradientWork& work,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
+  const Tensor& second_term = work.second_term;
   const bool is_masked = saved[5].defined();
   const bool adds = second_term.defined() && is_masked;  // in the pass that masks
   const Tensor grad_output = second_term.defined() && !adds ? first_term + second_term : first_term;
@@ -162,6 +162,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
                                     .slope = slope,
                                     .dresidual = masked.defined() ? masked.data() : nullptr,
                                     .dy_term = adds ? second_term.data() : nullptr,
+                                    .input_slope = work.input_slope,
                                     .by_input = !has_residual,
                                     .weight = weight,
                                     .bias = ops::data_or_null(saved[4])};
@@ -223,14 +224,18 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  return record(kName, result, {input, weight, bias, residual},
-                {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
-                [problem, mode, ranks, slope, has_residual = residual.defined()](
-                    const Tensor& grad, const Tensor& second_term, const std::vector<bool>& needed,
-                    const SavedTensors& saved) {
-                  return gradients(problem, mode, ranks, slope, has_residual, grad, second_term,
-                                   needed, saved);
-                });
+  const Tensor recorded = record(
+      kName, result, {input, weight, bias, residual},
+      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
+      [problem, mode, ranks, slope, has_residual = residual.defined()](
+          const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
+          const SavedTensors& saved) {
+        return gradients(problem, mode, ranks, slope, has_residual, grad, work, needed, saved);
+      });
+  if (recorded.grad_node() != nullptr) {
+    recorded.grad_node()->declare({.adds_terms = true, .masks_input = true});
+  }
+  return recorded;
 }
 
 }  // namespace cks

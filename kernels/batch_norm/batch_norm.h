@@ -42,6 +42,9 @@ struct BatchNormMask {
   /// [rows,C]: dY is the sum of dy and this, which the pass that masks it adds; y is not null. On a
   /// GPU alone. Null: dY is dy.
   const void* dy_term = nullptr;
+  /// dX counts so many times where X is not above 0: what an activation that made X does to its
+  /// gradient. On a GPU alone. 1: X is no activation's.
+  double input_slope = 1.0;
   bool by_input = false;         // there was no residual: the sign of Y may be computed from X with
   const void* weight = nullptr;  // these, as in the forward pass, and y is not read
   const void* bias = nullptr;

@@ -84,16 +84,16 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// dX of dY, masked by the sign of what the activation took if kMasked. `sums` is null for given
-/// statistics; `shared_rows`, unless null, those of all ranks.
+/// dX of dY, masked by the sign of what the activation took if kMasked, then by that of X. `sums`
+/// is null for given statistics; `shared_rows`, unless null, those of all ranks.
 template <bool kMasked, class X, class T, int V>
 __global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
                           const X* __restrict__ x, const X* __restrict__ dy,
                           const T* __restrict__ mean, const T* __restrict__ inv_std,
                           const T* __restrict__ weight, const T* __restrict__ bias, T slope,
-                          const double* __restrict__ sums, const double* __restrict__ shared_rows,
-                          X* __restrict__ dx) {
+                          T input_slope, const double* __restrict__ sums,
+                          const double* __restrict__ shared_rows, X* __restrict__ dx) {
   begin_kernel();
   struct Channel {
     BackwardChannel<T> back;
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kThreads)
         if constexpr (kMasked) {
           term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
         }
-        value[i][v] = narrowed<X>(back(from, term));
+        value[i][v] = narrowed<X>(masked(back(from, term), from, input_slope));
       }
     }
     store_rows(dx + c, value, first, rows, C);
@@ -287,7 +287,8 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
     launch("batch_norm", kernel, element_blocks(p, cut),
            dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
            p.C, cut.channel_blocks, x, gradient, mean, inv_std, weight,
-           static_cast<const T*>(mask.bias), static_cast<T>(mask.slope), sums, shared_rows, dx);
+           static_cast<const T*>(mask.bias), static_cast<T>(mask.slope),
+           static_cast<T>(mask.input_slope), sums, shared_rows, dx);
   });
 }
 

@@ -50,15 +50,17 @@ struct ChannelFinish {
 
   /// Of channel c, over n values.
   CKS_HOST_DEVICE void operator()(std::int64_t c, const ChannelStatistics& s, double n) const {
+    // Read before anything is written, so that a GPU waits for both at once.
+    const T mean_before = running_mean != nullptr ? running_mean[c] : T{0};
+    const T var_before = running_var != nullptr ? running_var[c] : T{0};
     mean[c] = static_cast<T>(s.mean);
     inv_std[c] = static_cast<T>(inverse_std(s.variance, eps));
     if (running_mean != nullptr) {
-      running_mean[c] =
-          static_cast<T>(moved(static_cast<double>(running_mean[c]), s.mean, momentum));
+      running_mean[c] = static_cast<T>(moved(static_cast<double>(mean_before), s.mean, momentum));
     }
     if (running_var != nullptr) {
-      running_var[c] = static_cast<T>(
-          moved_unbiased(static_cast<double>(running_var[c]), s.variance, n, momentum));
+      running_var[c] =
+          static_cast<T>(moved_unbiased(static_cast<double>(var_before), s.variance, n, momentum));
     }
   }
 };

@@ -315,10 +315,20 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
   double sum = 0.0;
   double product = 0.0;
   if (first + column < C) {
-#pragma unroll 8
-    for (std::int64_t block = row; block < row_blocks; block += kFinishRows) {
-      sum += partial[block * 2 * C + first + column];
-      product += partial[block * 2 * C + C + first + column];
+    // All loads are in flight at once.
+    constexpr int kMost = static_cast<int>(ceil_div(kWantedBlocks, kFinishRows));
+    double of_block[kMost][2];
+#pragma unroll
+    for (int i = 0; i < kMost; ++i) {
+      const std::int64_t block = row + i * kFinishRows;
+      const double* const at = partial + block * 2 * C + first + column;
+      of_block[i][0] = block < row_blocks ? at[0] : 0.0;
+      of_block[i][1] = block < row_blocks ? at[C] : 0.0;
+    }
+#pragma unroll
+    for (const auto& terms : of_block) {
+      sum += terms[0];
+      product += terms[1];
     }
   }
   shared[0][column][row] = sum;

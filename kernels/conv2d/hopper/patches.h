@@ -168,13 +168,13 @@ struct PatchRequest {
 
 /// Rows of patches in a row that the kernel is compiled for: of one plane, and of three.
 inline constexpr int kPatchRows[][2] = {{8, 14}, {4, 8}};
-constexpr const auto& patch_rows(int planes) { return kPatchRows[planes == 1 ? 0 : 1]; }
+constexpr const auto& patch_rows(int plane_count) { return kPatchRows[plane_count == 1 ? 0 : 1]; }
 
 inline constexpr int kPatchBytes = 225 * 1024;  // of all stages
 /// The most stages of the ring of planes; of several planes there are always two.
-constexpr int most_patch_stages(int planes) { return planes == 1 ? 12 : 2; }
+constexpr int most_patch_stages(int plane_count) { return plane_count == 1 ? 12 : 2; }
 /// Stages of float32 that wait to be split into planes.
-constexpr int unsplit_stages(int planes) { return planes == 1 ? 0 : 1; }
+constexpr int unsplit_stages(int plane_count) { return plane_count == 1 ? 0 : 1; }
 
 /// The patch at places with most images of which enough stages fit; none if none does.
 PatchExtent patch_at_places(const Conv2dProblem& problem);

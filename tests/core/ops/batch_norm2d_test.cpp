@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/conv/conv2d.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
@@ -271,6 +272,48 @@ TEST_CASE("batch_norm2d: gradients from several readers are those of their sum")
               CHECK_MESSAGE(result.ok, result.message);
             }
           }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "batch_norm2d: behind a convolution that ends in an activation, gradients stay the same") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const bool read_twice : {false, true}) {
+      CAPTURE(read_twice);
+      for (const double slope : {0.0, 0.1}) {
+        CAPTURE(slope);
+        const auto leaf = [&](const Shape& shape, std::uint64_t seed) {
+          return random_tensor(shape, seed, DType::float64).to(device).set_requires_grad();
+        };
+        const Tensor factor = leaf({2, 5, 5, 8}, 4).detach();
+        // With the activation as the convolution's end, or as an operation of its own.
+        const auto run = [&](bool ends) {
+          const Tensor x = leaf({2, 5, 5, 4}, 1);
+          const Tensor weight = leaf({8, 3, 3, 4}, 2);
+          const Tensor bias = leaf({8}, 3);
+          Tensor a = conv2d(x, weight, bias, {.padding = 1, .negative_slope = ends ? slope : 1.0});
+          if (!ends) {
+            a = leaky_relu(a, slope);
+          }
+          Tensor mean = Tensor::zeros({8}, DType::float64, device);
+          Tensor var = Tensor::ones({8}, DType::float64, device);
+          const Tensor y = batch_norm2d(a, {}, {}, mean, var, true, {.affine = false});
+          Tensor loss = sum(y * factor);
+          if (read_twice) {
+            loss = loss + sum(a * factor);
+          }
+          return gradients(loss, std::vector<Tensor>{x, weight, bias});
+        };
+        const std::vector<Tensor> fused = run(true);
+        const std::vector<Tensor> single = run(false);
+        for (std::size_t i = 0; i < single.size(); ++i) {
+          CAPTURE(i);
+          const auto result = compare(fused[i], single[i], {1e-11});
+          CHECK_MESSAGE(result.ok, result.message);
         }
       }
     }
