@@ -39,11 +39,11 @@ sealed() {
     ! objdump --section-headers "$object" | grep -E 'init_array|ctors'
 }
 
-# kernels_tests COMMAND...: what scripts/test.sh runs, on a fiftieth of the listed convolutions, without
+# kernels_tests COMMAND...: what scripts/test.sh runs, on a fiftieth of the listed convolutions (`every`), without
 # what takes minutes there (by definition, all passes of all problems) or asks for processes of its own,
 # which are the emulator's.
 kernels_tests() {
-  env CKS_TEST_EVERY=50 "$@" \
+  env CKS_TEST_EVERY="${every:-50}" "$@" \
     -tce='*every epilogue*,*are adjoint*,*boxes: every listed*,*scatters*,*forked after*,where the system*,a process ends*'
 }
 
@@ -145,7 +145,7 @@ check "a program compiled for AVX-512" compile_for_v4
 check "a Haswell refuses it" refuses 'lacks avx512f' qemu-x86_64 -cpu Haswell "$scratch/wide"
 check "every program has that check" grep -q cks_check_processor <(nm "$program")
 check "ARM: build" build_for_arm
-check "ARM: tests of the kernels" kernels_tests "${arm_run[@]}" "$arm/tests/kernels_tests"
+every=150 check "ARM: tests of the kernels" kernels_tests "${arm_run[@]}" "$arm/tests/kernels_tests"
 check "ARM: LeNet-5" trains NEON "${arm_run[@]}" "$arm/apps/train_mnist"
 printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ]
