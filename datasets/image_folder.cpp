@@ -84,7 +84,7 @@ class FolderDecoder {
         height_(options.height),
         width_(options.width),
         progress_{.done = 0, .total = static_cast<std::int64_t>(total)},
-        cache_(options.cache_dir, root, describe_way(options)) {}
+        cache_(options.cache_dir, root, describe_way(options), options.channels) {}
 
   /// Images of later calls have the size of the first one's.
   Decoded decode(const std::vector<ImageFile>& files) {

@@ -1,5 +1,6 @@
 #include "cks/datasets/images/image_io.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -11,16 +12,18 @@
 
 namespace {
 
-// A file of a few megabytes can claim to inflate to many gigabytes.
+// What the decoder may take at once. A file of a few megabytes can inflate to many gigabytes: it
+// may beyond what its picture needs, but not far.
 constexpr std::size_t kMaxAllocation = std::size_t{1} << 30;
+constexpr std::size_t kSpareBytes = std::size_t{1} << 24;
+constexpr std::size_t kMostBytesOfPixel = 32;
+thread_local std::size_t most_bytes = kSpareBytes;
 
 /// Zeroed, so that pixels which a damaged file leaves out are the same in each run.
-void* allocate(std::size_t bytes) {
-  return bytes > kMaxAllocation ? nullptr : std::calloc(bytes, 1);
-}
+void* allocate(std::size_t bytes) { return bytes > most_bytes ? nullptr : std::calloc(bytes, 1); }
 
 void* reallocate(void* memory, std::size_t bytes) {
-  return bytes > kMaxAllocation ? nullptr : std::realloc(memory, bytes);
+  return bytes > most_bytes ? nullptr : std::realloc(memory, bytes);
 }
 
 }  // namespace
@@ -182,6 +185,15 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
     fail(path, formatted("has {} x {} pixels, expected at most {} in all", width, height,
                          options.max_pixels));
   }
+  // Deflate, the tightest of them, makes at most 1032 bytes of one, with a pixel in each bit.
+  constexpr std::int64_t kMostPixelsOfByte = 8 * 1032;
+  if (std::int64_t{height} * width > static_cast<std::int64_t>(file.size()) * kMostPixelsOfByte) {
+    fail(path, formatted("is cut short or damaged: its {} bytes cannot hold {} x {} pixels",
+                         file.size(), width, height));
+  }
+  most_bytes = std::min(
+      kMaxAllocation,
+      kSpareBytes + kMostBytesOfPixel * static_cast<std::size_t>(std::int64_t{height} * width));
   const Pixels pixels = container.lacks_end ? decode_endless(file, path) : decode(file);
   if (pixels.bytes == nullptr) {
     fail(path, std::string("cannot be decoded: ") + stbi_failure_reason());

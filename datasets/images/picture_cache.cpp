@@ -75,7 +75,8 @@ FileStamp stamp_of(const std::string& path) {
   return {file.st_size, nanoseconds(file.st_mtim), nanoseconds(file.st_ctim)};
 }
 
-PictureCache::PictureCache(const std::string& dir, const std::string& root, std::string way)
+PictureCache::PictureCache(const std::string& dir, const std::string& root, std::string way,
+                           std::int64_t channels)
     : dir_(dir), way_(kFormat + std::string(", ") + std::move(way)) {
   if (dir.empty()) {
     return;
@@ -100,6 +101,9 @@ PictureCache::PictureCache(const std::string& dir, const std::string& root, std:
       const std::vector<std::string> notes = unpack(at("notes"));
       const std::vector<std::int64_t> stamps = at("stamps").to_vector<std::int64_t>();
       const Tensor images = at("images");
+      if (images.rank() != 4 || images.size(3) != channels || images.dtype() != DType::uint8) {
+        throw IoError(formatted("{} holds other pictures", file_));
+      }
       for (std::size_t i = 0; i < paths.size(); ++i) {
         const auto row = static_cast<std::int64_t>(i);
         const Tensor image = images.slice(row, row + 1);

@@ -32,7 +32,8 @@ class PictureCache {
  public:
   /// Reads what is there. `way`: what the pixels depend on beside their file. With an empty `dir`
   /// nothing is read or kept.
-  PictureCache(const std::string& dir, const std::string& root, std::string way);
+  PictureCache(const std::string& dir, const std::string& root, std::string way,
+               std::int64_t channels);
 
   /// Null unless the file is as it was.
   const KeptPicture* find(const std::string& path, const FileStamp& stamp) const;

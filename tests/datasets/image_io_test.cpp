@@ -190,6 +190,18 @@ TEST_CASE("image: a small PNG may be a large picture, and one that holds more is
   CHECK(pixels_of(claims_less, 1).size() == 4);
 }
 
+TEST_CASE(
+    "image: a file that claims more pixels than its bytes can hold, or holds far more: an error") {
+  CHECK(contains(error_of(png(8192, 8192, PngColour::rgba, Bytes())),
+                 "bytes cannot hold 8192 x 8192 pixels"));
+  const Bytes gif = Bytes{'G', 'I', 'F', '8', '9', 'a', 0, 0x20, 0, 0x20, 0,    0, 0, ',', 0,
+                          0,   0,   0,   1,   0,   1,   0, 0,    2, 2,    0x4c, 1, 0, ';'};
+  CHECK(contains(error_of(gif), "29 bytes cannot hold 8192 x 8192 pixels"));
+  const Bytes inflates = png(1, 4, PngColour::grey, Bytes(std::size_t{1} << 26));
+  CHECK(inflates.size() < 100'000);
+  CHECK(contains(error_of(inflates), "cannot be decoded"));
+}
+
 TEST_CASE("image: PNG and JPEG cut at every 97th byte: an error") {
   for (const Bytes& whole :
        {png(noise_image(40, 40, 3)), jpeg(noise_image(40, 40, 3)), jpeg(smooth_image(40, 40, 1))}) {
