@@ -17,7 +17,7 @@ namespace cks {
 namespace {
 
 constexpr std::size_t kBufferBytes = 1U << 16;
-constexpr std::size_t kFirstChunk = 1U << 20;
+constexpr std::size_t kFirstChunk = 1U << 16;
 constexpr std::size_t kMostAtOnce = 1U << 30;  // zlib counts in 32 bits
 constexpr int kGzipWindow = 15 + 16;  // the largest window; + 16: with gzip's header and CRC
 
