@@ -100,16 +100,20 @@ TEST_CASE("conv tuning: an answer that no kernel of this build takes is found an
     const ConvTuning tuning(file);
     all_passes();
   }
-  std::string text = read_file(file);
-  const std::size_t kernel = text.find(" | ", text.rfind(" | "));
-  const std::size_t end = text.find(' ', kernel + 3);
-  text.replace(kernel + 3, end - kernel - 3, "kernel_of_yesterday");
-  write_file_atomically(file, text);
-  const ConvTuning tuning(file);
-  all_passes();
-  CHECK(tuning.timed() == 1);
-  CHECK(tuning.found() == kPasses - 1);
-  CHECK(read_file(file).find("yesterday") == std::string::npos);
+  const std::string good = read_file(file);
+  const std::size_t begin = good.rfind(" | ") + 3;
+  const std::string plan = good.substr(begin, good.size() - begin - 1);
+  // Another kernel, and a workspace and a split that a kernel might believe.
+  for (const std::string& other : {"kernel_of_yesterday" + plan.substr(plan.find(' ')),
+                                   plan + "0000000000", "reference fp32 7 0 1 1 0" + std::string(),
+                                   "reference fp32 0 0 0 1 99999" + std::string()}) {
+    write_file_atomically(file, good.substr(0, begin) + other + "\n");
+    const ConvTuning tuning(file);
+    all_passes();
+    CHECK(tuning.timed() == 1);
+    CHECK(tuning.found() == kPasses - 1);
+    CHECK(read_file(file).find(other) == std::string::npos);
+  }
 }
 
 TEST_CASE("conv tuning: files that are none are refused and left alone") {
