@@ -16,9 +16,19 @@ inline std::string with_visible_nul(std::string text) {
   return text;
 }
 
-/// Throws nlohmann::json::exception.
+/// Of a text whose arrays and objects lie at most 32 deep in each other: what the library then does
+/// with a value takes a piece of the stack for each, and a file's depth is its author's. Throws
+/// nlohmann::json::exception.
 inline nlohmann::json parse_json(std::string text) {
-  return nlohmann::json::parse(with_visible_nul(std::move(text)));
+  using Json = nlohmann::json;
+  constexpr int kMostDepth = 32;
+  return Json::parse(with_visible_nul(std::move(text)), [](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMostDepth) {
+      throw Json::other_error::create(
+          501, "nested more than " + std::to_string(kMostDepth) + " deep", nullptr);
+    }
+    return true;
+  });
 }
 
 /// Reads a number, a text or a truth value. Of an integer field no other number is taken for one:

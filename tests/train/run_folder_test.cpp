@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cks/core/io/safetensors.h"
+#include "cks/train/checkpoint.h"
+#include "cks/train/trainer.h"
 #include "tests/support/scratch_folder.h"
 
 namespace {
@@ -101,6 +104,25 @@ TEST_CASE("a damaged config.json is an error that names it") {
   const RunFolder folder = RunFolder::create(scratch / "run");
   std::ofstream(folder.config_file()) << "{\"flags\": {";
   CHECK_THROWS_WITH_AS(folder.read_config(), doctest::Contains("config.json"), IoError);
+}
+
+TEST_CASE("JSON that is nested deep is an error, wherever it is read") {
+  const ScratchFolder scratch;
+  const RunFolder folder = RunFolder::create(scratch / "run");
+  for (const std::size_t depth :
+       {std::size_t{40}, std::size_t{500'000}}) {  // the latter: beyond a stack
+    const std::string deep = std::string(depth, '[') + std::string(depth, ']');
+    std::ofstream(folder.config_file()) << R"({"flags": {"epochs": )" << deep << "}}";
+    CHECK_THROWS_WITH_AS(folder.read_config(), doctest::Contains("32 deep"), IoError);
+    std::ofstream(folder.summary_file()) << R"({"best_epoch": )" << deep << "}";
+    CHECK_THROWS_WITH_AS(cks::read_summary(folder.summary_file()), doctest::Contains("32 deep"),
+                         IoError);
+    CHECK_THROWS_WITH_AS(cks::parse_train_state(R"({"epoch": )" + deep + "}"),
+                         doctest::Contains("32 deep"), IoError);
+    cks::save_safetensors(folder.best_file(), {}, {{"cks.input", deep}});
+    CHECK_THROWS_WITH_AS(cks::read_checkpoint_info(folder.best_file()),
+                         doctest::Contains("32 deep"), IoError);
+  }
 }
 
 TEST_CASE("config.json holds UTF-8 alone") {
