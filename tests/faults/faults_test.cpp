@@ -1,6 +1,5 @@
 // Each request of a training run that the system may refuse, refused once: memory, files, threads.
-// CKS_TEST_FAULTS=all tries every allocation instead of a sample; CKS_TEST_FAULTS=write:3 one
-// fault.
+// CKS_TEST_FAULTS=write:3 tries one fault.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
