@@ -2,6 +2,7 @@
 # and a packager or a parent project elsewhere.
 option(CKS_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(CKS_BUILD_APPS "Build the applications" ${PROJECT_IS_TOP_LEVEL})
+option(CKS_BUILD_FUZZERS "Fuzzers of what reads bytes from outside, the target fuzzers; needs clang" OFF)
 option(CKS_NATIVE "Compile everything for this machine's processor; runs on no lesser one" OFF)
 option(CKS_ENABLE_CUDA "Build the CUDA backend; needs the CUDA toolkit, not a GPU" OFF)
 set(CKS_CUDNN AUTO CACHE STRING "cuDNN beside CKS in bench_conv: AUTO (if it is found), ON or OFF")

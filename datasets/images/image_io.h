@@ -25,9 +25,10 @@ struct ImageReadOptions {
 ///         orientation, 1 to 8, says; a damaged EXIF block counts as none.
 /// Checks  which format it is, is told by its first bytes. A PNG's checksums, a GIF's end mark, a
 ///         BMP's last row must be there and right, width and height in [1, kMaxImageSide], width *
-///         height at most max_pixels. A JPEG or GIF that is whole but for its end mark is read with
-///         a note, one whose pixels end too early is not. A JPEG has no checksums: one whose coded
-///         pixels were changed may show other pixels.
+///         height at most max_pixels, and no more than the file's bytes can hold (8256 each). A
+///         JPEG or GIF that is whole but for its end mark is read with a note, one whose pixels end
+///         too early is not. A JPEG has no checksums: one whose coded pixels were changed may show
+///         other pixels.
 /// Throws  IoError, naming the file and, where one is known, the byte; Error for channels other
 ///         than 1, 2 or 3 or max_pixels below 1. Messages give the width first.
 Tensor load_image(const std::string& path, ImageReadOptions options = {});
