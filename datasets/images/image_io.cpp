@@ -186,7 +186,7 @@ Tensor decode_image(std::span<const std::uint8_t> file, const std::string& path,
                          options.max_pixels));
   }
   // Deflate, the tightest of them, makes at most 1032 bytes of one, with a pixel in each bit.
-  constexpr std::int64_t kMostPixelsOfByte = 8 * 1032;
+  constexpr std::int64_t kMostPixelsOfByte = std::int64_t{8} * 1032;
   if (std::int64_t{height} * width > static_cast<std::int64_t>(file.size()) * kMostPixelsOfByte) {
     fail(path, formatted("is cut short or damaged: its {} bytes cannot hold {} x {} pixels",
                          file.size(), width, height));
