@@ -148,7 +148,7 @@ struct BenchFlags {
   std::string device = "cpu";
   std::string modes = "fp32";
   std::string cudnn = "auto";
-  std::int64_t threads = kernels::num_threads();
+  std::int64_t threads = 0;  // all cores
   std::optional<std::string> json;
   bool list = false;
 };
@@ -169,7 +169,7 @@ void add_flags(Flags& parser, BenchFlags& flags) {
       "device lacks is run in a better one, or refused");
   parser.add("device", flags.device, "auto, cpu, cuda or cuda:N");
   parser.add("seconds", flags.options.seconds, "time spent on each plan", 0.0, 3600.0);
-  parser.add("threads", flags.threads, "threads", 1, 1024);
+  parser.add("threads", flags.threads, "compute threads; 0: all cores", 0, 1024);
   parser.add_switch("check", flags.options.check, "compare with the float64 reference (slow)");
   parser.add_choice("cudnn", flags.cudnn, {"auto", "on", "off"},
                     "time cuDNN as well; auto: on a GPU, if this program was built with it");
@@ -213,7 +213,9 @@ int run(int argc, char** argv) {
     }
     return kExitOk;
   }
-  kernels::set_num_threads(static_cast<int>(flags.threads));
+  if (flags.threads > 0) {
+    kernels::set_num_threads(static_cast<int>(flags.threads));
+  }
   flags.options.device = choose_device(flags.device);
   const bool can_run_cudnn = kHasCudnn && flags.options.device.is_cuda();
   if (flags.cudnn == "on" && !can_run_cudnn) {

@@ -32,7 +32,7 @@ namespace {
 struct Settings {
   std::string model = "lenet5";
   std::int64_t batch = 128;
-  std::int64_t threads = kernels::num_threads();
+  std::int64_t threads = 0;  // all cores
   double seconds = 2.0;
   std::int64_t steps = 0;
   std::string device_text = "auto";
@@ -200,7 +200,7 @@ int run(int argc, char** argv) {
   flags.add("batch-size", settings.batch, "images in a batch", 1, 1 << 20);
   add_device_flag(flags, settings.device_text);
   add_precision_flag(flags, settings.precision);
-  flags.add("threads", settings.threads, "threads", 1, 1024);
+  flags.add("threads", settings.threads, "compute threads; 0: all cores", 0, 1024);
   flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
   flags.add("steps", settings.steps,
             "measure exactly N steps after N to warm up, for a profiler; 0: as --seconds says", 0,
@@ -224,6 +224,9 @@ int run(int argc, char** argv) {
   flags.excludes("seconds", "steps");
   if (const auto code = flags.parse(argc, argv)) {
     return *code;
+  }
+  if (settings.threads == 0) {
+    settings.threads = kernels::num_threads();
   }
   kernels::set_num_threads(static_cast<int>(settings.threads));
   const ChosenDevice chosen = take_device(settings.device_text);

@@ -37,7 +37,8 @@ int run(int argc, char** argv) {
                         "a .safetensors file, such as best.safetensors of a run", false);
   parser.add_switch("latest", latest, "those of the newest run in runs");
   parser.excludes("latest", "weights");
-  parser.add("onnx", onnx, "file to write for ONNX Runtime and others: input [N,C,H,W], any batch");
+  parser.add_path("onnx", onnx,
+                  "file to write for ONNX Runtime and others: input [N,C,H,W], any batch");
   add_weights_flags(parser, missing);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;

@@ -170,9 +170,9 @@ int run(int argc, char** argv) {
   parser.add_choice("model", model, names, "a network by name");
   parser.add("input", input, "its images, WIDTHxHEIGHTxCHANNELS; default: what it was made for");
   parser.add("batch", batch, "images in a batch", 1, 1 << 20);
-  parser.add("savings", drawings.savings,
-             "SVG file for the share of each convolution's multiply-adds that is skipped");
-  parser.add(
+  parser.add_path("savings", drawings.savings,
+                  "SVG file for the share of each convolution's multiply-adds that is skipped");
+  parser.add_path(
       "filters", drawings.filters,
       "SVG or PNG file for the filters of the checkpoint's first convolution, each in its own "
       "scale: 0 is grey, the greatest magnitude black or white; in colour for 3 channels, a "

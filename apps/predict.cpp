@@ -50,12 +50,14 @@ struct PredictFlags {
 void add_flags(Flags& parser, PredictFlags& flags) {
   parser.add_positional("picture", flags.pictures,
                         "PNG, JPEG, BMP and GIF files of any size, and folders of them");
-  parser.add("weights", flags.weights, "a .safetensors file, such as best.safetensors of a run");
+  parser.add_path("weights", flags.weights,
+                  "a .safetensors file, such as best.safetensors of a run");
   parser.add_switch("latest", flags.latest, "those of the newest run in runs");
   parser.excludes("latest", "weights");
-  parser.add("eval", flags.eval,
-             "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
-             "classes, and confusion over it");
+  parser.add_path(
+      "eval", flags.eval,
+      "folder with a folder of pictures for each class: accuracy, also top-5 of more than 5 "
+      "classes, and confusion over it");
   parser.add_switch("skip-broken", flags.skip_broken,
                     "with --eval: leave out pictures that cannot be read");
   parser.add_switch("no-cache", flags.no_cache, std::string("with --eval: ") + kNoCacheHelp);

@@ -172,8 +172,8 @@ TrainSummary train(const AutoencoderFlags& flags, const Flags& parser, const Cho
 }
 
 /// Writes and prints what the run came to; returns the exit code.
-int conclude(const AutoencoderFlags& flags, const TrainSummary& summary, const TrainTest& data,
-             Module& model, const RunFolder& folder) {
+int conclude(const AutoencoderFlags& flags, const Flags& parser, const TrainSummary& summary,
+             const TrainTest& data, Module& model, const RunFolder& folder) {
   const std::string picture = folder.file("reconstructions.png");
   write_png(picture, reconstructions(model, data.test, flags));
   RunReport report = begin_report(folder, summary, model, data.test, kModel);
@@ -193,7 +193,8 @@ int conclude(const AutoencoderFlags& flags, const TrainSummary& summary, const T
             << "\nreport    " << folder.report_file() << "\npicture   " << picture << "\nsaved     "
             << folder.last_file() << "\n";
   if (summary.interrupted) {
-    std::cout << "          go on with: " << resume_command(kProgram, folder.path()) << "\n";
+    std::cout << "          go on with: " << resume_command(parser.program(), folder.path())
+              << "\n";
     return interrupted_exit_code();
   }
   if (flags.target_loss > 0.0 && !(summary.test_loss <= flags.target_loss)) {
@@ -228,9 +229,9 @@ int run(int argc, char** argv) {
   model->initialize(static_cast<std::uint64_t>(flags.seed));
   model->to(chosen.device);
   const RunFolder folder = resumed ? *resumed : create_run_folder(kProgram, flags.output_dir);
-  defer_interrupts(resume_command(kProgram, folder.path()));
+  defer_interrupts(resume_command(parser.program(), folder.path()));
   const TrainSummary summary = train(flags, parser, chosen, data, *model, folder);
-  return conclude(flags, summary, data, *model, folder);
+  return conclude(flags, parser, summary, data, *model, folder);
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ foreach(room IN LISTS CKS_ROOMS)
             DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks/${room}/${storey})
   endforeach()
 endforeach()
-install(FILES ${CKS_INCLUDE_DIR}/cks/config.h ${CKS_INCLUDE_DIR}/cks/cks.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks)
+install(FILES ${CKS_INCLUDE_DIR}/cks/config.h ${CKS_INCLUDE_DIR}/cks/version.h ${CKS_INCLUDE_DIR}/cks/cks.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks)
 install(TARGETS ${targets} EXPORT cksTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT cksTargets NAMESPACE cks:: DESTINATION ${CKS_PACKAGE_DIR})

@@ -15,6 +15,13 @@ include(CMakeDependentOption)
 cmake_dependent_option(CKS_CPU_LEVELS
   "Compile kernels for x86-64-v2, v3 and v4, one of which is chosen at run time" ON
   "CMAKE_SYSTEM_NAME STREQUAL Linux;CMAKE_SYSTEM_PROCESSOR MATCHES \"x86_64|AMD64\";NOT CKS_NATIVE;NOT CKS_SANITIZE" OFF)
+option(CKS_PACKAGED "Programs as packages have them: called cks-<name>, with one library for all of them" OFF)
+option(CKS_DEBIAN "Lay out the installation, and what cpack makes, as Debian's packages are" OFF)
+mark_as_advanced(CKS_PACKAGED CKS_DEBIAN)
+set(CKS_PROGRAM_PREFIX "")
+if(CKS_PACKAGED)
+  set(CKS_PROGRAM_PREFIX cks-)
+endif()
 set(CKS_DEPS_DIR "" CACHE PATH "Folder made by scripts/deps.sh: headers for a machine without a network")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

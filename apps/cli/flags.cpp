@@ -7,6 +7,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "apps/cli/manual.h"
 #include "apps/cli/nearest_name.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -63,6 +64,23 @@ FlagText plain_text(std::string& value, const std::function<void(const std::stri
           }};
 }
 
+/// "{sgd,adam}", as --help shows it.
+std::string braced(const std::vector<std::string>& choices) {
+  std::string text;
+  for (const std::string& choice : choices) {
+    text += (text.empty() ? "" : ",") + choice;
+  }
+  return "{" + text + "}";
+}
+
+void require_choice(const std::string& text, const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+    const std::string nearest = nearest_name(text, choices);
+    throw Error(formatted("'{}' is not one of {}{}", text, braced(choices),
+                          nearest.empty() ? "" : "; the nearest is " + nearest));
+  }
+}
+
 /// "" stays as it is.
 std::string absolute_path(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
@@ -73,6 +91,8 @@ std::string absolute_path(const std::string& path) {
 std::string describe_path(const std::string& path) {
   return path.empty() ? "is empty, expected a path" : "";
 }
+
+constexpr const char* kPath = "PATH";  // what --help calls a path
 
 constexpr std::size_t kNameColumns = 34;
 constexpr std::size_t kHelpColumns = 80 - kNameColumns;
@@ -119,7 +139,28 @@ struct Flags::Implementation {
   };
 
   explicit Implementation(const std::string& program, const std::string& description)
-      : app(description, program) {}
+      : app(description, program) {
+    app.formatter(std::make_shared<WrappingFormatter>());
+    app.set_help_flag("-h,--help", "Print this and exit");
+    app.set_version_flag("--version", program + " of CKS " + version(),
+                         "Print the version and exit");
+    const auto print = [this](std::string text) {
+      printed = std::move(text);
+      throw CLI::CallForHelp();
+    };
+    app.add_flag_callback(
+        "--man", [=, this] { print(manual_page(describe(), version(), CKS_RELEASE_DATE)); },
+        "Print a manual page and exit; man -l - shows it");
+    const std::vector<std::string> shells = choices["--completion"] = {"bash", "zsh"};
+    app.add_option_function<std::string>(
+           "--completion",
+           [=, this](const std::string& shell) {
+             set_or_refuse("--completion", [&] { require_choice(shell, shells); });
+             print(shell == "bash" ? bash_completion(describe()) : zsh_completion(describe()));
+           },
+           "Print what completes these flags in a shell, which sources it, and exit")
+        ->type_name("SHELL:" + braced(shells));
+  }
 
   /// Which values of another flag leave a flag an effect.
   struct Condition {
@@ -129,6 +170,8 @@ struct Flags::Implementation {
   };
 
   CLI::App app;
+  std::string printed;  // what --man or --completion asks for; empty: --help
+  std::map<std::string, std::vector<std::string>> choices;  // by name with the dashes
   std::string current_group = "Options";
   std::map<std::string, Entry> entries;
   std::vector<Condition> conditions;
@@ -138,15 +181,19 @@ struct Flags::Implementation {
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a later one wins, for scripts
     entries.emplace(name, Entry{option, std::move(text)});
   }
+  /// Calls what may throw Error, as CLI11 is told of a value that is not lawful.
+  static void set_or_refuse(const std::string& flag, const std::function<void()>& set) {
+    try {
+      set();
+    } catch (const Error& error) {
+      throw CLI::ValidationError(flag, error.what());
+    }
+  }
   /// A flag with a value of one word; `type` is what --help says of it.
   void add_value(const std::string& name, const std::string& type, const std::string& help,
                  const FlagText& text) {
     const auto set = [name, text](const std::string& word) {
-      try {
-        text.set(word);
-      } catch (const Error& error) {
-        throw CLI::ValidationError("--" + name, error.what());
-      }
+      set_or_refuse("--" + name, [&] { text.set(word); });
     };
     auto* option = app.add_option_function<std::string>(names_of(name), set, help);
     option->type_name(type)->default_str(text.get().value_or(""));
@@ -193,6 +240,44 @@ struct Flags::Implementation {
     return flag == entries.end() ? ""
                                  : "there is no flag " + text + "; the nearest is --" + flag->first;
   }
+  /// Installed, a program may have another name, in the examples of its description as well.
+  void rename(const std::string& name) {
+    std::string text = app.get_description();
+    const std::string old = "  " + app.get_name() + " ";
+    for (std::size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + 1)) {
+      text.replace(at, old.size(), "  " + name + " ");
+    }
+    app.description(text);
+    app.name(name);
+  }
+  ProgramDescription describe() const {
+    ProgramDescription program{app.get_name(), app.get_description(), app.get_footer(), {}};
+    for (const CLI::Option* option : app.get_options()) {
+      FlagDescription flag;
+      flag.name = option->get_name();
+      flag.short_name = option->get_snames().empty() ? "" : "-" + option->get_snames().front();
+      flag.group = option->get_group();
+      flag.help = option->get_description();
+      flag.default_text = option->get_default_str();
+      flag.is_word = option->get_positional();
+      flag.repeats = option->get_expected_max() > 1;
+      flag.stands_alone = option->get_expected_min() == 0;
+      const std::string type = option->get_type_name();  // "INT:in [1, 100]", "TEXT:{x,y}"
+      if (!type.empty()) {
+        const std::size_t colon = std::min(type.find(':'), type.size());
+        flag.type = type.substr(0, colon);
+        flag.value =
+            flag.type == kPath ? FlagDescription::Value::path : FlagDescription::Value::text;
+        if (const auto found = choices.find(flag.name); found != choices.end()) {
+          flag.choices = found->second;
+        } else if (colon < type.size()) {
+          flag.range = type.substr(colon + 1);
+        }
+      }
+      program.flags.push_back(std::move(flag));
+    }
+    return program;
+  }
   const Entry& at(const std::string& name) const {
     const auto found = entries.find(name);
     if (found == entries.end()) {
@@ -203,12 +288,7 @@ struct Flags::Implementation {
 };
 
 Flags::Flags(const std::string& program, const std::string& description)
-    : implementation_(std::make_unique<Implementation>(program, description)) {
-  implementation_->app.formatter(std::make_shared<WrappingFormatter>());
-  implementation_->app.set_help_flag("-h,--help", "Print this and exit");
-  implementation_->app.set_version_flag("--version", program + " of CKS " + version(),
-                                        "Print the version and exit");
-}
+    : implementation_(std::make_unique<Implementation>(program, description)) {}
 
 Flags::~Flags() = default;
 
@@ -234,22 +314,15 @@ void Flags::add(const std::string& name, double& value, const std::string& help,
 void Flags::add_path(const std::string& name, std::string& value, const std::string& help) {
   FlagText text = plain_text(value);
   text.get = [&value] { return std::optional(absolute_path(value)); };
-  implementation_->add_value(name, "PATH", help, text);
+  implementation_->add_value(name, kPath, help, text);
   implementation_->at(name).option->check(describe_path);
 }
 
 void Flags::add_choice(const std::string& name, std::string& value,
                        const std::vector<std::string>& choices, const std::string& help) {
-  const CLI::IsMember is_member(choices);
-  const auto check = [is_member, choices](const std::string& text) {
-    if (!is_member(text).empty()) {
-      const std::string nearest = nearest_name(text, choices);
-      throw Error(formatted("'{}' is not one of {}{}", text, is_member.get_description(),
-                            nearest.empty() ? "" : "; the nearest is " + nearest));
-    }
-  };
-  implementation_->add_value(name, "TEXT:" + is_member.get_description(), help,
-                             plain_text(value, check));
+  const auto check = [choices](const std::string& text) { require_choice(text, choices); };
+  implementation_->add_value(name, "TEXT:" + braced(choices), help, plain_text(value, check));
+  implementation_->choices["--" + name] = choices;
 }
 
 void Flags::add_switch(const std::string& name, bool& value, const std::string& help) {
@@ -272,7 +345,7 @@ void Flags::add_optional(const std::string& name, std::optional<std::string>& va
         value = given.empty() ? std::string() : given.front();
       },
       help);
-  option->expected(0, 1);
+  option->expected(0, 1)->type_name(kPath);
   implementation_->enter(
       name, option,
       {[&value] { return value ? std::optional(absolute_path(*value)) : std::nullopt; },
@@ -321,6 +394,9 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
     std::cerr << "error: " << usage_error(message).what() << "\n";
     return kExitUsage;
   };
+  if (argc > 0) {
+    implementation_->rename(std::filesystem::path(argv[0]).filename().string());
+  }
   for (int i = 1; i < argc; ++i) {
     if (const std::string message = implementation_->describe_single_dash(argv[i]);
         !message.empty()) {
@@ -330,7 +406,8 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
   try {
     implementation_->app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    std::cout << implementation_->app.help();
+    const std::string& printed = implementation_->printed;
+    std::cout << (printed.empty() ? implementation_->app.help() : printed);
     return 0;
   } catch (const CLI::CallForVersion& version) {
     std::cout << version.what() << "\n";
@@ -346,8 +423,10 @@ std::optional<int> Flags::parse(int argc, const char* const* argv) {
   return std::nullopt;
 }
 
+std::string Flags::program() const { return implementation_->app.get_name(); }
+
 UsageError Flags::usage_error(const std::string& message) const {
-  return UsageError(formatted("{}\n  see {} --help", message, implementation_->app.get_name()));
+  return UsageError(formatted("{}\n  see {} --help", message, program()));
 }
 
 bool Flags::has(const std::string& name) const { return implementation_->entries.count(name) > 0; }

@@ -15,10 +15,11 @@ namespace cks::apps {
 /// Values of flags as text, by name without the dashes.
 using FlagValues = std::map<std::string, std::string>;
 
-/// Command-line flags of one program, --help and --version among them: GNU long flags, of which
-/// batch-size, output-dir and quiet are also -b, -o and -q, defaults in --help, exit code 2 for
-/// anything that is not a flag or not a lawful value. The values land in variables of the caller,
-/// which must outlive the parser and hold the defaults when they are added.
+/// Command-line flags of one program, --help, --version, --man and --completion among them: GNU
+/// long flags, of which batch-size, output-dir and quiet are also -b, -o and -q, defaults in
+/// --help, exit code 2 for anything that is not a flag or not a lawful value. The values land in
+/// variables of the caller, which must outlive the parser and hold the defaults when they are
+/// added.
 class Flags {
  public:
   Flags(const std::string& program, const std::string& description);
@@ -65,10 +66,11 @@ class Flags {
   void require_effects() const;
 
   /// Reads the command line. Returns the exit code if the program should end now: 0 after --help
-  /// and --version,
-  /// 2 after a wrong flag, which has then been explained on stderr.
+  /// and the like, 2 after a wrong flag, which has then been explained on stderr.
   std::optional<int> parse(int argc, const char* const* argv);
 
+  /// What the program was started as: the last part of argv[0]; before parse() the name given.
+  std::string program() const;
   /// What to throw for flags that do not go together: the message and where --help is.
   UsageError usage_error(const std::string& message) const;
 

@@ -13,6 +13,7 @@
 #include <new>
 
 #include "cks/kernels/common/cpu_level.h"
+#include "cks/version.h"
 
 namespace cks::apps {
 namespace {

@@ -139,7 +139,7 @@ struct Session {
 
 /// The command that goes on with a run, or with the group that it is one of.
 std::string command_to_resume(const Session& session, const RunFolder& run) {
-  return resume_command(session.program.name,
+  return resume_command(session.parser.program(),
                         session.group != nullptr ? session.group->folder->path() : run.path());
 }
 

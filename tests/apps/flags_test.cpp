@@ -164,6 +164,44 @@ std::string refusal(const std::vector<const char*>& arguments) {
   });
 }
 
+TEST_CASE("--man and --completion print the flags, whatever stands in their texts") {
+  Values values;
+  const auto printed = [&](std::vector<const char*> arguments) {
+    Flags flags("program", "Tests 'flags'.\n\n  program --count 1   so\n");
+    flags.add_choice("choice", values.choice, {"x", "y"}, "one's [own] \\ choice\n.second: line");
+    flags.add("count", values.count, "a number", 1, 100);
+    flags.add_positional("file", values.file, "a file", true);
+    flags.footer("Models:\n  one: small");
+    arguments.insert(arguments.begin(), "/usr/bin/other");  // what it was started as
+    return captured(std::cout, [&] {
+      CHECK(flags.parse(static_cast<int>(arguments.size()), arguments.data()) == 0);
+      CHECK(flags.program() == "other");
+    });
+  };
+  const auto contains = [](const std::string& text, const std::string& part) {
+    CAPTURE(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  const std::string page = printed({"--man"});
+  contains(page, "other \\- tests 'flags'\n");
+  contains(page,
+           ".TP\n\\fB\\-\\-choice\\fR {\\fBx\\fR | \\fBy\\fR}\none's [own] \\e choice\n.br\n"
+           "\\&.second: line; default x\n");
+  contains(page, "\\fB\\-\\-count\\fR \\fIINT\\fR\na number; in [1, 100]; default 10\n");
+  contains(page, ".SH EXAMPLES\n.nf\n  other \\-\\-count 1   so\n.fi\n");
+  contains(page, ".SH NOTES\nModels:\n.IP \\(bu 2\none: small\n");
+  const std::string bash = printed({"--completion", "bash"});
+  contains(bash,
+           "    --choice) mapfile -t COMPREPLY < <(compgen -W 'x y' -- \"$word\"); return ;;\n");
+  contains(bash, "    --count) return ;;\n");
+  contains(bash, "\ncomplete -F _cks_complete_other other\n");
+  const std::string zsh = printed({"--completion", "zsh"});
+  contains(zsh, "#compdef other\n");
+  contains(zsh, "'--choice=[one'\\''s \\[own\\] \\\\ choice .second: line]:TEXT:(x y)'");
+  contains(zsh, "':file:_files'");
+  CHECK(parse(values, {"--completion", "fish"}) == 2);
+}
+
 TEST_CASE("--help breaks long texts between words and keeps their own breaks") {
   std::string value;
   Flags flags("program", "Tests flags.");
