@@ -11,7 +11,8 @@ function(cks_install_old_names room)
     file(CONFIGURE OUTPUT ${header} @ONLY
          CONTENT "#pragma once\n// The old name of this header.\n#include \"cks/${room}/${new}\"  // IWYU pragma: export\n")
     cmake_path(GET old PARENT_PATH storey)
-    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks/${room}/${storey})
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cks/${room}/${storey}
+            COMPONENT development)
   endwhile()
 endfunction()
 

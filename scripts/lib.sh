@@ -30,6 +30,23 @@ install_packages() {
     fail "apt-get could not install ${missing[*]}"
 }
 
+# kernels_tests COMMAND...: what scripts/test.sh runs, on a fiftieth of the listed convolutions (`every`), without
+# what takes minutes there (by definition, all passes of all problems) or asks for processes of its own,
+# which under an emulator are the emulator's.
+kernels_tests() {
+  env CKS_TEST_EVERY="${every:-50}" "$@" \
+    -tce='*every epilogue*,*are adjoint*,*boxes: every listed*,*scatters*,*forked after*,where the system*,a process ends*'
+}
+
+# outside_project DIR: makes a project of somebody else, who knows CKS only as an installed package: tests/package
+# with apps/examples/custom_model.cpp and the programs that the README and docs/training_runs.md show.
+outside_project() {
+  cp -r "$root/tests/package" "$1"
+  cp "$root/apps/examples/custom_model.cpp" "$1/"
+  sed -n '/^```cpp$/,/^```$/{//!p}' "$root/README.md" >"$1/readme.cpp"
+  sed -n '/^```cpp$/,/^```$/{//!p}' "$root/docs/training_runs.md" >"$1/training_run.cpp"
+}
+
 # build_in DIR [cmake options]: configures and builds build_targets, or all if that is not set; keeps
 # an earlier build's objects, and the generator it was configured for.
 build_in() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs a finished build into a scratch prefix, builds apps/examples/custom_model.cpp and the programs of the
-# README and of docs/training_runs.md against it with find_package(cks), and runs them; with CUDA
-# apps/examples/custom_op as well. Times how long cks/cks.h takes to compile.
+# README and of docs/training_runs.md against it with find_package(cks), one also with pkg-config, and runs them; with
+# CUDA apps/examples/custom_op as well. The prefix has a blank in it and was moved after the installation. Times how long cks/cks.h takes to compile.
 # usage: scripts/package_check.sh BUILD_DIR
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,37 +11,43 @@ build=$(cd "$1" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
+cmake --install "$build" --prefix "$scratch/first" >/dev/null
+prefix="$scratch/the prefix"
+mv "$scratch/first" "$prefix"
 # Away from the tree, so that a header missing from the package shows.
-cp -r "$root/tests/package" "$scratch/source"
-cp "$root/apps/examples/custom_model.cpp" "$scratch/source/"
-program_of() { sed -n '/^```cpp$/,/^```$/{//!p}' "$1"; }
-program_of "$root/README.md" >"$scratch/source/readme.cpp"
-program_of "$root/docs/training_runs.md" >"$scratch/source/training_run.cpp"
+outside_project "$scratch/source"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-      -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
+      -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
+install_packages pkgconf
+if command -v pkg-config >/dev/null; then
+  # eval: pkg-config escapes the blank of its folder for a shell.
+  export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name cks.pc)")
+  eval "${CXX:-c++} -std=c++20 -O1 $scratch/source/readme.cpp -o $scratch/build/readme_pkg_config" \
+    "$(pkg-config --cflags --libs cks)"
+  diff <("$scratch/build/readme") <("$scratch/build/readme_pkg_config")
+fi
 
 # The least of three: processor time, which other work on the machine hardly changes.
 echo '#include "cks/cks.h"' >"$scratch/all.cpp"
 seconds=$(for _ in 1 2 3; do
   TIMEFORMAT=%U
-  { time "${CXX:-c++}" -std=c++20 -fsyntax-only -I"$scratch/prefix/include" "$scratch/all.cpp"; } 2>&1
+  { time "${CXX:-c++}" -std=c++20 -fsyntax-only -I"$prefix/include" "$scratch/all.cpp"; } 2>&1
 done | sort -n | head -1)
 say "cks/cks.h compiles in $seconds s"
 awk -v seconds="$seconds" 'BEGIN { exit !(seconds > 0 && seconds <= 1.0) }' ||
   fail "cks/cks.h takes more than a second to compile"
 
 # All headers: what it includes is installed too, and an old name finds its new one.
-(cd "$scratch/prefix/include" && find cks -name '*.h' | sort) | while IFS= read -r header; do
+(cd "$prefix/include" && find cks -name '*.h' | sort) | while IFS= read -r header; do
   echo "#include \"$header\""
 done >"$scratch/each.cpp"
-"${CXX:-c++}" -std=c++20 -fsyntax-only -I"$scratch/prefix/include" "$scratch/each.cpp"
+"${CXX:-c++}" -std=c++20 -fsyntax-only -I"$prefix/include" "$scratch/each.cpp"
 
 if grep -q '^CKS_ENABLE_CUDA:BOOL=ON$' "$build/CMakeCache.txt"; then
   architectures=$(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' "$build/CMakeCache.txt")
   cmake -S "$root/apps/examples/custom_op" -B "$scratch/custom_op" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-        -DCMAKE_PREFIX_PATH="$scratch/prefix" -DCMAKE_CUDA_ARCHITECTURES="${architectures:-90}" >/dev/null
+        -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CUDA_ARCHITECTURES="${architectures:-90}" >/dev/null
   cmake --build "$scratch/custom_op" >/dev/null
   "$scratch/custom_op/custom_op"
 fi

@@ -39,14 +39,6 @@ sealed() {
     ! objdump --section-headers "$object" | grep -E 'init_array|ctors'
 }
 
-# kernels_tests COMMAND...: what scripts/test.sh runs, on a fiftieth of the listed convolutions (`every`), without
-# what takes minutes there (by definition, all passes of all problems) or asks for processes of its own,
-# which are the emulator's.
-kernels_tests() {
-  env CKS_TEST_EVERY="${every:-50}" "$@" \
-    -tce='*every epilogue*,*are adjoint*,*boxes: every listed*,*scatters*,*forked after*,where the system*,a process ends*'
-}
-
 # trains LEVEL COMMAND...: an epoch of LeNet-5 on 1,000 drawn digits; the run must say that it used
 # the level and learn something (guessing is 10 %).
 trains() {
