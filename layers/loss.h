@@ -43,4 +43,31 @@ class MSELoss : public Layer<MSELoss> {
   Tensor forward(const Tensor& input, const Tensor& target) { return mse_loss(input, target); }
 };
 
+/// Mean of |input - target| over all elements.
+class L1Loss : public Layer<L1Loss> {
+ public:
+  using Layer::Layer;
+  using Module::forward;
+  /// A scalar.
+  Tensor forward(const Tensor& input, const Tensor& target) { return l1_loss(input, target); }
+};
+
+struct HuberLossOptions {
+  double delta = 1.0;  // distance from which on the loss is linear
+};
+
+/// Mean of Huber's loss over all elements; see huber_loss() in core/ops/loss.h.
+class HuberLoss : public Layer<HuberLoss, HuberLossOptions> {
+ public:
+  using Layer::Layer;
+  template <class Expected = Options>
+  HuberLoss(Module*, std::string, ...) = delete;  // for the error: see Layer
+
+  using Module::forward;
+  /// A scalar. Throws Error unless delta > 0 and finite.
+  Tensor forward(const Tensor& input, const Tensor& target) {
+    return huber_loss(input, target, options().delta);
+  }
+};
+
 }  // namespace cks

@@ -1,5 +1,7 @@
 #include "cks/core/ops/loss.h"
 
+#include <cmath>
+
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
@@ -127,6 +129,27 @@ Tensor mse_loss(const Tensor& input, const Tensor& target) {
     return mse_loss(input.to(DType::float32), target.to(DType::float32));
   }
   return mean(square(input - target));
+}
+
+Tensor l1_loss(const Tensor& input, const Tensor& target) {
+  check_pair("l1_loss", {"input", input}, {"target", target});
+  if (ops::is_bfloat16(input)) {
+    return l1_loss(input.to(DType::float32), target.to(DType::float32));
+  }
+  return mean(abs(input - target));
+}
+
+Tensor huber_loss(const Tensor& input, const Tensor& target, double delta) {
+  check_pair("huber_loss", {"input", input}, {"target", target});
+  if (!(delta > 0.0 && std::isfinite(delta))) {
+    throw Error(formatted("huber_loss: delta must be above 0 and finite, got {}", delta));
+  }
+  if (ops::is_bfloat16(input)) {
+    return huber_loss(input.to(DType::float32), target.to(DType::float32), delta);
+  }
+  const Tensor distance = abs(input - target);
+  const Tensor squared = clamp(distance, 0.0, delta);  // the part that counts by its square
+  return mean(0.5 * square(squared) + delta * (distance - squared));
 }
 
 }  // namespace cks

@@ -45,4 +45,16 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target);
 /// Gradients for both. Throws ShapeError, also if there are no elements; DtypeError.
 Tensor mse_loss(const Tensor& input, const Tensor& target);
 
+/// Mean over all elements of |input - target|; gradient 0 where they are equal. As mse_loss
+/// otherwise.
+Tensor l1_loss(const Tensor& input, const Tensor& target);
+
+/// Huber's loss, the mean over all elements of, with d = |input - target|,
+///
+///   d^2 / 2 where d <= delta, delta * (d - delta / 2) elsewhere:
+///
+/// squares near the target, so that outliers pull no harder than delta. As mse_loss otherwise;
+/// throws Error unless delta > 0 and finite.
+Tensor huber_loss(const Tensor& input, const Tensor& target, double delta = 1.0);
+
 }  // namespace cks

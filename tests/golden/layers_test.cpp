@@ -300,8 +300,13 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   const Tensor target = formula_tensor({4, 6}, 16);
   golden.check_loss("mse", formula_tensor({4, 6}, 15),
                     [&](const Tensor& x) { return MSELoss()(x, target.to(x.dtype())); });
+  golden.check_loss("l1", formula_tensor({4, 6}, 15),
+                    [&](const Tensor& x) { return L1Loss()(x, target.to(x.dtype())); });
+  golden.check_loss("huber", formula_tensor({4, 6}, 15), [&](const Tensor& x) {
+    return HuberLoss({.delta = 0.4})(x, target.to(x.dtype()));
+  });
 
-  CHECK(golden.count() == 41);
+  CHECK(golden.count() == 43);
   MESSAGE(golden.count() << " layers and losses; greatest relative error in float64 "
                          << golden.errors().float64 << ", in float32 " << golden.errors().float32
                          << " of the tolerance");

@@ -240,10 +240,11 @@ def layers():
     value = nn.BCEWithLogitsLoss()(logits, torch.from_numpy(0.5 + 0.5 * random_real(19, (4, 6))))
     value.backward()
     tensors.update({"bce_with_logits.y": value, "bce_with_logits.dx": logits.grad})
-    x = leaf(random_real(15, (4, 6)))
-    value = nn.MSELoss()(x, torch.from_numpy(random_real(16, (4, 6))))
-    value.backward()
-    tensors.update({"mse.y": value, "mse.dx": x.grad})
+    for name, loss in (("mse", nn.MSELoss()), ("l1", nn.L1Loss()), ("huber", nn.HuberLoss(delta=0.4))):
+        x = leaf(random_real(15, (4, 6)))
+        value = loss(x, torch.from_numpy(random_real(16, (4, 6))))
+        value.backward()
+        tensors.update({f"{name}.y": value, f"{name}.dx": x.grad})
     return tensors
 
 

@@ -49,6 +49,15 @@ TEST_CASE("MSELoss: the mean of squares") {
   CHECK_THROWS_AS(MSELoss()(a, Tensor::zeros({4}, DType::float64)), ShapeError);
 }
 
+TEST_CASE("L1Loss, HuberLoss: means of distances") {
+  const Tensor a = Tensor::from_vector<double>({1, 2, -3, 4}, {2, 2});
+  const Tensor zeros = Tensor::zeros({2, 2}, DType::float64);
+  CHECK(L1Loss()(a, zeros).item() == 10.0 / 4.0);
+  CHECK(HuberLoss()(a, zeros).item() == (0.5 + 1.5 + 2.5 + 3.5) / 4.0);
+  CHECK(HuberLoss({.delta = 2.0})(a, zeros).item() == (0.5 + 2.0 + 4.0 + 6.0) / 4.0);
+  CHECK_THROWS_AS(HuberLoss({.delta = -1.0})(a, zeros), Error);
+}
+
 TEST_CASE("losses may be members of a module") {
   struct Net : Module {
     CrossEntropyLoss loss{this, "loss", {.label_smoothing = 0.1}};

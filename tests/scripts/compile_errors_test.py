@@ -28,6 +28,7 @@ MEMBERS = [
     ('cks::AvgPool2d a{this, "a", {.kernel = 2}};', "AvgPool2dOptions"),
     ('cks::LeakyReLU a{this, "a", {.alpha = 0.1}};', "LeakyReLUOptions"),
     ('cks::CrossEntropyLoss a{this, "a", {.smoothing = 0.1}};', "CrossEntropyOptions"),
+    ('cks::HuberLoss a{this, "a", {.beta = 0.1}};', "HuberLossOptions"),
     ('cks::LeNet5 a{this, "a", {.class_count = 10}};', "LeNet5Options"),
     ('cks::Mlp a{this, "a", {.class_count = 10}};', "MlpOptions"),
     ('cks::ResNetCifar a{this, "a", {.depht = 20}};', "ResNetCifarOptions"),

@@ -144,6 +144,27 @@ TEST_CASE("mse_loss: the mean of the squares") {
   }
 }
 
+TEST_CASE("l1_loss, huber_loss: means of distances, which Huber's squares near the target") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor target = Tensor::zeros({4}, DType::float64, device);
+    Tensor input =
+        Tensor::from_vector<double>({0.0, 0.25, -0.5, 3.0}, {4}, device).set_requires_grad();
+    CHECK(l1_loss(input, target).item() == 3.75 / 4.0);
+    // 0 + 0.25^2 / 2 + 0.5^2 / 2 + 0.5 * (3 - 0.25)
+    const Tensor loss = huber_loss(input, target, 0.5);
+    CHECK(loss.item() == (0.03125 + 0.125 + 1.375) / 4.0);
+    loss.backward();
+    CHECK(input.grad().to_vector<double>() == std::vector<double>{0.0, 0.0625, -0.125, 0.125});
+  }
+  CHECK(message_of<ShapeError>([] { l1_loss(kLogits, Tensor::ones({3}, DType::float64)); }) ==
+        "l1_loss: target has shape [3], expected [2,3]");
+  CHECK_THROWS_AS(huber_loss(Tensor::empty({0}), Tensor::empty({0})), ShapeError);
+  CHECK_THROWS_AS(huber_loss(kLogits, Tensor::ones({2, 3})), DtypeError);
+  CHECK(message_of<Error>([] { huber_loss(kLogits, kLogits, 0.0); }) ==
+        "huber_loss: delta must be above 0 and finite, got 0");
+}
+
 TEST_CASE("softmax: rows add up to 1, the logarithm fits") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());
