@@ -95,6 +95,11 @@ inline Outcome run_process(const std::string& program, const ScratchFolder& scra
   return {code, process.out(), process.err()};
 }
 
+/// What a line of the shell comes to in the scratch folder.
+inline Outcome run_line(const ScratchFolder& scratch, const std::string& line) {
+  return run_process("/bin/sh", scratch, {"-c", "cd " + scratch.path() + " && " + line});
+}
+
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
