@@ -42,6 +42,10 @@ std::string skipped_text(const PassCount& count) {
   return count.plain == 0 ? "-" : percent(count.skipped());
 }
 
+std::string kib_text(std::int64_t bytes) {
+  return formatted("{:.1f}", static_cast<double>(bytes) / 1024.0);
+}
+
 std::string count_text(std::int64_t count) { return count == 0 ? "-" : with_commas(count); }
 
 }  // namespace
@@ -79,6 +83,7 @@ ModelTable trace_model(Module& model, const Shape& input) {
                  .type = module.type_name(),
                  .description = module.description(),
                  .output = out.shape(),
+                 .output_bytes = static_cast<std::int64_t>(out.nbytes()),
                  .parameters = own_parameters(module)};
     if (is_linear(module)) {
       const Tensor& in = inputs.front();
@@ -116,7 +121,9 @@ ModelTable trace_model(Module& model, const Shape& input) {
     }
   }
   table.parameters = model.num_parameters();
+  table.parameter_bytes = table.parameters * static_cast<std::int64_t>(size_of(dtype));
   for (const LayerRow& row : table.rows) {
+    table.output_bytes += row.output_bytes;
     table.forward += row.forward;
     table.input_gradient += row.input_gradient;
     table.filter_gradient += row.filter_gradient;
@@ -125,22 +132,26 @@ ModelTable trace_model(Module& model, const Shape& input) {
 }
 
 std::string to_string(const ModelTable& table) {
-  TextTable text({"layer", "type", "options", "output", "parameters", "multiply-adds", "executed",
-                  "skips fwd", "skips dX", "skips dW"},
-                 {false, false, false, false, true, true, true, true, true, true});
+  TextTable text({"layer", "type", "options", "output", "KiB", "parameters", "multiply-adds",
+                  "executed", "skips fwd", "skips dX", "skips dW"},
+                 {false, false, false, false, true, true, true, true, true, true, true});
   for (const LayerRow& row : table.rows) {
     text.add({row.path, row.type, row.description, row.output.to_string(),
-              count_text(row.parameters), count_text(row.forward.plain),
+              kib_text(row.output_bytes), count_text(row.parameters), count_text(row.forward.plain),
               count_text(row.forward.executed), skipped_text(row.forward),
               skipped_text(row.input_gradient), skipped_text(row.filter_gradient)});
   }
   text.rule();
-  text.add({"total", "", "", "", with_commas(table.parameters), with_commas(table.forward.plain),
-            with_commas(table.forward.executed), skipped_text(table.forward),
-            skipped_text(table.input_gradient), skipped_text(table.filter_gradient)});
+  text.add({"total", "", "", "", kib_text(table.output_bytes), with_commas(table.parameters),
+            with_commas(table.forward.plain), with_commas(table.forward.executed),
+            skipped_text(table.forward), skipped_text(table.input_gradient),
+            skipped_text(table.filter_gradient)});
   const PassCount all = table.all_passes();
-  return formatted("{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n", text,
-                   with_commas(all.plain), with_commas(all.executed), percent(all.skipped()));
+  return formatted(
+      "{}a training step: {} multiply-adds, {} executed, C-K-S skips {}\n"
+      "memory: outputs of the layers {} KiB, parameters {} KiB and as much for their gradients\n",
+      text, with_commas(all.plain), with_commas(all.executed), percent(all.skipped()),
+      kib_text(table.output_bytes), kib_text(table.parameter_bytes));
 }
 
 }  // namespace cks::apps

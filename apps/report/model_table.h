@@ -22,6 +22,7 @@ struct LayerRow {
   std::string type;
   std::string description;
   Shape output;
+  std::int64_t output_bytes = 0;  // kept from the forward pass to the backward pass, as a rule
   std::int64_t parameters = 0;
   PassCount forward{};
   PassCount input_gradient{};  // stays 0 where nobody needs it: the first layer
@@ -31,6 +32,8 @@ struct LayerRow {
 struct ModelTable {
   std::vector<LayerRow> rows;  // in the order in which the layers run
   std::int64_t parameters = 0;
+  std::int64_t parameter_bytes = 0;
+  std::int64_t output_bytes = 0;
   PassCount forward, input_gradient, filter_gradient;
 
   PassCount all_passes() const;

@@ -43,7 +43,12 @@ TEST_CASE("LeNet-5's table has the counts one gets by hand") {
   CHECK(fc1.forward.plain == 400 * 120);
   CHECK(fc1.input_gradient.plain == 400 * 120);
   CHECK(table.forward.plain == 416520);
-  CHECK(to_string(table).find("C-K-S skips 18.36 %") != std::string::npos);
+  const std::string text = to_string(table);
+  CHECK(text.find("C-K-S skips 18.36 %") != std::string::npos);
+  // Floats: 28 * 28 * 6 + 10 * 10 * 16 + 120 + 84 + 10 outputs, 61,706 parameters.
+  CHECK(conv1.output_bytes == 28 * 28 * 6 * 4);
+  CHECK(table.output_bytes == (4704 + 1600 + 214) * 4);
+  CHECK(text.find("outputs of the layers 25.5 KiB, parameters 241.0 KiB") != std::string::npos);
 }
 
 TEST_CASE("the counts grow with the batch, the shares do not") {
@@ -51,6 +56,8 @@ TEST_CASE("the counts grow with the batch, the shares do not") {
   const ModelTable one = cks::apps::trace_model(*model, {1, 32, 32, 3});
   const ModelTable two = cks::apps::trace_model(*model, {2, 32, 32, 3});
   CHECK(two.forward.plain == 2 * one.forward.plain);
+  CHECK(two.output_bytes == 2 * one.output_bytes);
+  CHECK(two.parameter_bytes == one.parameter_bytes);
   CHECK(two.all_passes().skipped() == doctest::Approx(one.all_passes().skipped()));
   CHECK(one.all_passes().skipped() > 0.1);
 }
