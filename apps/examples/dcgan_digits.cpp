@@ -13,7 +13,7 @@
 namespace {
 
 using cks::Tensor;
-constexpr std::int64_t kBatch = 128, kLatent = 64;
+constexpr std::int64_t kBatch = 64, kLatent = 64;
 
 // 1. The networks. Images are [N,28,28,1] from -1, paper, to 1, ink.
 /// Twice (ConvTranspose2d) or half (Conv2d) the rows and columns.
@@ -34,10 +34,9 @@ struct Generator : cks::Module {  // random numbers [N,1,1,64] -> 7x7 -> 14x14 -
 };
 
 struct Discriminator : cks::Module {  // images -> 14x14 -> 7x7 -> logits [N,1,1,1] of "real"
-  using Down = cks::Conv2d;
-  Down down1{this, "down1", by_two<Down::Options>(1, 16)};
-  Down down2{this, "down2", by_two<Down::Options>(16, 64)};
-  Down head{this, "head", {.in_channels = 64, .out_channels = 1, .kernel_size = 7}};
+  cks::Conv2d down1{this, "down1", by_two<cks::Conv2d::Options>(1, 32)};
+  cks::Conv2d down2{this, "down2", by_two<cks::Conv2d::Options>(32, 64)};
+  cks::Conv2d head{this, "head", {.in_channels = 64, .out_channels = 1, .kernel_size = 7}};
   cks::BatchNorm2d norm{this, "norm", {.num_features = 64, .negative_slope = 0.2}};
   Tensor forward(const Tensor& images) override {
     return head(norm(down2(cks::leaky_relu(down1(images), 0.2))));
@@ -66,8 +65,12 @@ void train(Generator& generator, example::Flags& flags, std::uint64_t seed, cks:
       data, {.batch_size = kBatch, .seed = seed, .drop_last = true, .device = device});
   Discriminator discriminator;
   initialize(discriminator, "discriminator", seed, device);
-  cks::Adam step_g(generator.named_parameters(), {.learning_rate = 3e-4, .beta1 = 0.5});
-  cks::Adam step_d(discriminator.named_parameters(), {.learning_rate = 3e-4, .beta1 = 0.5});
+  cks::Adam step_g(generator.named_parameters(), {.learning_rate = 2e-4, .beta1 = 0.5});
+  cks::Adam step_d(discriminator.named_parameters(), {.learning_rate = 2e-4, .beta1 = 0.5});
+  cks::NamedTensors weights = generator.named_parameters();
+  const cks::NamedTensors statistics = generator.named_buffers();
+  weights.insert(weights.end(), statistics.begin(), statistics.end());
+  cks::WeightAverage average(weights, {.decay = 0.999});
 
   // A step, on a GPU one CUDA graph, which draws its random numbers there, too.
   Tensor real = Tensor::empty({kBatch, 28, 28, 1}, cks::DType::float32, device);
@@ -100,28 +103,26 @@ void train(Generator& generator, example::Flags& flags, std::uint64_t seed, cks:
   for (std::int64_t epoch = 1; epoch <= epochs; ++epoch) {
     for (std::int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
       step.run();
+      average.step();
     }
     const double d = loss_d.item(), g = loss_g.item();
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
-    std::printf("epoch %d/%d  loss of discriminator %.4f, of generator %.4f  %.1f s\n",
-                static_cast<int>(epoch), static_cast<int>(epochs), d, g, passed.count());
-    example::flush();
-    if (!std::isfinite(d + g)) {
-      throw cks::Error("a loss is not finite");
-    }
-    cks::save_image("dcgan_digits.png", example::generate(generator, 100, kLatent, seed),
-                    {.columns = 10, .low = -1.0});
-    cks::save_safetensors("dcgan_digits.safetensors", generator.state_dict());
+    example::print("epoch %d/%d  loss of discriminator %.4f, of generator %.4f  %.1f s\n",
+                   static_cast<int>(epoch), static_cast<int>(epochs), d, g, passed.count());
+    example::require(std::isfinite(d + g), "a loss is not finite");
+    average.with_averages([&] {
+      const Tensor images = example::generate(generator, 100, kLatent, seed);
+      cks::save_image("dcgan_digits.png", images, {.columns = 10, .low = -1.0});
+      cks::save_safetensors("dcgan_digits.safetensors", generator.state_dict());
+    });
   }
+  average.keep_averages();
 }
 
 int run(example::Flags& flags) {
   const cks::Device device = cks::choose_device(flags.text("--device"));
   const auto seed = static_cast<std::uint64_t>(flags.number("--seed", 0));
-  const std::string& judge = flags.text("--judge");
-  if (!judge.empty()) {
-    cks::read_checkpoint_info(judge);  // so that a wrong file is not found after the training
-  }
+  const example::DigitJudge judge(flags.text("--judge"), device);
   Generator generator;
   initialize(generator, "generator", seed, device);
   if (const std::string& file = flags.text("--generator"); !file.empty()) {
@@ -129,8 +130,7 @@ int run(example::Flags& flags) {
   } else {
     train(generator, flags, seed, device);
   }
-  const Tensor images = example::generate(generator, 2000, kLatent, seed);
-  return judge.empty() || example::judge_digits(judge, images) ? 0 : 3;
+  return judge.approves(example::generate(generator, 2000, kLatent, seed)) ? 0 : 3;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // What the examples of several flags share: reading them, and how a program ends.
 #include <cerrno>
 #include <charconv>
+#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -73,12 +74,23 @@ class Flags {
   std::vector<Flag> flags_;
 };
 
-/// Writes out what was printed. Throws cks::Error if stdout does not take it: a full disk, say.
-inline void flush() {
+/// std::printf that is seen at once. Throws cks::Error if stdout does not take it: a full disk,
+/// say.
+__attribute__((format(printf, 1, 2))) inline void print(const char* format, ...) {
+  std::va_list values;
+  va_start(values, format);
   errno = 0;
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    const std::string why = errno != 0 ? std::string(": ") + std::strerror(errno) : "";
-    throw cks::Error("cannot write to stdout" + why);
+  const int written = std::vprintf(format, values);
+  va_end(values);
+  if (written < 0 || std::fflush(stdout) != 0) {
+    throw cks::Error(std::string("cannot write to stdout: ") + std::strerror(errno));
+  }
+}
+
+/// Throws cks::Error with the message unless the condition holds.
+inline void require(bool condition, const char* message) {
+  if (!condition) {
+    throw cks::Error(message);
   }
 }
 
@@ -91,10 +103,9 @@ inline int run(int argc, char** argv, std::vector<Flag> defaults,
     const std::string word = argv[i];
     if (word == "--help" || word == "-h") {
       for (const Flag& flag : flags.all()) {
-        std::printf("  %-14s %s%s%s\n", flag.name.c_str(), flag.help.c_str(),
-                    flag.value.empty() ? "" : "; default: ", flag.value.c_str());
+        print("  %-14s %s%s%s\n", flag.name.c_str(), flag.help.c_str(),
+              flag.value.empty() ? "" : "; default: ", flag.value.c_str());
       }
-      flush();
       return 0;
     }
     const std::size_t equals = word.find('=');
@@ -104,9 +115,7 @@ inline int run(int argc, char** argv, std::vector<Flag> defaults,
     }
     flag.value = equals == std::string::npos ? argv[++i] : word.substr(equals + 1);
   }
-  const int code = body(flags);
-  flush();
-  return code;
+  return body(flags);
 } catch (const UsageError& error) {
   std::fprintf(stderr, "error: %s\nsee %s --help\n", error.what(), argv[0]);
   return 2;

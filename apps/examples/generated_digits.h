@@ -1,10 +1,10 @@
 #pragma once
 // What a generator has learnt: images of it, and whether a classifier can tell what they are.
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "cks/cks.h"
+#include "example.h"
 
 namespace example {
 
@@ -22,31 +22,48 @@ inline cks::Tensor generate(cks::Module& generator, std::int64_t count, std::int
   return images;
 }
 
-/// Prints of what share of the images, from -1 to 1, a classifier of train_mnist is at least 90 %
-/// sure, and the share of each of its classes. Returns whether the first is four in five or more
-/// and each of the others one in fifty or more.
-inline bool judge_digits(const std::string& weights, const cks::Tensor& images) {
-  const cks::NoGradGuard no_grad;
-  const cks::CheckpointInfo info = cks::read_checkpoint_info(weights);
-  const std::unique_ptr<cks::Module> classifier = cks::make_model(info.model);
-  cks::load_weights(weights, *classifier);
-  classifier->to(images.device());
-  classifier->eval();
-  const cks::Tensor bytes = 0.5 * (images + 1.0);
-  const cks::Tensor sure = cks::softmax((*classifier)((bytes - info.mean.at(0)) / info.std.at(0)));
-  const auto percent = [](const cks::Tensor& which) {
-    return 100.0 * cks::mean(which.to(cks::DType::float32)).item();
-  };
-  const double named = percent(cks::max(sure, {-1}) >= 0.9);
-  bool good = named >= 80.0;
-  std::printf("judged: %.1f %% named with at least 90 %%;", named);
-  for (std::size_t i = 0; i < info.class_names.size(); ++i) {
-    const double share = percent(cks::argmax(sure) == static_cast<double>(i));
-    std::printf(" %s: %.1f %%", info.class_names[i].c_str(), share);
-    good = good && share >= 2.0;
+/// Says how good generated digits are, by a classifier of train_mnist.
+class DigitJudge {
+ public:
+  /// Reads the classifier; without a file everything is approved of. Throws as cks::load_weights.
+  DigitJudge(const std::string& weights, cks::Device device) {
+    if (!weights.empty()) {
+      info_ = cks::read_checkpoint_info(weights);
+      classifier_ = cks::make_model(info_.model);
+      cks::load_weights(weights, *classifier_);
+      classifier_->to(device);
+      classifier_->eval();
+    }
   }
-  std::printf("\n");
-  return good;
-}
+
+  /// Prints of what share of the images, from -1 to 1, it is at least 90 % sure, and the share of
+  /// each class. Whether the first is four in five or more, and each other one in fifty or more.
+  bool approves(const cks::Tensor& images) const {
+    if (classifier_ == nullptr) {
+      return true;
+    }
+    const cks::NoGradGuard no_grad;
+    const cks::Tensor bytes = 0.5 * (images + 1.0);
+    const cks::Tensor input = (bytes - info_.mean.at(0)) / info_.std.at(0);
+    const cks::Tensor sure = cks::softmax((*classifier_)(input));
+    const auto percent = [](const cks::Tensor& which) {
+      return 100.0 * cks::mean(which.to(cks::DType::float32)).item();
+    };
+    const double named = percent(cks::max(sure, {-1}) >= 0.9);
+    bool good = named >= 80.0;
+    print("judged: %.1f %% named with at least 90 %%;", named);
+    for (std::size_t i = 0; i < info_.class_names.size(); ++i) {
+      const double share = percent(cks::argmax(sure) == static_cast<double>(i));
+      print(" %s: %.1f %%", info_.class_names[i].c_str(), share);
+      good = good && share >= 2.0;
+    }
+    print("\n");
+    return good;
+  }
+
+ private:
+  cks::CheckpointInfo info_;
+  std::unique_ptr<cks::Module> classifier_;
+};
 
 }  // namespace example

@@ -3,7 +3,6 @@
 // Writes unet_shapes.png, what it finds in 50 images. Expected: a mean intersection over union
 // above 0.95 on images it has not seen, in a minute or two on two cores.
 #include <cmath>
-#include <cstdio>
 
 #include "cks/cks.h"
 #include "example.h"
@@ -122,8 +121,8 @@ int run(example::Flags& flags) {
     step.run();
     schedule.step();
     if (s % loader.batches_per_epoch() == 0) {
-      std::printf("step %d, loss %.4f\n", static_cast<int>(s), loss.item());
-      example::flush();
+      example::print("step %d, loss %.4f\n", static_cast<int>(s), loss.item());
+      example::require(std::isfinite(loss.item()), "the loss is not finite");
     }
   }
   // 4. How well it does on other images, pixel by pixel.
@@ -136,7 +135,7 @@ int run(example::Flags& flags) {
   }
   const Tensor found = cks::argmax(net(test.make_batch(0, 0).images), -1, true);
   cks::save_image("unet_shapes.png", found.to(cks::DType::float32), {.columns = 10, .high = 3.0});
-  std::printf("mean IoU %.4f\n", pixels.mean_iou());
+  example::print("mean IoU %.4f\n", pixels.mean_iou());
   return pixels.mean_iou() >= target ? 0 : 3;
 }
 
