@@ -58,7 +58,7 @@ void train(Generator& generator, example::Flags& flags, std::uint64_t seed, cks:
   const std::int64_t epochs = flags.number("--epochs", 1),
                      limit = flags.number("--limit-train", kBatch);
   const bool drawn = flags.choice("--dataset", {"mnist", "drawn"}) == "drawn";
-  auto data = drawn ? cks::drawn_digits({.train_count = limit}).train
+  auto data = drawn ? cks::drawn_digits({.train_count = limit, .test_count = 1}).train
                     : cks::load_mnist(flags.text("--data-dir")).train.limit(limit);
   data.mean = data.std = {0.5F};
   const cks::DataLoader loader(

@@ -22,7 +22,7 @@ Outcome dcgan(const std::string& folder, const std::string& flags) {
   return run_line(logs, "cd " + folder + " && " + kPrograms + "dcgan_digits --device cpu " + flags);
 }
 
-const std::string kQuick = "--dataset drawn --limit-train 512 --epochs 3 ";
+const std::string kQuick = "--dataset drawn --limit-train 256 --epochs 3 ";
 
 /// The numbers behind a word, one of each line: losses of an epoch.
 std::vector<double> numbers_behind(const std::string& text, const std::string& word) {
