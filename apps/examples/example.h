@@ -2,6 +2,7 @@
 // What the examples of several flags share: reading them, and how a program ends.
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -87,10 +88,9 @@ __attribute__((format(printf, 1, 2))) inline void print(const char* format, ...)
   }
 }
 
-/// Throws cks::Error with the message unless the condition holds.
-inline void require(bool condition, const char* message) {
-  if (!condition) {
-    throw cks::Error(message);
+inline void require_finite(double loss) {
+  if (!std::isfinite(loss)) {
+    throw cks::Error("a loss is not finite");
   }
 }
 

@@ -2,22 +2,29 @@
 // What a generator has learnt: images of it, and whether a classifier can tell what they are.
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cks/cks.h"
 #include "example.h"
 
 namespace example {
 
-/// Images that a generator makes in evaluation mode of random numbers [count,1,1,latent], which
-/// depend on the seed alone.
+/// Images that a generator makes in evaluation mode of [count,1,1,latent + digits]: random numbers,
+/// which depend on the seed alone, and a 1 at the digit that it is asked for, i % digits of image
+/// i.
 inline cks::Tensor generate(cks::Module& generator, std::int64_t count, std::int64_t latent,
-                            std::uint64_t seed) {
+                            std::int64_t digits, std::uint64_t seed) {
   const cks::NoGradGuard no_grad;
   cks::Tensor numbers = cks::Tensor::empty({count, 1, 1, latent});
   fill_normal(numbers, 0.0, 1.0, make_random_key(seed, cks::RandomPurpose::data, "shown"));
+  const cks::Tensor digit = cks::Tensor::zeros({count, 1, 1, digits});
+  for (std::int64_t i = 0; i < count; ++i) {
+    digit[i][0][0][i % digits].fill_(1.0);
+  }
   const bool training = generator.training();
   generator.eval();
-  cks::Tensor images = generator(numbers.to(generator.parameters().front().device()));
+  const cks::Tensor input = cks::concat({numbers, digit}, -1);
+  cks::Tensor images = generator(input.to(generator.parameters().front().device()));
   generator.train(training);
   return images;
 }
@@ -36,8 +43,9 @@ class DigitJudge {
     }
   }
 
-  /// Prints of what share of the images, from -1 to 1, it is at least 90 % sure, and the share of
-  /// each class. Whether the first is four in five or more, and each other one in fifty or more.
+  /// Prints of what share of images that generate() made, from -1 to 1, it is at least 90 % sure,
+  /// what share it takes for what was asked for, and the share of each class. Returns whether the
+  /// first is four in five or more, and that of each class one in fifty or more.
   bool approves(const cks::Tensor& images) const {
     if (classifier_ == nullptr) {
       return true;
@@ -51,8 +59,15 @@ class DigitJudge {
     };
     const double named = percent(cks::max(sure, {-1}) >= 0.9);
     bool good = named >= 80.0;
-    print("judged: %.1f %% named with at least 90 %%;", named);
-    for (std::size_t i = 0; i < info_.class_names.size(); ++i) {
+    const std::size_t classes = info_.class_names.size();
+    std::vector<std::int64_t> asked;
+    for (std::int64_t i = 0; i < images.size(0); ++i) {
+      asked.push_back(i % static_cast<std::int64_t>(classes));
+    }
+    print("judged: %.1f %% named with at least 90 %%, %.1f %% as asked for;", named,
+          percent(cks::argmax(sure) ==
+                  cks::Tensor::from_vector(asked, {images.size(0)}, images.device())));
+    for (std::size_t i = 0; i < classes; ++i) {
       const double share = percent(cks::argmax(sure) == static_cast<double>(i));
       print(" %s: %.1f %%", info_.class_names[i].c_str(), share);
       good = good && share >= 2.0;

@@ -122,7 +122,7 @@ int run(example::Flags& flags) {
     schedule.step();
     if (s % loader.batches_per_epoch() == 0) {
       example::print("step %d, loss %.4f\n", static_cast<int>(s), loss.item());
-      example::require(std::isfinite(loss.item()), "the loss is not finite");
+      example::require_finite(loss.item());
     }
   }
   // 4. How well it does on other images, pixel by pixel.

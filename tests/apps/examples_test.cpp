@@ -64,7 +64,8 @@ TEST_CASE("dcgan_digits: a classifier judges what it draws") {
   const Outcome trained = dcgan(scratch / "gan", kQuick + judge);
   CHECK(trained.code == 3);  // after so few steps it draws no digits
   const std::string line = trained.out.substr(trained.out.find("judged:"));
-  CHECK(contains(line, "% named with at least 90 %"));
+  CHECK(contains(line, "% named with at least 90 %, "));
+  CHECK(contains(line, "% as asked for; 0: "));
   const Outcome judged = dcgan(scratch / "gan", "--generator dcgan_digits.safetensors " + judge);
   CHECK(judged.code == 3);
   CHECK(judged.out == line);
@@ -105,7 +106,7 @@ TEST_CASE("examples: wrong flags exit with 2, errors with 1, stdout that takes n
   const Outcome help = dcgan(scratch / "help", "--help");
   CHECK(help.code == 0);
   CHECK(contains(help.out, "--limit-train"));
-  CHECK(contains(help.out, "default: 15"));
+  CHECK(contains(help.out, "default: 3"));
   const Outcome unet =
       run_line(scratch, kPrograms + "unet_shapes --images 32 --epochs 1 > /dev/full");
   CHECK(unet.code == 1);
