@@ -23,7 +23,7 @@ std::string read(const std::string& path) {
 }
 
 /// What stands between backquotes, in order.
-std::vector<std::string> quoted(const std::string& text) {
+std::vector<std::string> words_in_backquotes(const std::string& text) {
   std::vector<std::string> found;
   static const std::regex kQuoted("`([^`]+)`");
   for (std::sregex_iterator at(text.begin(), text.end(), kQuoted), end; at != end; ++at) {
@@ -41,7 +41,7 @@ std::vector<std::vector<std::string>> map_after(const std::string& heading) {
     if (line.rfind(heading, 0) == 0) {
       inside = true;
     } else if (inside && std::regex_search(line, std::regex("^\\| [0-9]"))) {
-      rows.push_back(quoted(line));
+      rows.push_back(words_in_backquotes(line));
     } else if (inside && !rows.empty()) {
       break;
     }
