@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Changes the sources of a room in one place at a time, and counts which changes its tests notice.
+
+usage: scripts/mutate.py [--room conv2d|autograd|optim|io ...] [--count 20] [--seed 1] [--log FILE]
+
+A mutant has one change: an operator (+ and -, < and <=, && and ||, ...), a bound (+ 1), a constant, or a
+statement that is left out. Of each only the test program of its room is built and run, in a copy of the
+working tree in build/mutants: never in the tree itself. A line of the log (build/mutants.jsonl) is a mutant:
+
+  caught by the compiler, a test, a time-out (three times the tests' own time, and 20 s); or survived.
+
+With the same seed the same mutants follow each other; those that the log has are not tried again, so that a
+run goes on where it was stopped. Prints the survivors, each a test that is missing, or a change that changes
+nothing, and the share caught. With ccache the copy takes the objects of a build in build/cpu with
+-DCMAKE_BUILD_TYPE=Release -DCKS_NATIVE=ON -DCKS_WERROR=ON."""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Sources, the target that is built, and the tests of it that are run.
+Room = collections.namedtuple("Room", "sources target cases")
+ROOMS = {
+    "conv2d": Room(["kernels/conv2d/*.cpp", "kernels/conv2d/*.h", "kernels/conv2d/cpu/*"], "kernels_tests", "*conv2d*"),
+    "autograd": Room(["core/autograd/*.cpp"], "core_tests",
+                     "*autograd*,*engine*,*backward*,*grad*,*contract*,*tape*,*hook*"),
+    "optim": Room(["core/optim/*.cpp"], "core_tests", "*optim*,*adam*,*sgd*,*muon*,*schedule*,*clip*,*average*,*lr*"),
+    "io": Room(["core/io/*.cpp", "core/io/*.h"], "core_tests", "*safetensors*,*file*,*utf8*,*UTF-8*"),
+}
+
+SWAPS = {" + ": [" - "], " - ": [" + "], " * ": [" + "], " / ": [" * "], " % ": [" / "], " < ": [" <= ", " > "],
+         " <= ": [" < "], " > ": [" >= ", " < "], " >= ": [" > "], " == ": [" != "], " != ": [" == "],
+         " && ": [" || "], " || ": [" && "], " += ": [" -= "], " -= ": [" += "], "++": ["--"], "!": [""],
+         " true": [" false"], " false": [" true"], "begin()": ["end()"]}
+DIGITS = re.compile(r"(?<![\w.\"])(\d+)(?![\w.\"])")
+STATEMENT = re.compile(r"^\s+[^\s/#}{].*[^,{(]\);$|^\s+[\w.\[\]>()*-]+ (?:[-+*|&]?=) .*;$|^\s+(?:\+\+|--)\w+;$")
+
+
+def mutants_of(path):
+    """Every change of a file, as (line number, new line)."""
+    found, in_text = [], False
+    for number, line in enumerate(path.read_text().splitlines()):
+        in_text = in_text ^ (line.count('R"') == 1 or (in_text and ')"' in line))
+        code = line.split("//")[0]
+        bare = re.sub(r'"(?:[^"\\]|\\.)*"', lambda match: "\0" * len(match[0]), code)  # no texts
+        if in_text or not bare.strip() or bare.lstrip().startswith(("#", "using", "template", "static_assert")):
+            continue
+        for old, news in SWAPS.items():
+            for match in re.finditer(re.escape(old), bare):
+                if old == "!" and bare[match.end():match.end() + 1] == "=":
+                    continue
+                found += [(number, line[:match.start()] + new + line[match.end():]) for new in news]
+        for match in DIGITS.finditer(bare):
+            found.append((number, line[:match.start()] + str(int(match[1]) + 1) + line[match.end():]))
+        if STATEMENT.match(bare) and not re.match(r"\s*(return|throw|const|auto|static|break)", bare):
+            found.append((number, re.match(r"\s*", line)[0] + ";"))
+    return found
+
+
+def run(command, limit, **options):
+    """Exit code, None if it took longer; its children end with it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                               **options)
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return None
+
+
+class Copy:
+    """The working tree's copy and its build."""
+
+    def __init__(self, folder):
+        self.source, self.build = folder, folder / "build" / "cpu"  # at the same place relative to the sources
+        for path in folder.iterdir() if folder.exists() else ():  # all but the build
+            if path.is_dir() and path.name != "build":
+                shutil.rmtree(path)
+        files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+        for name in filter(None, files):
+            target = self.source / name
+            if (ROOT / name).is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        command = ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                   "-DCKS_NATIVE=ON", "-DCKS_WERROR=ON"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+    def make(self, target, limit=None):
+        return run(["cmake", "--build", self.build, "--target", target, "-j", str(os.cpu_count())], limit)
+
+    def test(self, room, limit=None):
+        return run([self.build / "tests" / room.target, f"-tc={room.cases}", "--abort-after=1"], limit, cwd=self.build)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--room", nargs="+", choices=ROOMS, default=list(ROOMS))
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log", type=pathlib.Path, default=ROOT / "build" / "mutants.jsonl")
+    options = parser.parse_args()
+    chosen = []
+    for name in options.room:
+        paths = sorted({path for pattern in ROOMS[name].sources for path in ROOT.glob(pattern) if path.suffix in (".cpp", ".h")})
+        every = [(name, str(path.relative_to(ROOT)), number, line) for path in paths for number, line in mutants_of(path)]
+        random.Random(f"{options.seed} {name}").shuffle(every)
+        chosen.append(every)
+    # One of each room in turn.
+    order = [every[i] for i in range(max(map(len, chosen))) for every in chosen if i < len(every)][:options.count]
+    done = {}
+    if options.log.exists():
+        for text in options.log.read_text().splitlines():
+            entry = json.loads(text)
+            done[(entry["room"], entry["file"], entry["line"] - 1, entry["new"])] = entry
+    print(f"{', '.join(f'{len(e)} of {r}' for r, e in zip(options.room, chosen))}: {len(order)} are tried, "
+          f"{sum(mutant in done for mutant in order)} of them in {options.log} already")
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    copy, own_time = None, {}
+    for mutant in order:
+        name, file, number, line = mutant
+        if mutant in done:
+            continue
+        room = ROOMS[name]
+        copy = copy or Copy(ROOT / "build" / "mutants")
+        path = copy.source / file
+        before = path.read_text()
+        if name not in own_time:
+            if copy.make(room.target) != 0:
+                sys.exit(f"error: {room.target} cannot be built as it is")
+            begin = time.monotonic()
+            if copy.test(room) != 0:
+                sys.exit(f"error: {room.target} -tc={room.cases} fails as it is")
+            own_time[name] = time.monotonic() - begin
+        lines = before.splitlines()
+        old, lines[number] = lines[number], line
+        begin = time.monotonic()
+        try:
+            path.write_text("\n".join(lines) + "\n")
+            verdict = "caught by the compiler"
+            if copy.make(room.target) == 0:
+                status = copy.test(room, 3 * own_time[name] + 20)
+                verdict = ("survived" if status == 0 else
+                           "caught by a time-out" if status is None else "caught by a test")
+        finally:
+            path.write_text(before)
+        entry = {"room": name, "file": file, "line": number + 1, "old": old, "new": line, "verdict": verdict,
+                 "seconds": round(time.monotonic() - begin, 1)}
+        with options.log.open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+        print(f"{verdict:22} {file}:{number + 1}: {old.strip()}  ->  {line.strip()}", flush=True)
+        done[mutant] = entry
+    verdicts = collections.Counter((mutant[0], done[mutant]["verdict"]) for mutant in order)
+    for name in options.room:
+        counts = {verdict: count for (room, verdict), count in verdicts.items() if room == name}
+        tested = sum(count for verdict, count in counts.items() if verdict != "caught by the compiler")
+        caught = tested - counts.get("survived", 0)
+        print(f"{name:9} {caught} of {tested} that compile are caught")
+    for mutant in order:
+        if done[mutant]["verdict"] == "survived":
+            print(f"survived  {mutant[1]}:{mutant[2] + 1}: {done[mutant]['old'].strip()}  ->  {mutant[3].strip()}")
+
+
+if __name__ == "__main__":
+    main()
