@@ -1,6 +1,6 @@
 // Reads safetensors files: parse_safetensors(), load_safetensors().
 // Dictionary: safetensors
-// Covers: core/io/safetensors.cpp:HeaderReader|_shape|11read_|6verify|7convert|find_checksum
+// Covers: core/io/safetensors.cpp:HeaderReader|13checked_shape|11read_|6verify|find_checksum
 #include "cks/core/io/safetensors.h"
 
 #include "tests/fuzz/fuzz.h"

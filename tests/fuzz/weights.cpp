@@ -1,7 +1,7 @@
 // Reads files of weights: what they say of themselves, and tensors into a model:
 // read_checkpoint_info(), load_weights(), load_initial_weights().
 // Dictionary: safetensors
-// Covers: apps/train/weights.cpp:read_|load_|find_prefix|layer_of
+// Covers: apps/train/weights.cpp:10read_field|read_checkp|12load_w|load_init|find_pref
 // Covers: core/io/json_impl.h:read_json
 #include "cks/layers/linear.h"
 #include "cks/train/checkpoint.h"
