@@ -48,7 +48,7 @@ struct Work {
   Quads tensor[kMostJobs];
 
   /// The block's tensor, and which of its blocks it is, of which it has `count`.
-  __device__ const __forceinline__ Quads& of_block(int Quads::*count, int& block) const {
+  __device__ __forceinline__ auto of_block(int Quads::*count, int& block) const -> const Quads& {
     block = static_cast<int>(blockIdx.x);
     if (block < tensor[0].*count) {
       return tensor[0];

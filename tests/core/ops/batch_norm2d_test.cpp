@@ -251,7 +251,9 @@ TEST_CASE("batch_norm2d: gradients from several readers are those of their sum")
             factor = factor + factors[i];
             loss = loss + sum(y * factors[i]);
           }
-          std::vector<Tensor> of = {x};
+          std::vector<Tensor> of;
+          of.reserve(3);
+          of.push_back(x);
           if (has_residual) {
             of.push_back(residual);
           }
