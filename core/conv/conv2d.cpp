@@ -300,7 +300,7 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
   const bool halved[] = {
       needs[0] && multiplies_halves(data_pass, problem, device),
       needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};
-  const Tensor recorded = record(
+  Tensor recorded = record(
       name, result, {given.input, given.weight, given.bias},
       {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
        slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),

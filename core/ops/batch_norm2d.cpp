@@ -224,7 +224,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  const Tensor recorded = record(
+  Tensor recorded = record(
       kName, result, {input, weight, bias, residual},
       {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
       [problem, mode, ranks, slope, has_residual = residual.defined()](
