@@ -224,14 +224,14 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  Tensor recorded = record(
-      kName, result, {input, weight, bias, residual},
-      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
-      [problem, mode, ranks, slope, has_residual = residual.defined()](
-          const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
-          const SavedTensors& saved) {
-        return gradients(problem, mode, ranks, slope, has_residual, grad, work, needed, saved);
-      });
+  Tensor recorded = record(kName, result, {input, weight, bias, residual},
+                           {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
+                           [problem, mode, ranks, slope, has_residual = residual.defined()](
+                               const Tensor& grad, const GradientWork& work,
+                               const std::vector<bool>& needed, const SavedTensors& saved) {
+                             return gradients(problem, mode, ranks, slope, has_residual, grad, work,
+                                              needed, saved);
+                           });
   if (recorded.grad_node() != nullptr) {
     recorded.grad_node()->declare({.adds_terms = true, .masks_input = true});
   }
