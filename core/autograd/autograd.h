@@ -206,7 +206,8 @@ Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inp
 /// the mode of its forward pass for backward.
 ///
 ///   fp32   strictly
-///   tf32   factors of float32 have 10 bits behind the point
+///   tf32   factors of float32 have 10 bits behind the point; where GPUs multiply them as float16
+///          times a power of two (kernels/halves/halves.h), those below 2^-22 of the largest fewer
 ///   bf16   conv2d, conv_transpose2d, linear and matmul round operands of float32 to bfloat16, add
 ///          up in float32 and return bfloat16; gradients of weights of float32 are not rounded
 ///
