@@ -184,7 +184,7 @@ bool multiplies_halves(Conv2dPass pass, const Conv2dProblem& problem, Device dev
          prepared_conv(pass, problem, device).plan.arithmetic == kernels::Arithmetic::fp16;
 }
 
-/// Those of the operands that are defined, at most two.
+/// Those of the operands that are defined, at most two, and aligned.
 Halves make_halves(const char* operation, const Conv2dProblem& problem, const Tensor& x,
                    const Tensor& w, const Tensor& y) {
   const auto room_for = [&](const Tensor& operand) {
@@ -279,7 +279,8 @@ Conv2dPass pass_of_result(bool transposed) {
 
 /// Of both, if they are multiplied.
 Halves halves_of_operands(const Call& call, const Conv2dProblem& problem, bool transposed) {
-  if (!multiplies_halves(pass_of_result(transposed), problem, call.input.device())) {
+  if (!is_aligned(call.input) || !is_aligned(call.weight) ||
+      !multiplies_halves(pass_of_result(transposed), problem, call.input.device())) {
     return {};
   }
   const Tensor none;
@@ -313,7 +314,7 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
                                 ? grad_output
                                 : ops::masked_gradient(name, grad_output, saved[2], slope);
         Halves multiplied;  // by both passes
-        if (halves_grad) {
+        if (halves_grad && is_aligned(grad)) {
           const Tensor none;
           multiplied =
               make_halves(name, problem, transposed ? grad : none, none, transposed ? none : grad);

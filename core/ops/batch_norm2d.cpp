@@ -3,7 +3,6 @@
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/bfloat16_impl.h"
-#include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
@@ -128,12 +127,10 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
 /// there was an activation of `slope`, the result. ranks: those that share the batch, or null.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
                               Communicator* ranks, double slope, bool has_residual,
-                              const Tensor& first_term, const GradientWork& work,
+                              const Tensor& grad_output, const GradientWork& work,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
-  const Tensor& second_term = work.second_term;
   const bool is_masked = saved[5].defined();
-  const bool adds = second_term.defined() && is_masked;  // in the pass that masks
-  const Tensor grad_output = second_term.defined() && !adds ? first_term + second_term : first_term;
+  const bool adds = work.second_term.defined();  // in the pass that masks
   const Device device = grad_output.device();
   std::vector<Tensor> grads(4);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -161,7 +158,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
                                     .slope = slope,
                                     .dresidual = masked.defined() ? masked.data() : nullptr,
-                                    .dy_term = adds ? second_term.data() : nullptr,
+                                    .dy_term = ops::data_or_null(work.second_term),
                                     .input_slope = work.input_slope,
                                     .by_input = !has_residual,
                                     .weight = weight,
@@ -233,7 +230,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                               needed, saved);
                            });
   if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare({.adds_terms = true, .masks_input = true});
+    recorded.grad_node()->declare({.adds_terms = slope != 1.0, .masks_input = true});
   }
   return recorded;
 }

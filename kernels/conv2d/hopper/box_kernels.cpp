@@ -27,12 +27,10 @@ constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 2.1}, {{64, 128}, 1, 0
 constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
 
 /// Source channels that are multiplied at a time.
-int step_of(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return p.x_type == DType::float32 && arithmetic == Arithmetic::tf32 ? 32 : 64;
-}
+int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 32 : 64; }
 
 BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return box_request(plan, p, step_of(p, plan.arithmetic));
+  return box_request(plan, p, step_of(plan.arithmetic));
 }
 
 void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
@@ -40,7 +38,7 @@ void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& re
                     int element_bytes) {
   const Conv2dProblem& p = request.problem;
   add_box_candidates(found, request, {tile.tile, rate, kEpilogue, tile.blocks},
-                     step_of(p, request.arithmetic), workspace_bytes, [&](const Conv2dPlan& plan) {
+                     step_of(request.arithmetic), workspace_bytes, [&](const Conv2dPlan& plan) {
                        return takes_boxes(request_of(plan, p), element_bytes);
                      });
 }
@@ -54,19 +52,21 @@ bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
 }
 int operand_bytes(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 4 : 2; }
 
-/// Filters are transposed for KS-deconv in tf32, whose products read K-major operands alone.
+/// Whether the filter is: products of tf32 read K-major operands alone.
+bool transposes(Conv2dPass pass, Arithmetic arithmetic) {
+  return pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
+}
+
 std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
-  if (arithmetic == Arithmetic::fp16) {
-    return halves_of_pass(pass, p);
-  }
-  const bool transposes = pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
-  return transposes ? static_cast<std::size_t>(cuda::filter_size(p) * std::int64_t{sizeof(float)})
-                    : 0;
+  return arithmetic == Arithmetic::fp16 ? halves_of_pass(pass, p)
+         : transposes(pass, arithmetic)
+             ? static_cast<std::size_t>(cuda::filter_size(p) * std::int64_t{sizeof(float)})
+             : 0;
 }
 
 bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
   constexpr std::int64_t kMostMatrices = 65535;  // of a grid's last axis
-  return arithmetic != Arithmetic::tf32 || box_workspace(p, pass, arithmetic) == 0 ||
+  return !transposes(pass, arithmetic) ||
          (p.OC / p.G % 4 == 0 && p.G * p.FH * p.FW <= kMostMatrices);
 }
 
