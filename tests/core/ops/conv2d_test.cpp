@@ -452,5 +452,32 @@ TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
   CHECK_THROWS_AS(parse_conv_plan_names(",forward=convv2"), PlanError);
 }
 
+TEST_CASE("conv2d: in tf32 operands that are not aligned give the same, gradients too") {
+  if (!testing::has_gpu()) {
+    return;
+  }
+  const PrecisionScope tf32(Precision::tf32);
+  const Shape shape{64, 8, 8, 64};
+  const auto run = [&](bool aligned) {
+    // A float behind the beginning of its memory, or at it.
+    const Tensor all = random_tensor({1 + shape.numel()}, 1, DType::float32).to(Device::cuda());
+    const Tensor odd = all.slice(1, all.size(0)).reshape(shape);
+    const Tensor x = (aligned ? odd.clone() : odd.detach()).set_requires_grad();
+    const Tensor w =
+        random_tensor({64, 3, 3, 64}, 2, DType::float32).to(Device::cuda()).set_requires_grad();
+    const Tensor y = conv2d(x, w, {}, {.padding = 1});
+    std::vector<Tensor> all_results = gradients(y, std::vector<Tensor>{x, w}, odd.clone());
+    all_results.push_back(y.detach());
+    return all_results;
+  };
+  const std::vector<Tensor> odd = run(false);
+  const std::vector<Tensor> even = run(true);
+  for (std::size_t i = 0; i < even.size(); ++i) {
+    CAPTURE(i);
+    const auto result = compare(odd[i], even[i], {.absolute = 1e300, .relative_l2 = 2e-3});
+    CHECK_MESSAGE(result.ok, result.message);
+  }
+}
+
 }  // namespace
 }  // namespace cks
