@@ -51,7 +51,7 @@ def main():
         for named in re.findall(r"`((?:core|kernels|layers|models|apps|docs|tests)/[\w/.]+)`", text):
             assert (SOURCE / named).exists(), f"{page.name}: no {named}"
     for program in BOOK.glob("programs/*.cpp"):
-        assert f"{program.stem}.txt" in {file.name for file in BOOK.glob("programs/*.txt")}, program
+        assert f"{program.stem}.txt" in {file.name for file in BOOK.glob("programs/printed/*.txt")}, program
         assert (BUILD / "tests" / f"book_{program.stem}").exists(), f"{program} is not built"
     ran = sorted(command for command in commands if not command.startswith(ELSEWHERE))
     for command in ran:

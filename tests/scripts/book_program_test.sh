@@ -8,10 +8,10 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$1" "$scratch/figure.svg" >"$scratch/printed" || { cat "$scratch/printed"; echo "$name: finds itself wrong"; exit 1; }
 if [ -n "${REDRAW:-}" ]; then
-  cp "$scratch/printed" "$book/programs/$name.txt"
+  cp "$scratch/printed" "$book/programs/printed/$name.txt"
   [ ! -e "$scratch/figure.svg" ] || cp "$scratch/figure.svg" "$book/figures/$name.svg"
 fi
-diff "$book/programs/$name.txt" "$scratch/printed"
+diff "$book/programs/printed/$name.txt" "$scratch/printed"
 if [ -e "$scratch/figure.svg" ] || [ -e "$book/figures/$name.svg" ]; then
   diff "$book/figures/$name.svg" "$scratch/figure.svg"
 fi
