@@ -86,8 +86,8 @@ struct Early {
 int main() { std::printf("ran to %g\n", static_cast<double>(numbers[0])); }
 EOF
   local compile=(g++ -std=c++20 -O3 -I"$build/include")
-  "${compile[@]}" -march=x86-64 -c kernels/common/cpu_check.cpp -o "$scratch/check.o" &&
-    "${compile[@]}" -march=x86-64-v4 "$scratch/wide.cpp" kernels/common/cpu_features.cpp \
+  "${compile[@]}" -march=x86-64 -c kernels/common/cpu_check/cpu_check.cpp -o "$scratch/check.o" &&
+    "${compile[@]}" -march=x86-64-v4 "$scratch/wide.cpp" kernels/common/cpu_check/cpu_features.cpp \
       "$scratch/check.o" -o "$scratch/wide"
 }
 

@@ -10,8 +10,8 @@
 #include "cks/core/tensor/random_check_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/philox.h"
-#include "cks/kernels/common/random_order.h"
+#include "cks/kernels/random/philox.h"
+#include "cks/kernels/random/random_order.h"
 #include "cks/kernels/random_fill/formulas_impl.h"
 
 namespace cks {

@@ -30,7 +30,7 @@ void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::u
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step = 0);
 
 /// The numbers 0 ... count-1 in random order, each place of which is computed on its own
-/// (kernels/common/random_order.h). Throws as fill_uniform.
+/// (kernels/random/random_order.h). Throws as fill_uniform.
 std::vector<std::int64_t> random_permutation(std::int64_t count, RandomKey key,
                                              std::uint64_t step = 0);
 

@@ -12,7 +12,7 @@
 #include "cks/datasets/drawn/drawn_split.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/philox.h"
+#include "cks/kernels/random/philox.h"
 
 namespace cks {
 

@@ -2,8 +2,8 @@
 #include <cstddef>
 
 #include "cks/kernels/common/parallel_for.h"
-#include "cks/kernels/common/philox.h"
 #include "cks/kernels/dropout/dropout.h"
+#include "cks/kernels/random/philox.h"
 
 namespace cks::kernels::CKS_CPU {
 namespace {

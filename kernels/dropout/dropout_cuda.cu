@@ -3,8 +3,8 @@
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
-#include "cks/kernels/common/philox.h"
 #include "cks/kernels/dropout/dropout.h"
+#include "cks/kernels/random/philox.h"
 
 namespace cks::kernels::cuda {
 namespace {

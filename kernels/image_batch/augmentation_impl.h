@@ -3,9 +3,9 @@
 
 #include "cks/kernels/common/host_device.h"
 #include "cks/kernels/common/math.h"
-#include "cks/kernels/common/philox.h"
-#include "cks/kernels/common/random_order.h"
 #include "cks/kernels/image_batch/image_batch.h"
+#include "cks/kernels/random/philox.h"
+#include "cks/kernels/random/random_order.h"
 
 /// Which pixel of which image goes where, and in which colour: the one copy for the CPU and the
 /// GPU. Whole numbers alone, so that both give the same bits: angles, factors and places between

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "cks/kernels/common/host_device.h"
-#include "cks/kernels/common/philox.h"
+#include "cks/kernels/random/philox.h"
 #include "cks/kernels/random_fill/random_fill.h"
 
 /// Random words as numbers of a distribution: the one copy for the host, the CPU and the GPU.

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cks/kernels/common/philox.h"
+#include "cks/kernels/random/philox.h"
 #include "tests/support/run_kernel.h"
 
 using cks::kernels::DropoutProblem;

@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include "cks/kernels/common/philox.h"
 #include "cks/kernels/halves/halves.h"
+#include "cks/kernels/random/philox.h"
 #include "tests/support/device_buffer.h"
 
 // Halves against the definition in halves.h, in float64, bit by bit.

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "cks/kernels/common/random_order.h"
 #include "cks/kernels/image_batch/augmentation_impl.h"
+#include "cks/kernels/random/random_order.h"
 #include "tests/support/run_kernel.h"
 
 using cks::kernels::BatchPosition;

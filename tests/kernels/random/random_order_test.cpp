@@ -1,4 +1,4 @@
-#include "cks/kernels/common/random_order.h"
+#include "cks/kernels/random/random_order.h"
 
 #include <doctest/doctest.h>
 

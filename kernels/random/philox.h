@@ -14,7 +14,7 @@ struct PhiloxBlock {
 
 /// Philox4x32-10: ten rounds on a counter of four words with a key of two.
 /// Source     Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
-/// Tested by  tests/kernels/common/philox_test.cpp, with the authors' known answers.
+/// Tested by  tests/kernels/random/philox_test.cpp, with the authors' known answers.
 CKS_HOST_DEVICE inline PhiloxBlock philox4x32(PhiloxBlock counter, std::uint32_t key_low,
                                               std::uint32_t key_high) {
   for (int round = 0; round < 10; ++round) {

@@ -1,4 +1,4 @@
-#include "cks/kernels/common/philox.h"
+#include "cks/kernels/random/philox.h"
 
 #include <doctest/doctest.h>
 

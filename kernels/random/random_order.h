@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "cks/kernels/common/host_device.h"
-#include "cks/kernels/common/philox.h"
+#include "cks/kernels/random/philox.h"
 
 /// A random order of 0 ... count-1, any place of which can be asked for without the others.
 namespace cks::kernels {
@@ -50,7 +50,7 @@ CKS_HOST_DEVICE inline std::uint32_t mix_word(std::uint32_t x) {
 /// cycle of a position of the order leads back to one.
 /// Source     Mitchell et al., "Bandwidth-Optimal Random Shuffling for GPUs", ACM Transactions on
 ///            Parallel Computing 9(1), 2022; with unequal halves for odd numbers of bits.
-/// Tested by  tests/kernels/common/random_order_test.cpp
+/// Tested by  tests/kernels/random/random_order_test.cpp
 CKS_HOST_DEVICE inline std::int64_t order_at(const RandomOrder& order, std::int64_t position) {
   const auto low_mask = static_cast<std::uint32_t>((std::uint64_t{1} << order.low_bits) - 1);
   const auto high_mask = static_cast<std::uint32_t>((std::uint64_t{1} << order.high_bits) - 1);

@@ -1,4 +1,4 @@
-#include "cks/kernels/common/cpu_features_impl.h"
+#include "cks/kernels/common/cpu_check/cpu_features_impl.h"
 
 // Compiled with the flags of the whole build: what they allow. Data alone, no instructions.
 namespace cks::kernels {

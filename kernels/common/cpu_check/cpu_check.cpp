@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "cks/kernels/common/cpu_features_impl.h"
+#include "cks/kernels/common/cpu_check/cpu_features_impl.h"
 
 // Ends the process with a message where it would otherwise meet an instruction that the processor
 // does not know: a build with CKS_NATIVE on another machine. Runs before every static initialiser,
