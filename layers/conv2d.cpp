@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 namespace {

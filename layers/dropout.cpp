@@ -4,7 +4,7 @@
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 

@@ -2,7 +2,7 @@
 
 #include "cks/core/conv/matmul.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 

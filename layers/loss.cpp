@@ -1,7 +1,7 @@
 #include "cks/layers/loss.h"
 
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 

@@ -1,6 +1,6 @@
 #include "cks/layers/pool2d.h"
 
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 namespace {

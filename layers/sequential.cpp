@@ -1,7 +1,7 @@
 #include "cks/layers/sequential.h"
 
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks {
 

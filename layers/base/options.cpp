@@ -1,5 +1,5 @@
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/options_impl.h"
+#include "cks/layers/base/options_impl.h"
 
 namespace cks::layers {
 
