@@ -1,6 +1,6 @@
 #pragma once
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 #include "cks/kernels/conv2d/hopper/boxes.h"
-#include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 
 /// What these kernels share with those of compute capability 9.0: how a convolution is laid out in

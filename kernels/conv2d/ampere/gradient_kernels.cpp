@@ -7,8 +7,8 @@
 #include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 
-// What the kernel `taps80` plans: Sk-dilated in boxes of terms (hopper/gradient.h) that threads
-// copy.
+// What the kernel `taps80` plans: Sk-dilated in boxes of terms (hopper/backward_filter/gradient.h)
+// that threads copy.
 namespace cks::kernels::ampere {
 namespace {
 

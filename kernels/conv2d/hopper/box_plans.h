@@ -3,8 +3,8 @@
 #include <functional>
 #include <vector>
 
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 #include "cks/kernels/conv2d/hopper/boxes.h"
-#include "cks/kernels/conv2d/hopper/gradient.h"
 #include "cks/kernels/conv2d/kernel.h"
 
 /// How plans over boxes, of pixels (boxes.h) and of terms (gradient.h), are written and rated: the

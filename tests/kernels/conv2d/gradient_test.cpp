@@ -1,6 +1,7 @@
 // What the copy engine or threads and the tensor cores are told to do for filter gradients
-// (hopper/gradient.h), done here one element after the other, against the reference, exactly.
-#include "cks/kernels/conv2d/hopper/gradient.h"
+// (hopper/backward_filter/gradient.h), done here one element after the other, against the
+// reference, exactly.
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,7 @@
-// What the copy engine and the tensor cores are told to do for patches (hopper/patches.h), done
-// here one row of a stage after the other, against the reference, exactly.
-#include "cks/kernels/conv2d/hopper/patches.h"
+// What the copy engine and the tensor cores are told to do for patches
+// (hopper/backward_filter/patches.h), done here one row of a stage after the other, against the
+// reference, exactly.
+#include "cks/kernels/conv2d/hopper/backward_filter/patches.h"
 
 #include <doctest/doctest.h>
 

@@ -7,7 +7,7 @@
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/halves.h"
-#include "cks/kernels/conv2d/hopper/gradient.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/halves/factor.cuh"

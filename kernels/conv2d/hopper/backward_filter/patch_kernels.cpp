@@ -4,9 +4,9 @@
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/halves.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/patches.h"
 #include "cks/kernels/conv2d/hopper/box_plans.h"
 #include "cks/kernels/conv2d/hopper/kernels.h"
-#include "cks/kernels/conv2d/hopper/patches.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 
 // What the kernels `patch_taps` and `place_taps` plan: Sk-dilated in patches of outputs, in a row

@@ -14,10 +14,10 @@
 
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/halves.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/patches.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/split.cuh"
 #include "cks/kernels/conv2d/hopper/kernels.h"
 #include "cks/kernels/conv2d/hopper/operands.h"
-#include "cks/kernels/conv2d/hopper/patches.h"
-#include "cks/kernels/conv2d/hopper/split.cuh"
 #include "cks/kernels/halves/factor.cuh"
 
 namespace cks::kernels::hopper {

@@ -1,11 +1,11 @@
-#include "cks/kernels/conv2d/hopper/patches.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/patches.h"
 
 #include <algorithm>
 #include <bit>
 #include <vector>
 
 #include "cks/kernels/common/math.h"
-#include "cks/kernels/conv2d/hopper/gradient.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 #include "cks/kernels/conv2d/taps.h"
 #include "cks/kernels/hopper/window.h"
 

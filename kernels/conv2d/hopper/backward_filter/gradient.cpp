@@ -1,4 +1,4 @@
-#include "cks/kernels/conv2d/hopper/gradient.h"
+#include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 
 #include <algorithm>
 #include <vector>
