@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <limits>
 
 #include "cks/kernels/common/math.h"
@@ -85,11 +84,11 @@ bool has_much_shared_memory(const DeviceDescription& device) {
 }
 
 /// Both kinds of boxes for every tile, as far as they take the problem.
-template <class Tiles>
-std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles) {
+template <const auto& kTiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   std::vector<Conv2dCandidate> found;
-  for (const BoxTile& tile : tiles) {
+  for (const BoxTile& tile : kTiles) {
     if (tile.tile == kLargeTile && !has_much_shared_memory(request.device)) {
       continue;
     }
@@ -103,23 +102,9 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
   return found;
 }
 
-template <class Tiles>
-bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles) {
-  return hopper::is_one_of(tiles, plan.tile) && takes(plan, p);
-}
-
-std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
-  return candidates(request, kBoxTiles);
-}
-bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return accepts(plan, p, kBoxTiles);
-}
-
-std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
-  return candidates(request, kPlanesTiles);
-}
-bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return accepts(plan, p, kPlanesTiles);
+template <const auto& kTiles>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return hopper::is_one_of(kTiles, plan.tile) && takes(plan, p);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -162,8 +147,8 @@ const Conv2dKernel box80 = {.name = "box80",
                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                             .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
                             .compute_capability = 80,
-                            .candidates = box_candidates,
-                            .accepts = box_accepts,
+                            .candidates = candidates<kBoxTiles>,
+                            .accepts = accepts<kBoxTiles>,
                             .prepare = prepare,
                             .run = CKS_AMPERE_CODE(run_box80)};
 
@@ -171,8 +156,8 @@ const Conv2dKernel planes80 = {.name = "planes80",
                                .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                                .arithmetic = {Arithmetic::fp32},
                                .compute_capability = 80,
-                               .candidates = planes_candidates,
-                               .accepts = planes_accepts,
+                               .candidates = candidates<kPlanesTiles>,
+                               .accepts = accepts<kPlanesTiles>,
                                .prepare = prepare,
                                .run = CKS_AMPERE_CODE(run_planes80)};
 

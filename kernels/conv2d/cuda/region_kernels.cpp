@@ -51,38 +51,28 @@ bool takes(const Conv2dProblem& p, Conv2dPass pass) {
   return has_type(p, DType::float32) && takes_correlation(p, pass);
 }
 
-std::vector<Conv2dCandidate> tiled_candidates(const Conv2dRequest& request) {
+/// The sub-filter of a thin tile lies in shared memory.
+bool fits(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile, bool in_stages) {
+  return in_stages || thin_shared_bytes(p, pass, tile) <= kThinSharedBytes;
+}
+
+template <const auto& kTiles, bool kInStages>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   if (takes(request.problem, request.pass)) {
-    for (const RatedTile& tile : kTiled) {
-      found.push_back(candidate_of(request, tile, true));
-    }
-  }
-  return found;
-}
-
-bool tiled_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return takes(p, plan.pass) && has_tile(kTiled, plan.tile);
-}
-
-bool fits_thin(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile) {
-  return thin_shared_bytes(p, pass, tile) <= kThinSharedBytes;
-}
-
-std::vector<Conv2dCandidate> thin_candidates(const Conv2dRequest& request) {
-  std::vector<Conv2dCandidate> found;
-  if (takes(request.problem, request.pass)) {
-    for (const RatedTile& tile : kThin) {
-      if (fits_thin(request.problem, request.pass, {tile.rows, tile.columns})) {
-        found.push_back(candidate_of(request, tile, false));
+    for (const RatedTile& tile : kTiles) {
+      if (fits(request.problem, request.pass, {tile.rows, tile.columns}, kInStages)) {
+        found.push_back(candidate_of(request, tile, kInStages));
       }
     }
   }
   return found;
 }
 
-bool thin_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return takes(p, plan.pass) && has_tile(kThin, plan.tile) && fits_thin(p, plan.pass, plan.tile);
+template <const auto& kTiles, bool kInStages>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return takes(p, plan.pass) && has_tile(kTiles, plan.tile) &&
+         fits(p, plan.pass, plan.tile, kInStages);
 }
 
 }  // namespace
@@ -91,8 +81,8 @@ const Conv2dKernel tiled = {.name = "tiled",
                             .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                             .arithmetic = {Arithmetic::fp32},
                             .compute_capability = 75,
-                            .candidates = tiled_candidates,
-                            .accepts = tiled_accepts,
+                            .candidates = candidates<kTiled, true>,
+                            .accepts = accepts<kTiled, true>,
                             .prepare = prepare,
                             .run = CKS_CUDA_CODE(run_tiled)};
 
@@ -100,8 +90,8 @@ const Conv2dKernel thin = {.name = "thin",
                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
                            .arithmetic = {Arithmetic::fp32},
                            .compute_capability = 75,
-                           .candidates = thin_candidates,
-                           .accepts = thin_accepts,
+                           .candidates = candidates<kThin, false>,
+                           .accepts = accepts<kThin, false>,
                            .prepare = prepare,
                            .run = CKS_CUDA_CODE(run_thin)};
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
@@ -33,54 +32,65 @@ BoxRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p) {
   return box_request(plan, p, step_of(plan.arithmetic));
 }
 
-void add_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
-                    const BoxTile& tile, double rate, std::size_t workspace_bytes,
-                    int element_bytes) {
-  const Conv2dProblem& p = request.problem;
-  add_box_candidates(found, request, {tile.tile, rate, kEpilogue, tile.blocks},
-                     step_of(request.arithmetic), workspace_bytes, [&](const Conv2dPlan& plan) {
-                       return takes_boxes(request_of(plan, p), element_bytes);
-                     });
+double rate_of(const BoxTile& tile, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp32   ? tile.fp32
+         : arithmetic == Arithmetic::tf32 ? tile.tf32
+                                          : tile.narrow;
 }
 
-// --- box ----------------------------------------------------------------------------------------
-
-bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16   ? has_type(p, DType::bfloat16)
-         : arithmetic == Arithmetic::fp16 ? takes_halves(p)
-                                          : has_type(p, DType::float32);
+/// Of an operand that the copy engine brings; in strict fp32 threads split pixels into planes.
+int operand_bytes(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::tf32 || arithmetic == Arithmetic::fp32 ? 4 : 2;
 }
-int operand_bytes(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 4 : 2; }
 
 /// Whether the filter is: products of tf32 read K-major operands alone.
 bool transposes(Conv2dPass pass, Arithmetic arithmetic) {
   return pass == Conv2dPass::backward_data && arithmetic == Arithmetic::tf32;
 }
 
-std::size_t box_workspace(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::fp16 ? halves_of_pass(pass, p)
-         : transposes(pass, arithmetic)
-             ? static_cast<std::size_t>(cuda::filter_size(p) * std::int64_t{sizeof(float)})
-             : 0;
+/// For halves of the operands, the filter transposed, or its planes.
+std::size_t workspace_of(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::fp16) {
+    return halves_of_pass(pass, p);
+  }
+  const std::int64_t element = arithmetic == Arithmetic::fp32
+                                   ? kMostPlanes * std::int64_t{sizeof(bfloat16)}
+                               : transposes(pass, arithmetic) ? std::int64_t{sizeof(float)}
+                                                              : 0;
+  return static_cast<std::size_t>(cuda::filter_size(p) * element);
 }
 
-bool takes_filter(const Conv2dProblem& p, Conv2dPass pass, Arithmetic arithmetic) {
+bool takes_types(const Conv2dProblem& p, Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::bf16:
+      return has_type(p, DType::bfloat16);
+    case Arithmetic::fp16:
+      return takes_halves(p);
+    case Arithmetic::fp32:  // the planes of the filter are bfloat16: eight of them are 16 bytes
+      return has_type(p, DType::float32) && p.IC / p.G % 8 == 0;
+    default:
+      return has_type(p, DType::float32);
+  }
+}
+
+bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
   constexpr std::int64_t kMostMatrices = 65535;  // of a grid's last axis
-  return !transposes(pass, arithmetic) ||
-         (p.OC / p.G % 4 == 0 && p.G * p.FH * p.FW <= kMostMatrices);
+  const bool takes_filter = !transposes(plan.pass, plan.arithmetic) ||
+                            (p.OC / p.G % 4 == 0 && p.G * p.FH * p.FW <= kMostMatrices);
+  return takes_types(p, plan.arithmetic) && takes_filter &&
+         takes_boxes(request_of(plan, p), operand_bytes(plan.arithmetic));
 }
 
-std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
-  std::vector<Conv2dCandidate> found;
+template <const auto& kTiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   const Arithmetic arithmetic = request.arithmetic;
-  if (!has_box_types(p, arithmetic) || !takes_filter(p, request.pass, arithmetic)) {
-    return found;
-  }
-  const bool is_narrow = arithmetic != Arithmetic::tf32;
-  for (const BoxTile& tile : kBoxTiles) {
-    add_candidates(found, request, tile, is_narrow ? tile.narrow : tile.tf32,
-                   box_workspace(p, request.pass, arithmetic), operand_bytes(arithmetic));
+  std::vector<Conv2dCandidate> found;
+  for (const BoxTile& tile : kTiles) {
+    add_box_candidates(found, request,
+                       {tile.tile, rate_of(tile, arithmetic), kEpilogue, tile.blocks},
+                       step_of(arithmetic), workspace_of(p, request.pass, arithmetic),
+                       [&](const Conv2dPlan& plan) { return takes(plan, p); });
   }
   if (arithmetic == Arithmetic::fp16) {
     for (Conv2dCandidate& candidate : found) {
@@ -90,38 +100,10 @@ std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
   return found;
 }
 
-bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return is_one_of(kBoxTiles, plan.tile) && has_box_types(p, plan.arithmetic) &&
-         takes_filter(p, plan.pass, plan.arithmetic) &&
-         plan.workspace_bytes >= box_workspace(p, plan.pass, plan.arithmetic) &&
-         takes_boxes(request_of(plan, p), operand_bytes(plan.arithmetic));
-}
-
-// --- planes -------------------------------------------------------------------------------------
-
-std::size_t planes_workspace(const Conv2dProblem& p) {
-  return static_cast<std::size_t>(kMostPlanes * cuda::filter_size(p) *
-                                  std::int64_t{sizeof(bfloat16)});
-}
-
-/// The planes of the filter are bfloat16: eight of them are 16 bytes.
-bool takes_planes(const Conv2dProblem& p) {
-  return has_type(p, DType::float32) && p.IC / p.G % 8 == 0;
-}
-
-std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
-  std::vector<Conv2dCandidate> found;
-  if (takes_planes(request.problem)) {
-    for (const BoxTile& tile : kPlanesTiles) {
-      add_candidates(found, request, tile, tile.fp32, planes_workspace(request.problem), 4);
-    }
-  }
-  return found;
-}
-
-bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return is_one_of(kPlanesTiles, plan.tile) && takes_planes(p) &&
-         plan.workspace_bytes >= planes_workspace(p) && takes_boxes(request_of(plan, p), 4);
+template <const auto& kTiles>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return is_one_of(kTiles, plan.tile) &&
+         plan.workspace_bytes >= workspace_of(p, plan.pass, plan.arithmetic) && takes(plan, p);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -135,8 +117,8 @@ const Conv2dKernel box = {.name = "box",
                           .arithmetic = {Arithmetic::bf16, Arithmetic::fp16, Arithmetic::tf32},
                           .compute_capability = 90,
                           .only_there = true,
-                          .candidates = box_candidates,
-                          .accepts = box_accepts,
+                          .candidates = candidates<kBoxTiles>,
+                          .accepts = accepts<kBoxTiles>,
                           .prepare = prepare,
                           .run = CKS_CUDA_CODE(run_box)};
 
@@ -145,8 +127,8 @@ const Conv2dKernel planes = {.name = "planes",
                              .arithmetic = {Arithmetic::fp32},
                              .compute_capability = 90,
                              .only_there = true,
-                             .candidates = planes_candidates,
-                             .accepts = planes_accepts,
+                             .candidates = candidates<kPlanesTiles>,
+                             .accepts = accepts<kPlanesTiles>,
                              .prepare = prepare,
                              .run = CKS_CUDA_CODE(run_planes)};
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
@@ -25,47 +24,30 @@ constexpr TapsTile kBoxTiles[] = {{{128, 256}, 9.0}, {{128, 128}, 7.0}, {{64, 25
 constexpr TapsTile kPlanesTiles[] = {{{128, 128}, 2.1}};
 constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
 
-template <class Tiles>
-std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
-                                        int element_bytes) {
+bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  const Arithmetic arithmetic = plan.arithmetic;
+  const bool has_types = arithmetic == Arithmetic::bf16   ? has_bfloat_pixels(p)
+                         : arithmetic == Arithmetic::fp16 ? takes_halves(p)
+                                                          : has_type(p, DType::float32);
+  return has_types &&
+         takes_gradient(gradient_request(plan, p), arithmetic == Arithmetic::fp32 ? 4 : 2);
+}
+
+template <const auto& kTiles>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
-  for (const TapsTile& tile : tiles) {
+  for (const TapsTile& tile : kTiles) {
     add_gradient_candidates(found, request, {tile.tile, tile.rate, kUnitOverhead},
-                            planes_of(request.arithmetic), [&](const Conv2dPlan& plan) {
-                              return takes_gradient(gradient_request(plan, request.problem),
-                                                    element_bytes);
-                            });
+                            planes_of(request.arithmetic),
+                            [&](const Conv2dPlan& plan) { return takes(plan, request.problem); });
   }
   return found;
 }
 
-template <class Tiles>
-bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p, const Tiles& tiles,
-             int element_bytes) {
-  return is_one_of(tiles, plan.tile) && takes_gradient(gradient_request(plan, p), element_bytes) &&
+template <const auto& kTiles>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return is_one_of(kTiles, plan.tile) && takes(plan, p) &&
          plan.workspace_bytes >= gradient_workspace(plan, p, planes_of(plan.arithmetic));
-}
-
-bool has_box_types(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16 ? has_bfloat_pixels(p) : takes_halves(p);
-}
-
-std::vector<Conv2dCandidate> box_candidates(const Conv2dRequest& request) {
-  return has_box_types(request.problem, request.arithmetic) ? candidates(request, kBoxTiles, 2)
-                                                            : std::vector<Conv2dCandidate>{};
-}
-
-bool box_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_box_types(p, plan.arithmetic) && accepts(plan, p, kBoxTiles, 2);
-}
-
-std::vector<Conv2dCandidate> planes_candidates(const Conv2dRequest& request) {
-  return has_type(request.problem, DType::float32) ? candidates(request, kPlanesTiles, 4)
-                                                   : std::vector<Conv2dCandidate>{};
-}
-
-bool planes_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return has_type(p, DType::float32) && accepts(plan, p, kPlanesTiles, 4);
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -79,8 +61,8 @@ const Conv2dKernel box_taps = {.name = "box_taps",
                                .arithmetic = {Arithmetic::bf16, Arithmetic::fp16},
                                .compute_capability = 90,
                                .only_there = true,
-                               .candidates = box_candidates,
-                               .accepts = box_accepts,
+                               .candidates = candidates<kBoxTiles>,
+                               .accepts = accepts<kBoxTiles>,
                                .prepare = prepare,
                                .run = CKS_CUDA_CODE(run_taps)};
 
@@ -89,8 +71,8 @@ const Conv2dKernel planes_taps = {.name = "planes_taps",
                                   .arithmetic = {Arithmetic::fp32},
                                   .compute_capability = 90,
                                   .only_there = true,
-                                  .candidates = planes_candidates,
-                                  .accepts = planes_accepts,
+                                  .candidates = candidates<kPlanesTiles>,
+                                  .accepts = accepts<kPlanesTiles>,
                                   .prepare = prepare,
                                   .run = CKS_CUDA_CODE(run_taps)};
 
