@@ -58,23 +58,31 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
   return candidate;
 }
 
+bool takes(const Conv2dProblem& p, bool merged) {
+  return has_type(p, DType::float32) && has_narrow_extents(p) && (!merged || p.G == 1);
+}
+
 /// Of each tile the best way to split the sums.
-template <class Tiles>
-std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tiles& tiles,
-                                        bool merged) {
+template <const auto& kTiles, bool kMerged>
+std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   const std::int64_t positions = p.N * p.OH * p.OW;
+  const bool pays =
+      !kMerged || (p.IC <= 16 && positions >= 2 && positions < (std::int64_t{1} << 31));
+  if (!takes(p, kMerged) || !pays) {
+    return {};
+  }
   const std::int64_t fewest =
       std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, kMostSplitK);
   std::vector<Conv2dCandidate> found;
-  for (const RatedTile& tile : tiles) {
+  for (const RatedTile& tile : kTiles) {
     Conv2dCandidate best;
     for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
       const bool too_fine = split_k > fewest && positions / split_k < 64;
       if (too_fine || split_k * p.G > kGrid || p.FH * p.FW > kGrid) {
         break;
       }
-      Conv2dCandidate candidate = candidate_of(request, tile, merged, split_k);
+      Conv2dCandidate candidate = candidate_of(request, tile, kMerged, split_k);
       if (best.cost == 0.0 || candidate.cost < best.cost) {
         best = std::move(candidate);
       }
@@ -86,34 +94,12 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request, const Tile
   return found;
 }
 
-bool takes(const Conv2dProblem& p) { return has_type(p, DType::float32) && has_narrow_extents(p); }
-
-/// Whether the slices of a plan have room, and 32 bits count the positions of one.
-bool accepts_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {
+/// Whether the slices of the plan have room, too, and 32 bits count the positions of one.
+template <const auto& kTiles, bool kMerged>
+bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   constexpr auto kMostPositions = std::int64_t{1} << 30;
-  return takes(p) && has_room_for_slices(plan, p) &&
+  return takes(p, kMerged) && has_tile(kTiles, plan.tile) && has_room_for_slices(plan, p) &&
          p.N * p.OH * p.OW / plan.split_k <= kMostPositions;
-}
-
-std::vector<Conv2dCandidate> tiled_candidates(const Conv2dRequest& request) {
-  return takes(request.problem) ? candidates(request, kTiledTaps, false)
-                                : std::vector<Conv2dCandidate>{};
-}
-
-bool tiled_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return accepts_slices(plan, p) && has_tile(kTiledTaps, plan.tile);
-}
-
-std::vector<Conv2dCandidate> merged_candidates(const Conv2dRequest& request) {
-  const Conv2dProblem& p = request.problem;
-  const std::int64_t positions = p.N * p.OH * p.OW;
-  const bool pays = p.IC <= 16 && positions >= 2 && positions < (std::int64_t{1} << 31);
-  return takes(p) && p.G == 1 && pays ? candidates(request, kMergedTaps, true)
-                                      : std::vector<Conv2dCandidate>{};
-}
-
-bool merged_accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  return accepts_slices(plan, p) && p.G == 1 && has_tile(kMergedTaps, plan.tile);
 }
 
 }  // namespace
@@ -122,16 +108,16 @@ const Conv2dKernel tiled_taps = {.name = "tiled_taps",
                                  .passes = {Conv2dPass::backward_filter},
                                  .arithmetic = {Arithmetic::fp32},
                                  .compute_capability = 75,
-                                 .candidates = tiled_candidates,
-                                 .accepts = tiled_accepts,
+                                 .candidates = candidates<kTiledTaps, false>,
+                                 .accepts = accepts<kTiledTaps, false>,
                                  .run = CKS_CUDA_CODE(run_tiled_taps)};
 
 const Conv2dKernel merged_taps = {.name = "merged_taps",
                                   .passes = {Conv2dPass::backward_filter},
                                   .arithmetic = {Arithmetic::fp32},
                                   .compute_capability = 75,
-                                  .candidates = merged_candidates,
-                                  .accepts = merged_accepts,
+                                  .candidates = candidates<kMergedTaps, true>,
+                                  .accepts = accepts<kMergedTaps, true>,
                                   .run = CKS_CUDA_CODE(run_merged_taps)};
 
 }  // namespace cks::kernels::cuda
