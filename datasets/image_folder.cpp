@@ -6,16 +6,13 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
-#include <iterator>
 #include <mutex>
-#include <set>
 #include <tuple>
 #include <utility>
 
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"
 #include "cks/datasets/images/image_files_impl.h"
-#include "cks/datasets/images/image_io.h"
 #include "cks/datasets/images/picture_cache_impl.h"
 #include "cks/datasets/images/prepare_digit.h"
 #include "cks/kernels/common/formatted_impl.h"

@@ -5,7 +5,6 @@
 #include <exception>
 #include <filesystem>
 #include <map>
-#include <utility>
 
 #include "cks/core/error.h"
 #include "cks/core/tensor/random.h"

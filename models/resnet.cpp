@@ -5,7 +5,6 @@
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/activation.h"
 #include "cks/layers/dropout.h"
 #include "cks/layers/linear.h"
 

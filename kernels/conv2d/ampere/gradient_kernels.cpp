@@ -1,4 +1,3 @@
-#include <algorithm>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/ampere/geometry.h"

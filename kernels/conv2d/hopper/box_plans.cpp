@@ -1,7 +1,5 @@
 #include "cks/kernels/conv2d/hopper/box_plans.h"
 
-#include <algorithm>
-
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/halves.h"

@@ -1,6 +1,5 @@
 #pragma once
 #include <algorithm>
-#include <cstdint>
 
 #include "cks/kernels/common/host_device.h"
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/regions.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
 
