@@ -27,6 +27,15 @@ struct Plane {
 
   Plane(std::int64_t h, std::int64_t w)
       : height(h), width(w), values(static_cast<std::size_t>(h * w)) {}
+  /// Of the values of value_at(y, x).
+  template <class ValueAt>
+  Plane(std::int64_t h, std::int64_t w, ValueAt&& value_at) : Plane(h, w) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      for (std::int64_t x = 0; x < width; ++x) {
+        at(y, x) = value_at(y, x);
+      }
+    }
+  }
   double& at(std::int64_t y, std::int64_t x) {
     return values[static_cast<std::size_t>(y * width + x)];
   }
@@ -43,6 +52,27 @@ double quantile(std::vector<double> values, double share) {
   return *nth;
 }
 
+/// Rows and columns, the last ones exclusive.
+struct Box {
+  std::int64_t top, bottom, left, right;
+};
+
+/// Around the values above a threshold; its bottom is 0 if there is none.
+Box box_around(const Plane& plane, double threshold) {
+  Box box{plane.height, 0, plane.width, 0};
+  for (std::int64_t y = 0; y < plane.height; ++y) {
+    for (std::int64_t x = 0; x < plane.width; ++x) {
+      if (plane.at(y, x) > threshold) {
+        box.top = std::min(box.top, y);
+        box.bottom = std::max(box.bottom, y + 1);
+        box.left = std::min(box.left, x);
+        box.right = std::max(box.right, x + 1);
+      }
+    }
+  }
+  return box;
+}
+
 std::vector<double> border_of(const Plane& plane) {
   std::vector<double> border;
   for (std::int64_t y = 0; y < plane.height; ++y) {
@@ -56,27 +86,18 @@ std::vector<double> border_of(const Plane& plane) {
 }
 
 Plane transposed(const Plane& plane) {
-  Plane result(plane.width, plane.height);
-  for (std::int64_t y = 0; y < plane.height; ++y) {
-    for (std::int64_t x = 0; x < plane.width; ++x) {
-      result.at(x, y) = plane.at(y, x);
-    }
-  }
-  return result;
+  return {plane.width, plane.height,
+          [&](std::int64_t y, std::int64_t x) { return plane.at(x, y); }};
 }
 
 /// Of each pixel what its neighbours in the row, at most `reach` away, come to: reduce(begin, end).
 template <class Reduce>
 Plane reduced_rows(const Plane& plane, std::int64_t reach, Reduce&& reduce) {
-  Plane result(plane.height, plane.width);
-  for (std::int64_t y = 0; y < plane.height; ++y) {
-    const double* row = plane.values.data() + y * plane.width;
-    for (std::int64_t x = 0; x < plane.width; ++x) {
-      result.at(y, x) = reduce(row + std::max<std::int64_t>(0, x - reach),
-                               row + std::min(plane.width, x + reach + 1));
-    }
-  }
-  return result;
+  return {plane.height, plane.width, [&](std::int64_t y, std::int64_t x) {
+            const double* row = plane.values.data() + y * plane.width;
+            return reduce(row + std::max<std::int64_t>(0, x - reach),
+                          row + std::min(plane.width, x + reach + 1));
+          }};
 }
 
 /// The same over squares: along rows, then along columns.
@@ -95,21 +116,14 @@ double mean(const double* begin, const double* end) {
 /// its border as it is there: a shadow in a corner stays one.
 Plane closed(const Plane& plane, std::int64_t reach) {
   const std::int64_t margin = 2 * reach;
-  Plane wide(plane.height + 2 * margin, plane.width + 2 * margin);
-  for (std::int64_t y = 0; y < wide.height; ++y) {
-    for (std::int64_t x = 0; x < wide.width; ++x) {
-      wide.at(y, x) = plane.at(std::clamp<std::int64_t>(y - margin, 0, plane.height - 1),
+  Plane wide(plane.height + 2 * margin, plane.width + 2 * margin,
+             [&](std::int64_t y, std::int64_t x) {
+               return plane.at(std::clamp<std::int64_t>(y - margin, 0, plane.height - 1),
                                std::clamp<std::int64_t>(x - margin, 0, plane.width - 1));
-    }
-  }
+             });
   wide = reduced(reduced(wide, reach, greatest), reach, least);
-  Plane result(plane.height, plane.width);
-  for (std::int64_t y = 0; y < plane.height; ++y) {
-    for (std::int64_t x = 0; x < plane.width; ++x) {
-      result.at(y, x) = wide.at(y + margin, x + margin);
-    }
-  }
-  return result;
+  return {plane.height, plane.width,
+          [&](std::int64_t y, std::int64_t x) { return wide.at(y + margin, x + margin); }};
 }
 
 /// Channel c of uint8 [H,W,C], from 0 to 1.
@@ -135,17 +149,11 @@ Tensor paper_on_nothing(const Tensor& picture) {
     return picture;
   }
   const Plane grey = channel_of(picture, 0);
-  std::int64_t top = alpha.height, bottom = 0, left = alpha.width, right = 0;
+  const auto [top, bottom, left, right] = box_around(alpha, 0.5);
   std::vector<double> opaque;
-  for (std::int64_t y = 0; y < alpha.height; ++y) {
-    for (std::int64_t x = 0; x < alpha.width; ++x) {
-      if (alpha.at(y, x) > 0.5) {
-        top = std::min(top, y);
-        bottom = std::max(bottom, y + 1);
-        left = std::min(left, x);
-        right = std::max(right, x + 1);
-        opaque.push_back(grey.at(y, x));
-      }
+  for (std::size_t i = 0; i < alpha.values.size(); ++i) {
+    if (alpha.values[i] > 0.5) {
+      opaque.push_back(grey.values[i]);
     }
   }
   const bool is_paper = static_cast<double>(opaque.size()) >
@@ -305,13 +313,9 @@ Plane without_bands(const Plane& grey) {
       quantile(grey.values, 0.003) > kInk * darkest - kLeastInk) {
     return grey;
   }
-  Plane even = grey;
-  for (std::int64_t y = 0; y < grey.height; ++y) {
-    for (std::int64_t x = 0; x < grey.width; ++x) {
-      even.at(y, x) = std::min(1.0, grey.at(y, x) / light.levels[light.line_at(y, x)]);
-    }
-  }
-  return even;
+  return {grey.height, grey.width, [&](std::int64_t y, std::int64_t x) {
+            return std::min(1.0, grey.at(y, x) / light.levels[light.line_at(y, x)]);
+          }};
 }
 
 /// How much of each pixel is ink, about 0 on paper; its greatest values depend on the pen.
@@ -394,24 +398,14 @@ std::vector<bool> digit_of(const Plane& ink, double threshold) {
 
 /// The box of what is not 0, as uint8 [h,w,1]; undefined if there is nothing.
 Tensor cropped(const Plane& plane) {
-  std::int64_t top = plane.height, bottom = -1, left = plane.width, right = -1;
-  for (std::int64_t y = 0; y < plane.height; ++y) {
-    for (std::int64_t x = 0; x < plane.width; ++x) {
-      if (plane.at(y, x) > 0.0) {
-        top = std::min(top, y);
-        bottom = std::max(bottom, y);
-        left = std::min(left, x);
-        right = std::max(right, x);
-      }
-    }
-  }
-  if (bottom < 0) {
+  const auto [top, bottom, left, right] = box_around(plane, 0.0);
+  if (bottom == 0) {
     return {};
   }
-  Tensor box = Tensor::empty({bottom - top + 1, right - left + 1, 1}, DType::uint8);
+  Tensor box = Tensor::empty({bottom - top, right - left, 1}, DType::uint8);
   auto* to = box.data_as<std::uint8_t>();
-  for (std::int64_t y = top; y <= bottom; ++y) {
-    for (std::int64_t x = left; x <= right; ++x) {
+  for (std::int64_t y = top; y < bottom; ++y) {
+    for (std::int64_t x = left; x < right; ++x) {
       *to++ = static_cast<std::uint8_t>(std::lround(255.0 * plane.at(y, x)));
     }
   }
@@ -488,11 +482,7 @@ PreparedDigit prepare_digit(const Tensor& picture) {
     throw DtypeError(formatted("{}: picture is {}, expected uint8", kOp, picture.dtype()));
   }
   if (is_ready(picture)) {
-    Tensor image = Tensor::empty({kSide, kSide, 1}, DType::uint8);
-    for (std::int64_t i = 0; i < image.numel(); ++i) {
-      image.data_as<std::uint8_t>()[i] = picture.data_as<std::uint8_t>()[2 * i];
-    }
-    return {.image = std::move(image), .has_ink = true, .was_ready = true};
+    return {.image = slice(picture, 2, 0, 1), .has_ink = true, .was_ready = true};
   }
   Plane ink = ink_of(without_edges(paper_on_nothing(shrunk(picture))));
   // As strong as the pen is: a few pixels may be stronger yet.

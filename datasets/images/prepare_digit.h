@@ -1,5 +1,4 @@
 #pragma once
-#include <cstdint>
 
 #include "cks/core/tensor/tensor.h"
 

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -78,32 +78,16 @@ Frame greatest(std::int64_t height, std::int64_t width, std::int64_t like_height
              : centred(scaled(width, like_height, like_width), width, height, width);
 }
 
-/// Copies rows of `bytes` bytes.
-void copy_rows(std::int64_t rows, std::int64_t bytes, const std::uint8_t* from,
-               std::int64_t from_pitch, std::uint8_t* to, std::int64_t to_pitch) {
-  for (std::int64_t y = 0; y < rows; ++y) {
-    std::memcpy(to + y * to_pitch, from + y * from_pitch, static_cast<std::size_t>(bytes));
-  }
-}
-
 Tensor cropped(const Tensor& image, const Frame& frame) {
-  const std::int64_t channels = image.size(2);
-  const std::int64_t pitch = image.size(1) * channels;
-  Tensor part = Tensor::empty({frame.height, frame.width, channels}, DType::uint8);
-  copy_rows(frame.height, frame.width * channels,
-            image.data_as<std::uint8_t>() + frame.top * pitch + frame.left * channels, pitch,
-            part.data_as<std::uint8_t>(), frame.width * channels);
-  return part;
+  return slice(slice(image, 0, frame.top, frame.top + frame.height), 1, frame.left,
+               frame.left + frame.width);
 }
 
+/// With black beside it.
 Tensor framed(const Tensor& image, const Frame& frame, std::int64_t height, std::int64_t width) {
-  const std::int64_t channels = image.size(2);
-  const std::int64_t pitch = width * channels;
-  Tensor whole = Tensor::zeros({height, width, channels}, DType::uint8);
-  copy_rows(frame.height, frame.width * channels, image.data_as<std::uint8_t>(),
-            frame.width * channels,
-            whole.data_as<std::uint8_t>() + frame.top * pitch + frame.left * channels, pitch);
-  return whole;
+  return pad(image, {{frame.top, height - frame.top - frame.height},
+                     {frame.left, width - frame.left - frame.width},
+                     {0, 0}});
 }
 
 Tensor stretched(const Tensor& image, std::int64_t height, std::int64_t width) {
@@ -111,12 +95,11 @@ Tensor stretched(const Tensor& image, std::int64_t height, std::int64_t width) {
   const std::int64_t old_width = image.size(1);
   const std::int64_t channels = image.size(2);
   const std::uint8_t* old_pixels = image.data_as<std::uint8_t>();
+  if (height == old_height && width == old_width) {
+    return image.clone();
+  }
   Tensor resized = Tensor::empty({height, width, channels}, DType::uint8);
   auto* pixels = resized.data_as<std::uint8_t>();
-  if (height == old_height && width == old_width) {
-    std::memcpy(pixels, old_pixels, static_cast<std::size_t>(image.numel()));
-    return resized;
-  }
   const std::vector<Taps> columns = make_taps(old_width, width);
   const std::int64_t row = width * channels;
   std::vector<std::uint16_t> narrowed(static_cast<std::size_t>(old_height * row));
@@ -146,14 +129,13 @@ const char* name_of(ImageFit fit) {
 }
 
 ImageFit parse_image_fit(const std::string& name) {
-  std::string names;
   for (const ImageFit fit : kImageFits) {
     if (name == name_of(fit)) {
       return fit;
     }
-    names += std::string(names.empty() ? "" : ", ") + name_of(fit);
   }
-  throw Error(formatted("a picture's fit is '{}', expected one of {}", name, names));
+  throw Error(
+      formatted("a picture's fit is '{}', expected one of {}", name, list_text(kImageFits)));
 }
 
 Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width, ImageFit fit) {
