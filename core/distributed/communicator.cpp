@@ -322,11 +322,7 @@ Communicator::Excuse::Excuse(Communicator& ranks) : ranks_(ranks) {
   }
 }
 
-Communicator::Excuse::~Excuse() {
-  if (ranks_.parts_->host) {
-    ranks_.parts_->host->watch().set(ranks_.rank(), RankState::working);
-  }
-}
+Communicator::Excuse::~Excuse() { ranks_.get_on(); }
 
 void run_ranks(const std::vector<Device>& devices, const std::function<void(Communicator&)>& body,
                const RankOptions& options) {
