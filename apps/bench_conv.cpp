@@ -21,6 +21,7 @@
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks::apps {
@@ -183,11 +184,9 @@ void add_flags(Flags& parser, BenchFlags& flags) {
 
 /// Times the shapes; all of them and their plans are lawful before anything is printed.
 void time_shapes(const std::vector<NamedShape>& shapes, Output& output) {
-  std::vector<std::unique_ptr<ConvTiming>> benches;
-  benches.reserve(shapes.size());
-  for (const NamedShape& shape : shapes) {
-    benches.push_back(std::make_unique<ConvTiming>(shape, output.options));
-  }
+  auto benches = mapped(shapes, [&](const NamedShape& shape) {
+    return std::make_unique<ConvTiming>(shape, output.options);
+  });
   if (!output.json) {
     std::cout << header(output.options) << std::flush;
   }

@@ -13,6 +13,7 @@
 #include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/onnx/export_onnx.h"
 
 namespace cks::apps {
@@ -20,11 +21,7 @@ namespace {
 
 /// "0.4902, 0.4821".
 std::string list(const std::vector<float>& numbers) {
-  std::string text;
-  for (const float number : numbers) {
-    text += formatted("{}{:.4g}", text.empty() ? "" : ", ", number);
-  }
-  return text;
+  return list_text(mapped(numbers, [](float number) { return formatted("{:.4g}", number); }));
 }
 
 int run(int argc, char** argv) {

@@ -21,6 +21,7 @@
 #include "apps/report/text_table.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/models/registry.h"
 #include "cks/train/checkpoint.h"
 
@@ -61,9 +62,8 @@ void show_model(const std::string& name, const std::string& input, std::int64_t 
 /// Whether a file of weights says all that is needed to build its model.
 bool names_model(const CheckpointInfo& info) {
   const std::vector<ModelInfo>& all = model_list();
-  return info.height > 0 && std::any_of(all.begin(), all.end(), [&](const ModelInfo& model) {
-           return model.name == info.model;
-         });
+  return info.height > 0 &&
+         any_of(all, [&](const ModelInfo& model) { return model.name == info.model; });
 }
 
 void show_keys(const std::string& path, const SafetensorsFile& file) {

@@ -12,6 +12,7 @@
 #include "cks/datasets/readers/data_roots_impl.h"
 #include "cks/datasets/readers/tar.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
@@ -222,7 +223,7 @@ class Members {
     TarReader tar(where_);
     while (const std::optional<TarEntry> entry = tar.next()) {
       const std::string name = fs::path(entry->name).filename().string();
-      if (!entry->is_file || std::find(names.begin(), names.end(), name) == names.end()) {
+      if (!entry->is_file || !contains(names, name)) {
         continue;
       }
       const std::string path = where_ + "' in '" + entry->name;
@@ -389,8 +390,7 @@ std::optional<CifarFiles> find_cifar(CifarKind kind, const std::string& dir) {
     }
     for (const fs::path& folder : folders_of(layout, root)) {
       const std::vector<std::string> names = bin_files(layout);
-      if (std::all_of(names.begin(), names.end(),
-                      [&](const std::string& name) { return is_file(folder / name); })) {
+      if (all_of(names, [&](const std::string& name) { return is_file(folder / name); })) {
         return CifarFiles{kind, folder.string(), ""};
       }
     }

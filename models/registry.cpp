@@ -1,6 +1,7 @@
 #include "cks/models/registry.h"
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/models/alexnet.h"
 #include "cks/models/autoencoder.h"
 #include "cks/models/extent_impl.h"
@@ -89,26 +90,19 @@ const std::vector<Row>& rows() {
 }
 
 const Row& row_of(const std::string& name) {
-  std::vector<std::string> names;
   for (const Row& row : rows()) {
     if (row.info.name == name) {
       return row;
     }
-    names.push_back(row.info.name);
   }
-  throw Error(formatted("model \"{}\" does not exist; there are {}", name, list_text(names)));
+  throw Error(formatted("model \"{}\" does not exist; there are {}", name,
+                        list_text(mapped(model_list(), &ModelInfo::name))));
 }
 
 }  // namespace
 
 const std::vector<ModelInfo>& model_list() {
-  static const std::vector<ModelInfo> list = [] {
-    std::vector<ModelInfo> infos;
-    for (const Row& row : rows()) {
-      infos.push_back(row.info);
-    }
-    return infos;
-  }();
+  static const std::vector<ModelInfo> list = mapped(rows(), &Row::info);
   return list;
 }
 

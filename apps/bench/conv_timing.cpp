@@ -2,6 +2,7 @@
 
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks::apps {
@@ -101,9 +102,9 @@ std::vector<ConvTimingRow> ConvTiming::run() {
     for (const auto& [pass, plans] : plans_) {
       const Conv2dProblem p = in_mode(shape_.problem, pass, options_.mode);
       auto bench = std::make_unique<PassBench>();
-      for (const Conv2dPlan& plan : plans) {
-        bench->plans.push_back(std::make_unique<PlanBench>(p, plan, *operands_, options_.device));
-      }
+      bench->plans = mapped(plans, [&](const Conv2dPlan& plan) {
+        return std::make_unique<PlanBench>(p, plan, *operands_, options_.device);
+      });
 #if defined(CKS_HAS_CUDNN)
       if (options_.cudnn) {
         bench->add_cudnn(p, pass, *operands_);

@@ -14,6 +14,7 @@
 #include "cks/datasets/data_loader.h"
 #include "cks/datasets/images/image_io.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/models/registry.h"
 #include "cks/train/number_text_impl.h"
 
@@ -176,9 +177,8 @@ void require_sensible(const std::string& path, const CheckpointInfo& info) {
   const auto channels = static_cast<std::size_t>(info.channels);
   const auto is_mean = [](float mean) { return std::isfinite(mean); };
   const auto is_std = [](float std) { return std::isfinite(std) && std > 0.0F; };
-  if (info.mean.size() != channels || info.std.size() != channels ||
-      !std::all_of(info.mean.begin(), info.mean.end(), is_mean) ||
-      !std::all_of(info.std.begin(), info.std.end(), is_std)) {
+  if (info.mean.size() != channels || info.std.size() != channels || !all_of(info.mean, is_mean) ||
+      !all_of(info.std, is_std)) {
     throw Error(
         formatted("{}: {} means and {} stds for images of {}, expected a finite mean and a "
                   "positive finite std "

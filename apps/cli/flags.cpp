@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <iostream>
 #include <sstream>
 
@@ -11,6 +10,7 @@
 #include "apps/cli/nearest_name.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks::apps {
@@ -66,15 +66,11 @@ FlagText plain_text(std::string& value, const std::function<void(const std::stri
 
 /// "{sgd,adam}", as --help shows it.
 std::string braced(const std::vector<std::string>& choices) {
-  std::string text;
-  for (const std::string& choice : choices) {
-    text += (text.empty() ? "" : ",") + choice;
-  }
-  return "{" + text + "}";
+  return "{" + list_text(choices, ",") + "}";
 }
 
 void require_choice(const std::string& text, const std::vector<std::string>& choices) {
-  if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+  if (!contains(choices, text)) {
     const std::string nearest = nearest_name(text, choices);
     throw Error(formatted("'{}' is not one of {}{}", text, braced(choices),
                           nearest.empty() ? "" : "; the nearest is " + nearest));
@@ -203,9 +199,7 @@ struct Flags::Implementation {
   /// or else the first word.
   std::string describe_unexpected(const std::vector<std::string>& words) const {
     const std::vector<std::string> unexpected = app.remaining();
-    const auto is_unexpected = [&](const std::string& word) {
-      return std::find(unexpected.begin(), unexpected.end(), word) != unexpected.end();
-    };
+    const auto is_unexpected = [&](const std::string& word) { return contains(unexpected, word); };
     const auto flag = std::find_if(words.begin(), words.end(), [&](const std::string& word) {
       return word.starts_with("-") && is_unexpected(word);
     });

@@ -5,6 +5,7 @@
 
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 
@@ -14,9 +15,8 @@ ImageSize parse_image_size(const std::string& text) {
   while (begin <= text.size()) {
     const std::size_t end = std::min(text.find('x', begin), text.size());
     const std::string part = text.substr(begin, end - begin);
-    const bool is_number =
-        !part.empty() && part.size() < 7 &&
-        std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_number = !part.empty() && part.size() < 7 &&
+                           all_of(part, [](char c) { return c >= '0' && c <= '9'; });
     extents.push_back(is_number ? std::stoll(part) : 0);
     begin = end + 1;
   }

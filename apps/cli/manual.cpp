@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -50,14 +51,6 @@ std::string filled(const std::string& text) {
   return lines + "\n";
 }
 
-std::string joined(const std::vector<std::string>& words, const std::string& between) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : between) + word;
-  }
-  return text;
-}
-
 /// " INT", " [PATH]", " {adam|sgd}" behind a flag's name.
 std::string value_of(const FlagDescription& flag) {
   if (flag.value == FlagDescription::Value::none) {
@@ -65,11 +58,7 @@ std::string value_of(const FlagDescription& flag) {
   }
   std::string text = italic(flag.type);
   if (!flag.choices.empty()) {
-    std::vector<std::string> words;
-    for (const std::string& choice : flag.choices) {
-      words.push_back(bold(choice));
-    }
-    text = "{" + joined(words, " | ") + "}";
+    text = "{" + list_text(mapped(flag.choices, bold), " | ") + "}";
   }
   return " " + (flag.stands_alone ? "[" + text + "]" : text);
 }
@@ -123,11 +112,8 @@ std::string zsh_value(const FlagDescription& flag) {
   if (flag.value == FlagDescription::Value::path) {
     action = "_files";
   } else if (!flag.choices.empty()) {
-    std::vector<std::string> words;
-    for (const std::string& choice : flag.choices) {
-      words.push_back(replaced(choice, ":", "\\:"));
-    }
-    action = "(" + joined(words, " ") + ")";
+    const auto safe = [](const std::string& choice) { return replaced(choice, ":", "\\:"); };
+    action = "(" + list_text(mapped(flag.choices, safe), " ") + ")";
   }
   const std::string what = flag.range.empty() ? flag.type : flag.type + " " + flag.range;
   return (flag.stands_alone ? "::" : ":") + replaced(what, ":", "\\:") + ":" + action;
@@ -170,7 +156,7 @@ std::string manual_page(const ProgramDescription& program, const std::string& ve
   text += ".SH OPTIONS\n";
   std::vector<std::string> groups;
   for (const FlagDescription& flag : program.flags) {
-    if (!flag.is_word && std::find(groups.begin(), groups.end(), flag.group) == groups.end()) {
+    if (!flag.is_word && !contains(groups, flag.group)) {
       groups.push_back(flag.group);
     }
   }
@@ -210,7 +196,7 @@ std::string bash_completion(const ProgramDescription& program) {
     if (flag.value == FlagDescription::Value::path) {
       action = "compopt -o default";
     } else if (!flag.choices.empty()) {
-      action = "mapfile -t COMPREPLY < <(compgen -W " + quoted(joined(flag.choices, " ")) +
+      action = "mapfile -t COMPREPLY < <(compgen -W " + quoted(list_text(flag.choices, " ")) +
                " -- \"$word\")";
     }
     cases += "    " + (flag.short_name.empty() ? "" : flag.short_name + " | ") + flag.name + ")";
@@ -237,7 +223,7 @@ std::string bash_completion(const ProgramDescription& program) {
          "  esac\n"
          "  if [[ $word == -* ]]; then\n"
          "    mapfile -t COMPREPLY < <(compgen -W " +
-         quoted(joined(flags, " ")) + " -- \"$word\")\n" +
+         quoted(list_text(flags, " ")) + " -- \"$word\")\n" +
          (takes_words ? "  else\n    compopt -o default\n" : "") +
          "  fi\n"
          "}\n"

@@ -3,18 +3,15 @@
 #include <chrono>
 
 #include "apps/cli/cache_path.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 
 std::string picture_cache_folder() { return cache_path("pictures"); }
 
 void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
-  std::vector<std::string> names;
-  names.reserve(kImageFits.size());
-  for (const ImageFit one : kImageFits) {
-    names.emplace_back(name_of(one));
-  }
-  parser.add_choice("fit", fit, names,
+  const auto name = [](ImageFit one) { return std::string(name_of(one)); };
+  parser.add_choice("fit", fit, mapped(kImageFits, name),
                     what +
                         "\nstretch: both sides scaled for themselves\n"
                         "crop: the middle that has the aspect ratio\n"

@@ -8,6 +8,7 @@
 #include "apps/cli/program.h"
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -117,7 +118,7 @@ std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t step
   ConvRecord total;
   for (const ConvRecord& sum : sums) {
     total.add(sum);
-    if (std::find(modules.begin(), modules.end(), sum.module_path) == modules.end()) {
+    if (!contains(modules, sum.module_path)) {
       modules.push_back(sum.module_path);
     }
   }

@@ -6,6 +6,7 @@
 #include "apps/report/text_table.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -40,9 +41,7 @@ std::string draw_bar(double x, double y, const PassCount& count) {
 
 }  // namespace
 
-bool has_convolution(const ModelTable& table) {
-  return std::any_of(table.rows.begin(), table.rows.end(), is_convolution);
-}
+bool has_convolution(const ModelTable& table) { return any_of(table.rows, is_convolution); }
 
 Figure savings_figure(const ModelTable& table, const std::string& title) {
   LayerRow total;

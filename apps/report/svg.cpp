@@ -6,6 +6,7 @@
 
 #include "cks/core/io/utf8.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -101,8 +102,7 @@ std::string svg_element(const Figure& figure) {
 }
 
 std::string svg_file(const std::vector<Figure>& figures) {
-  const bool has_note = std::any_of(figures.begin(), figures.end(),
-                                    [](const Figure& figure) { return !figure.note.empty(); });
+  const bool has_note = any_of(figures, [](const Figure& figure) { return !figure.note.empty(); });
   const double head = has_note ? 52.0 : 32.0;
   std::string body;
   std::string title;

@@ -3,6 +3,7 @@
 #include "apps/cli/program.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 
@@ -61,14 +62,13 @@ const std::vector<Preset>& cifar_presets() {
 }
 
 const Preset& cifar_preset(const std::string& name) {
-  std::vector<std::string> names;
   for (const Preset& preset : cifar_presets()) {
     if (preset.name == name) {
       return preset;
     }
-    names.push_back(preset.name);
   }
-  throw Error(formatted("preset \"{}\" does not exist; there are {}", name, list_text(names)));
+  throw Error(formatted("preset \"{}\" does not exist; there are {}", name,
+                        list_text(mapped(cifar_presets(), &Preset::name))));
 }
 
 void fill_in(Flags& parser, const FlagValues& values, const FlagValues& taken) {

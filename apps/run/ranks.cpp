@@ -6,6 +6,7 @@
 #include "apps/cli/program.h"
 #include "cks/core/device/cuda.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -57,7 +58,7 @@ std::string links_of(int gpus) {
   for (int a = 0; a < gpus; ++a) {
     for (int b = 0; b < a; ++b) {
       const std::string link = cuda_link(Device::cuda(a), Device::cuda(b));
-      if (std::find(links.begin(), links.end(), link) == links.end()) {
+      if (!contains(links, link)) {
         links.push_back(link);
       }
     }

@@ -16,6 +16,7 @@
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/softmax.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/train/metrics.h"
 
 namespace cks::apps {
@@ -113,11 +114,8 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
 
 std::string never_predicted(const ConfusionMatrix& confusion,
                             const std::vector<std::string>& names) {
-  std::vector<std::string> never;
-  for (const std::int64_t c : confusion.never_predicted()) {
-    never.push_back(names[static_cast<std::size_t>(c)]);
-  }
-  return list_text(never);
+  return list_text(mapped(confusion.never_predicted(),
+                          [&](std::int64_t c) { return names[static_cast<std::size_t>(c)]; }));
 }
 
 namespace {
@@ -132,7 +130,7 @@ Tensor first_filters(const Module& model, const ModelTable& layers) {
           const Tensor filters = tensor.to(Device::cpu());
           const std::vector<float> weights = filters.to(DType::float32).to_vector<float>();
           const auto is_finite = [](float weight) { return std::isfinite(weight); };
-          return std::all_of(weights.begin(), weights.end(), is_finite) ? filters : Tensor();
+          return all_of(weights, is_finite) ? filters : Tensor();
         }
       }
     }

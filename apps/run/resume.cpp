@@ -15,6 +15,7 @@
 #include "apps/run/train_flags.h"
 #include "cks/core/io/utf8.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -93,7 +94,7 @@ std::string shell_word(const std::string& text) {
   const auto is_plain = [](unsigned char c) {
     return std::isalnum(c) != 0 || c >= 0x80 || std::strchr("_./-+=:,@%", c) != nullptr;
   };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) {
+  if (!text.empty() && all_of(text, is_plain)) {
     return text;
   }
   std::string word = "'";

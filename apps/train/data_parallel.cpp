@@ -1,10 +1,10 @@
-#include <algorithm>
 #include <fstream>
 #include <utility>
 
 #include "cks/config.h"
 #include "cks/core/io/checksum_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/train/data_parallel_impl.h"
 
@@ -201,7 +201,7 @@ bool DataParallel::any(bool yes) {
     return yes;
   }
   const std::vector<std::int64_t> answers = ranks_.all_gather(yes ? 1 : 0);
-  return std::find(answers.begin(), answers.end(), 1) != answers.end();
+  return contains(answers, 1);
 }
 
 std::int64_t DataParallel::same(std::int64_t number) {

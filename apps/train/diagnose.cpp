@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
@@ -18,8 +18,7 @@ bool all_finite(const Tensor& tensor) {
   }
   const std::vector<double> values =
       tensor.detach().to(Device::cpu()).to(DType::float64).to_vector<double>();
-  return std::all_of(values.begin(), values.end(),
-                     [](double value) { return std::isfinite(value); });
+  return all_of(values, [](double value) { return std::isfinite(value); });
 }
 
 std::string describe(const StepFacts& facts, const std::string& norm) {

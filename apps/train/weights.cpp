@@ -5,6 +5,7 @@
 #include "cks/core/io/json_impl.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/checkpoint_fields_impl.h"
 
@@ -196,9 +197,7 @@ InitialWeights load_initial_weights(const std::string& path, Module& model) {
     throw StateDictError(formatted("{}: the tensors do not fit {}{}", path, model.type_name(),
                                    misfits.empty() ? ": none does" : misfits));
   }
-  for (const auto& [name, shape] : given) {
-    result.unused.push_back(name);
-  }
+  result.unused = mapped(given, [](const auto& unused) { return unused.first; });
   result.loaded = static_cast<std::int64_t>(fitting.size());
   const SafetensorsFile file = read_keys(path, result.prefix, fitting);
   with_file_name(path, [&] {

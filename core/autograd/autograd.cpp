@@ -4,6 +4,7 @@
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 namespace {
@@ -159,12 +160,10 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
   node->precision_ = current_precision();
   node->module_path_ = current_module_path();
   if (current_trace != nullptr) {
-    std::vector<TracedOperation::Input> traced;
-    for (const Tensor& input : inputs) {
-      traced.push_back(input.defined()
-                           ? TracedOperation::Input{input, input.grad_node(), input.version()}
-                           : TracedOperation::Input{});
-    }
+    auto traced = mapped(inputs, [](const Tensor& input) {
+      return input.defined() ? TracedOperation::Input{input, input.grad_node(), input.version()}
+                             : TracedOperation::Input{};
+    });
     current_trace->operations.push_back({node, node->module_path_, std::move(traced),
                                          result.shape(), result.dtype(),
                                          std::exchange(current_trace->options, {})});

@@ -15,6 +15,7 @@
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 namespace {
@@ -33,25 +34,22 @@ std::string joined(const std::vector<std::string>& names) {
 
 void require_known(Conv2dPass pass, const std::string& name) {
   const std::vector<std::string> known = kernels::plan_names(pass);
-  if (!name.empty() && std::find(known.begin(), known.end(), name) == known.end()) {
+  if (!name.empty() && !contains(known, name)) {
     throw PlanError(formatted("conv2d: no algorithm \"{}\" for the pass {}; possible are {}", name,
                               pass, joined(known)));
   }
 }
 
 Conv2dPass parse_pass(const std::string& name, const std::string& text) {
-  std::string possible;
   for (const Conv2dPass pass : kConv2dPasses) {
     if (name == kernels::name_of(pass)) {
       return pass;
     }
-    possible += possible.empty() ? "" : ", ";
-    possible += kernels::name_of(pass);
   }
   throw PlanError(
       formatted("conv2d: unknown pass \"{}\" in the plan \"{}\"; possible are {}, as in "
                 "forward=reference",
-                name, text, possible));
+                name, text, list_text(kConv2dPasses)));
 }
 
 const ConvPlanNames& names_of_environment() {

@@ -7,6 +7,7 @@
 #include "cks/core/ops/output.h"
 #include "cks/core/profile/device_timer.h"
 #include "cks/core/profile/module_path.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 namespace {
@@ -85,8 +86,7 @@ void add_record(std::vector<ConvRecord>& records, const ConvRecord& call) {
 bool convolutions_are_recorded() { return innermost != nullptr; }
 
 bool ConvRecorder::lacks_error_of(const ConvRecord& call) const {
-  return options_.check &&
-         std::none_of(records_.begin(), records_.end(), [&](const ConvRecord& record) {
+  return options_.check && !any_of(records_, [&](const ConvRecord& record) {
            return record.error && same_convolution(record, call);
          });
 }

@@ -18,6 +18,7 @@
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 #if CKS_HAS_CUDA
 #  include "cks/kernels/common/stream.h"
@@ -241,8 +242,7 @@ std::optional<Conv2dPlan> tuned_plan(Conv2dPass pass, const Conv2dProblem& probl
   const std::lock_guard lock(state->mutex);
   if (const auto known = state->answers.find(key); known != state->answers.end()) {
     const Conv2dPlan plan = *parse_plan(pass, known->second);
-    if (std::any_of(plans.begin(), plans.end(),
-                    [&](const Conv2dPlan& one) { return same_plan(one, plan); })) {
+    if (any_of(plans, [&](const Conv2dPlan& one) { return same_plan(one, plan); })) {
       ++state->found;
       return plan;
     }  // else none of this build, whatever its kernel would make of its numbers: timed anew

@@ -6,6 +6,7 @@
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/distributed/watch_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 namespace {
@@ -75,9 +76,7 @@ void Watch::hear(int rank, const Sign& sign) {
   }
 }
 
-bool Watch::is_local(int rank) const {
-  return std::find(local_.begin(), local_.end(), rank) != local_.end();
-}
+bool Watch::is_local(int rank) const { return contains(local_, rank); }
 
 bool Watch::is_older(Clock::time_point time) const { return seconds_since(time) > timeout_; }
 
@@ -123,15 +122,14 @@ void Watch::judge() {
 
 bool Watch::all_left() const {
   const std::lock_guard lock(mutex_);
-  return std::all_of(entries_.begin(), entries_.end(),
-                     [](const Entry& entry) { return entry.sign.state == RankState::left; });
+  return all_of(entries_, [](const Entry& entry) { return entry.sign.state == RankState::left; });
 }
 
 void Watch::end_if_stuck(const std::function<void()>& end) const {
   std::string text;
   {
     const std::lock_guard lock(mutex_);
-    const bool noticed = std::all_of(local_.begin(), local_.end(), [&](int rank) {
+    const bool noticed = all_of(local_, [&](int rank) {
       return entries_[static_cast<std::size_t>(rank)].sign.state == RankState::left;
     });
     if (!failed() || noticed || Clock::now() - failed_at_ < kGrace) {

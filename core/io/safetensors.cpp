@@ -14,6 +14,7 @@
 #include "cks/core/io/foreign_format_impl.h"
 #include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 namespace {
@@ -434,10 +435,7 @@ SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wante
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) {
     throw IoError(formatted("{}: header: {}", source.name, reader.error));
   }
-  std::vector<const TensorEntry*> entries;
-  for (const TensorEntry& entry : reader.entries) {
-    entries.push_back(&entry);
-  }
+  auto entries = mapped(reader.entries, [](const TensorEntry& entry) { return &entry; });
   std::stable_sort(entries.begin(), entries.end(), [](const TensorEntry* a, const TensorEntry* b) {
     return *a->offsets < *b->offsets;
   });
@@ -453,8 +451,7 @@ SafetensorsFile read_source(const Source& source, const SafetensorsWanted& wante
   }
   if (const auto sum = reader.metadata.find(kSafetensorsChecksum);
       sum != reader.metadata.end() &&
-      (!wanted || std::all_of(entries.begin(), entries.end(),
-                              [&](const TensorEntry* entry) { return wanted(entry->name); }))) {
+      (!wanted || all_of(entries, [&](const TensorEntry* entry) { return wanted(entry->name); }))) {
     verify(source, header, entries, sum->second);
   }
   SafetensorsFile file;

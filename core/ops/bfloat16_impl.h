@@ -5,6 +5,7 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/forward_pass.h"
 #include "cks/core/tensor/tensor.h"
+#include "cks/kernels/common/lists_impl.h"
 
 /// bfloat16 in operations that have no kernels for it: they compute in float32 and round what they
 /// return, and so do their gradients.
@@ -40,11 +41,9 @@ inline Tensor in_precision(const Tensor& tensor) {
 
 /// What gradients of operands must be; undefined operands have none.
 inline std::vector<DType> dtypes_of(std::initializer_list<Tensor> operands) {
-  std::vector<DType> types;
-  for (const Tensor& operand : operands) {
-    types.push_back(operand.defined() ? operand.dtype() : DType::float32);
-  }
-  return types;
+  return mapped(operands, [](const Tensor& operand) {
+    return operand.defined() ? operand.dtype() : DType::float32;
+  });
 }
 
 /// An operand as float32, which holds products of bfloat16 exactly; undefined stays so.

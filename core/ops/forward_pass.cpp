@@ -1,11 +1,11 @@
 #include "cks/core/ops/forward_pass.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "cks/core/device/stream.h"
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/output.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/counter/counter.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
@@ -74,7 +74,7 @@ void ForwardPass::count_at_end(Tensor& counter) {
   ops::require_one_element("count_at_end", {"counter", counter});
   std::vector<Tensor>& counters = current_pass->counters_;
   // A launch adds to a counter once, and to those of one device.
-  if (std::any_of(counters.begin(), counters.end(), [&](const Tensor& other) {
+  if (any_of(counters, [&](const Tensor& other) {
         return is_same(other, counter) || !(other.device() == counter.device());
       })) {
     current_pass->finish();
@@ -86,10 +86,7 @@ void ForwardPass::finish() {
   if (counters_.empty()) {
     return;
   }
-  std::vector<std::int64_t*> list;
-  for (Tensor& counter : counters_) {
-    list.push_back(counter.data_as<std::int64_t>());
-  }
+  const auto list = mapped(counters_, [](Tensor& c) { return c.data_as<std::int64_t>(); });
   CKS_KERNEL(counters_.front().device(),
              count_up(list.data(), static_cast<std::int64_t>(list.size())));
   for (Tensor& counter : counters_) {

@@ -1,10 +1,10 @@
 #include "cks/core/ops/output.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "cks/core/device/cuda.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::ops {
 
@@ -31,7 +31,7 @@ void require_precision(const char* operation, Device device) {
     return;
   }
   const std::vector<Precision> modes = precisions_of(device);
-  if (std::find(modes.begin(), modes.end(), current_precision()) == modes.end()) {
+  if (!contains(modes, current_precision())) {
     throw DeviceError(formatted("{}: {} has no precision mode {}; it has {}", operation, device,
                                 current_precision(), list_text(modes)));
   }

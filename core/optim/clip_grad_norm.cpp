@@ -2,6 +2,7 @@
 
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/optimizer_step/clip.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -45,11 +46,9 @@ ClippedNorm clip_grad_norm(const std::vector<Tensor>& parameters, double max_nor
     throw Error(formatted("{}: max_norm must be above 0, got {}", operation, max_norm));
   }
   const Gradients gradients = gradients_of(operation, parameters);
-  std::vector<kernels::NormTensor> list;
-  list.reserve(gradients.tensors.size());
-  for (const Tensor& grad : gradients.tensors) {
-    list.push_back({grad.dtype(), grad.numel(), grad.data()});
-  }
+  const auto list = mapped(gradients.tensors, [](const Tensor& grad) {
+    return kernels::NormTensor{grad.dtype(), grad.numel(), grad.data()};
+  });
   const auto count = static_cast<std::int64_t>(list.size());
   const std::size_t bytes =
       CKS_KERNEL(gradients.device, gradient_norm_workspace_bytes(list.data(), count));

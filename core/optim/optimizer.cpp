@@ -7,6 +7,7 @@
 #include "cks/core/ops/output.h"
 #include "cks/core/optim/named_state_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/counter/counter.h"
 
 namespace cks {
@@ -175,13 +176,7 @@ std::int64_t Optimizer::step_count() const {
   return step_.to_vector<std::int64_t>().front();
 }
 
-std::vector<Tensor> Optimizer::parameters() const {
-  std::vector<Tensor> all;
-  for (const Slot& slot : slots_) {
-    all.push_back(slot.parameter);
-  }
-  return all;
-}
+std::vector<Tensor> Optimizer::parameters() const { return mapped(slots_, &Slot::parameter); }
 
 NamedTensors Optimizer::handles() const {
   NamedTensors all{{"learning_rate", learning_rate_}, {"step", step_}};

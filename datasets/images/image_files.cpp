@@ -9,6 +9,7 @@
 #include "cks/datasets/image_folder.h"
 #include "cks/datasets/images/image_files_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 
@@ -32,7 +33,7 @@ std::string lower_extension(const fs::path& path) {
 
 template <std::size_t kCount>
 bool has(const std::array<std::string_view, kCount>& list, const std::string& extension) {
-  return std::find(list.begin(), list.end(), extension) != list.end();
+  return contains(list, extension);
 }
 
 /// Also what macOS puts beside the files of an archive.

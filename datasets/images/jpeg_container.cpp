@@ -5,6 +5,7 @@
 
 #include "cks/datasets/images/image_container_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::detail {
 
@@ -135,11 +136,10 @@ class CodedPixels {
   /// intervals; of the last interval the decoder alone can tell.
   bool may_be_whole() const {
     return !components_.empty() && !in_scan_.empty() &&
-           std::all_of(components_.begin(), components_.end(),
-                       [](const Component& component) {
-                         return std::all_of(component.done.begin(), component.done.end(),
-                                            [](bool done) { return done; });
-                       }) &&
+           all_of(components_,
+                  [](const Component& component) {
+                    return all_of(component.done, [](bool done) { return done; });
+                  }) &&
            (interval_ == 0 || (restarts_ + 1) * interval_ >= units_in_scan());
   }
 

@@ -18,7 +18,7 @@ namespace {
 
 const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& problem,
                               const DeviceDescription& device) {
-  std::string known;
+  std::vector<const char*> known;
   for (const Conv2dKernel* kernel : conv2d_kernels(device.is_cuda)) {
     if (!kernel->passes.contains(plan.pass)) {
       continue;
@@ -26,12 +26,12 @@ const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& probl
     if (kernel->name == plan.kernel) {
       return *kernel;
     }
-    known += (known.empty() ? "" : ", ") + std::string(kernel->name);
+    known.push_back(kernel->name);
   }
   fail(plan.pass, problem,
        formatted("the plan names the kernel \"{}\", which this device does not have for the pass; "
                  "it has {}",
-                 plan.kernel, known));
+                 plan.kernel, list_text(known)));
 }
 
 void add_channels([[maybe_unused]] bool on_cuda, const ChannelSumsProblem& problem,

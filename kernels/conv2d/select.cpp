@@ -2,6 +2,7 @@
 #include <string>
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/conv2d/kernel.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/taps.h"
@@ -70,11 +71,7 @@ bool same_plan(const Conv2dPlan& a, const Conv2dPlan& b) {
 
 std::vector<Conv2dPlan> possible_plans(Conv2dPass pass, const Conv2dProblem& problem,
                                        const DeviceDescription& device) {
-  std::vector<Conv2dPlan> plans;
-  for (Conv2dCandidate& candidate : all_candidates(pass, problem, device)) {
-    plans.push_back(std::move(candidate.plan));
-  }
-  return plans;
+  return mapped(all_candidates(pass, problem, device), &Conv2dCandidate::plan);
 }
 
 Conv2dPlan select(Conv2dPass pass, const Conv2dProblem& problem, const DeviceDescription& device) {
@@ -97,7 +94,7 @@ Conv2dPlan force_plan(const std::string& name, Conv2dPass pass, const Conv2dProb
       return plan;
     }
     for (const std::string& known : {std::string(plan.method()), plan.kernel}) {
-      if (std::find(names.begin(), names.end(), known) == names.end()) {
+      if (!contains(names, known)) {
         names.push_back(known);
       }
     }
@@ -110,8 +107,7 @@ std::vector<std::string> plan_names(Conv2dPass pass) {
   std::vector<std::string> names = {method_of(pass)};
   for (const bool is_cuda : {false, true}) {
     for (const Conv2dKernel* kernel : conv2d_kernels(is_cuda)) {
-      if (kernel->passes.contains(pass) &&
-          std::find(names.begin(), names.end(), kernel->name) == names.end()) {
+      if (kernel->passes.contains(pass) && !contains(names, kernel->name)) {
         names.emplace_back(kernel->name);
       }
     }

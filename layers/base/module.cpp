@@ -2,12 +2,12 @@
 
 #include <cxxabi.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <typeinfo>
 #include <unordered_set>
 
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 // The tree of modules, what it holds, and running it. States for files are in module_state.cpp.
 
@@ -51,8 +51,7 @@ void Module::require_free(const std::string& name) const {
   }
   const auto taken_by_child = [&](const Module* child) { return child->name_ == name; };
   const auto taken_by_entry = [&](const Entry& entry) { return entry.name == name; };
-  if (std::any_of(children_.begin(), children_.end(), taken_by_child) ||
-      std::any_of(entries_.begin(), entries_.end(), taken_by_entry)) {
+  if (any_of(children_, taken_by_child) || any_of(entries_, taken_by_entry)) {
     fail("is taken");
   }
 }
@@ -167,11 +166,7 @@ NamedTensors Module::named_parameters() const { return handles(Role::parameter);
 NamedTensors Module::named_buffers() const { return handles(Role::buffer); }
 
 std::vector<Tensor> Module::parameters() const {
-  std::vector<Tensor> tensors;
-  for (auto& [path, tensor] : named_parameters()) {
-    tensors.push_back(tensor);
-  }
-  return tensors;
+  return mapped(named_parameters(), &NamedTensors::value_type::second);
 }
 
 std::int64_t Module::num_parameters() const {

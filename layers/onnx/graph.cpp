@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "cks/core/ops/rearrange.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/onnx/graph_impl.h"
 
 namespace cks::onnx {
@@ -134,7 +135,7 @@ Value Graph::constant(const Tensor& tensor) {
 
 std::string Graph::add_initializer(const std::string& name, const Tensor& tensor, bool is_option) {
   const auto is_there = [&](const auto& entry) { return entry.first == name; };
-  if (std::none_of(initializers_.begin(), initializers_.end(), is_there)) {
+  if (!any_of(initializers_, is_there)) {
     initializers_.push_back({name, {tensor, operation_, is_option}});
   }
   return name;

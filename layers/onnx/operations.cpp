@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <iterator>
 #include <limits>
 #include <numeric>
 
 #include "cks/core/conv/conv2d.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/traced_options_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/onnx/graph_impl.h"
 
 // Each operation of ours in ONNX's words, opset 18: https://onnx.ai/onnx/operators/
@@ -105,7 +105,7 @@ Value unary(const Call& call) {
 /// result's rank and is computed.
 std::vector<std::string> aligned(const Call& call, bool& channels_first) {
   const int rank = call.operation.shape.rank();
-  channels_first = std::any_of(call.inputs.begin(), call.inputs.end(), [&](const Value& value) {
+  channels_first = any_of(call.inputs, [&](const Value& value) {
     return value.channels_first && value.shape.rank() == rank;
   });
   std::vector<std::string> names;
@@ -280,9 +280,7 @@ Value reduction(const Call& call, const char* type) {
   const auto& [axes, keepdim] = options_of<ops::Reduction>(call);
   Value x = call.inputs[0];
   const int last = x.shape.rank() - 1;
-  const auto goes = [&, &axes = axes](int axis) {
-    return std::find(axes.begin(), axes.end(), axis) != axes.end();
-  };
+  const auto goes = [&, &axes = axes](int axis) { return contains(axes, axis); };
   bool stays_first = keepdim;
   if (x.channels_first && !keepdim) {
     const bool channels_stay = !goes(last);
@@ -296,9 +294,7 @@ Value reduction(const Call& call, const char* type) {
       x.channels_first = stays_first = false;
     }
   }
-  std::vector<std::int64_t> places;
-  std::transform(axes.begin(), axes.end(), std::back_inserter(places),
-                 [&](int axis) { return axis_in(x, axis); });
+  const auto places = mapped(axes, [&](int axis) { return axis_in(x, axis); });
   return result(call,
                 call.graph.add(type, {as_is(call, x), call.graph.integers(places)},
                                {attribute("keepdims", std::int64_t{keepdim}),
@@ -367,8 +363,7 @@ Value padding(const Call& call) {
 Value concatenation(const Call& call) {
   const int axis = options_of<ops::AlongAxis>(call).axis;
   Value sum = result(call, {},
-                     std::any_of(call.inputs.begin(), call.inputs.end(),
-                                 [](const Value& value) { return value.channels_first; }));
+                     any_of(call.inputs, [](const Value& value) { return value.channels_first; }));
   std::vector<std::string> operands;
   for (const Value& value : call.inputs) {
     operands.push_back(call.graph.operand(value, sum.channels_first));

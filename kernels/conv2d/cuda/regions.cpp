@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <vector>
 
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/conv2d/cuda/region_tiles.h"
 #include "cks/kernels/conv2d/taps.h"
 
@@ -46,9 +46,7 @@ bool has_narrow_extents(const Conv2dProblem& p) {
   const std::int64_t extents[] = {p.N,  p.IH, p.IW, p.OH, p.OW, p.IC, p.OC, p.FH, p.FW,
                                   p.pt, p.pb, p.pl, p.pr, p.sh, p.sw, p.dh, p.dw};
   constexpr auto kMostPixels = std::int64_t{1} << 31;
-  return p.G <= 65535 &&
-         std::none_of(std::begin(extents), std::end(extents),
-                      [](std::int64_t extent) { return extent > kMost; }) &&
+  return p.G <= 65535 && !any_of(extents, [](std::int64_t extent) { return extent > kMost; }) &&
          p.IH * p.IW < kMostPixels && p.OH * p.OW < kMostPixels;
 }
 

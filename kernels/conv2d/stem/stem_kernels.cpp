@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/hopper/plane_products.h"
@@ -68,8 +69,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
   const Conv2dTile& tile = plan.tile;
-  return tile.rows == kPositions &&
-         std::find(std::begin(kColumns), std::end(kColumns), tile.columns) != std::end(kColumns) &&
+  return tile.rows == kPositions && contains(kColumns, tile.columns) &&
          stem_shape(p, plan.arithmetic, tile.columns).has_value();
 }
 

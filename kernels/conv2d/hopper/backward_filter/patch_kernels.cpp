@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/halves.h"
@@ -170,7 +171,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
 
 template <bool kAtPlaces>
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
-  const bool known = std::find(std::begin(kTiles), std::end(kTiles), plan.tile) != std::end(kTiles);
+  const bool known = contains(kTiles, plan.tile);
   return known && takes(plan, p, kAtPlaces) && cuda::has_room_for_slices(plan, p) &&
          (plan.arithmetic != Arithmetic::fp16 ||
           plan.workspace_bytes >= gradient_workspace(plan, p, 1));

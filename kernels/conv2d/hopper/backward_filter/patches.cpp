@@ -4,6 +4,7 @@
 #include <bit>
 #include <vector>
 
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
 #include "cks/kernels/conv2d/taps.h"
@@ -166,8 +167,7 @@ bool takes_patches(const PatchRequest& request, int element_bytes) {
   if (at_places
           ? images % kTermImages != 0 || request.planes != 1 || rows != 1 || columns != p.OW ||
                 columns * images > kMostRowProducts * kTermImages || p.OH > INT16_MAX
-          : columns != kPatchWidth ||
-                std::find(std::begin(compiled), std::end(compiled), rows) == std::end(compiled)) {
+          : columns != kPatchWidth || !contains(compiled, rows)) {
     return false;
   }
   if (rows + (p.FH - 1) * p.dh > kMostBox || columns + (p.FW - 1) * p.dw > kMostBox - 1) {
