@@ -220,7 +220,7 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
     return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
-  Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x.dtype(), x.device());
+  Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x);
   run_pass(operation, Conv2dPass::forward, p, x, w, halves.pointers(), y,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_forward(conv, x.data(), w.data(), end.epilogue(), y.data(),
@@ -235,7 +235,7 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
     return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
         .to(DType::bfloat16);
   }
-  Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy.dtype(), dy.device());
+  Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy);
   run_pass(operation, Conv2dPass::backward_data, p, dy, w, halves.pointers(), dx,
            [&](const PreparedConv2d& conv, void* workspace) {
              return kernels::conv2d_backward_data(conv, dy.data(), w.data(), end.epilogue(),

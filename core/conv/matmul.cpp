@@ -105,7 +105,7 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
                    DType::float32, ops::widened(bias))
         .to(dtype);
   }
-  Tensor result = ops::make_output(operation, shape, a.dtype(), a.device());
+  Tensor result = ops::make_output(operation, shape, a);
   run_gemm(operation, a, transpose_a, b, transpose_b, bias, result);
   return result.to(dtype);
 }

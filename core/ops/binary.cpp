@@ -24,7 +24,7 @@ Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b) {
   ops::require_same(name, {{"a", a}, {"b", b}});
   ops::require_floating(name, {"a", a});
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
-  Tensor result = ops::make_output(name, shape, a.dtype(), a.device());
+  Tensor result = ops::make_output(name, shape, a);
   CKS_KERNEL(a.device(), binary_forward(op, a.dtype(), ops::broadcast_problem(shape, a, b),
                                         a.data(), b.data(), result.data()));
   return result;
@@ -121,7 +121,7 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   }
   const Shape shape =
       broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
-  Tensor result = ops::make_output("where", shape, a.dtype(), a.device());
+  Tensor result = ops::make_output("where", shape, a);
   CKS_KERNEL(a.device(),
              select(a.dtype(), ops::broadcast_problem(shape, condition, a, b),
                     condition.data_as<std::uint8_t>(), a.data(), b.data(), result.data()));

@@ -1,11 +1,11 @@
 #include <string>
-#include <utility>
 
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/strides_impl.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 // Putting tensors together and taking parts of them: concat, stack, slice, pad.
 
@@ -51,7 +51,7 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
     total += extents.back();
   }
   const Shape shape = first.with(along, total);
-  Tensor result = ops::make_output("concat", shape, inputs[0].dtype(), inputs[0].device());
+  Tensor result = ops::make_output("concat", shape, inputs[0]);
   ops::Walk walk = ops::dense_walk(shape);
   for (const Tensor& input : inputs) {
     ops::copy_along(input.shape(), input, ops::dense_walk(input.shape()), result, walk);
@@ -87,12 +87,8 @@ Tensor stack(const std::vector<Tensor>& inputs, int axis) {
   std::vector<std::int64_t> extents = shape.to_vector();
   extents.insert(extents.begin() + along, 1);
   const Shape with_axis(extents);
-  std::vector<Tensor> parts;
-  parts.reserve(inputs.size());
-  for (const Tensor& input : inputs) {
-    parts.push_back(input.reshape(with_axis));
-  }
-  return concat(parts, along);
+  return concat(mapped(inputs, [&](const Tensor& input) { return input.reshape(with_axis); }),
+                along);
 }
 
 Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end,
@@ -112,11 +108,11 @@ Tensor slice(const Tensor& input, int axis, std::int64_t begin, std::int64_t end
   std::int64_t& stride = walk.strides[static_cast<std::size_t>(along)];
   walk.offset = begin * stride;
   stride = count > 1 ? stride * step : stride;
-  Tensor result = ops::make_output("slice", part, input.dtype(), input.device());
+  Tensor result = ops::make_output("slice", part, input);
   ops::copy_along(part, input, walk, result, ops::dense_walk(part));
   note_options(ops::Range{along, begin, end, step});
   return record("slice", result, {input}, [shape, part, walk](const Tensor& grad) {
-    Tensor grad_input = ops::make_output("slice", shape, grad.dtype(), grad.device());
+    Tensor grad_input = ops::make_output("slice", shape, grad);
     grad_input.zero_();
     ops::copy_along(part, grad, ops::dense_walk(part), grad_input, walk);
     return grad_input;
@@ -145,12 +141,12 @@ Tensor pad(const Tensor& input, const std::vector<PadAmount>& amounts, double va
   for (std::size_t axis = 0; axis < amounts.size(); ++axis) {
     walk.offset += amounts[axis].before * walk.strides[axis];
   }
-  Tensor result = ops::make_output("pad", shape, input.dtype(), input.device());
+  Tensor result = ops::make_output("pad", shape, input);
   result.fill_(value);
   ops::copy_along(part, input, ops::dense_walk(part), result, walk);
   note_options(ops::Surrounding{amounts, value});
   return record("pad", result, {input}, [part, walk](const Tensor& grad) {
-    Tensor grad_input = ops::make_output("pad", part, grad.dtype(), grad.device());
+    Tensor grad_input = ops::make_output("pad", part, grad);
     ops::copy_along(part, grad, walk, grad_input, ops::dense_walk(part));
     return grad_input;
   });

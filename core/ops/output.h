@@ -18,6 +18,10 @@ Tensor make_output(const char* operation, const Shape& shape, DType dtype, Devic
 inline Tensor make_output(const char* operation, const Tensor& like) {
   return make_output(operation, like.shape(), like.dtype(), like.device());
 }
+/// The same with the dtype and device of another tensor.
+inline Tensor make_output(const char* operation, const Shape& shape, const Tensor& like) {
+  return make_output(operation, shape, like.dtype(), like.device());
+}
 /// Scratch memory of an operation's kernel, for as long as the handle lives: on a CUDA device it
 /// may go when the kernel is queued.
 std::shared_ptr<Storage> make_workspace(const char* operation, std::size_t bytes, Device device);

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -8,6 +7,7 @@
 #include "cks/core/ops/strides_impl.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 // Other orders of the same elements: permute, transpose, flatten_chw, upsample_nearest.
 
@@ -21,8 +21,7 @@ std::vector<int> checked_order(const Tensor& input, const std::vector<int>& orde
   std::vector<int> axes;
   for (const int axis : order) {
     const int positive = axis < 0 ? axis + rank : axis;
-    if (positive < 0 || positive >= rank ||
-        std::find(axes.begin(), axes.end(), positive) != axes.end()) {
+    if (positive < 0 || positive >= rank || contains(axes, positive)) {
       break;
     }
     axes.push_back(positive);
@@ -49,7 +48,7 @@ Tensor permute(const Tensor& input, const std::vector<int>& order) {
     inverse[axis] = static_cast<int>(i);
   }
   const Shape shape(extents);
-  Tensor result = ops::make_output("permute", shape, input.dtype(), input.device());
+  Tensor result = ops::make_output("permute", shape, input);
   ops::copy_along(shape, input, walk, result, ops::dense_walk(shape));
   note_options(ops::Permutation{axes});
   return record("permute", result, {input},
@@ -86,9 +85,8 @@ Tensor upsample_nearest(const Tensor& input, std::int64_t scale) {
   const Shape repeated({in[0], in[1], scale, in[2], scale, in[3]});
   const ops::Strides dense = ops::dense_strides(in);
   const ops::Walk walk{0, {dense[0], dense[1], 0, dense[2], 0, dense[3]}};
-  Tensor result =
-      ops::make_output("upsample_nearest", Shape({in[0], in[1] * scale, in[2] * scale, in[3]}),
-                       input.dtype(), input.device());
+  Tensor result = ops::make_output("upsample_nearest",
+                                   Shape({in[0], in[1] * scale, in[2] * scale, in[3]}), input);
   ops::copy_along(repeated, input, walk, result, ops::dense_walk(repeated));
   note_options(ops::Enlargement{scale});
   return record("upsample_nearest", result, {input}, [repeated](const Tensor& grad) {

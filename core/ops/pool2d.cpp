@@ -41,7 +41,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   const char* operation = "max_pool2d";
   const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
                                            options.padding, options.dilation, options.ceil_mode);
-  Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
+  Tensor result = ops::make_output(operation, output_shape(problem), input);
   const std::size_t bytes = CKS_KERNEL(input.device(), max_pool2d_index_bytes(problem));
   Tensor index =
       ops::make_output(operation, {static_cast<std::int64_t>(bytes)}, DType::uint8, input.device());
@@ -51,8 +51,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   return record(
       operation, std::move(result), {input}, {index},
       [problem](const Tensor& grad, const SavedTensors& saved) {
-        Tensor grad_input =
-            ops::make_output("max_pool2d", input_shape(problem), grad.dtype(), grad.device());
+        Tensor grad_input = ops::make_output("max_pool2d", input_shape(problem), grad);
         CKS_KERNEL(grad.device(),
                    max_pool2d_backward(problem, grad.data(), saved[0].data(), grad_input.data()));
         return grad_input;
@@ -66,14 +65,13 @@ Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {
   const char* operation = "avg_pool2d";
   const Pool2dProblem problem = problem_of(operation, input, options.kernel_size, options.stride,
                                            options.padding, 1, options.ceil_mode);
-  Tensor result = ops::make_output(operation, output_shape(problem), input.dtype(), input.device());
+  Tensor result = ops::make_output(operation, output_shape(problem), input);
   CKS_KERNEL(input.device(),
              avg_pool2d_forward(problem, options.count_include_pad, input.data(), result.data()));
   note_options(options);
   return record(operation, std::move(result), {input},
                 [problem, pads = options.count_include_pad](const Tensor& grad) {
-                  Tensor grad_input = ops::make_output("avg_pool2d", input_shape(problem),
-                                                       grad.dtype(), grad.device());
+                  Tensor grad_input = ops::make_output("avg_pool2d", input_shape(problem), grad);
                   CKS_KERNEL(grad.device(),
                              avg_pool2d_backward(problem, pads, grad.data(), grad_input.data()));
                   return grad_input;
@@ -91,13 +89,12 @@ Tensor global_avg_pool2d(const Tensor& input) {
   if (shape[1] < 1 || shape[2] < 1 || shape[3] < 1) {
     throw ShapeError(formatted("global_avg_pool2d: the image is empty (input {})", shape));
   }
-  Tensor result =
-      ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input.dtype(), input.device());
+  Tensor result = ops::make_output(operation, {shape[0], 1, 1, shape[3]}, input);
   CKS_KERNEL(input.device(), global_avg_pool2d_forward(input.dtype(), shape[0], shape[1] * shape[2],
                                                        shape[3], input.data(), result.data()));
   note_options(ops::NoOptions{});
   return record(operation, std::move(result), {input}, [shape](const Tensor& grad) {
-    Tensor grad_input = ops::make_output("global_avg_pool2d", shape, grad.dtype(), grad.device());
+    Tensor grad_input = ops::make_output("global_avg_pool2d", shape, grad);
     CKS_KERNEL(grad.device(),
                global_avg_pool2d_backward(grad.dtype(), shape[0], shape[1] * shape[2], shape[3],
                                           grad.data(), grad_input.data()));

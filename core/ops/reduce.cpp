@@ -135,7 +135,7 @@ Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool 
   return record(name, result, {input},
                 [name, scale, shape = input.shape(), set](const Tensor& grad) {
                   const Tensor scaled = scale == 1.0 ? grad : grad * scale;
-                  Tensor grad_input = ops::make_output(name, shape, grad.dtype(), grad.device());
+                  Tensor grad_input = ops::make_output(name, shape, grad);
                   ops::Walk repeated = ops::dense_walk(reduced_shape(shape, set, true));
                   for (int axis = 0; axis < shape.rank(); ++axis) {
                     if (set[static_cast<std::size_t>(axis)]) {

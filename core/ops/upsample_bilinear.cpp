@@ -26,12 +26,11 @@ Tensor upsample_bilinear(const Tensor& input, Size2 size, bool align_corners) {
   }
   const kernels::BilinearProblem problem{in[0],  in[1], in[2],         size.h,
                                          size.w, in[3], align_corners, input.dtype()};
-  Tensor result =
-      ops::make_output(name, {in[0], size.h, size.w, in[3]}, input.dtype(), input.device());
+  Tensor result = ops::make_output(name, {in[0], size.h, size.w, in[3]}, input);
   CKS_KERNEL(input.device(), upsample_bilinear_forward(problem, input.data(), result.data()));
   note_options(ops::Resampling{size, align_corners});
   return record(name, std::move(result), {input}, [name, problem, in](const Tensor& grad) {
-    Tensor grad_input = ops::make_output(name, in, grad.dtype(), grad.device());
+    Tensor grad_input = ops::make_output(name, in, grad);
     CKS_KERNEL(grad.device(), upsample_bilinear_backward(problem, grad.data(), grad_input.data()));
     return grad_input;
   });
