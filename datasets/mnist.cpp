@@ -1,17 +1,17 @@
 #include "cks/datasets/mnist.h"
 
-#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
 #include <utility>
-#include <vector>
 
 #include "cks/core/error.h"
 #include "cks/core/io/foreign_format_impl.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/datasets/readers/data_roots_impl.h"
 #include "cks/datasets/readers/idx.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 
@@ -172,23 +172,6 @@ std::optional<MnistFiles> find_emnist(const fs::path& folder, const std::string&
   return found;
 }
 
-/// Images of [N,H,W,1] with rows and columns exchanged.
-Tensor transposed(const Tensor& images) {
-  const std::int64_t height = images.size(1);
-  const std::int64_t width = images.size(2);
-  Tensor result = Tensor::empty({images.size(0), width, height, 1}, DType::uint8);
-  const auto* from = images.data_as<std::uint8_t>();
-  auto* to = result.data_as<std::uint8_t>();
-  for (std::int64_t i = 0; i < images.size(0); ++i, to += height * width) {
-    for (std::int64_t y = 0; y < height; ++y) {
-      for (std::int64_t x = 0; x < width; ++x) {
-        to[x * height + y] = *from++;
-      }
-    }
-  }
-  return result;
-}
-
 bool is_published(const PublishedFile& published, const IdxFile& file) {
   return file.content_bytes == published.content_bytes &&
          (published.crc32 != 0 ? file.content_crc32 == published.crc32
@@ -258,7 +241,7 @@ std::vector<std::string> emnist_splits() {
 
 std::optional<MnistFiles> find_mnist(const std::string& dir, const std::string& emnist) {
   const std::vector<std::string> splits = emnist_splits();
-  if (!emnist.empty() && std::find(splits.begin(), splits.end(), emnist) == splits.end()) {
+  if (!emnist.empty() && !contains(splits, emnist)) {
     throw Error(formatted("find_mnist: EMNIST has no split '{}'", emnist));
   }
   for (const fs::path& folder : folders_of(dir)) {
@@ -305,9 +288,9 @@ TrainTest load_mnist(const MnistFiles& files, MnistOptions options) {
   train.source.path = files.folder.empty() ? files.train_images : files.folder;
   identify(read, options, train);
   ImageDataset test = train;
-  if (!files.emnist.empty()) {
-    read[0].values = transposed(read[0].values);
-    read[2].values = transposed(read[2].values);
+  if (!files.emnist.empty()) {  // whose images lie column by column
+    read[0].values = transpose(read[0].values, 1, 2);
+    read[2].values = transpose(read[2].values, 1, 2);
   }
   train.images = read[0].values;
   train.labels = read[1].values;
