@@ -17,6 +17,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,12>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-mtune-ctrl=^inter_unit_moves_to_vec>)
 endif()
 
+# With CMAKE_UNITY_BUILD the sources of a target are included by others, and GCC takes them for headers.
+target_compile_options(cks_compile_flags INTERFACE
+  $<$<AND:$<BOOL:${CMAKE_UNITY_BUILD}>,$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
+
 # Under sanitizers GCC takes its own checks for reads of unset memory (in <regex>, for one).
 if(CKS_SANITIZE)
   target_compile_options(cks_compile_flags INTERFACE

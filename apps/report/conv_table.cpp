@@ -145,10 +145,10 @@ std::string conv_csv(const std::vector<ConvRecord>& records) {
       "module,pass,problem,plan,calls,multiply_adds,executed,v,executed_over_v,seconds,error\n";
   for (const ConvRecord& record : records) {
     csv += formatted("{},{},{},{},{},{},{},{},{:.6f},{:.9g},{}\n", record.module_path, record.pass,
-                     quoted(kernels::to_string(record.problem)), quoted(record.plan.to_string()),
-                     record.calls, record.plain, record.executed, record.exact,
-                     ratio(record.executed, record.exact), record.seconds,
-                     record.error ? formatted("{:.3e}", *record.error) : "");
+                     quoted_cell(kernels::to_string(record.problem)),
+                     quoted_cell(record.plan.to_string()), record.calls, record.plain,
+                     record.executed, record.exact, ratio(record.executed, record.exact),
+                     record.seconds, record.error ? formatted("{:.3e}", *record.error) : "");
   }
   return csv;
 }

@@ -8,7 +8,7 @@ namespace cks::apps {
 
 std::string percent(double fraction) { return formatted("{:.2f} %", 100.0 * fraction); }
 
-std::string quoted(const std::string& text) {
+std::string quoted_cell(const std::string& text) {
   std::string cell = "\"";
   for (const char c : text) {
     cell += c == '"' ? "\"\"" : std::string(1, c);

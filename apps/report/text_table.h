@@ -8,7 +8,7 @@ namespace cks::apps {
 std::string percent(double fraction);
 
 /// A cell of a CSV file that may hold commas and quotes.
-std::string quoted(const std::string& text);
+std::string quoted_cell(const std::string& text);
 
 /// Columns of text, padded with spaces.
 class TextTable {

@@ -117,7 +117,7 @@ std::string runs_csv(const std::vector<FinishedRun>& runs, double target) {
     const double reached = target > 0.0 ? seconds_to(target, run.rows) : -1.0;
     text += formatted("{},{:.17g},{:.17g},{:.17g},{},{}\n", run.seed, run.summary.test_accuracy,
                       run.summary.best_accuracy(), run.summary.seconds,
-                      reached < 0.0 ? "" : formatted("{:.17g}", reached), quoted(run.folder));
+                      reached < 0.0 ? "" : formatted("{:.17g}", reached), quoted_cell(run.folder));
   }
   return text;
 }
