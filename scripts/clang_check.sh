@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the library with clang and its own standard library, libc++, warnings as errors, and runs
 # apps/examples/custom_model with it; with "tests" also the tests of kernels (on a part of the convolutions) and core.
+# Says at the end how many seconds that took: from nothing, on one slow core, 1,000, and 700 more with "tests".
 # usage: scripts/clang_check.sh [tests]      the build lies in build/clang
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,3 +23,4 @@ if [ "${1:-}" = tests ]; then
   kernels_tests "$root/build/clang/tests/kernels_tests"
   "$root/build/clang/tests/core_tests"
 fi
+say "took $SECONDS s"
