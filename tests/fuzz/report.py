@@ -21,12 +21,25 @@ for source in sources:
     path, _, functions = source.partition(":")
     command = ["llvm-cov", "show", program, f"-instr-profile={profile}"]
     command += [f"-name-regex={functions}"] if functions else []  # which shows them without their file
-    counts, is_shown = {}, bool(functions)
+    source_lines = open(path).read().splitlines()
+    counts, shown = {}, []  # a function, or a file: (number, count, text) of its lines
+    is_shown = bool(functions)
+
+    def count_shown():
+        # Other sources have functions of such names, but not with these lines.
+        if all(source_lines[number - 1:number] == [text] for number, _, text in shown):
+            for number, count, _ in shown:
+                counts[number] = counts.get(number, False) or count not in ("", "0")
+        shown.clear()
+
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-        if line.startswith("/") and line.endswith(":"):
-            is_shown = line.endswith(f"/{path}:")
-        elif is_shown and (match := re.match(r" +(\d+)\| +([\d.]+)", line)):
-            counts[match[1]] = counts.get(match[1], False) or match[2] != "0"
-    missed = " ".join(number for number, is_executed in counts.items() if not is_executed)
+        if match := re.match(r" +(\d+)\| *([\d.kMGTE]*)\|(.*)", line):
+            if is_shown and match[2]:
+                shown.append((int(match[1]), match[2], match[3]))
+        elif line.endswith(":") and not line.startswith(" "):  # else an instance of a template
+            count_shown()
+            is_shown = line.endswith(f"/{path}:") or (bool(functions) and not line.startswith("/"))
+    count_shown()
+    missed = " ".join(str(number) for number, is_executed in counts.items() if not is_executed)
     texts.append(f"{path} {sum(counts.values())}/{len(counts)}" + (f" (not {missed})" if missed else ""))
 print(f"{name:14} {executed:12,} {executed - last:16,} {edges:8,}  {'; '.join(texts)}", flush=True)

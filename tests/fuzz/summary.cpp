@@ -1,7 +1,7 @@
 // Reads summary.json: read_summary().
 // Dictionary: json
 // Covers: apps/train/summary.cpp:read_summary
-// Covers: core/io/json_impl.h:read_json
+// Covers: core/io/json_impl.h:9read_jsonI.*RT_$
 #include "cks/train/trainer.h"
 #include "tests/fuzz/fuzz.h"
 
