@@ -3,6 +3,7 @@
 // Covers: datasets/cifar.cpp:Members|count_images|6unpackERKNS0|read_images|parse_names
 #include "cks/datasets/cifar.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -30,10 +31,13 @@ struct Folder {
 /// Records, with perhaps a few bytes more, that hold `pattern` again and again.
 std::string records(cks::fuzz::Choices& choices, std::string_view pattern) {
   constexpr std::size_t kRecord = 3074;
-  std::string bytes(kRecord * choices.below(4) + choices.byte() / 250, '\0');
-  for (std::size_t i = 0; i < bytes.size() && !pattern.empty(); ++i) {
-    bytes[i] = pattern[i % pattern.size()];
+  std::string bytes(pattern);
+  bytes.resize(std::max<std::size_t>(pattern.size(), 1));
+  const std::size_t size = kRecord * choices.below(4) + choices.byte() / 250;
+  while (bytes.size() < size) {
+    bytes += bytes;
   }
+  bytes.resize(size);
   return bytes;
 }
 

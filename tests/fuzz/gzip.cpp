@@ -5,8 +5,9 @@
 
 namespace {
 
-/// Of a file's content, up to a limit: a small file may hold a thousand times more.
-constexpr std::uint64_t kMost = std::uint64_t{1} << 18;
+/// Of a file's content, up to a limit: a small file may hold a thousand times more. Enough for more
+/// than a buffer of ByteSource, or a piece of read_bytes().
+constexpr std::uint64_t kMost = std::uint64_t{3} << 15;
 
 /// Bytes that came before the end, the limit or an error.
 template <class Next>
