@@ -36,6 +36,14 @@ struct Program {
     flags.add_switch("flip", flip, "whether");
     const std::string path = "--config=" + file.path();
     const std::array<const char*, 2> words{"program", path.c_str()};
+    cks::fuzz::require(!flags.parse(1, words.data()) && cks::apps::take_config(flags, "").empty());
+    cks::fuzz::require(!flags.parse(static_cast<int>(words.size()), words.data()));
+    cks::fuzz::require(
+        !cks::fuzz::takes([&] { cks::apps::take_config(flags, file.path() + "/missing"); }));
+    // With --resume, and then as the inputs are read.
+    const std::array<const char*, 3> resuming{"program", path.c_str(), "--resume=x"};
+    cks::fuzz::require(!flags.parse(static_cast<int>(resuming.size()), resuming.data()) &&
+                       !cks::fuzz::takes([&] { cks::apps::take_config(flags, file.path()); }));
     cks::fuzz::require(!flags.parse(static_cast<int>(words.size()), words.data()));
   }
 };

@@ -24,7 +24,7 @@ struct Program {
   std::int64_t batch_size = 1;
   double lr = 0.1;
   bool quiet = false;
-  cks::apps::Flags flags{"program", "reads flags"};
+  cks::apps::Flags flags{"program", "reads flags\n  program --text a"};
 
   Program() {
     std::cout.setstate(std::ios::failbit);  // prints nothing
@@ -73,6 +73,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       }
     }
   });
+  if (!words.empty()) {  // as take_config() sets them
+    cks::fuzz::takes([&] { program.flags.set(words.front(), words.back()); });
+  }
   for (const std::string& word : words) {
     cks::fuzz::takes([&] {
       const cks::apps::ImageSize read = cks::apps::parse_image_size(word);

@@ -1,5 +1,5 @@
 // Reads picture files: the frames of PNG, JPEG, BMP and GIF, EXIF's orientation, pixels:
-// decode_image().
+// decode_image(), load_image().
 // Dictionary: image
 // Covers: datasets/images/image_container.cpp
 // Covers: datasets/images/jpeg_container.cpp
@@ -16,8 +16,14 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const cks::ImageReadOptions options{.channels = 1 + static_cast<std::int64_t>(size % 3),
                                       .max_pixels = kMostPixels,
                                       .note = &note};
+  static cks::fuzz::MemoryFile file;
+  const bool is_file = size % 32 == 0;
+  if (is_file) {
+    file.fill(cks::fuzz::text_of(data, size));
+  }
   cks::fuzz::takes([&] {
-    const cks::Tensor image = cks::decode_image({data, size}, "input", options);
+    const cks::Tensor image = is_file ? cks::load_image(file.path(), options)
+                                      : cks::decode_image({data, size}, "input", options);
     cks::fuzz::require(image.rank() == 3 && image.size(2) == options.channels &&
                        image.size(0) * image.size(1) <= kMostPixels);
   });

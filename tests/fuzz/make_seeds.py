@@ -116,8 +116,8 @@ for name, content in {
 }.items():
     seed("image", name, content)
 jpeg = saved(ramp.resize((9, 9)), "JPEG", quality=30)
-for order, mark in (("<", b"II*\0"), (">", b"MM\0*")):
-    entry = struct.pack(order + "2HIH2x", 0x112, 3, 1, 6)
+for order, mark, orientation in (("<", b"II*\0", 6), (">", b"MM\0*", 3)):
+    entry = struct.pack(order + "2HIH2x", 0x112, 3, 1, orientation)
     block = b"Exif\0\0" + mark + struct.pack(order + "IH", 8, 2) + struct.pack(order + "2HII", 0x100, 4, 1, 9) + entry
     seed("image", f"exif{ord(mark[:1:])}.jpg", jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:])
 seed("image", "endless.jpg", jpeg[:-2])
@@ -151,7 +151,7 @@ BITS = {"F32": 32, "F64": 64, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "F16": 
         "U16": 16, "U32": 32, "U64": 64, "F8_E4M3": 8, "F4": 4, "C64": 64}
 
 
-def safetensors(tensors, metadata=None, with_checksum=False):
+def safetensors(tensors, metadata=None, with_checksum=False, data_byte=None):
     """`tensors`: name, type, shape."""
     header, end = {}, 0
     if metadata is not None or with_checksum:
@@ -163,7 +163,7 @@ def safetensors(tensors, metadata=None, with_checksum=False):
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header, separators=(",", ":"))
-    data = bytes(i % 7 for i in range(end))
+    data = bytes(i % 7 if data_byte is None else data_byte for i in range(end))
     if with_checksum:
         pieces = [data[a:b] for a, b in (header[name]["data_offsets"] for name, _, _ in tensors)]
         text = text.replace("0" * 16, checksum([text.encode(), *pieces]), 1)
@@ -175,6 +175,16 @@ for kind in BITS:
 seed("safetensors", "empty", safetensors([]))
 seed("safetensors", "scalar", safetensors([("a", "F32", []), ("b", "U8", [0, 5])], {"key": "value"}))
 seed("safetensors", "checksum", safetensors([("a", "F32", [3]), ("b", "U8", [3])], {"format": "pt"}, True))
+entry = '"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}'
+for name, header in {
+    "name_twice": entry + "," + entry, "type_twice": entry.replace('"shape"', '"dtype":"U8","shape"'),
+    "shape_twice": entry.replace('"shape"', '"shape":[2],"shape"'),
+    "text_twice": '"__metadata__":{"a":"b","a":"c"}', "null": '"a":null', "truth": entry.replace("[2]", "true"),
+    "one_offset": entry.replace("[0,2]", "[0]"), "three_offsets": entry.replace("[0,2]", "[0,1,2]"),
+    "below_zero": entry.replace("[2]", "[-1]"), "huge": entry.replace("[2]", "[4294967296,4294967296,2]"),
+}.items():
+    seed("safetensors", name, struct.pack("<Q", len(header) + 2) + b"{" + header.encode() + b"}" + bytes(2))
+seed("safetensors", "too_large", safetensors([("a", "U64", [1])], data_byte=255))
 seed("safetensors", "zip", b"PK\3\4" + bytes(30))
 net = [("fc.weight", "F32", [3, 2]), ("fc.bias", "F32", [3]), ("head.weight", "F32", [2, 3]), ("head.bias", "F32", [2])]
 about = {"cks.model": "lenet5", "cks.class_names": '["cat","dog"]', "cks.mean": "[0.5]", "cks.std": "[0.25]",
@@ -191,9 +201,10 @@ state = {"epoch": 1, "batch": 2, "step": 3, "images": 4, "seconds": "1.5", "trai
          "identity": {"model": "linear"}, "conv_plans": {}}
 seed("train_state", "text", json.dumps(state))
 linear = [("model.weight", "F32", [1, 2]), ("model.bias", "F32", [1])]
-adam = [(f"optimizer.{name}", kind, shape) for part, (shape) in (("weight", [1, 2]), ("bias", [1]))
-        for name, kind, shape in ((f"{part}.exp_avg", "F32", shape), (f"{part}.exp_avg_sq", "F32", shape),
-                                  (f"{part}.step", "I64", []))]
+adam = [("optimizer.learning_rate", "F64", []), ("optimizer.step", "I64", [])]
+adam += [(f"optimizer.{name}.{part}", kind, shape if kind == "F32" else [])
+         for name, kind in (("exp_avg", "F32"), ("exp_avg_sq", "F32"), ("step", "I64"))
+         for part, shape in (("weight", [1, 2]), ("bias", [1]))]
 average = [("average.steps", "I64", []), ("average.weight", "F32", [1, 2]), ("average.bias", "F32", [1])]
 for name, tensors, identity, version in (
         ("run", linear + adam, {"model": "linear"}, "2"), ("averaged", linear + adam + average, {}, "2"),
@@ -201,6 +212,10 @@ for name, tensors, identity, version in (
         ("not_adam", linear + [("optimizer.x", "F32", [1])], {"model": "linear"}, "2")):
     text = json.dumps(state | {"identity": identity})
     seed("train_state", name, safetensors(tensors, {"cks.state_version": version, "cks.state": text}, True))
+resumed = json.dumps(state | {"identity": {"model": "linear"}})
+for name, tensors, byte in (("negative", linear + adam, 255),
+                            ("mis_shaped", linear + adam[:-1] + [("optimizer.step.bias", "F64", [2])], None)):
+    seed("train_state", name, safetensors(tensors, {"cks.state_version": "2", "cks.state": resumed}, True, byte))
 seed("train_state", "version_1", safetensors(linear + adam, {"cks.state_version": "1", "cks.state": json.dumps(state)}))
 seed("train_state", "unsealed", safetensors(linear + adam, {"cks.state_version": "2", "cks.state": json.dumps(state)}))
 
@@ -248,6 +263,10 @@ seed("flags", "all", "--model=mlp\n--data-dir\nx\n--device\ncuda:1\n--text\na\n-
 seed("flags", "resume", "--resume\n--text=b\n--lr\n0.5")
 seed("flags", "help", "--help")
 seed("flags", "version", "--version")
+seed("flags", "man", "--man")
+seed("flags", "bash", "--completion\nbash")
+seed("flags", "zsh", "--completion=zsh")
+seed("flags", "set", "quiet\nmaybe")
 seed("flags", "wrong", "--modle\nx\n-batch\n--lr=1e9\n--batch-size=-1\n28x28x1\nletterbox\ncuda")
 seed("conv_plan", "all", "forward=reference,backward_data=ks_deconv,backward_filter=simd")
 seed("conv_plan", "wrong", "forwards=x,=,")
