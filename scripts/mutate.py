@@ -34,8 +34,9 @@ ROOMS = {
     "conv2d": Room(["kernels/conv2d/*.cpp", "kernels/conv2d/*.h", "kernels/conv2d/cpu/*"], "kernels_tests", "*conv2d*"),
     "autograd": Room(["core/autograd/*.cpp"], "core_tests",
                      "*autograd*,*engine*,*backward*,*grad*,*contract*,*tape*,*hook*"),
-    "optim": Room(["core/optim/*.cpp"], "core_tests", "*optim*,*adam*,*sgd*,*muon*,*schedule*,*clip*,*average*,*lr*"),
-    "io": Room(["core/io/*.cpp", "core/io/*.h"], "core_tests", "*safetensors*,*file*,*utf8*,*UTF-8*"),
+    "optim": Room(["core/optim/*.cpp"], "core_tests",
+                  "*optim*,*adam*,*sgd*,*muon*,*newton*,*schedule*,*clip*,*average*,*lr*"),
+    "io": Room(["core/io/*.cpp", "core/io/*.h"], "core_tests", "*safetensors*,*file*,*utf8*,*UTF-8*,*Proto*"),
 }
 
 SWAPS = {" + ": [" - "], " - ": [" + "], " * ": [" + "], " / ": [" * "], " % ": [" / "], " < ": [" <= ", " > "],
@@ -84,15 +85,17 @@ class Copy:
 
     def __init__(self, folder):
         self.source, self.build = folder, folder / "build" / "cpu"  # at the same place relative to the sources
-        for path in folder.iterdir() if folder.exists() else ():  # all but the build
-            if path.is_dir() and path.name != "build":
-                shutil.rmtree(path)
-        files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-        for name in filter(None, files):
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        names = {name for name in listed.split("\n") if name and (ROOT / name).is_file()}
+        for path in folder.rglob("*") if folder.exists() else ():
+            name = path.relative_to(folder)
+            if path.is_file() and name.parts[0] != "build" and str(name) not in names:
+                path.unlink()
+        for name in names:  # with the time of now: what an object was made of may be older, or a mutant
             target = self.source / name
-            if (ROOT / name).is_file():
+            if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, target)
+                shutil.copy(ROOT / name, target)
         command = ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                    "-DCKS_NATIVE=ON", "-DCKS_WERROR=ON"]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
