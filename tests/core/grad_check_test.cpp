@@ -92,6 +92,14 @@ TEST_CASE("grad_check: an input that the result does not depend on passes") {
   CHECK(report.relative_errors[1] == 0.0);
 }
 
+TEST_CASE("grad_check: without an element there is no error") {
+  const auto report =
+      grad_check([](const std::vector<Tensor>& x) { return multiply(x[0], x[0]); }, {values({0})});
+  CHECK(report.ok);
+  CHECK(report.max_relative_error == 0.0);
+  CHECK(report.worst_element < 0);
+}
+
 TEST_CASE("grad_check: leaves the caller's tensors alone and needs float64") {
   const Tensor x = values({4});
   const std::vector<double> before = x.to_vector<double>();

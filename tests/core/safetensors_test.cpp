@@ -298,8 +298,15 @@ TEST_CASE("safetensors: integers of every width and truths are read, their extre
 
 TEST_CASE("safetensors: types that cannot be read cost nothing until they are asked for") {
   // F4 has two numbers a byte, F6 four in three.
-  for (const auto& [dtype, shape] : std::vector<std::pair<std::string, std::string>>{
-           {"F8_E4M3", "[3,2]"}, {"F8_E5M2", "[6]"}, {"F4", "[12]"}, {"F6_E2M3", "[8]"}}) {
+  for (const auto& [dtype, shape] :
+       std::vector<std::pair<std::string, std::string>>{{"F8_E4M3", "[3,2]"},
+                                                        {"F8_E5M2", "[6]"},
+                                                        {"F8_E8M0", "[6]"},
+                                                        {"F8_E5M2FNUZ", "[6]"},
+                                                        {"F8_E4M3FNUZ", "[6]"},
+                                                        {"F4", "[12]"},
+                                                        {"F6_E2M3", "[8]"},
+                                                        {"F6_E3M2", "[2,4]"}}) {
     const std::string bytes = one_tensor(dtype, shape, std::vector<std::uint8_t>(6, 1));
     const SafetensorsFile file = parse_safetensors(bytes, "model.st");
     CHECK(file.tensors.empty());

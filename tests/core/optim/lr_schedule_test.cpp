@@ -51,6 +51,12 @@ TEST_CASE("one_cycle_lr") {
                       .final_div_factor = 100,
                       .linear = true}),
         {0.1, 0.4, 0.7, 1.0, 0.75025, 0.5005, 0.25075000000000003, 0.0010000000000000009});
+  check(one_cycle_lr({.total_steps = 4,
+                      .pct_start = 1.0,  // it rises to the last step
+                      .div_factor = 10,
+                      .final_div_factor = 100,
+                      .linear = true}),
+        {0.1, 0.4, 0.7, 1.0, 0.001});
   const LrFactor factor = one_cycle_lr({.total_steps = 10});
   CHECK(factor(10) == factor(9));
   CHECK(factor(1000) == factor(9));

@@ -127,7 +127,9 @@ TEST_CASE("newton_schulz: singular values end near 1, singular vectors stay") {
       }
     }
   }
-  CHECK_THROWS_AS(newton_schulz(Tensor::ones({2, 2, 2})), ShapeError);
+  CHECK(message_of<ShapeError>([] {
+          newton_schulz(Tensor::ones({2, 2, 2}));
+        }).starts_with("newton_schulz: matrix"));
   CHECK_THROWS_AS(newton_schulz(Tensor::ones({2, 2}, DType::int64)), DtypeError);
   CHECK(message_of<Error>([] {
           newton_schulz(Tensor::ones({2, 2}), 0);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/capture/capture.h"
@@ -108,16 +109,18 @@ TEST_CASE("WeightAverage: the averages stand in for the weights while a function
       weights.move(t);
       average.step();
     }
-    const std::vector<double> before = weights.values(0);
-    const std::vector<double> mean = average_of(average, "a");
-    CHECK(mean != before);
-    average.with_averages([&] { CHECK(weights.values(0) == mean); });
-    CHECK(weights.values(0) == before);
+    const auto both = [&] { return std::pair(weights.values(0), weights.values(1)); };
+    const auto before = both();
+    const std::pair mean(average_of(average, "a"), average_of(average, "b"));
+    CHECK(mean.first != before.first);
+    CHECK(mean.second != before.second);
+    average.with_averages([&] { CHECK((both() == mean)); });
+    CHECK((both() == before));
     CHECK_THROWS_AS(average.with_averages([] { throw Error("no"); }), Error);
-    CHECK(weights.values(0) == before);
+    CHECK((both() == before));
     CHECK(weights.values(2) == std::vector<double>{3.0});
     average.keep_averages();
-    CHECK(weights.values(0) == mean);
+    CHECK((both() == mean));
   }
 }
 
