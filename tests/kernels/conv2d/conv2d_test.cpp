@@ -25,7 +25,7 @@ namespace {
 /// emulated processor (CKS_TEST_EVERY in the environment).
 std::uint64_t every() {
 #if defined(__SANITIZE_ADDRESS__)
-  return 8;
+  return 16;
 #elif defined(__SANITIZE_THREAD__)
   return 200;
 #else
