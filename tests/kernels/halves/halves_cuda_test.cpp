@@ -45,10 +45,11 @@ struct Image {
       : pixels(p), channels(c), pitch(c + gap), values(static_cast<std::size_t>(p * pitch), kNan) {
     for (std::int64_t i = 0; i < p; ++i) {
       for (std::int64_t j = 0; j < c; ++j) {
-        const auto draw =
-            cks::kernels::random_block(seed, 0, static_cast<std::uint64_t>(i * c + j)).word;
-        const double uniform = static_cast<double>(draw[0]) * 0x1p-31 - 1.0;
-        at(i, j) = static_cast<float>(uniform * scale * std::exp2(-static_cast<int>(draw[1] % 40)));
+        const cks::kernels::PhiloxBlock draw =
+            cks::kernels::random_block(seed, 0, static_cast<std::uint64_t>(i * c + j));
+        const double uniform = static_cast<double>(draw.word[0]) * 0x1p-31 - 1.0;
+        at(i, j) =
+            static_cast<float>(uniform * scale * std::exp2(-static_cast<int>(draw.word[1] % 40)));
       }
     }
   }
