@@ -1,4 +1,3 @@
-
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/ampere/geometry.h"
 #include "cks/kernels/conv2d/ampere/kernels.h"

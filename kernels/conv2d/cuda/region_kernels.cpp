@@ -1,4 +1,3 @@
-
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/region_tiles.h"
