@@ -30,8 +30,8 @@ mkdir -p build
 # The tests of what CUDA changes; CPU kernels for this processor alone, which need a third of the time.
 build_targets='kernels/all core/all layers/all models/all datasets/all apps/all core_tests
   kernels_cuda_tests large_cuda_tests cuda_error_tests training_cuda_tests'
-build_in "$root/build/cuda" -DCKS_WERROR=ON -DCKS_ENABLE_CUDA=ON -DCKS_NATIVE=ON "${wanted[@]}" 2>&1 |
-  tee build/cuda.log
+build_in "$root/build/cuda" -DCKS_WERROR=ON -DCKS_ENABLE_CUDA=ON -DCKS_NATIVE=ON -DCMAKE_UNITY_BUILD=ON \
+  "${wanted[@]}" 2>&1 | tee build/cuda.log
 # The compiler only notes that it makes products of tensor cores wait for each other.
 ! grep -E '\(C75(1[0-8]|20)\)' build/cuda.log || fail "products of tensor cores are serialised"
 
