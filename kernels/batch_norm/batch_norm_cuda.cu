@@ -3,15 +3,11 @@
 #include <type_traits>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
+#include "cks/kernels/batch_norm/elements.cuh"
 #include "cks/kernels/batch_norm/row_sums.cuh"
 
 namespace cks::kernels::cuda {
 namespace {
-
-constexpr int kBatch = 4;  // rows of a thread whose loads are in flight
-/// Blocks of the kernels below, over all channels: some for each multiprocessor of a large GPU, and
-/// few enough that what each computes of its channels first counts for little.
-constexpr std::int64_t kElementBlocks = 1056;
 
 /// The threads' channels, computed once a block and laid where all of its threads find them; what
 /// lies beyond C is left.
@@ -27,118 +23,39 @@ __device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, 
   __syncthreads();
 }
 
-/// Calls body(first) with the first row of the thread in each chunk of kBatch * blockDim.y rows
-/// that its block takes.
-template <class Body>
-__device__ __forceinline__ void for_chunks(std::int64_t rows, std::int64_t channel_blocks,
-                                           const Body& body) {
-  const std::int64_t height = kBatch * static_cast<std::int64_t>(blockDim.y);
-  const std::int64_t blocks = gridDim.x / channel_blocks;
-  const std::int64_t stretch = ceil_div(ceil_div(rows, height), blocks) * height;
-  const std::int64_t begin = blockIdx.x / channel_blocks * stretch;
-  const std::int64_t end = begin + stretch < rows ? begin + stretch : rows;
-  for (std::int64_t first = begin + threadIdx.y; first < end; first += height) {
-    body(first);
-  }
-}
-
-template <bool kHasResidual, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads)
-    forward_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
-                   const X* __restrict__ x, const T* __restrict__ mean,
-                   const T* __restrict__ inv_std, const T* __restrict__ weight,
-                   const T* __restrict__ bias, const X* __restrict__ residual, T slope,
-                   X* __restrict__ y) {
+/// A pass over all elements, each with what channel_at says of its channel.
+template <class Elements, class ChannelAt>
+__global__ void __launch_bounds__(kThreads, kResident)
+    elements_kernel(const __grid_constant__ Elements elements,
+                    const __grid_constant__ ChannelAt channel_at, std::int64_t channel_blocks) {
   begin_kernel();
-  __shared__ ForwardChannel<T> channels[kThreads];
-  share_channels(channels, C, V, channel_blocks,
-                 [&](std::int64_t c) { return forward_channel(c, mean, inv_std, weight, bias); });
-  const std::int64_t c = channel_of<V>(channel_blocks);
-  if (c >= C) {
-    return;
-  }
-  ForwardChannel<T> channel[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) {
-    channel[v] = channels[threadIdx.x * V + v];
-  }
-  for_chunks(rows, channel_blocks, [&](std::int64_t first) {
-    Pack<X, V> value[kBatch];
-    Pack<X, V> term[kHasResidual ? kBatch : 1];
-    load_rows(value, x + c, first, rows, C, {});
-    if constexpr (kHasResidual) {
-      load_rows(term, residual + c, first, rows, C, {});
-    }
-#pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        T sum = channel[v](widen<T>(value[i][v]));
-        if constexpr (kHasResidual) {
-          sum += widen<T>(term[i][v]);
-        }
-        value[i][v] = narrowed<X>(activated(sum, slope));
-      }
-    }
-    store_rows(y + c, value, first, rows, C);
-  });
-}
-
-/// dX of dY, masked by the sign of what the activation took if kMasked, then by that of X. `sums`
-/// is null for given statistics; `shared_rows`, unless null, those of all ranks.
-template <bool kMasked, class X, class T, int V>
-__global__ void __launch_bounds__(kThreads)
-    input_gradient_kernel(std::int64_t rows, std::int64_t C, std::int64_t channel_blocks,
-                          const X* __restrict__ x, const X* __restrict__ dy,
-                          const T* __restrict__ mean, const T* __restrict__ inv_std,
-                          const T* __restrict__ weight, const T* __restrict__ bias, T slope,
-                          T input_slope, const double* __restrict__ sums,
-                          const double* __restrict__ shared_rows, X* __restrict__ dx) {
-  begin_kernel();
-  struct Channel {
-    BackwardChannel<T> back;
-    T shift;  // of the forward pass
-  };
+  constexpr int V = Elements::kChannels;
+  using Channel = typename Elements::Channel;
   __shared__ Channel channels[kThreads];
-  share_channels(channels, C, V, channel_blocks, [&](std::int64_t c) {
-    const ForwardChannel<T> forth = forward_channel(c, mean, inv_std, weight, bias);
-    Channel channel{{forth.center, forth.scale, T{0}, T{0}}, forth.shift};
-    if (sums != nullptr) {
-      const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
-      channel.back.constant = static_cast<T>(sums[c] / n);
-      channel.back.slope = static_cast<T>(sums[C + c] / n) * inv_std[c];
-    }
-    return channel;
-  });
   const std::int64_t c = channel_of<V>(channel_blocks);
-  if (c >= C) {
-    return;
+  const std::int64_t height = Elements::kRows * static_cast<std::int64_t>(blockDim.y);
+  const std::int64_t step = gridDim.x / channel_blocks * height;
+  const std::int64_t end = elements.rows;
+  std::int64_t first = c < elements.C ? blockIdx.x / channel_blocks * height + threadIdx.y : end;
+  typename Elements::Batch next;
+  if (first < end) {
+    elements.load(next, c, first);
   }
+  share_channels(channels, elements.C, V, channel_blocks, channel_at);
   Channel channel[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) {
     channel[v] = channels[threadIdx.x * V + v];
   }
-  for_chunks(rows, channel_blocks, [&](std::int64_t first) {
-    Pack<X, V> value[kBatch];
-    Pack<X, V> gradient[kBatch];
-    load_rows(value, x + c, first, rows, C, {});
-    load_rows(gradient, dy + c, first, rows, C, {});
-#pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        const auto& [back, shift] = channel[v];
-        const T from = widen<T>(value[i][v]);
-        T term = widen<T>(gradient[i][v]);
-        if constexpr (kMasked) {
-          term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
-        }
-        value[i][v] = narrowed<X>(masked(back(from, term), from, input_slope));
-      }
+  while (first < end) {
+    const typename Elements::Batch batch = next;
+    const std::int64_t after = first + step;
+    if (after < end) {
+      elements.load(next, c, after);
     }
-    store_rows(dx + c, value, first, rows, C);
-  });
+    elements.compute(batch, c, first, channel);
+    first = after;
+  }
 }
 
 template <class T>
@@ -151,11 +68,14 @@ __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_
   }
 }
 
-/// Blocks of the element-wise kernels.
-unsigned element_blocks(const BatchNormProblem& p, const Cut& cut) {
-  const std::int64_t most = std::max<std::int64_t>(1, kElementBlocks / cut.channel_blocks);
-  return static_cast<unsigned>(std::min(ceil_div(p.rows, cut.rows * kBatch), most) *
-                               cut.channel_blocks);
+template <class Elements, class ChannelAt>
+void pass_over_elements(const BatchNormProblem& p, const Elements& elements,
+                        const ChannelAt& channel_at) {
+  const Cut cut = cut_of(p, Elements::kChannels, Elements::kRows);
+  launch("batch_norm", elements_kernel<Elements, ChannelAt>,
+         static_cast<unsigned>(cut.row_blocks * cut.channel_blocks),
+         dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, elements,
+         channel_at, cut.channel_blocks);
 }
 
 template <class T>
@@ -176,7 +96,7 @@ __global__ void rows_kernel(double rows, double* to) {
 
 template <class T, class X, class Finish>
 void sum_statistics(const BatchNormProblem& p, const X* x, const Finish& finish, double* partial) {
-  with_channels<X, kSumPack>(p.C, aligned_for_packs(x), [&](auto V) {
+  with_channels<X, kMostChannels>(p.C, aligned_for_packs(x), [&](auto V) {
     sum_rows(p, StatisticsTerms<X, T, V>{x, p.rows, p.C}, finish, partial);
   });
 }
@@ -189,14 +109,10 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const X*
   sum_statistics<T>(p, x, finish, partial);
 }
 
-/// What adds up elements of X: float32 for bfloat16.
-template <class X>
-using SumOf = std::conditional_t<std::is_same_v<X, bfloat16>, float, X>;
-
 template <class X>
 void moments(const BatchNormProblem& p, const X* x, double* to, double* partial) {
-  sum_statistics<SumOf<X>>(p, x, MomentsFinish<X>{x, to, static_cast<double>(p.rows), p.C},
-                           partial);
+  sum_statistics<ComputeType<X>>(p, x, MomentsFinish<X>{x, to, static_cast<double>(p.rows), p.C},
+                                 partial);
 }
 
 template <class T>
@@ -214,14 +130,14 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
     return;
   }
   const auto* const residual = static_cast<const X*>(end.residual);
-  with_channels<X>(p.C, aligned_for_packs(x, residual, y), [&](auto V) {
-    const Cut cut = cut_of(p, V);
-    const auto kernel =
-        residual == nullptr ? forward_kernel<false, X, T, V> : forward_kernel<true, X, T, V>;
-    launch("batch_norm", kernel, element_blocks(p, cut),
-           dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, mean, inv_std, weight, bias, residual,
-           static_cast<T>(end.slope), y);
+  with_channels<X, kMostChannels>(p.C, aligned_for_packs(x, residual, y), [&](auto V) {
+    const auto pass = [&](auto has_residual) {
+      pass_over_elements(p,
+                         ForwardElements<has_residual, X, T, V>{
+                             x, residual, y, static_cast<T>(end.slope), p.rows, p.C},
+                         ForwardChannels<T>{mean, inv_std, weight, bias});
+    };
+    residual == nullptr ? pass(std::false_type{}) : pass(std::true_type{});
   });
 }
 
@@ -257,20 +173,21 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   const auto* const y = mask.by_input ? nullptr : static_cast<const X*>(mask.y);
   const auto* const dy_term = static_cast<const X*>(mask.dy_term);
   auto* const dresidual = static_cast<X*>(mask.dresidual);
-  with_channels<X, kSumPack>(p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
-    with_masking(mask, [&](auto masking, auto two_terms) {
-      sum_rows(
-          p,
-          GradientTerms<masking, two_terms, X, T, V>{
-              x, dy, dy_term, y, dresidual, static_cast<T>(mask.slope), mean, inv_std,
-              static_cast<const T*>(mask.weight), static_cast<const T*>(mask.bias), p.rows, p.C},
-          finish, partial);
-    });
-  });
+  with_channels<X, kMostChannels>(
+      p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
+        with_masking(mask, [&](auto masking, auto two_terms) {
+          sum_rows(p,
+                   GradientTerms<masking, two_terms, X, T, V>{
+                       x, dy, dy_term, y, dresidual, static_cast<T>(mask.slope), mean, inv_std,
+                       static_cast<const T*>(mask.weight), static_cast<const T*>(mask.bias), p.rows,
+                       p.C},
+                   finish, partial);
+        });
+      });
 }
 
-/// `sums` and `shared_rows` as the kernel takes them; unless reads_dy(), sum_gradients() has been
-/// called and dY is taken as it masked it.
+/// `sums` and `shared_rows` as GradientChannels takes them; unless reads_dy(), sum_gradients() has
+/// been called and dY is taken as it masked it.
 template <class X, class T>
 void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T* mean,
                     const T* inv_std, const T* weight, const BatchNormMask& mask,
@@ -278,17 +195,18 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
   if (p.rows == 0 || p.C == 0 || dx == nullptr) {
     return;
   }
-  const bool is_masked = mask.y != nullptr && reads_dy(mask);
   const X* const gradient = reads_dy(mask) ? dy : static_cast<const X*>(mask.dresidual);
-  with_channels<X>(p.C, aligned_for_packs(x, gradient, dx), [&](auto V) {
-    const Cut cut = cut_of(p, V);
-    const auto kernel =
-        is_masked ? input_gradient_kernel<true, X, T, V> : input_gradient_kernel<false, X, T, V>;
-    launch("batch_norm", kernel, element_blocks(p, cut),
-           dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, p.rows,
-           p.C, cut.channel_blocks, x, gradient, mean, inv_std, weight,
-           static_cast<const T*>(mask.bias), static_cast<T>(mask.slope),
-           static_cast<T>(mask.input_slope), sums, shared_rows, dx);
+  const GradientChannels<T> channels{
+      {mean, inv_std, weight, static_cast<const T*>(mask.bias)}, sums, shared_rows, p.rows, p.C};
+  with_channels<X, kMostChannels>(p.C, aligned_for_packs(x, gradient, dx), [&](auto V) {
+    const auto pass = [&](auto is_masked) {
+      pass_over_elements(
+          p,
+          GradientElements<is_masked, X, T, V>{x, gradient, dx, static_cast<T>(mask.slope),
+                                               static_cast<T>(mask.input_slope), p.rows, p.C},
+          channels);
+    };
+    mask.y != nullptr&& reads_dy(mask) ? pass(std::true_type{}) : pass(std::false_type{});
   });
 }
 
@@ -334,9 +252,9 @@ void visit_types(DType dtype, const Body& body) {
 
 std::size_t batch_norm_workspace_bytes(const BatchNormProblem& problem) {
   // Whichever packs the addresses allow, and the smallest batches.
-  const auto row_blocks_of = [&](int V) { return cut_of(problem, V, kTwoTermsBatch).row_blocks; };
+  const auto row_blocks_of = [&](int V) { return cut_of(problem, V, kLeastRows).row_blocks; };
   const std::int64_t row_blocks =
-      std::max({row_blocks_of(1), row_blocks_of(kPackSize<double>), row_blocks_of(kSumPack)});
+      std::max({row_blocks_of(1), row_blocks_of(kPackSize<double>), row_blocks_of(kMostChannels)});
   return static_cast<std::size_t>(row_blocks * 2 * problem.C) * sizeof(double);
 }
 

@@ -10,7 +10,7 @@
 /// How batch normalisation's kernels cut rows and channels, and their sums over rows.
 ///
 /// A block takes neighbouring channels, its columns of threads V of them each, and chunks of rows,
-/// of which each of its threads loads a batch before it computes. A warp then reads whole
+/// of which each of its threads loads the next batch while it computes one. A warp then reads whole
 /// neighbouring rows where there are few channels.
 ///
 /// Sums over rows come in two stages: each block writes its two sums per channel, and a second
@@ -22,23 +22,22 @@
 namespace cks::kernels::cuda {
 
 constexpr int kThreads = 256;
-constexpr int kSumPack = 4;                  // channels of a thread of sums at most: more
-                                             // accumulators would leave no room for other threads
-constexpr int kStatisticsBatch = 8;          // rows of a thread whose loads are in flight
-constexpr int kGradientBatch = 4;            // the same where more than one tensor is read
-constexpr int kTwoTermsBatch = 2;            // and where the gradient itself is two
-constexpr int kResident = 3;                 // blocks of sums on a multiprocessor
-constexpr std::int64_t kWantedBlocks = 396;  // of sums: all of them run at once on a large GPU
+constexpr int kMostChannels = 4;             // of a thread: more would leave no room for others
+constexpr int kLeastRows = 8;                // of a thread of sums
+constexpr int kBatchBytes = 64;              // of a thread, whose loads are in flight
+constexpr int kResident = 3;                 // blocks on a multiprocessor
+constexpr std::int64_t kWantedBlocks = 396;  // all of them run at once on a large GPU
 constexpr int kFinishChannels = 8, kFinishRows = 32;
 
 /// How a problem is cut; by the problem alone.
 struct Cut {
   int columns, rows;            // threads of a block
   std::int64_t channel_blocks;  // blocks over the channels
-  std::int64_t row_blocks;      // blocks of sums over the rows
+  std::int64_t row_blocks;      // blocks over the rows
 };
 
-inline Cut cut_of(const BatchNormProblem& p, int V, int batch = kGradientBatch) {
+/// batch: rows of a thread at least.
+inline Cut cut_of(const BatchNormProblem& p, int V, int batch) {
   const std::int64_t packs = ceil_div(p.C, V);
   Cut cut{1, 0, 0, 0};
   while (cut.columns < 32 && cut.columns < packs) {
@@ -52,28 +51,53 @@ inline Cut cut_of(const BatchNormProblem& p, int V, int batch = kGradientBatch) 
   return cut;
 }
 
+/// Rows of a batch of so many tensors.
+template <class X, int V>
+constexpr int batch_of(int tensors) {
+  const int bytes = tensors * V * static_cast<int>(sizeof(X));
+  return bytes > kBatchBytes ? 1 : (bytes < kBatchBytes / 8 ? 8 : kBatchBytes / bytes);
+}
+
 /// A thread's first channel.
 template <int V>
 __device__ __forceinline__ std::int64_t channel_of(std::int64_t channel_blocks) {
   return (blockIdx.x % channel_blocks * blockDim.x + threadIdx.x) * V;
 }
 
+/// V elements in as few registers as they take, where they wait for their turn. (A Pack of bfloat16
+/// takes a register for each.)
+template <class X, int V>
+struct Waiting {
+  using Word = std::conditional_t<sizeof(X) * V % 4 == 0, std::uint32_t, X>;
+  Pack<Word, static_cast<int>(sizeof(X) * V / sizeof(Word))> words;
+
+  template <class T>
+  __device__ __forceinline__ T element(int v) const {
+    if constexpr (std::is_same_v<X, bfloat16> && V % 2 == 0) {
+      return __uint_as_float(v % 2 == 0 ? words[v / 2] << 16 : words[v / 2] & 0xffff0000U);
+    } else {
+      return widen<T>(__builtin_bit_cast(Pack<X, V>, words)[v]);
+    }
+  }
+};
+
 /// The batch of a thread in rows [first, ...) of `step`, at its channels; `fill` beyond the last.
-template <int kRows, int V, class X>
-__device__ __forceinline__ void load_rows(Pack<X, V> (&to)[kRows], const X* from,
-                                          std::int64_t first, std::int64_t rows, std::int64_t C,
-                                          const Pack<X, V>& fill) {
+/// Elements: Pack or Waiting.
+template <int kRows, class Elements, class X>
+__device__ __forceinline__ void load_rows(Elements (&to)[kRows], const X* from, std::int64_t first,
+                                          std::int64_t rows, std::int64_t C, const Elements& fill) {
   const std::int64_t step = blockDim.y;
   const X* at = from + first * C;
   if (first + (kRows - 1) * step < rows) {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      to[i] = load_pack<V>(at + i * step * C);
+      to[i] = *reinterpret_cast<const Elements*>(at + i * step * C);
     }
   } else {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      to[i] = first + i * step < rows ? load_pack<V>(at + i * step * C) : fill;
+      to[i] =
+          first + i * step < rows ? *reinterpret_cast<const Elements*>(at + i * step * C) : fill;
     }
   }
 }
@@ -96,14 +120,27 @@ struct Chunks {
   std::int64_t rows;
   std::int64_t block, blocks;  // over the rows
 
-  /// Calls body(first) with the first row of the thread in each chunk, the last chunk first.
-  template <int kRows, class Body>
-  __device__ __forceinline__ void descend(const Body& body) const {
-    const std::int64_t height = kRows * static_cast<std::int64_t>(blockDim.y);
-    for (std::int64_t chunk = ceil_div(rows, height) - 1 - block; chunk >= 0; chunk -= blocks) {
-      if (chunk * height + threadIdx.y < rows) {
-        body(chunk * height + threadIdx.y);
+  /// Calls load(batch, first) with the first row of the thread in each chunk, the last chunk first,
+  /// and then body(batch, first), while the next batch is on its way.
+  template <class Batch, class Load, class Body>
+  __device__ __forceinline__ void descend(const Load& load, const Body& body) const {
+    const std::int64_t height = Batch::kRows * static_cast<std::int64_t>(blockDim.y);
+    std::int64_t first = (ceil_div(rows, height) - 1 - block) * height + threadIdx.y;
+    if (first >= rows) {
+      first -= blocks * height;  // the last chunk ends before the thread
+    }
+    Batch next;
+    if (first >= 0) {
+      load(next, first);
+    }
+    while (first >= 0) {
+      const Batch batch = next;
+      const std::int64_t after = first - blocks * height;
+      if (after >= 0) {
+        load(next, after);
       }
+      body(batch, first);
+      first = after;
     }
   }
 };
@@ -118,15 +155,22 @@ struct Sums {
 /// sum(x - shift) and sum((x - shift)^2), shift being the channel's first element.
 template <class X, class T, int V>
 struct StatisticsTerms {
-  static constexpr int kChannels = V, kRows = kStatisticsBatch;
+  static constexpr int kChannels = V, kRows = batch_of<X, V>(1);
   const X* x;
   std::int64_t rows, C;
 
+  struct Batch {
+    static constexpr int kRows = StatisticsTerms::kRows;
+    Waiting<X, V> value[kRows];
+  };
+
   __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
-    const Pack<X, V> shift = load_pack<V>(x + c);
-    chunks.descend<kRows>([&](std::int64_t first) {
-      Pack<X, V> value[kRows];
-      load_rows(value, x + c, first, rows, C, shift);
+    const auto shift = *reinterpret_cast<const Waiting<X, V>*>(x + c);
+    const auto load = [&](Batch& batch, std::int64_t first) {
+      load_rows(batch.value, x + c, first, rows, C, shift);
+    };
+    chunks.descend<Batch>(load, [&](const Batch& batch, std::int64_t first) {
+      const auto& value = batch.value;
       const std::int64_t left = ceil_div(rows - first, static_cast<std::int64_t>(blockDim.y));
       const int count = left < kRows ? static_cast<int>(left) : kRows;
 #pragma unroll
@@ -135,7 +179,8 @@ struct StatisticsTerms {
         T sum{0};
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
-          shifted[i] = widen<T>(value[i][v]) - widen<T>(shift[v]);  // 0 beyond the end
+          // 0 beyond the end
+          shifted[i] = value[i].template element<T>(v) - shift.template element<T>(v);
           sum += shifted[i];
         }
         // Squares of narrow types lose less than these do themselves; wide ones are taken around
@@ -169,7 +214,8 @@ enum class Masking { none, by_result, by_input };
 /// gradient is wanted. kTwoTerms: dY is the sum of dy and dy_term, and written.
 template <Masking kMasking, bool kTwoTerms, class X, class T, int V>
 struct GradientTerms {
-  static constexpr int kChannels = V, kRows = kTwoTerms ? kTwoTermsBatch : kGradientBatch;
+  static constexpr int kChannels = V;
+  static constexpr int kRows = batch_of<X, V>(kTwoTerms ? 4 : 2);  // masked or not
   static constexpr bool kWrites = kTwoTerms || kMasking == Masking::by_result;
   const X* x;
   const X* dy;
@@ -183,38 +229,47 @@ struct GradientTerms {
   const T* bias;
   std::int64_t rows, C;
 
+  struct Batch {
+    static constexpr int kRows = GradientTerms::kRows;
+    Waiting<X, V> value[kRows];
+    Waiting<X, V> gradient[kRows];
+    Waiting<X, V> added[kTwoTerms ? kRows : 1];
+    Waiting<X, V> result[kMasking == Masking::by_result ? kRows : 1];
+  };
+
   __device__ void operator()(std::int64_t c, const Chunks& chunks, Sums<V>& sums) const {
     ForwardChannel<T> channel[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       channel[v] = forward_channel(c + v, mean, inv_std, weight, bias);
     }
-    chunks.descend<kRows>([&](std::int64_t first) {
-      Pack<X, V> value[kRows];
-      Pack<X, V> gradient[kRows];
-      Pack<X, V> added[kTwoTerms ? kRows : 1];
-      Pack<X, V> result[kMasking == Masking::by_result ? kRows : 1];
-      load_rows(value, x + c, first, rows, C, {});
-      load_rows(gradient, dy + c, first, rows, C, {});  // 0 beyond the end: what it meets is lost
+    const auto load = [&](Batch& batch, std::int64_t first) {
+      load_rows(batch.value, x + c, first, rows, C, {});
+      // 0 beyond the end: what it meets is lost.
+      load_rows(batch.gradient, dy + c, first, rows, C, {});
       if constexpr (kTwoTerms) {
-        load_rows(added, dy_term + c, first, rows, C, {});
+        load_rows(batch.added, dy_term + c, first, rows, C, {});
       }
       if constexpr (kMasking == Masking::by_result) {
-        load_rows(result, y + c, first, rows, C, {});
+        load_rows(batch.result, y + c, first, rows, C, {});
       }
+    };
+    chunks.descend<Batch>(load, [&](const Batch& batch, std::int64_t first) {
+      const auto& [value, given, added, result] = batch;
+      Pack<X, V> gradient[kRows];
 #pragma unroll
       for (int v = 0; v < V; ++v) {
         T sum{0};
         T product{0};
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
-          const T from = widen<T>(value[i][v]);
-          T term = widen<T>(gradient[i][v]);
+          const T from = value[i].template element<T>(v);
+          T term = given[i].template element<T>(v);
           if constexpr (kTwoTerms) {
-            term += widen<T>(added[i][v]);
+            term += added[i].template element<T>(v);
           }
           if constexpr (kMasking == Masking::by_result) {
-            term = masked(term, widen<T>(result[i][v]), slope);
+            term = masked(term, result[i].template element<T>(v), slope);
           } else if constexpr (kMasking == Masking::by_input) {
             term = masked(term, channel[v](from), slope);
           }
@@ -350,7 +405,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
 template <class Terms, class Finish>
 void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finish,
               double* partial) {
-  const Cut cut = cut_of(p, Terms::kChannels, Terms::kRows);
+  const Cut cut = cut_of(p, Terms::kChannels, std::max(Terms::kRows, kLeastRows));
   launch("batch_norm", sum_rows_kernel<Terms, Finish>,
          static_cast<unsigned>(cut.channel_blocks * cut.row_blocks),
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, terms,

@@ -35,6 +35,10 @@ struct bfloat16 {
   }
 };
 
+/// In what functions of elements of T compute.
+template <class T>
+using ComputeType = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+
 /// An element as a sum's type.
 template <class Sum, class Value>
 CKS_HOST_DEVICE Sum widen(Value value) {

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y) {
   visit_floating("dropout", problem.dtype, [&]<class X>(X) {
-    using T = std::conditional_t<std::is_same_v<X, bfloat16>, float, X>;
+    using T = ComputeType<X>;
     if (problem.count == 0) {
       return;
     }

@@ -251,10 +251,6 @@ struct Rounded {
   }
 };
 
-/// In what functions of elements of T compute.
-template <class T>
-using ComputeType = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
-
 /// A function of ComputeType<T> as one of T.
 template <class T, class F>
 auto of_elements(const F& function) {

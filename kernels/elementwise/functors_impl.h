@@ -229,7 +229,7 @@ struct Select {
 /// A step of accumulate: (x, y) -> y + scale * x.
 template <class T>
 struct Accumulate {
-  using Sum = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+  using Sum = ComputeType<T>;
   Sum scale;
   CKS_HOST_DEVICE T operator()(T x, T y) const {
     return narrowed<T>(widen<Sum>(y) + scale * widen<Sum>(x));

@@ -138,7 +138,7 @@ template <class T, class Sum>
 void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& p = conv.problem;
   if (conv.plan.pass == Conv2dPass::backward_filter) {
-    using Out = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+    using Out = ComputeType<T>;
     run_filter<T, Sum, Out>(conv, o);
     return;
   }
