@@ -58,7 +58,7 @@ void SavedTensor::release() {
   released_ = true;
 }
 
-SavedTensors::SavedTensors(Node* owner, std::initializer_list<Tensor> tensors) {
+SavedTensors::SavedTensors(Node* owner, std::span<const Tensor> tensors) {
   for (const Tensor& tensor : tensors) {
     all_.push_back(std::make_unique<SavedTensor>(owner));
     all_.back()->save(tensor);

@@ -37,15 +37,16 @@ class SavedTensor {
 /// What a node can do, or leave to others, in the passes over memory that its gradients take
 /// anyway. The engine makes use of it on GPUs, where such a pass costs time.
 struct NodeAbilities {
-  bool adds_terms = false;    // adds two terms of the gradient of its result
-  bool masks_input = false;   // masks the gradient of its first input by that input
+  int added_terms = 1;        // of the gradient of its result, which it adds up itself
+  int masked_inputs = 0;      // masks the gradients of so many first inputs by these
   double result_slope = 1.0;  // of the activation that ends its operation; 1: none
 };
 /// Which of that is asked for in a call of backward().
 struct GradientWork {
-  Tensor second_term{};      // to be added to grad_output; undefined: none
-  double input_slope = 1.0;  // of the first input's gradient, where that input is not above 0
-  bool is_masked = false;    // grad_output went through the activation already
+  std::vector<Tensor> terms{};  // to be added to grad_output, in order
+  /// Of the gradients of the masked inputs, where these are not above 0; 1: not masked.
+  std::vector<double> input_slopes{};
+  bool is_masked = false;  // grad_output went through the activation already
 };
 
 /// One recorded operation: knows how to turn the gradient of its result into those of its inputs.
@@ -81,6 +82,8 @@ class Node : public std::enable_shared_from_this<Node> {
                                        const std::vector<bool>& needed) = 0;
   /// To be called before backward(), at most once.
   void declare(const NodeAbilities& abilities) { abilities_ = abilities; }
+  /// Of the activation that ends the operation; 1: none.
+  double result_slope() const { return abilities_.result_slope; }
 
  protected:
   /// For backward(): what the engine asks for beyond it.
@@ -136,7 +139,7 @@ Tensor record(Tensor result, std::initializer_list<Tensor> inputs, Save&& save) 
 /// Tensors of the forward pass that a function reads in backward, in record()'s order.
 class SavedTensors {
  public:
-  SavedTensors(Node* owner, std::initializer_list<Tensor> tensors);
+  SavedTensors(Node* owner, std::span<const Tensor> tensors);
   /// As SavedTensor::get; undefined if an undefined tensor was saved.
   const Tensor& operator[](std::size_t i) const { return all_[i]->get(); }
 
@@ -148,7 +151,7 @@ class SavedTensors {
 template <class Backward>
 class FunctionNode : public Node {
  public:
-  FunctionNode(const char* name, std::initializer_list<Tensor> saved, Backward backward)
+  FunctionNode(const char* name, std::span<const Tensor> saved, Backward backward)
       : name_(name), saved_(this, saved), backward_(std::move(backward)) {}
 
   const char* name() const override { return name_; }
@@ -185,15 +188,20 @@ class FunctionNode : public Node {
 ///   return record("scale", result, {input}, {factor},
 ///                 [](const Tensor& grad, const SavedTensors& saved) { return grad * saved[0]; });
 template <class Backward>
-Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
-              std::initializer_list<Tensor> saved, Backward backward) {
-  const std::span<const Tensor> span(inputs.begin(), inputs.size());
-  if (!needs_recording(span)) {
+Tensor record(const char* name, Tensor result, std::span<const Tensor> inputs,
+              std::span<const Tensor> saved, Backward backward) {
+  if (!needs_recording(inputs)) {
     return result;
   }
   return record_node(std::move(result),
                      std::make_shared<FunctionNode<Backward>>(name, saved, std::move(backward)),
-                     span);
+                     inputs);
+}
+template <class Backward>
+Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
+              std::initializer_list<Tensor> saved, Backward backward) {
+  return record(name, std::move(result), std::span(inputs.begin(), inputs.size()),
+                std::span(saved.begin(), saved.size()), std::move(backward));
 }
 /// The same for a backward pass that needs no saved tensors.
 template <class Backward>

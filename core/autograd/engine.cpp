@@ -206,7 +206,7 @@ class Engine {
         [&] {
           const PrecisionScope precision(node.precision_);
           node.work_ = std::exchange(visit.work, {});
-          node.work_.input_slope = take_mask_of_input(node, visit.gradient);
+          node.work_.input_slopes = take_masks_of_inputs(node, visit.gradient);
           return node.backward(visit.gradient, needed);
         },
         ModulePass::backward);
@@ -248,8 +248,8 @@ class Engine {
     }
     const std::size_t index = index_.at(edge.node.get());
     Visit& visit = visits_[index];
-    if (visit.gradient.defined() && visit.consumers == 1 && leaves_sum_to(visit, gradient)) {
-      visit.work.second_term = std::move(gradient);
+    if (visit.gradient.defined() && leaves_sum_to(visit, gradient)) {
+      visit.work.terms.push_back(std::move(gradient));
     } else {
       add(visit.gradient, std::move(gradient));
     }
@@ -258,26 +258,34 @@ class Engine {
     }
   }
 
-  /// Where a pass over memory costs time, the last sum is left to a node that can.
+  /// Where a pass over memory costs time, the last sums are left to a node that can.
   bool leaves_sum_to(const Visit& visit, const Tensor& term) const {
-    return term.device().is_cuda() && visit.node->abilities_.adds_terms &&
+    const std::size_t last =
+        visit.work.terms.size() + visit.consumers;  // with this and all to come
+    return term.device().is_cuda() &&
+           last < static_cast<std::size_t>(visit.node->abilities_.added_terms) &&
            wanted_nodes_.count(visit.node.get()) == 0;
   }
 
-  /// Whether the node masks the gradient of its first input for the operation that made it, which
-  /// nobody else reads: the slope to do it by, 1 if not.
-  double take_mask_of_input(const Node& node, const Tensor& gradient) {
-    const Node* const maker = node.edges_.empty() ? nullptr : node.edges_[0].node.get();
-    if (maker == nullptr || !node.abilities_.masks_input || maker->abilities_.result_slope == 1.0 ||
-        !gradient.device().is_cuda() || wanted_nodes_.count(maker) != 0) {
-      return 1.0;
+  /// The slopes by which the node masks the gradients of its inputs for the operations that made
+  /// them, whose results nobody else reads.
+  std::vector<double> take_masks_of_inputs(const Node& node, const Tensor& gradient) {
+    const auto count = std::min(static_cast<std::size_t>(node.abilities_.masked_inputs),
+                                gradient.device().is_cuda() ? node.edges_.size() : 0);
+    std::vector<double> slopes(count, 1.0);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Node* const maker = node.edges_[i].node.get();
+      if (maker == nullptr || maker->abilities_.result_slope == 1.0 ||
+          wanted_nodes_.count(maker) != 0) {
+        continue;
+      }
+      Visit& visit = visits_[index_.at(maker)];
+      if (visit.wanted && visit.consumers == 1 && !visit.gradient.defined()) {
+        visit.work.is_masked = true;
+        slopes[i] = maker->abilities_.result_slope;
+      }
     }
-    Visit& visit = visits_[index_.at(maker)];
-    if (!visit.wanted || visit.consumers != 1 || visit.gradient.defined()) {
-      return 1.0;
-    }
-    visit.work.is_masked = true;
-    return maker->abilities_.result_slope;
+    return slopes;
   }
 
   /// The one place where gradients are summed, but for that one. Nodes may return one tensor for

@@ -130,7 +130,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
                               const Tensor& grad_output, const GradientWork& work,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
   const bool is_masked = saved[5].defined();
-  const bool adds = work.second_term.defined();  // in the pass that masks
+  const bool adds = !work.terms.empty();  // in the pass that masks
   const Device device = grad_output.device();
   std::vector<Tensor> grads(4);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -155,14 +155,15 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const void* const weight = ops::data_or_null(saved[1]);
   const void* const mean = saved[2].data();
   const void* const inv_std = saved[3].data();
-  const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
-                                    .slope = slope,
-                                    .dresidual = masked.defined() ? masked.data() : nullptr,
-                                    .dy_term = ops::data_or_null(work.second_term),
-                                    .input_slope = work.input_slope,
-                                    .by_input = !has_residual,
-                                    .weight = weight,
-                                    .bias = ops::data_or_null(saved[4])};
+  const kernels::BatchNormMask mask{
+      .y = ops::data_or_null(saved[5]),
+      .slope = slope,
+      .dresidual = masked.defined() ? masked.data() : nullptr,
+      .dy_term = adds ? work.terms[0].data() : nullptr,
+      .input_slope = work.input_slopes.empty() ? 1.0 : work.input_slopes[0],
+      .by_input = !has_residual,
+      .weight = weight,
+      .bias = ops::data_or_null(saved[4])};
   if (ranks == nullptr) {
     CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, mask,
                                            pointer(0), pointer(1), pointer(2), workspace->data()));
@@ -230,7 +231,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                               needed, saved);
                            });
   if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare({.adds_terms = slope != 1.0, .masks_input = true});
+    recorded.grad_node()->declare({.added_terms = slope == 1.0 ? 1 : 2, .masked_inputs = 1});
   }
   return recorded;
 }

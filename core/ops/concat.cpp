@@ -1,5 +1,8 @@
+#include "cks/kernels/concat/concat.h"
+
 #include <string>
 
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/strides_impl.h"
@@ -30,6 +33,52 @@ void check_inputs(const char* name, const std::vector<Tensor>& inputs, int free_
   }
 }
 
+/// Tensors side by side along an axis as rows: the axes before it are rows, those behind it belong
+/// to a row's elements.
+struct Widths {
+  std::int64_t rows = 1;
+  std::vector<std::int64_t> all;
+
+  Widths(const Shape& shape, int axis, const std::vector<std::int64_t>& extents) {
+    std::int64_t inner = 1;
+    for (int i = 0; i < shape.rank(); ++i) {
+      (i < axis ? rows : inner) *= i == axis ? 1 : shape[i];
+    }
+    all = mapped(extents, [inner](std::int64_t extent) { return extent * inner; });
+  }
+  kernels::ConcatProblem of(const Tensor& whole) const { return {rows, all, whole.dtype()}; }
+};
+
+/// The input where an activation made it, by which its gradient may be masked.
+Tensor with_activation(const Tensor& input) {
+  const Node* const maker = input.grad_node().get();
+  return maker != nullptr && maker->result_slope() != 1.0 ? input : Tensor();
+}
+
+/// The gradients of concat's inputs.
+std::vector<Tensor> parts_of(const Tensor& grad, int along,
+                             const std::vector<std::int64_t>& extents, const GradientWork& work,
+                             const std::vector<bool>& needed, const SavedTensors& saved) {
+  std::vector<Tensor> gradients(extents.size());
+  std::vector<kernels::SplitPart> parts(extents.size());
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    if (!needed[i]) {
+      continue;
+    }
+    gradients[i] = ops::make_output("concat", grad.shape().with(along, extents[i]), grad);
+    parts[i].to = gradients[i].data();
+    if (!work.input_slopes.empty() && work.input_slopes[i] != 1.0) {
+      parts[i].y = saved[i].data();
+      parts[i].slope = work.input_slopes[i];
+    }
+  }
+  if (grad.numel() > 0) {
+    const Widths widths(grad.shape(), along, extents);
+    CKS_KERNEL(grad.device(), split(widths.of(grad), ops::terms_of(grad, work), parts));
+  }
+  return gradients;
+}
+
 }  // namespace
 
 Tensor concat(const std::vector<Tensor>& inputs, int axis) {
@@ -50,30 +99,24 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
     }
     total += extents.back();
   }
-  const Shape shape = first.with(along, total);
-  Tensor result = ops::make_output("concat", shape, inputs[0]);
-  ops::Walk walk = ops::dense_walk(shape);
-  for (const Tensor& input : inputs) {
-    ops::copy_along(input.shape(), input, ops::dense_walk(input.shape()), result, walk);
-    walk.offset += input.size(along) * walk.strides[static_cast<std::size_t>(along)];
+  Tensor result = ops::make_output("concat", first.with(along, total), inputs[0]);
+  if (result.numel() > 0) {
+    const Widths widths(first, along, extents);
+    const auto parts = mapped(inputs, [](const Tensor& input) { return input.data(); });
+    CKS_KERNEL(result.device(), concat(widths.of(result), parts, result.data()));
   }
-  if (!needs_recording(inputs)) {
-    return result;
-  }
-  const auto backward = [along, extents](const Tensor& grad, const std::vector<bool>& needed) {
-    std::vector<Tensor> gradients(extents.size());
-    std::int64_t begin = 0;
-    for (std::size_t i = 0; i < extents.size(); begin += extents[i++]) {
-      if (needed[i]) {
-        gradients[i] = slice(grad, along, begin, begin + extents[i]);
-      }
-    }
-    return gradients;
-  };
-  using Backward = FunctionNode<decltype(backward)>;
-  const std::initializer_list<Tensor> nothing_saved{};
   note_options(ops::AlongAxis{along});
-  return record_node(result, std::make_shared<Backward>("concat", nothing_saved, backward), inputs);
+  Tensor recorded =
+      record("concat", result, inputs, mapped(inputs, with_activation),
+             [along, extents](const Tensor& grad, const GradientWork& work,
+                              const std::vector<bool>& needed, const SavedTensors& saved) {
+               return parts_of(grad, along, extents, work, needed, saved);
+             });
+  if (recorded.grad_node() != nullptr) {
+    recorded.grad_node()->declare(
+        {.added_terms = kernels::kSplitTerms, .masked_inputs = static_cast<int>(inputs.size())});
+  }
+  return recorded;
 }
 
 Tensor stack(const std::vector<Tensor>& inputs, int axis) {

@@ -1,9 +1,11 @@
 #include "cks/core/ops/pool2d.h"
 
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/concat/concat.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
 namespace cks {
@@ -32,6 +34,21 @@ Pool2dProblem problem_of(const char* operation, const Tensor& input, Size2 kerne
 Shape input_shape(const Pool2dProblem& p) { return {p.N, p.IH, p.IW, p.C}; }
 Shape output_shape(const Pool2dProblem& p) { return {p.N, p.OH, p.OW, p.C}; }
 
+/// The gradient of the result with all its terms. It goes to the windows' maxima, so that `result`,
+/// if it is defined, masks it as their places in the input would.
+Tensor whole_gradient(const Tensor& grad, const GradientWork& work, const Tensor& result) {
+  Tensor whole = ops::make_output("max_pool2d", grad);
+  const std::int64_t width = grad.numel();
+  kernels::SplitPart part{.to = whole.data()};
+  if (result.defined()) {
+    part.y = result.data();
+    part.slope = work.input_slopes[0];
+  }
+  CKS_KERNEL(grad.device(),
+             split({1, {&width, 1}, grad.dtype()}, ops::terms_of(grad, work), {&part, 1}));
+  return whole;
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
@@ -48,14 +65,25 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   CKS_KERNEL(input.device(),
              max_pool2d_forward(problem, input.data(), result.data(), index.data()));
   note_options(options);
-  return record(
-      operation, std::move(result), {input}, {index},
-      [problem](const Tensor& grad, const SavedTensors& saved) {
-        Tensor grad_input = ops::make_output("max_pool2d", input_shape(problem), grad);
+  const bool may_mask = input.grad_node() != nullptr && input.grad_node()->result_slope() != 1.0;
+  Tensor recorded = record(
+      operation, result, {input}, {index, may_mask ? result : Tensor()},
+      [problem, operation](const Tensor& given, const GradientWork& work, const std::vector<bool>&,
+                           const SavedTensors& saved) {
+        const bool masks = !work.input_slopes.empty() && work.input_slopes[0] != 1.0;
+        const Tensor grad = masks || !work.terms.empty()
+                                ? whole_gradient(given, work, masks ? saved[1] : Tensor())
+                                : given;
+        Tensor grad_input = ops::make_output(operation, input_shape(problem), grad);
         CKS_KERNEL(grad.device(),
                    max_pool2d_backward(problem, grad.data(), saved[0].data(), grad_input.data()));
-        return grad_input;
+        return std::vector<Tensor>{grad_input};
       });
+  if (recorded.grad_node() != nullptr) {
+    recorded.grad_node()->declare(
+        {.added_terms = kernels::kSplitTerms, .masked_inputs = may_mask ? 1 : 0});
+  }
+  return recorded;
 }
 
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {

@@ -4,18 +4,29 @@
 #include <thread>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/conv/conv2d.h"
+#include "cks/core/ops/activation.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/pool2d.h"
+#include "cks/core/ops/rearrange.h"
+#include "cks/core/ops/reduce.h"
 #include "cks/core/profile/module_path.h"
 #include "tests/core/test_ops.h"
+#include "tests/support/devices.h"
 #include "tests/support/fill.h"
+#include "tests/support/tensors.h"
 
 namespace cks {
 namespace {
 
+using testing::compare;
 using testing::contains;
 using testing::custom;
 using testing::message_of;
 using testing::multiply;
 using testing::plus;
+using testing::random_tensor;
+using testing::test_devices;
 using testing::total;
 
 Tensor ones_leaf(std::int64_t count) { return Tensor::ones({count}).set_requires_grad(); }
@@ -286,6 +297,48 @@ TEST_CASE("engine: a listener gets each leaf's gradient once, when its last term
   // Nobody listens any more.
   total(early).backward();
   CHECK(doubler.leaves.size() == 3);
+}
+
+TEST_CASE("engine: what operations mask and add up for each other changes no gradient") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto leaf = [&](const Shape& shape, std::uint64_t seed) {
+      return random_tensor(shape, seed, DType::float64).to(device).set_requires_grad();
+    };
+    for (const double slope : {0.0, 0.1}) {
+      CAPTURE(slope);
+      for (const int readers : {1, 2, 3, 4, 5, 6}) {
+        CAPTURE(readers);
+        // Convolutions with the activation as their end, or as an operation of its own, then put
+        // side by side and pooled.
+        const auto run = [&](bool ends) {
+          const auto conv = [&](const Tensor& x, const Tensor& weight) {
+            const Tensor y =
+                conv2d(x, weight, {}, {.padding = 1, .negative_slope = ends ? slope : 1.0});
+            return ends ? y : leaky_relu(y, slope);
+          };
+          const std::vector<Tensor> leaves{leaf({2, 6, 6, 4}, 1), leaf({8, 3, 3, 4}, 2),
+                                           leaf({3, 3, 3, 4}, 3), leaf({4, 3, 3, 4}, 4)};
+          const Tensor x = max_pool2d(conv(leaves[0], leaves[3]), {.kernel_size = 3, .stride = 1});
+          const Tensor shared = conv(x, leaves[2]);
+          const Tensor both = concat({conv(x, leaves[1]), x, shared}, -1);
+          Tensor loss = sum(shared * leaf(shared.shape(), 20).detach());
+          for (int i = 0; i < readers; ++i) {
+            const Tensor factor = leaf(both.shape(), static_cast<std::uint64_t>(10 + i)).detach();
+            loss = loss + sum((i % 2 == 0 ? both : max_pool2d(both, {.kernel_size = 1})) * factor);
+          }
+          return gradients(loss, leaves);
+        };
+        const std::vector<Tensor> fused = run(true);
+        const std::vector<Tensor> single = run(false);
+        for (std::size_t i = 0; i < single.size(); ++i) {
+          CAPTURE(i);
+          const auto result = compare(fused[i], single[i], {1e-11});
+          CHECK_MESSAGE(result.ok, result.message);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
