@@ -229,17 +229,29 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
   return y;
 }
 
+/// What an activation that made the input does to its gradient; undefined: nothing.
+struct Mask {
+  Tensor by{};
+  double slope = 1.0;
+};
+
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
-                         const Tensor& w, const End& end = {}, const Halves& halves = {}) {
+                         const Tensor& w, const End& end = {}, const Halves& halves = {},
+                         const Mask& mask = {}) {
   if (is_widened(p, dy)) {
-    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
-        .to(DType::bfloat16);
+    const Tensor dx =
+        run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
+            .to(DType::bfloat16);
+    return mask.by.defined() ? ops::masked_gradient(operation, dx, mask.by, mask.slope) : dx;
   }
+  kernels::Epilogue epilogue = end.epilogue();
+  epilogue.mask = ops::data_or_null(mask.by);
+  epilogue.mask_slope = mask.slope;
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy);
   run_pass(operation, Conv2dPass::backward_data, p, dy, w, halves.pointers(), dx,
            [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_data(conv, dy.data(), w.data(), end.epilogue(),
-                                                  dx.data(), workspace, halves.pointers());
+             return kernels::conv2d_backward_data(conv, dy.data(), w.data(), epilogue, dx.data(),
+                                                  workspace, halves.pointers());
            });
   return dx;
 }
@@ -321,11 +333,16 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
         }
         (transposed ? multiplied.y : multiplied.x) = saved[3];
         multiplied.w = saved[4];
+        Mask mask;
+        if (!work.input_slopes.empty() && work.input_slopes[0] != 1.0) {
+          mask = {saved[0], work.input_slopes[0]};
+        }
         return ops::run_gradients(
             needed,
             [&] {
-              return (transposed ? run_forward(name, problem, grad, saved[1], {}, multiplied)
-                                 : run_backward_data(name, problem, grad, saved[1], {}, multiplied))
+              return (transposed
+                          ? run_forward(name, problem, grad, saved[1], {}, multiplied)
+                          : run_backward_data(name, problem, grad, saved[1], {}, multiplied, mask))
                   .to(types[0]);
             },
             [&] {
@@ -336,7 +353,9 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
             [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
       });
   if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare({.result_slope = slope});
+    // By the input as it is saved, which is of the gradient's type.
+    const bool masks = !transposed && needs[1] && call.input.dtype() == given.input.dtype();
+    recorded.grad_node()->declare({.masked_inputs = masks ? 1 : 0, .result_slope = slope});
   }
   return recorded;
 }

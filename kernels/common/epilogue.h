@@ -13,10 +13,12 @@ namespace cks::kernels {
 /// In this order, each step only if it is given; c is the element's channel:
 ///
 ///   v = sum + bias[c];  v = v*scale[c];  v += shift[c];  v += residual[n,h,w,c];
-///   v = v > 0 ? v : negative_slope*v
+///   v = v > 0 ? v : negative_slope*v;  v = mask[n,h,w,c] > 0 ? v : mask_slope*v
 ///
 /// Types    bias, scale, shift [channels] have the filter's type, the residual has the result's.
 /// Layout   the residual lies as the result does, with the same pitch; it must not be the result.
+/// Mask     of a dense input gradient on a GPU alone, with its type: what an activation that made X
+///          does to the gradient of X. A NaN counts as above 0.
 /// Sums     channel_sums [2][channels] float64: of all stored values of a channel, and of their
 ///          squares, added in a fixed order; needs sums_workspace (channel_sums.h).
 struct Epilogue {
@@ -25,11 +27,13 @@ struct Epilogue {
   const void* shift = nullptr;
   const void* residual = nullptr;
   double negative_slope = 1.0;  // 1: no activation; 0: ReLU (activation.h)
+  const void* mask = nullptr;
+  double mask_slope = 1.0;
   double* channel_sums = nullptr;
   void* sums_workspace = nullptr;
 };
 
-/// An Epilogue for a result of T and a filter of F.
+/// An Epilogue for a result of T and a filter of F, without its mask.
 template <class T, class F = T>
 struct TypedEpilogue {
   using Slope = std::conditional_t<std::is_same_v<T, double>, double, float>;

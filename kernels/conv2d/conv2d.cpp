@@ -6,6 +6,7 @@
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/kernel.h"
+#include "cks/kernels/elementwise/elementwise.h"
 
 // Preparing checks that plan, problem and device belong together; the entry points call the plan's
 // kernel. A plan of another pass, problem or machine is an error, never replaced.
@@ -46,7 +47,17 @@ void add_channels([[maybe_unused]] bool on_cuda, const ChannelSumsProblem& probl
                     operands.epilogue.sums_workspace);
 }
 
-/// Runs a prepared pass, and adds up the channels of its result if that is asked for.
+/// Epilogue::mask, after a kernel that leaves it out.
+void mask_result([[maybe_unused]] const Conv2dProblem& p,
+                 [[maybe_unused]] const Conv2dOperands& operands) {
+#if CKS_HAS_CUDA
+  const double slope = operands.epilogue.mask_slope;
+  cuda::unary_backward(slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu, p.x_type, x_elements(p),
+                       operands.result, operands.epilogue.mask, operands.result, {slope});
+#endif
+}
+
+/// Runs a prepared pass, and what of its epilogue the kernel leaves out.
 std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const Conv2dProblem& p = conv.problem;
   if (conv.plan.pass != pass) {
@@ -56,7 +67,23 @@ std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperan
   if (operands.workspace == nullptr && bytes > 0) {
     fail(pass, p, formatted("workspace is null, expected {} bytes", bytes));
   }
-  const std::int64_t executed = conv.kernel->run(conv, operands);
+  const bool is_masked = operands.epilogue.mask != nullptr;
+  if (is_masked && (pass != Conv2dPass::backward_data || conv.kernel->compute_capability == 0 ||
+                    p.x_pitch != p.IC)) {
+    fail(pass, p, "a mask is for a dense input gradient on a GPU");
+  }
+  const Epilogue& end = operands.epilogue;
+  const bool masks = conv.kernel->masks.contains(conv.plan.arithmetic) && p.IC % 8 == 0 &&
+                     TypedEpilogue<float>(end).is_plain &&
+                     reinterpret_cast<std::uintptr_t>(end.mask) % 16 == 0;
+  Conv2dOperands given = operands;
+  if (!masks) {
+    given.epilogue.mask = nullptr;
+  }
+  const std::int64_t executed = conv.kernel->run(conv, given);
+  if (is_masked && !masks) {
+    mask_result(p, operands);
+  }
   if (operands.epilogue.channel_sums != nullptr) {
     const bool forward = pass == Conv2dPass::forward;
     const ChannelSumsProblem sums{.pixels = forward ? p.N * p.OH * p.OW : p.N * p.IH * p.IW,

@@ -63,6 +63,9 @@ struct Conv2dKernel {
   int compute_capability;
   /// Whether it runs on that one alone: code of 90a uses what newer GPUs do not have.
   bool only_there = false;
+  /// In what it applies an Epilogue::mask that lies at a multiple of 16 bytes, with IC a multiple
+  /// of 8 and no other step but the bias; otherwise a pass over the result follows.
+  EnumSet<Arithmetic> masks = {};
 
   /// The kernel's plans for a problem; none if it does not take it. Pass, kernel and arithmetic are
   /// filled in by the caller. Pure.

@@ -21,13 +21,14 @@ namespace {
 /// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
 /// warpgroup one box. kBlocks 2: a cluster shares its boxes of pixels, each block has channels of
 /// its own. kStageCount: where results are bfloat16; float32 takes room of one. kTransposed: the
-/// filter is read with its rows as the sums' terms (KS-deconv of 16-bit operands).
+/// filter is read with its rows as the sums' terms (KS-deconv of 16-bit operands). kMasks: and the
+/// epilogue has a mask.
 template <Element kOperand, int kHalves, int kBox, int kStageCount, int kBlockCount,
-          bool kIsTransposed>
+          bool kIsTransposed, bool kMasks>
 struct Tile {
   using Value = std::conditional_t<kOperand == Element::bf16, bfloat16, float>;
   using Factor = std::conditional_t<kOperand == Element::fp16, HalvesFactor, NoFactor>;
-  using Store = PartStore<Value, Factor>;
+  using Store = PartStore<Value, Factor, kMasks>;
   static constexpr Element kElement = kOperand;
   static constexpr bool kNarrow = bytes_of(kElement) == 2;
   static constexpr int kStages = kOperand == Element::bf16 ? kStageCount : kStageCount - 1;
@@ -49,7 +50,7 @@ template <class T>
 struct Parameters {
   BoxMaps maps;
   BoxCorrelation c;
-  TypedEpilogue<T> epilogue;
+  MaskingEpilogue<T> epilogue;
   T* target;
   HalfOperands halves;  // whose exponents count
 };
@@ -140,13 +141,14 @@ __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
     part.sync();  // all have stored the unit before
     find_pixels(p.c, walk.group(), unit.first + (K::kOneBox ? group * K::kColumns : 0), K::kColumns,
                 thread, pixels_of_sums);
+    const int channel = unit.channel + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
+    part.prefetch(K::kColumns, channel);
     const auto issue = [&](int stage, bool adds) {
       fence_sums();
       multiply_step<K>(sums, filter + stage * K::kStageBytes, pixels + stage * K::kStageBytes,
                        adds);
     };
     multiply_steps(ring, at, steps_of(p.c, walk.group()), issue, release);
-    const int channel = unit.channel + rank * K::kChannels + (K::kOneBox ? 0 : group * 64);
     const auto rows = part.rows_of(channel);
     // A loop would not be unrolled, and sums be moved to memory.
     [&]<int... j>(std::integer_sequence<int, j...>) {
@@ -191,7 +193,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const char* const operation = forward ? "convv2" : "ks_deconv";
   Parameters<T> p;
   p.c = conv.data<PlannedBoxes>().correlation;
-  p.epilogue = TypedEpilogue<T>(o.epilogue);
+  p.epilogue = MaskingEpilogue<T>(o.epilogue);
   p.target = static_cast<T*>(o.result);
   const void* source = forward ? o.x : o.y;
   const void* filter = o.w;
@@ -213,36 +215,45 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
                kPipelineThreads, {K::kSharedBytes, dim3(K::kBlocks)}, p);
 }
 
-template <Element kElement, bool kTransposed>
+template <Element kElement, bool kTransposed, bool kMasks = false>
 void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const auto is = [&](std::int64_t rows, std::int64_t columns) {
     return conv.plan.tile == Conv2dTile{rows, columns};
   };
   if (is(128, 256)) {
-    launch_tile<Tile<kElement, 2, 128, 4, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 128, 4, 1, kTransposed, kMasks>>(conv, o);
   } else if (is(256, 128)) {
-    launch_tile<Tile<kElement, 2, 64, 6, 2, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 2, kTransposed, kMasks>>(conv, o);
   } else if (is(128, 128)) {
-    launch_tile<Tile<kElement, 2, 64, 6, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 1, kTransposed, kMasks>>(conv, o);
   } else if (is(64, 256)) {
-    launch_tile<Tile<kElement, 1, 128, 5, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 1, 128, 5, 1, kTransposed, kMasks>>(conv, o);
   } else {
-    launch_tile<Tile<kElement, 1, 64, 8, 1, kTransposed>>(conv, o);
+    launch_tile<Tile<kElement, 1, 64, 8, 1, kTransposed, kMasks>>(conv, o);
+  }
+}
+
+/// Of 16-bit operands.
+template <Element kElement>
+void launch_narrow(const PreparedConv2d& conv, const Conv2dOperands& o) {
+  if (conv.plan.pass == Conv2dPass::forward) {
+    launch_box<kElement, false>(conv, o);
+  } else if (o.epilogue.mask == nullptr) {
+    launch_box<kElement, true>(conv, o);
+  } else {
+    launch_box<kElement, true, true>(conv, o);
   }
 }
 
 }  // namespace
 
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  const bool forward = conv.plan.pass == Conv2dPass::forward;
   if (conv.plan.arithmetic == Arithmetic::tf32) {
     launch_box<Element::tf32, false>(conv, operands);
   } else if (conv.plan.arithmetic == Arithmetic::fp16) {
-    forward ? launch_box<Element::fp16, false>(conv, operands)
-            : launch_box<Element::fp16, true>(conv, operands);
+    launch_narrow<Element::fp16>(conv, operands);
   } else {
-    forward ? launch_box<Element::bf16, false>(conv, operands)
-            : launch_box<Element::bf16, true>(conv, operands);
+    launch_narrow<Element::bf16>(conv, operands);
   }
   return conv.data<PlannedBoxes>().executed;
 }

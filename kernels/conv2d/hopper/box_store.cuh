@@ -22,9 +22,43 @@ __device__ __forceinline__ void find_pixels(const BoxCorrelation& c, const Place
   }
 }
 
+/// With a mask as well, of which conv2d.cpp says when it comes: in whole chunks, of what is plain.
+template <class T>
+struct MaskingEpilogue : TypedEpilogue<T> {
+  const T* mask = nullptr;
+  float mask_slope = 1.0F;
+
+  MaskingEpilogue() = default;
+  explicit MaskingEpilogue(const Epilogue& e)
+      : TypedEpilogue<T>(e),
+        mask(static_cast<const T*>(e.mask)),
+        mask_slope(static_cast<float>(e.mask_slope)) {}
+};
+
+/// 16 bytes of a gradient, masked by those of what an activation made.
+template <class T>
+__device__ __forceinline__ uint4 masked_chunk(uint4 gradient, const uint4& y, float slope) {
+  const auto mask = [slope](std::uint32_t& dy, std::uint32_t of) {
+    if constexpr (sizeof(T) == 2) {
+      const float2 values = widened_pair(dy);
+      const float2 results = widened_pair(of);
+      dy = rounded_pair(masked(values.x, results.x, slope), masked(values.y, results.y, slope));
+    } else {
+      dy = __float_as_uint(masked(__uint_as_float(dy), __uint_as_float(of), slope));
+    }
+  };
+  mask(gradient.x, y.x);
+  mask(gradient.y, y.y);
+  mask(gradient.z, y.z);
+  mask(gradient.w, y.w);
+  return gradient;
+}
+
 /// A thread's share. A position of a part is a row of its 64 channels, swizzled over 128 bytes so
 /// that neither writes nor reads meet in a bank; float32 has two such rows, of 32 channels each.
-template <class T, class Factor = NoFactor>
+/// kMasks: by the epilogue's mask, with kernels of their own, so that the others keep their
+/// registers.
+template <class T, class Factor, bool kMasks>
 struct PartStore {
   static constexpr bool kBf16 = sizeof(T) == 2;
   static constexpr int kBytes = kPart * 64 * static_cast<int>(sizeof(T));
@@ -32,7 +66,7 @@ struct PartStore {
   static constexpr int kChunks = 64 / kElements;                      // of a position
   static constexpr int kSideBySide = 128 / kChunks;                   // positions
 
-  const TypedEpilogue<T>& epilogue;
+  const MaskingEpilogue<T>& epilogue;
   T* target;
   std::int64_t pitch;  // of the target's pixels
   int channels;        // of the target
@@ -47,21 +81,24 @@ struct PartStore {
     return part + (chunk >> 3) * (kPart * 128) + position * 128 + swizzled;
   }
 
-  /// Calls copy(chunk in the part, elements from the target's base) for this thread's chunks of 16
-  /// bytes.
+  /// Calls copy(chunk in the part, elements from the target's base, its number) for this thread's
+  /// chunks of 16 bytes.
   template <class Copy>
   __device__ __forceinline__ void each_chunk(int first, int channel, Copy&& copy) const {
     const int chunk = thread % kChunks;
+    if (channel + chunk * kElements >= channels) {
+      return;
+    }
 #pragma unroll
     for (int i = 0; i < kPart / kSideBySide; ++i) {
       const int position = thread / kChunks + i * kSideBySide;
       if (const int pixel = pixels[first + position]; pixel >= 0) {
         copy(reinterpret_cast<T*>(chunk_at(position, chunk)),
-             pixel * pitch + channel + chunk * kElements);
+             pixel * pitch + channel + chunk * kElements, i);
       }
     }
   }
-  /// As above, element by element, for chunks that are not whole or addresses that are odd:
+  /// As above, element by element, where chunks are not whole or addresses are odd:
   /// copy(element in the part, from the target's base).
   template <class Copy>
   __device__ __forceinline__ void each_element(int first, int channel, Copy&& copy) const {
@@ -72,6 +109,21 @@ struct PartStore {
       if (pixel >= 0 && channel + at < channels) {
         copy(reinterpret_cast<T*>(chunk_at(position, at / kElements)) + at % kElements,
              pixel * pitch + channel + at);
+      }
+    }
+  }
+
+  /// Has the second cache fetch what store() reads when the sums are done, of the thread's
+  /// positions of `count`, of 64 channels from `channel` on.
+  __device__ __forceinline__ void prefetch(int count, int channel) const {
+    constexpr int kLine = 128 / static_cast<int>(sizeof(T));
+    const T* const from = kMasks ? epilogue.mask : epilogue.residual;
+    if (from == nullptr) {
+      return;
+    }
+    for (int i = thread; i < count; i += 128) {
+      for (int at = channel; pixels[i] >= 0 && at < channel + 64 && at < channels; at += kLine) {
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + pixels[i] * pitch + at));
       }
     }
   }
@@ -155,14 +207,27 @@ struct PartStore {
   /// sums: kPart / 2 of this thread.
   __device__ __forceinline__ void store(const float* sums, int first, int channel,
                                         const Rows& rows) const {
-    const bool is_whole = channel + 64 <= channels;
+    const bool in_chunks = channel + 64 <= channels || channels % kElements == 0;
     sync();  // all have read the part before
+    if constexpr (kMasks) {
+      uint4 masks[kPart / kSideBySide];
+      each_chunk(first, channel, [&](const T*, std::int64_t at, int i) {
+        masks[i] = *reinterpret_cast<const uint4*>(epilogue.mask + at);
+      });
+      write_part<true>(sums, rows);
+      sync();
+      each_chunk(first, channel, [&](const T* here, std::int64_t at, int i) {
+        *reinterpret_cast<uint4*>(target + at) =
+            masked_chunk<T>(*reinterpret_cast<const uint4*>(here), masks[i], epilogue.mask_slope);
+      });
+      return;
+    }
     if (epilogue.is_plain) {
       write_part<true>(sums, rows);
     } else {
       if (const T* const residual = epilogue.residual; residual != nullptr) {
-        if (is_whole && reinterpret_cast<std::uintptr_t>(residual) % 16 == 0) {
-          each_chunk(first, channel, [&](T* here, std::int64_t at) {
+        if (in_chunks && reinterpret_cast<std::uintptr_t>(residual) % 16 == 0) {
+          each_chunk(first, channel, [&](T* here, std::int64_t at, int) {
             *reinterpret_cast<uint4*>(here) = *reinterpret_cast<const uint4*>(residual + at);
           });
         } else {
@@ -173,8 +238,8 @@ struct PartStore {
       write_part<false>(sums, rows);
     }
     sync();
-    if (is_whole) {
-      each_chunk(first, channel, [&](const T* here, std::int64_t at) {
+    if (in_chunks) {
+      each_chunk(first, channel, [&](const T* here, std::int64_t at, int) {
         *reinterpret_cast<uint4*>(target + at) = *reinterpret_cast<const uint4*>(here);
       });
     } else {

@@ -22,14 +22,14 @@ template <bool kFloat16>
 using Value = std::conditional_t<kFloat16, float, bfloat16>;
 template <bool kFloat16>
 using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
-template <bool kFloat16>
-using Store = PartStore<Value<kFloat16>, Factor<kFloat16>>;
+template <bool kFloat16, bool kMasks = false>
+using Store = PartStore<Value<kFloat16>, Factor<kFloat16>, kMasks>;
 
 template <bool kFloat16>
 struct Parameters {
   CUtensorMap source, filter;
   HaloPlan h;
-  TypedEpilogue<Value<kFloat16>> epilogue;
+  MaskingEpilogue<Value<kFloat16>> epilogue;
   Value<kFloat16>* target;
   HalfOperands halves;  // whose exponents count
 };
@@ -76,21 +76,21 @@ __device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
 }
 
 /// A warpgroup: every second patch of the block.
-template <bool kFloat16, bool kTransposed>
+template <bool kFloat16, bool kTransposed, bool kMasks>
 __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, Barriers& barriers,
                          int group, int* pixels) {
   const HaloPlan& h = p.h;
   const int thread = static_cast<int>(threadIdx.x) % 128;
   unsigned char* const parts = shared + h.filter_bytes + kHaloStages * h.window_bytes;
-  const Store<kFloat16> part{p.epilogue,
-                             p.target,
-                             h.target_pitch,
-                             h.target_channels,
-                             parts + group * Store<kFloat16>::kBytes,
-                             pixels,
-                             1 + group,
-                             thread,
-                             p.halves};
+  const Store<kFloat16, kMasks> part{p.epilogue,
+                                     p.target,
+                                     h.target_pitch,
+                                     h.target_channels,
+                                     parts + group * Store<kFloat16>::kBytes,
+                                     pixels,
+                                     1 + group,
+                                     thread,
+                                     p.halves};
   const auto rows = part.rows_of(0);
   const std::uint32_t base = shared_address(shared);
   const std::uint64_t first_filter = operand(base, 1024, kTransposed ? kTapBytes : 16);
@@ -106,6 +106,7 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
     const HaloPatch patch = patch_of(h, i);
     part.sync();  // all have stored the patch before
     pixels[thread] = pixel_of(h, patch, thread);
+    part.prefetch(kHaloPositions, 0);
     const std::uint64_t window = operand(
         base + static_cast<std::uint32_t>(h.filter_bytes + at.stage * h.window_bytes), pitch);
     std::uint64_t filter = first_filter;
@@ -129,7 +130,7 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
   }
 }
 
-template <bool kFloat16, bool kTransposed>
+template <bool kFloat16, bool kTransposed, bool kMasks>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
     halo_kernel(const __grid_constant__ Parameters<kFloat16> p) {
   cuda::begin_kernel();
@@ -142,8 +143,8 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   unsigned char* const shared = begin_pipeline(raw, barriers.ring, 1);
   run_pipeline<40, 232>([&](int which) { copy(p, shared, barriers, which == 0); },
                         [&](int group) {
-                          multiply<kFloat16, kTransposed>(p, shared, barriers, group,
-                                                          pixels[group]);
+                          multiply<kFloat16, kTransposed, kMasks>(p, shared, barriers, group,
+                                                                  pixels[group]);
                         });
 }
 
@@ -165,7 +166,7 @@ void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
     p.h.source_pitch = p.h.source_channels;
   }
   const HaloPlan& h = p.h;
-  p.epilogue = TypedEpilogue<Value<kFloat16>>(o.epilogue);
+  p.epilogue = MaskingEpilogue<Value<kFloat16>>(o.epilogue);
   p.target = static_cast<Value<kFloat16>*>(o.result);
   const std::int64_t line = h.source_pitch * h.source_width;
   p.source = box_map(operation,
@@ -179,8 +180,10 @@ void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const auto workers = static_cast<unsigned>(std::min(h.patches, multiprocessor_count()));
   const int bytes =
       1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * Store<kFloat16>::kBytes;
-  cuda::launch(operation, forward ? halo_kernel<kFloat16, false> : halo_kernel<kFloat16, true>,
-               workers, kPipelineThreads, bytes, p);
+  const auto backward = o.epilogue.mask == nullptr ? halo_kernel<kFloat16, true, false>
+                                                   : halo_kernel<kFloat16, true, true>;
+  cuda::launch(operation, forward ? halo_kernel<kFloat16, false, false> : backward, workers,
+               kPipelineThreads, bytes, p);
 }
 
 }  // namespace

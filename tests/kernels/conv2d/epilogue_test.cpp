@@ -58,19 +58,21 @@ struct Steps {
   bool bias, scale, shift, residual;
   double slope;
   bool sums;
+  double mask_slope = 1.0;  // 1: no mask
 };
 constexpr Steps kSteps[] = {
-    {true, false, false, false, 1.0, false}, {false, true, true, false, 1.0, false},
-    {false, false, false, true, 1.0, false}, {true, false, false, false, 0.0, false},
-    {true, false, false, false, 0.5, false}, {false, false, true, true, 0.25, false},
-    {false, false, false, false, 1.0, true}, {true, true, true, true, 0.0, true}};
+    {true, false, false, false, 1.0, false},      {false, true, true, false, 1.0, false},
+    {false, false, false, true, 1.0, false},      {true, false, false, false, 0.0, false},
+    {true, false, false, false, 0.5, false},      {false, false, true, true, 0.25, false},
+    {false, false, false, false, 1.0, true},      {false, false, false, false, 1.0, false, 0.0},
+    {true, false, false, true, 1.0, false, 0.25}, {true, true, true, true, 0.0, true}};
 
 template <class T>
 struct Case {
   Conv2dPass pass;
   Conv2dProblem p;
   std::int64_t channels, pixels;
-  std::vector<T> input, filter, bias, scale, shift, residual;
+  std::vector<T> input, filter, bias, scale, shift, residual, mask;
   std::vector<double> sums;  // before any epilogue
 
   Case(Conv2dPass which, const Conv2dProblem& problem)
@@ -83,7 +85,8 @@ struct Case {
         bias(integers<T>(channels, 3)),
         scale(integers<T>(channels, 4)),
         shift(integers<T>(channels, 5)),
-        residual(integers<T>(pixels * channels, 6)) {
+        residual(integers<T>(pixels * channels, 6)),
+        mask(integers<T>(pixels * channels, 7)) {
     Conv2dProblem wide = p;
     wide.x_type = wide.w_type = wide.y_type = cks::DType::float64;
     sums.resize(static_cast<std::size_t>(pixels * channels));
@@ -107,6 +110,7 @@ struct Case {
       v += steps.shift ? as_double(shift[c]) : 0.0;
       v += steps.residual ? as_double(residual[i]) : 0.0;
       v = as_double(from_double<T>(v < 0.0 ? v * steps.slope : v));
+      v = as_double(mask[i]) > 0.0 ? v : as_double(from_double<T>(v * steps.mask_slope));
     }
     return values;
   }
@@ -122,12 +126,14 @@ struct Case {
   std::vector<T> run(const Conv2dPlan& plan, const Steps& steps, TargetBuffer& channel_sums) const {
     const auto conv = cks::kernels::prepare_conv2d(p, plan, kDevice);
     TargetBuffer scratch(cks::kernels::channel_sums_workspace_bytes(channels));
-    const auto with = [&](const T* b, const T* sc, const T* sh, const T* re) {
+    const auto with = [&](const T* b, const T* sc, const T* sh, const T* re, const T* ma) {
       return Epilogue{.bias = steps.bias ? b : nullptr,
                       .scale = steps.scale ? sc : nullptr,
                       .shift = steps.shift ? sh : nullptr,
                       .residual = steps.residual ? re : nullptr,
                       .negative_slope = steps.slope,
+                      .mask = steps.mask_slope == 1.0 ? nullptr : ma,
+                      .mask_slope = steps.mask_slope,
                       .channel_sums = steps.sums ? channel_sums.as<double>() : nullptr,
                       .sums_workspace = scratch.data()};
     };
@@ -138,7 +144,8 @@ struct Case {
                          : conv2d_backward_data(conv, a, w, epilogue, out, workspace.data());
       };
       call(on_device(input), on_device(filter),
-           with(on_device(bias), on_device(scale), on_device(shift), on_device(residual)));
+           with(on_device(bias), on_device(scale), on_device(shift), on_device(residual),
+                on_device(mask)));
       REQUIRE(workspace.intact());
     };
     std::vector<T> result =
@@ -159,6 +166,9 @@ void check(Conv2dPass pass, Conv2dSizes sizes, std::span<const Steps> cases = kS
   for (const Conv2dPlan& plan : possible_plans(pass, c.p, kDevice)) {
     for (Steps steps : cases) {
       steps.sums &= !std::is_same_v<T, cks::bfloat16>;  // channel_sums takes none
+      if (steps.mask_slope != 1.0 && !(kTestsCuda && pass == Conv2dPass::backward_data)) {
+        continue;
+      }
       CAPTURE(to_string(c.p));
       CAPTURE(plan.to_string());
       TargetBuffer channel_sums(static_cast<std::size_t>(2 * c.channels) * sizeof(double));
