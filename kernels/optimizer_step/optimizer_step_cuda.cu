@@ -55,32 +55,50 @@ struct Adam {
   }
 };
 
-/// Elements [at, at + V) of one tensor. State that a rule does not keep is null.
-template <int V, class T, class Rule>
-__device__ __forceinline__ void step_elements(const typename Rule::Scalars& s, const T* grad,
-                                              T* parameter, T* first, T* second) {
-  const Pack<T, V> g = load_pack<V>(grad);
-  Pack<T, V> p = load_pack<V>(parameter);
-  Pack<T, V> a{};
-  Pack<T, V> b{};
-  if (first != nullptr) {
-    a = load_pack<V>(first);
+/// One tensor. State that a rule does not keep is null.
+template <class T>
+struct Addresses {
+  const T* grad;
+  T* parameter;
+  T* first;
+  T* second;
+  __device__ bool aligned() const {
+    const auto bits = [](const T* at) { return reinterpret_cast<std::uintptr_t>(at); };
+    return (bits(grad) | bits(parameter) | bits(first) | bits(second)) % 16 == 0;
   }
-  if (second != nullptr) {
-    b = load_pack<V>(second);
+};
+
+/// Elements [i, i + V) of it.
+template <class T, int V>
+struct Elements {
+  Pack<T, V> grad, parameter, first, second;
+
+  __device__ __forceinline__ void load(const Addresses<T>& at, std::int64_t i) {
+    grad = load_pack<V>(at.grad + i);
+    parameter = load_pack<V>(at.parameter + i);
+    if (at.first != nullptr) {
+      first = load_pack<V>(at.first + i);
+    }
+    if (at.second != nullptr) {
+      second = load_pack<V>(at.second + i);
+    }
   }
+  template <class Rule>
+  __device__ __forceinline__ void step(const typename Rule::Scalars& s, const Addresses<T>& at,
+                                       std::int64_t i) {
 #pragma unroll
-  for (int v = 0; v < V; ++v) {
-    Rule::step(s, g[v], p[v], a[v], b[v]);
+    for (int v = 0; v < V; ++v) {
+      Rule::step(s, grad[v], parameter[v], first[v], second[v]);
+    }
+    store_pack<V>(at.parameter + i, parameter);
+    if (at.first != nullptr) {
+      store_pack<V>(at.first + i, first);
+    }
+    if (at.second != nullptr) {
+      store_pack<V>(at.second + i, second);
+    }
   }
-  store_pack<V>(parameter, p);
-  if (first != nullptr) {
-    store_pack<V>(first, a);
-  }
-  if (second != nullptr) {
-    store_pack<V>(second, b);
-  }
-}
+};
 
 template <class T, class Rule>
 __global__ void __launch_bounds__(kThreads)
@@ -89,39 +107,37 @@ __global__ void __launch_bounds__(kThreads)
   if (p.skip != nullptr && *p.skip != 0) {
     return;  // all threads of all blocks
   }
-  __shared__ int shared_tensor;
   __shared__ typename Rule::Scalars shared_scalars;
-  const int block = static_cast<int>(blockIdx.x);
-  const int candidate = static_cast<int>(threadIdx.x);
-  if (is_dealt(p, candidate, block)) {
-    const StepNumbers now{*p.learning_rate * p.learning_rate_scale[candidate],
+  const int tensor = dealt_tensor(p);
+  if (threadIdx.x == 0) {
+    const StepNumbers now{*p.learning_rate * p.learning_rate_scale[tensor],
                           p.grad_scale == nullptr ? 1.0 : *p.grad_scale};
-    shared_tensor = candidate;
-    shared_scalars = rule.scalars(p.weight_decay[candidate], now, p.step[candidate]);
+    shared_scalars = rule.scalars(p.weight_decay[tensor], now, p.step[tensor]);
+  }
+  const Addresses<T> at{p.grad[tensor], p.parameter[tensor], p.first[tensor], p.second[tensor]};
+  const auto [begin, end] = stretch_of(p, tensor, static_cast<int>(blockIdx.x));
+  constexpr int V = kPackSize<T>;
+  constexpr std::int64_t kStep = kThreads * V;
+  const std::int64_t rest = at.aligned() ? end - (end - begin) % V : begin;
+  std::int64_t i = begin + threadIdx.x * V;
+  // What is loaded next is on its way while the scalars are worked out, and one batch is stepped.
+  Elements<T, V> next{};
+  if (i < rest) {
+    next.load(at, i);
   }
   __syncthreads();
-  const int tensor = shared_tensor;
   const typename Rule::Scalars s = shared_scalars;
-  const T* grad = p.grad[tensor];
-  T* parameter = p.parameter[tensor];
-  T* first = p.first[tensor];
-  T* second = p.second[tensor];
-  const auto [begin, end] = stretch_of(p, tensor, block);
-  constexpr int V = kPackSize<T>;
-  const auto bits =
-      reinterpret_cast<std::uintptr_t>(grad) | reinterpret_cast<std::uintptr_t>(parameter) |
-      reinterpret_cast<std::uintptr_t>(first) | reinterpret_cast<std::uintptr_t>(second);
-  std::int64_t rest = begin;
-  if (bits % 16 == 0) {
-    rest = end - (end - begin) % V;
-    for (std::int64_t i = begin + threadIdx.x * V; i < rest; i += kThreads * V) {
-      step_elements<V, T, Rule>(s, grad + i, parameter + i, first == nullptr ? first : first + i,
-                                second == nullptr ? second : second + i);
+  for (; i < rest; i += kStep) {
+    Elements<T, V> elements = next;
+    if (i + kStep < rest) {
+      next.load(at, i + kStep);
     }
+    elements.template step<Rule>(s, at, i);
   }
-  for (std::int64_t i = rest + threadIdx.x; i < end; i += kThreads) {
-    step_elements<1, T, Rule>(s, grad + i, parameter + i, first == nullptr ? first : first + i,
-                              second == nullptr ? second : second + i);
+  for (i = rest + threadIdx.x; i < end; i += kThreads) {
+    Elements<T, 1> element{};
+    element.load(at, i);
+    element.template step<Rule>(s, at, i);
   }
 }
 

@@ -8,7 +8,7 @@
 /// Reductions over one axis. Sums of float32 and of float64 accumulate in float64, in lanes and
 /// blocks whose bounds and order come from the problem, so that results are the same bits for every
 /// number of threads. x and y are float32 or float64 (DtypeError otherwise); of bfloat16 GPUs make
-/// sums, too.
+/// sums, too, of float32 sums of four.
 namespace cks::kernels {
 
 /// x [outer, count, inner] -> y [outer, inner].

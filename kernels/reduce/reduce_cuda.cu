@@ -11,6 +11,29 @@ namespace {
 
 constexpr int kLoads = 4;  // in flight for every thread
 
+/// Takes as many elements as are loaded at a time. Of bfloat16, whose sums float32 holds well, it
+/// is they that are converted to the partial result's float64.
+template <class R, int V, class In>
+__device__ __forceinline__ typename R::Partial take_loads(typename R::Partial partial,
+                                                          const Pack<In, V> (&packs)[kLoads],
+                                                          int j) {
+  if constexpr (std::is_same_v<In, bfloat16>) {
+    static_assert(std::is_same_v<R, functors::Sum<bfloat16>>, "nothing else takes bfloat16");
+    float sum = widen<float>(packs[0][j]);
+#pragma unroll
+    for (int i = 1; i < kLoads; ++i) {
+      sum += widen<float>(packs[i][j]);
+    }
+    return R::join(partial, static_cast<double>(sum));
+  } else {
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      partial = R::take(partial, packs[i][j]);
+    }
+    return partial;
+  }
+}
+
 /// Takes packs from, from + step, ... of the `n` a lane owns, in their order.
 template <class R, int V, class In>
 __device__ __forceinline__ void take_packs(typename R::Partial (&partials)[V], const In* from,
@@ -23,11 +46,8 @@ __device__ __forceinline__ void take_packs(typename R::Partial (&partials)[V], c
       packs[i] = load_pack<V>(from + (k + i) * step);
     }
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-#pragma unroll
-      for (int j = 0; j < V; ++j) {
-        partials[j] = R::take(partials[j], packs[i][j]);
-      }
+    for (int j = 0; j < V; ++j) {
+      partials[j] = take_loads<R>(partials[j], packs, j);
     }
   }
   for (; k < n; ++k) {
