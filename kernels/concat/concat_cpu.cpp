@@ -7,7 +7,7 @@
 namespace cks::kernels::CKS_CPU {
 namespace {
 
-constexpr std::int64_t kGrain = 1 << 16;  // bytes of a range of rows
+constexpr std::int64_t kRangeBytes = 1 << 16;  // of rows
 
 /// Calls move(part, its byte in row r of the whole, its byte in the part, bytes) for each part of
 /// each row.
@@ -16,16 +16,17 @@ void each_run(const ConcatProblem& p, Move&& move) {
   const auto size = static_cast<std::int64_t>(size_of(p.dtype));
   const std::int64_t pitch =
       size * std::accumulate(p.widths.begin(), p.widths.end(), std::int64_t{0});
-  parallel_for_ranges(p.rows, 1 + kGrain / (1 + pitch), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::int64_t at = row * pitch;
-      for (std::size_t part = 0; part < p.widths.size(); ++part) {
-        const std::int64_t bytes = size * p.widths[part];
-        move(part, at, row * bytes, static_cast<std::size_t>(bytes));
-        at += bytes;
-      }
-    }
-  });
+  parallel_for_ranges(p.rows, 1 + kRangeBytes / (1 + pitch),
+                      [&](std::int64_t begin, std::int64_t end) {
+                        for (std::int64_t row = begin; row < end; ++row) {
+                          std::int64_t at = row * pitch;
+                          for (std::size_t part = 0; part < p.widths.size(); ++part) {
+                            const std::int64_t bytes = size * p.widths[part];
+                            move(part, at, row * bytes, static_cast<std::size_t>(bytes));
+                            at += bytes;
+                          }
+                        }
+                      });
 }
 
 }  // namespace
