@@ -101,6 +101,7 @@ void Node::release() {
     saved->release();
   }
   edges_.clear();
+  work_ = {};
   released_ = true;
 }
 

@@ -47,6 +47,10 @@ struct GradientWork {
   /// Of the gradients of the masked inputs, where these are not above 0; 1: not masked.
   std::vector<double> input_slopes{};
   bool is_masked = false;  // grad_output went through the activation already
+
+  double input_slope(std::size_t i) const {
+    return i < input_slopes.size() ? input_slopes[i] : 1.0;
+  }
 };
 
 /// One recorded operation: knows how to turn the gradient of its result into those of its inputs.
@@ -76,11 +80,11 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual const char* name() const = 0;
   /// Gradients of the inputs in the order given to record(). needed[i] is false where nobody asks
   /// for input i's: return an undefined tensor there and save the work. Runs with grad mode off.
-  /// The engine checks shapes and dtypes, and it alone sums gradients; a node always makes new
-  /// ones.
+  /// The engine checks shapes and dtypes, and sums gradients unless a node says that it does; a
+  /// node always makes new ones.
   virtual std::vector<Tensor> backward(const Tensor& grad_output,
                                        const std::vector<bool>& needed) = 0;
-  /// To be called before backward(), at most once.
+  /// To be called at most once, right after record(): what reads the result may ask.
   void declare(const NodeAbilities& abilities) { abilities_ = abilities; }
   /// Of the activation that ends the operation; 1: none.
   double result_slope() const { return abilities_.result_slope; }

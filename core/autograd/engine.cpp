@@ -288,8 +288,8 @@ class Engine {
     return slopes;
   }
 
-  /// The one place where gradients are summed, but for that one. Nodes may return one tensor for
-  /// several inputs: only what nobody else can see is added to in place.
+  /// The one place where gradients are summed, but for what is left to nodes. Nodes may return one
+  /// tensor for several inputs: only what nobody else can see is added to in place.
   static void add(Tensor& sum, Tensor term) {
     if (!sum.defined()) {
       sum = std::move(term);

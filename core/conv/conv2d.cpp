@@ -238,11 +238,9 @@ struct Mask {
 Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
                          const Tensor& w, const End& end = {}, const Halves& halves = {},
                          const Mask& mask = {}) {
-  if (is_widened(p, dy)) {
-    const Tensor dx =
-        run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
-            .to(DType::bfloat16);
-    return mask.by.defined() ? ops::masked_gradient(operation, dx, mask.by, mask.slope) : dx;
+  if (is_widened(p, dy)) {  // on a CPU, where nothing is masked for others
+    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
+        .to(DType::bfloat16);
   }
   kernels::Epilogue epilogue = end.epilogue();
   epilogue.mask = ops::data_or_null(mask.by);
@@ -322,9 +320,10 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
        types = ops::dtypes_of({given.input, given.weight, given.bias})](
           const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
           const SavedTensors& saved) {
+        const Tensor& own = saved[2];  // as it was, also where others have masked by it
         const Tensor grad = slope == 1.0 || work.is_masked
                                 ? grad_output
-                                : ops::masked_gradient(name, grad_output, saved[2], slope);
+                                : ops::masked_gradient(name, grad_output, own, slope);
         Halves multiplied;  // by both passes
         if (halves_grad && is_aligned(grad)) {
           const Tensor none;
@@ -334,8 +333,8 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
         (transposed ? multiplied.y : multiplied.x) = saved[3];
         multiplied.w = saved[4];
         Mask mask;
-        if (!work.input_slopes.empty() && work.input_slopes[0] != 1.0) {
-          mask = {saved[0], work.input_slopes[0]};
+        if (work.input_slope(0) != 1.0) {
+          mask = {saved[0], work.input_slope(0)};
         }
         return ops::run_gradients(
             needed,

@@ -155,15 +155,14 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const void* const weight = ops::data_or_null(saved[1]);
   const void* const mean = saved[2].data();
   const void* const inv_std = saved[3].data();
-  const kernels::BatchNormMask mask{
-      .y = ops::data_or_null(saved[5]),
-      .slope = slope,
-      .dresidual = masked.defined() ? masked.data() : nullptr,
-      .dy_term = adds ? work.terms[0].data() : nullptr,
-      .input_slope = work.input_slopes.empty() ? 1.0 : work.input_slopes[0],
-      .by_input = !has_residual,
-      .weight = weight,
-      .bias = ops::data_or_null(saved[4])};
+  const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
+                                    .slope = slope,
+                                    .dresidual = masked.defined() ? masked.data() : nullptr,
+                                    .dy_term = adds ? work.terms[0].data() : nullptr,
+                                    .input_slope = work.input_slope(0),
+                                    .by_input = !has_residual,
+                                    .weight = weight,
+                                    .bias = ops::data_or_null(saved[4])};
   if (ranks == nullptr) {
     CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, mask,
                                            pointer(0), pointer(1), pointer(2), workspace->data()));

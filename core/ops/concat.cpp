@@ -67,9 +67,9 @@ std::vector<Tensor> parts_of(const Tensor& grad, int along,
     }
     gradients[i] = ops::make_output("concat", grad.shape().with(along, extents[i]), grad);
     parts[i].to = gradients[i].data();
-    if (!work.input_slopes.empty() && work.input_slopes[i] != 1.0) {
+    if (work.input_slope(i) != 1.0) {
       parts[i].y = saved[i].data();
-      parts[i].slope = work.input_slopes[i];
+      parts[i].slope = work.input_slope(i);
     }
   }
   if (grad.numel() > 0) {

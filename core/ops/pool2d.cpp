@@ -42,7 +42,7 @@ Tensor whole_gradient(const Tensor& grad, const GradientWork& work, const Tensor
   kernels::SplitPart part{.to = whole.data()};
   if (result.defined()) {
     part.y = result.data();
-    part.slope = work.input_slopes[0];
+    part.slope = work.input_slope(0);
   }
   CKS_KERNEL(grad.device(),
              split({1, {&width, 1}, grad.dtype()}, ops::terms_of(grad, work), {&part, 1}));
@@ -65,12 +65,13 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   CKS_KERNEL(input.device(),
              max_pool2d_forward(problem, input.data(), result.data(), index.data()));
   note_options(options);
-  const bool may_mask = input.grad_node() != nullptr && input.grad_node()->result_slope() != 1.0;
+  const bool may_mask = input.device().is_cuda() && input.grad_node() != nullptr &&
+                        input.grad_node()->result_slope() != 1.0;
   Tensor recorded = record(
       operation, result, {input}, {index, may_mask ? result : Tensor()},
       [problem, operation](const Tensor& given, const GradientWork& work, const std::vector<bool>&,
                            const SavedTensors& saved) {
-        const bool masks = !work.input_slopes.empty() && work.input_slopes[0] != 1.0;
+        const bool masks = work.input_slope(0) != 1.0;
         const Tensor grad = masks || !work.terms.empty()
                                 ? whole_gradient(given, work, masks ? saved[1] : Tensor())
                                 : given;

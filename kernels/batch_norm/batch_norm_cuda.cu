@@ -206,7 +206,11 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
                                                static_cast<T>(mask.input_slope), p.rows, p.C},
           channels);
     };
-    mask.y != nullptr&& reads_dy(mask) ? pass(std::true_type{}) : pass(std::false_type{});
+    if (mask.y != nullptr && reads_dy(mask)) {
+      pass(std::true_type{});
+    } else {
+      pass(std::false_type{});
+    }
   });
 }
 

@@ -82,7 +82,6 @@ struct Waiting {
 };
 
 /// The batch of a thread in rows [first, ...) of `step`, at its channels; `fill` beyond the last.
-/// Elements: Pack or Waiting.
 template <int kRows, class Elements, class X>
 __device__ __forceinline__ void load_rows(Elements (&to)[kRows], const X* from, std::int64_t first,
                                           std::int64_t rows, std::int64_t C, const Elements& fill) {
@@ -405,7 +404,7 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
 template <class Terms, class Finish>
 void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finish,
               double* partial) {
-  const Cut cut = cut_of(p, Terms::kChannels, std::max(Terms::kRows, kLeastRows));
+  const Cut cut = cut_of(p, Terms::kChannels, kLeastRows);
   launch("batch_norm", sum_rows_kernel<Terms, Finish>,
          static_cast<unsigned>(cut.channel_blocks * cut.row_blocks),
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, terms,

@@ -1,5 +1,5 @@
-// A thread moves 16 bytes of the whole's row, or an element where widths or addresses are odd, and
-// finds their part among the few of a launch.
+// A thread moves 16 bytes of the whole's row, or fewer where widths or addresses are odd, and finds
+// their part among the few of a launch.
 #include <algorithm>
 #include <type_traits>
 
@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// Calls body(columns, first, count) for the parts from `first` on of each launch; per_unit
+/// Calls body(columns, first) for each launch, whose parts are those from `first` on; per_unit
 /// elements are a unit, which every width is a multiple of.
 template <class Body>
 void each_launch(const ConcatProblem& p, std::int64_t per_unit, const Body& body) {
@@ -148,20 +148,30 @@ void each_launch(const ConcatProblem& p, std::int64_t per_unit, const Body& body
   }
 }
 
-bool widths_divide(const ConcatProblem& p, std::int64_t unit) {
-  return std::all_of(p.widths.begin(), p.widths.end(),
-                     [&](std::int64_t width) { return width % unit == 0; });
-}
-
-template <class Unit>
-void join(const ConcatProblem& p, std::span<const void* const> parts, void* whole) {
-  const auto per_unit = static_cast<std::int64_t>(sizeof(Unit) / size_of(p.dtype));
-  each_launch(p, per_unit, [&]<class Index>(const Columns<Index>& columns, std::size_t first) {
-    Join<Index, Unit> join{columns, {}, static_cast<Unit*>(whole)};
-    for (int i = 0; i < columns.count; ++i) {
-      join.parts[i] = static_cast<const Unit*>(parts[first + static_cast<std::size_t>(i)]);
+/// The bytes, at most 16, that every row of every part and all these addresses are a multiple of.
+class Unit {
+ public:
+  explicit Unit(const ConcatProblem& p) {
+    for (const std::int64_t width : p.widths) {
+      bits_ |= static_cast<std::uintptr_t>(width) * size_of(p.dtype);
     }
-    launch("concat", concat_kernel<Index, Unit>, grid_for(columns.units, kThreads), kThreads, 0,
+  }
+  void take(const void* address) { bits_ |= reinterpret_cast<std::uintptr_t>(address); }
+  std::size_t bytes() const { return static_cast<std::size_t>((bits_ | 16) & ~((bits_ | 16) - 1)); }
+
+ private:
+  std::uintptr_t bits_ = 0;
+};
+
+template <class Moved>
+void join(const ConcatProblem& p, std::span<const void* const> parts, void* whole) {
+  const auto per_unit = static_cast<std::int64_t>(sizeof(Moved) / size_of(p.dtype));
+  each_launch(p, per_unit, [&]<class Index>(const Columns<Index>& columns, std::size_t first) {
+    Join<Index, Moved> join{columns, {}, static_cast<Moved*>(whole)};
+    for (int i = 0; i < columns.count; ++i) {
+      join.parts[i] = static_cast<const Moved*>(parts[first + static_cast<std::size_t>(i)]);
+    }
+    launch("concat", concat_kernel<Index, Moved>, grid_for(columns.units, kThreads), kThreads, 0,
            join);
   });
 }
@@ -204,48 +214,41 @@ void split_elements(const ConcatProblem& p, std::span<const void* const> terms,
   });
 }
 
-/// Calls body with a type as wide as an element.
-template <class Body>
-void visit_size(DType dtype, const Body& body) {
-  switch (size_of(dtype)) {
-    case 1:
-      return body(std::uint8_t{});
-    case 2:
-      return body(std::uint16_t{});
-    case 4:
-      return body(std::uint32_t{});
-    default:
-      return body(std::uint64_t{});
-  }
-}
-
 }  // namespace
 
 void concat(const ConcatProblem& problem, std::span<const void* const> parts, void* whole) {
-  const bool packs =
-      widths_divide(problem, static_cast<std::int64_t>(16 / size_of(problem.dtype))) &&
-      aligned_for_packs(whole) && std::all_of(parts.begin(), parts.end(), [](const void* part) {
-        return aligned_for_packs(part);
-      });
-  if (packs) {
+  Unit unit(problem);
+  unit.take(whole);
+  for (const void* const part : parts) {
+    unit.take(part);
+  }
+  if (unit.bytes() == 16) {
     join<uint4>(problem, parts, whole);
   } else {
-    visit_size(problem.dtype, [&]<class Unit>(Unit) { join<Unit>(problem, parts, whole); });
+    visit_bits("concat", unit.bytes(),
+               [&]<class Moved>(Moved) { join<Moved>(problem, parts, whole); });
   }
 }
 
 void split(const ConcatProblem& problem, std::span<const void* const> terms,
            std::span<const SplitPart> parts) {
+  Unit unit(problem);
+  for (const void* const term : terms) {
+    unit.take(term);
+  }
+  for (const SplitPart& part : parts) {
+    unit.take(part.to);
+    unit.take(part.y);
+  }
   visit_floating("split", problem.dtype, [&]<class X>(X) {
     constexpr int V = kPackSize<X>;
-    const bool packs = widths_divide(problem, V) &&
-                       std::all_of(terms.begin(), terms.end(),
-                                   [](const void* term) { return aligned_for_packs(term); }) &&
-                       std::all_of(parts.begin(), parts.end(), [](const SplitPart& part) {
-                         return aligned_for_packs(part.to, part.y);
-                       });
-    packs ? split_elements<X, V>(problem, terms, parts)
-          : split_elements<X, 1>(problem, terms, parts);
+    if (unit.bytes() == 16) {
+      split_elements<X, V>(problem, terms, parts);
+    } else if (unit.bytes() == 8) {
+      split_elements<X, V / 2>(problem, terms, parts);
+    } else {
+      split_elements<X, 1>(problem, terms, parts);
+    }
   });
 }
 

@@ -73,8 +73,8 @@ std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperan
     fail(pass, p, "a mask is for a dense input gradient on a GPU");
   }
   const Epilogue& end = operands.epilogue;
-  const bool masks = conv.kernel->masks.contains(conv.plan.arithmetic) && p.IC % 8 == 0 &&
-                     TypedEpilogue<float>(end).is_plain &&
+  const bool masks = is_masked && conv.kernel->masks.contains(conv.plan.arithmetic) &&
+                     p.IC % 8 == 0 && TypedEpilogue<float>(end).is_plain &&
                      reinterpret_cast<std::uintptr_t>(end.mask) % 16 == 0;
   Conv2dOperands given = operands;
   if (!masks) {

@@ -61,7 +61,8 @@ std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const voi
                             const Conv2dHalves& halves = {});
 
 /// dX = epilogue(gradient) from dY and W. Pixels that no output reads have the gradient 0. The
-/// epilogue, over IC channels, serves the transposed convolution's forward pass.
+/// epilogue, over IC channels, serves the transposed convolution's forward pass, its mask the
+/// gradient of what an activation made.
 std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
                                   const Epilogue& epilogue, void* dx, void* workspace,
                                   const Conv2dHalves& halves = {});

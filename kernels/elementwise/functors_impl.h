@@ -94,7 +94,7 @@ struct Unary {
       case UnaryOp::relu:
         return saved <= T(0) ? T(0) : dy;
       case UnaryOp::leaky_relu:
-        return saved > T(0) ? dy : dy * a;
+        return saved <= T(0) ? dy * a : dy;
       case UnaryOp::sigmoid:
         return dy * (saved * (T(1) - saved));
       case UnaryOp::tanh:

@@ -11,8 +11,9 @@ namespace {
 
 constexpr int kLoads = 4;  // in flight for every thread
 
-/// Takes as many elements as are loaded at a time. Of bfloat16, whose sums float32 holds well, it
-/// is they that are converted to the partial result's float64.
+/// Takes as many elements as are loaded at a time. Of bfloat16 their sum in float32 becomes
+/// float64, not each of them, which takes longer than loading them. (Four beyond 8e37 may
+/// overflow.)
 template <class R, int V, class In>
 __device__ __forceinline__ typename R::Partial take_loads(typename R::Partial partial,
                                                           const Pack<In, V> (&packs)[kLoads],

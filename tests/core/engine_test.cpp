@@ -341,5 +341,20 @@ TEST_CASE("engine: what operations mask and add up for each other changes no gra
   }
 }
 
+TEST_CASE("engine: a result that changed is noticed by the operation that masks by it") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor x = random_tensor({1, 4, 4, 2}, 1, DType::float64).to(device).set_requires_grad();
+    const Tensor w = random_tensor({2, 1, 1, 2}, 2, DType::float64).to(device).set_requires_grad();
+    Tensor y = conv2d(x, w, {}, {.negative_slope = 0.0});
+    {
+      const NoGradGuard no_grad;
+      y.fill_(1.0);
+    }
+    const Tensor loss = sum(concat({y, y.detach()}, -1));
+    CHECK(contains(message_of<AutogradError>([&] { loss.backward(); }), "conv2d"));
+  }
+}
+
 }  // namespace
 }  // namespace cks

@@ -1,4 +1,7 @@
 #pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <string>
 
 namespace cks::testing {
 
@@ -9,5 +12,18 @@ inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;
 #endif
+
+/// One problem of so many stands for the others, where a run is slow: under sanitizers, and on an
+/// emulated processor (CKS_TEST_EVERY in the environment).
+inline std::uint64_t every() {
+#if defined(__SANITIZE_ADDRESS__)
+  return 16;
+#elif defined(__SANITIZE_THREAD__)
+  return 200;
+#else
+  const char* const variable = std::getenv("CKS_TEST_EVERY");
+  return variable == nullptr ? 1 : std::stoull(variable);
+#endif
+}
 
 }  // namespace cks::testing

@@ -7,6 +7,7 @@
 
 #include "cks/kernels/conv2d/conv2d.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
+#include "tests/support/sanitized.h"
 
 // What holds for the three passes without any reference: they are adjoint to each other, a value
 // that is not finite reaches only the results it is a factor of, a transposed convolution scatters.
@@ -154,8 +155,11 @@ TEST_CASE("conv2d: the passes are adjoint: <Y(x,w), dy> = <x, dX(dy,w)> = <w, dW
   double largest = 0.0;
   std::uint64_t seed = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
+    if (++seed % (kSanitized ? 4 : 1) != 0) {
+      continue;
+    }
     const Conv2dProblem p = listed.at(DType::float64);
-    const Conv2dValues values = make_values(p, Fill::reals, ++seed);
+    const Conv2dValues values = make_values(p, Fill::reals, seed);
     const auto computed = [&](Conv2dPass pass) {
       Conv2dMemory memory(pass, p, values, false);
       memory.run(select(pass, p, cks::kernels::describe_cpu()));
@@ -207,7 +211,7 @@ TEST_CASE("conv2d: a transposed convolution scatters each input pixel through th
   int count = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
     ++seed;
-    if (!listed.transposed) {
+    if (!listed.transposed || seed % (kSanitized ? 4 : 1) != 0) {
       continue;
     }
     ++count;

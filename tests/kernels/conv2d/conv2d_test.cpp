@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/kernels/conv2d/conv2d_harness.h"
+#include "tests/support/sanitized.h"
 
 // Every pass, on every problem of the list, by every plan that takes it, in float32 and float64:
 // against the float64 reference, in poisoned memory between guard bands.
@@ -20,19 +21,6 @@ using cks::kernels::Conv2dProblem;
 using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
 
 namespace {
-
-/// One problem of so many stands for the others, where a run is slow: under sanitizers, and on an
-/// emulated processor (CKS_TEST_EVERY in the environment).
-std::uint64_t every() {
-#if defined(__SANITIZE_ADDRESS__)
-  return 16;
-#elif defined(__SANITIZE_THREAD__)
-  return 200;
-#else
-  const char* const variable = std::getenv("CKS_TEST_EVERY");
-  return variable == nullptr ? 1 : std::stoull(variable);
-#endif
-}
 
 struct Statistics {
   std::int64_t problems = 0;

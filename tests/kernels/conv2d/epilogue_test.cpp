@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -42,6 +43,7 @@ const std::vector<Conv2dSizes> kSizes = {
     {.N = 2, .IH = 5, .IW = 7, .IC = 9, .OC = 9, .FH = 3, .FW = 3, .padding = 1, .groups = 9},
     {.N = 2, .IH = 12, .IW = 12, .IC = 1, .OC = 6, .FH = 5, .FW = 5, .padding = 2},
     {.N = 70, .IH = 5, .IW = 6, .IC = 40, .OC = 72, .FH = 3, .FW = 3, .padding = 1},
+    {.N = 2, .IH = 9, .IW = 8, .IC = 200, .OC = 8, .FH = 3, .FW = 3, .stride = 2, .padding = 1},
     {.N = 3, .IH = 9, .IW = 8, .IC = 8, .OC = 136, .FH = 3, .FW = 3, .stride = 2, .padding = 1}};
 
 template <class T>
@@ -87,6 +89,9 @@ struct Case {
         shift(integers<T>(channels, 5)),
         residual(integers<T>(pixels * channels, 6)),
         mask(integers<T>(pixels * channels, 7)) {
+    for (std::size_t i = 3; i < mask.size(); i += 101) {
+      mask[i] = from_double<T>(std::numeric_limits<double>::quiet_NaN());
+    }
     Conv2dProblem wide = p;
     wide.x_type = wide.w_type = wide.y_type = cks::DType::float64;
     sums.resize(static_cast<std::size_t>(pixels * channels));
@@ -110,7 +115,7 @@ struct Case {
       v += steps.shift ? as_double(shift[c]) : 0.0;
       v += steps.residual ? as_double(residual[i]) : 0.0;
       v = as_double(from_double<T>(v < 0.0 ? v * steps.slope : v));
-      v = as_double(mask[i]) > 0.0 ? v : as_double(from_double<T>(v * steps.mask_slope));
+      v = as_double(mask[i]) <= 0.0 ? as_double(from_double<T>(v * steps.mask_slope)) : v;
     }
     return values;
   }
