@@ -257,7 +257,7 @@ TEST_CASE("conv2d: a transposed convolution scatters each input pixel through th
       }
     }
   }
-  CHECK(count > 100);
+  CHECK(count > (kSanitized ? 20 : 100));
 }
 
 TEST_CASE("conv2d: an empty batch gives an empty result, and a filter gradient of zeros") {
