@@ -211,10 +211,9 @@ TEST_CASE("conv2d: a transposed convolution scatters each input pixel through th
   int count = 0;
   for (const ListedProblem& listed : conv2d_problems()) {
     ++seed;
-    if (!listed.transposed || seed % (kSanitized ? 4 : 1) != 0) {
+    if (!listed.transposed || ++count % (kSanitized ? 4 : 1) != 0) {
       continue;
     }
-    ++count;
     // In its own terms: input [N,H,W,in] is the problem's Y, the result [N,.,.,out] its X, and the
     // filter [in,FH,FW,out/G].
     const cks::kernels::Conv2dSizes& s = listed.sizes;
@@ -257,7 +256,7 @@ TEST_CASE("conv2d: a transposed convolution scatters each input pixel through th
       }
     }
   }
-  CHECK(count > (kSanitized ? 20 : 100));
+  CHECK(count > 100);
 }
 
 TEST_CASE("conv2d: an empty batch gives an empty result, and a filter gradient of zeros") {
