@@ -11,6 +11,8 @@ option(CKS_WITH_NCCL "Train on several GPUs; needs NCCL (NCCL_ROOT says where) a
 option(CKS_WITH_MPI "Train with several processes, on one machine or many; needs an MPI library" OFF)
 option(CKS_WERROR "Treat warnings as errors" OFF)
 set(CKS_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
+option(CKS_SANITIZE_POINTERS "Of the undefined ones check the arithmetic of pointers, too" ON)
+mark_as_advanced(CKS_SANITIZE_POINTERS)
 include(CMakeDependentOption)
 cmake_dependent_option(CKS_CPU_LEVELS
   "Compile kernels for x86-64-v2, v3 and v4, one of which is chosen at run time" ON

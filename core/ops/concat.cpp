@@ -49,12 +49,6 @@ struct Widths {
   kernels::ConcatProblem of(const Tensor& whole) const { return {rows, all, whole.dtype()}; }
 };
 
-/// The input where an activation made it, by which its gradient may be masked.
-Tensor with_activation(const Tensor& input) {
-  const Node* const maker = input.grad_node().get();
-  return maker != nullptr && maker->result_slope() != 1.0 ? input : Tensor();
-}
-
 /// The gradients of concat's inputs.
 std::vector<Tensor> parts_of(const Tensor& grad, int along,
                              const std::vector<std::int64_t>& extents, const GradientWork& work,
@@ -107,7 +101,9 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
   }
   note_options(ops::AlongAxis{along});
   Tensor recorded =
-      record("concat", result, inputs, mapped(inputs, with_activation),
+      record("concat", result, inputs,
+             mapped(inputs,
+                    [](const Tensor& input) { return ops::may_mask_by(input) ? input : Tensor(); }),
              [along, extents](const Tensor& grad, const GradientWork& work,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
                return parts_of(grad, along, extents, work, needed, saved);

@@ -14,4 +14,10 @@ inline std::vector<const void*> terms_of(const Tensor& grad, const GradientWork&
   return terms;
 }
 
+/// Whether what reads the input may be asked to mask its gradient by it.
+inline bool may_mask_by(const Tensor& input) {
+  const Node* const maker = input.grad_node().get();
+  return input.device().is_cuda() && maker != nullptr && maker->result_slope() != 1.0;
+}
+
 }  // namespace cks::ops

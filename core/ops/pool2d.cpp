@@ -65,8 +65,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
   CKS_KERNEL(input.device(),
              max_pool2d_forward(problem, input.data(), result.data(), index.data()));
   note_options(options);
-  const bool may_mask = input.device().is_cuda() && input.grad_node() != nullptr &&
-                        input.grad_node()->result_slope() != 1.0;
+  const bool may_mask = ops::may_mask_by(input);
   Tensor recorded = record(
       operation, result, {input}, {index, may_mask ? result : Tensor()},
       [problem, operation](const Tensor& given, const GradientWork& work, const std::vector<bool>&,

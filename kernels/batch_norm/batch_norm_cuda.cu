@@ -53,7 +53,16 @@ __global__ void __launch_bounds__(kThreads, kResident)
     if (after < end) {
       elements.load(next, c, after);
     }
-    elements.compute(batch, c, first, channel);
+    Pack<typename Elements::Element, V> result[Elements::kRows];
+#pragma unroll
+    for (int i = 0; i < Elements::kRows; ++i) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        result[i][v] =
+            narrowed<typename Elements::Element>(elements.compute(batch, i, v, channel[v]));
+      }
+    }
+    store_rows(elements.result + c, result, first, end, elements.C);
     first = after;
   }
 }

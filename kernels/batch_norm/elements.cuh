@@ -4,8 +4,8 @@
 #include "cks/kernels/batch_norm/formulas_impl.h"
 #include "cks/kernels/batch_norm/row_sums.cuh"
 
-/// What batch normalisation computes of each element, given its channel. A thread takes batches of
-/// kRows rows, V channels each; while it computes one, the next is on its way.
+/// What batch normalisation computes of each element, given its channel: of row i and channel v of
+/// a thread's batch of kRows rows, V channels each. elements_kernel() goes over all.
 namespace cks::kernels::cuda {
 
 /// Channels whose statistics are in memory.
@@ -26,9 +26,10 @@ template <bool kHasResidual, class X, class T, int V>
 struct ForwardElements {
   static constexpr int kChannels = V, kRows = batch_of<X, V>(kHasResidual ? 2 : 1);
   using Channel = ForwardChannel<T>;
+  using Element = X;
   const X* x;
   const X* residual;
-  X* y;
+  X* result;
   T slope;
   std::int64_t rows, C;
 
@@ -42,21 +43,13 @@ struct ForwardElements {
       load_rows(batch.term, residual + c, first, rows, C, {});
     }
   }
-  __device__ __forceinline__ void compute(const Batch& batch, std::int64_t c, std::int64_t first,
-                                          const Channel (&channel)[V]) const {
-    Pack<X, V> result[kRows];
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        T sum = channel[v](batch.value[i].template element<T>(v));
-        if constexpr (kHasResidual) {
-          sum += batch.term[i].template element<T>(v);
-        }
-        result[i][v] = narrowed<X>(activated(sum, slope));
-      }
+  __device__ __forceinline__ T compute(const Batch& batch, int i, int v,
+                                       const Channel& channel) const {
+    T sum = channel(batch.value[i].template element<T>(v));
+    if constexpr (kHasResidual) {
+      sum += batch.term[i].template element<T>(v);
     }
-    store_rows(y + c, result, first, rows, C);
+    return activated(sum, slope);
   }
 };
 
@@ -91,9 +84,10 @@ template <bool kMasked, class X, class T, int V>
 struct GradientElements {
   static constexpr int kChannels = V, kRows = batch_of<X, V>(2);
   using Channel = GradientChannel<T>;
+  using Element = X;
   const X* x;
   const X* dy;
-  X* dx;
+  X* result;
   T slope, input_slope;
   std::int64_t rows, C;
 
@@ -105,23 +99,15 @@ struct GradientElements {
     load_rows(batch.value, x + c, first, rows, C, {});
     load_rows(batch.gradient, dy + c, first, rows, C, {});
   }
-  __device__ __forceinline__ void compute(const Batch& batch, std::int64_t c, std::int64_t first,
-                                          const Channel (&channel)[V]) const {
-    Pack<X, V> result[kRows];
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        const auto& [back, shift] = channel[v];
-        const T from = batch.value[i].template element<T>(v);
-        T term = batch.gradient[i].template element<T>(v);
-        if constexpr (kMasked) {
-          term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
-        }
-        result[i][v] = narrowed<X>(masked(back(from, term), from, input_slope));
-      }
+  __device__ __forceinline__ T compute(const Batch& batch, int i, int v,
+                                       const Channel& channel) const {
+    const auto& [back, shift] = channel;
+    const T from = batch.value[i].template element<T>(v);
+    T term = batch.gradient[i].template element<T>(v);
+    if constexpr (kMasked) {
+      term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
     }
-    store_rows(dx + c, result, first, rows, C);
+    return masked(back(from, term), from, input_slope);
   }
 };
 

@@ -28,6 +28,18 @@ inline Comparison compare(const Tensor& got, const Tensor& expected, Tolerance t
   return compare(doubles(got), got.shape().to_vector(), doubles(expected),
                  expected.shape().to_vector(), tolerance);
 }
+/// Of as many tensors; the message says which one differs first.
+inline Comparison compare_all(const std::vector<Tensor>& got, const std::vector<Tensor>& expected,
+                              Tolerance tolerance = {}) {
+  Comparison result{};
+  result.ok = got.size() == expected.size();
+  result.message = result.ok ? "" : "other numbers of tensors";
+  for (std::size_t i = 0; i < got.size() && result.ok; ++i) {
+    result = compare(got[i], expected[i], tolerance);
+    result.message = "tensor " + std::to_string(i) + ": " + result.message;
+  }
+  return result;
+}
 
 /// What an exception of the given kind says; empty if `body` throws none.
 template <class Exception, class Body>

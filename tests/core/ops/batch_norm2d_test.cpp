@@ -18,6 +18,7 @@ namespace cks {
 namespace {
 
 using testing::compare;
+using testing::compare_all;
 using testing::message_of;
 using testing::random_tensor;
 using testing::test_devices;
@@ -310,13 +311,8 @@ TEST_CASE(
           }
           return gradients(loss, std::vector<Tensor>{x, weight, bias});
         };
-        const std::vector<Tensor> fused = run(true);
-        const std::vector<Tensor> single = run(false);
-        for (std::size_t i = 0; i < single.size(); ++i) {
-          CAPTURE(i);
-          const auto result = compare(fused[i], single[i], {1e-11});
-          CHECK_MESSAGE(result.ok, result.message);
-        }
+        const auto result = compare_all(run(true), run(false), {1e-11});
+        CHECK_MESSAGE(result.ok, result.message);
       }
     }
   }
