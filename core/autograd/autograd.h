@@ -48,6 +48,7 @@ struct GradientWork {
   std::vector<double> input_slopes{};
   bool is_masked = false;  // grad_output went through the activation already
 
+  /// Of input i; 1 where none is asked for.
   double input_slope(std::size_t i) const {
     return i < input_slopes.size() ? input_slopes[i] : 1.0;
   }
@@ -201,6 +202,7 @@ Tensor record(const char* name, Tensor result, std::span<const Tensor> inputs,
                      std::make_shared<FunctionNode<Backward>>(name, saved, std::move(backward)),
                      inputs);
 }
+/// The same for tensors that are listed in the call.
 template <class Backward>
 Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inputs,
               std::initializer_list<Tensor> saved, Backward backward) {
