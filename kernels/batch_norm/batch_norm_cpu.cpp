@@ -4,6 +4,7 @@
 #include "cks/kernels/batch_norm/formulas_impl.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/simd.h"
 
 namespace cks::kernels {
 namespace {
@@ -118,31 +119,64 @@ void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments,
   }
 }
 
-/// kHasResidual tells loops apart, so that each becomes vector instructions.
+/// NV vectors S of channels side by side.
+template <class S, int NV>
+struct ChannelVectors {};
+
+/// Calls body(c, begin, end, ChannelVectors) for parts that cover X: those vectors from channel c
+/// on, in the rows that are the elements [begin, end).
+template <class T, class Body>
+void for_channel_vectors(const BatchNormProblem& p, const Body& body) {
+  using Full = CKS_CPU::Simd<T, CKS_CPU::kSimdBytes>;
+  using Short = CKS_CPU::Simd<T, 16>;
+  using One = CKS_CPU::Simd<T, sizeof(T)>;
+  constexpr int kVectors = 64 / CKS_CPU::kSimdBytes;  // a line of the caches
+  const std::int64_t C = p.C;
+  parallel_for_ranges(p.rows, block_rows(p), [=](std::int64_t first, std::int64_t last) {
+    std::int64_t c = 0;
+    for (; c + kVectors * Full::width <= C; c += kVectors * Full::width) {
+      body(c, first * C, last * C, ChannelVectors<Full, kVectors>{});
+    }
+    for (; c + Short::width <= C; c += Short::width) {
+      body(c, first * C, last * C, ChannelVectors<Short, 1>{});
+    }
+    for (; c < C; ++c) {
+      body(c, first * C, last * C, ChannelVectors<One, 1>{});
+    }
+  });
+}
+
+/// Channels from c on of a tensor of channels that may be null.
+template <class S>
+typename S::Vec load_channels(const typename S::T* from, std::int64_t c, typename S::T otherwise) {
+  return from == nullptr ? typename S::Vec{} + otherwise : S::load(from + c);
+}
+
+/// kHasResidual tells loops apart.
 template <bool kHasResidual, class T>
 void forward_all(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
                  const T* weight, const T* bias, const T* residual, T slope, T* y) {
-  parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
-    for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
-      constexpr int V = channels;
-      T center[V];
-      T scale[V];
-      T shift[V];
-      for (int v = 0; v < V; ++v) {
-        center[v] = mean[c + v];
-        scale[v] = weight == nullptr ? inv_std[c + v] : inv_std[c + v] * weight[c + v];
-        shift[v] = bias == nullptr ? T{0} : bias[c + v];
-      }
-      for (std::int64_t at = begin * p.C + c; at < end * p.C; at += p.C) {
-        for (int v = 0; v < V; ++v) {
-          T value = (x[at + v] - center[v]) * scale[v] + shift[v];
-          if constexpr (kHasResidual) {
-            value += residual[at + v];
-          }
-          y[at + v] = activated(value, slope);
+  const std::int64_t C = p.C;
+  for_channel_vectors<T>(p, [=]<class S, int NV>(std::int64_t c, std::int64_t begin,
+                                                 std::int64_t end, ChannelVectors<S, NV>) {
+    ForwardChannel<typename S::Vec> channels[NV];
+    for (int v = 0; v < NV; ++v) {
+      const std::int64_t at = c + v * S::width;
+      channels[v] = {S::load(mean + at), S::load(inv_std + at) * load_channels<S>(weight, at, T{1}),
+                     load_channels<S>(bias, at, T{0})};
+    }
+    for (std::int64_t row = begin + c; row < end; row += C) {
+      typename S::Vec values[NV];
+      for (int v = 0; v < NV; ++v) {
+        values[v] = channels[v](S::load(x + row + v * S::width));
+        if constexpr (kHasResidual) {
+          values[v] += S::load(residual + row + v * S::width);
         }
       }
-    });
+      for (int v = 0; v < NV; ++v) {
+        S::store(y + row + v * S::width, activated(values[v], slope));
+      }
+    }
   });
 }
 
@@ -171,38 +205,67 @@ struct MaskedGradient {
         y(mask.y == nullptr ? gradient : static_cast<const T*>(mask.y)),
         slope(mask.y == nullptr ? T{1} : static_cast<T>(mask.slope)) {}
   T operator[](std::int64_t at) const { return masked(dy[at], y[at], slope); }
+  template <class S>
+  typename S::Vec load(std::int64_t at) const {
+    return masked(S::load(dy + at), S::load(y + at), slope);
+  }
 };
 
 /// dX[r,c] = weight * inv_std * (dY - sum(dY)/rows - xhat * sum(dY * xhat)/rows), the two sums
-/// absent for given statistics; xhat = (X - mean) * inv_std.
-template <class T>
+/// absent for given statistics; xhat = (X - mean) * inv_std. With kHasResidual dY as well.
+template <bool kHasResidual, class T>
 void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x,
                     const MaskedGradient<T>& dy, const T* mean, const T* inv_std, const T* weight,
-                    double n, const double* sums, T* dx) {
-  parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
-    for_channel_ranges(p.C, [&](std::int64_t c, auto channels) {
-      constexpr int V = channels;
-      T center[V];
-      T scale[V];
-      T constant[V];
-      T slope[V];  // of X - mean
-      for (int v = 0; v < V; ++v) {
-        center[v] = mean[c + v];
-        scale[v] = weight == nullptr ? inv_std[c + v] : inv_std[c + v] * weight[c + v];
-        constant[v] = T{0};
-        slope[v] = T{0};
-        if (mode == BatchNormMode::batch_statistics) {
-          constant[v] = static_cast<T>(sums[c + v] / n);
-          slope[v] = static_cast<T>(sums[p.C + c + v] / n) * inv_std[c + v];
+                    double n, const double* sums, T* dx, T* dresidual) {
+  const std::int64_t C = p.C;
+  for_channel_vectors<T>(p, [=]<class S, int NV>(std::int64_t c, std::int64_t begin,
+                                                 std::int64_t end, ChannelVectors<S, NV>) {
+    BackwardChannel<typename S::Vec> channels[NV];
+    for (int v = 0; v < NV; ++v) {
+      const std::int64_t at = c + v * S::width;
+      const typename S::Vec inverse = S::load(inv_std + at);
+      const typename S::Vec zero = {};
+      channels[v] = {S::load(mean + at), inverse * load_channels<S>(weight, at, T{1}), zero, zero};
+      if (mode == BatchNormMode::batch_statistics) {
+        for (int i = 0; i < S::width; ++i) {
+          channels[v].constant[i] = static_cast<T>(sums[at + i] / n);
+          channels[v].slope[i] = static_cast<T>(sums[C + at + i] / n);
+        }
+        channels[v].slope *= inverse;
+      }
+    }
+    for (std::int64_t row = begin + c; row < end; row += C) {
+      typename S::Vec gradients[NV];
+      typename S::Vec values[NV];
+      for (int v = 0; v < NV; ++v) {
+        gradients[v] = dy.template load<S>(row + v * S::width);
+        values[v] = channels[v](S::load(x + row + v * S::width), gradients[v]);
+      }
+      for (int v = 0; v < NV; ++v) {
+        S::store(dx + row + v * S::width, values[v]);
+        if constexpr (kHasResidual) {
+          S::store(dresidual + row + v * S::width, gradients[v]);
         }
       }
-      for (std::int64_t at = begin * p.C + c; at < end * p.C; at += p.C) {
-        for (int v = 0; v < V; ++v) {
-          dx[at + v] = scale[v] * (dy[at + v] - constant[v] - (x[at + v] - center[v]) * slope[v]);
-        }
+    }
+  });
+}
+
+/// dX and the residual's gradient, each unless null.
+template <class T>
+void input_gradients(const BatchNormProblem& p, BatchNormMode mode, const T* x,
+                     const MaskedGradient<T>& dy, const T* mean, const T* inv_std, const T* weight,
+                     double n, const double* sums, T* dx, T* dresidual) {
+  if (dx != nullptr) {
+    const auto compute = dresidual == nullptr ? input_gradient<false, T> : input_gradient<true, T>;
+    compute(p, mode, x, dy, mean, inv_std, weight, n, sums, dx, dresidual);
+  } else if (dresidual != nullptr) {
+    parallel_for_ranges(p.rows, block_rows(p), [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t at = begin * p.C; at < end * p.C; ++at) {
+        dresidual[at] = dy[at];
       }
     });
-  });
+  }
 }
 
 /// sum(dY) and sum(dY * xhat) of each channel, into partial's first block.
@@ -248,20 +311,6 @@ void finish_gradients(const BatchNormProblem& p, const double* sums, T* dweight,
   }
 }
 
-/// The residual's gradient, where it is wanted.
-template <class T>
-void residual_gradient(const BatchNormProblem& p, const MaskedGradient<T>& dy,
-                       const BatchNormMask& mask) {
-  if (mask.dresidual != nullptr) {
-    auto* const to = static_cast<T*>(mask.dresidual);
-    parallel_for_ranges(p.rows, block_rows(p), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t at = begin * p.C; at < end * p.C; ++at) {
-        to[at] = dy[at];
-      }
-    });
-  }
-}
-
 template <class T>
 void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T* gradient,
               const T* mean, const T* inv_std, const T* weight, const BatchNormMask& mask, T* dx,
@@ -273,10 +322,8 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
     sum_gradients(p, x, dy, mean, inv_std, partial);
   }
   finish_gradients(p, partial, dweight, dbias);
-  if (dx != nullptr) {
-    input_gradient(p, mode, x, dy, mean, inv_std, weight, static_cast<double>(p.rows), partial, dx);
-  }
-  residual_gradient(p, dy, mask);
+  input_gradients(p, mode, x, dy, mean, inv_std, weight, static_cast<double>(p.rows), partial, dx,
+                  static_cast<T*>(mask.dresidual));
 }
 
 template <class T>
@@ -294,9 +341,8 @@ void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* gradi
                            const T* inv_std, const T* weight, const BatchNormMask& mask,
                            const double* sums, T* dx) {
   const MaskedGradient<T> dy(gradient, mask);
-  input_gradient(p, BatchNormMode::batch_statistics, x, dy, mean, inv_std, weight, sums[2 * p.C],
-                 sums, dx);
-  residual_gradient(p, dy, mask);
+  input_gradients(p, BatchNormMode::batch_statistics, x, dy, mean, inv_std, weight, sums[2 * p.C],
+                  sums, dx, static_cast<T*>(mask.dresidual));
 }
 
 /// Calls body with the types of images and of channels.

@@ -5,18 +5,19 @@
 /// where it is 0, otherwise leaky ReLU.
 namespace cks::kernels {
 
-/// v above 0, slope * v elsewhere, which of -infinity, too, is 0 for ReLU. A NaN stays.
-template <class T>
-CKS_HOST_DEVICE T activated(T v, T slope) {
-  const T below = slope == T{0} ? T{0} : v * slope;
-  return v <= T{0} ? below : v;
+/// v above 0, slope * v elsewhere, which of -infinity, too, is 0 for ReLU. A NaN stays. V is T, or
+/// on a CPU a vector of T.
+template <class V, class T>
+CKS_HOST_DEVICE V activated(V v, T slope) {
+  const V below = slope == T{0} ? V{} : v * slope;
+  return v <= V{} ? below : v;
 }
 
 /// dY on its way back through the activation whose result was y.
-template <class T>
-CKS_HOST_DEVICE T masked(T dy, T y, T slope) {
-  const T below = slope == T{0} ? T{0} : dy * slope;
-  return y <= T{0} ? below : dy;
+template <class V, class T>
+CKS_HOST_DEVICE V masked(V dy, V y, T slope) {
+  const V below = slope == T{0} ? V{} : dy * slope;
+  return y <= V{} ? below : dy;
 }
 
 }  // namespace cks::kernels

@@ -1,5 +1,7 @@
 #include "cks/kernels/conv2d/cpu/layout.h"
 
+#include <limits>
+
 namespace cks::kernels::CKS_CPU {
 namespace {
 
@@ -7,6 +9,7 @@ constexpr std::int64_t kMostBlocks = 32;                    // balances 16 threa
 constexpr std::int64_t kLeastWork = std::int64_t{1} << 18;  // multiply-adds of a slice
 constexpr std::int64_t kLeastRepeats = 64;                  // positions of a slice
 constexpr std::int64_t kMostPartialBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kMostPartBytes = std::int64_t{256} << 10;
 
 /// The share of vector elements that hold channels.
 double fill_of(std::int64_t channels, int simd_bytes, DType dtype) {
@@ -41,13 +44,34 @@ void choose_vectors(const Conv2dProblem& p, int simd_bytes, FilterGradientLayout
   }
 }
 
+/// Of the ways to cut the work into blocks, the one that moves the fewest elements: a block reads
+/// its slice of X, or of its group's channels, and partial sums are written once and read once. The
+/// sums of a part stay in a second-level cache.
 void choose_slices(const Conv2dProblem& p, FilterGradientLayout& layout) {
   const auto element_bytes = static_cast<std::int64_t>(size_of(p.x_type));
   const std::int64_t work = exact_multiply_adds(p);
   const std::int64_t blocks = std::clamp<std::int64_t>(work / kLeastWork, 1, kMostBlocks);
-  layout.slices = std::max<std::int64_t>(
-      1, std::min({ceil_div(blocks, layout.units), work / (layout.elements * kLeastRepeats),
-                   p.N * p.OH, kMostPartialBytes / (layout.elements * element_bytes)}));
+  const std::int64_t most_slices = std::max<std::int64_t>(
+      1, std::min({blocks, work / (layout.elements * kLeastRepeats), p.N * p.OH,
+                   kMostPartialBytes / (layout.elements * element_bytes)}));
+  double fewest = std::numeric_limits<double>::infinity();
+  for (std::int64_t parts = layout.units; parts >= 1; parts = parts > 1 ? ceil_div(parts, 2) : 0) {
+    const std::int64_t slices = std::min(most_slices, ceil_div(blocks, parts));
+    const bool enough = slices * parts >= std::min(blocks, most_slices * layout.units);
+    const bool fits = layout.elements / parts * element_bytes <= kMostPartBytes;
+    if (parts < layout.units && !(enough && fits)) {
+      break;
+    }
+    const double moved =
+        static_cast<double>(p.N * p.IH * p.IW) *
+            static_cast<double>(std::max(p.IC, parts * p.IC / p.G)) +
+        (slices > 1 ? 2.0 * static_cast<double>(slices) * static_cast<double>(layout.elements) : 0);
+    if (moved < fewest) {
+      fewest = moved;
+      layout.unit_parts = parts;
+      layout.slices = slices;
+    }
+  }
 }
 
 }  // namespace

@@ -11,15 +11,6 @@
 /// channels, and the layout of the workspace. Pure functions of problem and vector width.
 namespace cks::kernels::CKS_CPU {
 
-/// Bytes of the vector registers that this library was compiled for.
-#if defined(__AVX512F__)
-inline constexpr int kSimdBytes = 64;
-#elif defined(__AVX__)
-inline constexpr int kSimdBytes = 32;
-#else
-inline constexpr int kSimdBytes = 16;
-#endif
-
 constexpr std::size_t align_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Cuts channels into blocks of vectors: each is two vectors wide; of what remains, up to half a
@@ -106,9 +97,10 @@ struct FilterGradientLayout {
   std::int64_t groups = 1;           // 1 if depthwise
   std::int64_t vector_channels = 1;  // of the longest tile row, per group
   std::int64_t units = 1;  // output tiles are dealt out in units: (group, row or block of channels)
-  std::int64_t unit_rows = 1;  // over inputs: output channels of a unit
-  std::int64_t slices = 1;     // of the sum over positions, each with its own partial sums
-  std::int64_t elements = 0;   // of dW
+  std::int64_t unit_rows = 1;   // over inputs: output channels of a unit
+  std::int64_t unit_parts = 1;  // into which the units are dealt: a block of work is one of a slice
+  std::int64_t slices = 1;      // of the sum over positions, each with its own partial sums
+  std::int64_t elements = 0;    // of dW
   std::size_t partial_bytes = 0, run_bytes = 0;
 
   /// Whether the sums need no second stage: one slice, laid out as dW.

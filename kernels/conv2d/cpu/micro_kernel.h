@@ -1,11 +1,9 @@
 #pragma once
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
-#if defined(__AVX__)
-#  include <immintrin.h>
-#endif
 
+#include "cks/kernels/common/activation.h"
+#include "cks/kernels/common/simd.h"
 #include "cks/kernels/conv2d/cpu/layout.h"
 
 /// The two register tiles under all three methods, on the vector extensions of GCC and Clang.
@@ -19,87 +17,6 @@
 /// The accumulators stay in registers over the whole sum. In depthwise tiles a row holds a vector
 /// of channels instead of one value that is broadcast.
 namespace cks::kernels::CKS_CPU {
-
-/// A vector register of T. load and store take any alignment; the *_part forms touch only the
-/// first `count` elements, 0 <= count <= width, and load zeros for the others.
-template <class Scalar, int Bytes>
-struct Simd {
-  using T = Scalar;
-  typedef T Vec __attribute__((vector_size(Bytes)));  // NOLINT(modernize-use-using): attribute
-  static constexpr int width = Bytes / static_cast<int>(sizeof(T));
-
-  static Vec load(const T* from) {
-    Vec value;
-    std::memcpy(&value, from, sizeof(value));
-    return value;
-  }
-  static void store(T* to, Vec value) { std::memcpy(to, &value, sizeof(value)); }
-
-#if defined(__AVX512VL__)
-  static constexpr bool masked = Bytes >= 32;  // a masked access costs no more than a plain one
-  static Vec load_part(const T* from, std::int64_t count) {
-    const auto mask = static_cast<__mmask16>((1U << count) - 1U);
-    if constexpr (Bytes == 64) {
-      return sizeof(T) == 4 ? (Vec)_mm512_maskz_loadu_ps(mask, from)
-                            : (Vec)_mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), from);
-    } else if constexpr (Bytes == 32) {
-      const auto mask8 = static_cast<__mmask8>(mask);
-      return sizeof(T) == 4 ? (Vec)_mm256_maskz_loadu_ps(mask8, from)
-                            : (Vec)_mm256_maskz_loadu_pd(mask8, from);
-    } else {
-      return load_each(from, count);
-    }
-  }
-  static void store_part(T* to, Vec value, std::int64_t count) {
-    const auto mask = static_cast<__mmask16>((1U << count) - 1U);
-    const auto mask8 = static_cast<__mmask8>(mask);
-    if constexpr (Bytes == 64 && sizeof(T) == 4) {
-      _mm512_mask_storeu_ps(to, mask, (__m512)value);
-    } else if constexpr (Bytes == 64) {
-      _mm512_mask_storeu_pd(to, mask8, (__m512d)value);
-    } else if constexpr (Bytes == 32 && sizeof(T) == 4) {
-      _mm256_mask_storeu_ps(to, mask8, (__m256)value);
-    } else if constexpr (Bytes == 32) {
-      _mm256_mask_storeu_pd(to, mask8, (__m256d)value);
-    } else {
-      store_each(to, value, count);
-    }
-  }
-#else
-  static constexpr bool masked = false;
-  static Vec load_part(const T* from, std::int64_t count) {
-    return count == width ? load(from) : load_each(from, count);
-  }
-  static void store_part(T* to, Vec value, std::int64_t count) {
-    if (count == width) {
-      store(to, value);
-    } else {
-      store_each(to, value, count);
-    }
-  }
-#endif
-
- private:
-  // Not inlined: tiles would hold a copy for each of their rows.
-  __attribute__((noinline)) static Vec load_each(const T* from, std::int64_t count) {
-    Vec value = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < width; ++i) {  // indices that are known keep the vector in its register
-      if (i < count) {
-        value[i] = from[i];
-      }
-    }
-    return value;
-  }
-  __attribute__((noinline)) static void store_each(T* to, Vec value, std::int64_t count) {
-#pragma GCC unroll 16
-    for (int i = 0; i < width; ++i) {
-      if (i < count) {
-        to[i] = value[i];
-      }
-    }
-  }
-};
 
 /// NV vectors of S side by side, of which the last holds `last` channels; the others are full.
 template <class S, int NV>
@@ -154,7 +71,7 @@ struct TapBox {
 /// The same terms one by one. Short sums run along such a list: a single loop, whose end
 /// is foreseen, instead of many loops of a few rounds.
 struct TermList {
-  static constexpr std::int64_t kMost = 256;
+  static constexpr std::int64_t kMost = 512;
   struct Term {
     std::int64_t row, panel;
   };
@@ -232,9 +149,8 @@ void correlation_tile(const TapBox& box, const TermList& terms, const typename S
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) {  // activated(), of a vector
-        const Vec below = slope == T{0} ? Vec{} : sum[r][v] * slope;
-        sum[r][v] = sum[r][v] <= Vec{} ? below : sum[r][v];
+      for (int v = 0; v < NV; ++v) {
+        sum[r][v] = activated(sum[r][v], slope);
       }
     }
   }
@@ -269,10 +185,10 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
                    const std::int64_t* sum_offsets) {
   using T = typename S::T;
   using Vec = typename S::Vec;
-  std::int64_t offset[MR];
+  const T* row[MR];  // a position is an index to all of them, which no instruction has to add
 #pragma GCC unroll 16
   for (int r = 0; r < MR; ++r) {
-    offset[r] = row_offsets[r];
+    row[r] = rows + row_offsets[r];
   }
   using Access =
       std::conditional_t<S::masked || NV == 1, VectorAccess<S, NV>, OverlappingAccess<S, NV>>;
@@ -280,7 +196,7 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
   const auto add = [&](const Access& in) __attribute__((always_inline)) {
     const PositionOffsets* const end = positions.at + positions.count;
     for (const PositionOffsets* at = positions.at; at != end; ++at) {
-      const T* const row = rows + at->row;
+      const std::int64_t position = at->row;
       const T* const lane = vectors + at->lane;
       Vec factor[NV];
 #pragma GCC unroll 4
@@ -292,9 +208,9 @@ void gradient_tile(const PositionList& positions, const typename S::T* rows,
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
           if constexpr (Depthwise) {
-            sum[r][v] += in.load(row + offset[r], v) * factor[v];
+            sum[r][v] += in.load(row[r] + position, v) * factor[v];
           } else {
-            sum[r][v] += row[offset[r]] * factor[v];
+            sum[r][v] += row[r][position] * factor[v];
           }
         }
       }

@@ -1,3 +1,5 @@
+#include "cks/kernels/common/simd.h"
+
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/cpu/kernels.h"
 #include "cks/kernels/conv2d/cpu/layout.h"

@@ -24,6 +24,36 @@ struct Chunk {
   IndexRange images, rows;
 };
 
+/// Elements that are read next, which come towards the caches a few lines with each tile: a tile
+/// that reads from memory waits several times as long as it computes.
+template <class T>
+struct Upcoming {
+  const T* at;
+  const T* end;
+
+  /// Asks for the next line; whether there was one.
+  bool prefetch() {
+    if (at >= end) {
+      return false;
+    }
+    __builtin_prefetch(at);
+    at += 64 / sizeof(T);
+    return true;
+  }
+};
+template <class T>
+struct NextChunk {
+  Upcoming<T> x, dy;
+  std::int64_t lines;  // of both, to be spread over
+  std::int64_t work;   // so many positions of tiles, at least 1
+  std::int64_t due = 0;
+
+  void after_tile(std::int64_t positions) {
+    for (due += positions * lines; due >= work && (x.prefetch() || dy.prefetch()); due -= work) {
+    }
+  }
+};
+
 template <class T>
 struct FilterGradient {
   const Conv2dProblem& p;
@@ -93,7 +123,7 @@ void for_each_row_tile(std::int64_t rows, Body&& body) {
 template <class T>
 std::int64_t add_filter_row(const FilterGradient<T>& f, const PositionList& positions, const T* x,
                             const T* dy, IndexRange outputs, std::int64_t elements, T* partial,
-                            std::int64_t element) {
+                            std::int64_t element, NextChunk<T>& next) {
   const ChannelBlocks blocks(elements, kSimdBytes, dtype_of<T>());
   const std::int64_t depth = f.p.FH * f.p.FW * f.inner_channels();
   std::int64_t executed = 0;
@@ -114,6 +144,7 @@ std::int64_t add_filter_row(const FilterGradient<T>& f, const PositionList& posi
           gradient_tile<S, rows(), vectors(), false>(
               positions, dy, offsets, x + lane, real - (vectors() - 1) * S::width, partial, sums);
         });
+        next.after_tile(positions.count);
         executed += count * real * positions.count;
       });
     });
@@ -124,7 +155,7 @@ std::int64_t add_filter_row(const FilterGradient<T>& f, const PositionList& posi
 /// Vectors over inputs: one unit over one chunk.
 template <class T>
 std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit, const Chunk& chunk,
-                                  T* partial) {
+                                  T* partial, NextChunk<T>& next) {
   const Conv2dProblem& p = f.p;
   const std::int64_t units_per_group = f.layout.units / f.layout.groups;
   const std::int64_t group = unit / units_per_group;
@@ -150,7 +181,7 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
           f, chunk.images.size(), rows.size(), count, false, [&](const PositionList& positions) {
             executed += add_filter_row(f, positions, x + (ow * p.sw - p.pl + fw * p.dw) * p.x_pitch,
                                        dy + ow * p.y_pitch, outputs, taps * f.inner_channels(),
-                                       partial, (fh * p.FW + fw) * f.inner_channels());
+                                       partial, (fh * p.FW + fw) * f.inner_channels(), next);
           });
     };
     if (f.layout.merged) {
@@ -177,7 +208,7 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
 template <class S, int NV, bool Depthwise, class T = typename S::T>
 std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positions, const T* x,
                           const T* dy, const TapRun& row_run, const TapRun& column_run,
-                          std::int64_t real_channels, T* sums_base) {
+                          std::int64_t real_channels, T* sums_base, NextChunk<T>& next) {
   const Conv2dProblem& p = f.p;
   const std::int64_t inner = f.inner_channels();
   std::int64_t i = 0;
@@ -204,6 +235,7 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positi
           gradient_tile<S, rows(), NV, Depthwise>(
               positions, x, offsets, dy, real_channels - (NV - 1) * S::width, sums_base, sums);
         });
+        next.after_tile(positions.count);
         executed += count * real_channels * positions.count;
       });
   return executed;
@@ -212,7 +244,7 @@ std::int64_t add_elements(const FilterGradient<T>& f, const PositionList& positi
 /// Vectors over outputs or groups: one unit over one chunk.
 template <class T>
 std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit,
-                                   const Chunk& chunk, T* partial) {
+                                   const Chunk& chunk, T* partial, NextChunk<T>& next) {
   const Conv2dProblem& p = f.p;
   const ChannelBlocks blocks(f.layout.vector_channels, kSimdBytes, dtype_of<T>());
   const std::int64_t group = unit / blocks.count();
@@ -244,7 +276,7 @@ std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit
         for_each_position_list(f, chunk.images.size(), rows.size(), column_run.count, true,
                                [&](const PositionList& positions) {
                                  executed += add(f, positions, x, dy, row_run, column_run, real,
-                                                 partial + channel);
+                                                 partial + channel, next);
                                });
       });
     }
@@ -272,13 +304,40 @@ void for_each_chunk(const Conv2dProblem& p, IndexRange rows, std::int64_t rows_p
   }
 }
 
-/// Output rows whose pixels of X and dY fit the second-level cache beside the partial sums.
-std::int64_t rows_that_fit(const Conv2dProblem& p, const FilterGradientLayout& layout) {
-  constexpr std::int64_t kCacheBytes = std::int64_t{384} * 1024;
+/// Output rows of a chunk: as many as a quarter of a second-level cache holds of X and dY, so that
+/// the next one has room beside them, but enough positions for long sums where all of it holds
+/// them.
+std::int64_t rows_of_chunk(const Conv2dProblem& p, const FilterGradientLayout& layout) {
+  constexpr std::int64_t kCacheBytes = std::int64_t{512} * 1024;
+  const std::int64_t unit_rows = layout.unit_rows * ceil_div(layout.units, layout.unit_parts);
   const std::int64_t x = std::min(p.sh, p.FH) * p.IW * (p.IC / p.G);
-  const std::int64_t y = p.OW * std::min(p.OC / p.G, std::max<std::int64_t>(16, layout.unit_rows));
+  const std::int64_t y = p.OW * std::min(p.OC / p.G, std::max<std::int64_t>(16, unit_rows));
   const std::int64_t bytes = (x + y) * static_cast<std::int64_t>(size_of(p.x_type));
-  return std::max<std::int64_t>(ceil_div(64, p.OW), kCacheBytes / bytes);
+  return std::max(ceil_div(64, p.OW), std::clamp(ceil_div(256, p.OW), kCacheBytes / 4 / bytes,
+                                                 kCacheBytes * 3 / 4 / bytes));
+}
+
+/// At most `rows` output rows from `row` on, of all images laid end to end, which come while a
+/// chunk of so many rows is summed over.
+template <class T>
+NextChunk<T> next_chunk(const FilterGradient<T>& f, std::int64_t row, std::int64_t rows) {
+  const Conv2dProblem& p = f.p;
+  const std::int64_t x_row = row / p.OH * p.IH + std::min(p.IH, row % p.OH * p.sh);
+  // Most parts read little of dY, and depthwise units little of both.
+  const bool reads_all = f.layout.unit_parts <= 2 && f.layout.vectors_over != VectorsOver::groups;
+  const std::int64_t y_rows = reads_all ? std::min(rows, p.N * p.OH - row) : 0;
+  const std::int64_t x_rows = std::min(ceil_div(y_rows * p.IH, p.OH), p.N * p.IH - x_row);
+  const T* const x = f.x + x_row * f.x_row();
+  const T* const dy = f.dy + row * f.y_row();
+  const std::int64_t width = 2 * kSimdBytes / static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t tile =
+      width * tile_rows(Conv2dPass::backward_filter, kSimdBytes, width, width / 2);
+  const std::int64_t elements = x_rows * f.x_row() + y_rows * f.y_row();
+  return {.x = {x, x + x_rows * f.x_row()},
+          .dy = {dy, dy + y_rows * f.y_row()},
+          .lines = elements * static_cast<std::int64_t>(sizeof(T)) / 64,
+          .work = std::max<std::int64_t>(1, f.layout.elements / f.layout.unit_parts / tile) * rows *
+                  p.OW};
 }
 
 /// Zeroes the partial sums of one unit.
@@ -342,22 +401,37 @@ std::int64_t sk_dilated(const Conv2dProblem& p, const T* x, const T* dy, T* dw, 
                             .row_run_count = forward_runs(row_axis(p), p.OH, row_runs),
                             .column_runs = column_runs,
                             .column_run_count = forward_runs(column_axis(p), p.OW, column_runs)};
-  const std::int64_t row_limit = rows_that_fit(p, layout);
+  const std::int64_t row_limit = rows_of_chunk(p, layout);
   const bool whole_images = p.N >= layout.slices;
   const std::int64_t cuts = whole_images ? p.N : p.N * p.OH;
   const std::int64_t rows_per_cut = whole_images ? p.OH : 1;
   std::atomic<std::int64_t> executed = 0;
-  parallel_for(layout.slices * layout.units, [&](std::int64_t block) {
-    const std::int64_t slice = block / layout.units;
-    const std::int64_t unit = block % layout.units;
+  parallel_for(layout.slices * layout.unit_parts, [&](std::int64_t block) {
+    const std::int64_t slice = block / layout.unit_parts;
+    const std::int64_t part = block % layout.unit_parts;
+    const IndexRange units{part * layout.units / layout.unit_parts,
+                           (part + 1) * layout.units / layout.unit_parts};
     T* const sums = partial + slice * layout.elements;
-    clear_unit(f, unit, sums);
-    const IndexRange rows{slice * cuts / layout.slices * rows_per_cut,
-                          (slice + 1) * cuts / layout.slices * rows_per_cut};
+    for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
+      clear_unit(f, unit, sums);
+    }
+    const auto rows_of = [&](std::int64_t i) {
+      return IndexRange{i * cuts / layout.slices * rows_per_cut,
+                        (i + 1) * cuts / layout.slices * rows_per_cut};
+    };
+    const IndexRange rows = rows_of(slice);
+    // Of the block that this thread will probably take next.
+    const std::int64_t next_slice = (block + num_threads()) / layout.unit_parts;
     for_each_chunk(p, rows, row_limit, [&](const Chunk& chunk) {
-      executed += layout.vectors_over == VectorsOver::inputs
-                      ? add_unit_over_inputs(f, unit, chunk, sums)
-                      : add_unit_over_outputs(f, unit, chunk, sums);
+      const std::int64_t end = (chunk.images.end - 1) * p.OH + chunk.rows.end;
+      NextChunk<T> next =
+          next_chunk(f, end < rows.end ? end : std::min(rows_of(next_slice).begin, p.N * p.OH),
+                     chunk.images.size() * chunk.rows.size());
+      for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
+        executed += layout.vectors_over == VectorsOver::inputs
+                        ? add_unit_over_inputs(f, unit, chunk, sums, next)
+                        : add_unit_over_outputs(f, unit, chunk, sums, next);
+      }
     });
   });
   if (!layout.direct()) {

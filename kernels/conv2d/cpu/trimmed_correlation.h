@@ -158,6 +158,51 @@ void fill_bias(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit, Posit
   }
 }
 
+/// Elements of the source, from a position's first tap on, that its predecessors in the rectangle
+/// did not read.
+struct NewPixels {
+  static constexpr std::int64_t kMostElements = 256;
+  static constexpr std::int64_t kLine = 16;
+  std::int64_t begin, row, rows, length;
+
+  NewPixels(const TapRun& row_run, const TapRun& column_run, std::int64_t row_elements,
+            std::int64_t pitch, std::int64_t channels)
+      : row(row_elements) {
+    const std::int64_t last_row = (row_run.taps - 1) * row_run.tap_step;
+    const std::int64_t last_column = (column_run.taps - 1) * column_run.tap_step;
+    rows = std::min(row_run.source_step, last_row + 1);
+    const std::int64_t columns = std::min(column_run.source_step, last_column + 1);
+    begin = (last_row + 1 - rows) * row + (last_column + 1 - columns) * pitch;
+    length = (columns - 1) * pitch + channels;
+    if (rows * length > kMostElements || length < kLine) {
+      rows = 0;  // they would push out what the tile before them reads, or are read as one stream
+    }
+  }
+
+  template <class T>
+  void prefetch(const T* source) const {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      prefetch_lines(source + begin + i * row, length);
+    }
+  }
+};
+
+/// The positions of a register tile.
+template <class T, int MostRows>
+struct TilePositions {
+  std::int64_t count = 0;
+  const T* sources[MostRows];
+  T* targets[MostRows];
+
+  void take(const TrimmedCorrelation<T>& c, std::int64_t positions, PositionCursor<T>& cursor) {
+    count = positions;
+    for (std::int64_t r = 0; r < count; ++r, cursor.next()) {
+      sources[r] = c.source + cursor.source();
+      targets[r] = c.target + cursor.target();
+    }
+  }
+};
+
 /// One rectangle of positions x one block of channels; returns the multiply-adds.
 template <class S, int NV, bool Depthwise, class T = typename S::T>
 std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit,
@@ -188,28 +233,38 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUn
       c.epilogue.scale != nullptr || c.epilogue.shift != nullptr || c.epilogue.residual != nullptr;
   const T slope = finishes ? T{1} : c.epilogue.slope;  // of a tile
   const std::int64_t last_channels = unit.channels - (NV - 1) * S::width;
-  const std::int64_t tiles = ceil_div(positions, kCorrelationRows<S, NV>);
+  constexpr int kMostRows = kCorrelationRows<S, NV>;
+  const std::int64_t tiles = ceil_div(positions, kMostRows);
   const std::int64_t least = positions / tiles;  // tiles differ by one row at most
   const std::int64_t larger = positions % tiles;
-  std::int64_t executed = 0;
-  for (std::int64_t tile = 0; tile < tiles; ++tile) {
-    const std::int64_t count = least + (tile < larger ? 1 : 0);
-    const T* sources[kCorrelationRows<S, NV>];
-    T* targets[kCorrelationRows<S, NV>];
-    for (std::int64_t r = 0; r < count; ++r, cursor.next()) {
-      sources[r] = c.source + cursor.source();
-      targets[r] = c.target + cursor.target();
+  const NewPixels pixels(rows, columns, c.source_columns * c.source_pitch, c.source_pitch,
+                         Depthwise ? unit.channels : c.inner_channels);
+  // Memory takes about as long to answer as a tile to compute, and processors do not look so far
+  // ahead.
+  const auto count_of = [&](std::int64_t t) { return least + (t < larger ? 1 : 0); };
+  TilePositions<T, kMostRows> both[2];
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    TilePositions<T, kMostRows>& tile = both[t % 2];
+    if (t == 0 || pixels.rows == 0) {
+      tile.take(c, count_of(t), cursor);
     }
-    with_rows<kCorrelationRows<S, NV>>(count, [&](auto row_count) {
-      correlation_tile<S, row_count(), NV, Depthwise>(box, terms, sources, panel, unit.bias, slope,
-                                                      last_channels, targets);
+    if (t + 1 < tiles && pixels.rows > 0) {
+      TilePositions<T, kMostRows>& next = both[(t + 1) % 2];
+      next.take(c, count_of(t + 1), cursor);
+      for (std::int64_t r = 0; r < next.count; ++r) {
+        pixels.prefetch(next.sources[r]);
+        prefetch_lines(next.targets[r], width);
+      }
+    }
+    with_rows<kMostRows>(tile.count, [&](auto row_count) {
+      correlation_tile<S, row_count(), NV, Depthwise>(box, terms, tile.sources, panel, unit.bias,
+                                                      slope, last_channels, tile.targets);
     });
-    for (std::int64_t r = 0; finishes && r < count; ++r) {
-      finish_position(c, unit, targets[r]);
+    for (std::int64_t r = 0; finishes && r < tile.count; ++r) {
+      finish_position(c, unit, tile.targets[r]);
     }
-    executed += count * unit.channels * depth;
   }
-  return executed;
+  return positions * unit.channels * depth;
 }
 
 /// All rectangles of some images and row runs x one block of channels.
