@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/simd.h"
 #include "cks/kernels/common/taps.h"
 #include "cks/kernels/pool2d/pool2d.h"
 
@@ -23,31 +24,16 @@ void for_chunks(std::int64_t C, Body&& body) {
   }
 }
 
-#if defined(__AVX512F__)
-constexpr int kRegisterBytes = 64;
-#elif defined(__AVX__)
-constexpr int kRegisterBytes = 32;
-#else
-constexpr int kRegisterBytes = 16;
-#endif
-
-/// V numbers in a register, on the vector extensions of GCC and Clang; comparisons give Mask.
+/// V numbers in a register; comparisons give Mask.
 template <class T, int V>
-struct Lanes {
+struct Lanes : Simd<T, V* static_cast<int>(sizeof(T))> {
   using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   // NOLINTBEGIN(modernize-use-using): the attribute needs typedef
-  typedef T Vec __attribute__((vector_size(V * sizeof(T))));
   typedef Integer Mask __attribute__((vector_size(V * sizeof(T))));
   typedef std::int32_t Index __attribute__((vector_size(V * 4)));
   typedef double Sum __attribute__((vector_size(V * sizeof(double))));
   // NOLINTEND(modernize-use-using)
 
-  static Vec load(const T* from) {
-    Vec value;
-    std::memcpy(&value, from, sizeof(value));
-    return value;
-  }
-  static void store(T* to, Vec value) { std::memcpy(to, &value, sizeof(value)); }
   static Mask load_index(const std::int32_t* from) {
     Index value;
     std::memcpy(&value, from, sizeof(value));
@@ -75,7 +61,7 @@ void visit_width(std::int64_t C, Body&& body) {
 template <class Body>
 void visit(const char* operation, DType dtype, std::int64_t C, Body&& body) {
   visit_real(operation, dtype, [&]<class T>(T zero) {
-    visit_width<kRegisterBytes / static_cast<int>(sizeof(T))>(C, [&](auto v) { body(zero, v); });
+    visit_width<kSimdBytes / static_cast<int>(sizeof(T))>(C, [&](auto v) { body(zero, v); });
   });
 }
 
