@@ -213,7 +213,7 @@ void require_same_operations(const Pass& a, const Pass& b) {
 
 /// A ValueInfoProto. Extents in which two passes differ are free: N in front.
 ProtoMessage value_info(const Value& value, const Shape& other) {
-  std::vector<int> order = onnx::channels_first_order(value.shape.rank());
+  std::vector<int> order = onnx::transposition(value.shape.rank(), true);
   if (!value.channels_first) {
     std::sort(order.begin(), order.end());
   }

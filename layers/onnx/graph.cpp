@@ -54,20 +54,12 @@ std::vector<std::int64_t> widened(const std::vector<int>& values) {
 
 }  // namespace
 
-std::vector<int> channels_first_order(int rank) {
+std::vector<int> transposition(int rank, bool channels_first) {
   std::vector<int> order(static_cast<std::size_t>(rank));
   std::iota(order.begin(), order.end(), 0);
   if (rank >= 3) {
-    std::rotate(order.begin() + 1, order.end() - 1, order.end());
-  }
-  return order;
-}
-
-std::vector<int> channels_last_order(int rank) {
-  std::vector<int> order(static_cast<std::size_t>(rank));
-  std::iota(order.begin(), order.end(), 0);
-  if (rank >= 3) {
-    std::rotate(order.begin() + 1, order.begin() + 2, order.end());
+    const auto new_second = channels_first ? order.end() - 1 : order.begin() + 2;
+    std::rotate(order.begin() + 1, new_second, order.end());
   }
   return order;
 }
@@ -159,7 +151,7 @@ std::string Graph::operand(const Value& value, bool channels_first) {
     }
     // Filters are known by the name of the state_dict, where they lie as ONNX wants them.
     return channels_first
-               ? add_initializer(value.name, permute(value.constant, channels_first_order(rank)))
+               ? add_initializer(value.name, permute(value.constant, transposition(rank, true)))
                : add_initializer(value.name + ".channels_last", value.constant);
   }
   if (rank < 3 || value.channels_first == channels_first) {
@@ -168,8 +160,7 @@ std::string Graph::operand(const Value& value, bool channels_first) {
   std::string& converted = converted_[value.name];
   if (converted.empty()) {
     converted = add("Transpose", {value.name},
-                    {attribute("perm", widened(channels_first ? channels_first_order(rank)
-                                                              : channels_last_order(rank)))});
+                    {attribute("perm", widened(transposition(rank, channels_first)))});
   }
   return converted;
 }

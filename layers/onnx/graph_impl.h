@@ -23,9 +23,9 @@ struct Value {
   Tensor constant{};            // its elements, unless they are computed
 };
 
-/// The axes of [N,...,C] in the order of [N,C,...], and the way back; below rank 3 as they are.
-std::vector<int> channels_first_order(int rank);
-std::vector<int> channels_last_order(int rank);
+/// The axes of [N,...,C] in the order of [N,C,...] or, if not `channels_first`, the way back; below
+/// rank 3 as they are.
+std::vector<int> transposition(int rank, bool channels_first);
 
 /// TensorProto.DataType.
 std::int64_t data_type(DType dtype);

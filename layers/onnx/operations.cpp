@@ -13,7 +13,6 @@
 namespace cks::onnx {
 namespace {
 
-using kernels::BinaryOp;
 using kernels::UnaryOp;
 
 /// What note_options() said. Throws std::bad_any_cast for an operation of somebody else's that has
@@ -28,6 +27,11 @@ Value result(const Call& call, std::string name, bool channels_first = false) {
           .shape = call.operation.shape,
           .dtype = call.operation.dtype,
           .channels_first = channels_first};
+}
+
+/// The name of an input, in the asked-for order.
+std::string operand(const Call& call, std::size_t input, bool channels_first) {
+  return call.graph.operand(call.inputs[input], channels_first);
 }
 
 /// The operands as they lie.
@@ -131,27 +135,11 @@ std::vector<std::string> aligned(const Call& call, bool& channels_first) {
   return names;
 }
 
-Value binary(const Call& call) {
-  const auto type = [&] {
-    switch (options_of<BinaryOp>(call)) {
-      case BinaryOp::add:
-        return "Add";
-      case BinaryOp::sub:
-        return "Sub";
-      case BinaryOp::mul:
-        return "Mul";
-      case BinaryOp::div:
-        return "Div";
-      case BinaryOp::maximum:
-        return "Max";
-      case BinaryOp::minimum:
-        return "Min";
-    }
-    throw Error("is unknown");
-  };
+Value binary(const Call& call, const char* type) {
+  options_of<kernels::BinaryOp>(call);
   bool channels_first = false;
   const std::vector<std::string> operands = aligned(call, channels_first);
-  return result(call, call.graph.add(type(), operands), channels_first);
+  return result(call, call.graph.add(type, operands), channels_first);
 }
 
 Value where(const Call& call) {
@@ -173,18 +161,24 @@ std::string activated(const Call& call, const std::string& name, double negative
                               {attribute("alpha", static_cast<float>(negative_slope))});
 }
 
+/// Input, weight and, if there is one, bias.
+std::vector<std::string> weighted_operands(const Call& call, bool channels_first) {
+  std::vector<std::string> names{operand(call, 0, channels_first),
+                                 operand(call, 1, channels_first)};
+  if (!call.inputs[2].name.empty()) {
+    names.push_back(operand(call, 2, false));
+  }
+  return names;
+}
+
 Value convolution(const Call& call, const char* type, bool transposed) {
   const auto& options = options_of<ConvTranspose2dOptions>(call);
-  const Value& weight = call.inputs[1];
-  std::vector<std::string> operands{call.graph.operand(call.inputs[0], true),
-                                    call.graph.operand(weight, true)};
-  if (!call.inputs[2].name.empty()) {
-    operands.push_back(call.graph.operand(call.inputs[2], false));
-  }
+  std::vector<std::string> operands = weighted_operands(call, true);
+  const Shape& weight = call.inputs[1].shape;
   std::vector<ProtoMessage> attributes{
-      attribute("kernel_shape", {weight.shape[1], weight.shape[2]}),
-      attribute("strides", pair(options.stride)), attribute("pads", sides(options.padding)),
-      attribute("dilations", pair(options.dilation)), attribute("group", options.groups)};
+      attribute("kernel_shape", {weight[1], weight[2]}), attribute("strides", pair(options.stride)),
+      attribute("pads", sides(options.padding)), attribute("dilations", pair(options.dilation)),
+      attribute("group", options.groups)};
   if (transposed) {
     attributes.push_back(attribute("output_padding", pair(options.output_padding)));
   }
@@ -193,35 +187,25 @@ Value convolution(const Call& call, const char* type, bool transposed) {
 }
 
 template <class Options>
-Value pooling(const Call& call, const char* type, std::vector<ProtoMessage> more(const Options&)) {
+Value pooling(const Call& call, const char* type) {
   const auto& options = options_of<Options>(call);
-  std::vector<ProtoMessage> attributes = more(options);
+  std::vector<ProtoMessage> attributes;
+  if constexpr (requires { options.dilation; }) {
+    attributes.push_back(attribute("dilations", pair(options.dilation)));
+  } else {
+    attributes.push_back(attribute("count_include_pad", std::int64_t{options.count_include_pad}));
+  }
   attributes.push_back(attribute("kernel_shape", pair(options.kernel_size)));
   attributes.push_back(attribute(
       "strides", pair(options.stride == Size2(0) ? options.kernel_size : options.stride)));
   attributes.push_back(attribute("pads", sides(options.padding)));
   attributes.push_back(attribute("ceil_mode", std::int64_t{options.ceil_mode}));
-  return result(
-      call, call.graph.add(type, {call.graph.operand(call.inputs[0], true)}, std::move(attributes)),
-      true);
-}
-
-Value max_pooling(const Call& call) {
-  return pooling<MaxPool2dOptions>(call, "MaxPool", [](const MaxPool2dOptions& options) {
-    return std::vector{attribute("dilations", pair(options.dilation))};
-  });
-}
-
-Value mean_pooling(const Call& call) {
-  return pooling<AvgPool2dOptions>(call, "AveragePool", [](const AvgPool2dOptions& options) {
-    return std::vector{attribute("count_include_pad", std::int64_t{options.count_include_pad})};
-  });
+  return result(call, call.graph.add(type, {operand(call, 0, true)}, std::move(attributes)), true);
 }
 
 Value global_pooling(const Call& call) {
   options_of<ops::NoOptions>(call);
-  return result(
-      call, call.graph.add("GlobalAveragePool", {call.graph.operand(call.inputs[0], true)}), true);
+  return result(call, call.graph.add("GlobalAveragePool", {operand(call, 0, true)}), true);
 }
 
 Value batch_norm(const Call& call) {
@@ -231,22 +215,24 @@ Value batch_norm(const Call& call) {
         "normalises with the batch's statistics even in evaluation mode, which ONNX cannot say");
   }
   const bool channels_first = call.inputs[0].shape.rank() > 2;
-  std::vector<std::string> operands{call.graph.operand(call.inputs[0], channels_first)};
+  std::vector<std::string> operands{operand(call, 0, channels_first)};
   const Tensor& mean = options.running_mean;
+  const auto add_constant = [&](const Tensor& tensor) {
+    operands.push_back(call.graph.operand(call.graph.constant(tensor), false));
+  };
   for (const std::size_t i : {1, 2}) {
-    const Value& given = call.inputs[i];
-    operands.push_back(call.graph.operand(
-        given.name.empty()
-            ? call.graph.constant(Tensor::full(mean.shape(), i == 1 ? 1.0 : 0.0, mean.dtype()))
-            : given,
-        false));
+    if (call.inputs[i].name.empty()) {
+      add_constant(Tensor::full(mean.shape(), i == 1 ? 1.0 : 0.0, mean.dtype()));
+    } else {
+      operands.push_back(operand(call, i, false));
+    }
   }
-  operands.push_back(call.graph.operand(call.graph.constant(mean), false));
-  operands.push_back(call.graph.operand(call.graph.constant(options.running_var), false));
+  add_constant(mean);
+  add_constant(options.running_var);
   std::string name = call.graph.add("BatchNormalization", std::move(operands),
                                     {attribute("epsilon", static_cast<float>(options.eps))});
   if (!call.inputs[3].name.empty()) {
-    name = call.graph.add("Add", {name, call.graph.operand(call.inputs[3], channels_first)});
+    name = call.graph.add("Add", {name, operand(call, 3, channels_first)});
   }
   return result(call, activated(call, name, options.slope), channels_first);
 }
@@ -254,19 +240,13 @@ Value batch_norm(const Call& call) {
 /// x W^T + bias; other ranks than 2 come as a reshape, this and another one.
 Value linear(const Call& call) {
   options_of<ops::NoOptions>(call);
-  std::vector<std::string> operands{call.graph.operand(call.inputs[0], false),
-                                    call.graph.operand(call.inputs[1], false)};
-  if (!call.inputs[2].name.empty()) {
-    operands.push_back(call.graph.operand(call.inputs[2], false));
-  }
-  return result(
-      call, call.graph.add("Gemm", std::move(operands), {attribute("transB", std::int64_t{1})}));
+  return result(call, call.graph.add("Gemm", weighted_operands(call, false),
+                                     {attribute("transB", std::int64_t{1})}));
 }
 
 Value matmul(const Call& call) {
   options_of<ops::NoOptions>(call);
-  return result(call, call.graph.add("MatMul", {call.graph.operand(call.inputs[0], false),
-                                                call.graph.operand(call.inputs[1], false)}));
+  return result(call, call.graph.add("MatMul", {operand(call, 0, false), operand(call, 1, false)}));
 }
 
 Value softmax(const Call& call, const char* type) {
@@ -320,16 +300,14 @@ Value reshape(const Call& call) {
   if (free > 1) {
     throw Error("has more than one extent that depends on the size of the batch");
   }
-  return result(call, call.graph.add("Reshape", {call.graph.operand(call.inputs[0], false),
-                                                 call.graph.integers(extents)}));
+  return result(call,
+                call.graph.add("Reshape", {operand(call, 0, false), call.graph.integers(extents)}));
 }
 
 Value permutation(const Call& call) {
   const Value& x = call.inputs[0];
-  std::vector<std::int64_t> order;
-  for (const int axis : options_of<ops::Permutation>(call).order) {
-    order.push_back(axis_in(x, axis));
-  }
+  const auto order =
+      mapped(options_of<ops::Permutation>(call).order, [&](int axis) { return axis_in(x, axis); });
   if (std::is_sorted(order.begin(), order.end())) {  // flatten_chw of images: they lie so already
     return result(call, as_is(call, x));
   }
@@ -377,7 +355,7 @@ Value enlargement(const Call& call) {
   const Tensor scales = Tensor::from_vector<float>({1.0F, 1.0F, scale, scale}, {4});
   return result(call,
                 call.graph.add("Resize",
-                               {call.graph.operand(call.inputs[0], true), "",
+                               {operand(call, 0, true), "",
                                 call.graph.operand(call.graph.constant(scales), false)},
                                {attribute("mode", "nearest"), attribute("nearest_mode", "floor"),
                                 attribute("coordinate_transformation_mode", "asymmetric")}),
@@ -386,14 +364,14 @@ Value enlargement(const Call& call) {
 
 Value resampling(const Call& call) {
   const auto& options = options_of<ops::Resampling>(call);
-  return result(call,
-                call.graph.add("Resize",
-                               {call.graph.operand(call.inputs[0], true), "", "",
-                                call.graph.integers(pair(options.size))},
-                               {attribute("mode", "linear"), attribute("axes", {2, 3}),
-                                attribute("coordinate_transformation_mode",
-                                          options.align_corners ? "align_corners" : "half_pixel")}),
-                true);
+  return result(
+      call,
+      call.graph.add("Resize",
+                     {operand(call, 0, true), "", "", call.graph.integers(pair(options.size))},
+                     {attribute("mode", "linear"), attribute("axes", {2, 3}),
+                      attribute("coordinate_transformation_mode",
+                                options.align_corners ? "align_corners" : "half_pixel")}),
+      true);
 }
 
 Value copy(const Call& call) {
@@ -405,18 +383,19 @@ using Add = Value (*)(const Call&);
 
 const std::map<std::string, Add>& table() {
   static const std::map<std::string, Add> all{
-      {"add", binary},
-      {"sub", binary},
-      {"mul", binary},
-      {"div", binary},
-      {"maximum", binary},
-      {"minimum", binary},
+      {"add", [](const Call& call) { return binary(call, "Add"); }},
+      {"sub", [](const Call& call) { return binary(call, "Sub"); }},
+      {"mul", [](const Call& call) { return binary(call, "Mul"); }},
+      {"div", [](const Call& call) { return binary(call, "Div"); }},
+      {"maximum", [](const Call& call) { return binary(call, "Max"); }},
+      {"minimum", [](const Call& call) { return binary(call, "Min"); }},
       {"where", where},
       {"conv2d", [](const Call& call) { return convolution(call, "Conv", false); }},
       {"conv_transpose2d",
        [](const Call& call) { return convolution(call, "ConvTranspose", true); }},
-      {"max_pool2d", max_pooling},
-      {"avg_pool2d", mean_pooling},
+      {"max_pool2d", [](const Call& call) { return pooling<MaxPool2dOptions>(call, "MaxPool"); }},
+      {"avg_pool2d",
+       [](const Call& call) { return pooling<AvgPool2dOptions>(call, "AveragePool"); }},
       {"global_avg_pool2d", global_pooling},
       {"batch_norm2d", batch_norm},
       {"linear", linear},
