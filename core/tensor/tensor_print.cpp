@@ -19,46 +19,23 @@ std::string print_element(DType dtype, const void* element) {
   return std::to_string(value);
 }
 
-/// Prints the elements in nested brackets and stops after `left` of them.
-class Printer {
- public:
-  Printer(const Tensor& tensor, std::int64_t limit)
-      : shape_(tensor.shape()),
-        dtype_(tensor.dtype()),
-        next_(static_cast<const char*>(tensor.data())),
-        left_(limit) {}
-
-  std::string print() {
-    print_axis(0);
-    return text_;
+/// The elements in nested brackets; stops after `left` of them.
+std::string print_elements(const Tensor& tensor, std::int64_t& left) {
+  if (tensor.rank() == 0) {
+    --left;
+    return print_element(tensor.dtype(), tensor.data());
   }
-
- private:
-  void print_axis(int axis) {
-    if (axis == shape_.rank()) {
-      text_ += left_ > 0 ? print_element(dtype_, next_) : "...";
-      next_ += size_of(dtype_);
-      --left_;
-      return;
+  std::string text = "[";
+  for (std::int64_t i = 0; i < tensor.size(0); ++i) {
+    text += i == 0 ? "" : ", ";
+    if (left <= 0) {
+      text += "...";
+      break;
     }
-    text_ += '[';
-    for (std::int64_t i = 0; i < shape_[axis]; ++i) {
-      text_ += i == 0 ? "" : ", ";
-      if (left_ <= 0) {
-        text_ += "...";
-        break;
-      }
-      print_axis(axis + 1);
-    }
-    text_ += ']';
+    text += print_elements(tensor[i], left);
   }
-
-  Shape shape_;
-  DType dtype_;
-  const char* next_;
-  std::int64_t left_;
-  std::string text_;
-};
+  return text + "]";
+}
 
 }  // namespace
 
@@ -71,7 +48,7 @@ std::string Tensor::to_string(std::int64_t limit) const {
   if (numel() == 0 || limit <= 0) {
     return head;
   }
-  return head + " " + Printer(detach().to(Device::cpu()), limit).print();
+  return head + " " + print_elements(detach().to(Device::cpu()), limit);
 }
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
