@@ -17,39 +17,49 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 #if CKS_HAS_CUDA
-using Event = std::unique_ptr<CUevent_st, cudaError_t (*)(cudaEvent_t)>;
-
-Event make_event() {
-  cudaEvent_t event = nullptr;
-  CKS_CUDA_CHECK(cudaEventCreate(&event));
-  return {event, cudaEventDestroy};
-}
+struct EventDeleter {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
 #endif
+
+/// A moment of a device, of the CPU by its clock.
+struct Mark {
+  Clock::time_point time{};
+#if CKS_HAS_CUDA
+  std::unique_ptr<CUevent_st, EventDeleter> event{};
+#endif
+};
 
 }  // namespace
 
 struct DeviceTimer::Implementation {
   Device device;
-  Clock::time_point begin{};
-  Clock::time_point end{};
-#if CKS_HAS_CUDA
-  Event first{nullptr, cudaEventDestroy};
-  Event last{nullptr, cudaEventDestroy};
+  Mark first{};
+  Mark last{};
 
-  void mark(const Event& event) const {
-    capture::forbid("DeviceTimer");
-    CKS_CUDA_CHECK(cudaEventRecord(
-        event.get(), static_cast<cudaStream_t>(kernels::cuda::current_stream(device.index))));
-  }
+  void set(Mark& mark) const {
+#if CKS_HAS_CUDA
+    if (ops::select_cuda(device)) {
+      capture::forbid("DeviceTimer");
+      CKS_CUDA_CHECK(
+          cudaEventRecord(mark.event.get(),
+                          static_cast<cudaStream_t>(kernels::cuda::current_stream(device.index))));
+      return;
+    }
 #endif
+    mark.time = Clock::now();
+  }
 };
 
-DeviceTimer::DeviceTimer(Device device) : implementation_(std::make_unique<Implementation>()) {
-  implementation_->device = device;
+DeviceTimer::DeviceTimer(Device device)
+    : implementation_(std::make_unique<Implementation>(Implementation{device})) {
 #if CKS_HAS_CUDA
   if (ops::select_cuda(device)) {
-    implementation_->first = make_event();
-    implementation_->last = make_event();
+    for (Mark* mark : {&implementation_->first, &implementation_->last}) {
+      cudaEvent_t event = nullptr;
+      CKS_CUDA_CHECK(cudaEventCreate(&event));
+      mark->event.reset(event);
+    }
   }
 #else
   ops::require_compiled(device);
@@ -58,37 +68,21 @@ DeviceTimer::DeviceTimer(Device device) : implementation_(std::make_unique<Imple
 
 DeviceTimer::~DeviceTimer() = default;
 
-void DeviceTimer::start() {
-#if CKS_HAS_CUDA
-  if (ops::select_cuda(implementation_->device)) {
-    implementation_->mark(implementation_->first);
-    return;
-  }
-#endif
-  implementation_->begin = Clock::now();
-}
+void DeviceTimer::start() { implementation_->set(implementation_->first); }
 
-void DeviceTimer::stop() {
-#if CKS_HAS_CUDA
-  if (ops::select_cuda(implementation_->device)) {
-    implementation_->mark(implementation_->last);
-    return;
-  }
-#endif
-  implementation_->end = Clock::now();
-}
+void DeviceTimer::stop() { implementation_->set(implementation_->last); }
 
 double DeviceTimer::seconds() const {
+  const auto& [device, first, last] = *implementation_;
 #if CKS_HAS_CUDA
-  if (ops::select_cuda(implementation_->device)) {
+  if (ops::select_cuda(device)) {
     float milliseconds = 0.0F;
-    CKS_CUDA_CHECK(cudaEventSynchronize(implementation_->last.get()));
-    CKS_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, implementation_->first.get(),
-                                        implementation_->last.get()));
+    CKS_CUDA_CHECK(cudaEventSynchronize(last.event.get()));
+    CKS_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, first.event.get(), last.event.get()));
     return 1e-3 * static_cast<double>(milliseconds);
   }
 #endif
-  return std::chrono::duration<double>(implementation_->end - implementation_->begin).count();
+  return std::chrono::duration<double>(last.time - first.time).count();
 }
 
 }  // namespace cks
