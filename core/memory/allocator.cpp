@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -291,16 +290,14 @@ Allocator& allocator_of(Device device) {
   }
   ops::require_compiled(device);
 #if CKS_HAS_CUDA
-  static std::array<std::atomic<Allocator*>, 64> cuda{};
-  static std::mutex mutex;
-  std::atomic<Allocator*>& slot = cuda.at(static_cast<std::size_t>(device.index));
-  if (slot.load(std::memory_order_acquire) == nullptr) {
-    const std::lock_guard lock(mutex);
-    if (slot.load(std::memory_order_acquire) == nullptr) {
-      slot.store(make_cuda_allocator(device), std::memory_order_release);
-    }
-  }
-  return *slot.load(std::memory_order_acquire);
+  struct Slot {
+    std::once_flag once;
+    Allocator* allocator = nullptr;
+  };
+  static std::array<Slot, 64> cuda;
+  Slot& slot = cuda.at(static_cast<std::size_t>(device.index));
+  std::call_once(slot.once, [&] { slot.allocator = make_cuda_allocator(device); });
+  return *slot.allocator;
 #else
   return cpu;  // not reached
 #endif

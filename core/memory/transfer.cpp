@@ -11,7 +11,6 @@
 #  include <algorithm>
 #  include <array>
 #  include <mutex>
-#  include <string>
 
 #  include "cks/core/device/stream.h"
 #  include "cks/kernels/common/cuda_check.h"
