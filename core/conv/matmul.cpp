@@ -21,13 +21,8 @@ constexpr std::int64_t kFewProducts = 1 << 22;
 
 /// A product of matrices that are not both transposed as a convolution's pass: of M images of one
 /// pixel, of as many channels as a row has elements; in backward_filter it adds up over the images.
-struct Pass {
-  Conv2dPass pass;
-  Conv2dProblem problem;
-};
-
-Pass pass_of(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
-             bool transpose_b, const Tensor& result) {
+const PreparedConv2d& prepared_product(const char* operation, const Tensor& a, bool transpose_a,
+                                       const Tensor& b, bool transpose_b, const Tensor& result) {
   const Conv2dPass pass = transpose_a   ? Conv2dPass::backward_filter
                           : transpose_b ? Conv2dPass::forward
                                         : Conv2dPass::backward_data;
@@ -43,7 +38,7 @@ Pass pass_of(const char* operation, const Tensor& a, bool transpose_a, const Ten
     return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
   };
   problem.is_aligned = is_aligned(a) && is_aligned(b) && is_aligned(result);
-  return {pass, problem};
+  return prepared_conv(pass, problem, a.device(), /*may_be_forced=*/false);
 }
 
 /// On a GPU: by the plan for the pass, one of tensor cores wherever these pay.
@@ -91,9 +86,8 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
   const bool rounds_too_much = made == DType::bfloat16 && dtype != made;
   if (a.device().is_cuda() && !is_empty && !rounds_too_much) {
     Tensor result = ops::make_output(operation, shape, made, a.device());
-    const Pass as_pass = pass_of(operation, a, transpose_a, b, transpose_b, result);
     const PreparedConv2d& conv =
-        prepared_conv(as_pass.pass, as_pass.problem, a.device(), /*may_be_forced=*/false);
+        prepared_product(operation, a, transpose_a, b, transpose_b, result);
     if (!is_narrow || conv.plan.kernel != "direct" ||
         shape.numel() * a.size(transpose_a ? 0 : 1) < kFewProducts) {
       run_planned(operation, conv, a, b, bias, result);
