@@ -106,12 +106,11 @@ void Node::release() {
 }
 
 bool needs_recording(std::span<const Tensor> inputs) {
-  if (grad_enabled()) {
-    for (const Tensor& input : inputs) {
-      if (input.defined() && input.requires_grad()) {
-        return true;
-      }
-    }
+  const auto is_wanted = [](const Tensor& input) {
+    return input.defined() && input.requires_grad();
+  };
+  if (grad_enabled() && any_of(inputs, is_wanted)) {
+    return true;
   }
   if (current_trace != nullptr) {
     current_trace->options.reset();  // they are not those of the next operation

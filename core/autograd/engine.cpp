@@ -9,6 +9,7 @@
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
 namespace cks {
@@ -114,38 +115,36 @@ class Engine {
       std::size_t next_edge;
     };
     std::vector<Frame> stack;
-    const auto enter = [&](const std::shared_ptr<Node>& node) {
+    const auto enter = [&](Node* node) {
       if (node->released_) {
         throw AutogradError(
             formatted("backward: the graph was freed by an earlier backward() and is needed again "
                       "by {}{}",
                       node->name(), node->at_module()));
       }
-      index_.emplace(node.get(), kOpen);
-      stack.push_back({node.get(), 0});
-      entered_.push_back(node);
+      index_.emplace(node, kOpen);
+      stack.push_back({node, 0});
     };
-    enter(output_.grad_node());
+    enter(output_.grad_node().get());
     while (!stack.empty()) {
       Frame& frame = stack.back();
       if (frame.next_edge < frame.node->edges_.size()) {
         const Node::Edge& edge = frame.node->edges_[frame.next_edge++];
-        if (edge.node != nullptr && index_.find(edge.node.get()) == index_.end()) {
-          enter(edge.node);
+        if (edge.node != nullptr && !index_.contains(edge.node.get())) {
+          enter(edge.node.get());
         }
         continue;
       }
       finish(frame.node);
       stack.pop_back();
     }
-    entered_.clear();
   }
 
   /// All inputs of the node are known now.
   void finish(Node* node) {
     Visit visit;
     visit.node = node->shared_from_this();
-    visit.wanted = wanted_nodes_.count(node) != 0;
+    visit.wanted = wanted_nodes_.contains(node);
     for (const Node::Edge& edge : node->edges_) {
       if (is_wanted(edge)) {
         visit.wanted = true;
@@ -164,7 +163,7 @@ class Engine {
     if (edge.node != nullptr) {
       return visits_[index_.at(edge.node.get())].wanted;
     }
-    return edge.leaf != nullptr && (all_leaves_ || wanted_leaves_.count(edge.leaf.get()) != 0);
+    return edge.leaf != nullptr && (all_leaves_ || wanted_leaves_.contains(edge.leaf.get()));
   }
 
   /// Runs each node once all gradients of its result have come. The order, and with it the order of
@@ -192,13 +191,9 @@ class Engine {
 
   void run_node(Visit& visit, std::vector<std::size_t>& ready) {
     Node& node = *visit.node;
-    std::vector<bool> needed;
-    bool any = false;
-    for (const Node::Edge& edge : node.edges_) {
-      needed.push_back(is_wanted(edge));
-      any = any || needed.back();
-    }
-    if (!any) {
+    const std::vector<bool> needed =
+        mapped(node.edges_, [&](const Node::Edge& edge) { return is_wanted(edge); });
+    if (!contains(needed, true)) {
       return;
     }
     std::vector<Tensor> gradients = in_module(
@@ -264,7 +259,7 @@ class Engine {
         visit.work.terms.size() + visit.consumers;  // with this and all to come
     return term.device().is_cuda() &&
            last < static_cast<std::size_t>(visit.node->abilities_.added_terms) &&
-           wanted_nodes_.count(visit.node.get()) == 0;
+           !wanted_nodes_.contains(visit.node.get());
   }
 
   /// The slopes by which the node masks the gradients of its inputs for the operations that made
@@ -276,7 +271,7 @@ class Engine {
     for (std::size_t i = 0; i < count; ++i) {
       const Node* const maker = node.edges_[i].node.get();
       if (maker == nullptr || maker->abilities_.result_slope == 1.0 ||
-          wanted_nodes_.count(maker) != 0) {
+          wanted_nodes_.contains(maker)) {
         continue;
       }
       Visit& visit = visits_[index_.at(maker)];
@@ -344,7 +339,6 @@ class Engine {
   std::unordered_map<const Node*, Tensor> wanted_nodes_;
   std::vector<Visit> visits_;  // inputs before consumers; the output's node comes last
   std::unordered_map<const Node*, std::size_t> index_;  // into visits_
-  std::vector<std::shared_ptr<Node>> entered_;
   std::vector<LeafGradient> leaves_;
   std::unordered_map<const TensorImpl*, std::size_t> leaf_index_;
   std::unordered_map<const TensorImpl*, std::int64_t> leaf_terms_;  // yet to come
