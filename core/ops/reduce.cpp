@@ -1,6 +1,6 @@
 #include "cks/core/ops/reduce.h"
 
-#include <array>
+#include <bitset>
 
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/broadcast_impl.h"
@@ -19,25 +19,20 @@ using kernels::ReduceOp;
 using kernels::ReduceProblem;
 
 /// Which axes go.
-using AxisSet = std::array<bool, Shape::kMaxRank>;
+using AxisSet = std::bitset<Shape::kMaxRank>;
 
-AxisSet all_axes() {
-  AxisSet set{};
-  set.fill(true);
-  return set;
-}
+constexpr AxisSet kAllAxes{(1U << Shape::kMaxRank) - 1};
 
 AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<int>& axes) {
   ops::require_defined(name, {{"input", input}});
-  AxisSet set{};
+  AxisSet set;
   for (const int axis : axes) {
-    bool& chosen =
-        set[static_cast<std::size_t>(ops::checked_axis(name, axis, input.rank(), input.shape()))];
-    if (chosen) {
+    const int place = ops::checked_axis(name, axis, input.rank(), input.shape());
+    if (set.test(static_cast<std::size_t>(place))) {
       throw ShapeError(
           formatted("{}: axis {} is named twice (input {})", name, axis, input.shape()));
     }
-    chosen = true;
+    set.set(static_cast<std::size_t>(place));
   }
   return set;
 }
@@ -182,19 +177,19 @@ Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
 
 }  // namespace
 
-Tensor sum(const Tensor& input) { return sum_axes("sum", input, all_axes(), false, false); }
+Tensor sum(const Tensor& input) { return sum_axes("sum", input, kAllAxes, false, false); }
 
 Tensor sum(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
   return sum_axes("sum", input, make_axis_set("sum", input, axes), keepdim, false);
 }
 
-Tensor mean(const Tensor& input) { return sum_axes("mean", input, all_axes(), false, true); }
+Tensor mean(const Tensor& input) { return sum_axes("mean", input, kAllAxes, false, true); }
 
 Tensor mean(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
   return sum_axes("mean", input, make_axis_set("mean", input, axes), keepdim, true);
 }
 
-Tensor max(const Tensor& input) { return max_axes(input, all_axes(), false); }
+Tensor max(const Tensor& input) { return max_axes(input, kAllAxes, false); }
 
 Tensor max(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
   return max_axes(input, make_axis_set("max", input, axes), keepdim);
@@ -229,7 +224,7 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
   if (is_bfloat16(input)) {
     return sum_to(widened(input), shape).to(DType::bfloat16);
   }
-  AxisSet set{};
+  AxisSet set;
   const int lead = input.rank() - shape.rank();
   for (int axis = 0; axis < input.rank(); ++axis) {
     set[static_cast<std::size_t>(axis)] =
