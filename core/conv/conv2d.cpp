@@ -25,13 +25,17 @@ using kernels::PreparedConv2d;
 
 std::string pair_text(const Size2& size) { return formatted("{{{},{}}}", size.h, size.w); }
 
-/// What was called, for messages.
+/// What was called.
 struct Call {
   const char* operation;
-  const Tensor& input;
-  const Tensor& weight;
-  const Tensor& bias;
+  const Tensor& given_input;  // whose gradients are wanted
+  const Tensor& given_weight;
+  const Tensor& given_bias;
   const ConvTranspose2dOptions& options;
+  // Rounded to the precision.
+  const Tensor input = ops::in_precision(given_input);
+  const Tensor weight = ops::in_precision(given_weight);
+  const Tensor bias = ops::in_precision(given_bias);
 
   /// "input [8,32,32,3], weight [16,3,3,4], stride {1,1}, padding {1,1}" and every option that
   /// differs from its default.
@@ -274,13 +278,6 @@ Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor&
 
 // --- On the tape --------------------------------------------------------------------------------
 
-/// What was given, before it was rounded to the precision: whose gradients are wanted.
-struct Operands {
-  const Tensor& input;
-  const Tensor& weight;
-  const Tensor& bias;
-};
-
 /// The pass that multiplies input and weight, and the one that makes the input's gradient. In the
 /// problem of a transposed convolution X is the operation's result and Y its input.
 Conv2dPass pass_of_result(bool transposed) {
@@ -298,26 +295,31 @@ Halves halves_of_operands(const Call& call, const Conv2dProblem& problem, bool t
                      transposed ? call.input : none);
 }
 
-/// Input and weight are saved where the other one's gradient is needed, the result for an
-/// activation's, and halves that passes of gradients multiply.
-Tensor record_call(const Tensor& result, const Operands& given, const Call& call,
-                   const Conv2dProblem& problem, bool transposed, const Halves& halves) {
+/// The result of a call. Input and weight are saved where the other one's gradient is needed, the
+/// result for an activation's, and halves that passes of gradients multiply.
+Tensor convolve(const Call& call, bool transposed) {
   const char* const name = call.operation;
   const double slope = call.options.negative_slope;
+  const Conv2dProblem problem = problem_of(call, transposed);
+  const Halves halves = halves_of_operands(call, problem, transposed);
+  const End end{call.bias, slope};
+  const Tensor result = transposed
+                            ? run_backward_data(name, problem, call.input, call.weight, end, halves)
+                            : run_forward(name, problem, call.input, call.weight, end, halves);
   note_options(call.options);
   const Device device = result.device();
   const Conv2dPass data_pass = pass_of_result(!transposed);
-  const bool needs[] = {given.input.requires_grad(), given.weight.requires_grad()};
+  const bool needs[] = {call.given_input.requires_grad(), call.given_weight.requires_grad()};
   const bool halved[] = {
       needs[0] && multiplies_halves(data_pass, problem, device),
       needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};
   Tensor recorded = record(
-      name, result, {given.input, given.weight, given.bias},
+      name, result, {call.given_input, call.given_weight, call.given_bias},
       {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
        slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),
        halved[0] ? halves.w : Tensor()},
       [name, problem, transposed, slope, halves_grad = halved[0] || halved[1],
-       types = ops::dtypes_of({given.input, given.weight, given.bias})](
+       types = ops::dtypes_of({call.given_input, call.given_weight, call.given_bias})](
           const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
           const SavedTensors& saved) {
         const Tensor& own = saved[2];  // as it was, also where others have masked by it
@@ -353,7 +355,7 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
       });
   if (recorded.grad_node() != nullptr) {
     // By the input as it is saved, which is of the gradient's type.
-    const bool masks = !transposed && needs[1] && call.input.dtype() == given.input.dtype();
+    const bool masks = !transposed && needs[1] && call.input.dtype() == call.given_input.dtype();
     recorded.grad_node()->declare({.masked_inputs = masks ? 1 : 0, .result_slope = slope});
   }
   return recorded;
@@ -361,11 +363,8 @@ Tensor record_call(const Tensor& result, const Operands& given, const Call& call
 
 }  // namespace
 
-Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tensor& given_bias,
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
-  const Tensor input = ops::in_precision(given_input);
-  const Tensor weight = ops::in_precision(given_weight);
-  const Tensor bias = ops::in_precision(given_bias);
   const ConvTranspose2dOptions checked{.in_channels = options.in_channels,
                                        .out_channels = options.out_channels,
                                        .kernel_size = options.kernel_size,
@@ -383,31 +382,18 @@ Tensor conv2d(const Tensor& given_input, const Tensor& given_weight, const Tenso
                         weight.size(3) * options.groups));
   }
   check_channels(call, input.size(3), weight.size(0));
-  const Conv2dProblem problem = problem_of(call, /*transposed=*/false);
-  const Halves halves = halves_of_operands(call, problem, /*transposed=*/false);
-  return record_call(
-      run_forward(call.operation, problem, input, weight, {bias, options.negative_slope}, halves),
-      {given_input, given_weight, given_bias}, call, problem,
-      /*transposed=*/false, halves);
+  return convolve(call, /*transposed=*/false);
 }
 
-Tensor conv_transpose2d(const Tensor& given_input, const Tensor& given_weight,
-                        const Tensor& given_bias, const ConvTranspose2dOptions& options) {
-  const Tensor input = ops::in_precision(given_input);
-  const Tensor weight = ops::in_precision(given_weight);
-  const Tensor bias = ops::in_precision(given_bias);
+Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
+                        const ConvTranspose2dOptions& options) {
   const Call call{"conv_transpose2d", input, weight, bias, options};
   check_arguments(call);
   if (input.size(3) != weight.size(0)) {
     call.fail(formatted("input has {} channels, weight expects {}", input.size(3), weight.size(0)));
   }
   check_channels(call, input.size(3), weight.size(3) * options.groups);
-  const Conv2dProblem problem = problem_of(call, /*transposed=*/true);
-  const Halves halves = halves_of_operands(call, problem, /*transposed=*/true);
-  return record_call(run_backward_data(call.operation, problem, input, weight,
-                                       {bias, options.negative_slope}, halves),
-                     {given_input, given_weight, given_bias}, call, problem,
-                     /*transposed=*/true, halves);
+  return convolve(call, /*transposed=*/true);
 }
 
 }  // namespace cks
