@@ -65,16 +65,16 @@ struct Message {
   }
 };
 
+bool is_done(MPI_Request& request) {
+  int done = 0;
+  require(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+  return done != 0;
+}
+
 /// One direction to or from another rank: a message on its way.
 struct Line {
   Message message{};
   MPI_Request request = MPI_REQUEST_NULL;
-
-  bool is_done() {
-    int done = 0;
-    require(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    return done != 0;
-  }
 };
 
 class MpiGroup : public HostGroup {
@@ -153,12 +153,7 @@ class MpiGroup : public HostGroup {
   void wait(MPI_Request& request) {
     const WaitingScope waiting(*watch_, rank_);
     constexpr int kSpins = 1000;
-    int done = 0;
-    for (int spin = 0;; ++spin) {
-      require(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-      if (done != 0) {
-        return;
-      }
+    for (int spin = 0; !is_done(request); ++spin) {
       watch_->check();
       if (spin < kSpins) {
         std::this_thread::yield();
@@ -202,7 +197,7 @@ class MpiGroup : public HostGroup {
         }
         receive(from, other);
       }
-      if (from.is_done()) {
+      if (is_done(from.request)) {
         watch_->hear(other, from.message.sign);
         if (from.message.kind == Message::Kind::failed) {
           watch_->fail(from.message.why.data());
@@ -212,7 +207,7 @@ class MpiGroup : public HostGroup {
     watch_->judge();
     for (int other = 1; other < size_; ++other) {
       const auto index = static_cast<std::size_t>(other);
-      if (said_bye_[index] || !to_[index].is_done()) {
+      if (said_bye_[index] || !is_done(to_[index].request)) {
         continue;
       }
       Message& answer = to_[index].message = {};
@@ -228,7 +223,7 @@ class MpiGroup : public HostGroup {
 
   /// Another rank: tells rank 0 how it is, and hears the verdict.
   void report() {
-    if (to_[0].is_done() && to_[0].message.sign.state != RankState::left) {
+    if (is_done(to_[0].request) && to_[0].message.sign.state != RankState::left) {
       Message& sign = to_[0].message = {};
       sign.sign = watch_->sign_of(rank_);
       if (watch_->failed()) {
@@ -239,7 +234,7 @@ class MpiGroup : public HostGroup {
     if (from_[0].request == MPI_REQUEST_NULL) {
       receive(from_[0], 0);
     }
-    while (!said_bye_[0] && from_[0].is_done()) {
+    while (!said_bye_[0] && is_done(from_[0].request)) {
       watch_->hear(0, {});
       if (from_[0].message.kind == Message::Kind::failed) {
         watch_->fail(from_[0].message.why.data());
