@@ -481,10 +481,7 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
 
 SafetensorsFile load_safetensors(const std::string& path, const SafetensorsWanted& wanted) {
   const InputFile file(path);
-  const auto read = [&](std::size_t offset, void* to, std::size_t count) {
-    file.read(offset, to, count);
-  };
-  return read_source({path, file.size(), read}, wanted);
+  return read_source({path, file.size(), std::bind_front(&InputFile::read, &file)}, wanted);
 }
 
 void save_safetensors(const std::string& path, const NamedTensors& tensors,
