@@ -16,11 +16,6 @@ using kernels::BatchNormProblem;
 
 const char* const kName = "batch_norm2d";
 
-/// Of weight, bias and statistics.
-DType channel_dtype(const Tensor& input) {
-  return ops::is_bfloat16(input) ? DType::float32 : input.dtype();
-}
-
 /// Two tensors that come together or not at all.
 void check_pair(const Tensor& input, const ops::Argument& a, const ops::Argument& b) {
   if (a.tensor.defined() != b.tensor.defined()) {
@@ -185,8 +180,7 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
                     Tensor& running_mean, Tensor& running_var, bool training,
                     const BatchNorm2dOptions& options, const Tensor& residual) {
-  if (ops::is_bfloat16(weight) || ops::is_bfloat16(bias) ||
-      (ops::is_bfloat16(input) && input.device().is_cpu())) {
+  if (ops::is_bfloat16(weight) || ops::is_bfloat16(bias) || ops::is_bfloat16_on_cpu(input)) {
     const auto wide = [](const Tensor& tensor) {
       return ops::is_bfloat16(tensor) ? tensor.to(DType::float32) : tensor;
     };
@@ -205,7 +199,8 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const BatchNormProblem problem{input.numel() / channels[0], channels[0], input.dtype()};
   // Everything that can fail comes before the running statistics change.
   Tensor result = ops::make_output(kName, input);
-  Tensor mean = ops::make_output(kName, channels, channel_dtype(input), device);
+  const DType of_channels = ops::is_bfloat16(input) ? DType::float32 : input.dtype();
+  Tensor mean = ops::make_output(kName, channels, of_channels, device);
   Tensor inv_std = ops::make_output(kName, mean);
   if (training) {
     take_statistics(problem, options, ranks, input, mean, inv_std, running_mean, running_var);
