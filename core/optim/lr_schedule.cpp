@@ -25,6 +25,32 @@ double anneal_linear(double start, double end, double share) {
   return start + (end - start) * share;
 }
 
+void check_one_cycle(const OneCycleOptions& options) {
+  require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
+  if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
+    throw Error(formatted("one_cycle_lr: pct_start must lie in [0, 1], got {}", options.pct_start));
+  }
+  for (const double divisor : {options.div_factor, options.final_div_factor}) {
+    if (!(std::isfinite(divisor) && divisor > 0.0)) {
+      throw Error(formatted("one_cycle_lr: a divisor must be finite and above 0, got {}", divisor));
+    }
+  }
+}
+
+/// The cycle of a value from `first` to `top` to `last`, at a step.
+double one_cycle_value(const OneCycleOptions& options, std::int64_t step, double first, double top,
+                       double last) {
+  const auto anneal = options.linear ? anneal_linear : anneal_cosine;
+  const auto total = static_cast<double>(options.total_steps);
+  const double peak = options.pct_start * total - 1.0;
+  const auto now = static_cast<double>(step);
+  if (now <= peak) {
+    return peak == 0.0 ? top : anneal(first, top, now / peak);
+  }
+  const double falling = total - 1.0 - peak;
+  return anneal(top, last, std::min((now - peak) / falling, 1.0));
+}
+
 }  // namespace
 
 LrFactor constant_lr() {
@@ -64,36 +90,6 @@ LrFactor cosine_lr(std::int64_t total_steps, double final_factor) {
     return anneal_cosine(1.0, final_factor, std::min(share, 1.0));
   };
 }
-
-namespace {
-
-void check_one_cycle(const OneCycleOptions& options) {
-  require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
-  if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
-    throw Error(formatted("one_cycle_lr: pct_start must lie in [0, 1], got {}", options.pct_start));
-  }
-  for (const double divisor : {options.div_factor, options.final_div_factor}) {
-    if (!(std::isfinite(divisor) && divisor > 0.0)) {
-      throw Error(formatted("one_cycle_lr: a divisor must be finite and above 0, got {}", divisor));
-    }
-  }
-}
-
-/// The cycle of a value from `first` to `top` to `last`, at a step.
-double one_cycle_value(const OneCycleOptions& options, std::int64_t step, double first, double top,
-                       double last) {
-  const auto anneal = options.linear ? anneal_linear : anneal_cosine;
-  const auto total = static_cast<double>(options.total_steps);
-  const double peak = options.pct_start * total - 1.0;
-  const auto now = static_cast<double>(step);
-  if (now <= peak) {
-    return peak == 0.0 ? top : anneal(first, top, now / peak);
-  }
-  const double falling = total - 1.0 - peak;
-  return anneal(top, last, std::min((now - peak) / falling, 1.0));
-}
-
-}  // namespace
 
 LrFactor one_cycle_lr(const OneCycleOptions& options) {
   check_one_cycle(options);

@@ -91,6 +91,21 @@ std::vector<std::pair<const Entry*, Tensor>> match(
   return matches;
 }
 
+/// make_another() is inherited: that of a base class would leave out what the derived one does, in
+/// a child as well.
+void require_same_classes(const Module& source, const Module& copy) {
+  if (typeid(source) != typeid(copy)) {
+    const std::string path = source.path();
+    throw Error(formatted(
+        "clone: {}{}{} inherits the make_another() of {}: derive it from Layer<{}>, or "
+        "override make_another()",
+        source.type_name(), path.empty() ? "" : " ", path, copy.type_name(), source.type_name()));
+  }
+  for (std::size_t i = 0; i < source.children().size() && i < copy.children().size(); ++i) {
+    require_same_classes(*source.children()[i], *copy.children()[i]);
+  }
+}
+
 }  // namespace
 
 NamedTensors Module::copies(bool training_only) const {
@@ -234,25 +249,6 @@ std::unique_ptr<Module> Module::make_another(Module*, std::string) const {
                 "override make_another()",
                 type_name()));
 }
-
-namespace {
-
-/// make_another() is inherited: that of a base class would leave out what the derived one does, in
-/// a child as well.
-void require_same_classes(const Module& source, const Module& copy) {
-  if (typeid(source) != typeid(copy)) {
-    const std::string path = source.path();
-    throw Error(formatted(
-        "clone: {}{}{} inherits the make_another() of {}: derive it from Layer<{}>, or "
-        "override make_another()",
-        source.type_name(), path.empty() ? "" : " ", path, copy.type_name(), source.type_name()));
-  }
-  for (std::size_t i = 0; i < source.children().size() && i < copy.children().size(); ++i) {
-    require_same_classes(*source.children()[i], *copy.children()[i]);
-  }
-}
-
-}  // namespace
 
 std::unique_ptr<Module> Module::clone() const {
   std::unique_ptr<Module> copy = make_another(nullptr, {});
