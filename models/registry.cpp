@@ -1,5 +1,7 @@
 #include "cks/models/registry.h"
 
+#include <functional>
+
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 #include "cks/models/alexnet.h"
@@ -15,48 +17,30 @@
 namespace cks {
 namespace {
 
-/// A model that asks for classes, channels and the size of an image.
+using Make = std::function<std::unique_ptr<Module>(const ModelOptions&)>;
+
+/// Makes a model of these options, and of those that are asked for as far as it has them.
 template <class Model>
-std::unique_ptr<Module> make(const ModelOptions& o) {
-  return std::make_unique<Model>(typename Model::Options{
-      .classes = o.classes, .in_channels = o.in_channels, .image_size = o.image_size});
+Make maker(const typename Model::Options& preset = {}) {
+  return [preset](const ModelOptions& asked) {
+    typename Model::Options options = preset;
+    options.in_channels = asked.in_channels;
+    if constexpr (requires { options.classes; }) {
+      options.classes = asked.classes;
+    }
+    if constexpr (requires { options.image_size; }) {
+      options.image_size = asked.image_size;
+    }
+    return std::make_unique<Model>(options);
+  };
 }
 
-template <>
-std::unique_ptr<Module> make<Mlp>(const ModelOptions& o) {
+std::unique_ptr<Module> make_mlp(const ModelOptions& o) {
   models::require_extent("mlp", "image_size", o.image_size, 1);
   models::require_extent("mlp", "in_channels", o.in_channels, 1);
   return std::make_unique<Mlp>(
       MlpOptions{.classes = o.classes, .in_features = o.image_size * o.image_size * o.in_channels});
 }
-
-template <>
-std::unique_ptr<Module> make<Autoencoder>(const ModelOptions& o) {
-  return std::make_unique<Autoencoder>(
-      AutoencoderOptions{.in_channels = o.in_channels, .image_size = o.image_size});
-}
-
-template <int kDepth>
-std::unique_ptr<Module> make_resnet_cifar(const ModelOptions& o) {
-  return std::make_unique<ResNetCifar>(
-      ResNetCifarOptions{.depth = kDepth, .classes = o.classes, .in_channels = o.in_channels});
-}
-
-template <int kDepth, ResNet::Stem kStem>
-std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
-  return std::make_unique<ResNet>(ResNetOptions{
-      .depth = kDepth, .classes = o.classes, .in_channels = o.in_channels, .stem = kStem});
-}
-
-template <int kDepth>
-std::unique_ptr<Module> make_vgg(const ModelOptions& o) {
-  return std::make_unique<Vgg>(VggOptions{.depth = kDepth,
-                                          .classes = o.classes,
-                                          .in_channels = o.in_channels,
-                                          .image_size = o.image_size});
-}
-
-using Make = std::unique_ptr<Module> (*)(const ModelOptions&);
 
 struct Row {
   ModelInfo info;
@@ -65,26 +49,29 @@ struct Row {
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = {
-      {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, make<LeNet5>},
-      {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make<Mlp>},
-      {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32}, make_resnet_cifar<20>},
-      {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32}, make_resnet_cifar<32>},
-      {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32}, make_resnet_cifar<56>},
+      {{"lenet5", "LeNet-5 with ReLU and max-pooling, 61,706 parameters", 1, 28}, maker<LeNet5>()},
+      {{"mlp", "two linear layers, 128 hidden units, 101,770 parameters", 1, 28}, make_mlp},
+      {{"resnet20", "CIFAR ResNet, 20 layers, 0.27 M parameters", 3, 32},
+       maker<ResNetCifar>({.depth = 20})},
+      {{"resnet32", "CIFAR ResNet, 32 layers, 0.46 M parameters", 3, 32},
+       maker<ResNetCifar>({.depth = 32})},
+      {{"resnet56", "CIFAR ResNet, 56 layers, 0.85 M parameters", 3, 32},
+       maker<ResNetCifar>({.depth = 56})},
       {{"resnet18", "ResNet-18 of the C-K-S paper, 12.6 M parameters", 3, 32},
-       make_resnet<18, ResNet::Stem::conv7x7>},
+       maker<ResNet>({.depth = 18})},
       {{"resnet34", "ResNet-34 of the C-K-S paper, 22.7 M parameters", 3, 32},
-       make_resnet<34, ResNet::Stem::conv7x7>},
+       maker<ResNet>({.depth = 34})},
       {{"resnet18_3x3stem", "ResNet-18 with the usual CIFAR stem, 12.6 M parameters", 3, 32},
-       make_resnet<18, ResNet::Stem::conv3x3>},
+       maker<ResNet>({.depth = 18, .stem = ResNet::Stem::conv3x3})},
       {{"resnet34_3x3stem", "ResNet-34 with the usual CIFAR stem, 22.7 M parameters", 3, 32},
-       make_resnet<34, ResNet::Stem::conv3x3>},
-      {{"alexnet", "AlexNet of the C-K-S paper, 4.4 M parameters", 3, 32}, make<AlexNet>},
-      {{"vgg16", "VGG-16 of the C-K-S paper, 14.9 M parameters", 3, 32}, make_vgg<16>},
-      {{"vgg19", "VGG-19 of the C-K-S paper, 20.2 M parameters", 3, 32}, make_vgg<19>},
-      {{"googlenet", "GoogLeNet of the C-K-S paper, 6.2 M parameters", 3, 32}, make<GoogLeNet>},
+       maker<ResNet>({.depth = 34, .stem = ResNet::Stem::conv3x3})},
+      {{"alexnet", "AlexNet of the C-K-S paper, 4.4 M parameters", 3, 32}, maker<AlexNet>()},
+      {{"vgg16", "VGG-16 of the C-K-S paper, 14.9 M parameters", 3, 32}, maker<Vgg>({.depth = 16})},
+      {{"vgg19", "VGG-19 of the C-K-S paper, 20.2 M parameters", 3, 32}, maker<Vgg>({.depth = 19})},
+      {{"googlenet", "GoogLeNet of the C-K-S paper, 6.2 M parameters", 3, 32}, maker<GoogLeNet>()},
       {{"autoencoder", "draws its input again from a small code, 19,301 parameters", 1, 28,
         ModelTask::reconstruct},
-       make<Autoencoder>},
+       maker<Autoencoder>()},
   };
   return all;
 }
