@@ -16,16 +16,11 @@ thread_local Trace* current_trace = nullptr;
 
 Precision current_precision() { return thread_precision; }
 
-PrecisionScope::PrecisionScope(Precision precision)
-    : before_(std::exchange(thread_precision, precision)) {}
-
-PrecisionScope::~PrecisionScope() { thread_precision = before_; }
+PrecisionScope::PrecisionScope(Precision precision) : ScopedValue(thread_precision, precision) {}
 
 // --- Trace --------------------------------------------------------------------------------------
 
-Trace::Trace() : before_(std::exchange(current_trace, this)) {}
-
-Trace::~Trace() { current_trace = before_; }
+Trace::Trace() : ScopedValue(current_trace, this) {}
 
 Trace* Trace::current() { return current_trace; }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cks/core/scoped_value.h"
 #include "cks/core/tensor/grad_mode.h"  // IWYU pragma: export
 #include "cks/core/tensor/tensor.h"
 
@@ -228,15 +229,9 @@ Tensor record(const char* name, Tensor result, std::initializer_list<Tensor> inp
 /// Every operation takes bfloat16; those that have no kernels for it compute in float32 and round
 /// what they return. Losses, statistics and the optimisers' state are float32. float64 stays.
 /// Operations that multiply throw DeviceError where the device lacks the mode (precisions_of).
-class PrecisionScope {
+class PrecisionScope : ScopedValue<Precision> {
  public:
   explicit PrecisionScope(Precision precision);
-  ~PrecisionScope();
-  PrecisionScope(const PrecisionScope&) = delete;
-  PrecisionScope& operator=(const PrecisionScope&) = delete;
-
- private:
-  Precision before_;
 };
 Precision current_precision();  // of this thread; fp32 unless a scope says otherwise
 
@@ -253,15 +248,9 @@ class GradientListener {
 };
 
 /// Makes `listener` this thread's, until the end of the scope; null: nobody listens.
-class GradientListenerScope {
+class GradientListenerScope : ScopedValue<GradientListener*> {
  public:
   explicit GradientListenerScope(GradientListener* listener);
-  ~GradientListenerScope();
-  GradientListenerScope(const GradientListenerScope&) = delete;
-  GradientListenerScope& operator=(const GradientListenerScope&) = delete;
-
- private:
-  GradientListener* before_;
 };
 
 /// Gradients of `output` (one element unless grad_output is given) with respect to `inputs`,

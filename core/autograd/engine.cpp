@@ -20,8 +20,7 @@ thread_local GradientListener* current_listener = nullptr;
 }  // namespace
 
 GradientListenerScope::GradientListenerScope(GradientListener* listener)
-    : before_(std::exchange(current_listener, listener)) {}
-GradientListenerScope::~GradientListenerScope() { current_listener = before_; }
+    : ScopedValue(current_listener, listener) {}
 
 /// One walk of a tape, from a tensor backward.
 class Engine {

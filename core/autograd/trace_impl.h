@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/scoped_value.h"
 
 namespace cks {
 
@@ -26,20 +27,14 @@ struct TracedOperation {
 };
 
 /// Notes what record() puts on this thread's tape, until the end of the scope.
-class Trace {
+class Trace : ScopedValue<Trace*> {
  public:
   Trace();
-  ~Trace();
-  Trace(const Trace&) = delete;
-  Trace& operator=(const Trace&) = delete;
 
   static Trace* current();  // of this thread; null: nothing is traced
 
   std::vector<TracedOperation> operations;
   std::any options;  // of the operation that is recorded next
-
- private:
-  Trace* before_;
 };
 
 /// Says right before record() what an operation was told beside its inputs.

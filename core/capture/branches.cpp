@@ -26,7 +26,6 @@ void Branches::join() {
   }
 }
 
-SideStreamsScope::SideStreamsScope(SideStreams* side) { current_side_streams = side; }
-SideStreamsScope::~SideStreamsScope() { current_side_streams = nullptr; }
+SideStreamsScope::SideStreamsScope(SideStreams* side) : ScopedValue(current_side_streams, side) {}
 
 }  // namespace cks

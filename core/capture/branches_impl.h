@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "cks/core/scoped_value.h"
 #include "cks/core/tensor/tensor.h"
 
 namespace cks {
@@ -55,12 +56,9 @@ class Branches {
 };
 
 /// Makes Branches of this thread use side streams until the end of the scope.
-class SideStreamsScope {
+class SideStreamsScope : ScopedValue<SideStreams*> {
  public:
   explicit SideStreamsScope(SideStreams* side);
-  ~SideStreamsScope();
-  SideStreamsScope(const SideStreamsScope&) = delete;
-  SideStreamsScope& operator=(const SideStreamsScope&) = delete;
 };
 
 namespace ops {

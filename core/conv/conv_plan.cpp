@@ -146,7 +146,8 @@ ConvPlanNames parse_conv_plan_names(const std::string& text) {
   return names;
 }
 
-ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thread()) {
+ConvPlanScope::ConvPlanScope(const ConvPlanNames& names)
+    : ScopedValue(names_of_thread(), names_of_thread()) {
   for (const Conv2dPass pass : kConv2dPasses) {
     require_known(pass, names[pass]);
   }
@@ -156,8 +157,6 @@ ConvPlanScope::ConvPlanScope(const ConvPlanNames& names) : before_(names_of_thre
     }
   }
 }
-
-ConvPlanScope::~ConvPlanScope() { names_of_thread() = before_; }
 
 const kernels::PreparedConv2d& prepared_conv(Conv2dPass pass, const kernels::Conv2dProblem& problem,
                                              Device device, bool may_be_forced) {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cks/core/device/device.h"
+#include "cks/core/scoped_value.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks {
@@ -31,16 +32,10 @@ ConvPlanNames parse_conv_plan_names(const std::string& text);
 /// backward_data, and its input gradient a forward.
 /// Throws PlanError as parse_conv_plan_names. A convolution whose problem the forced kernel does
 /// not take throws PlanError naming those that do.
-class ConvPlanScope {
+class ConvPlanScope : ScopedValue<ConvPlanNames> {
  public:
   explicit ConvPlanScope(const ConvPlanNames& names);
   explicit ConvPlanScope(const std::string& names) : ConvPlanScope(parse_conv_plan_names(names)) {}
-  ~ConvPlanScope();
-  ConvPlanScope(const ConvPlanScope&) = delete;
-  ConvPlanScope& operator=(const ConvPlanScope&) = delete;
-
- private:
-  ConvPlanNames before_;
 };
 
 /// What the selectors may know of a device; asked once for each. The environment variable

@@ -7,8 +7,7 @@ thread_local BatchPart thread_part;
 
 }  // namespace
 
-BatchPartScope::BatchPartScope(const BatchPart& part) : before_(thread_part) { thread_part = part; }
-BatchPartScope::~BatchPartScope() { thread_part = before_; }
+BatchPartScope::BatchPartScope(const BatchPart& part) : ScopedValue(thread_part, part) {}
 
 const BatchPart& current_batch_part() { return thread_part; }
 

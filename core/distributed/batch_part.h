@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "cks/core/scoped_value.h"
+
 namespace cks {
 
 class Communicator;
@@ -14,15 +16,9 @@ struct BatchPart {
 
 /// Says so to the operations of this thread until the end of the scope; a node remembers it for
 /// backward.
-class BatchPartScope {
+class BatchPartScope : ScopedValue<BatchPart> {
  public:
   explicit BatchPartScope(const BatchPart& part);
-  ~BatchPartScope();
-  BatchPartScope(const BatchPartScope&) = delete;
-  BatchPartScope& operator=(const BatchPartScope&) = delete;
-
- private:
-  BatchPart before_;
 };
 const BatchPart& current_batch_part();  // of this thread
 

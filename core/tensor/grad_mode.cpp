@@ -1,7 +1,5 @@
 #include "cks/core/tensor/grad_mode.h"
 
-#include <utility>
-
 namespace cks {
 namespace {
 
@@ -11,8 +9,6 @@ thread_local bool recording_enabled = true;
 
 bool grad_enabled() { return recording_enabled; }
 
-GradMode::GradMode(bool enabled) : before_(std::exchange(recording_enabled, enabled)) {}
-
-GradMode::~GradMode() { recording_enabled = before_; }
+GradMode::GradMode(bool enabled) : ScopedValue(recording_enabled, enabled) {}
 
 }  // namespace cks

@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/scoped_value.h"
 
 namespace cks {
 
@@ -6,15 +7,9 @@ namespace cks {
 bool grad_enabled();
 
 /// Switches recording off (or on) on this thread until the end of the scope.
-class GradMode {
+class GradMode : ScopedValue<bool> {
  public:
   explicit GradMode(bool enabled);
-  ~GradMode();
-  GradMode(const GradMode&) = delete;
-  GradMode& operator=(const GradMode&) = delete;
-
- private:
-  bool before_;
 };
 
 /// Nothing is recorded in its scope.
