@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
+#include <sstream>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -63,51 +65,27 @@ const Layout& layout_of(CifarKind kind) {
 
 // Class names as published with the datasets, in the order of their labels.
 
-std::vector<std::string> cifar10_names() {
-  return {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
-}
+constexpr const char* kCifar10Names = "airplane automobile bird cat deer dog frog horse ship truck";
+constexpr const char* kCifar100FineNames =
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus "
+    "butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach "
+    "couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house "
+    "kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle "
+    "mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck "
+    "pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal "
+    "shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper "
+    "table tank telephone television tiger tractor train trout tulip turtle wardrobe whale "
+    "willow_tree wolf woman worm";
+constexpr const char* kCifar100CoarseNames =
+    "aquatic_mammals fish flowers food_containers fruit_and_vegetables "
+    "household_electrical_devices household_furniture insects large_carnivores "
+    "large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores "
+    "medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1 "
+    "vehicles_2";
 
-std::vector<std::string> cifar100_fine_names() {
-  return {"apple",       "aquarium_fish", "baby",      "bear",       "beaver",       "bed",
-          "bee",         "beetle",        "bicycle",   "bottle",     "bowl",         "boy",
-          "bridge",      "bus",           "butterfly", "camel",      "can",          "castle",
-          "caterpillar", "cattle",        "chair",     "chimpanzee", "clock",        "cloud",
-          "cockroach",   "couch",         "crab",      "crocodile",  "cup",          "dinosaur",
-          "dolphin",     "elephant",      "flatfish",  "forest",     "fox",          "girl",
-          "hamster",     "house",         "kangaroo",  "keyboard",   "lamp",         "lawn_mower",
-          "leopard",     "lion",          "lizard",    "lobster",    "man",          "maple_tree",
-          "motorcycle",  "mountain",      "mouse",     "mushroom",   "oak_tree",     "orange",
-          "orchid",      "otter",         "palm_tree", "pear",       "pickup_truck", "pine_tree",
-          "plain",       "plate",         "poppy",     "porcupine",  "possum",       "rabbit",
-          "raccoon",     "ray",           "road",      "rocket",     "rose",         "sea",
-          "seal",        "shark",         "shrew",     "skunk",      "skyscraper",   "snail",
-          "snake",       "spider",        "squirrel",  "streetcar",  "sunflower",    "sweet_pepper",
-          "table",       "tank",          "telephone", "television", "tiger",        "tractor",
-          "train",       "trout",         "tulip",     "turtle",     "wardrobe",     "whale",
-          "willow_tree", "wolf",          "woman",     "worm"};
-}
-
-std::vector<std::string> cifar100_coarse_names() {
-  return {"aquatic_mammals",
-          "fish",
-          "flowers",
-          "food_containers",
-          "fruit_and_vegetables",
-          "household_electrical_devices",
-          "household_furniture",
-          "insects",
-          "large_carnivores",
-          "large_man-made_outdoor_things",
-          "large_natural_outdoor_scenes",
-          "large_omnivores_and_herbivores",
-          "medium_mammals",
-          "non-insect_invertebrates",
-          "people",
-          "reptiles",
-          "small_mammals",
-          "trees",
-          "vehicles_1",
-          "vehicles_2"};
+std::vector<std::string> split_words(const char* text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
 /// Which of a record's labels is used, and its classes.
@@ -119,10 +97,10 @@ struct Labels {
 
 Labels labels_of(CifarKind kind, bool coarse) {
   if (kind == CifarKind::cifar10) {
-    return {0, "batches.meta.txt", cifar10_names()};
+    return {0, "batches.meta.txt", split_words(kCifar10Names)};
   }
-  return coarse ? Labels{0, "coarse_label_names.txt", cifar100_coarse_names()}
-                : Labels{1, "fine_label_names.txt", cifar100_fine_names()};
+  return coarse ? Labels{0, "coarse_label_names.txt", split_words(kCifar100CoarseNames)}
+                : Labels{1, "fine_label_names.txt", split_words(kCifar100FineNames)};
 }
 
 /// The bytes of one file, and how errors name it.
