@@ -460,15 +460,18 @@ bool is_ready(const Tensor& picture) {
          std::abs(centre.y - 0.5 * kSide) < 1.5 && std::abs(centre.x - 0.5 * kSide) < 1.5;
 }
 
-Tensor shrunk(const Tensor& picture) {
-  const std::int64_t longest = std::max(picture.size(0), picture.size(1));
-  if (longest <= kMostSide) {
-    return picture;
-  }
+/// With a longest side of `longest`, its aspect kept.
+Tensor scaled_to(const Tensor& picture, std::int64_t longest) {
+  const std::int64_t now = std::max(picture.size(0), picture.size(1));
   const auto side = [&](std::int64_t extent) {
-    return std::max<std::int64_t>(1, (extent * kMostSide + longest / 2) / longest);
+    return std::max<std::int64_t>(1, (extent * longest + now / 2) / now);
   };
   return resize_image(picture, side(picture.size(0)), side(picture.size(1)));
+}
+
+Tensor shrunk(const Tensor& picture) {
+  const bool is_large = std::max(picture.size(0), picture.size(1)) > kMostSide;
+  return is_large ? scaled_to(picture, kMostSide) : picture;
 }
 
 }  // namespace
@@ -504,11 +507,7 @@ PreparedDigit prepare_digit(const Tensor& picture) {
   if (!box.defined()) {
     return prepared;
   }
-  const std::int64_t longest = std::max(box.size(0), box.size(1));
-  const auto side = [&](std::int64_t extent) {
-    return std::max<std::int64_t>(1, (extent * kInkSide + longest / 2) / longest);
-  };
-  prepared.image = centred(resize_image(box, side(box.size(0)), side(box.size(1))));
+  prepared.image = centred(scaled_to(box, kInkSide));
   prepared.has_ink = true;
   return prepared;
 }
