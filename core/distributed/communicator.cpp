@@ -135,8 +135,10 @@ void reduce_alike(HostGroup& host, std::span<Tensor> tensors, bool is_mean) {
 
 }  // namespace
 
-Communicator::Communicator() : Communicator(std::make_unique<Parts>()) {}
-Communicator::Communicator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Communicator::Communicator() : Communicator(nullptr) {}
+Communicator::Communicator(std::unique_ptr<HostGroup> host) : parts_(std::make_unique<Parts>()) {
+  parts_->host = std::move(host);
+}
 Communicator::Communicator(Communicator&&) noexcept = default;
 Communicator::~Communicator() {
   if (parts_ && parts_->nccl && parts_->host->watch().failed()) {
@@ -329,15 +331,10 @@ void run_ranks(const std::vector<Device>& devices, const std::function<void(Comm
   if (devices.empty()) {
     throw Error("run_ranks: there are no devices, expected at least one");
   }
-  const auto parts_of = [&](std::unique_ptr<HostGroup> host) {
-    auto parts = std::make_unique<Communicator::Parts>();
-    parts->host = std::move(host);
-    return parts;
-  };
   std::mutex mutex;
   std::exception_ptr first;
   const auto run = [&](std::unique_ptr<HostGroup> host, Device device) {
-    Communicator ranks(parts_of(std::move(host)));
+    Communicator ranks(std::move(host));
     try {
       ranks.use_device(device);
       body(ranks);
@@ -353,13 +350,13 @@ void run_ranks(const std::vector<Device>& devices, const std::function<void(Comm
       }
     }
   };
-  std::vector<std::thread> threads;
   if (devices.size() == 1) {
     Communicator alone;
     alone.use_device(devices.front());
     body(alone);
     return;
   }
+  std::vector<std::thread> threads;
   auto groups = make_thread_groups(static_cast<int>(devices.size()), options);
   for (std::size_t rank = 0; rank < devices.size(); ++rank) {
     threads.emplace_back(run, std::move(groups[rank]), devices[rank]);
@@ -387,9 +384,7 @@ int launched_processes() {
 
 Communicator join_processes([[maybe_unused]] const RankOptions& options) {
 #if CKS_HAS_MPI
-  auto parts = std::make_unique<Communicator::Parts>();
-  parts->host = make_mpi_group(launched_processes(), options);
-  return Communicator(std::move(parts));
+  return Communicator(make_mpi_group(launched_processes(), options));
 #else
   throw Error(
       formatted("{} processes were started together, but this build has no MPI (configure "

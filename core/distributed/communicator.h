@@ -10,6 +10,8 @@
 
 namespace cks {
 
+class HostGroup;
+
 /// Another rank died, hangs, comes late or failed; the message names it. Every call of the
 /// communicator throws it from then on.
 class RankError : public Error {
@@ -107,7 +109,7 @@ class Communicator {
 
  private:
   struct Parts;
-  explicit Communicator(std::unique_ptr<Parts> parts);
+  explicit Communicator(std::unique_ptr<HostGroup> host);
   friend void run_ranks(const std::vector<Device>& devices,
                         const std::function<void(Communicator&)>& body, const RankOptions& options);
   friend Communicator join_processes(const RankOptions& options);
