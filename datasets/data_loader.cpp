@@ -303,8 +303,6 @@ std::int64_t DataLoader::images_per_epoch() const {
 std::int64_t DataLoader::device_bytes() const {
   return maker_->made_on().is_cpu() ? 0 : maker_->bank_bytes();
 }
-std::int64_t DataLoader::next_epoch() const { return epoch_; }
-std::int64_t DataLoader::next_batch() const { return batch_; }
 
 void DataLoader::seek(std::int64_t epoch, std::int64_t batch) {
   maker_->check("DataLoader::seek", {epoch, batch}, maker_->batches);

@@ -98,8 +98,8 @@ class DataLoader {
   /// Error for a position that does not exist.
   void seek(std::int64_t epoch, std::int64_t batch = 0);
   /// Where next() goes on.
-  std::int64_t next_epoch() const;
-  std::int64_t next_batch() const;
+  std::int64_t next_epoch() const { return epoch_; }
+  std::int64_t next_batch() const { return batch_; }
 
   /// One batch, made here and now; touches neither the position nor the thread.
   Batch make_batch(std::int64_t epoch, std::int64_t batch) const;

@@ -161,10 +161,10 @@ class Module {
   void register_training_state(std::string name, Tensor& member, Tensor value);
   /// Draws this module's own parameters from a seed (see layers/init.h); its children do so
   /// themselves. Constructors call it with seed 0.
-  virtual void reset_parameters(std::uint64_t seed);
+  virtual void reset_parameters(std::uint64_t /*seed*/) {}
   /// Called after load_training_state and copy_module_state: for values that a module keeps on the
   /// host beside a tensor.
-  virtual void on_state_loaded();
+  virtual void on_state_loaded() {}
 
  private:
   enum class Role : std::uint8_t { parameter, buffer, training_state };

@@ -192,10 +192,6 @@ void Module::set_requires_grad(bool on) {
   }
 }
 
-void Module::reset_parameters(std::uint64_t) {}
-
-void Module::on_state_loaded() {}
-
 void Module::initialize(std::uint64_t seed) {
   for (Module* module : modules()) {
     module->reset_parameters(seed);
