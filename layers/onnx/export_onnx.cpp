@@ -21,32 +21,30 @@ constexpr std::int64_t kIrVersion = 8;
 /// not depend on the input then stays off the tape.
 class Frozen {
  public:
-  explicit Frozen(Module& model) : modules_(model.modules()), parameters_(model.parameters()) {
-    for (const Module* module : modules_) {
-      modes_.push_back(module->training());
+  explicit Frozen(Module& model) {
+    for (Module* module : model.modules()) {
+      modes_.emplace_back(module, module->training());
     }
-    for (Tensor& parameter : parameters_) {
-      required_.push_back(parameter.requires_grad());
+    for (Tensor& parameter : model.parameters()) {
+      required_.emplace_back(parameter, parameter.requires_grad());
       parameter.set_requires_grad(false);
     }
     model.eval();
   }
   ~Frozen() {
-    for (std::size_t i = 0; i < modules_.size(); ++i) {  // parents first
-      modules_[i]->train(modes_[i]);
+    for (const auto& [module, mode] : modes_) {  // parents first
+      module->train(mode);
     }
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      parameters_[i].set_requires_grad(required_[i]);
+    for (auto& [parameter, required] : required_) {
+      parameter.set_requires_grad(required);
     }
   }
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
  private:
-  std::vector<Module*> modules_;
-  std::vector<bool> modes_;
-  std::vector<Tensor> parameters_;
-  std::vector<bool> required_;
+  std::vector<std::pair<Module*, bool>> modes_;
+  std::vector<std::pair<Tensor, bool>> required_;
 };
 
 /// A forward pass of random numbers.
