@@ -58,4 +58,11 @@ void optim::load_named(const NamedTensors& targets, const NamedTensors& state) {
   }
 }
 
+NamedTensors optim::clones(NamedTensors tensors) {
+  for (auto& [name, tensor] : tensors) {
+    tensor = tensor.detach().clone();
+  }
+  return tensors;
+}
+
 }  // namespace cks

@@ -10,5 +10,7 @@ void require_named(const char* who, const char* of, const NamedTensors& targets,
                    const NamedTensors& state);
 /// Copies it into the targets.
 void load_named(const NamedTensors& targets, const NamedTensors& state);
+/// Copies of the tensors, off the tape.
+NamedTensors clones(NamedTensors tensors);
 
 }  // namespace cks::optim

@@ -11,6 +11,7 @@
 #include "cks/kernels/counter/counter.h"
 
 namespace cks {
+
 void optim::require_option(const char* optimizer, const char* option, double value, double low,
                            double high) {
   if (!(std::isfinite(value) && value >= low && value < high)) {
@@ -21,12 +22,8 @@ void optim::require_option(const char* optimizer, const char* option, double val
 }
 
 std::vector<ParameterGroup> single_group(NamedTensors parameters) {
-  std::vector<ParameterGroup> groups(1);
-  groups[0].parameters = std::move(parameters);
-  return groups;
+  return {{.parameters = std::move(parameters)}};
 }
-
-Optimizer::~Optimizer() = default;
 
 Optimizer::Optimizer(const char* name, std::vector<ParameterGroup> groups, double learning_rate)
     : name_(name), groups_(std::move(groups)), initial_learning_rate_(learning_rate) {
@@ -190,13 +187,7 @@ NamedTensors Optimizer::handles() const {
   return all;
 }
 
-NamedTensors Optimizer::state() const {
-  NamedTensors copies = handles();
-  for (auto& [key, tensor] : copies) {
-    tensor = tensor.clone();
-  }
-  return copies;
-}
+NamedTensors Optimizer::state() const { return optim::clones(handles()); }
 
 void Optimizer::load_state(const NamedTensors& state) {
   const NamedTensors targets = handles();

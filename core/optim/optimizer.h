@@ -29,7 +29,7 @@ struct ParameterGroup {
 /// are as before: everything is checked before anything changes.
 class Optimizer {
  public:
-  virtual ~Optimizer();
+  virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 

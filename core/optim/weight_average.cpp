@@ -41,14 +41,6 @@ void copy(const NamedTensors& targets, const NamedTensors& sources) {
   }
 }
 
-NamedTensors clones(const NamedTensors& tensors) {
-  NamedTensors copies = tensors;
-  for (auto& [name, tensor] : copies) {
-    tensor = tensor.detach().clone();
-  }
-  return copies;
-}
-
 }  // namespace
 
 WeightAverage::WeightAverage(NamedTensors weights, const Options& options) : options_(options) {
@@ -69,7 +61,7 @@ WeightAverage::WeightAverage(NamedTensors weights, const Options& options) : opt
     ops::require_same_device("weight average", {name.c_str(), weight}, first);
     ops::require_real("weight average", {name.c_str(), weight});
   }
-  averages_ = clones(weights_);
+  averages_ = optim::clones(weights_);
   const Device device = first.tensor.device();
   towards_weights_ = Tensor::scalar(options.decay - 1.0, DType::float64, device);
   onto_average_ = Tensor::scalar(-1.0, DType::float64, device);
@@ -112,7 +104,7 @@ void WeightAverage::set_decay(double decay) {
 
 void WeightAverage::with_averages(const std::function<void()>& body) {
   check();
-  const NamedTensors before = clones(weights_);
+  const NamedTensors before = optim::clones(weights_);
   copy(weights_, averages_);
   try {
     body();
@@ -129,7 +121,7 @@ void WeightAverage::keep_averages() {
 }
 
 NamedTensors WeightAverage::state() const {
-  NamedTensors state = clones(averages_);
+  NamedTensors state = optim::clones(averages_);
   state.emplace_back("steps", Tensor::scalar(static_cast<double>(steps_), DType::int64));
   return state;
 }
