@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cks/core/capture/branches_impl.h"
+#include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/activation.h"
@@ -141,21 +142,17 @@ Conv2dProblem problem_of(const Call& call, bool transposed) {
 
 // --- The three passes: plan, workspace, kernel --------------------------------------------------
 
-bool is_aligned(const Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
-}
-
-/// Runs one pass of a problem, on two operands, into `result`. `launch(conv, workspace)` calls the
-/// entry point and returns the multiply-adds that it executed.
-template <class Launch>
+/// Runs one pass of a problem, on two operands, into `result`.
 void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, const Tensor& first,
-              const Tensor& second, const kernels::Conv2dHalves& halves, const Tensor& result,
-              Launch&& launch) {
+              const Tensor& second, const kernels::Epilogue& epilogue,
+              const kernels::Conv2dHalves& halves, Tensor& result) {
   problem.is_aligned = is_aligned(first) && is_aligned(second) && is_aligned(result);
   const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
   const auto workspace = ops::make_workspace(
       operation, kernels::conv2d_workspace_bytes(conv, halves), result.device());
-  ops::select_cuda(result.device());
+  const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
+    return launch_pass(prepared, first, second, epilogue, result, scratch, halves);
+  };
   if (convolutions_are_recorded()) {
     run_recorded(operation, conv, result, workspace->data(), launch);
   } else {
@@ -225,11 +222,7 @@ Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& 
         .to(DType::bfloat16);
   }
   Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x);
-  run_pass(operation, Conv2dPass::forward, p, x, w, halves.pointers(), y,
-           [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_forward(conv, x.data(), w.data(), end.epilogue(), y.data(),
-                                            workspace, halves.pointers());
-           });
+  run_pass(operation, Conv2dPass::forward, p, x, w, end.epilogue(), halves.pointers(), y);
   return y;
 }
 
@@ -250,11 +243,7 @@ Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Te
   epilogue.mask = ops::data_or_null(mask.by);
   epilogue.mask_slope = mask.slope;
   Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy);
-  run_pass(operation, Conv2dPass::backward_data, p, dy, w, halves.pointers(), dx,
-           [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_data(conv, dy.data(), w.data(), epilogue, dx.data(),
-                                                  workspace, halves.pointers());
-           });
+  run_pass(operation, Conv2dPass::backward_data, p, dy, w, epilogue, halves.pointers(), dx);
   return dx;
 }
 
@@ -268,11 +257,7 @@ Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor&
     p.w_type = DType::float32;
   }
   Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, p.w_type, x.device());
-  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, halves.pointers(), dw,
-           [&](const PreparedConv2d& conv, void* workspace) {
-             return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(), workspace,
-                                                    halves.pointers());
-           });
+  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, {}, halves.pointers(), dw);
   return dw;
 }
 

@@ -1,6 +1,7 @@
 #include "cks/core/conv/matmul.h"
 
 #include "cks/core/capture/branches_impl.h"
+#include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
@@ -34,9 +35,6 @@ const PreparedConv2d& prepared_product(const char* operation, const Tensor& a, b
                                                        operation);
   problem.w_type = transpose_a ? result.dtype() : a.dtype();
   problem.precision = current_precision();
-  const auto is_aligned = [](const Tensor& tensor) {
-    return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
-  };
   problem.is_aligned = is_aligned(a) && is_aligned(b) && is_aligned(result);
   return prepared_conv(pass, problem, a.device(), /*may_be_forced=*/false);
 }
@@ -44,20 +42,10 @@ const PreparedConv2d& prepared_product(const char* operation, const Tensor& a, b
 /// On a GPU: by the plan for the pass, one of tensor cores wherever these pay.
 void run_planned(const char* operation, const PreparedConv2d& conv, const Tensor& a,
                  const Tensor& b, const Tensor& bias, Tensor& result) {
-  const kernels::Epilogue epilogue{.bias = ops::data_or_null(bias)};
   const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, a.device());
-  ops::select_cuda(a.device());
-  switch (conv.plan.pass) {
-    case Conv2dPass::forward:
-      kernels::conv2d_forward(conv, a.data(), b.data(), epilogue, result.data(), workspace->data());
-      break;
-    case Conv2dPass::backward_data:
-      kernels::conv2d_backward_data(conv, a.data(), b.data(), epilogue, result.data(),
-                                    workspace->data());
-      break;
-    case Conv2dPass::backward_filter:
-      kernels::conv2d_backward_filter(conv, b.data(), a.data(), result.data(), workspace->data());
-  }
+  const bool is_filter = conv.plan.pass == Conv2dPass::backward_filter;  // a is dY, b is X
+  launch_pass(conv, is_filter ? b : a, is_filter ? a : b, {.bias = ops::data_or_null(bias)}, result,
+              workspace->data());
 }
 
 void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
