@@ -46,18 +46,9 @@ constexpr const char* kAllReduce = "all_reduce";
 constexpr const char* kAllGather = "all_gather";
 constexpr const char* kBroadcast = "broadcast";
 
-/// Calls visit with a zero of the element type, if all_reduce takes it.
-template <class Visit>
-void visit_summable(DType dtype, bool is_mean, Visit&& visit) {
-  if (dtype == DType::float32) {
-    visit(float{});
-  } else if (dtype == DType::float64) {
-    visit(double{});
-  } else if (dtype == DType::int64 && !is_mean) {
-    visit(std::int64_t{});
-  } else if (dtype == DType::int32 && !is_mean) {
-    visit(std::int32_t{});
-  } else {
+void require_summable(DType dtype, bool is_mean) {
+  const bool is_whole = dtype == DType::int64 || dtype == DType::int32;
+  if (dtype != DType::float32 && dtype != DType::float64 && (is_mean || !is_whole)) {
     throw DtypeError(
         formatted("{}: dtype {}, expected float32, float64 or, for sums, int64 or int32",
                   kAllReduce, name_of(dtype)));
@@ -81,12 +72,16 @@ void add_chunks(const std::byte* chunks, std::size_t elements, int ranks, bool i
   }
 }
 
-/// Reduces tensors of one dtype, as one row of numbers of which each rank adds up a chunk.
+/// Reduces the tensors of one dtype, as one row of numbers of which each rank adds up a chunk.
 template <class T>
-void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, bool is_mean) {
+void reduce_on_host(HostGroup& host, std::span<Tensor> tensors, bool is_mean) {
+  std::vector<Tensor*> alike;
   std::size_t total = 0;
-  for (const Tensor* tensor : tensors) {
-    total += static_cast<std::size_t>(tensor->numel());
+  for (Tensor& tensor : tensors) {
+    if (tensor.dtype() == dtype_of<T>()) {
+      alike.push_back(&tensor);
+      total += static_cast<std::size_t>(tensor.numel());
+    }
   }
   if (total == 0) {
     return;
@@ -95,7 +90,7 @@ void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, bool i
   const std::size_t chunk = (total + ranks - 1) / ranks;
   host.outgoing().assign(ranks * chunk * sizeof(T), std::byte{});
   std::byte* to = host.outgoing().data();
-  for (const Tensor* tensor : tensors) {
+  for (const Tensor* tensor : alike) {
     std::copy_n(static_cast<const std::byte*>(tensor->data()), tensor->nbytes(), to);
     to += tensor->nbytes();
   }
@@ -103,26 +98,17 @@ void reduce_on_host(HostGroup& host, const std::vector<Tensor*>& tensors, bool i
   add_chunks<T>(host.incoming().data(), chunk, host.size(), is_mean, host.outgoing().data());
   host.all_gather(chunk * sizeof(T));
   const std::byte* from = host.incoming().data();
-  for (Tensor* tensor : tensors) {
+  for (Tensor* tensor : alike) {
     std::copy_n(from, tensor->nbytes(), static_cast<std::byte*>(tensor->data()));
     from += tensor->nbytes();
   }
 }
 
-/// The tensors of each dtype as one row.
-void reduce_alike(HostGroup& host, std::span<Tensor> tensors, bool is_mean) {
-  for (const DType dtype : {DType::float32, DType::float64, DType::int64, DType::int32}) {
-    std::vector<Tensor*> alike;
-    for (Tensor& tensor : tensors) {
-      if (tensor.dtype() == dtype) {
-        alike.push_back(&tensor);
-      }
-    }
-    if (!alike.empty()) {
-      visit_summable(dtype, false,
-                     [&](auto zero) { reduce_on_host<decltype(zero)>(host, alike, is_mean); });
-    }
-  }
+void reduce_all_on_host(HostGroup& host, std::span<Tensor> tensors, bool is_mean) {
+  reduce_on_host<float>(host, tensors, is_mean);
+  reduce_on_host<double>(host, tensors, is_mean);
+  reduce_on_host<std::int64_t>(host, tensors, is_mean);
+  reduce_on_host<std::int32_t>(host, tensors, is_mean);
 }
 
 /// What keeps two ranks of a machine from sharing a GPU: a number for this host and GPU.
@@ -202,7 +188,7 @@ void Communicator::all_reduce(std::span<Tensor> sums, std::span<Tensor> means) {
   const auto check = [&](std::span<Tensor> tensors, bool is_mean) {
     for (const Tensor& tensor : tensors) {
       ops::require_defined(kAllReduce, {{"tensor", tensor}});
-      visit_summable(tensor.dtype(), is_mean, [](auto) {});
+      require_summable(tensor.dtype(), is_mean);
       ops::require_same_device(kAllReduce, {"tensor", tensor},
                                {"the first", sums.empty() ? means.front() : sums.front()});
     }
@@ -215,8 +201,8 @@ void Communicator::all_reduce(std::span<Tensor> sums, std::span<Tensor> means) {
   if (const Tensor& first = sums.empty() ? means.front() : sums.front(); first.device().is_cuda()) {
     on(kAllReduce, first, [&](DeviceGroup& group) { group.all_reduce(sums, means); });
   } else {
-    reduce_alike(*parts_->host, sums, false);
-    reduce_alike(*parts_->host, means, true);
+    reduce_all_on_host(*parts_->host, sums, false);
+    reduce_all_on_host(*parts_->host, means, true);
   }
   for (const std::span<Tensor> tensors : {sums, means}) {
     for (Tensor& tensor : tensors) {
@@ -229,10 +215,8 @@ void Communicator::all_reduce(Tensor& sum) { all_reduce({&sum, 1}); }
 
 Tensor Communicator::all_gather(const Tensor& tensor) {
   ops::require_defined(kAllGather, {{"tensor", tensor}});
-  std::vector<std::int64_t> extents{size()};
-  for (int axis = 0; axis < tensor.rank(); ++axis) {
-    extents.push_back(tensor.size(axis));
-  }
+  std::vector<std::int64_t> extents = tensor.shape().to_vector();
+  extents.insert(extents.begin(), size());
   Tensor all = Tensor::empty(Shape(extents), tensor.dtype(), tensor.device());
   if (size() == 1 || tensor.numel() == 0) {
     all.reshape(tensor.shape()).copy_(tensor.detach());
