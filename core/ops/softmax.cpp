@@ -20,12 +20,18 @@ SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
   return {input.numel() / input.size(-1), input.size(-1), input.dtype()};
 }
 
-/// Each gradient follows from its result.
-Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const Tensor& input) {
+/// Over the last axis. Each gradient follows from its result.
+Tensor softmax_of_rows(const char* name, bool is_log, const Tensor& input) {
+  const SoftmaxProblem problem = problem_of(name, input);
+  Tensor result = ops::make_output(name, input);
+  if (is_log) {
+    CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
+  } else {
+    CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
+  }
   note_options(ops::AlongAxis{input.rank() - 1});
   return record(name, result, {input}, {result},
-                [name, is_log](const Tensor& grad, const SavedTensors& saved) {
-                  const SoftmaxProblem problem = problem_of(name, grad);
+                [name, is_log, problem](const Tensor& grad, const SavedTensors& saved) {
                   const void* const y = saved[0].data();
                   Tensor grad_input = ops::make_output(name, grad);
                   if (is_log) {
@@ -37,18 +43,6 @@ Tensor record_softmax(const char* name, bool is_log, const Tensor& result, const
                   }
                   return grad_input;
                 });
-}
-
-/// Over the last axis.
-Tensor softmax_of_rows(const char* name, bool is_log, const Tensor& input) {
-  const SoftmaxProblem problem = problem_of(name, input);
-  Tensor result = ops::make_output(name, input);
-  if (is_log) {
-    CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
-  } else {
-    CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
-  }
-  return record_softmax(name, is_log, result, input);
 }
 
 Tensor softmax_of(const char* name, bool is_log, const Tensor& input, int axis) {
