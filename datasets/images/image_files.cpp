@@ -31,11 +31,6 @@ std::string lower_extension(const fs::path& path) {
   return extension;
 }
 
-template <std::size_t kCount>
-bool has(const std::array<std::string_view, kCount>& list, const std::string& extension) {
-  return contains(list, extension);
-}
-
 /// Also what macOS puts beside the files of an archive.
 bool is_hidden(const fs::path& path) {
   return path.filename().string().starts_with('.') || path.filename() == "__MACOSX";
@@ -78,7 +73,8 @@ std::vector<std::string> list(const std::string& dir, Wanted&& wanted,
 bool is_image(const fs::directory_entry& entry) {
   std::error_code ignored;  // a link to nothing is no file
   const std::string extension = lower_extension(entry.path());
-  return !is_hidden(entry.path()) && (has(kRead, extension) || has(kNotRead, extension)) &&
+  return !is_hidden(entry.path()) &&
+         (contains(kRead, extension) || contains(kNotRead, extension)) &&
          entry.is_regular_file(ignored);
 }
 
@@ -110,7 +106,7 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-bool is_readable_format(const std::string& path) { return has(kRead, lower_extension(path)); }
+bool is_readable_format(const std::string& path) { return contains(kRead, lower_extension(path)); }
 
 ImageClasses list_image_classes(const std::string& dir, const std::vector<std::string>& known) {
   std::error_code ignored;
