@@ -51,9 +51,8 @@ void uniform_of(Tensor& tensor, double stddev, RandomKey key) {
 
 Fans fans_of(const Shape& weight) {
   if (weight.rank() < 2 || weight.numel() == 0) {
-    throw ShapeError(
-        "init: fan_in and fan_out need a weight of rank 2 or more with elements, got " +
-        weight.to_string());
+    throw ShapeError(formatted(
+        "init: fan_in and fan_out need a weight of rank 2 or more with elements, got {}", weight));
   }
   return {.in = weight.numel() / weight[0], .out = weight.numel() / weight[-1]};
 }

@@ -49,9 +49,8 @@ constexpr const char* kBroadcast = "broadcast";
 void require_summable(DType dtype, bool is_mean) {
   const bool is_whole = dtype == DType::int64 || dtype == DType::int32;
   if (dtype != DType::float32 && dtype != DType::float64 && (is_mean || !is_whole)) {
-    throw DtypeError(
-        formatted("{}: dtype {}, expected float32, float64 or, for sums, int64 or int32",
-                  kAllReduce, name_of(dtype)));
+    throw DtypeError(formatted(
+        "{}: dtype {}, expected float32, float64 or, for sums, int64 or int32", kAllReduce, dtype));
   }
 }
 
@@ -153,7 +152,7 @@ void Communicator::use_device(Device device) {
           gpus[static_cast<std::size_t>(other)] == gpus[static_cast<std::size_t>(rank())]) {
         throw DeviceError(formatted(
             "rank {} and rank {} would share {}: there are more ranks on this machine than GPUs",
-            std::min(rank(), other), std::max(rank(), other), device.to_string()));
+            std::min(rank(), other), std::max(rank(), other), device));
       }
     }
     const std::string id = broadcast(rank() == 0 ? make_nccl_id() : "");
@@ -161,7 +160,7 @@ void Communicator::use_device(Device device) {
 #else
     throw DeviceError(formatted(
         "{}: several GPUs need NCCL, which this build has not (configure with -DCKS_WITH_NCCL=ON)",
-        device.to_string()));
+        device));
 #endif
   }
   parts_->device = device;
@@ -172,8 +171,7 @@ template <class Operation>
 void Communicator::on(const char* operation, const Tensor& tensor, Operation&& device_operation) {
   if (!parts_->nccl || !(tensor.device() == device())) {
     throw DeviceError(formatted("{}: a tensor on {}, but this rank's group ({}) is on {}",
-                                operation, tensor.device().to_string(), backend(),
-                                device().to_string()));
+                                operation, tensor.device(), backend(), device()));
   }
   parts_->host->watch().check();
   device_operation(*parts_->nccl);

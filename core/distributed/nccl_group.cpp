@@ -35,7 +35,7 @@ ncclDataType_t nccl_type(DType dtype) {
     case DType::int32:
       return ncclInt32;
     default:
-      throw DtypeError(formatted("all_reduce: dtype {}", name_of(dtype)));
+      throw DtypeError(formatted("all_reduce: dtype {}", dtype));
   }
 }
 

@@ -31,7 +31,7 @@ void require_writable(const char* operation, const Tensor& tensor) {
   if (grad_enabled() && tensor.requires_grad()) {
     throw AutogradError(
         formatted("{}: the tensor requires a gradient; write under NoGradGuard (shape {})",
-                  operation, tensor.shape().to_string()));
+                  operation, tensor.shape()));
   }
 }
 

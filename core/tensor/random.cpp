@@ -102,7 +102,7 @@ void require_uniform(const char* operation, const Tensor& tensor, double low, do
   if (!(low <= high && fits(low, tensor) && fits(high, tensor) && std::isfinite(high - low))) {
     throw Error(
         formatted("{}: low is {}, high {}, expected finite numbers of {}, low the lesser one",
-                  operation, low, high, name_of(tensor.dtype())));
+                  operation, low, high, tensor.dtype()));
   }
 }
 
@@ -111,7 +111,7 @@ void require_normal(const char* operation, const Tensor& tensor, double mean, do
   if (!(stddev >= 0.0 && fits(stddev, tensor) && fits(mean, tensor))) {
     throw Error(
         formatted("{}: mean is {}, stddev {}, expected finite numbers of {}, stddev not below 0",
-                  operation, mean, stddev, name_of(tensor.dtype())));
+                  operation, mean, stddev, tensor.dtype()));
   }
 }
 
