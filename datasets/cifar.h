@@ -44,9 +44,8 @@ struct CifarOptions {
 ///             An archive is read in memory, nothing is unpacked to the disk.
 /// Classes     from batches.meta.txt where it lies beside the files, otherwise the published names.
 /// Checksums   `verified` for a .tar.gz of the published size whose own CRC is right; `unknown`,
-/// with
-///             a warning, for another archive and for a folder, as no sums of the single files are
-///             published. (The archive's published MD5 is checked by scripts/get_data.sh.)
+///             with a warning, for another archive and for a folder, as no sums of the single files
+///             are published. (The archive's published MD5 is checked by scripts/get_data.sh.)
 /// Throws      IoError  nothing found: lists the folders, the names and the command that fetches
 ///                      them; a file of another size than 10,000 records, a label beyond the
 ///                      classes, class names that are not 10 lines, a damaged archive (see

@@ -24,16 +24,14 @@ std::vector<std::string> emnist_splits();
 /// Where load_mnist(dir) would read, or nothing if no folder holds all four files.
 ///
 /// Folders  dir, dir/mnist, dir/MNIST/raw; with an empty dir those of the environment's
-/// CKS_DATA_DIR
-///          if it is set, then those of ./data.
-///          For EMNIST also their folders emnist, EMNIST/raw and gzip.
+///          CKS_DATA_DIR if it is set, then those of ./data. For EMNIST also their folders emnist,
+///          EMNIST/raw and gzip.
 /// Names    train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte,
 ///          t10k-labels-idx1-ubyte, each also with ".idx" for "-idx", and each also with ".gz";
 ///          where there are none, those of EMNIST, emnist-letters-train-images-idx3-ubyte and so on
 ///          (with "test" for "t10k"), of the split `emnist` or, if that is empty, of the only one.
 /// Throws   IoError where a folder has several splits and none is named; Error for one that there
-/// is
-///          not.
+///          is not.
 std::optional<MnistFiles> find_mnist(const std::string& dir = "", const std::string& emnist = "");
 
 struct MnistOptions {

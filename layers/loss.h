@@ -7,8 +7,7 @@ namespace cks {
 /// Losses as modules: they have two inputs, so they are called, not chained. No parameters.
 
 /// Mean cross-entropy of logits [N,...,C] and int64 labels [N,...], with label smoothing and labels
-/// that are ignored; see
-/// cross_entropy() in core/ops/loss.h.
+/// that are ignored; see cross_entropy() in core/ops/loss.h.
 class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
  public:
   /// Throws Error unless label_smoothing lies in [0, 1].

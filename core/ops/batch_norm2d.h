@@ -27,13 +27,11 @@ struct BatchNorm2dOptions {
 /// evaluation the running statistics are used and stay as they are.
 ///
 /// Shapes       input [..,C], rank >= 2; residual as input; weight and bias [C], both or none;
-/// running_mean and
-///              running_var [C], both or none, but given in evaluation.
+///              running_mean and running_var [C], both or none, but given in evaluation.
 /// Dtype        float32 or float64; sums in float64. Of an input of bfloat16 weight, bias and
 ///              statistics are float32.
 /// Gradients    for input, weight, bias and residual; in training they flow through the statistics.
-/// The
-///              running statistics get none.
+///              The running statistics get none.
 /// Determinism  the same bits for every number of threads.
 /// Throws       ShapeError, also for an option that disagrees, or in training on fewer than two
 ///              values a channel; DtypeError, DeviceError; Error if eps <= 0, momentum or

@@ -17,12 +17,10 @@ constexpr std::int64_t kDrawnDigitSide = 28;
 /// Draws one digit and returns its label, 0 to 9.
 ///
 /// What        a way of writing the digit (digit_strokes.h), the pen's tremor, slant, rotation,
-/// size,
-///             place, thickness and pressure, all random, with a soft pen on an empty 28 x 28 page,
-///             in MNIST's manner: 0 is paper, 255 is ink.
+///             size, place, thickness and pressure, all random, with a soft pen on an empty 28 x 28
+///             page, in MNIST's manner: 0 is paper, 255 is ink.
 /// Determinism a function of (seed, split, index) alone and the same bytes on every machine. The
-/// two
-///             splits never share a random number.
+///             two splits never share a random number.
 /// Balance     each ten images from a multiple of ten on hold every digit once.
 /// Shapes      pixels has 28 * 28 bytes, row by row. index >= 0 (Error otherwise).
 std::int64_t draw_digit(std::uint64_t seed, DrawnSplit split, std::int64_t index,

@@ -24,8 +24,7 @@ constexpr std::int64_t kDrawnPictureSide = 32;
 /// Determinism a function of (seed, split, index) alone and the same bytes on every machine. The
 ///             two splits never share a random number.
 /// Balance     each ten images from a multiple of ten on hold every class once.
-/// Shapes      pixels has 32 * 32 * 3 bytes: rows of red, green, blue. index >= 0 (Error
-/// otherwise).
+/// Shapes      pixels has 32 * 32 * 3 bytes: rows of red, green, blue. index >= 0, else Error.
 std::int64_t draw_picture(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                           std::uint8_t* pixels);
 
