@@ -51,9 +51,9 @@ struct MuonOptions {
 /// says: that should be a network's head, and layers of its input.
 ///
 /// State   momentum_buffer.<name> of matrices; of vectors what SGD or AdamW keep.
-/// Cost    15 products for each matrix, of at most rows^2 * columns multiply-adds (rows <=
-/// columns). Throws  Error if an option is out of range. Source  as newton_schulz(); the formula is
-/// that of torch.optim.Muon with
+/// Cost    15 products for each matrix, of at most rows^2 * columns multiply-adds, rows <= columns.
+/// Throws  Error if an option is out of range.
+/// Source  as newton_schulz(); the formula is that of torch.optim.Muon with
 ///         adjust_lr_fn="original", whose buffer is (1 - momentum) times this one.
 class Muon : public Optimizer {
  public:
