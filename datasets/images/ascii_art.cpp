@@ -12,11 +12,6 @@ namespace {
 constexpr char kRamp[] = " .:-=+*#%@";  // from paper to ink
 constexpr std::int64_t kShades = sizeof(kRamp) - 1;
 
-void append_padded(std::string& line, const std::string& text, std::size_t width) {
-  line += text;
-  line.append(width - std::min(width, text.size()), ' ');
-}
-
 }  // namespace
 
 std::vector<std::string> ascii_art(const Tensor& image) {
@@ -69,9 +64,9 @@ std::string beside(const std::vector<std::vector<std::string>>& pictures,
   for (std::size_t row = 0; row <= height; ++row) {
     std::string line;
     for (std::size_t i = 0; i < pictures.size(); ++i) {
-      const bool caption = row == height;
-      const bool filled = row < pictures[i].size();
-      append_padded(line, caption ? captions[i] : filled ? pictures[i][row] : "", widths[i]);
+      const bool is_filled = row < pictures[i].size();
+      const std::string part = row == height ? captions[i] : is_filled ? pictures[i][row] : "";
+      line += part + std::string(widths[i] - part.size(), ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + '\n';

@@ -78,18 +78,6 @@ Frame greatest(std::int64_t height, std::int64_t width, std::int64_t like_height
              : centred(scaled(width, like_height, like_width), width, height, width);
 }
 
-Tensor cropped(const Tensor& image, const Frame& frame) {
-  return slice(slice(image, 0, frame.top, frame.top + frame.height), 1, frame.left,
-               frame.left + frame.width);
-}
-
-/// With black beside it.
-Tensor framed(const Tensor& image, const Frame& frame, std::int64_t height, std::int64_t width) {
-  return pad(image, {{frame.top, height - frame.top - frame.height},
-                     {frame.left, width - frame.left - frame.width},
-                     {0, 0}});
-}
-
 Tensor stretched(const Tensor& image, std::int64_t height, std::int64_t width) {
   const std::int64_t old_height = image.size(0);
   const std::int64_t old_width = image.size(1);
@@ -150,12 +138,14 @@ Tensor resize_image(const Tensor& image, std::int64_t height, std::int64_t width
     }
   }
   if (fit == ImageFit::crop) {
-    return stretched(cropped(image, greatest(image.size(0), image.size(1), height, width)), height,
+    const auto [rows, columns, top, left] = greatest(image.size(0), image.size(1), height, width);
+    return stretched(slice(slice(image, 0, top, top + rows), 1, left, left + columns), height,
                      width);
   }
-  if (fit == ImageFit::letterbox) {
-    const Frame frame = greatest(height, width, image.size(0), image.size(1));
-    return framed(stretched(image, frame.height, frame.width), frame, height, width);
+  if (fit == ImageFit::letterbox) {  // with black beside it
+    const auto [rows, columns, top, left] = greatest(height, width, image.size(0), image.size(1));
+    return pad(stretched(image, rows, columns),
+               {{top, height - top - rows}, {left, width - left - columns}, {0, 0}});
   }
   return stretched(image, height, width);
 }
