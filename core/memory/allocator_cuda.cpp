@@ -1,3 +1,4 @@
+#include "cks/core/device/cuda.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/device/stream_impl.h"
 #include "cks/core/memory/allocator_impl.h"
@@ -10,26 +11,14 @@
 namespace cks {
 namespace {
 
-struct DeviceMemory {
-  std::size_t free_bytes = 0;
-  std::size_t total_bytes = 0;
-};
-
-DeviceMemory memory_of(Device device) {
-  ops::select_cuda(device);
-  DeviceMemory memory;
-  CKS_CUDA_CHECK(cudaMemGetInfo(&memory.free_bytes, &memory.total_bytes));
-  return memory;
-}
-
 class CudaAllocator : public Allocator {
  public:
   explicit CudaAllocator(Device device)
-      : Allocator(device, memory_of(device).total_bytes), own_device_(device) {}
+      : Allocator(device, static_cast<std::size_t>(cuda_device_info(device).total_bytes)) {}
 
  private:
   std::byte* from_system(std::size_t size) override {
-    ops::select_cuda(own_device_);
+    ops::select_cuda(device_);
     void* block = nullptr;
     const cudaError_t status = cudaMalloc(&block, size);
     if (status == cudaErrorMemoryAllocation) {
@@ -47,14 +36,12 @@ class CudaAllocator : public Allocator {
     }
   }
 
-  void* current_stream() const override { return kernels::cuda::current_stream(own_device_.index); }
+  void* current_stream() const override { return kernels::cuda::current_stream(device_.index); }
 
   std::string describe_device() const override {
-    const DeviceMemory memory = memory_of(own_device_);
-    return formatted("{} of {} free on the device, ", memory.free_bytes, memory.total_bytes);
+    const CudaDeviceInfo info = cuda_device_info(device_);
+    return formatted("{} of {} free on the device, ", info.free_bytes, info.total_bytes);
   }
-
-  const Device own_device_;
 };
 
 }  // namespace

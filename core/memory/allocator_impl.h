@@ -48,6 +48,8 @@ class Allocator {
  protected:
   Allocator(Device device, std::size_t device_bytes);
 
+  const Device device_;
+
  private:
   friend class PoolScope;
   struct Key {
@@ -77,7 +79,6 @@ class Allocator {
   void move_lists(const KeyOf& new_key_of);
   OutOfMemoryError out_of_memory(std::size_t bytes) const;
 
-  const Device device_;
   const bool plain_;
   const std::size_t device_bytes_;
   mutable std::mutex mutex_;
