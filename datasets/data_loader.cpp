@@ -189,8 +189,6 @@ class DataLoader::Worker {
       thread_.join();
     }
   }
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
 
   /// A child of fork() has its parent's worker, but not the thread, and perhaps a lock that nobody
   /// will open: that worker is left alone, kept, so that it is no leak.

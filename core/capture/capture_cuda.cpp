@@ -73,8 +73,6 @@ class CudaStepGraph : public StepGraph {
       : device_(device), allocator_(allocator_of(device)), recorder_(device) {}
 
   ~CudaStepGraph() override { forget(); }
-  CudaStepGraph(const CudaStepGraph&) = delete;
-  CudaStepGraph& operator=(const CudaStepGraph&) = delete;
 
   void run_eagerly(const std::function<void()>& body) override {
     ops::select_cuda(device_);

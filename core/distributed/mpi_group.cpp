@@ -115,8 +115,6 @@ class MpiGroup : public HostGroup {
       may_finalize = false;
     }
   }
-  MpiGroup(const MpiGroup&) = delete;
-  MpiGroup& operator=(const MpiGroup&) = delete;
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }

@@ -33,8 +33,6 @@ class Board {
     changed_.notify_all();
     thread_.join();
   }
-  Board(const Board&) = delete;
-  Board& operator=(const Board&) = delete;
 
   /// Returns once all ranks have called it.
   void meet(int rank) {
