@@ -68,8 +68,6 @@ Conv2d::Conv2d(Module* parent, std::string name, const Options& options)
                        options.out_channels, StateLayout::filter);
 }
 
-Tensor Conv2d::forward(const Tensor& input) { return conv2d(input, weight, bias, options()); }
-
 std::string Conv2d::description() const { return describe(options()); }
 
 ConvTranspose2d::ConvTranspose2d(Module* parent, std::string name, const Options& options)
@@ -78,10 +76,6 @@ ConvTranspose2d::ConvTranspose2d(Module* parent, std::string name, const Options
   make_weight_and_bias({options.in_channels, options.kernel_size.h, options.kernel_size.w,
                         options.out_channels / options.groups},
                        options.out_channels, StateLayout::filter);
-}
-
-Tensor ConvTranspose2d::forward(const Tensor& input) {
-  return conv_transpose2d(input, weight, bias, options());
 }
 
 std::string ConvTranspose2d::description() const { return describe(options()); }

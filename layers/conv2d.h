@@ -18,7 +18,7 @@ class Conv2d : public WeightLayer<Conv2d, Conv2dOptions> {
   template <class Expected = Options>
   Conv2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return conv2d(input, weight, bias, options()); }
   std::string description() const override;
 };
 
@@ -36,7 +36,9 @@ class ConvTranspose2d : public WeightLayer<ConvTranspose2d, ConvTranspose2dOptio
   template <class Expected = Options>
   ConvTranspose2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override {
+    return conv_transpose2d(input, weight, bias, options());
+  }
   std::string description() const override;
 };
 

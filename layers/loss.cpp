@@ -11,10 +11,6 @@ CrossEntropyLoss::CrossEntropyLoss(Module* parent, std::string name, const Optio
       .in_unit_interval("label_smoothing", options.label_smoothing);
 }
 
-Tensor CrossEntropyLoss::forward(const Tensor& logits, const Tensor& labels) {
-  return cross_entropy(logits, labels, options());
-}
-
 std::string CrossEntropyLoss::description() const {
   std::string text;
   if (options().label_smoothing != 0.0) {

@@ -17,7 +17,10 @@ class CrossEntropyLoss : public Layer<CrossEntropyLoss, CrossEntropyOptions> {
   CrossEntropyLoss(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   using Module::forward;
-  Tensor forward(const Tensor& logits, const Tensor& labels);  // a scalar
+  /// A scalar.
+  Tensor forward(const Tensor& logits, const Tensor& labels) {
+    return cross_entropy(logits, labels, options());
+  }
   std::string description() const override;
 };
 

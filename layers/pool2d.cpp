@@ -30,8 +30,6 @@ MaxPool2d::MaxPool2d(Module* parent, std::string name, const Options& options)
   check.at_least("dilation", options.dilation, 1);
 }
 
-Tensor MaxPool2d::forward(const Tensor& input) { return max_pool2d(input, options()); }
-
 std::string MaxPool2d::description() const {
   return describe(options()) + layers::size_option("dilation", options().dilation, 1);
 }
@@ -40,8 +38,6 @@ AvgPool2d::AvgPool2d(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
   check_options({*this, "AvgPool2d"}, options);
 }
-
-Tensor AvgPool2d::forward(const Tensor& input) { return avg_pool2d(input, options()); }
 
 std::string AvgPool2d::description() const { return describe(options()); }
 

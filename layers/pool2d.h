@@ -15,7 +15,7 @@ class MaxPool2d : public Layer<MaxPool2d, MaxPool2dOptions> {
   template <class Expected = Options>
   MaxPool2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return max_pool2d(input, options()); }
   std::string description() const override;
 };
 
@@ -27,7 +27,7 @@ class AvgPool2d : public Layer<AvgPool2d, AvgPool2dOptions> {
   template <class Expected = Options>
   AvgPool2d(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override { return avg_pool2d(input, options()); }
   std::string description() const override;
 };
 
