@@ -47,17 +47,15 @@ std::string pair_text(const Size2& size) { return formatted("{{{},{}}}", size.h,
 
 std::string size_text(const Size2& size) { return formatted("{}x{}", size.h, size.w); }
 
-std::string padding_text(const Padding2d& p) {
-  return p == Padding2d(p.top) ? std::to_string(p.top)
-                               : formatted("{},{},{},{}", p.top, p.bottom, p.left, p.right);
-}
-
 std::string size_option(const char* name, const Size2& size, const Size2& standard) {
   return size == standard ? std::string() : formatted(", {} {}", name, size_text(size));
 }
 
-std::string padding_option(const Padding2d& padding) {
-  return padding == Padding2d(0) ? std::string() : ", padding " + padding_text(padding);
+std::string padding_option(const Padding2d& p) {
+  if (p == Padding2d(p.top)) {
+    return p.top == 0 ? std::string() : formatted(", padding {}", p.top);
+  }
+  return formatted(", padding {},{},{},{}", p.top, p.bottom, p.left, p.right);
 }
 
 std::string activation_option(double negative_slope) {

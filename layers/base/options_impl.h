@@ -33,10 +33,9 @@ class OptionCheck {
 std::string pair_text(const Size2& size);
 /// "3x2".
 std::string size_text(const Size2& size);
-/// "1" for four equal sides, otherwise "top,bottom,left,right".
-std::string padding_text(const Padding2d& padding);
 /// ", stride 3x2", or nothing for the default.
 std::string size_option(const char* name, const Size2& size, const Size2& standard);
+/// ", padding 1" for four equal sides, otherwise ", padding top,bottom,left,right"; nothing for 0.
 std::string padding_option(const Padding2d& padding);
 /// ", ReLU", ", leaky ReLU 0.01", or nothing for a slope of 1.
 std::string activation_option(double negative_slope);
