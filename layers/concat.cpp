@@ -1,6 +1,7 @@
 #include "cks/layers/concat.h"
 
 #include "cks/core/ops/rearrange.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks {
 
@@ -24,12 +25,7 @@ Tensor Concat::forward(const Tensor& input) {
   if (branches_.empty()) {
     throw Error("Concat: has no branch (call add_branch() first)");
   }
-  std::vector<Tensor> outputs;
-  outputs.reserve(branches_.size());
-  for (const auto& branch : branches_) {
-    outputs.push_back((*branch)(input));
-  }
-  return concat(outputs, -1);
+  return concat(mapped(branches_, [&](const auto& branch) { return (*branch)(input); }), -1);
 }
 
 }  // namespace cks

@@ -6,6 +6,7 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/module.h"
 
 // A module's state as PyTorch's state_dict has it, and copies of whole modules.
@@ -135,10 +136,7 @@ NamedTensors Module::training_state() const { return copies(/*training_only=*/tr
 void Module::load(const char* operation, const NamedTensors& state, bool training_only,
                   bool strict) {
   PathEntries wanted = entries();
-  std::unordered_set<std::string> paths;
-  for (const auto& [path, tensor] : state) {
-    paths.insert(path);
-  }
+  const std::unordered_map<std::string, Tensor> paths(state.begin(), state.end());
   std::unordered_set<const TensorImpl*> given;
   for (const auto& [path, entry] : wanted) {
     if (paths.contains(path)) {
@@ -171,12 +169,11 @@ void Module::load(const char* operation, const NamedTensors& state, bool trainin
     throw StateDictError(formatted("{}: the tensors do not fit {}{}{}{}", operation, type_name(),
                                    path().empty() ? "" : " ", path(), misfits));
   }
-  std::vector<Tensor> values;  // nothing is written before all are there
-  values.reserve(matches.size());
-  for (const auto& [entry, source] : matches) {
-    values.push_back(
-        from_file(source, entry->layout).to(entry->tensor->dtype()).to(entry->tensor->device()));
-  }
+  // Nothing is written before all are there.
+  const auto values = mapped(matches, [](const auto& match) {
+    const auto& [entry, source] = match;
+    return from_file(source, entry->layout).to(entry->tensor->dtype()).to(entry->tensor->device());
+  });
   const NoGradGuard no_grad;
   for (std::size_t i = 0; i < matches.size(); ++i) {
     matches[i].first->tensor->copy_(values[i]);
@@ -212,11 +209,8 @@ void copy_module_state(const Module& source, Module& target) {
     throw StateDictError(formatted("copy_module_state: {} does not fit {}{}", source.type_name(),
                                    target.type_name(), misfits));
   }
-  std::vector<Tensor> values;
-  values.reserve(matches.size());
-  for (const auto& [entry, tensor] : matches) {
-    values.push_back(tensor.detach().clone());
-  }
+  const auto values =
+      mapped(matches, [](const auto& match) { return match.second.detach().clone(); });
   // Each tensor of the source has one of the target, whatever the target shared before.
   std::unordered_map<const TensorImpl*, Tensor> copies;
   std::unordered_set<const TensorImpl*> taken;

@@ -5,6 +5,7 @@
 
 #include "cks/core/io/file.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/init.h"
 #include "cks/layers/onnx/graph_impl.h"
 
@@ -150,10 +151,9 @@ class Export {
   Value add(std::size_t index) {
     const TracedOperation& operation = pass_.operations[index];
     graph_.begin_operation(index, operation.module_path);
-    std::vector<Value> inputs;
-    for (const TracedOperation::Input& input : operation.inputs) {
-      inputs.push_back(value_of(input, index));
-    }
+    const auto inputs = mapped(operation.inputs, [&](const TracedOperation::Input& input) {
+      return value_of(input, index);
+    });
     try {
       if (auto value =
               onnx::add_operation({graph_, operation, other_.operations[index].shape, inputs})) {

@@ -342,10 +342,9 @@ Value concatenation(const Call& call) {
   const int axis = options_of<ops::AlongAxis>(call).axis;
   Value sum = result(call, {},
                      any_of(call.inputs, [](const Value& value) { return value.channels_first; }));
-  std::vector<std::string> operands;
-  for (const Value& value : call.inputs) {
-    operands.push_back(call.graph.operand(value, sum.channels_first));
-  }
+  auto operands = mapped(call.inputs, [&](const Value& value) {
+    return call.graph.operand(value, sum.channels_first);
+  });
   sum.name = call.graph.add("Concat", std::move(operands), {attribute("axis", axis_in(sum, axis))});
   return sum;
 }
