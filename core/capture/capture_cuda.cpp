@@ -19,13 +19,10 @@ namespace {
 
 struct GraphDeleter {
   void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
-};
-using Graph = std::unique_ptr<CUgraph_st, GraphDeleter>;
-
-struct GraphExecDeleter {
   void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
 };
-using GraphExec = std::unique_ptr<CUgraphExec_st, GraphExecDeleter>;
+using Graph = std::unique_ptr<CUgraph_st, GraphDeleter>;
+using GraphExec = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
 
 /// The branches of one recording: each a stream that forks off the main line and joins it again.
 /// The main line is the recorder, or a stream of the body's own that waits for it.
