@@ -12,14 +12,12 @@ Device Device::parse(const std::string& text) {
   if (text == "cuda") {
     return cuda(0);
   }
-  const std::string prefix = "cuda:";
-  const bool has_number = text.size() > prefix.size() && text.size() <= prefix.size() + 4 &&
-                          text.compare(0, prefix.size(), prefix) == 0 &&
-                          text.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
-  if (!has_number) {
+  const std::string number = text.starts_with("cuda:") ? text.substr(5) : "";
+  if (number.empty() || number.size() > 4 ||
+      number.find_first_not_of("0123456789") != std::string::npos) {
     throw DeviceError(formatted("device: expected cpu, cuda or cuda:N, got \"{}\"", text));
   }
-  return cuda(std::stoi(text.substr(prefix.size())));
+  return cuda(std::stoi(number));
 }
 
 std::string Device::to_string() const { return is_cpu() ? "cpu" : "cuda:" + std::to_string(index); }
