@@ -118,8 +118,7 @@ struct DataLoader::Maker {
   void check(const char* what, Position at, std::int64_t last) const {
     if (at.epoch < 0 || at.batch < 0 || at.batch > last) {
       throw Error(
-          formatted("{} of '{}': epoch {}, batch {} does not exist; an epoch has batches 0 "
-                    "to {}",
+          formatted("{} of '{}': epoch {}, batch {} does not exist; an epoch has batches 0 to {}",
                     what, dataset.name, at.epoch, at.batch, batches - 1));
     }
   }

@@ -79,9 +79,8 @@ void ImageDataset::check() const {
   for (std::size_t c = 0; c < channel_count; ++c) {
     if (!std::isfinite(mean[c]) || !std::isfinite(std[c]) || !(std[c] > 0.0F)) {
       throw Error(
-          formatted("{}channel {} has mean {} and std {}, expected finite numbers and "
-                    "std > 0",
-                    op, c, mean[c], std[c]));
+          formatted("{}channel {} has mean {} and std {}, expected finite numbers and std > 0", op,
+                    c, mean[c], std[c]));
     }
   }
   const std::int64_t* label = labels.data_as<std::int64_t>();

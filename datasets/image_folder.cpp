@@ -31,8 +31,7 @@ void check_options(const ImageFolderOptions& options) {
   if (!own_size && (std::min(options.height, options.width) < 1 ||
                     std::max(options.height, options.width) > kMaxImageSide)) {
     throw Error(
-        formatted("{}: size is {} x {}, expected sides of 1 to {}, or 0 x 0 for the images' "
-                  "own",
+        formatted("{}: size is {} x {}, expected sides of 1 to {}, or 0 x 0 for the images' own",
                   kOp, options.width, options.height, kMaxImageSide));
   }
   if (options.channels != 1 && options.channels != 3) {

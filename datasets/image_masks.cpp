@@ -191,9 +191,8 @@ TrainTest load_image_masks(const std::string& images_dir, const std::string& mas
   const auto count = static_cast<std::int64_t>(pairs.size());
   if (count < 2) {
     throw IoError(
-        formatted("{}: {} has one image, expected at least two, as one goes to the test "
-                  "half",
-                  kOp, images_dir));
+        formatted("{}: {} has one image, expected at least two, as one goes to the test half", kOp,
+                  images_dir));
   }
   ImageDataset all = read_pairs(pairs, label_of, options);
   const std::int64_t tested = std::clamp<std::int64_t>(

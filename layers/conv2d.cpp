@@ -22,10 +22,9 @@ void check_options(const OptionCheck& check, const Options& options) {
   check.not_negative(options.padding);
   check.in_unit_interval("negative_slope", options.negative_slope);
   if (options.in_channels % options.groups != 0 || options.out_channels % options.groups != 0) {
-    check.fail(
-        formatted("groups must divide both channel counts, got groups {}, in_channels {}, "
-                  "out_channels {}",
-                  options.groups, options.in_channels, options.out_channels));
+    check.fail(formatted(
+        "groups must divide both channel counts, got groups {}, in_channels {}, out_channels {}",
+        options.groups, options.in_channels, options.out_channels));
   }
   if constexpr (requires { options.output_padding; }) {
     check.at_least("output_padding", options.output_padding, 0);

@@ -116,10 +116,9 @@ class Engine {
     std::vector<Frame> stack;
     const auto enter = [&](Node* node) {
       if (node->released_) {
-        throw AutogradError(
-            formatted("backward: the graph was freed by an earlier backward() and is needed again "
-                      "by {}{}",
-                      node->name(), node->at_module()));
+        throw AutogradError(formatted(
+            "backward: the graph was freed by an earlier backward() and is needed again by {}{}",
+            node->name(), node->at_module()));
       }
       index_.emplace(node, kOpen);
       stack.push_back({node, 0});

@@ -57,10 +57,9 @@ void Tensor::set_data(const Tensor& source) {
   TensorImpl& impl = checked_leaf(*this, "set_data", "only leaves take it");
   const TensorImpl& from = checked(source.impl_, "set_data: source");
   if (impl.requires_grad && !is_floating(from.dtype)) {
-    throw DtypeError(
-        formatted("set_data: the tensor requires a gradient, source is {}, expected a floating "
-                  "dtype",
-                  from.dtype));
+    throw DtypeError(formatted(
+        "set_data: the tensor requires a gradient, source is {}, expected a floating dtype",
+        from.dtype));
   }
   impl.storage = from.storage;
   impl.offset = from.offset;

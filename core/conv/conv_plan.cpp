@@ -46,10 +46,9 @@ Conv2dPass parse_pass(const std::string& name, const std::string& text) {
       return pass;
     }
   }
-  throw PlanError(
-      formatted("conv2d: unknown pass \"{}\" in the plan \"{}\"; possible are {}, as in "
-                "forward=reference",
-                name, text, list_text(kConv2dPasses)));
+  throw PlanError(formatted(
+      "conv2d: unknown pass \"{}\" in the plan \"{}\"; possible are {}, as in forward=reference",
+      name, text, list_text(kConv2dPasses)));
 }
 
 const ConvPlanNames& names_of_environment() {

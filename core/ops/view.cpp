@@ -45,10 +45,9 @@ Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
   if (unknown != nullptr) {
     const std::int64_t product = Shape(known).numel();
     if (product == 0 || numel() % product != 0) {
-      throw ShapeError(
-          formatted("reshape: the extent -1 cannot be inferred: {} has {} elements, the other "
-                    "extents are {}",
-                    shape(), numel(), Shape(known)));
+      throw ShapeError(formatted(
+          "reshape: the extent -1 cannot be inferred: {} has {} elements, the other extents are {}",
+          shape(), numel(), Shape(known)));
     }
     *unknown = numel() / product;
   }

@@ -52,11 +52,10 @@ void check_huffman_tables(Bytes segment, std::size_t begin, const std::string& p
     const Bytes counts = segment.subspan(at + 1, kTableHead - 1);
     const std::size_t codes = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
     if (codes > kMostCodes || codes > segment.size() - at - kTableHead) {
-      fail_container(
-          path, begin + at,
-          formatted("the JPEG is damaged: a Huffman table has {} codes, expected at most {}, "
-                    "within its segment",
-                    codes, kMostCodes));
+      fail_container(path, begin + at,
+                     formatted("the JPEG is damaged: a Huffman table has {} codes, expected at "
+                               "most {}, within its segment",
+                               codes, kMostCodes));
     }
     at += kTableHead + codes;
   }
