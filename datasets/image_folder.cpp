@@ -237,8 +237,7 @@ class FolderDecoder {
     }
     const auto kept = static_cast<std::int64_t>(labels.size());
     decoded.images = images.slice(0, kept);
-    decoded.labels = Tensor::empty({kept}, DType::int64);
-    std::memcpy(decoded.labels.data(), labels.data(), labels.size() * sizeof(std::int64_t));
+    decoded.labels = Tensor::from_vector(labels, {kept});
     return decoded;
   }
 

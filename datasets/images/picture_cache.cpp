@@ -1,7 +1,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -27,13 +26,12 @@ std::int64_t nanoseconds(const timespec& time) {
 
 /// Texts without a NUL, as bytes with one behind each.
 Tensor pack(const std::vector<std::string>& texts) {
-  std::string all;
+  std::vector<std::uint8_t> all;
   for (const std::string& text : texts) {
-    all += text + '\0';
+    all.insert(all.end(), text.begin(), text.end());
+    all.push_back(0);
   }
-  Tensor bytes = Tensor::empty({static_cast<std::int64_t>(all.size())}, DType::uint8);
-  std::memcpy(bytes.data(), all.data(), all.size());
-  return bytes;
+  return Tensor::from_vector(all, {static_cast<std::int64_t>(all.size())});
 }
 
 std::vector<std::string> unpack(const Tensor& bytes) {

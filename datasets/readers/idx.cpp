@@ -1,7 +1,6 @@
 #include "cks/datasets/readers/idx.h"
 
 #include <array>
-#include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -122,9 +121,7 @@ IdxFile read_idx_images(const std::string& path) {
   const Shape shape{count, height, width, 1};
   const std::vector<std::uint8_t> bytes = reader.body(
       shape.numel(), formatted("header of 16 and {} images of {} x {}", count, width, height));
-  Tensor values = Tensor::empty(shape, DType::uint8);
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return reader.result(std::move(values));
+  return reader.result(Tensor::from_vector(bytes, shape));
 }
 
 IdxFile read_idx_labels(const std::string& path, std::int64_t classes, std::int64_t first) {
