@@ -391,17 +391,15 @@ std::vector<Tensor> gradients(const Tensor& output, std::span<const Tensor> inpu
           formatted("gradients: an input of shape {} does not require a gradient", input.shape()));
     }
   }
-  std::vector<Tensor> result(inputs.size());
   if (inputs.empty()) {
-    return result;
+    return {};
   }
   Engine engine(output, inputs);
   engine.run(start);
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const Tensor gradient = engine.gradient_of(inputs[i]);
-    result[i] = gradient.defined() ? gradient.detach().clone() : Tensor();
-  }
-  return result;
+  return mapped(inputs, [&](const Tensor& input) {
+    const Tensor gradient = engine.gradient_of(input);
+    return gradient.defined() ? gradient.detach().clone() : Tensor();
+  });
 }
 
 }  // namespace cks
