@@ -150,8 +150,6 @@ Tensor record_node(Tensor result, std::shared_ptr<Node> node, std::span<const Te
     }
   }
   node->edges_ = std::move(edges);
-  node->result_shape_ = result.shape();
-  node->result_dtype_ = result.dtype();
   node->precision_ = current_precision();
   node->module_path_ = current_module_path();
   if (current_trace != nullptr) {

@@ -113,8 +113,6 @@ class Node : public std::enable_shared_from_this<Node> {
 
   std::vector<Edge> edges_;
   std::vector<SavedTensor*> saved_;
-  Shape result_shape_;
-  DType result_dtype_ = DType::float32;
   // Of the forward pass; restored for backward.
   Precision precision_ = Precision::fp32;
   std::string module_path_;
