@@ -30,14 +30,12 @@ struct Plane {
   /// Of the values of value_at(y, x).
   template <class ValueAt>
   Plane(std::int64_t h, std::int64_t w, ValueAt&& value_at) : Plane(h, w) {
+    double* next = values.data();
     for (std::int64_t y = 0; y < height; ++y) {
       for (std::int64_t x = 0; x < width; ++x) {
-        at(y, x) = value_at(y, x);
+        *next++ = value_at(y, x);
       }
     }
-  }
-  double& at(std::int64_t y, std::int64_t x) {
-    return values[static_cast<std::size_t>(y * width + x)];
   }
   double at(std::int64_t y, std::int64_t x) const {
     return values[static_cast<std::size_t>(y * width + x)];
