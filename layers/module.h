@@ -76,8 +76,8 @@ class Module {
   /// Parameters and buffers of this module and all below it, by path, in order of registration.
   /// What several modules share (decoder.weight = encoder.weight) stands under its first path
   /// alone, so that it is counted and stepped once.
-  NamedTensors named_parameters() const;
-  NamedTensors named_buffers() const;
+  NamedTensors named_parameters() const { return handles(Role::parameter); }
+  NamedTensors named_buffers() const { return handles(Role::buffer); }
   std::vector<Tensor> parameters() const;
   std::int64_t num_parameters() const;
   void zero_grad();
@@ -103,7 +103,7 @@ class Module {
 
   /// Copies of all parameters and buffers, named and laid out as PyTorch's state_dict: shared ones
   /// under each of their paths.
-  NamedTensors state_dict() const;
+  NamedTensors state_dict() const { return copies(/*training_only=*/false); }
   /// Its keys, in its order.
   std::vector<std::string> state_keys() const;
   /// Copies the tensors in. Nothing is changed if anything does not fit.
@@ -113,7 +113,7 @@ class Module {
 
   /// Copies of what a resumed run needs beyond state_dict(), by path: dropout's key and step
   /// count. PyTorch's state_dict has no such keys, so a checkpoint keeps them apart.
-  NamedTensors training_state() const;
+  NamedTensors training_state() const { return copies(/*training_only=*/true); }
   /// Copies them back. Nothing is changed if anything does not fit: throws StateDictError.
   void load_training_state(const NamedTensors& state);
 
@@ -129,7 +129,7 @@ class Module {
   /// modules below it; empty: none.
   using ForwardHook =
       std::function<void(Module& module, const std::vector<Tensor>& inputs, const Tensor& output)>;
-  void set_forward_hook(ForwardHook hook);
+  void set_forward_hook(ForwardHook hook) { hook_ = std::move(hook); }
 
  protected:
   /// What operator() does around forward(): `body` in this module's path, as a ForwardPass if none

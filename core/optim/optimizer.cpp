@@ -151,8 +151,6 @@ void Optimizer::zero_grad() {
   }
 }
 
-double Optimizer::learning_rate() const { return learning_rate_.item(); }
-
 void Optimizer::set_learning_rate(double learning_rate) {
   optim::require_option(name_, "learning_rate", learning_rate);
   learning_rate_.fill_(learning_rate);
@@ -165,8 +163,6 @@ void Optimizer::set_momentum(double momentum) {
   }
   momentum_.fill_(momentum);
 }
-
-double Optimizer::momentum() const { return momentum_.defined() ? momentum_.item() : 0.0; }
 
 std::int64_t Optimizer::step_count() const {
   capture::forbid("step_count");

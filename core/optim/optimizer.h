@@ -47,7 +47,7 @@ class Optimizer {
 
   /// A float64 tensor of one element, read by every step.
   const Tensor& learning_rate_tensor() const { return learning_rate_; }
-  double learning_rate() const;
+  double learning_rate() const { return learning_rate_.item(); }
   /// Throws Error unless finite and >= 0.
   void set_learning_rate(double learning_rate);
   /// What the constructor was given: the base of a schedule.
@@ -56,7 +56,7 @@ class Optimizer {
   /// writes it again. Throws Error unless finite and >= 0, and for an optimiser without momentum.
   virtual void set_momentum(double momentum);
   /// 0 for an optimiser without.
-  double momentum() const;
+  double momentum() const { return momentum_.defined() ? momentum_.item() : 0.0; }
 
   /// How many steps were made.
   std::int64_t step_count() const;

@@ -152,8 +152,6 @@ std::uint64_t RandomStream::bits() {
          static_cast<std::uint64_t>(block.word[half + 1]) << 32;
 }
 
-double RandomStream::uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-
 double RandomStream::normal() {
   const std::uint64_t draw = bits();
   return kernels::box_muller(static_cast<std::uint32_t>(draw),

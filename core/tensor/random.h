@@ -42,7 +42,7 @@ class RandomStream {
 
   std::uint64_t bits();  // 64, each 0 or 1 alike
   /// In [0, 1), a multiple of 2^-53.
-  double uniform();
+  double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   double normal();
   /// In [0, count), from one draw without rejection: no value is likelier than another by more than

@@ -103,8 +103,6 @@ const Module::ForwardHook& Module::hook_of_root() const {
   return parent_ == nullptr ? hook_ : parent_->hook_of_root();
 }
 
-void Module::set_forward_hook(ForwardHook hook) { hook_ = std::move(hook); }
-
 // --- Tensors ------------------------------------------------------------------------------------
 
 void Module::add_entry(std::string name, Tensor& member, Tensor value, StateLayout layout,
@@ -160,10 +158,6 @@ NamedTensors Module::handles(Role role) const {
   }
   return tensors;
 }
-
-NamedTensors Module::named_parameters() const { return handles(Role::parameter); }
-
-NamedTensors Module::named_buffers() const { return handles(Role::buffer); }
 
 std::vector<Tensor> Module::parameters() const {
   return mapped(named_parameters(), &NamedTensors::value_type::second);

@@ -119,8 +119,6 @@ NamedTensors Module::copies(bool training_only) const {
   return state;
 }
 
-NamedTensors Module::state_dict() const { return copies(/*training_only=*/false); }
-
 std::vector<std::string> Module::state_keys() const {
   std::vector<std::string> keys;
   for (const auto& [path, entry] : entries()) {
@@ -130,8 +128,6 @@ std::vector<std::string> Module::state_keys() const {
   }
   return keys;
 }
-
-NamedTensors Module::training_state() const { return copies(/*training_only=*/true); }
 
 void Module::load(const char* operation, const NamedTensors& state, bool training_only,
                   bool strict) {
