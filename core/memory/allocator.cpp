@@ -6,7 +6,6 @@
 #include <limits>
 #include <new>
 #include <string_view>
-#include <utility>
 
 #include "cks/config.h"
 #include "cks/core/device/dispatch.h"
@@ -26,6 +25,8 @@ namespace cks {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+
+thread_local CurrentPool current_pool;
 
 /// True if each request goes to the system as it is, so that tools see every block's bounds.
 bool plain_allocator() {
@@ -70,15 +71,8 @@ class CpuAllocator : public Allocator {
 
 // --- Pools --------------------------------------------------------------------------------------
 
-PoolScope::Current& PoolScope::current() {
-  thread_local Current scope;
-  return scope;
-}
-
 PoolScope::PoolScope(Allocator& allocator, std::uint64_t pool, int branch)
-    : before_(std::exchange(current(), {&allocator, pool, branch})) {}
-
-PoolScope::~PoolScope() { current() = before_; }
+    : ScopedValue(current_pool, {&allocator, pool, branch}) {}
 
 std::uint64_t Allocator::open_pool(void* stream) {
   const std::lock_guard lock(mutex_);
@@ -140,10 +134,10 @@ MemoryBlock Allocator::allocate(std::size_t bytes) {
   }
   const std::size_t size = block_size(bytes);
   Key key{0, block.stream, size};
-  if (const PoolScope::Current& scope = PoolScope::current(); scope.allocator == this) {
-    block.pool = scope.pool;
-    block.branch = scope.branch;
-    block.stream = pools_.at(scope.pool);
+  if (current_pool.allocator == this) {
+    block.pool = current_pool.pool;
+    block.branch = current_pool.branch;
+    block.stream = pools_.at(block.pool);
     key = {block.pool, nullptr, size, block.branch};
   }
   block.data = take(bytes, key, block.stream);

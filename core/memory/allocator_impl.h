@@ -10,6 +10,7 @@
 #include "cks/core/device/device.h"
 #include "cks/core/error.h"
 #include "cks/core/memory/storage.h"
+#include "cks/core/scoped_value.h"
 
 namespace cks {
 
@@ -51,7 +52,6 @@ class Allocator {
   const Device device_;
 
  private:
-  friend class PoolScope;
   struct Key {
     std::uint64_t pool = 0;
     void* stream = nullptr;  // null in a pool
@@ -98,25 +98,18 @@ Allocator& allocator_of(Device device);
 /// That of a CUDA device; only in builds with CUDA.
 Allocator* make_cuda_allocator(Device device);
 
+/// Where a thread allocates; without an allocator in no pool.
+struct CurrentPool {
+  Allocator* allocator = nullptr;
+  std::uint64_t pool = 0;
+  int branch = 0;
+};
+
 /// Lets this thread allocate from a pool until the end of the scope. What a captured step queues on
 /// branches of its own, side by side with its main line (branch 0), must not share freed blocks.
-class PoolScope {
+class PoolScope : ScopedValue<CurrentPool> {
  public:
   PoolScope(Allocator& allocator, std::uint64_t pool, int branch = 0);
-  ~PoolScope();
-  PoolScope(const PoolScope&) = delete;
-  PoolScope& operator=(const PoolScope&) = delete;
-
- private:
-  friend class Allocator;
-  struct Current {
-    Allocator* allocator = nullptr;
-    std::uint64_t pool = 0;
-    int branch = 0;
-  };
-  static Current& current();
-
-  Current before_;
 };
 
 }  // namespace cks
