@@ -23,13 +23,11 @@ namespace {
 using kernels::Conv2dPass;
 using kernels::kConv2dPasses;
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    text += i == 0 ? "" : (i + 1 == names.size() ? " and " : ", ");
-    text += names[i];
-  }
-  return text;
+/// "a, b and c".
+std::string joined(std::vector<std::string> names) {
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return names.empty() ? last : list_text(names) + " and " + last;
 }
 
 void require_known(Conv2dPass pass, const std::string& name) {
