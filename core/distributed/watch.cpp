@@ -76,13 +76,11 @@ void Watch::hear(int rank, const Sign& sign) {
   }
 }
 
-bool Watch::is_local(int rank) const { return contains(local_, rank); }
-
 bool Watch::is_older(Clock::time_point time) const { return seconds_since(time) > timeout_; }
 
 void Watch::judge_silence_locked(int rank) {
   const Entry& entry = entries_.at(static_cast<std::size_t>(rank));
-  if (entry.sign.state != RankState::left && !is_local(rank) && is_older(entry.heard)) {
+  if (entry.sign.state != RankState::left && !contains(local_, rank) && is_older(entry.heard)) {
     fail_locked(
         formatted("rank {} has given no sign of life for {:.1f} s: its process or its "
                   "machine has died or hangs",

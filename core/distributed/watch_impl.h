@@ -55,7 +55,6 @@ class Watch {
     Clock::time_point since = Clock::now();  // the sign changed
     Clock::time_point heard = Clock::now();
   };
-  bool is_local(int rank) const;
   bool is_older(Clock::time_point time) const;
   void fail_locked(const std::string& why);
   void judge_silence_locked(int rank);
