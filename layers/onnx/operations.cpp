@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <numeric>
 
@@ -59,50 +60,33 @@ Value in_place(const Call& call, const char* type, std::vector<std::string> more
 }
 
 Value unary(const Call& call) {
+  // In the order of UnaryOp.
+  constexpr std::array kTypes{"Neg", "Abs",  "Mul",  "Exp",       "Log",     "Sqrt",
+                              "Pow", "Clip", "Relu", "LeakyRelu", "Sigmoid", "Tanh",
+                              "Add", "Mul",  "Div",  "Sub",       "Div"};
   const auto& [op, parameters] = options_of<ops::UnaryCall>(call);
+  const auto& [a, b] = parameters;
+  const char* const type = kTypes.at(static_cast<std::size_t>(op));
   const Value& x = call.inputs[0];
   const auto number = [&](double value) { return call.graph.number(value, x.dtype); };
-  const auto behind = [&, a = parameters.a](const char* type) {  // number first
-    return result(call, call.graph.add(type, {number(a), as_is(call, x)}), x.channels_first);
-  };
   switch (op) {
-    case UnaryOp::neg:
-      return in_place(call, "Neg");
-    case UnaryOp::abs:
-      return in_place(call, "Abs");
     case UnaryOp::square:
-      return in_place(call, "Mul", {as_is(call, x)});
-    case UnaryOp::exp:
-      return in_place(call, "Exp");
-    case UnaryOp::log:
-      return in_place(call, "Log");
-    case UnaryOp::sqrt:
-      return in_place(call, "Sqrt");
+      return in_place(call, type, {as_is(call, x)});
     case UnaryOp::pow:
-      return in_place(call, "Pow", {number(parameters.a)});
-    case UnaryOp::clamp:
-      return in_place(call, "Clip", {number(parameters.a), number(parameters.b)});
-    case UnaryOp::relu:
-      return in_place(call, "Relu");
-    case UnaryOp::leaky_relu:
-      return in_place(call, "LeakyRelu", {},
-                      {attribute("alpha", static_cast<float>(parameters.a))});
-    case UnaryOp::sigmoid:
-      return in_place(call, "Sigmoid");
-    case UnaryOp::tanh:
-      return in_place(call, "Tanh");
     case UnaryOp::add_scalar:
-      return in_place(call, "Add", {number(parameters.a)});
     case UnaryOp::mul_scalar:
-      return in_place(call, "Mul", {number(parameters.a)});
     case UnaryOp::div_scalar:
-      return in_place(call, "Div", {number(parameters.a)});
+      return in_place(call, type, {number(a)});
+    case UnaryOp::clamp:
+      return in_place(call, type, {number(a), number(b)});
+    case UnaryOp::leaky_relu:
+      return in_place(call, type, {}, {attribute("alpha", static_cast<float>(a))});
     case UnaryOp::subtract_from:
-      return behind("Sub");
     case UnaryOp::divide_into:
-      return behind("Div");
+      return result(call, call.graph.add(type, {number(a), as_is(call, x)}), x.channels_first);
+    default:
+      return in_place(call, type);
   }
-  throw Error("is unknown");
 }
 
 /// Operands that broadcast: all with their channels in the second place if one lies so, has the
