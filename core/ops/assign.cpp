@@ -24,8 +24,7 @@ Tensor& assign(const char* operation, Tensor& target, const Tensor& result) {
                   "make a new tensor (shape {})",
                   operation, impl.shape));
   }
-  if (impl.is_part ||
-      impl.storage->bytes() != static_cast<std::size_t>(target.numel()) * size_of(impl.dtype)) {
+  if (impl.is_part || impl.storage->bytes() != target.nbytes()) {
     throw AutogradError(
         formatted("{}: the tensor is a part of another one, which would not change with it; make "
                   "a new tensor (shape {})",

@@ -205,8 +205,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
         shape()));
   }
   if (!(source.device() == device()) && source.dtype() == dtype()) {
-    copy_bytes("copy_", device(), data(), source.device(), source.data(),
-               bytes_of("copy_", shape(), dtype()));
+    copy_bytes("copy_", device(), data(), source.device(), source.data(), nbytes());
   } else {
     Tensor local = source.detach().to(device());
     if (local.storage() == storage()) {
