@@ -179,8 +179,7 @@ Point random_point(Draws& draws, float margin) {
 }
 
 void paint_background(Page& page, Draws& draws, const Colour& colour) {
-  const Colour shade{draws.between(-45.0F, 45.0F), draws.between(-45.0F, 45.0F),
-                     draws.between(-45.0F, 45.0F)};
+  const Colour shade = random_colour(draws, -45.0F, 45.0F);
   const Placement slope(draws, random_point(draws, 8.0F), 32.0F, 1.0F, kAnyTurn);
   page.paint([&](Point p) {
     const float along = slope.local(p).x;
