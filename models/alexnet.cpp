@@ -26,6 +26,14 @@ constexpr MaxPool2d::Options kHalve{.kernel_size = 3, .stride = 2, .padding = 1}
 
 AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
+  const auto add_conv = [&](const char* place, std::int64_t in_channels, std::int64_t out_channels,
+                            std::int64_t kernel_size) {
+    features.add<Conv2d>(place, {.in_channels = in_channels,
+                                 .out_channels = out_channels,
+                                 .kernel_size = kernel_size,
+                                 .padding = kernel_size / 2,
+                                 .negative_slope = kSlope});
+  };
   // Names count the LeakyReLUs, too: in PyTorch each is a layer of its own.
   features.add<Conv2d>("0", {.in_channels = options.in_channels,
                              .out_channels = 96,
@@ -36,24 +44,12 @@ AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
   features.add<BatchNorm2d>("2", {.num_features = 96});
   features.add<MaxPool2d>("3", kHalve);
 
-  features.add<Conv2d>("4", {.in_channels = 96,
-                             .out_channels = 256,
-                             .kernel_size = 5,
-                             .padding = 2,
-                             .negative_slope = kSlope});
+  add_conv("4", 96, 256, 5);
   features.add<BatchNorm2d>("6", {.num_features = 256});
   features.add<MaxPool2d>("7", kHalve);
 
-  features.add<Conv2d>("8", {.in_channels = 256,
-                             .out_channels = 384,
-                             .kernel_size = 3,
-                             .padding = 1,
-                             .negative_slope = kSlope});
-  features.add<Conv2d>("10", {.in_channels = 384,
-                              .out_channels = 384,
-                              .kernel_size = 3,
-                              .padding = 1,
-                              .negative_slope = kSlope});
+  add_conv("8", 256, 384, 3);
+  add_conv("10", 384, 384, 3);
   features.add<Conv2d>("12",
                        {.in_channels = 384, .out_channels = 256, .kernel_size = 3, .padding = 1});
   features.add<BatchNorm2d>("13", {.num_features = 256, .negative_slope = kSlope});
