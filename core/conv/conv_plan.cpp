@@ -147,8 +147,6 @@ ConvPlanScope::ConvPlanScope(const ConvPlanNames& names)
     : ScopedValue(names_of_thread(), names_of_thread()) {
   for (const Conv2dPass pass : kConv2dPasses) {
     require_known(pass, names[pass]);
-  }
-  for (const Conv2dPass pass : kConv2dPasses) {
     if (!names[pass].empty()) {
       names_of_thread()[pass] = names[pass];
     }
