@@ -21,7 +21,7 @@ namespace {
 const FlagValues kAugment{{"crop-padding", "4"}, {"flip", "true"}};
 const FlagValues kNoAugment{{"crop-padding", "0"}, {"flip", "false"}};
 
-void add_data_flags(Flags& parser, PictureData& data, bool& no_cache, TrainFlags& flags) {
+void add_data_flags(Flags& parser, PictureData& data, bool& no_cache) {
   parser.group("Data");
   parser.add_choice("dataset", data.dataset, {"auto", "cifar10", "cifar100", "folder", "drawn"},
                     "cifar10, cifar100: the files in --data-dir\n"
@@ -29,7 +29,7 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache, TrainFlags
                     "drawn: drawn from a seed, needs no file\n"
                     "auto: cifar10, with hints when it is not there");
   parser.add_path(
-      "data-dir", flags.data_dir,
+      "data-dir", data.data_dir,
       "folder with the dataset or its archive; default: the environment's CKS_DATA_DIR, "
       "then ./data; a folder of pictures has no default");
   parser.add("image-size", data.image_size,
@@ -47,9 +47,9 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache, TrainFlags
     parser.only_with(name, "dataset", [](const std::string& value) { return value == "folder"; });
   }
   parser.only_with("fit", "image-size", [](const std::string& value) { return value != "0"; });
-  parser.add("limit-train", flags.limit_train,
+  parser.add("limit-train", data.limit_train,
              "train on N images, the first or, of a folder, evenly spread ones; 0: all");
-  parser.add("limit-test", flags.limit_test, "test on N images, likewise; 0: all");
+  parser.add("limit-test", data.limit_test, "test on N images, likewise; 0: all");
 }
 
 void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
@@ -120,7 +120,7 @@ int run(int argc, char** argv) {
                "  train_cifar --dataset folder --data-dir DIR --image-size 32 --preset pictures\n"
                "  train_cifar --resume DIR                          goes on with a run\n");
   add_preset_flag(parser, flags.preset);
-  add_data_flags(parser, data, no_cache, flags);
+  add_data_flags(parser, data, no_cache);
   add_augment_flags(parser, augment, flags);
   add_train_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
@@ -131,9 +131,6 @@ int run(int argc, char** argv) {
                        .load_data =
                            [&](Progress& progress) {
                              data.test_share_given = parser.given("test-share");
-                             data.data_dir = flags.data_dir;
-                             data.limit_train = flags.limit_train;
-                             data.limit_test = flags.limit_test;
                              data.cache_dir = no_cache ? "" : picture_cache_folder();
                              data.on_progress = show_reading(progress);
                              return load_pictures(data);

@@ -67,7 +67,7 @@ int run(int argc, char** argv) {
       "mnist: the files in --data-dir, also of the only split of EMNIST there; drawn: "
       "digits drawn from a seed, needs no file; auto: mnist, with a hint when it is "
       "not there");
-  parser.add_path("data-dir", flags.data_dir,
+  parser.add_path("data-dir", data.data_dir,
                   "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
                   "CKS_DATA_DIR, then ./data");
   parser.add("classes", data.classes, "how many the labels have; 0: 10, or those of EMNIST's split",
@@ -77,8 +77,8 @@ int run(int argc, char** argv) {
   for (const char* name : {"classes", "first-label"}) {
     parser.only_with(name, "dataset", [](const std::string& value) { return value != "drawn"; });
   }
-  parser.add("limit-train", flags.limit_train, "train on the first N images; 0: all");
-  parser.add("limit-test", flags.limit_test, "test on the first N images; 0: all");
+  parser.add("limit-train", data.limit_train, "train on the first N images; 0: all");
+  parser.add("limit-test", data.limit_test, "test on the first N images; 0: all");
   parser.add("show-digits", digits, "print N test images with their predictions at the end", 0,
              1000);
   add_train_flags(parser, flags);
@@ -87,13 +87,7 @@ int run(int argc, char** argv) {
   }
   take_config(parser, flags.config);
   return run_training({.name = "train_mnist",
-                       .load_data =
-                           [&](Progress& /*progress*/) {
-                             data.data_dir = flags.data_dir;
-                             data.limit_train = flags.limit_train;
-                             data.limit_test = flags.limit_test;
-                             return load_digits(data);
-                           },
+                       .load_data = [&](Progress& /*progress*/) { return load_digits(data); },
                        .show =
                            [&](Module& model, const ImageDataset& test) {
                              if (digits > 0) {

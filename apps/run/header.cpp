@@ -53,8 +53,8 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   if (flags.precision != "fp32") {
     line += " in " + flags.precision;
   }
-  if (flags.accumulation > 1) {
-    line += formatted(" in {} pieces", flags.accumulation);
+  if (flags.options.accumulation > 1) {
+    line += formatted(" in {} pieces", flags.options.accumulation);
   }
   if (flags.drop_last) {
     line += " (the last, smaller one dropped)";
@@ -68,8 +68,8 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   for (const auto& [name, value] : named_changes(flags.augment)) {
     line += formatted(", random {} {:g}", name, value);
   }
-  if (flags.label_smoothing > 0.0) {
-    line += formatted(", label smoothing {:g}", flags.label_smoothing);
+  if (flags.options.label_smoothing > 0.0) {
+    line += formatted(", label smoothing {:g}", flags.options.label_smoothing);
   }
   if (flags.weight_average > 0.0) {
     line += formatted(", {} {:g}", flags.look_ahead ? "look-ahead" : "average of weights",
@@ -79,8 +79,8 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
   if (flags.class_weights != "none") {
     line += ", class weights " + flags.class_weights;
   }
-  if (flags.clip_grad_norm > 0.0) {
-    line += formatted(", gradient norm at most {:g}", flags.clip_grad_norm);
+  if (flags.options.clip_grad_norm > 0.0) {
+    line += formatted(", gradient norm at most {:g}", flags.options.clip_grad_norm);
   }
   return line +
          formatted(", {} epoch{}, seed {}", flags.epochs, flags.epochs == 1 ? "" : "s", flags.seed);

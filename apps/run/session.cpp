@@ -60,27 +60,18 @@ std::string describe_epoch(const EpochEvent& event) {
 
 TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
                           std::int64_t steps_per_epoch) {
-  TrainOptions options;
+  TrainOptions options = flags.options;
   options.epochs = flags.dry_run ? 1 : flags.epochs;
   options.max_steps = flags.dry_run ? kDryRunSteps : 0;
-  options.label_smoothing = flags.label_smoothing;
   if (flags.class_weights == "balanced") {
     options.class_weights = data.train.balanced_class_weights();
   }
-  options.clip_grad_norm = flags.clip_grad_norm;
   if (flags.weight_average > 0.0) {
     options.weight_average = {.decay = flags.weight_average,
                               .every = flags.average_every,
                               .look_ahead = flags.look_ahead};
   }
-  options.accumulation = flags.accumulation;
-  options.overfit_batch = flags.overfit_batch;
-  options.patience = flags.patience;
-  options.files.save_every_epochs = flags.save_every;
-  options.files.save_every_steps = flags.save_every_steps;
-  options.files.keep_epochs = flags.keep;
   options.files.resume = flags.resume.has_value();
-  options.profile = {.convolutions = flags.conv_report, .modules = flags.profile};
   options.gpu.capture = !flags.no_graph;
   options.files.info = checkpoint_info(flags.model, data.train, {{"cks", version()}});
   options.files.identity = {{"model", flags.model},
@@ -228,7 +219,7 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
   }
   report_data(console, session.data);
   constexpr std::int64_t kFewSteps = 8;
-  if (training.steps_per_epoch < kFewSteps && !flags.dry_run && !flags.overfit_batch) {
+  if (training.steps_per_epoch < kFewSteps && !flags.dry_run && !flags.options.overfit_batch) {
     console.say(
         formatted("note      only {} step{} in an epoch: a smaller --batch-size makes more of them",
                   training.steps_per_epoch, training.steps_per_epoch == 1 ? "" : "s"));
@@ -282,13 +273,13 @@ void conclude(const Session& session, const TrainFlags& flags, const FinishedRun
         {{"model", flags.model}, {"dataset", session.data.train.name}, {"version", version()}},
         flags.output.tensorboard);
   }
-  if (flags.conv_report) {
+  if (flags.options.profile.convolutions) {
     if (folder != nullptr) {
       write_file_atomically(folder->convolutions_file(), conv_csv(summary.convolutions));
     }
     std::cout << conv_table(summary.convolutions, summary.recorded_steps);
   }
-  if (flags.profile) {
+  if (flags.options.profile.modules) {
     std::cout << module_time_table(summary.module_times, summary.timed_steps);
   }
   std::cout << describe_result(summary) << "\n";

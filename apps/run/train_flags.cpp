@@ -41,8 +41,8 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add("batch-size", values.batch_size, "images of one step", 1, kMostImages);
   flags.add_switch("drop-last", values.drop_last,
                    "leave out an epoch's last batch if it is not full");
-  flags.add("accum", values.accumulation, "pieces a batch is cut into, to need less memory", 1,
-            kMostImages);
+  flags.add("accum", values.options.accumulation, "pieces a batch is cut into, to need less memory",
+            1, kMostImages);
   flags.add("eval-batch-size", values.eval_batch_size, "images at once in evaluation", 1,
             kMostImages);
   flags.add_choice("opt", values.optimizer, {"sgd", "adam", "adamw"}, "optimiser");
@@ -62,7 +62,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add("lr-warmup-epochs", values.lr_warmup_epochs,
             "epochs in which the rate rises from 0; not for onecycle", 0.0,
             static_cast<double>(kMostEpochs));
-  flags.add("label-smoothing", values.label_smoothing,
+  flags.add("label-smoothing", values.options.label_smoothing,
             "share of the target that is spread over all classes", 0.0, 0.99);
   flags.add_choice("class-weights", values.class_weights, {"none", "balanced"},
                    "balanced: in training an image counts the more, the fewer there are of its "
@@ -75,7 +75,8 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             "of the average: steps from one update to the next", 1);
   flags.add_switch("look-ahead", values.look_ahead,
                    "put the weights back onto the average at each of its updates");
-  flags.add("clip-grad-norm", values.clip_grad_norm, "largest norm of the gradient; 0: any");
+  flags.add("clip-grad-norm", values.options.clip_grad_norm,
+            "largest norm of the gradient; 0: any");
   constexpr double kMostShare = 1.0 - 1e-6;
   flags.add("val-share", values.val_share,
             "share of each class of the training images to choose the best epoch on, so that the "
@@ -83,7 +84,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
             "is chosen on the test images",
             0.0, kMostShare);
   flags.add("val-seed", values.val_seed, "of the choice of --val-share");
-  flags.add("patience", values.patience,
+  flags.add("patience", values.options.patience,
             "end after N epochs in a row that were not the best so far; 0: never");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
   add_device_flag(flags, values.device);
@@ -104,10 +105,12 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
                      "go on with the run, or with the runs of --runs, in this folder; alone: with "
                      "the newest in runs");
   add_config_flag(flags, values.config);
-  flags.add("save-every", values.save_every, "epochs between checkpoints; 0: at the end only");
-  flags.add("save-every-steps", values.save_every_steps,
+  TrainFiles& files = values.options.files;
+  flags.add("save-every", files.save_every_epochs,
+            "epochs between checkpoints; 0: at the end only");
+  flags.add("save-every-steps", files.save_every_steps,
             "steps between checkpoints within an epoch, too; 0: none");
-  flags.add("keep", values.keep, "keep the weights after each of the last N epochs, too");
+  flags.add("keep", files.keep_epochs, "keep the weights after each of the last N epochs, too");
   constexpr std::int64_t kMostRuns = 1000;
   flags.add("runs", values.runs,
             "train N times, with this seed and those after it, each in a folder of its own in "
@@ -119,7 +122,7 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
       "say when it was reached; exit with 3 if the last one is below it; 0: none",
       0.0, 1.0);
   flags.add_switch("dry-run", values.dry_run, "two steps and an evaluation; writes nothing");
-  flags.add_switch("overfit-batch", values.overfit_batch,
+  flags.add_switch("overfit-batch", values.options.overfit_batch,
                    "train on a single batch again and again, to see that the network learns");
 }
 
@@ -161,9 +164,9 @@ void add_train_flags(Flags& flags, TrainFlags& values) {
             "forward=reference,backward_data=ks_deconv",
             [](const std::string& text) { parse_conv_plan_names(text); });
   add_tune_flag(flags, values.tune);
-  flags.add_switch("conv-report", values.conv_report,
+  flags.add_switch("conv-report", values.options.profile.convolutions,
                    "what each convolution multiplied and skipped, its plan, time and error");
-  flags.add_switch("profile", values.profile,
+  flags.add_switch("profile", values.options.profile.modules,
                    "time of each layer, forward and backward; on a GPU without CUDA graphs");
   add_conditions(flags);
 }

@@ -12,6 +12,7 @@
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
 #include "cks/layers/module.h"
+#include "cks/train/trainer.h"
 
 namespace cks::apps {
 
@@ -21,15 +22,13 @@ constexpr const char* kNoPreset = "none";
 struct TrainFlags {
   std::string model;
   bool list_models = false;
-  std::string preset;  // that filled flags in; empty or kNoPreset: none
-  std::string data_dir;
+  std::string preset;        // that filled flags in; empty or kNoPreset: none
   std::string init_weights;  // file; empty: drawn from the seed
   std::string freeze;        // patterns of parameters; empty: none
 
   std::int64_t epochs = 10;
   std::int64_t batch_size = 128;
   std::int64_t eval_batch_size = 1000;
-  std::int64_t accumulation = 1;
   std::string optimizer = "adam";
   double lr = 1e-3;
   double momentum = 0.9;
@@ -40,9 +39,7 @@ struct TrainFlags {
   double lr_warmup_epochs = 0.0;
   std::int64_t lr_step_epochs = 30;
   double lr_gamma = 0.1;
-  double label_smoothing = 0.0;
   std::string class_weights = "none";
-  double clip_grad_norm = 0.0;
   double weight_average = 0.0;  // decay; 0: none
   std::int64_t average_every = 1;
   bool look_ahead = false;
@@ -53,30 +50,22 @@ struct TrainFlags {
   std::string device = "auto";
   std::string precision = "fp32";
   RankFlags ranks{};
-  std::int64_t threads = 0;      // 0: all usable cores
-  std::int64_t limit_train = 0;  // 0: all
-  std::int64_t limit_test = 0;
+  std::int64_t threads = 0;  // 0: all usable cores
   bool no_graph = false;
   bool dry_run = false;
-  bool overfit_batch = false;
   double val_share = 0.0;  // 0: no validation half but the data's own
   std::int64_t val_seed = 1;
-  std::int64_t patience = 0;  // 0: all epochs
 
   std::string output_dir;
   std::optional<std::string> resume;
   std::string config;  // file that flags were taken from; empty: none
-  std::int64_t save_every = 1;
-  std::int64_t save_every_steps = 0;
-  std::int64_t keep = 0;
   std::int64_t runs = 1;
   double target_accuracy = 0.0;
+  TrainOptions options{};  // those that a flag sets as it stands
 
   OutputFlags output{};
   std::string conv_plan;  // of ConvPlanScope
   bool tune = false;      // ConvTuning
-  bool conv_report = false;
-  bool profile = false;
 };
 
 /// Adds them in groups. Model names come from the registry.
