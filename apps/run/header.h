@@ -5,31 +5,12 @@
 
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
+#include "apps/report/model_table.h"
 #include "apps/run/train_flags.h"
 #include "cks/datasets/dataset.h"
-#include "cks/layers/module.h"
 #include "cks/train/run_folder.h"
 
 namespace cks::apps {
-
-/// What a run is made of.
-struct RunParts {
-  const std::string& program;
-  const TrainFlags& flags;
-  const Flags& parser;
-  const TrainTest& data;
-  const ChosenDevice& chosen;
-  Module& model;
-  std::int64_t steps_per_epoch = 0;
-  std::int64_t device_bytes = 0;  // of the datasets' copies on a GPU
-  const RunFolder* folder = nullptr;
-};
-
-/// What is said of a run before it begins, and kept in its config.json.
-struct RunHeader {
-  std::vector<std::string> lines;
-  ConfigSections config;
-};
 
 /// What computes, and with which build: the first lines of a run.
 std::vector<std::string> describe_build(const ChosenDevice& chosen);
@@ -39,7 +20,10 @@ std::vector<std::string> describe_build(const ChosenDevice& chosen);
 ConfigSections describe_program(const std::string& program, const Flags& parser,
                                 const ChosenDevice& chosen, const TrainTest& data);
 
-/// Without the lines of describe_build().
-RunHeader describe_run(const RunParts& parts);
+/// What is said of a run before it begins, without the lines of describe_build(). `device_bytes`
+/// are those of the datasets' copies on a GPU; a dry run has no folder.
+std::vector<std::string> describe_run(const TrainFlags& flags, const TrainTest& data,
+                                      const ModelTable& table, std::int64_t steps_per_epoch,
+                                      std::int64_t device_bytes, const RunFolder* folder);
 
 }  // namespace cks::apps

@@ -193,21 +193,17 @@ struct Training {
 /// Says what is about to be trained; returns its config.json.
 ConfigSections introduce(const Session& session, const TrainFlags& flags, const Training& training,
                          Console& console) {
-  const RunHeader header = describe_run(
-      {.program = session.program.name,
-       .flags = flags,
-       .parser = session.parser,
-       .data = session.data,
-       .chosen = session.chosen,
-       .model = *training.model,
-       .steps_per_epoch = training.steps_per_epoch,
-       .device_bytes = training.train_loader.device_bytes() + training.test_loader.device_bytes() +
-                       (training.val_loader ? training.val_loader->device_bytes() : 0),
-       .folder = training.options.files.folder});
+  const ImageDataset& train = session.data.train;
+  const ModelTable table =
+      trace_model(*training.model, {1, train.height(), train.width(), train.channels()});
+  const std::int64_t device_bytes = training.train_loader.device_bytes() +
+                                    training.test_loader.device_bytes() +
+                                    (training.val_loader ? training.val_loader->device_bytes() : 0);
   for (const std::string& line : describe_build(session.chosen)) {
     console.log(line);  // it was said before
   }
-  for (const std::string& line : header.lines) {
+  for (const std::string& line : describe_run(flags, session.data, table, training.steps_per_epoch,
+                                              device_bytes, training.options.files.folder)) {
     console.say(line);
   }
   if (const Communicator& ranks = *training.options.parallel.communicator; ranks.size() > 1) {
@@ -230,7 +226,10 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
                 session.data.val ? "validation" : "test",
                 session.data.val ? "the validation half"
                                  : "the test half (--val-share cuts one to choose on)"));
-  return header.config;
+  ConfigSections config =
+      describe_program(session.program.name, session.parser, session.chosen, session.data);
+  config["model"] = {{"name", flags.model}, {"parameters", std::to_string(table.parameters)}};
+  return config;
 }
 
 /// Trains; `rows` gets a row for each epoch.
