@@ -1,12 +1,13 @@
 #include "apps/run/ranks.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "apps/cli/program.h"
 #include "cks/core/device/cuda.h"
+#include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
+#include "cks/train/number_text_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -19,9 +20,7 @@ std::optional<int> parse_gpus(const std::string& text) {
     return std::nullopt;
   }
   int count = 0;
-  const char* const end = text.data() + text.size();
-  if (const auto [rest, error] = std::from_chars(text.data(), end, count);
-      error != std::errc() || rest != end || count < 1) {
+  if (!detail::parse_number(text, count) || count < 1) {
     throw Error(formatted("'{}' is neither all nor a number of at least 1", text));
   }
   return count;
@@ -104,20 +103,12 @@ void Ranks::share(Flags& parser) {
   if (!processes_) {
     return;
   }
-  std::string text;
-  for (const auto& [name, value] : parser.values()) {
-    text.append(name).append(1, '\0').append(value).append(1, '\0');
-  }
-  text = processes_->broadcast(text);
-  if (is_first()) {
-    return;
-  }
-  for (std::size_t at = 0; at < text.size();) {
-    const std::string name = text.c_str() + at;
-    at += name.size() + 1;
-    const std::string value = text.c_str() + at;
-    at += value.size() + 1;
-    parser.set(name, value);
+  const std::string text =
+      processes_->broadcast(is_first() ? nlohmann::json(parser.values()).dump() : "");
+  if (!is_first()) {
+    for (const auto& [name, value] : parse_json(text).get<FlagValues>()) {
+      parser.set(name, value);
+    }
   }
 }
 

@@ -109,12 +109,9 @@ void require_program(const RunFolder& folder, const std::string& program) {
   if (!folder.has_config()) {
     return;
   }
-  const ConfigSections config = folder.read_config();
-  const auto build = config.find("build");
-  if (build == config.end() || build->second.count("program") == 0) {
-    return;
-  }
-  if (const std::string& other = build->second.at("program"); other != program) {
+  ConfigSections config = folder.read_config();
+  if (const std::string& other = config["build"].emplace("program", program).first->second;
+      other != program) {
     throw Error(formatted("--resume: {} is a run of {}, not of {}", folder.path(), other, program));
   }
 }
@@ -126,8 +123,8 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
         "folder and begin again",
         folder.path()));
   }
-  const ConfigSections config = folder.read_config();
-  const auto saved = config.find("flags");
+  ConfigSections config = folder.read_config();
+  const TextFields& flags = config["flags"];
   const TextFields given = parser.values();
   std::string differing;
   const auto take = [&](const std::string& name, const std::string& text) {
@@ -137,7 +134,6 @@ void restore_flags(const RunFolder& folder, Flags& parser) {
       throw IoError(formatted("--resume: {}: {}", folder.config_file(), error.what()));
     }
   };
-  const TextFields flags = saved == config.end() ? TextFields{} : saved->second;
   const auto scheduler = flags.find("lr-scheduler");
   const bool spans = scheduler != flags.end() && spans_run(scheduler->second);
   for (const auto& [name, text] : flags) {
