@@ -210,17 +210,16 @@ std::int64_t DataParallel::same(std::int64_t number) {
   return shared.to_vector<std::int64_t>().front();
 }
 
-void DataParallel::share(NamedTensors& tensors) {
+NamedTensors DataParallel::shared(NamedTensors tensors) {
   for (auto& [name, tensor] : tensors) {
     ranks_.broadcast(tensor);
   }
+  return tensors;
 }
 
 void DataParallel::share(Module& model) {
   if (!is_alone()) {
-    NamedTensors weights = model.state_dict();
-    share(weights);
-    model.load_state_dict(weights);
+    model.load_state_dict(shared(model.state_dict()));
   }
 }
 
@@ -230,16 +229,10 @@ void DataParallel::share(Module& model, Optimizer& optimizer, WeightAverage* ave
     return;
   }
   share(model);
-  NamedTensors training = model.training_state();
-  NamedTensors of_optimizer = optimizer.state();
-  share(training);
-  share(of_optimizer);
-  model.load_training_state(training);
-  optimizer.load_state(of_optimizer);
+  model.load_training_state(shared(model.training_state()));
+  optimizer.load_state(shared(optimizer.state()));
   if (average != nullptr) {
-    NamedTensors averages = average->state();
-    share(averages);
-    average->load_state(averages);
+    average->load_state(shared(average->state()));
   }
   state = parse_train_state(ranks_.broadcast(is_first() ? train_state_text(state) : ""));
 }

@@ -60,7 +60,7 @@ class DataParallel : private GradientListener {
   void on_gradient(const Tensor& leaf, Tensor& gradient) override;
   void fill_slot(const Tensor& leaf, const Tensor& gradient);
   void on_end() override;
-  void share(NamedTensors& tensors);
+  NamedTensors shared(NamedTensors tensors);
   void send(std::vector<Tensor>& sums, std::vector<Tensor> means = {});
 
   Communicator alone_;

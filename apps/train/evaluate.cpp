@@ -26,13 +26,10 @@ Batch on_device(Batch batch, Device device) {
 }
 
 Batch part_of(const Batch& batch, std::int64_t first, std::int64_t last) {
-  Batch part{.images = batch.images.slice(first, last),
-             .labels = batch.labels.slice(first, last),
-             .count = last - first,
-             .total = batch.total,
-             .epoch = batch.epoch,
-             .index = batch.index,
-             .indices = {}};
+  Batch part = batch;
+  part.images = batch.images.slice(first, last);
+  part.labels = batch.labels.slice(first, last);
+  part.count = last - first;
   if (!batch.indices.empty()) {
     part.indices.assign(batch.indices.begin() + first, batch.indices.begin() + last);
   }
@@ -61,11 +58,7 @@ std::optional<Evaluation> evaluate(Module& model, DataLoader& loader, const Loss
     }
     const Tensor output = model(moved.images);
     const Tensor value = mean_loss(loss, output, moved, 0.0, {});
-    if (loss) {
-      results.add(value, images);
-    } else {
-      results.add(value, images, output, moved.labels);
-    }
+    results.add(value, images, loss ? Tensor() : output, moved.labels);
     ranks.get_on();
   }
   const StepSummary mine = results.read_pending();

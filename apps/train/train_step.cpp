@@ -82,11 +82,7 @@ void TrainStep::run_piece(const Batch& piece, bool is_first, GradientListener* l
     model_.zero_grad();  // the norm is that of all parameters, also of those the optimiser lacks
     optimizer_.zero_grad();
   }
-  if (loss_) {
-    results_.add(loss, count);
-  } else {
-    results_.add(loss, count, output, piece.labels);
-  }
+  results_.add(loss, count, loss_ ? Tensor() : output, piece.labels);
   const double share = static_cast<double>(count) / static_cast<double>(piece.total);
   const GradientListenerScope listening(listener);
   (count == piece.total ? loss : loss * share).backward();
