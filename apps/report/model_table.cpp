@@ -13,31 +13,6 @@
 namespace cks::apps {
 namespace {
 
-/// A linear layer multiplies each of its rows with all of its weights, in each pass, without zeros
-/// of padding or stride.
-bool is_linear(const Module& module) { return module.type_name() == "Linear"; }
-bool is_transposed(const Module& module) { return module.type_name() == "ConvTranspose2d"; }
-
-std::int64_t own_parameters(const Module& module) {
-  return module.children().empty() ? module.num_parameters() : 0;
-}
-
-/// Evaluation mode and a hook until the end of the scope.
-class Tracing {
- public:
-  Tracing(Module& model, Module::ForwardHook hook) : evaluation_(model), model_(model) {
-    model_.set_forward_hook(std::move(hook));
-  }
-  ~Tracing() {
-    model_.set_forward_hook({});
-    model_.zero_grad();
-  }
-
- private:
-  detail::EvaluationScope evaluation_;
-  Module& model_;
-};
-
 std::string skipped_text(const PassCount& count) {
   return count.plain == 0 ? "-" : percent(count.skipped());
 }
@@ -70,12 +45,13 @@ PassCount ModelTable::all_passes() const {
 ModelTable trace_model(Module& model, const Shape& input) {
   ModelTable table;
   std::unordered_map<std::string, std::size_t> row_of_path;
-  std::unordered_map<std::string, bool> transposed;
   const NamedTensors parameters = model.named_parameters();
   const DType dtype = parameters.empty() ? DType::float32 : parameters.front().second.dtype();
-  const Device device = parameters.empty() ? Device::cpu() : parameters.front().second.device();
+  const Device device = detail::device_of(model);
   bool is_first = true;
-  const Tracing tracing(model, [&](Module& module, const auto& inputs, const Tensor& out) {
+  const detail::EvaluationScope evaluation(model);
+  const detail::HookScope hook{model};
+  model.set_forward_hook([&](Module& module, const auto& inputs, const Tensor& out) {
     if (!module.children().empty()) {
       return;
     }
@@ -84,8 +60,10 @@ ModelTable trace_model(Module& model, const Shape& input) {
                  .description = module.description(),
                  .output = out.shape(),
                  .output_bytes = static_cast<std::int64_t>(out.nbytes()),
-                 .parameters = own_parameters(module)};
-    if (is_linear(module)) {
+                 .parameters = module.num_parameters()};
+    // A linear layer multiplies each of its rows with all of its weights, in each pass, without
+    // zeros of padding or stride.
+    if (row.type == "Linear") {
       const Tensor& in = inputs.front();
       const std::int64_t rows = in.numel() / std::max<std::int64_t>(in.size(-1), 1);
       const std::int64_t products = rows * in.size(-1) * out.size(-1);
@@ -95,30 +73,28 @@ ModelTable trace_model(Module& model, const Shape& input) {
       }
     }
     is_first = is_first && row.parameters == 0;
-    transposed[row.path] = is_transposed(module);
     row_of_path[row.path] = table.rows.size();
     table.rows.push_back(std::move(row));
   });
-  {
-    ConvRecorder recorder;
-    const Tensor output = model(Tensor::zeros(input, dtype, device));
-    output.backward(Tensor::zeros(output.shape(), output.dtype(), device));
-    for (const ConvRecord& record : recorder.records()) {
-      const auto found = row_of_path.find(record.module_path);
-      if (found == row_of_path.end()) {
-        continue;  // a convolution outside of the layers: a model's own operation
-      }
-      LayerRow& row = table.rows[found->second];
-      // A transposed convolution's forward pass is the backward_data of its convolution.
-      const bool swapped = transposed[record.module_path];
-      PassCount* count = &row.filter_gradient;
-      if (record.pass == kernels::Conv2dPass::forward) {
-        count = swapped ? &row.input_gradient : &row.forward;
-      } else if (record.pass == kernels::Conv2dPass::backward_data) {
-        count = swapped ? &row.forward : &row.input_gradient;
-      }
-      *count += {record.plain, record.executed};
+  const ConvRecorder recorder;
+  const Tensor output = model(Tensor::zeros(input, dtype, device));
+  output.backward(Tensor::zeros(output.shape(), output.dtype(), device));
+  model.zero_grad();
+  for (const ConvRecord& record : recorder.records()) {
+    const auto found = row_of_path.find(record.module_path);
+    if (found == row_of_path.end()) {
+      continue;  // a convolution outside of the layers: a model's own operation
     }
+    LayerRow& row = table.rows[found->second];
+    // A transposed convolution's forward pass is the backward_data of its convolution.
+    const bool swapped = row.type == "ConvTranspose2d";
+    PassCount* count = &row.filter_gradient;
+    if (record.pass == kernels::Conv2dPass::forward) {
+      count = swapped ? &row.input_gradient : &row.forward;
+    } else if (record.pass == kernels::Conv2dPass::backward_data) {
+      count = swapped ? &row.forward : &row.input_gradient;
+    }
+    *count += {record.plain, record.executed};
   }
   table.parameters = model.num_parameters();
   table.parameter_bytes = table.parameters * static_cast<std::int64_t>(size_of(dtype));

@@ -31,10 +31,6 @@ std::string find_bad_output(Module& model, const Tensor& images) {
   if (!all_finite(images)) {
     return "the batch of images itself holds it";
   }
-  struct HookScope {
-    Module& model;
-    ~HookScope() { model.set_forward_hook({}); }
-  };
   std::string culprit;
   const HookScope scope{model};
   const NoGradGuard no_grad;

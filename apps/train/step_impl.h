@@ -47,6 +47,12 @@ class EvaluationScope {
   const bool was_training_;
 };
 
+/// Takes the hook of a model away at the end of the scope.
+struct HookScope {
+  Module& model;
+  ~HookScope() { model.set_forward_hook({}); }
+};
+
 /// The plan of each record, by what it was chosen for: module, pass and problem.
 TextFields plans_of(const std::vector<ConvRecord>& records);
 /// A sentence for each convolution that had another plan before.
