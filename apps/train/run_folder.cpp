@@ -19,6 +19,7 @@
 #include "cks/core/io/json_impl.h"
 #include "cks/core/io/utf8.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/train/number_text_impl.h"
 
 namespace cks {
@@ -86,6 +87,11 @@ std::string absolute(const std::string& path) {
   return fs::absolute(path, ignored).lexically_normal().string();
 }
 
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 /// Calls visit(field) for the columns of metrics.csv, in order.
 template <class Row, class Visit>
 void visit_columns(Row& row, Visit&& visit) {
@@ -121,13 +127,7 @@ bool parse_row(const std::string& line, EpochMetrics& row) {
 }  // namespace
 
 bool RunFolder::holds_run(const std::string& path) {
-  for (const char* name : kRunFiles) {
-    std::error_code ignored;
-    if (fs::exists(fs::path(path) / name, ignored)) {
-      return true;
-    }
-  }
-  return false;
+  return any_of(kRunFiles, [&](const char* name) { return is_there(fs::path(path) / name); });
 }
 
 RunFolder RunFolder::create(const std::string& path) {
@@ -235,15 +235,8 @@ void RunFolder::remove_epoch_files(std::int64_t last_epoch) const {
   }
 }
 
-bool RunFolder::has_state() const {
-  std::error_code ignored;
-  return fs::exists(state_file(), ignored);
-}
-
-bool RunFolder::has_config() const {
-  std::error_code ignored;
-  return fs::exists(config_file(), ignored);
-}
+bool RunFolder::has_state() const { return is_there(state_file()); }
+bool RunFolder::has_config() const { return is_there(config_file()); }
 
 ConfigSections RunFolder::read_config() const {
   constexpr std::uint64_t kMostBytes = std::uint64_t{1}
