@@ -150,45 +150,29 @@ ProgressStyle Progress::style() const {
           .columns = columns == 0 ? 0 : std::max<std::int64_t>(columns - 1, 1)};
 }
 
-void Progress::redraw(const std::function<std::string()>& line, bool is_last) {
+void Progress::show(const std::function<std::string()>& line, bool is_last, bool is_due) {
   const auto now = std::chrono::steady_clock::now();
-  if (drawn_ && !is_last && now - last_draw_ < kRedrawInterval) {
+  const bool is_early = drawn_ && !is_last && now - last_draw_ < kRedrawInterval;
+  if (!options_.enabled || (redraws_ ? is_early : !is_due)) {
     return;
   }
   last_draw_ = now;
-  drawn_ = true;
-  std::fputs((std::string(kErase) + kNoWrap + line() + kWrap + "\r").c_str(), out_);
+  drawn_ = redraws_;
+  const std::string text = line();
+  std::fputs((redraws_ ? kErase + (kNoWrap + text) + kWrap + "\r" : text + "\n").c_str(), out_);
   std::fflush(out_);
 }
 
 void Progress::update(const ReadingState& state) {
-  if (!options_.enabled) {
-    return;
-  }
-  const auto line = [&] { return format_progress(state, style()); };
-  if (redraws_) {
-    redraw(line, state.done == state.total);
-    return;
-  }
   const auto now = std::chrono::steady_clock::now();
   if (last_draw_ == std::chrono::steady_clock::time_point()) {
     last_draw_ = now;  // the first line comes after a while: there may be nothing to wait for
   }
-  if (options_.interval > 0 && now - last_draw_ >= kLineInterval) {
-    last_draw_ = now;
-    std::fprintf(out_, "%s\n", line().c_str());
-  }
+  show([&] { return format_progress(state, style()); }, state.done == state.total,
+       options_.interval > 0 && now - last_draw_ >= kLineInterval);
 }
 
 void Progress::update(const ProgressState& state) {
-  if (!options_.enabled) {
-    return;
-  }
-  const auto line = [&] { return format_progress(state, style()); };
-  if (redraws_) {
-    redraw(line, state.step == state.steps);
-    return;
-  }
   // A GPU reports some of its steps: the first at or behind each multiple of the interval.
   std::int64_t before = state.epoch == last_epoch_ ? last_step_ : 0;
   if (last_epoch_ == 0) {
@@ -196,9 +180,8 @@ void Progress::update(const ProgressState& state) {
   }
   last_epoch_ = state.epoch;
   last_step_ = state.step;
-  if (options_.interval > 0 && state.step / options_.interval != before / options_.interval) {
-    std::fprintf(out_, "%s\n", line().c_str());
-  }
+  show([&] { return format_progress(state, style()); }, state.step == state.steps,
+       options_.interval > 0 && state.step / options_.interval != before / options_.interval);
 }
 
 void Progress::clear() {

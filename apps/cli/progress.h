@@ -72,8 +72,9 @@ class Progress {
 
  private:
   ProgressStyle style() const;
-  /// Draws the line anew, not too often; the last one always.
-  void redraw(const std::function<std::string()>& line, bool is_last);
+  /// Draws the line anew, not too often, the last one always; where there is no terminal prints it
+  /// if it is due.
+  void show(const std::function<std::string()>& line, bool is_last, bool is_due);
 
   Options options_;
   std::FILE* out_;
