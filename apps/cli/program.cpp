@@ -83,8 +83,6 @@ int run_program(const std::function<int()>& body) {
   } catch (const UsageError& error) {
     std::cerr << "error: " << error.what() << std::endl;
     return kExitUsage;
-  } catch (const Error& error) {
-    std::cerr << "error: " << error.what() << std::endl;
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory; a smaller --batch-size or --eval-batch-size needs less"
               << std::endl;
