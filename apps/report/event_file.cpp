@@ -33,13 +33,6 @@ double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-ProtoMessage event(std::int64_t step) {
-  ProtoMessage event;
-  event.real64(1, wall_time());
-  event.integer(2, step);
-  return event;
-}
-
 /// Height and width of a PNG file, which stand behind its signature and the head of its first part.
 std::pair<std::int64_t, std::int64_t> png_size(const std::string& bytes) {
   const auto number = [&](std::size_t at) {
@@ -61,12 +54,15 @@ EventFile::EventFile(const std::string& folder) {
            formatted("events.out.tfevents.{:.0f}.{}.{}", wall_time(), ::getpid(), ++made))
               .string();
   out_.open(path_, std::ios::binary | std::ios::trunc);
-  ProtoMessage first = event(0);
-  first.text(3, "brain.Event:2");
-  record(first.bytes());
+  record(0, 3, "brain.Event:2");
 }
 
-void EventFile::record(const std::string& message) {
+void EventFile::record(std::int64_t step, int field, const std::string& content) {
+  ProtoMessage event;
+  event.real64(1, wall_time());
+  event.integer(2, step);
+  event.text(field, content);
+  const std::string& message = event.bytes();
   std::string bytes;
   append_little_endian(bytes, static_cast<std::uint64_t>(message.size()));
   append_little_endian(bytes, masked_checksum(bytes));
@@ -83,9 +79,7 @@ void EventFile::start(std::int64_t step) {
   constexpr std::int64_t kStart = 1;
   ProtoMessage log;
   log.integer(1, kStart);
-  ProtoMessage message = event(step);
-  message.message(7, log);
-  record(message.bytes());
+  record(step, 7, log.bytes());
 }
 
 void EventFile::scalars(std::int64_t step,
@@ -97,9 +91,7 @@ void EventFile::scalars(std::int64_t step,
     value.real32(2, static_cast<float>(number));
     summary.message(1, value);
   }
-  ProtoMessage message = event(step);
-  message.message(5, summary);
-  record(message.bytes());
+  record(step, 5, summary.bytes());
 }
 
 void EventFile::image(std::int64_t step, const std::string& tag, const Tensor& image) {
@@ -117,9 +109,7 @@ void EventFile::png(std::int64_t step, const std::string& tag, const std::string
   value.message(4, image);
   ProtoMessage summary;
   summary.message(1, value);
-  ProtoMessage message = event(step);
-  message.message(5, summary);
-  record(message.bytes());
+  record(step, 5, summary.bytes());
 }
 
 }  // namespace cks::apps

@@ -31,10 +31,9 @@ class EventFile {
   /// The bytes of a PNG file, of any size.
   void png(std::int64_t step, const std::string& tag, const std::string& bytes);
 
-  const std::string& path() const { return path_; }
-
  private:
-  void record(const std::string& message);
+  /// An event whose field of this number is a text or a message.
+  void record(std::int64_t step, int field, const std::string& content);
 
   std::string path_;
   std::ofstream out_;
