@@ -292,9 +292,7 @@ void write_config_on_start(const RunFolder& folder, const ConfigSections& config
       folder.write_config(config);
       written = true;
     }
-    if (report) {
-      report(event);
-    }
+    report(event);
   };
 }
 

@@ -50,9 +50,7 @@ void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallba
       values.emplace_back("train/accuracy", event.accuracy);
     }
     state->file.scalars(event.global_step, values);
-    if (next) {
-      next(event);
-    }
+    next(event);
   };
   callbacks.on_epoch = [state, has_accuracy, next = callbacks.on_epoch](const EpochEvent& event) {
     const EpochMetrics& row = event.metrics;
@@ -63,9 +61,7 @@ void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallba
       values.emplace_back(half + "accuracy", row.test_accuracy);
     }
     state->file.scalars(row.step, values);
-    if (next) {
-      next(event);
-    }
+    next(event);
   };
 }
 
