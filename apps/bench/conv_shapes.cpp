@@ -15,7 +15,7 @@ using kernels::Conv2dProblem;
 using kernels::Conv2dSizes;
 
 /// N, IH, IW, IC, OC, filter, stride, padding.
-Conv2dProblem square_problem(const std::array<std::int64_t, 8>& n) {
+Conv2dProblem square_problem(const std::array<long long, 8>& n) {
   const Conv2dSizes sizes{.N = n[0],
                           .IH = n[1],
                           .IW = n[2],
@@ -43,11 +43,7 @@ NamedShape parse_shape(const std::string& text) {
     throw Error(
         formatted("shape \"{}\": N must be at least 1, since no images take no time", text));
   }
-  std::array<std::int64_t, 8> sizes{};
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    sizes[i] = n[i];
-  }
-  return {text, square_problem(sizes)};
+  return {text, square_problem(n)};
 }
 
 /// Shapes of whole networks, and the grid on which CKS is compared with other frameworks.
