@@ -1,12 +1,13 @@
 #include "apps/cli/config_file.h"
 
+#include <array>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "apps/cli/program.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
@@ -15,10 +16,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
-const std::set<std::string>& flags_of_one_run() {
-  static const std::set<std::string> kNames{"config", "output-dir", "resume"};
-  return kNames;
-}
+constexpr std::array kFlagsOfOneRun{"config", "output-dir", "resume"};
 
 Json read_object(const std::string& path) {
   Json json;
@@ -55,7 +53,7 @@ FlagValues read_flags(const std::string& path) {
   FlagValues values;
   for (const auto& [name, value] : (is_run ? *section : json).items()) {
     try {
-      if (flags_of_one_run().count(name) == 0) {
+      if (!contains(kFlagsOfOneRun, name)) {
         values.emplace(name, text_of(value));
       } else if (!is_run) {
         throw Error("it means one run and is not taken from a file");

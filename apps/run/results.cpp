@@ -110,16 +110,6 @@ NumberFields class_accuracies(const ConfusionMatrix& confusion,
   return accuracies;
 }
 
-}  // namespace
-
-std::string never_predicted(const ConfusionMatrix& confusion,
-                            const std::vector<std::string>& names) {
-  return list_text(mapped(confusion.never_predicted(),
-                          [&](std::int64_t c) { return names[static_cast<std::size_t>(c)]; }));
-}
-
-namespace {
-
 /// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
 /// cannot be drawn.
 Tensor first_filters(const Module& model, const ModelTable& layers) {
@@ -139,6 +129,12 @@ Tensor first_filters(const Module& model, const ModelTable& layers) {
 }
 
 }  // namespace
+
+std::string never_predicted(const ConfusionMatrix& confusion,
+                            const std::vector<std::string>& names) {
+  return list_text(mapped(confusion.never_predicted(),
+                          [&](std::int64_t c) { return names[static_cast<std::size_t>(c)]; }));
+}
 
 RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Module& model,
                        const ImageDataset& data, const std::string& model_name) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "apps/report/text_table.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -48,11 +49,7 @@ MeanDeviation mean_deviation(const std::vector<double>& values) {
     throw Error("mean_deviation: there are no values");
   }
   const auto count = static_cast<double>(values.size());
-  double sum = 0.0;
-  for (const double value : values) {
-    sum += value;
-  }
-  MeanDeviation result{.mean = sum / count};
+  MeanDeviation result{.mean = std::accumulate(values.begin(), values.end(), 0.0) / count};
   double squares = 0.0;
   for (const double value : values) {
     squares += (value - result.mean) * (value - result.mean);
