@@ -20,7 +20,6 @@
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
 #include "apps/run/seeds.h"
-#include "apps/run/start.h"
 #include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv_plan.h"
@@ -31,6 +30,8 @@
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/models/registry.h"
+#include "cks/train/checkpoint.h"
+#include "cks/train/freeze.h"
 #include "cks/train/trainer.h"
 
 namespace cks::apps {
@@ -132,6 +133,41 @@ struct Session {
 std::string command_to_resume(const Session& session, const RunFolder& run) {
   return resume_command(session.parser.program(),
                         session.group != nullptr ? session.group->folder->path() : run.path());
+}
+
+std::string describe_weights(const std::string& path, const InitialWeights& weights) {
+  std::string text = formatted("weights   from {}: {} tensors", path, weights.loaded);
+  if (!weights.prefix.empty()) {
+    text += formatted(" (behind the prefix \"{}\")", weights.prefix);
+  }
+  if (!weights.left_out.empty()) {
+    text += "; left as drawn: " + list_text(weights.left_out);
+  }
+  if (!weights.unused.empty()) {
+    text += "; not used: " + list_text(weights.unused);
+  }
+  return text;
+}
+
+/// What --init-weights and --freeze ask for, in a model before its first step; returns lines that
+/// say what was done. A resumed run has its weights already.
+std::vector<std::string> prepare_weights(const TrainFlags& flags, Module& model) {
+  std::vector<std::string> lines;
+  if (!flags.init_weights.empty() && !flags.resume) {
+    lines.push_back(
+        describe_weights(flags.init_weights, load_initial_weights(flags.init_weights, model)));
+  }
+  if (!flags.freeze.empty()) {
+    const std::vector<std::string> frozen = freeze(model, flags.freeze);
+    std::int64_t trained = 0;
+    for (const Tensor& parameter : model.parameters()) {
+      trained += parameter.requires_grad() ? parameter.numel() : 0;
+    }
+    lines.push_back(formatted("frozen    {}: {} tensors; of {} parameters {} are trained",
+                              flags.freeze, frozen.size(), with_commas(model.num_parameters()),
+                              with_commas(trained)));
+  }
+  return lines;
 }
 
 std::unique_ptr<Module> make_trainable(const Session& session, const TrainFlags& flags,
