@@ -151,19 +151,16 @@ double train_epochs(const Settings& settings, const std::string& mode, Precision
   DataLoader test(images.limit(settings.batch),
                   {.batch_size = settings.batch, .shuffle = false, .device = ranks.device()});
   double images_per_second = 0.0;
-  TrainCallbacks callbacks;
-  callbacks.on_epoch = [&](const EpochEvent& event) {
+  const auto keep_rate = [&](const EpochEvent& event) {
     images_per_second = event.metrics.images_per_second;
   };
-  TrainOptions options;
-  options.epochs = 2;
-  options.precision = precision;
-  options.gpu.capture = mode == "graph";
-  options.parallel = {.communicator = &ranks,
-                      .bucket_bytes = settings.bucket_mib << 20,
-                      .registered_buffer = settings.registered};
-  options.callbacks = callbacks;
-  fit({*model, optimizer, train, test}, options);
+  fit({*model, optimizer, train, test}, {.epochs = 2,
+                                         .precision = precision,
+                                         .gpu = {.capture = mode == "graph"},
+                                         .parallel = {.communicator = &ranks,
+                                                      .bucket_bytes = settings.bucket_mib << 20,
+                                                      .registered_buffer = settings.registered},
+                                         .callbacks = {.on_epoch = keep_rate}});
   return images_per_second;
 }
 

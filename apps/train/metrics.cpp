@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "cks/kernels/common/formatted_impl.h"
@@ -66,11 +67,8 @@ std::vector<std::int64_t> predicted_classes(const Tensor& logits) {
 std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
   const std::vector<std::int64_t> truth = label_values("count_correct", logits, labels);
   const std::vector<std::int64_t> predicted = predicted_classes(logits);
-  std::int64_t correct = 0;
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    correct += predicted[i] == truth[i] ? 1 : 0;
-  }
-  return correct;
+  return std::inner_product(truth.begin(), truth.end(), predicted.begin(), std::int64_t{0},
+                            std::plus<>(), std::equal_to<>());
 }
 
 std::int64_t count_in_top(const Tensor& logits, const Tensor& labels, std::int64_t k) {
