@@ -5,8 +5,6 @@
 //   ladder                                         the CPU's rungs
 //   ladder --device cuda --table docs/book/ladder_cuda.md
 //   ladder --shape "3x7x5x2,3,k3,s2,p1" --seconds 0      compares alone
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -18,15 +16,14 @@
 #include "apps/cli/program.h"
 #include "apps/ladder/rungs.h"
 #include "cks/core/capture/call_timer.h"
+#include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
-#include "cks/core/device/cuda.h"
+#include "cks/core/conv/conv_report.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/io/file.h"
-#include "cks/core/tensor/random.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/conv2d/conv2d.h"
-#include "cks/kernels/conv2d/reference.h"
 
 #if !CKS_HAS_CUDA
 namespace cks::ladder {
@@ -66,13 +63,6 @@ ladder::Sizes sizes_of(const Conv2dProblem& p) {
           n(p.OH), n(p.OW), n(p.sh), n(p.sw), n(p.pt), n(p.pl)};
 }
 
-/// Random, never zeros, since those would flatter a processor's clock.
-Tensor random_tensor(const Shape& shape, std::uint64_t stream) {
-  Tensor tensor = Tensor::empty(shape);
-  fill_uniform(tensor, -1.0, 1.0, make_random_key(1, RandomPurpose::data), stream);
-  return tensor;
-}
-
 /// What a rung took and did.
 struct Row {
   std::string pass, rung;
@@ -86,68 +76,46 @@ class Ladder {
  public:
   Ladder(const NamedShape& shape, Device device, double seconds)
       : problem_(shape.problem),
-        sizes_(sizes_of(shape.problem)),
+        sizes_(sizes_of(problem_)),
         device_(device),
         seconds_(seconds),
-        x_(random_tensor({problem_.N, problem_.IH, problem_.IW, problem_.IC}, 0)),
-        w_(random_tensor({problem_.OC, problem_.FH, problem_.FW, problem_.IC}, 1)),
-        dy_(random_tensor({problem_.N, problem_.OH, problem_.OW, problem_.OC}, 2)) {}
+        operands_(problem_, device),
+        on_cpu_(problem_, Device::cpu()) {}
 
   std::vector<Row> climb() {
-    const Tensor x = x_.to(device_);
-    const Tensor w = w_.to(device_);
-    const Tensor dy = dy_.to(device_);
-    const auto* px = x.data_as<float>();
-    const auto* pw = w.data_as<float>();
-    const auto* pdy = dy.data_as<float>();
-
-    Tensor expected = Tensor::empty(dy_.shape());
-    kernels::cpu::reference_forward(problem_, x_.data(), w_.data(), {}, expected.data());
-    climb_pass(Conv2dPass::forward, ladder::Forward{sizes_, px, pw}, expected,
-               [&](auto& conv, auto& y, void* scratch) {
-                 return kernels::conv2d_forward(conv, x.data(), w.data(), {}, y.data(), scratch);
-               });
-    expected = Tensor::empty(x_.shape());
-    kernels::cpu::reference_backward_data(problem_, dy_.data(), w_.data(), {}, expected.data());
-    climb_pass(Conv2dPass::backward_data, ladder::BackwardData{sizes_, pdy, pw}, expected,
-               [&](auto& conv, auto& dx, void* scratch) {
-                 return kernels::conv2d_backward_data(conv, dy.data(), w.data(), {}, dx.data(),
-                                                      scratch);
-               });
-    expected = Tensor::empty(w_.shape());
-    kernels::cpu::reference_backward_filter(problem_, x_.data(), dy_.data(), expected.data());
-    climb_pass(Conv2dPass::backward_filter, ladder::BackwardFilter{sizes_, pdy, px}, expected,
-               [&](auto& conv, auto& dw, void* scratch) {
-                 return kernels::conv2d_backward_filter(conv, x.data(), dy.data(), dw.data(),
-                                                        scratch);
-               });
+    const auto* x = operands_.x.data_as<float>();
+    const auto* w = operands_.w.data_as<float>();
+    const auto* dy = operands_.dy.data_as<float>();
+    climb_pass(Conv2dPass::forward, ladder::Forward{sizes_, x, w});
+    climb_pass(Conv2dPass::backward_data, ladder::BackwardData{sizes_, dy, w});
+    climb_pass(Conv2dPass::backward_filter, ladder::BackwardFilter{sizes_, dy, x});
     return std::move(rows_);
   }
 
  private:
-  template <class Pass, class Library>
-  void climb_pass(Conv2dPass name, const Pass& pass, const Tensor& expected, Library library) {
+  template <class Pass>
+  void climb_pass(Conv2dPass name, const Pass& pass) {
+    const kernels::DeviceDescription cpu = describe_for_plans(Device::cpu());
+    const kernels::PreparedConv2d reference = kernels::prepare_conv2d(
+        problem_, kernels::force_plan("reference", name, problem_, cpu), cpu);
+    Tensor expected = on_cpu_.make_result(name, DType::float32);
+    Tensor memory = make_workspace(reference.plan, Device::cpu());
+    on_cpu_.run(reference, expected, memory);
+    const kernels::DeviceDescription description = describe_for_plans(device_);
     const bool on_gpu = device_.is_cuda();
     for (const Rung<Pass>& rung : on_gpu ? ladder::gpu_rungs<Pass>() : ladder::cpu_rungs<Pass>()) {
-      if (rung.tensor_cores && !has_tensor_cores()) {
+      if (rung.tensor_cores && description.compute_capability < 80) {
         continue;
       }
       add(name, rung.name, rung.tensor_cores ? 3e-3 : 2e-5, expected,
           [&](Tensor& result) { return rung.run(pass, result.data_as<float>()); });
     }
-    const kernels::DeviceDescription description = describe_for_plans(device_);
     const kernels::PreparedConv2d conv = kernels::prepare_conv2d(
         problem_, kernels::select(name, problem_, description), description);
-    const Tensor scratch = Tensor::empty({static_cast<std::int64_t>(conv.plan.workspace_bytes)},
-                                         DType::uint8, device_);
+    Tensor scratch = make_workspace(conv.plan, device_);
     add(name, formatted("the library, fp32: {}", conv.plan.kernel), 2e-5, expected,
-        [&](Tensor& result) {
-          Tensor memory = scratch;
-          return library(conv, result, memory.data());
-        });
+        [&](Tensor& result) { return operands_.run(conv, result, scratch); });
   }
-
-  bool has_tensor_cores() const { return describe_for_plans(device_).compute_capability >= 80; }
 
   template <class Run>
   void add(Conv2dPass pass, const std::string& rung, double most, const Tensor& expected, Run run) {
@@ -157,17 +125,7 @@ class Ladder {
                                  DType::float32, device_);
     ops::select_cuda(device_);
     row.executed = run(result);
-    const std::vector<float> got = result.to(Device()).to_vector<float>();
-    const std::vector<float> wanted = expected.to_vector<float>();
-    double greatest = 0.0;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      const double difference =
-          std::abs(static_cast<double>(got[i]) - static_cast<double>(wanted[i]));
-      row.error = std::isnan(difference) ? std::numeric_limits<double>::infinity()
-                                         : std::max(row.error, difference);
-      greatest = std::max(greatest, std::abs(static_cast<double>(wanted[i])));
-    }
-    row.error /= greatest > 0.0 ? greatest : 1.0;
+    row.error = relative_error(result, expected);
     if (seconds_ > 0.0) {
       row.times = CallTimer(device_, [&] { run(result); }).time(seconds_);
     }
@@ -178,7 +136,8 @@ class Ladder {
   ladder::Sizes sizes_;
   Device device_;
   double seconds_;
-  Tensor x_, w_, dy_;
+  ConvOperands operands_;
+  ConvOperands on_cpu_;  // for the reference
   std::vector<Row> rows_{};
 };
 
