@@ -55,9 +55,7 @@ std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) 
       formatted(R"("executed_over_exact": {:.4f}, "kernel": "{}", "tile": "{}x{}", "split_k": {})",
                 rates.executed_over_exact, row.plan.kernel, row.plan.tile.rows,
                 row.plan.tile.columns, row.plan.split_k);
-  if (row.error) {
-    text += formatted(R"(, "max_error": {:.3g})", *row.error);
-  }
+  text += row.error ? formatted(R"(, "max_error": {:.3g})", *row.error) : "";
 #if defined(CKS_HAS_CUDNN)
   if (!row.cudnn_layout.empty()) {
     text += formatted(R"(, "cudnn_us": {:.2f}, "cudnn_min_us": {:.2f}, "cudnn_max_us": {:.2f}, )",
@@ -83,9 +81,7 @@ std::string line_of(const ConvTimingRow& row) {
       formatted("{} {} {}x{}", plan.arithmetic, plan.kernel, plan.tile.rows, plan.tile.columns),
       row.times.median_us, row.times.min_us, rates.tflops, 100.0 * rates.skipped,
       rates.executed_over_exact);
-  if (row.error) {
-    text += formatted(" {:10.2g}", *row.error);
-  }
+  text += row.error ? formatted(" {:10.2g}", *row.error) : "";
   if (!row.cudnn_layout.empty()) {
     text += formatted(" {:10.1f} {}", row.cudnn_times.median_us, row.cudnn_layout);
   }

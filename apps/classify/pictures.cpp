@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <iterator>
 #include <mutex>
 #include <new>
 #include <numeric>
@@ -140,13 +139,11 @@ void classify_batch(const Classifier& classifier, std::vector<PictureResult>& re
       options.on_progress(progress);
     }
   });
-  std::vector<Tensor> whole;
-  std::copy_if(images.begin(), images.end(), std::back_inserter(whole),
-               [](const Tensor& image) { return image.defined(); });
-  if (whole.empty()) {
+  std::erase_if(images, [](const Tensor& image) { return !image.defined(); });
+  if (images.empty()) {
     return;
   }
-  const Tensor probabilities = class_probabilities(classifier, stack(whole), options);
+  const Tensor probabilities = class_probabilities(classifier, stack(images), options);
   const std::int64_t classes = probabilities.size(1);
   const auto* row = probabilities.data_as<float>();
   for (PictureResult& result : results) {
@@ -167,10 +164,8 @@ void require_folders(const Classifier& classifier, const std::string& dir) {
   if (!has_folder(".")) {
     return;
   }
-  std::vector<std::string> missing;
-  std::copy_if(classifier.info.class_names.begin(), classifier.info.class_names.end(),
-               std::back_inserter(missing),
-               [&](const std::string& name) { return !has_folder(name); });
+  std::vector<std::string> missing = classifier.info.class_names;
+  std::erase_if(missing, has_folder);
   if (missing.empty()) {
     return;
   }

@@ -64,22 +64,11 @@ std::string value_of(const FlagDescription& flag) {
 }
 
 std::string paragraph(const FlagDescription& flag) {
-  std::string text = ".TP\n";
-  if (flag.is_word) {
-    text += italic(flag.name);
-  } else {
-    text += (flag.short_name.empty() ? "" : bold(flag.short_name) + ", ") + bold(flag.name) +
-            value_of(flag);
-  }
-  text += "\n";
-  std::string help = flag.help;
-  if (!flag.range.empty()) {
-    help += "; " + flag.range;
-  }
-  if (!flag.default_text.empty()) {
-    help += "; default " + flag.default_text;
-  }
-  std::istringstream lines(help);
+  const std::string names = (flag.short_name.empty() ? "" : bold(flag.short_name) + ", ") +
+                            bold(flag.name) + value_of(flag);
+  std::string text = ".TP\n" + (flag.is_word ? italic(flag.name) : names) + "\n";
+  std::istringstream lines(flag.help + (flag.range.empty() ? "" : "; " + flag.range) +
+                           (flag.default_text.empty() ? "" : "; default " + flag.default_text));
   bool first = true;
   for (std::string line; std::getline(lines, line); first = false) {
     text += (first ? "" : ".br\n") + filled(line);
