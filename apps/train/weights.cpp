@@ -105,14 +105,8 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
 }
 
 CheckpointInfo read_checkpoint_info(const std::string& path) {
-  const Metadata metadata = read_header(path).metadata;
-  CheckpointInfo info;
-  const auto text = [&](const char* key) {
-    const std::string* found = find(metadata, key);
-    return found == nullptr ? std::string() : *found;
-  };
-  info.model = text("cks.model");
-  info.dataset = text("cks.dataset");
+  Metadata metadata = read_header(path).metadata;
+  CheckpointInfo info{.model = metadata["cks.model"], .dataset = metadata["cks.dataset"]};
   info.class_names = read_field<std::vector<std::string>>(metadata, "cks.class_names", path);
   info.mean = read_field<std::vector<float>>(metadata, "cks.mean", path);
   info.std = read_field<std::vector<float>>(metadata, "cks.std", path);
