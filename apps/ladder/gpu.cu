@@ -21,20 +21,11 @@ std::int64_t product(std::int64_t rows, std::int64_t columns, std::int64_t terms
   return rows * columns * terms;
 }
 
-template <class Pass>
-std::int64_t run_elements(void (*kernel)(Pass, float*), const Pass& pass, float* result) {
-  launch("ladder", kernel, blocks(pass.rows() * pass.columns(), 256), 256, 0, pass, result);
+/// One thread for each element.
+template <class Pass, void (*kKernel)(Pass, float*)>
+std::int64_t run_elements(const Pass& pass, float* result) {
+  launch("ladder", kKernel, blocks(pass.rows() * pass.columns(), 256), 256, 0, pass, result);
   return product(pass.rows(), pass.columns(), pass.terms());
-}
-
-template <class Pass>
-std::int64_t one_thread(const Pass& pass, float* result) {
-  return run_elements(one_thread_kernel<Pass>, pass, result);
-}
-
-template <class Pass>
-std::int64_t coalesced(const Pass& pass, float* result) {
-  return run_elements(coalesced_kernel<Pass>, pass, result);
 }
 
 template <class Pass>
@@ -54,13 +45,12 @@ std::int64_t register_tile(const Pass& pass, float* result) {
 }
 
 /// One block for each place and tile; the steps that the blocks walk over are added up.
-template <class Pass>
-std::int64_t run_places(void (*kernel)(Pass, float*), int threads, const Pass& pass,
-                        float* result) {
-  launch("ladder", kernel,
+template <class Pass, void (*kKernel)(Pass, float*), unsigned kThreads>
+std::int64_t run_places(const Pass& pass, float* result) {
+  launch("ladder", kKernel,
          dim3(static_cast<unsigned>(pass.places()), blocks(pass.place_rows(), kTile),
               blocks(pass.place_columns(), kTile)),
-         static_cast<unsigned>(threads), 0, pass, result);
+         kThreads, 0, pass, result);
   std::int64_t terms = 0;
   for (int place = 0; place < pass.places(); ++place) {
     for (int i = 0; i < pass.steps(place); ++i) {
@@ -70,24 +60,17 @@ std::int64_t run_places(void (*kernel)(Pass, float*), int threads, const Pass& p
   return product(round_up(pass.place_rows(), kTile), round_up(pass.place_columns(), kTile), terms);
 }
 
-template <class Pass>
-std::int64_t zeros_skipped(const Pass& pass, float* result) {
-  return run_places(zeros_skipped_kernel<Pass>, 256, pass, result);
-}
-
-template <class Pass>
-std::int64_t tensor_cores(const Pass& pass, float* result) {
-  return run_places(tensor_cores_kernel<Pass>, 128, pass, result);
-}
-
 }  // namespace
 
 template <class Pass>
 const std::vector<Rung<Pass>>& gpu_rungs() {
   static const std::vector<Rung<Pass>> rungs{
-      {"one thread an output", one_thread<Pass>}, {"coalesced", coalesced<Pass>},
-      {"shared memory", shared_tile<Pass>},       {"register tile", register_tile<Pass>},
-      {"zeros skipped", zeros_skipped<Pass>},     {"tensor cores, tf32", tensor_cores<Pass>, true}};
+      {"one thread an output", run_elements<Pass, one_thread_kernel<Pass>>},
+      {"coalesced", run_elements<Pass, coalesced_kernel<Pass>>},
+      {"shared memory", shared_tile<Pass>},
+      {"register tile", register_tile<Pass>},
+      {"zeros skipped", run_places<Pass, zeros_skipped_kernel<Pass>, 256>},
+      {"tensor cores, tf32", run_places<Pass, tensor_cores_kernel<Pass>, 128>, true}};
   return rungs;
 }
 
