@@ -57,7 +57,8 @@ constexpr const char* kLockFile = "run.lock";
 
 struct OpenFile {
   int descriptor;
-  explicit OpenFile(int opened) : descriptor(opened) {}
+  OpenFile(const std::string& path, int flags)
+      : descriptor(open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
   ~OpenFile() {
     if (descriptor >= 0) {
       close(descriptor);
@@ -66,12 +67,6 @@ struct OpenFile {
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 };
-
-int open_file(const std::string& path, int flags) {
-  constexpr int kMode = 0666;
-  return open(path.c_str(), flags | O_CLOEXEC,
-              kMode);  // NOLINT(cppcoreguidelines-pro-type-vararg): POSIX
-}
 
 /// A lock of the open file, which goes with it; not of the process, which loses its locks with any
 /// descriptor of the file.
@@ -181,7 +176,7 @@ std::shared_ptr<const void> RunFolder::lock() const {
     return held;
   }
   const std::string name = file(kLockFile);
-  const auto held = std::make_shared<const OpenFile>(open_file(name, O_RDWR | O_CREAT));
+  const auto held = std::make_shared<const OpenFile>(name, O_RDWR | O_CREAT);
   struct flock whole = whole_file();
   if (fcntl(held->descriptor, F_OFD_SETLK, &whole) != 0 && (errno == EAGAIN || errno == EACCES)) {
     throw IoError(
@@ -205,7 +200,7 @@ std::shared_ptr<const void> RunFolder::lock() const {
 }
 
 std::string RunFolder::writer_of(const std::string& path) {
-  const OpenFile file(open_file((fs::path(path) / kLockFile).string(), O_RDWR));
+  const OpenFile file((fs::path(path) / kLockFile).string(), O_RDWR);
   struct flock whole = whole_file();
   if (file.descriptor < 0 || fcntl(file.descriptor, F_OFD_GETLK, &whole) != 0 ||
       whole.l_type == F_UNLCK) {
