@@ -28,20 +28,17 @@ bool on_validation(const std::vector<FinishedRun>& runs) {
 
 }  // namespace
 
-bool is_done(const RunFolder& folder, std::int64_t epochs) {
+std::optional<FinishedRun> read_if_done(const RunFolder& folder, std::int64_t epochs,
+                                        std::int64_t seed) {
   std::error_code ignored;
   if (!std::filesystem::exists(folder.summary_file(), ignored)) {
-    return false;
+    return std::nullopt;
   }
   const TrainSummary summary = read_summary(folder.summary_file());
-  return !summary.interrupted && (summary.stopped_early || summary.epochs >= epochs);
-}
-
-FinishedRun read_run(const RunFolder& folder, std::int64_t seed) {
-  return {.seed = seed,
-          .folder = folder.path(),
-          .summary = read_summary(folder.summary_file()),
-          .rows = folder.read_metrics()};
+  if (summary.interrupted || !(summary.stopped_early || summary.epochs >= epochs)) {
+    return std::nullopt;
+  }
+  return FinishedRun{seed, folder.path(), summary, folder.read_metrics()};
 }
 
 MeanDeviation mean_deviation(const std::vector<double>& values) {

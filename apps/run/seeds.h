@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,10 @@ struct FinishedRun {
   std::vector<EpochMetrics> rows{};  // of all its epochs
 };
 
-/// True if a run has come to its end, early or with so many epochs or more.
-bool is_done(const RunFolder& folder, std::int64_t epochs);
-
-/// A run that is done, from its folder. Throws IoError.
-FinishedRun read_run(const RunFolder& folder, std::int64_t seed);
+/// A run that has come to its end, early or with so many epochs or more, from its folder; nothing
+/// of any other. Throws IoError.
+std::optional<FinishedRun> read_if_done(const RunFolder& folder, std::int64_t epochs,
+                                        std::int64_t seed);
 
 struct MeanDeviation {
   double mean = 0.0;

@@ -429,8 +429,8 @@ std::vector<FinishedRun> train_repeatedly(Session session, TrainFlags& flags,
     const std::optional<RunFolder> begun =
         group.folder ? open_if_begun(group.folder->file(name)) : std::nullopt;
     flags.resume = begun ? std::optional(begun->path()) : std::nullopt;
-    if (begun && is_done(*begun, flags.epochs)) {
-      runs.push_back(read_run(*begun, flags.seed));
+    if (const auto done = begun ? read_if_done(*begun, flags.epochs, flags.seed) : std::nullopt) {
+      runs.push_back(*done);
       Console(flags.output).say("note      " + begun->path() + " is done");
     } else {
       runs.push_back(train_once(session, flags, [&] {
