@@ -172,20 +172,6 @@ RunFolder open_run(const std::string& path) {
   return folder;
 }
 
-/// Calls take(path) with runs/<name>-<time>, then with numbers behind it, for runs begun in the
-/// same second, until it returns true. Returns false if it never did.
-template <class Take>
-bool try_names_by_time(const std::string& name, Take&& take) {
-  const std::string path = (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string();
-  constexpr int kTries = 1000;
-  for (int number = 1; number < kTries; ++number) {
-    if (take(number == 1 ? path : path + "-" + std::to_string(number))) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& parser,
@@ -210,21 +196,22 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
 }
 
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir) {
-  std::optional<RunFolder> folder;
-  std::string taken;
-  const auto take = [&](const std::string& path) {
-    taken = path;
-    folder = RunFolder::try_create(path);
-    return folder.has_value();
-  };
-  if (!(output_dir.empty() ? try_names_by_time(name, take) : take(output_dir))) {
-    throw IoError(formatted(
-        "output folder {0} already holds a run (absolute: {1}); give another --output-dir, or "
-        "continue it with --resume {0}",
-        taken, fs::absolute(taken).lexically_normal().string()));
+  const std::string first = output_dir.empty()
+                                ? (fs::path(kRunsFolder) / (name + "-" + time_stamp())).string()
+                                : output_dir;
+  const int tries = output_dir.empty() ? 999 : 1;  // numbers tell apart runs begun in one second
+  std::string path;
+  for (int number = 1; number <= tries; ++number) {
+    path = number == 1 ? first : first + "-" + std::to_string(number);
+    if (const std::optional<RunFolder> folder = RunFolder::try_create(path)) {
+      keep_locked(*folder);
+      return *folder;
+    }
   }
-  keep_locked(*folder);
-  return *folder;
+  throw IoError(formatted(
+      "output folder {0} already holds a run (absolute: {1}); give another --output-dir, or "
+      "continue it with --resume {0}",
+      path, fs::absolute(path).lexically_normal().string()));
 }
 
 std::string resume_command(const std::string& program, const std::string& path) {
