@@ -1,7 +1,6 @@
 #include "apps/report/conv_table.h"
 
 #include <algorithm>
-#include <optional>
 #include <sstream>
 #include <string_view>
 
@@ -36,10 +35,6 @@ std::vector<ConvRecord> by_module_and_pass(const std::vector<ConvRecord>& record
     same->add(record);
   }
   return sums;
-}
-
-std::string error_text(const std::optional<double>& error) {
-  return error ? formatted("{:.1e}", *error) : "-";
 }
 
 double ratio(std::int64_t a, std::int64_t b) {
@@ -100,7 +95,7 @@ std::vector<std::string> row_of(const std::string& name, const ConvRecord& sum, 
           percent(1.0 - ratio(sum.executed, sum.plain)),
           formatted("{:.4f}", ratio(sum.executed, sum.exact)),
           formatted("{:.3f}", 1e3 * sum.seconds / static_cast<double>(steps)),
-          error_text(sum.error),
+          sum.error ? formatted("{:.1e}", *sum.error) : "-",
           plan};
 }
 

@@ -94,36 +94,28 @@ std::string base64(const std::string& bytes) {
 std::string tiles(const RunReport& report) {
   const TrainSummary& summary = report.summary;
   std::string text = "<section class=\"tiles\">\n";
-  const auto add = [&](const std::string& value, const std::string& name) {
-    text += formatted("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", escaped(value),
-                      escaped(name));
+  const auto add = [&](bool is_known, const std::string& value, const std::string& name) {
+    text += is_known ? formatted("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n",
+                                 escaped(value), escaped(name))
+                     : "";
   };
-  if (summary.epochs > 0) {
-    if (report.has_accuracy && summary.validation) {
-      add(percent(summary.best_accuracy()),
-          formatted("validation accuracy, best, in epoch {}", summary.best_epoch));
-    }
-    if (report.has_accuracy && summary.is_tested()) {
-      add(percent(summary.test_accuracy), summary.validation
-                                              ? "test accuracy of that epoch, read once"
-                                              : "test accuracy at the end");
-    }
-    if (report.has_accuracy && !summary.validation) {
-      add(percent(summary.best_accuracy()),
-          formatted("best, in epoch {}, chosen on the test half", summary.best_epoch));
-    }
-    if (summary.is_tested()) {
-      add(formatted("{:.4g}", summary.test_loss), "test loss at the end");
-    }
-  }
-  if (const PassCount all = report.layers.all_passes(); all.plain > 0) {
-    add(percent(all.skipped()), "multiply-adds skipped");
-  }
-  add(with_commas(report.layers.parameters), "parameters");
-  add(format_duration(summary.seconds), formatted("time, {} steps", with_commas(summary.steps)));
-  add(format_count(summary.images_per_second), "images a second");
+  const bool is_judged = report.has_accuracy && summary.epochs > 0;
+  const bool validates = summary.validation.has_value();
+  add(is_judged && validates, percent(summary.best_accuracy()),
+      formatted("validation accuracy, best, in epoch {}", summary.best_epoch));
+  add(is_judged && summary.is_tested(), percent(summary.test_accuracy),
+      validates ? "test accuracy of that epoch, read once" : "test accuracy at the end");
+  add(is_judged && !validates, percent(summary.best_accuracy()),
+      formatted("best, in epoch {}, chosen on the test half", summary.best_epoch));
+  add(summary.is_tested(), formatted("{:.4g}", summary.test_loss), "test loss at the end");
+  const PassCount all = report.layers.all_passes();
+  add(all.plain > 0, percent(all.skipped()), "multiply-adds skipped");
+  add(true, with_commas(report.layers.parameters), "parameters");
+  add(true, format_duration(summary.seconds),
+      formatted("time, {} steps", with_commas(summary.steps)));
+  add(true, format_count(summary.images_per_second), "images a second");
   constexpr double kMebibyte = 1024.0 * 1024.0;
-  add(formatted("{:.0f} MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte),
+  add(true, formatted("{:.0f} MiB", static_cast<double>(summary.peak_resident_bytes) / kMebibyte),
       "peak memory");
   return text + "</section>\n";
 }
