@@ -236,12 +236,8 @@ struct Flags::Implementation {
   }
   /// Installed, a program may have another name, in the examples of its description as well.
   void rename(const std::string& name) {
-    std::string text = app.get_description();
-    const std::string old = "  " + app.get_name() + " ";
-    for (std::size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + 1)) {
-      text.replace(at, old.size(), "  " + name + " ");
-    }
-    app.description(text);
+    app.description(
+        replaced(app.get_description(), "  " + app.get_name() + " ", "  " + name + " "));
     app.name(name);
   }
   ProgramDescription describe() const {

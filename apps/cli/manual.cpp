@@ -4,19 +4,12 @@
 #include <cctype>
 #include <sstream>
 
+#include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
 namespace {
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  for (std::size_t at = text.find(from); at != std::string::npos;
-       at = text.find(from, at + to.size())) {
-    text.replace(at, from.size(), to);
-  }
-  return text;
-}
 
 /// For text between macros: a hyphen that can be copied, a backslash that is one.
 std::string escaped(const std::string& text) {

@@ -123,6 +123,14 @@ std::string build_type() { return CKS_BUILD_TYPE; }
 
 std::string instruction_set() { return kernels::cpu_level_name(); }
 
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos;
+       at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
 std::string with_commas(long long value) {
   std::string text = std::to_string(value);
   const std::size_t first_digit = value < 0 ? 1 : 0;

@@ -40,6 +40,8 @@ std::string version();
 std::string build_type();
 /// The instructions that the CPU's kernels use: "x86-64-v4 (AVX-512)" (kernels/common/cpu_level.h).
 std::string instruction_set();
+/// A text with `to` in place of each `from`.
+std::string replaced(std::string text, const std::string& from, const std::string& to);
 /// 61706 -> "61,706".
 std::string with_commas(long long value);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
@@ -9,11 +10,7 @@ namespace cks::apps {
 std::string percent(double fraction) { return formatted("{:.2f} %", 100.0 * fraction); }
 
 std::string quoted_cell(const std::string& text) {
-  std::string cell = "\"";
-  for (const char c : text) {
-    cell += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return cell + "\"";
+  return "\"" + replaced(text, "\"", "\"\"") + "\"";
 }
 
 TextTable::TextTable(std::vector<std::string> header, std::vector<bool> right_aligned)

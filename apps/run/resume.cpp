@@ -97,11 +97,7 @@ std::string shell_word(const std::string& text) {
   if (!text.empty() && all_of(text, is_plain)) {
     return text;
   }
-  std::string word = "'";
-  for (const char c : text) {
-    word += c == '\'' ? "'\\''" : std::string(1, c);
-  }
-  return word + "'";
+  return "'" + replaced(text, "'", "'\\''") + "'";
 }
 
 /// Throws Error for a run of another program, whose flags are not this one's.
