@@ -1,6 +1,6 @@
 #include "apps/cli/device_flag.h"
 
-#include "apps/cli/cache_path.h"
+#include "apps/cli/program.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"

@@ -6,9 +6,11 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
@@ -122,6 +124,20 @@ std::string version() { return CKS_VERSION; }
 std::string build_type() { return CKS_BUILD_TYPE; }
 
 std::string instruction_set() { return kernels::cpu_level_name(); }
+
+std::string cache_path(const std::string& name) {
+  namespace fs = std::filesystem;
+  const auto folder = [](const char* variable) {
+    const char* const value = std::getenv(variable);
+    const fs::path path(value == nullptr ? "" : value);
+    return path.is_absolute() ? path : fs::path();  // others are not lawful there
+  };
+  fs::path cache = folder("XDG_CACHE_HOME");
+  if (const fs::path home = folder("HOME"); cache.empty() && !home.empty()) {
+    cache = home / ".cache";
+  }
+  return cache.empty() ? "" : (cache / "cks" / name).string();
+}
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   for (std::size_t at = text.find(from); at != std::string::npos;

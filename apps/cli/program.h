@@ -40,6 +40,9 @@ std::string version();
 std::string build_type();
 /// The instructions that the CPU's kernels use: "x86-64-v4 (AVX-512)" (kernels/common/cpu_level.h).
 std::string instruction_set();
+/// Where something is kept from one start to the next: cks/NAME in XDG_CACHE_HOME, or else in the
+/// home folder's .cache. Empty where there is neither.
+std::string cache_path(const std::string& name);
 /// A text with `to` in place of each `from`.
 std::string replaced(std::string text, const std::string& from, const std::string& to);
 /// 61706 -> "61,706".

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "apps/cli/cache_path.h"
+#include "apps/cli/program.h"
 #include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
