@@ -25,16 +25,12 @@ std::string module_time_table(const std::vector<ModuleTime>& times, std::int64_t
   };
   // What no layer did comes last: the model's own operations, loss, clipping and optimiser, which
   // count as forward.
-  const ModuleTime* rest = nullptr;
-  for (const ModuleTime& time : times) {
-    if (time.module_path.empty()) {
-      rest = &time;
-    } else {
-      add(time.module_path, time);
+  for (const bool is_layer : {true, false}) {
+    for (const ModuleTime& time : times) {
+      if (time.module_path.empty() != is_layer) {
+        add(is_layer ? time.module_path : "(model, loss, optimiser)", time);
+      }
     }
-  }
-  if (rest != nullptr) {
-    add("(model, loss, optimiser)", *rest);
   }
   table.rule();
   add("total of a step", total);

@@ -69,13 +69,12 @@ PictureSheet augmented_sheet(const DataLoader& train_loader) {
   constexpr std::int64_t kImages = 12;
   constexpr std::int64_t kEpochs = 4;
   const ImageDataset data = train_loader.dataset().limit(kImages);
-  DataLoaderOptions options{.batch_size = data.size(),
-                            .shuffle = false,
-                            .seed = train_loader.options().seed,
-                            .prefetch = 0};
+  const DataLoader augmented(data, {.batch_size = data.size(),
+                                    .shuffle = false,
+                                    .seed = train_loader.options().seed,
+                                    .augment = train_loader.options().augment,
+                                    .prefetch = 0});
   std::vector<Tensor> lines{data.images};
-  options.augment = train_loader.options().augment;
-  const DataLoader augmented(data, options);
   for (std::int64_t epoch = 0; epoch < kEpochs; ++epoch) {
     lines.push_back(denormalised(augmented.make_batch(epoch, 0).images, data.mean, data.std));
   }
