@@ -41,7 +41,7 @@ std::int64_t zeros_skipped(const Pass& pass, float* result) {
         executed += static_cast<std::int64_t>(step.terms) * columns;
       }
       for (int n = 0; n < columns; ++n) {  // also where no step was: the result is 0 there
-        result[pass.target(place, m, n)] = sums[static_cast<std::size_t>(n)];
+        result[target_of(pass, place, m, n)] = sums[static_cast<std::size_t>(n)];
       }
     }
   }

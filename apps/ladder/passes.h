@@ -97,9 +97,6 @@ struct Forward {
   CKS_HOST_DEVICE int places() const { return s.OH * s.OW; }
   CKS_HOST_DEVICE int place_rows() const { return s.N; }
   CKS_HOST_DEVICE int place_columns() const { return s.OC; }
-  CKS_HOST_DEVICE int target(int place, int m, int n) const {
-    return (m * places() + place) * s.OC + n;
-  }
   CKS_HOST_DEVICE Range rows_of(int place) const {
     return kernels::forward_taps(row_axis(s), place / s.OW);
   }
@@ -157,9 +154,6 @@ struct BackwardData {
   CKS_HOST_DEVICE int places() const { return s.IH * s.IW; }
   CKS_HOST_DEVICE int place_rows() const { return s.N; }
   CKS_HOST_DEVICE int place_columns() const { return s.IC; }
-  CKS_HOST_DEVICE int target(int place, int m, int n) const {
-    return (m * places() + place) * s.IC + n;
-  }
   CKS_HOST_DEVICE Pairs rows_of(int place) const { return pairs_of(row_axis(s), place / s.IW); }
   CKS_HOST_DEVICE Pairs columns_of(int place) const {
     return pairs_of(column_axis(s), place % s.IW);
@@ -213,9 +207,6 @@ struct BackwardFilter {
   CKS_HOST_DEVICE int places() const { return s.FH * s.FW; }
   CKS_HOST_DEVICE int place_rows() const { return s.OC; }
   CKS_HOST_DEVICE int place_columns() const { return s.IC; }
-  CKS_HOST_DEVICE int target(int place, int m, int n) const {
-    return (m * places() + place) * s.IC + n;
-  }
   CKS_HOST_DEVICE Range rows_of(int place) const {
     return kernels::tap_outputs(row_axis(s), place / s.FW);
   }
@@ -238,6 +229,12 @@ struct BackwardFilter {
             s.N};
   }
 };
+
+/// Where element (m, n) of a place lies in the result.
+template <class Pass>
+CKS_HOST_DEVICE int target_of(const Pass& pass, int place, int m, int n) {
+  return (m * pass.places() + place) * pass.place_columns() + n;
+}
 
 // NOLINTEND(bugprone-implicit-widening-of-multiplication-result)
 

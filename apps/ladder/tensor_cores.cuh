@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(128) tensor_cores_kernel(Pass pass, float* res
     const int m = m0 + i / kTile;
     const int n = n0 + i % kTile;
     if (m < pass.place_rows() && n < pass.place_columns()) {
-      result[pass.target(place, m, n)] = sums[i / kTile][i % kTile];
+      result[target_of(pass, place, m, n)] = sums[i / kTile][i % kTile];
     }
   }
 }

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(256) zeros_skipped_kernel(Pass pass, float* re
   each_terms<256>(pass, place, m0, n0, left, right, [&] { multiply_tile(left, right, sums); });
   each_sum(sums, [&](int row, int column, float sum) {
     if (m0 + row < pass.place_rows() && n0 + column < pass.place_columns()) {
-      result[pass.target(place, m0 + row, n0 + column)] = sum;
+      result[target_of(pass, place, m0 + row, n0 + column)] = sum;
     }
   });
 }
