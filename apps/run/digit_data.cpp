@@ -29,13 +29,11 @@ TrainTest read_or_draw(const DigitData& data) {
                       {.classes = data.classes,
                        .first_label = data.first_label,
                        .emnist = is_emnist ? data.dataset.substr(kEmnist.size()) : ""});
-  } catch (const IoError& error) {
+  } catch (IoError& error) {
     if (std::string(error.what()).starts_with("find_mnist")) {
-      throw IoError(std::string(error.what()) + ": --dataset emnist-letters, say");
-    }
-    if (data.dataset == "auto" && !find_mnist(data.data_dir)) {
-      throw IoError(std::string(error.what()) +
-                    "\n  or: train on digits that need no file, with --dataset drawn");
+      error.append(": --dataset emnist-letters, say");
+    } else if (data.dataset == "auto" && !find_mnist(data.data_dir)) {
+      error.append("\n  or: train on digits that need no file, with --dataset drawn");
     }
     throw;
   }

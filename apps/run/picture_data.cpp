@@ -49,14 +49,12 @@ TrainTest load_folder(const PictureData& data) {
                                              .test_share = data.test_share,
                                              .cache_dir = data.cache_dir,
                                              .on_progress = data.on_progress});
-  } catch (const ShapeError& error) {
-    if (data.image_size == 0) {
-      throw ShapeError(std::string(error.what()) + "\n  --image-size 32 makes all of them 32x32");
-    }
+  } catch (ShapeError& error) {
+    error.append(data.image_size == 0 ? "\n  --image-size 32 makes all of them 32x32" : "");
     throw;
-  } catch (const IoError& error) {
+  } catch (IoError& error) {
     if (!data.skip_broken && !std::string(error.what()).starts_with("load_image_folder")) {
-      throw IoError(std::string(error.what()) + "\n  --skip-broken leaves broken pictures out");
+      error.append("\n  --skip-broken leaves broken pictures out");
     }
     throw;
   }
@@ -97,11 +95,11 @@ TrainTest read_or_draw(const PictureData& data) {
   }
   try {
     return load_cifar10(data.data_dir);
-  } catch (const IoError& error) {
+  } catch (IoError& error) {
     if (data.dataset == "auto" && !find_cifar(CifarKind::cifar10, data.data_dir)) {
-      throw IoError(std::string(error.what()) +
-                    "\n  or: train on a folder of pictures, with --dataset folder --data-dir DIR"
-                    "\n  or: train on pictures that need no file, with --dataset drawn");
+      error.append(
+          "\n  or: train on a folder of pictures, with --dataset folder --data-dir DIR"
+          "\n  or: train on pictures that need no file, with --dataset drawn");
     }
     throw;
   }

@@ -147,12 +147,7 @@ TrainState load_train_state(const std::string& path, Module& model, Optimizer& o
     throw IoError(formatted("{} is a training state of version {}, this program reads {}", path,
                             *version, kStateVersion));
   }
-  TrainState state;
-  try {
-    state = parse_train_state(*text);
-  } catch (const IoError& error) {
-    throw IoError(formatted("{}: {}", path, error.what()));
-  }
+  TrainState state = with_file_name(path, [&] { return parse_train_state(*text); });
   const std::string differing = differences(state.identity, identity);
   if (!differing.empty()) {
     throw Error(

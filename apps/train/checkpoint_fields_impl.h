@@ -19,6 +19,8 @@ auto with_file_name(const std::string& path, Body&& body) -> decltype(body()) {
     return body();
   } catch (const StateDictError& error) {
     throw StateDictError(path + ": " + error.what());
+  } catch (const IoError& error) {
+    throw IoError(path + ": " + error.what());
   } catch (const Error& error) {
     throw Error(path + ": " + error.what());
   }
