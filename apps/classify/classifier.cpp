@@ -72,69 +72,57 @@ std::string describe_known_models() {
       list_text(classifier_names()));
 }
 
-/// Puts each field into the place it has: the file's, or the flag's where the file has none.
-class Completion {
- public:
-  explicit Completion(std::string path) : path_(std::move(path)) {}
+/// Throws Error for fields, a line each, that neither the file nor a flag has.
+void require_complete(const std::string& path, const std::string& model,
+                      const std::string& missing) {
+  if (missing.empty()) {
+    return;
+  }
+  if (path.ends_with(".state.safetensors")) {
+    throw Error(path +
+                " is for resuming a run; the weights are in last.safetensors and "
+                "best.safetensors beside it");
+  }
+  throw Error(path +
+              (model.empty() ? " names no model" + describe_known_models() +
+                                   "\n  for those of a model that it knows, give"
+                             : " does not say all that classifying pictures needs; give") +
+              missing);
+}
 
-  template <class Set>
-  void field(const char* what, const char* flag, const char* example, bool in_file,
-             const std::string& text, Set&& set) {
+/// Puts each field into the place it has: the file's, or the flag's where the file has none.
+void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags& flags) {
+  std::string missing;
+  const auto field = [&](const char* what, const char* flag, const char* example, bool in_file,
+                         const std::string& text, const auto& set) {
     if (in_file && !text.empty()) {
-      throw Error(formatted("{}: {} itself says {}; leave the flag out", flag, path_, what));
+      throw Error(formatted("{}: {} itself says {}; leave the flag out", flag, path, what));
     }
     if (!in_file && text.empty()) {
-      missing_ += formatted("\n  {}: {} {}", what, flag, example);
+      missing += formatted("\n  {}: {} {}", what, flag, example);
     }
     if (!text.empty()) {
       set();
     }
-  }
-
-  void require_complete(const std::string& model) const {
-    if (missing_.empty()) {
-      return;
-    }
-    if (path_.ends_with(".state.safetensors")) {
-      throw Error(path_ +
-                  " is for resuming a run; the weights are in last.safetensors and "
-                  "best.safetensors beside it");
-    }
-    throw Error(path_ +
-                (model.empty() ? " names no model" + describe_known_models() +
-                                     "\n  for those of a model that it knows, give"
-                               : " does not say all that classifying pictures needs; give") +
-                missing_);
-  }
-
- private:
-  std::string path_;
-  std::string missing_;
-};
-
-void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags& flags) {
-  Completion completion(path);
-  completion.field("the model", "--model", "NAME", !info.model.empty(), flags.model,
-                   [&] { info.model = flags.model; });
+  };
+  field("the model", "--model", "NAME", !info.model.empty(), flags.model,
+        [&] { info.model = flags.model; });
   if (info.model.empty() || model_info(info.model).task == ModelTask::classify) {
-    completion.field("the classes", "--classes", "cat,dog,... (or their number)",
-                     !info.class_names.empty(), flags.classes,
-                     [&] { info.class_names = parse_classes(flags.classes); });
+    field("the classes", "--classes", "cat,dog,... (or their number)", !info.class_names.empty(),
+          flags.classes, [&] { info.class_names = parse_classes(flags.classes); });
   }
-  completion.field("the size of its images", "--input", "WIDTHxHEIGHTxCHANNELS", info.height != 0,
-                   flags.input, [&] {
-                     const ImageSize size = parse_image_size(flags.input);
-                     info.height = size.height;
-                     info.width = size.width;
-                     info.channels = size.channels;
-                   });
-  completion.field("the mean of each channel in units of x / 255", "--mean", "M,...",
-                   !info.mean.empty(), flags.mean,
-                   [&] { info.mean = parse_numbers("--mean", flags.mean); });
-  completion.field("the standard deviation of each channel in these units", "--std", "S,...",
-                   !info.std.empty(), flags.std,
-                   [&] { info.std = parse_numbers("--std", flags.std); });
-  completion.require_complete(info.model);
+  field("the size of its images", "--input", "WIDTHxHEIGHTxCHANNELS", info.height != 0, flags.input,
+        [&] {
+          const ImageSize size = parse_image_size(flags.input);
+          info.height = size.height;
+          info.width = size.width;
+          info.channels = size.channels;
+        });
+  field("the mean of each channel in units of x / 255", "--mean", "M,...", !info.mean.empty(),
+        flags.mean, [&] { info.mean = parse_numbers("--mean", flags.mean); });
+  field("the standard deviation of each channel in these units", "--std", "S,...",
+        !info.std.empty(), flags.std, [&] { info.std = parse_numbers("--std", flags.std); });
+  require_complete(path, info.model, missing);
   if (!flags.fit.empty()) {  // a file may say another one, or be of a version that says none
     info.fit = parse_image_fit(flags.fit);
   }
