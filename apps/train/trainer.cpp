@@ -76,12 +76,10 @@ class Trainer {
     average_ ? average_->with_averages(body) : body();
   }
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
-  std::string describe_batch(std::int64_t images) const;
   bool should_look() const;
   void look();
   [[noreturn]] void stop_at_bad_step(const StepSummary& results);
   void finish_epoch();
-  void cut_epoch();
   void test_best();
   void save();
   void note_plans(const std::vector<ConvRecord>& records);
@@ -192,8 +190,12 @@ TrainSummary Trainer::run() {
   while (!stopped_ && state_.epoch < options_.epochs && !at_step_limit() && !lost_patience()) {
     train_epoch();
     if (!stopped_) {
+      // An epoch that the step limit ends early: a run that goes on beyond it does the rest.
       if (at_step_limit() && state_.batch < train_loader_.batches_per_epoch()) {
-        cut_epoch();
+        if (folder_ != nullptr) {
+          save();
+        }
+        epoch_is_cut_ = true;
       }
       finish_epoch();
     }
@@ -340,7 +342,11 @@ void Trainer::queue_step() {
     }
   } catch (OutOfMemoryError& error) {
     optimizer_.zero_grad();
-    error.append(describe_batch(images));
+    error.append(formatted(
+        "\n  a batch of {} images{} does not fit: make it smaller, or cut it into more pieces "
+        "(TrainOptions::accumulation)",
+        images,
+        options_.accumulation > 1 ? formatted(" in {} pieces", options_.accumulation) : ""));
     throw;
   }
   if (average_) {
@@ -363,15 +369,6 @@ void Trainer::run_step(const Batch& batch) {
   step_->run(batch);
   merge_module_times(summary_.module_times, timer.times());
   ++summary_.timed_steps;
-}
-
-std::string Trainer::describe_batch(std::int64_t images) const {
-  const std::string pieces =
-      options_.accumulation > 1 ? formatted(" in {} pieces", options_.accumulation) : "";
-  return formatted(
-      "\n  a batch of {} images{} does not fit: make it smaller, or cut it into more pieces "
-      "(TrainOptions::accumulation)",
-      images, pieces);
 }
 
 bool Trainer::should_look() const {
@@ -532,15 +529,6 @@ void Trainer::finish_epoch() {
     callbacks_.on_epoch(event);
   }
   stopped_ = stopped_ || should_stop();
-}
-
-/// Before an epoch is finished that the step limit ends early: a run that goes on beyond the limit
-/// does the rest of it.
-void Trainer::cut_epoch() {
-  if (folder_ != nullptr) {
-    save();
-  }
-  epoch_is_cut_ = true;
 }
 
 void Trainer::save() {
