@@ -16,6 +16,7 @@ class TextTable {
   /// right_aligned[i] for numbers.
   TextTable(std::vector<std::string> header, std::vector<bool> right_aligned);
 
+  /// Cells that are not there stay empty, those beyond the header are left out.
   void add(std::vector<std::string> row);
   /// A line of dashes.
   void rule();

@@ -63,12 +63,10 @@ double seconds_to(double target, const std::vector<EpochMetrics>& rows) {
 }
 
 std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
-  std::vector<std::string> header{"seed", "last test %", "best test %", "seconds"};
-  if (on_validation(runs)) {
-    header[1] = "test %";
-    header[2] = "best validation %";
-  }
-  if (target > 0.0) {
+  const bool validates = on_validation(runs);
+  std::vector<std::string> header{"seed", validates ? "test %" : "last test %",
+                                  validates ? "best validation %" : "best test %", "seconds"};
+  if (target > 0.0) {  // without it the table leaves its cells out
     header.push_back("seconds to " + percent(target));
   }
   TextTable table(header, {true, true, true, true, true});
@@ -80,24 +78,16 @@ std::string runs_table(const std::vector<FinishedRun>& runs, double target) {
     last.push_back(100.0 * run.summary.test_accuracy);
     best.push_back(100.0 * run.summary.best_accuracy());
     seconds.push_back(run.summary.seconds);
-    std::vector<std::string> row{std::to_string(run.seed), number(last.back(), 2),
-                                 number(best.back(), 2), number(seconds.back(), 1)};
-    if (target > 0.0) {
-      const double reached = seconds_to(target, run.rows);
-      row.push_back(reached < 0.0 ? "never" : number(reached, 1));
-      if (reached >= 0.0) {
-        to_target.push_back(reached);
-      }
+    const double reached = seconds_to(target, run.rows);
+    if (reached >= 0.0) {
+      to_target.push_back(reached);
     }
-    table.add(std::move(row));
+    table.add({std::to_string(run.seed), number(last.back(), 2), number(best.back(), 2),
+               number(seconds.back(), 1), reached < 0.0 ? "never" : number(reached, 1)});
   }
   table.rule();
-  std::vector<std::string> means{"mean +- deviation", mean_text(last, 2), mean_text(best, 2),
-                                 mean_text(seconds, 1)};
-  if (target > 0.0) {
-    means.push_back(mean_text(to_target, 1));
-  }
-  table.add(std::move(means));
+  table.add({"mean +- deviation", mean_text(last, 2), mean_text(best, 2), mean_text(seconds, 1),
+             mean_text(to_target, 1)});
   return table.to_string() + (target > 0.0
                                   ? formatted("{} of {} runs reached {}\n", to_target.size(),
                                               runs.size(), percent(target))
