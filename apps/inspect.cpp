@@ -54,8 +54,7 @@ void show_model(const std::string& name, const std::string& input, std::int64_t 
                "gradient dW) that C-K-S leaves out\n\n"
             << to_string(trace_model(*model, shape));
   if (!drawings.savings.empty()) {
-    const Shape one{1, image.height, image.width, image.channels};
-    draw_savings(drawings.savings, name, trace_model(*model, one));
+    draw_savings(drawings.savings, name, trace_model(*model, shape.with(0, 1)));
   }
 }
 

@@ -197,17 +197,11 @@ std::string configuration(const ConfigSections& config) {
 
 /// Where it ran, and how it ended, unless it came to its end.
 std::string lead(const TrainSummary& summary) {
-  std::string text = "<p>Trained with cks " + version();
-  if (!summary.device.empty()) {
-    text += " on " + escaped(summary.device);
-  }
-  if (summary.interrupted) {
-    text += ". <strong>Interrupted ";
-    text += summary.epochs == 0 ? "before its first evaluation"
-                                : formatted("after epoch {}", summary.epochs);
-    text += "</strong>";
-  }
-  return text + ".</p>\n";
+  const std::string on = summary.device.empty() ? "" : " on " + escaped(summary.device);
+  const std::string when = summary.epochs == 0 ? "before its first evaluation"
+                                               : formatted("after epoch {}", summary.epochs);
+  return formatted("<p>Trained with cks {}{}{}.</p>\n", version(), on,
+                   summary.interrupted ? ". <strong>Interrupted " + when + "</strong>" : "");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "apps/report/event_file.h"
 #include "apps/report/filter_picture.h"
@@ -32,15 +33,11 @@ Tensor confusion_picture(const ConfusionMatrix& confusion) {
 }  // namespace
 
 void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallbacks& callbacks) {
-  struct State {
-    EventFile file;
-    bool has_started = false;
-  };
-  const auto state = std::make_shared<State>(State{EventFile(folder.path())});
-  callbacks.on_step = [state, has_accuracy, next = callbacks.on_step](const StepEvent& event) {
-    if (!state->has_started) {
-      state->file.start(event.global_step);
-      state->has_started = true;
+  const auto file = std::make_shared<EventFile>(folder.path());
+  callbacks.on_step = [file, has_accuracy, next = callbacks.on_step,
+                       has_started = false](const StepEvent& event) mutable {
+    if (!std::exchange(has_started, true)) {
+      file->start(event.global_step);
     }
     Scalars values{{"train/loss", event.batch_loss},
                    {"train/learning_rate", event.learning_rate},
@@ -49,10 +46,10 @@ void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallba
     if (has_accuracy) {
       values.emplace_back("train/accuracy", event.accuracy);
     }
-    state->file.scalars(event.global_step, values);
+    file->scalars(event.global_step, values);
     next(event);
   };
-  callbacks.on_epoch = [state, has_accuracy, next = callbacks.on_epoch](const EpochEvent& event) {
+  callbacks.on_epoch = [file, has_accuracy, next = callbacks.on_epoch](const EpochEvent& event) {
     const EpochMetrics& row = event.metrics;
     const std::string half = row.on_validation ? "validation/" : "test/";
     Scalars values{{"epoch/train_loss", row.train_loss}, {half + "loss", row.test_loss}};
@@ -60,7 +57,7 @@ void send_to_tensorboard(const RunFolder& folder, bool has_accuracy, TrainCallba
       values.emplace_back("epoch/train_accuracy", row.train_accuracy);
       values.emplace_back(half + "accuracy", row.test_accuracy);
     }
-    state->file.scalars(row.step, values);
+    file->scalars(row.step, values);
     next(event);
   };
 }
