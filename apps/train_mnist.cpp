@@ -100,6 +100,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace cks::apps
 
-int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return cks::apps::run(argc, argv); });
-}
+int main(int argc, char** argv) { return cks::apps::run_program(cks::apps::run, argc, argv); }

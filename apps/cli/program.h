@@ -24,6 +24,10 @@ class UsageError : public Error {
 /// So does, with 1, what stdout does not take: a full disk, a pipe that nobody reads. A file that
 /// the program opens never takes the place of a closed stdin, stdout or stderr.
 int run_program(const std::function<int()>& body);
+/// The same for a body that takes the command line.
+inline int run_program(int (*body)(int, char**), int argc, char** argv) {
+  return run_program([&] { return body(argc, argv); });
+}
 
 /// From now on SIGINT, SIGTERM and, unless the process was started to ignore it, SIGHUP end the
 /// process with a line on stderr and interrupted_exit_code().
