@@ -64,9 +64,8 @@ int run(int argc, char** argv) {
   }
   parser.add_choice(
       "dataset", data.dataset, datasets,
-      "mnist: the files in --data-dir, also of the only split of EMNIST there; drawn: "
-      "digits drawn from a seed, needs no file; auto: mnist, with a hint when it is "
-      "not there");
+      "mnist: the files in --data-dir, also of the only split of EMNIST there; drawn: digits drawn "
+      "from a seed, needs no file; auto: mnist, with a hint when it is not there");
   parser.add_path("data-dir", data.data_dir,
                   "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
                   "CKS_DATA_DIR, then ./data");

@@ -67,8 +67,7 @@ std::vector<std::string> parse_classes(const std::string& text) {
 std::string describe_known_models() {
   return formatted(
       "; predict knows {}\n  weights of a network of your own are read by a program of your own, "
-      "with "
-      "cks::load_weights()",
+      "with cks::load_weights()",
       list_text(classifier_names()));
 }
 
@@ -169,8 +168,7 @@ void require_sensible(const std::string& path, const CheckpointInfo& info) {
       !all_of(info.std, is_std)) {
     throw Error(
         formatted("{}: {} means and {} stds for images of {}, expected a finite mean and a "
-                  "positive finite std "
-                  "for each channel",
+                  "positive finite std for each channel",
                   path, info.mean.size(), info.std.size(), size));
   }
 }

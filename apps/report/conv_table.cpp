@@ -130,8 +130,7 @@ std::string conv_table(const std::vector<ConvRecord>& records, std::int64_t step
   return "plain: multiply-adds of a step, with every zero of padding and stride; executed: those "
          "that were computed;\nV: those in which neither factor is such a zero, the fewest that "
          "give the result, so executed/V = 1 wastes none;\nerror: the greatest, relative, against "
-         "the "
-         "float64 reference (- if not measured)\n\n" +
+         "the float64 reference (- if not measured)\n\n" +
          within_columns(table.to_string());
 }
 

@@ -88,8 +88,7 @@ Figure filter_figure(const Tensor& filters, const std::string& title) {
   for (std::int64_t i = 0; i < tiles.size(0); ++i) {
     const std::int64_t row = i / columns;
     body += formatted(
-        "<g transform=\"translate({:.1f} {:.1f}) scale({:.3f})\" "
-        "shape-rendering=\"crispEdges\">\n",
+        "<g transform=\"translate({:.1f} {:.1f}) scale({:.3f})\" shape-rendering=\"crispEdges\">\n",
         static_cast<double>(i % columns) * width, static_cast<double>(row) * height, weight);
     for (std::int64_t place = 0; place < FH * FW; ++place, byte += channels) {
       body += formatted("<path fill=\"#{:02x}{:02x}{:02x}\" d=\"M{} {}h1v1h-1z\"/>", byte[0],

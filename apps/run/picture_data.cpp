@@ -65,8 +65,7 @@ TrainTest read_folder(const PictureData& data) {
   if (const auto& names = halves.train.class_names; names.size() < 2) {
     throw Error(
         formatted("--data-dir {} has one class, '{}', which leaves nothing to tell apart; expected "
-                  "{} with two "
-                  "classes or more",
+                  "{} with two classes or more",
                   data.data_dir, names.front(), kLayout));
   }
   return halves;

@@ -51,8 +51,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add_switch("nesterov", values.nesterov, "Nesterov momentum for sgd");
   flags.add_switch(
       "cycle-momentum", values.cycle_momentum,
-      "with onecycle, sgd's momentum falls from 0.95 to 0.85 while the rate rises, and "
-      "rises back");
+      "with onecycle, sgd's momentum falls from 0.95 to 0.85 while the rate rises, and rises back");
   flags.add("wd", values.weight_decay, "weight decay, of all parameters", 0.0, kLargest);
   flags.add_choice("lr-scheduler", values.lr_scheduler, {"constant", "step", "cosine", "onecycle"},
                    "how the learning rate moves");
