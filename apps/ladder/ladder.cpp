@@ -42,14 +42,6 @@ using kernels::Conv2dPass;
 using kernels::Conv2dProblem;
 using ladder::Rung;
 
-struct LadderFlags {
-  std::string shape;
-  std::string device = "auto";
-  std::string table;
-  double seconds = 0.5;
-  double peak_tflops = 0.0;
-};
-
 ladder::Sizes sizes_of(const Conv2dProblem& p) {
   for (const std::int64_t count :
        {p.N * p.IH * p.IW * p.IC, p.N * p.OH * p.OW * p.OC, p.OC * p.FH * p.FW * p.IC}) {
@@ -173,8 +165,22 @@ const char* default_shapes(Device device) {
                           : "16x8x8x32,32,k3,s1,p1;16x16x16x32,32,k3,s2,p1";
 }
 
-int run(const LadderFlags& flags) {
-  const ChosenDevice chosen = take_device(flags.device);
+int run(int argc, char** argv) {
+  std::string shapes;
+  std::string device = "auto";
+  std::string file;
+  double seconds = 0.5;
+  double peak_tflops = 0.0;
+  Flags parser("ladder", "Small kernels for each pass of a convolution, rung by rung.");
+  parser.add("shape", shapes, "NxIHxIWxIC,OC,k3,s1,p1, several separated by semicolons");
+  add_device_flag(parser, device);
+  parser.add("table", file, "a file for the table, in Markdown");
+  parser.add("seconds", seconds, "time spent on each rung; 0: they are only compared", 0.0, 3600.0);
+  parser.add("peak-tflops", peak_tflops, "the device's fp32 peak, for shares of it", 0.0, 1e6);
+  if (const auto code = parser.parse(argc, argv)) {
+    return *code;
+  }
+  const ChosenDevice chosen = take_device(device);
   kernels::set_num_threads(1);  // on a CPU: a rung is a lesson in one thread
   const std::string where =
       chosen.device.is_cuda() ? chosen.why : instruction_set() + ", one thread";
@@ -182,8 +188,8 @@ int run(const LadderFlags& flags) {
   std::fputs(text.c_str(), stdout);
   bool right = true;
   for (const NamedShape& shape :
-       parse_shapes(flags.shape.empty() ? default_shapes(chosen.device) : flags.shape)) {
-    const std::vector<Row> rows = Ladder(shape, chosen.device, flags.seconds).climb();
+       parse_shapes(shapes.empty() ? default_shapes(chosen.device) : shapes)) {
+    const std::vector<Row> rows = Ladder(shape, chosen.device, seconds).climb();
     for (const Row& row : rows) {
       if (!(row.error <= row.most)) {
         std::fputs(formatted("{} {}, {}: error {:g}, at most {:g} is right\n", shape.name, row.pass,
@@ -193,15 +199,15 @@ int run(const LadderFlags& flags) {
         right = false;
       }
     }
-    const std::string table = flags.seconds > 0
-                                  ? table_of(shape, rows, flags.peak_tflops)
+    const std::string table = seconds > 0
+                                  ? table_of(shape, rows, peak_tflops)
                                   : formatted("{}: {} results compared\n", shape.name, rows.size());
     std::fputs(table.c_str(), stdout);
     std::fflush(stdout);
     text += table;
   }
-  if (right && !flags.table.empty()) {
-    write_file_atomically(flags.table, text);
+  if (right && !file.empty()) {
+    write_file_atomically(file, text);
   }
   return right ? kExitOk : kExitFailed;
 }
@@ -209,21 +215,4 @@ int run(const LadderFlags& flags) {
 }  // namespace
 }  // namespace cks::apps
 
-int main(int argc, char** argv) {
-  using namespace cks::apps;
-  return run_program([&] {
-    LadderFlags flags;
-    Flags parser("ladder", "Small kernels for each pass of a convolution, rung by rung.");
-    parser.add("shape", flags.shape, "NxIHxIWxIC,OC,k3,s1,p1, several separated by semicolons");
-    add_device_flag(parser, flags.device);
-    parser.add("table", flags.table, "a file for the table, in Markdown");
-    parser.add("seconds", flags.seconds, "time spent on each rung; 0: they are only compared", 0.0,
-               3600.0);
-    parser.add("peak-tflops", flags.peak_tflops, "the device's fp32 peak, for shares of it", 0.0,
-               1e6);
-    if (const auto code = parser.parse(argc, argv)) {
-      return *code;
-    }
-    return run(flags);
-  });
-}
+int main(int argc, char** argv) { return cks::apps::run_program(cks::apps::run, argc, argv); }
