@@ -195,8 +195,7 @@ int run(int argc, char** argv) {
   Flags flags("bench_step", "Times one training step of a model on random data.");
   flags.add_choice("model", settings.model, classifier_names(), "which model");
   flags.add("batch-size", settings.batch, "images in a batch", 1, 1 << 20);
-  add_device_flag(flags, settings.device_text);
-  add_precision_flag(flags, settings.precision);
+  add_device_flags(flags, settings.device_text, settings.precision);
   flags.add("threads", settings.threads, "compute threads; 0: all cores", 0, 1024);
   flags.add("seconds", settings.seconds, "time spent on measuring", 0.0, 3600.0);
   flags.add("steps", settings.steps,

@@ -79,8 +79,7 @@ void add_flags(Flags& parser, PredictFlags& flags) {
   parser.needs("skip-broken", "eval");  // others are reported in any case
   parser.needs("no-cache", "eval");
   parser.excludes("top-k", "eval");
-  add_device_flag(parser, flags.device);
-  add_precision_flag(parser, flags.precision);
+  add_device_flags(parser, flags.device, flags.precision);
   add_weights_flags(parser, flags.missing);
 }
 

@@ -73,8 +73,7 @@ void add_flags(Flags& parser, AutoencoderFlags& flags) {
   parser.add("batch-size", flags.batch_size, "images of one step", 1);
   parser.add("lr", flags.lr, "learning rate of Adam");
   parser.add("seed", flags.seed, "of the parameters and the shuffle");
-  add_device_flag(parser, flags.device);
-  add_precision_flag(parser, flags.precision);
+  add_device_flags(parser, flags.device, flags.precision);
   parser.group("Run");
   parser.add_path("output-dir", flags.output_dir,
                   "folder for everything that is written; default: runs/train_autoencoder-<time>");

@@ -30,8 +30,9 @@ void add_device_flag(Flags& flags, std::string& value) {
             check_text);
 }
 
-void add_precision_flag(Flags& flags, std::string& value) {
-  flags.add_choice("precision", value, {"fp32", "tf32", "bf16"},
+void add_device_flags(Flags& flags, std::string& device, std::string& precision) {
+  add_device_flag(flags, device);
+  flags.add_choice("precision", precision, {"fp32", "tf32", "bf16"},
                    "how products are computed\n"
                    "fp32: strictly\n"
                    "tf32: their factors rounded to 10 bits behind the point, on GPUs from 8.0 on\n"

@@ -11,8 +11,8 @@ namespace cks::apps {
 /// Adds --device with auto, cpu, cuda and cuda:N; any other text is a wrong flag.
 void add_device_flag(Flags& flags, std::string& value);
 
-/// Adds --precision with fp32, tf32 and bf16.
-void add_precision_flag(Flags& flags, std::string& value);
+/// Adds it, and --precision with fp32, tf32 and bf16.
+void add_device_flags(Flags& flags, std::string& device, std::string& precision);
 /// The precision of such a flag. Throws DeviceError, naming what it has, if the device lacks it.
 Precision take_precision(const std::string& flag, Device device);
 

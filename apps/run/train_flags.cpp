@@ -86,8 +86,7 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add("patience", values.options.patience,
             "end after N epochs in a row that were not the best so far; 0: never");
   flags.add("seed", values.seed, "of initial weights, order of images, dropout");
-  add_device_flag(flags, values.device);
-  add_precision_flag(flags, values.precision);
+  add_device_flags(flags, values.device, values.precision);
   flags.add("threads", values.threads,
             "compute threads; 0: all cores, of several ranks on the CPU each an equal part. Never "
             "changes a result",

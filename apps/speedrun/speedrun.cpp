@@ -146,8 +146,7 @@ int run(int argc, char** argv) {
   flags.add("width", recipe.width, "filters of the first group, a quarter of the others'", 1, 4096);
   flags.add_choice("opt", recipe.optimizer, {"muon", "sgd"}, "sgd: Nesterov momentum 0.9 for all");
   flags.add("lr", recipe.filter_rate, "learning rate of filters, of sgd of all", 1e-9, 1e9);
-  add_device_flag(flags, device_text);
-  add_precision_flag(flags, precision_text);
+  add_device_flags(flags, device_text, precision_text);
   if (const auto code = flags.parse(argc, argv)) {
     return *code;
   }

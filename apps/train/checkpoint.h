@@ -104,8 +104,7 @@ void save_train_state(const std::string& path, const Module& model, const Optimi
 /// Reads it back into a model, an optimiser and an average. Nothing is changed if anything does not
 /// fit. Throws IoError for a damaged file or one of another version; Error, listing every field of
 /// `identity` that differs; StateDictError or Error for keys of model, optimiser or average that do
-/// not
-///         fit.
+/// not fit.
 TrainState load_train_state(const std::string& path, Module& model, Optimizer& optimizer,
                             const TextFields& identity, WeightAverage* average = nullptr);
 
