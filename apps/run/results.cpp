@@ -97,18 +97,6 @@ TestCounts count_test(Module& model, DataLoader& loader) {
   return counts;
 }
 
-/// By class name, of the classes that have test images.
-NumberFields class_accuracies(const ConfusionMatrix& confusion,
-                              const std::vector<std::string>& names) {
-  NumberFields accuracies;
-  for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
-    if (confusion.images_of(truth) > 0) {
-      accuracies[names[static_cast<std::size_t>(truth)]] = confusion.accuracy_of(truth);
-    }
-  }
-  return accuracies;
-}
-
 /// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
 /// cannot be drawn.
 Tensor first_filters(const Module& model, const ModelTable& layers) {
@@ -164,7 +152,12 @@ std::optional<ConfusionMatrix> write_run_results(const RunFolder& folder, const 
     }
     numbers["balanced"] = {{"accuracy", confusion.balanced_accuracy()}};
     texts["never_predicted"] = never_predicted(confusion, names);
-    numbers["class_accuracy"] = class_accuracies(confusion, names);
+    NumberFields& accuracies = numbers["class_accuracy"];  // of classes that have test images
+    for (std::int64_t truth = 0; truth < confusion.classes(); ++truth) {
+      if (confusion.images_of(truth) > 0) {
+        accuracies[names[static_cast<std::size_t>(truth)]] = confusion.accuracy_of(truth);
+      }
+    }
     if (confusion.classes() > 5) {
       numbers["top_k_accuracy"] = {
           {"5", static_cast<double>(top5_correct) / static_cast<double>(confusion.total())}};
