@@ -24,7 +24,6 @@
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
 #include "apps/run/tensorboard.h"
-#include "apps/run/train_flags.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/io/file.h"

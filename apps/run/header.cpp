@@ -57,10 +57,10 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
     line += formatted(", random {} {:g}", name, value);
   }
   add(options.label_smoothing > 0.0, formatted(", label smoothing {:g}", options.label_smoothing));
-  if (flags.weight_average > 0.0) {
-    line += formatted(", {} {:g}", flags.look_ahead ? "look-ahead" : "average of weights",
-                      flags.weight_average);
-    add(flags.average_every > 1, formatted(" every {} steps", flags.average_every));
+  if (flags.average.decay > 0.0) {
+    line += formatted(", {} {:g}", flags.average.look_ahead ? "look-ahead" : "average of weights",
+                      flags.average.decay);
+    add(flags.average.every > 1, formatted(" every {} steps", flags.average.every));
   }
   add(flags.class_weights != "none", ", class weights " + flags.class_weights);
   add(options.clip_grad_norm > 0.0,

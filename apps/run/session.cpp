@@ -67,10 +67,8 @@ TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
   if (flags.class_weights == "balanced") {
     options.class_weights = data.train.balanced_class_weights();
   }
-  if (flags.weight_average > 0.0) {
-    options.weight_average = {.decay = flags.weight_average,
-                              .every = flags.average_every,
-                              .look_ahead = flags.look_ahead};
+  if (flags.average.decay > 0.0) {
+    options.weight_average = flags.average;
   }
   options.files.resume = flags.resume.has_value();
   options.gpu.capture = !flags.no_graph;

@@ -66,13 +66,13 @@ void add_training_flags(Flags& flags, TrainFlags& values) {
   flags.add_choice("class-weights", values.class_weights, {"none", "balanced"},
                    "balanced: in training an image counts the more, the fewer there are of its "
                    "class");
-  flags.add("weight-average", values.weight_average,
+  flags.add("weight-average", values.average.decay,
             "test and keep an exponential moving average of the weights, of which so much stays in "
             "each step, such as 0.99; 0: the weights themselves",
             0.0, 1.0 - 1e-9);
-  flags.add("average-every", values.average_every,
+  flags.add("average-every", values.average.every,
             "of the average: steps from one update to the next", 1);
-  flags.add_switch("look-ahead", values.look_ahead,
+  flags.add_switch("look-ahead", values.average.look_ahead,
                    "put the weights back onto the average at each of its updates");
   flags.add("clip-grad-norm", values.options.clip_grad_norm,
             "largest norm of the gradient; 0: any");

@@ -11,6 +11,7 @@
 #include "cks/core/ops/image_batch.h"
 #include "cks/core/optim/lr_schedule.h"
 #include "cks/core/optim/optimizer.h"
+#include "cks/core/optim/weight_average.h"
 #include "cks/layers/module.h"
 #include "cks/train/trainer.h"
 
@@ -40,9 +41,7 @@ struct TrainFlags {
   std::int64_t lr_step_epochs = 30;
   double lr_gamma = 0.1;
   std::string class_weights = "none";
-  double weight_average = 0.0;  // decay; 0: none
-  std::int64_t average_every = 1;
-  bool look_ahead = false;
+  WeightAverageOptions average{.decay = 0.0};  // 0: none
   bool drop_last = false;
   ImageAugmentation augment{};
 
