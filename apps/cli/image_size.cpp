@@ -1,6 +1,7 @@
 #include "apps/cli/image_size.h"
 
 #include <algorithm>
+#include <sstream>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -11,14 +12,11 @@ namespace cks::apps {
 
 ImageSize parse_image_size(const std::string& text) {
   std::vector<std::int64_t> extents;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const std::size_t end = std::min(text.find('x', begin), text.size());
-    const std::string part = text.substr(begin, end - begin);
+  std::istringstream parts(text + "x");
+  for (std::string part; std::getline(parts, part, 'x');) {
     const bool is_number = !part.empty() && part.size() < 7 &&
                            all_of(part, [](char c) { return c >= '0' && c <= '9'; });
     extents.push_back(is_number ? std::stoll(part) : 0);
-    begin = end + 1;
   }
   if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
     throw Error(formatted("--input is '{}', expected WIDTHxHEIGHTxCHANNELS such as 28x28x1", text));

@@ -32,11 +32,9 @@ void require_folder(const PictureData& data) {
     throw UsageError(formatted("--image-size is for --dataset folder; the pictures of {} are 32x32",
                                data.dataset));
   }
-  if (data.skip_broken) {
-    throw UsageError("--skip-broken is for --dataset folder, not " + data.dataset);
-  }
-  if (data.test_share_given) {
-    throw UsageError("--test-share is for --dataset folder, not " + data.dataset);
+  if (data.skip_broken || data.test_share_given) {
+    throw UsageError(formatted("--{} is for --dataset folder, not {}",
+                               data.skip_broken ? "skip-broken" : "test-share", data.dataset));
   }
 }
 
