@@ -52,28 +52,26 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache) {
   parser.add("limit-test", data.limit_test, "test on N images, likewise; 0: all");
 }
 
-void add_augment_flags(Flags& parser, bool& augment, TrainFlags& flags) {
+void add_augment_flags(Flags& parser, bool& augment, ImageAugmentation& values) {
   parser.group("Augmentation");
   parser.add_switch("augment", augment, "the same as --crop-padding 4 --flip");
-  parser.add("crop-padding", flags.augment.crop_padding,
+  parser.add("crop-padding", values.crop_padding,
              "pad each image by N pixels on all sides and crop it at a random place; 0: no crop", 0,
              1024);
-  parser.add_switch("flip", flags.augment.flip,
-                    "mirror each image, left to right, with probability 1/2");
-  parser.add_switch("alternate-flip", flags.augment.alternate_flip,
+  parser.add_switch("flip", values.flip, "mirror each image, left to right, with probability 1/2");
+  parser.add_switch("alternate-flip", values.alternate_flip,
                     "of --flip: mirror each image in every other epoch, which helps short runs");
   parser.only_with("alternate-flip", "flip",
                    [](const std::string& value) { return value == "true"; });
-  ImageAugmentation& more = flags.augment;
-  parser.add("cutout", more.cutout, "blank a square of N x N pixels at a random place; 0: none", 0,
-             1024);
-  parser.add("rotation", more.rotation, "turn each image by up to so many degrees, either way", 0.0,
-             45.0);
-  parser.add("scale", more.scale, "enlarge each image by a factor within 1 +- X", 0.0, 0.5);
-  parser.add("brightness", more.brightness, "multiply its bytes by a factor within 1 +- X", 0.0,
+  parser.add("cutout", values.cutout, "blank a square of N x N pixels at a random place; 0: none",
+             0, 1024);
+  parser.add("rotation", values.rotation, "turn each image by up to so many degrees, either way",
+             0.0, 45.0);
+  parser.add("scale", values.scale, "enlarge each image by a factor within 1 +- X", 0.0, 0.5);
+  parser.add("brightness", values.brightness, "multiply its bytes by a factor within 1 +- X", 0.0,
              1.0);
-  parser.add("contrast", more.contrast, "likewise their distance from 128", 0.0, 1.0);
-  parser.add("saturation", more.saturation, "likewise the colours' distance from grey", 0.0, 1.0);
+  parser.add("contrast", values.contrast, "likewise their distance from 128", 0.0, 1.0);
+  parser.add("saturation", values.saturation, "likewise the colours' distance from grey", 0.0, 1.0);
 }
 
 void add_preset_flag(Flags& parser, std::string& preset) {
@@ -121,7 +119,7 @@ int run(int argc, char** argv) {
                "  train_cifar --resume DIR                          goes on with a run\n");
   add_preset_flag(parser, flags.preset);
   add_data_flags(parser, data, no_cache);
-  add_augment_flags(parser, augment, flags);
+  add_augment_flags(parser, augment, flags.augment);
   add_train_flags(parser, flags);
   if (const auto code = parser.parse(argc, argv)) {
     return *code;
