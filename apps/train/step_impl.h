@@ -1,8 +1,6 @@
 #pragma once
 #include <functional>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "cks/core/distributed/communicator.h"
 #include "cks/train/trainer.h"
@@ -52,10 +50,5 @@ struct HookScope {
   Module& model;
   ~HookScope() { model.set_forward_hook({}); }
 };
-
-/// The plan of each record, by what it was chosen for: module, pass and problem.
-TextFields plans_of(const std::vector<ConvRecord>& records);
-/// A sentence for each convolution that had another plan before.
-std::vector<std::string> changed_plans(const TextFields& before, const TextFields& now);
 
 }  // namespace cks::detail

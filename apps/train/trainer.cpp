@@ -549,11 +549,20 @@ void Trainer::save() {
 
 void Trainer::note_plans(const std::vector<ConvRecord>& records) {
   plans_noted_ = true;
-  TextFields plans = detail::plans_of(records);
-  for (const std::string& change : detail::changed_plans(state_.conv_plans, plans)) {
-    note(change);
+  TextFields plans;  // by what each was chosen for
+  for (const ConvRecord& record : records) {
+    plans[formatted("{} {}, {}", record.module_path, record.pass,
+                    kernels::to_string(record.problem))] = record.plan.to_string();
   }
-  state_.conv_plans.merge(plans);
+  for (const auto& [key, plan] : plans) {
+    const std::string& before = state_.conv_plans.emplace(key, plan).first->second;
+    if (before != plan) {
+      note(
+          formatted("convolution {} ran with \"{}\" before, runs with \"{}\" now (another kind of "
+                    "processor?): results may differ in their last bits",
+                    key, before, plan));
+    }
+  }
   if (folder_ != nullptr) {
     ConfigSections config = folder_->has_config() ? folder_->read_config() : ConfigSections{};
     config["conv_plans"] = state_.conv_plans;
