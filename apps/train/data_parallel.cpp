@@ -161,7 +161,10 @@ void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
     return;
   }
   if (buffer_.defined()) {
-    fill_slot(leaf, gradient);
+    Tensor slot = buffer_.slice(filled_, filled_ + gradient.numel()).reshape(gradient.shape());
+    slot.copy_(gradient.detach());
+    filled_ += aligned(gradient.numel());
+    slots_.push_back({leaf, slot});
   } else {
     bucket_.push_back(gradient);
   }
@@ -169,13 +172,6 @@ void DataParallel::on_gradient(const Tensor& leaf, Tensor& gradient) {
   if (bucket_bytes_ >= options_.bucket_bytes) {
     send(bucket_);
   }
-}
-
-void DataParallel::fill_slot(const Tensor& leaf, const Tensor& gradient) {
-  Tensor slot = buffer_.slice(filled_, filled_ + gradient.numel()).reshape(gradient.shape());
-  slot.copy_(gradient.detach());
-  filled_ += aligned(gradient.numel());
-  slots_.push_back({leaf, slot});
 }
 
 void DataParallel::on_end() {

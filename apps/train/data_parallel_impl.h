@@ -58,7 +58,6 @@ class DataParallel : private GradientListener {
 
  private:
   void on_gradient(const Tensor& leaf, Tensor& gradient) override;
-  void fill_slot(const Tensor& leaf, const Tensor& gradient);
   void on_end() override;
   NamedTensors shared(NamedTensors tensors);
   void send(std::vector<Tensor>& sums, std::vector<Tensor> means = {});
