@@ -58,13 +58,6 @@ void show_model(const std::string& name, const std::string& input, std::int64_t 
   }
 }
 
-/// Whether a file of weights says all that is needed to build its model.
-bool names_model(const CheckpointInfo& info) {
-  const std::vector<ModelInfo>& all = model_list();
-  return info.height > 0 &&
-         any_of(all, [&](const ModelInfo& model) { return model.name == info.model; });
-}
-
 void show_keys(const std::string& path, const SafetensorsFile& file) {
   TextTable table({"key", "shape", "dtype", "elements"}, {false, false, false, true});
   std::int64_t elements = 0;
@@ -129,7 +122,8 @@ void draw_filters(const std::string& path, const std::string& key, const std::st
 void show_checkpoint(const std::string& path, Drawings drawings) {
   show_keys(path, load_safetensors(path, [](const std::string&) { return false; }));
   const CheckpointInfo info = read_checkpoint_info(path);
-  if (names_model(info)) {
+  const auto is_named = [&](const ModelInfo& model) { return model.name == info.model; };
+  if (info.height > 0 && any_of(model_list(), is_named)) {  // all that is needed to build it
     const ModelTable table = trace_checkpoint(path, info);
     std::cout << "\nThe weights fill " << info.model << ":\n\n" << to_string(table);
     if (!drawings.savings.empty()) {

@@ -38,15 +38,22 @@ void require_folder(const PictureData& data) {
   }
 }
 
-TrainTest load_folder(const PictureData& data) {
+TrainTest read_folder(const PictureData& data) {
   try {
-    return load_image_folder(data.data_dir, {.height = data.image_size,
-                                             .width = data.image_size,
-                                             .fit = parse_image_fit(data.fit),
-                                             .skip_broken = data.skip_broken,
-                                             .test_share = data.test_share,
-                                             .cache_dir = data.cache_dir,
-                                             .on_progress = data.on_progress});
+    TrainTest halves = load_image_folder(data.data_dir, {.height = data.image_size,
+                                                         .width = data.image_size,
+                                                         .fit = parse_image_fit(data.fit),
+                                                         .skip_broken = data.skip_broken,
+                                                         .test_share = data.test_share,
+                                                         .cache_dir = data.cache_dir,
+                                                         .on_progress = data.on_progress});
+    if (const auto& names = halves.train.class_names; names.size() < 2) {
+      throw Error(
+          formatted("--data-dir {} has one class, '{}', which leaves nothing to tell apart; "
+                    "expected {} with two classes or more",
+                    data.data_dir, names.front(), kLayout));
+    }
+    return halves;
   } catch (ShapeError& error) {
     error.append(data.image_size == 0 ? "\n  --image-size 32 makes all of them 32x32" : "");
     throw;
@@ -58,31 +65,16 @@ TrainTest load_folder(const PictureData& data) {
   }
 }
 
-TrainTest read_folder(const PictureData& data) {
-  TrainTest halves = load_folder(data);
-  if (const auto& names = halves.train.class_names; names.size() < 2) {
-    throw Error(
-        formatted("--data-dir {} has one class, '{}', which leaves nothing to tell apart; expected "
-                  "{} with two classes or more",
-                  data.data_dir, names.front(), kLayout));
-  }
-  return halves;
-}
-
-TrainTest draw(const PictureData& data) {
-  DrawnPicturesOptions options;
-  if (data.limit_train > 0) {  // what is not used need not be drawn
-    options.train_count = std::min(options.train_count, data.limit_train);
-  }
-  if (data.limit_test > 0) {
-    options.test_count = std::min(options.test_count, data.limit_test);
-  }
-  return drawn_pictures(options);
-}
-
 TrainTest read_or_draw(const PictureData& data) {
   if (data.dataset == "drawn") {
-    return draw(data);
+    DrawnPicturesOptions options;
+    if (data.limit_train > 0) {  // what is not used need not be drawn
+      options.train_count = std::min(options.train_count, data.limit_train);
+    }
+    if (data.limit_test > 0) {
+      options.test_count = std::min(options.test_count, data.limit_test);
+    }
+    return drawn_pictures(options);
   }
   if (data.dataset == "folder") {
     return read_folder(data);
