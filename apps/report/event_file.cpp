@@ -10,7 +10,6 @@
 
 #include "cks/core/error.h"
 #include "cks/core/io/protobuf_impl.h"
-#include "cks/datasets/images/image_write.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {
@@ -92,10 +91,6 @@ void EventFile::scalars(std::int64_t step,
     summary.message(1, value);
   }
   record(step, 5, summary.bytes());
-}
-
-void EventFile::image(std::int64_t step, const std::string& tag, const Tensor& image) {
-  png(step, tag, encode_png(image));
 }
 
 void EventFile::png(std::int64_t step, const std::string& tag, const std::string& bytes) {

@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "cks/core/tensor/tensor.h"
-
 namespace cks::apps {
 
 /// A file of events that TensorBoard shows, also while it grows: `tensorboard --logdir runs`.
@@ -26,8 +24,6 @@ class EventFile {
   /// longer hold.
   void start(std::int64_t step);
   void scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
-  /// uint8 [H,W,1 or 3] on the CPU.
-  void image(std::int64_t step, const std::string& tag, const Tensor& image);
   /// The bytes of a PNG file, of any size.
   void png(std::int64_t step, const std::string& tag, const std::string& bytes);
 

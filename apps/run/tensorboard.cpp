@@ -7,6 +7,7 @@
 
 #include "apps/report/event_file.h"
 #include "apps/report/filter_picture.h"
+#include "cks/datasets/images/image_write.h"
 
 namespace cks::apps {
 namespace {
@@ -66,10 +67,10 @@ void send_pictures_to_tensorboard(const RunFolder& folder, const RunReport& repo
   EventFile file(folder.path());
   const std::int64_t step = report.summary.steps;
   if (report.filters.defined()) {
-    file.image(step, "filters", filter_picture(report.filters));
+    file.png(step, "filters", encode_png(filter_picture(report.filters)));
   }
   if (report.confusion) {
-    file.image(step, "confusion", confusion_picture(*report.confusion));
+    file.png(step, "confusion", encode_png(confusion_picture(*report.confusion)));
   }
   for (const PictureSheet& sheet : report.sheets) {
     for (std::size_t i = 0; i < sheet.pictures.size(); ++i) {
