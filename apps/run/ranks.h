@@ -40,8 +40,7 @@ class Ranks {
   int on_this_cpu() const;
 
   /// body(), for which the other processes wait as long as it takes.
-  template <class Body>
-  auto excused(Body&& body) {
+  auto excused(auto&& body) {
     std::optional<Communicator::Excuse> excuse;
     if (processes_) {
       excuse.emplace(*processes_);

@@ -31,8 +31,7 @@ void append_prefixed(NamedTensors& into, const std::string& prefix, const NamedT
 }
 
 /// Calls visit(name, field) for each field of a TrainState.
-template <class State, class Visit>
-void visit_fields(State& state, Visit&& visit) {
+void visit_fields(auto& state, auto&& visit) {
   visit("epoch", state.epoch);
   visit("batch", state.batch);
   visit("step", state.step);

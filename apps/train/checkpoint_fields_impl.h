@@ -13,8 +13,7 @@ namespace cks::detail {
 
 using Metadata = std::map<std::string, std::string>;
 
-template <class Body>
-auto with_file_name(const std::string& path, Body&& body) -> decltype(body()) {
+auto with_file_name(const std::string& path, auto&& body) -> decltype(body()) {
   try {
     return body();
   } catch (const StateDictError& error) {

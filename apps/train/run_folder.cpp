@@ -88,8 +88,7 @@ bool is_there(const fs::path& path) {
 }
 
 /// Calls visit(field) for the columns of metrics.csv, in order.
-template <class Row, class Visit>
-void visit_columns(Row& row, Visit&& visit) {
+void visit_columns(auto& row, auto&& visit) {
   visit(row.epoch);
   visit(row.step);
   visit(row.seconds);

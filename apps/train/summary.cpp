@@ -8,24 +8,21 @@ namespace cks {
 namespace {
 
 /// Calls visit(name, field) for what a run has once it was evaluated.
-template <class Summary, class Visit>
-void visit_results(Summary& summary, Visit&& visit) {
+void visit_results(auto& summary, auto&& visit) {
   visit("test_accuracy", summary.test_accuracy);
   visit("test_loss", summary.test_loss);
   visit("best_test_accuracy", summary.best_test_accuracy);
 }
 
 /// Likewise, of a run with a validation half.
-template <class Summary, class Visit>
-void visit_validation(Summary& summary, Visit&& visit) {
+void visit_validation(auto& summary, auto&& visit) {
   visit("val_accuracy", summary.accuracy);
   visit("val_loss", summary.loss);
   visit("best_val_accuracy", summary.best_accuracy);
 }
 
 /// And for what every run has.
-template <class Summary, class Visit>
-void visit_facts(Summary& summary, Visit&& visit) {
+void visit_facts(auto& summary, auto&& visit) {
   visit("best_epoch", summary.best_epoch);
   visit("epochs", summary.epochs);
   visit("steps", summary.steps);

@@ -11,8 +11,7 @@ namespace cks::detail {
 namespace {
 
 /// Says how to do without a graph where one cannot be made.
-template <class Run>
-void with_way_out(Run&& run) {
+void with_way_out(auto&& run) {
   try {
     run();
   } catch (const CaptureError& error) {

@@ -34,8 +34,7 @@ cks::web::LenetLesson& running_lesson() {
   return *lesson;
 }
 
-template <class Data>
-int begin(int seed, int batch_size, double learning_rate, int epochs, Data&& data) {
+int begin(int seed, int batch_size, double learning_rate, int epochs, auto&& data) {
   return guarded(0, [&] {
     cks::kernels::set_num_threads(1);
     lesson = std::make_unique<cks::web::LenetLesson>(
