@@ -1,10 +1,10 @@
 #include "apps/run/ranks.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include "apps/cli/program.h"
 #include "cks/core/device/cuda.h"
-#include "cks/core/io/json_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 #include "cks/train/number_text_impl.h"
@@ -103,12 +103,14 @@ void Ranks::share(Flags& parser) {
   if (!processes_) {
     return;
   }
-  const std::string text =
-      processes_->broadcast(is_first() ? nlohmann::json(parser.values()).dump() : "");
-  if (!is_first()) {
-    for (const auto& [name, value] : parse_json(text).get<FlagValues>()) {
-      parser.set(name, value);
-    }
+  std::string text;  // not JSON: a path may hold any bytes
+  for (const auto& [name, value] : parser.values()) {
+    text.append(name).append(1, '\0').append(value).append(1, '\0');
+  }
+  std::istringstream words(processes_->broadcast(text));
+  for (std::string name, value; !is_first() && std::getline(words, name, '\0');) {
+    std::getline(words, value, '\0');
+    parser.set(name, value);
   }
 }
 
