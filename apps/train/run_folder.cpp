@@ -82,7 +82,7 @@ std::string absolute(const std::string& path) {
   return fs::absolute(path, ignored).lexically_normal().string();
 }
 
-bool is_there(const fs::path& path) {
+bool there_is(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
@@ -121,7 +121,7 @@ bool parse_row(const std::string& line, EpochMetrics& row) {
 }  // namespace
 
 bool RunFolder::holds_run(const std::string& path) {
-  return any_of(kRunFiles, [&](const char* name) { return is_there(fs::path(path) / name); });
+  return any_of(kRunFiles, [&](const char* name) { return there_is(fs::path(path) / name); });
 }
 
 RunFolder RunFolder::create(const std::string& path) {
@@ -229,8 +229,8 @@ void RunFolder::remove_epoch_files(std::int64_t last_epoch) const {
   }
 }
 
-bool RunFolder::has_state() const { return is_there(state_file()); }
-bool RunFolder::has_config() const { return is_there(config_file()); }
+bool RunFolder::has_state() const { return there_is(state_file()); }
+bool RunFolder::has_config() const { return there_is(config_file()); }
 
 ConfigSections RunFolder::read_config() const {
   constexpr std::uint64_t kMostBytes = std::uint64_t{1}
