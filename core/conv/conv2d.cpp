@@ -150,8 +150,10 @@ void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, con
   const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
   const auto workspace = ops::make_workspace(
       operation, kernels::conv2d_workspace_bytes(conv, halves), result.device());
+  ops::select_cuda(result.device());
   const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
-    return launch_pass(prepared, first, second, epilogue, result, scratch, halves);
+    return kernels::run_conv2d(prepared, first.data(), second.data(), epilogue, result.data(),
+                               scratch, halves);
   };
   if (convolutions_are_recorded()) {
     run_recorded(operation, conv, result, workspace->data(), launch);

@@ -15,23 +15,6 @@ Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Devi
 
 }  // namespace
 
-std::int64_t launch_pass(const kernels::PreparedConv2d& conv, const Tensor& first,
-                         const Tensor& second, const kernels::Epilogue& epilogue, Tensor& result,
-                         void* workspace, const kernels::Conv2dHalves& halves) {
-  ops::select_cuda(result.device());
-  const void* const a = first.data();
-  const void* const b = second.data();
-  switch (conv.plan.pass) {
-    case Conv2dPass::forward:
-      return kernels::conv2d_forward(conv, a, b, epilogue, result.data(), workspace, halves);
-    case Conv2dPass::backward_data:
-      return kernels::conv2d_backward_data(conv, a, b, epilogue, result.data(), workspace, halves);
-    case Conv2dPass::backward_filter:
-      break;
-  }
-  return kernels::conv2d_backward_filter(conv, a, b, result.data(), workspace, halves);
-}
-
 ConvOperands::ConvOperands(const kernels::Conv2dProblem& p, Device device)
     : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, p.x_type, device)),
       w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, p.x_type, device)),
@@ -45,8 +28,10 @@ Tensor ConvOperands::make_result(Conv2dPass pass, DType dtype) const {
 std::int64_t ConvOperands::run(const kernels::PreparedConv2d& conv, Tensor& result,
                                Tensor& workspace) const {
   const Conv2dPass pass = conv.plan.pass;
-  return launch_pass(conv, pass == Conv2dPass::backward_data ? dy : x,
-                     pass == Conv2dPass::backward_filter ? dy : w, {}, result, workspace.data());
+  ops::select_cuda(result.device());
+  return kernels::run_conv2d(conv, (pass == Conv2dPass::backward_data ? dy : x).data(),
+                             (pass == Conv2dPass::backward_filter ? dy : w).data(), {},
+                             result.data(), workspace.data());
 }
 
 Tensor make_workspace(const kernels::Conv2dPlan& plan, Device device) {

@@ -11,12 +11,6 @@ inline bool is_aligned(const Tensor& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
 }
 
-/// Runs a plan's pass on its operands, X or dY and then W, or X and dY, into `result`, on that
-/// one's device; returns the executed multiply-adds.
-std::int64_t launch_pass(const kernels::PreparedConv2d& conv, const Tensor& first,
-                         const Tensor& second, const kernels::Epilogue& epilogue, Tensor& result,
-                         void* workspace, const kernels::Conv2dHalves& halves = {});
-
 /// Random X, W and dY of a convolution, to try plans on. Random, never zeros, since zeros would
 /// flatter a processor's clock.
 class ConvOperands {

@@ -44,8 +44,9 @@ void run_planned(const char* operation, const PreparedConv2d& conv, const Tensor
                  const Tensor& b, const Tensor& bias, Tensor& result) {
   const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, a.device());
   const bool is_filter = conv.plan.pass == Conv2dPass::backward_filter;  // a is dY, b is X
-  launch_pass(conv, is_filter ? b : a, is_filter ? a : b, {.bias = ops::data_or_null(bias)}, result,
-              workspace->data());
+  ops::select_cuda(a.device());
+  kernels::run_conv2d(conv, (is_filter ? b : a).data(), (is_filter ? a : b).data(),
+                      {.bias = ops::data_or_null(bias)}, result.data(), workspace->data());
 }
 
 void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,

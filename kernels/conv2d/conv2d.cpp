@@ -9,7 +9,7 @@
 #include "cks/kernels/elementwise/elementwise.h"
 
 // Preparing checks that plan, problem and device belong together; the entry points call the plan's
-// kernel. A plan of another pass, problem or machine is an error, never replaced.
+// kernel. A plan of another problem or machine is an error, never replaced.
 namespace cks::kernels {
 namespace {
 
@@ -55,44 +55,6 @@ void mask_result([[maybe_unused]] const Conv2dProblem& p,
   cuda::unary_backward(slope == 0.0 ? UnaryOp::relu : UnaryOp::leaky_relu, p.x_type, x_elements(p),
                        operands.result, operands.epilogue.mask, operands.result, {slope});
 #endif
-}
-
-/// Runs a prepared pass, and what of its epilogue the kernel leaves out.
-std::int64_t run(Conv2dPass pass, const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  const Conv2dProblem& p = conv.problem;
-  if (conv.plan.pass != pass) {
-    fail(pass, p, formatted("the plan is for {}", conv.plan.pass));
-  }
-  const std::size_t bytes = conv2d_workspace_bytes(conv, operands.halves);
-  if (operands.workspace == nullptr && bytes > 0) {
-    fail(pass, p, formatted("workspace is null, expected {} bytes", bytes));
-  }
-  const bool is_masked = operands.epilogue.mask != nullptr;
-  if (is_masked && (pass != Conv2dPass::backward_data || conv.kernel->compute_capability == 0 ||
-                    p.x_pitch != p.IC)) {
-    fail(pass, p, "a mask is for a dense input gradient on a GPU");
-  }
-  const Epilogue& end = operands.epilogue;
-  const bool masks = is_masked && conv.kernel->masks.contains(conv.plan.arithmetic) &&
-                     p.IC % 8 == 0 && TypedEpilogue<float>(end).is_plain &&
-                     reinterpret_cast<std::uintptr_t>(end.mask) % 16 == 0;
-  Conv2dOperands given = operands;
-  if (!masks) {
-    given.epilogue.mask = nullptr;
-  }
-  const std::int64_t executed = conv.kernel->run(conv, given);
-  if (is_masked && !masks) {
-    mask_result(p, operands);
-  }
-  if (operands.epilogue.channel_sums != nullptr) {
-    const bool forward = pass == Conv2dPass::forward;
-    const ChannelSumsProblem sums{.pixels = forward ? p.N * p.OH * p.OW : p.N * p.IH * p.IW,
-                                  .channels = forward ? p.OC : p.IC,
-                                  .pitch = forward ? p.y_pitch : p.x_pitch,
-                                  .dtype = forward ? p.y_type : p.x_type};
-    add_channels(conv.kernel->compute_capability > 0, sums, operands);
-  }
-  return executed;
 }
 
 }  // namespace
@@ -151,21 +113,47 @@ void conv2d_make_halves(const Conv2dProblem& p, const void* x, void* x_halves, c
 #endif
 }
 
-std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const void* w,
-                            const Epilogue& epilogue, void* y, void* workspace,
-                            const Conv2dHalves& halves) {
-  return run(Conv2dPass::forward, conv, {x, w, nullptr, y, epilogue, workspace, halves});
-}
-
-std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
-                                  const Epilogue& epilogue, void* dx, void* workspace,
-                                  const Conv2dHalves& halves) {
-  return run(Conv2dPass::backward_data, conv, {nullptr, w, dy, dx, epilogue, workspace, halves});
-}
-
-std::int64_t conv2d_backward_filter(const PreparedConv2d& conv, const void* x, const void* dy,
-                                    void* dw, void* workspace, const Conv2dHalves& halves) {
-  return run(Conv2dPass::backward_filter, conv, {x, nullptr, dy, dw, {}, workspace, halves});
+std::int64_t run_conv2d(const PreparedConv2d& conv, const void* first, const void* second,
+                        const Epilogue& epilogue, void* result, void* workspace,
+                        const Conv2dHalves& halves) {
+  const Conv2dProblem& p = conv.problem;
+  const Conv2dPass pass = conv.plan.pass;
+  Conv2dOperands operands{first, second, nullptr, result, epilogue, workspace, halves};
+  if (pass == Conv2dPass::backward_data) {
+    operands = {nullptr, second, first, result, epilogue, workspace, halves};
+  } else if (pass == Conv2dPass::backward_filter) {
+    operands = {first, nullptr, second, result, {}, workspace, halves};
+  }
+  const std::size_t bytes = conv2d_workspace_bytes(conv, operands.halves);
+  if (operands.workspace == nullptr && bytes > 0) {
+    fail(pass, p, formatted("workspace is null, expected {} bytes", bytes));
+  }
+  const bool is_masked = operands.epilogue.mask != nullptr;
+  if (is_masked && (pass != Conv2dPass::backward_data || conv.kernel->compute_capability == 0 ||
+                    p.x_pitch != p.IC)) {
+    fail(pass, p, "a mask is for a dense input gradient on a GPU");
+  }
+  const Epilogue& end = operands.epilogue;
+  const bool masks = is_masked && conv.kernel->masks.contains(conv.plan.arithmetic) &&
+                     p.IC % 8 == 0 && TypedEpilogue<float>(end).is_plain &&
+                     reinterpret_cast<std::uintptr_t>(end.mask) % 16 == 0;
+  Conv2dOperands given = operands;
+  if (!masks) {
+    given.epilogue.mask = nullptr;
+  }
+  const std::int64_t executed = conv.kernel->run(conv, given);
+  if (is_masked && !masks) {
+    mask_result(p, operands);
+  }
+  if (operands.epilogue.channel_sums != nullptr) {
+    const bool forward = pass == Conv2dPass::forward;
+    const ChannelSumsProblem sums{.pixels = forward ? p.N * p.OH * p.OW : p.N * p.IH * p.IW,
+                                  .channels = forward ? p.OC : p.IC,
+                                  .pitch = forward ? p.y_pitch : p.x_pitch,
+                                  .dtype = forward ? p.y_type : p.x_type};
+    add_channels(conv.kernel->compute_capability > 0, sums, operands);
+  }
+  return executed;
 }
 
 }  // namespace cks::kernels

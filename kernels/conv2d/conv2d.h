@@ -48,27 +48,21 @@ std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalve
 PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& plan,
                               const DeviceDescription& device);
 
-/// Each takes a plan of its own pass (PlanError otherwise), overwrites its result completely,
-/// allocates nothing, and needs conv2d_workspace_bytes() of workspace, 64-byte aligned (may be null
-/// if 0). Each returns the multiply-adds it executed, counted where a product is issued (m*n*k
-/// of each inner product), never by a formula.
+/// Runs the pass of the plan:
+///
+///   forward          Y = epilogue(X * W), from X and W; N = 0 writes nothing
+///   backward_data    dX = epilogue(gradient), from dY and W. Pixels that no output reads have the
+///                    gradient 0. The epilogue, over IC channels, serves the transposed
+///                    convolution's forward pass, its mask the gradient of what an activation made
+///   backward_filter  dW, from X and dY, without an epilogue; N = 0 writes zeros
+///
+/// It overwrites its result completely, allocates nothing, and needs conv2d_workspace_bytes() of
+/// workspace, 64-byte aligned (may be null if 0). Returns the multiply-adds it executed, counted
+/// where a product is issued (m*n*k of each inner product), never by a formula.
 /// On the CPU the results do not depend on the number of threads. On a GPU all pointers are device
 /// memory, and the work is queued on current_stream().
-
-/// Y = epilogue(X * W). N = 0 writes nothing.
-std::int64_t conv2d_forward(const PreparedConv2d& conv, const void* x, const void* w,
-                            const Epilogue& epilogue, void* y, void* workspace,
-                            const Conv2dHalves& halves = {});
-
-/// dX = epilogue(gradient) from dY and W. Pixels that no output reads have the gradient 0. The
-/// epilogue, over IC channels, serves the transposed convolution's forward pass, its mask the
-/// gradient of what an activation made.
-std::int64_t conv2d_backward_data(const PreparedConv2d& conv, const void* dy, const void* w,
-                                  const Epilogue& epilogue, void* dx, void* workspace,
-                                  const Conv2dHalves& halves = {});
-
-/// dW from X and dY. N = 0 writes zeros.
-std::int64_t conv2d_backward_filter(const PreparedConv2d& conv, const void* x, const void* dy,
-                                    void* dw, void* workspace, const Conv2dHalves& halves = {});
+std::int64_t run_conv2d(const PreparedConv2d& conv, const void* first, const void* second,
+                        const Epilogue& epilogue, void* result, void* workspace,
+                        const Conv2dHalves& halves = {});
 
 }  // namespace cks::kernels

@@ -117,13 +117,7 @@ void check_pass(const Conv2dProblem& p, Conv2dPass pass) {
     DeviceBuffer workspace(plan.workspace_bytes);
     result.poison();
     const auto conv = cks::kernels::prepare_conv2d(p, plan, this_gpu());
-    if (is_forward) {
-      conv2d_forward(conv, a.data(), b.data(), {}, result.data(), workspace.data());
-    } else if (is_data) {
-      conv2d_backward_data(conv, a.data(), b.data(), {}, result.data(), workspace.data());
-    } else {
-      conv2d_backward_filter(conv, a.data(), b.data(), result.data(), workspace.data());
-    }
+    run_conv2d(conv, a.data(), b.data(), {}, result.data(), workspace.data());
     std::size_t next = 0;
     check_positions(result, like.size(), drawn, [&](std::int64_t) { return expected[next++]; });
     CHECK(workspace.intact());

@@ -115,18 +115,8 @@ struct DeviceCase {
     result.poison();
     DeviceBuffer workspace(plan.workspace_bytes);
     const auto conv = cks::kernels::prepare_conv2d(problem, plan, kGpu);
-    const cks::kernels::Epilogue epilogue{.bias = bias.data()};
-    std::int64_t executed = 0;
-    if (pass == Conv2dPass::forward) {
-      executed = conv2d_forward(conv, first.data(), second.data(), epilogue, result.data(),
-                                workspace.data());
-    } else if (pass == Conv2dPass::backward_data) {
-      executed = conv2d_backward_data(conv, first.data(), second.data(), epilogue, result.data(),
-                                      workspace.data());
-    } else {
-      executed = conv2d_backward_filter(conv, first.data(), second.data(), result.data(),
-                                        workspace.data());
-    }
+    const std::int64_t executed = run_conv2d(
+        conv, first.data(), second.data(), {.bias = bias.data()}, result.data(), workspace.data());
     REQUIRE(workspace.intact());
     return executed;
   }

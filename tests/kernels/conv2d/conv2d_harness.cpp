@@ -169,15 +169,7 @@ std::int64_t Conv2dMemory::run(const Conv2dPlan& plan) {
   void* result = result_->buffer.data();
   const kernels::PreparedConv2d conv =
       kernels::prepare_conv2d(problem_, plan, kernels::describe_cpu());
-  switch (pass_) {
-    case Conv2dPass::forward:
-      return kernels::conv2d_forward(conv, first, second, {.bias = bias}, result, workspace);
-    case Conv2dPass::backward_data:
-      return kernels::conv2d_backward_data(conv, first, second, {.bias = bias}, result, workspace);
-    case Conv2dPass::backward_filter:
-      break;
-  }
-  return kernels::conv2d_backward_filter(conv, first, second, result, workspace);
+  return kernels::run_conv2d(conv, first, second, {.bias = bias}, result, workspace);
 }
 
 std::int64_t Conv2dMemory::run_reference() {

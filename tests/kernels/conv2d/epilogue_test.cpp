@@ -145,8 +145,7 @@ struct Case {
     const auto once = [&](T* out) {
       TargetBuffer workspace(plan.workspace_bytes);
       const auto call = [&](const T* a, const T* w, const Epilogue& epilogue) {
-        return forward() ? conv2d_forward(conv, a, w, epilogue, out, workspace.data())
-                         : conv2d_backward_data(conv, a, w, epilogue, out, workspace.data());
+        return run_conv2d(conv, a, w, epilogue, out, workspace.data());
       };
       call(on_device(input), on_device(filter),
            with(on_device(bias), on_device(scale), on_device(shift), on_device(residual),
@@ -231,7 +230,7 @@ TEST_CASE("conv2d: an activation in the epilogue keeps a NaN") {
       const std::vector<float> y = run_kernel<float>(4, [&](float* out) {
         TargetBuffer workspace(plan.workspace_bytes);
         const auto call = [&](const float* a, const float* b) {
-          conv2d_forward(conv, a, b, {.negative_slope = slope}, out, workspace.data());
+          run_conv2d(conv, a, b, {.negative_slope = slope}, out, workspace.data());
         };
         call(on_device(x), on_device(w));
       });

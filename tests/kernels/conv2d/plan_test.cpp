@@ -138,29 +138,6 @@ TEST_CASE("plan: an unknown or impossible name is refused with the possible ones
   }
 }
 
-TEST_CASE("plan: an entry point refuses a plan of another pass and writes nothing") {
-  const Conv2dProblem p =
-      ListedProblem{"small", {.N = 2, .IH = 5, .IW = 6, .IC = 3, .OC = 4, .FH = 3, .FW = 3}}.at(
-          DType::float32);
-  const Conv2dValues values = make_values(p, Fill::reals, 1);
-  for (const Conv2dPass pass : kPasses) {
-    for (const Conv2dPass other : kPasses) {
-      if (other == pass) {
-        continue;
-      }
-      for (const Conv2dPlan& plan : possible_plans(other, p, describe_cpu())) {
-        CAPTURE(plan.to_string());
-        Conv2dMemory memory(pass, p, values, false);
-        const std::string message = plan_error([&] { memory.run(plan); });
-        CHECK(contains(message, name_of(pass)));
-        CHECK(contains(message, name_of(other)));
-        const auto bytes = memory.bytes();
-        CHECK(std::all_of(bytes.begin(), bytes.end(), [](unsigned char b) { return b == 0xff; }));
-      }
-    }
-  }
-}
-
 TEST_CASE("plan: a plan of another device, problem or instruction set is refused") {
   const Conv2dProblem p =
       ListedProblem{"small", {.N = 1, .IH = 5, .IW = 6, .IC = 3, .OC = 4, .FH = 3, .FW = 3}}.at(
