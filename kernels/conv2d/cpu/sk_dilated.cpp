@@ -329,15 +329,15 @@ NextChunk<T> next_chunk(const FilterGradient<T>& f, std::int64_t row, std::int64
   const std::int64_t x_rows = std::min(ceil_div(y_rows * p.IH, p.OH), p.N * p.IH - x_row);
   const T* const x = f.x + x_row * f.x_row();
   const T* const dy = f.dy + row * f.y_row();
-  const std::int64_t width = 2 * kSimdBytes / static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t tile =
-      width * tile_rows(Conv2dPass::backward_filter, kSimdBytes, width, width / 2);
+  constexpr std::int64_t kVector = Simd<T, kSimdBytes>::width;
+  constexpr std::int64_t kTile =
+      2 * kVector * tile_rows(Conv2dPass::backward_filter, kSimdBytes, 2 * kVector, kVector);
   const std::int64_t elements = x_rows * f.x_row() + y_rows * f.y_row();
   return {.x = {x, x + x_rows * f.x_row()},
           .dy = {dy, dy + y_rows * f.y_row()},
           .lines = elements * static_cast<std::int64_t>(sizeof(T)) / 64,
-          .work = std::max<std::int64_t>(1, f.layout.elements / f.layout.unit_parts / tile) * rows *
-                  p.OW};
+          .work = std::max<std::int64_t>(1, f.layout.elements / f.layout.unit_parts / kTile) *
+                  rows * p.OW};
 }
 
 /// Zeroes the partial sums of one unit.
