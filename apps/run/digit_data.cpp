@@ -1,8 +1,8 @@
 #include "apps/run/digit_data.h"
 
-#include <algorithm>
 #include <string_view>
 
+#include "apps/run/drawn_counts.h"
 #include "cks/core/error.h"
 #include "cks/datasets/drawn/drawn_digits.h"
 #include "cks/datasets/mnist.h"
@@ -14,14 +14,7 @@ constexpr std::string_view kEmnist = "emnist-";
 
 TrainTest read_or_draw(const DigitData& data) {
   if (data.dataset == "drawn") {
-    DrawnDigitsOptions options;
-    if (data.limit_train > 0) {  // what is not used need not be drawn
-      options.train_count = std::min(options.train_count, data.limit_train);
-    }
-    if (data.limit_test > 0) {
-      options.test_count = std::min(options.test_count, data.limit_test);
-    }
-    return drawn_digits(options);
+    return drawn_digits(within_limits(DrawnDigitsOptions(), data));
   }
   try {
     const bool is_emnist = data.dataset.starts_with(kEmnist);

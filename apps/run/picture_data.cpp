@@ -1,9 +1,9 @@
 #include "apps/run/picture_data.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "apps/cli/program.h"
+#include "apps/run/drawn_counts.h"
 #include "cks/datasets/cifar.h"
 #include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -67,14 +67,7 @@ TrainTest read_folder(const PictureData& data) {
 
 TrainTest read_or_draw(const PictureData& data) {
   if (data.dataset == "drawn") {
-    DrawnPicturesOptions options;
-    if (data.limit_train > 0) {  // what is not used need not be drawn
-      options.train_count = std::min(options.train_count, data.limit_train);
-    }
-    if (data.limit_test > 0) {
-      options.test_count = std::min(options.test_count, data.limit_test);
-    }
-    return drawn_pictures(options);
+    return drawn_pictures(within_limits(DrawnPicturesOptions(), data));
   }
   if (data.dataset == "folder") {
     return read_folder(data);

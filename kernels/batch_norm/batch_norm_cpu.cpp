@@ -146,12 +146,6 @@ void for_channel_vectors(const BatchNormProblem& p, const Body& body) {
   });
 }
 
-/// Channels from c on of a tensor of channels that may be null.
-template <class S>
-typename S::Vec load_channels(const typename S::T* from, std::int64_t c, typename S::T otherwise) {
-  return from == nullptr ? typename S::Vec{} + otherwise : S::load(from + c);
-}
-
 /// kHasResidual tells loops apart.
 template <bool kHasResidual, class T>
 void forward_all(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_std,
@@ -161,9 +155,12 @@ void forward_all(const BatchNormProblem& p, const T* x, const T* mean, const T* 
                                                  std::int64_t end, ChannelVectors<S, NV>) {
     ForwardChannel<typename S::Vec> channels[NV];
     for (int v = 0; v < NV; ++v) {
-      const std::int64_t at = c + v * S::width;
-      channels[v] = {S::load(mean + at), S::load(inv_std + at) * load_channels<S>(weight, at, T{1}),
-                     load_channels<S>(bias, at, T{0})};
+      for (int i = 0; i < S::width; ++i) {
+        const auto one = forward_channel(c + v * S::width + i, mean, inv_std, weight, bias);
+        channels[v].center[i] = one.center;
+        channels[v].scale[i] = one.scale;
+        channels[v].shift[i] = one.shift;
+      }
     }
     for (std::int64_t row = begin + c; row < end; row += C) {
       typename S::Vec values[NV];
@@ -185,11 +182,8 @@ void forward(const BatchNormProblem& p, const T* x, const T* mean, const T* inv_
              const T* weight, const T* bias, const BatchNormEnd& end, T* y) {
   const auto* const residual = static_cast<const T*>(end.residual);
   const auto slope = static_cast<T>(end.slope);
-  if (residual == nullptr) {
-    forward_all<false>(p, x, mean, inv_std, weight, bias, residual, slope, y);
-  } else {
-    forward_all<true>(p, x, mean, inv_std, weight, bias, residual, slope, y);
-  }
+  const auto compute = residual == nullptr ? forward_all<false, T> : forward_all<true, T>;
+  compute(p, x, mean, inv_std, weight, bias, residual, slope, y);
 }
 
 /// The gradient behind the activation. Without one dY serves as the result, and its sign decides
@@ -212,26 +206,24 @@ struct MaskedGradient {
 };
 
 /// dX[r,c] = weight * inv_std * (dY - sum(dY)/rows - xhat * sum(dY * xhat)/rows), the two sums
-/// absent for given statistics; xhat = (X - mean) * inv_std. With kHasResidual dY as well.
+/// null for given statistics; xhat = (X - mean) * inv_std. With kHasResidual dY as well.
 template <bool kHasResidual, class T>
-void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x,
-                    const MaskedGradient<T>& dy, const T* mean, const T* inv_std, const T* weight,
-                    double n, const double* sums, T* dx, T* dresidual) {
+void input_gradient(const BatchNormProblem& p, const T* x, const MaskedGradient<T>& dy,
+                    const T* mean, const T* inv_std, const T* weight, double n, const double* sums,
+                    T* dx, T* dresidual) {
   const std::int64_t C = p.C;
   for_channel_vectors<T>(p, [=]<class S, int NV>(std::int64_t c, std::int64_t begin,
                                                  std::int64_t end, ChannelVectors<S, NV>) {
     BackwardChannel<typename S::Vec> channels[NV];
     for (int v = 0; v < NV; ++v) {
-      const std::int64_t at = c + v * S::width;
-      const typename S::Vec inverse = S::load(inv_std + at);
-      const typename S::Vec zero = {};
-      channels[v] = {S::load(mean + at), inverse * load_channels<S>(weight, at, T{1}), zero, zero};
-      if (mode == BatchNormMode::batch_statistics) {
-        for (int i = 0; i < S::width; ++i) {
-          channels[v].constant[i] = static_cast<T>(sums[at + i] / n);
-          channels[v].slope[i] = static_cast<T>(sums[C + at + i] / n);
-        }
-        channels[v].slope *= inverse;
+      for (int i = 0; i < S::width; ++i) {
+        const std::int64_t at = c + v * S::width + i;
+        const auto forth = forward_channel<T>(at, mean, inv_std, weight, nullptr);
+        const auto one = backward_channel(at, C, forth, inv_std, sums, n);
+        channels[v].center[i] = one.center;
+        channels[v].scale[i] = one.scale;
+        channels[v].constant[i] = one.constant;
+        channels[v].slope[i] = one.slope;
       }
     }
     for (std::int64_t row = begin + c; row < end; row += C) {
@@ -253,12 +245,12 @@ void input_gradient(const BatchNormProblem& p, BatchNormMode mode, const T* x,
 
 /// dX and the residual's gradient, each unless null.
 template <class T>
-void input_gradients(const BatchNormProblem& p, BatchNormMode mode, const T* x,
-                     const MaskedGradient<T>& dy, const T* mean, const T* inv_std, const T* weight,
-                     double n, const double* sums, T* dx, T* dresidual) {
+void input_gradients(const BatchNormProblem& p, const T* x, const MaskedGradient<T>& dy,
+                     const T* mean, const T* inv_std, const T* weight, double n, const double* sums,
+                     T* dx, T* dresidual) {
   if (dx != nullptr) {
     const auto compute = dresidual == nullptr ? input_gradient<false, T> : input_gradient<true, T>;
-    compute(p, mode, x, dy, mean, inv_std, weight, n, sums, dx, dresidual);
+    compute(p, x, dy, mean, inv_std, weight, n, sums, dx, dresidual);
   } else if (dresidual != nullptr) {
     parallel_for_ranges(p.rows, block_rows(p), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t at = begin * p.C; at < end * p.C; ++at) {
@@ -322,7 +314,8 @@ void backward(const BatchNormProblem& p, BatchNormMode mode, const T* x, const T
     sum_gradients(p, x, dy, mean, inv_std, partial);
   }
   finish_gradients(p, partial, dweight, dbias);
-  input_gradients(p, mode, x, dy, mean, inv_std, weight, static_cast<double>(p.rows), partial, dx,
+  input_gradients(p, x, dy, mean, inv_std, weight, static_cast<double>(p.rows),
+                  mode == BatchNormMode::batch_statistics ? partial : nullptr, dx,
                   static_cast<T*>(mask.dresidual));
 }
 
@@ -341,8 +334,8 @@ void shared_input_gradient(const BatchNormProblem& p, const T* x, const T* gradi
                            const T* inv_std, const T* weight, const BatchNormMask& mask,
                            const double* sums, T* dx) {
   const MaskedGradient<T> dy(gradient, mask);
-  input_gradients(p, BatchNormMode::batch_statistics, x, dy, mean, inv_std, weight, sums[2 * p.C],
-                  sums, dx, static_cast<T*>(mask.dresidual));
+  input_gradients(p, x, dy, mean, inv_std, weight, sums[2 * p.C], sums, dx,
+                  static_cast<T*>(mask.dresidual));
 }
 
 /// Calls body with the types of images and of channels.

@@ -69,13 +69,8 @@ struct GradientChannels {
 
   __device__ GradientChannel<T> operator()(std::int64_t c) const {
     const ForwardChannel<T> channel = forth(c);
-    GradientChannel<T> result{{channel.center, channel.scale, T{0}, T{0}}, channel.shift};
-    if (sums != nullptr) {
-      const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
-      result.back.constant = static_cast<T>(sums[c] / n);
-      result.back.slope = static_cast<T>(sums[C + c] / n) * forth.inv_std[c];
-    }
-    return result;
+    const double n = shared_rows != nullptr ? *shared_rows : static_cast<double>(rows);
+    return {backward_channel(c, C, channel, forth.inv_std, sums, n), channel.shift};
   }
 };
 

@@ -140,4 +140,17 @@ struct BackwardChannel {
   }
 };
 
+/// That of channel c of C, from its sums [2,C] over n rows, which are null for given statistics.
+template <class T>
+CKS_HOST_DEVICE BackwardChannel<T> backward_channel(std::int64_t c, std::int64_t C,
+                                                    const ForwardChannel<T>& forth,
+                                                    const T* inv_std, const double* sums,
+                                                    double n) {
+  if (sums == nullptr) {
+    return {forth.center, forth.scale, T{0}, T{0}};
+  }
+  return {forth.center, forth.scale, static_cast<T>(sums[c] / n),
+          static_cast<T>(sums[C + c] / n) * inv_std[c]};
+}
+
 }  // namespace cks::kernels

@@ -71,7 +71,7 @@ struct TapBox {
 /// The same terms one by one. Short sums run along such a list: a single loop, whose end
 /// is foreseen, instead of many loops of a few rounds.
 struct TermList {
-  static constexpr std::int64_t kMost = 512;
+  static constexpr std::int64_t kMost = 256;
   struct Term {
     std::int64_t row, panel;
   };

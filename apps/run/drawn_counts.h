@@ -1,0 +1,18 @@
+#pragma once
+#include <algorithm>
+
+namespace cks::apps {
+
+/// Options for drawing images that draw no more than the limits of `data` ask for; 0: no limit.
+template <class Options, class Data>
+Options within_limits(Options options, const Data& data) {
+  if (data.limit_train > 0) {
+    options.train_count = std::min(options.train_count, data.limit_train);
+  }
+  if (data.limit_test > 0) {
+    options.test_count = std::min(options.test_count, data.limit_test);
+  }
+  return options;
+}
+
+}  // namespace cks::apps
