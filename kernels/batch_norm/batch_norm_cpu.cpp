@@ -153,14 +153,19 @@ void forward_all(const BatchNormProblem& p, const T* x, const T* mean, const T* 
   const std::int64_t C = p.C;
   for_channel_vectors<T>(p, [=]<class S, int NV>(std::int64_t c, std::int64_t begin,
                                                  std::int64_t end, ChannelVectors<S, NV>) {
+    T center[NV * S::width];
+    T scale[NV * S::width];
+    T shift[NV * S::width];
+    for (int i = 0; i < NV * S::width; ++i) {
+      const auto one = forward_channel(c + i, mean, inv_std, weight, bias);
+      center[i] = one.center;
+      scale[i] = one.scale;
+      shift[i] = one.shift;
+    }
     ForwardChannel<typename S::Vec> channels[NV];
     for (int v = 0; v < NV; ++v) {
-      for (int i = 0; i < S::width; ++i) {
-        const auto one = forward_channel(c + v * S::width + i, mean, inv_std, weight, bias);
-        channels[v].center[i] = one.center;
-        channels[v].scale[i] = one.scale;
-        channels[v].shift[i] = one.shift;
-      }
+      const int i = v * S::width;
+      channels[v] = {S::load(center + i), S::load(scale + i), S::load(shift + i)};
     }
     for (std::int64_t row = begin + c; row < end; row += C) {
       typename S::Vec values[NV];
@@ -214,17 +219,23 @@ void input_gradient(const BatchNormProblem& p, const T* x, const MaskedGradient<
   const std::int64_t C = p.C;
   for_channel_vectors<T>(p, [=]<class S, int NV>(std::int64_t c, std::int64_t begin,
                                                  std::int64_t end, ChannelVectors<S, NV>) {
+    T center[NV * S::width];
+    T scale[NV * S::width];
+    T constant[NV * S::width];
+    T slope[NV * S::width];
+    for (int i = 0; i < NV * S::width; ++i) {
+      const auto forth = forward_channel<T>(c + i, mean, inv_std, weight, nullptr);
+      const auto one = backward_channel(c + i, C, forth, inv_std, sums, n);
+      center[i] = one.center;
+      scale[i] = one.scale;
+      constant[i] = one.constant;
+      slope[i] = one.slope;
+    }
     BackwardChannel<typename S::Vec> channels[NV];
     for (int v = 0; v < NV; ++v) {
-      for (int i = 0; i < S::width; ++i) {
-        const std::int64_t at = c + v * S::width + i;
-        const auto forth = forward_channel<T>(at, mean, inv_std, weight, nullptr);
-        const auto one = backward_channel(at, C, forth, inv_std, sums, n);
-        channels[v].center[i] = one.center;
-        channels[v].scale[i] = one.scale;
-        channels[v].constant[i] = one.constant;
-        channels[v].slope[i] = one.slope;
-      }
+      const int i = v * S::width;
+      channels[v] = {S::load(center + i), S::load(scale + i), S::load(constant + i),
+                     S::load(slope + i)};
     }
     for (std::int64_t row = begin + c; row < end; row += C) {
       typename S::Vec gradients[NV];
