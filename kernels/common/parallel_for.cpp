@@ -62,8 +62,7 @@ class ThreadPool {
     }
     wake_.notify_all();
     work();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_workers_ == 0; });
+    const std::unique_lock lock = wait(done_, [this] { return busy_workers_ == 0; });
     body_ = nullptr;
     if (error_) {
       std::rethrow_exception(error_);
@@ -80,7 +79,7 @@ class ThreadPool {
   void start() {
     while (static_cast<int>(workers_.size()) < threads_.load() - 1) {
       try {
-        workers_.emplace_back([this, seen = generation_] { worker_loop(seen); });
+        workers_.emplace_back([this, seen = generation_.load()] { worker_loop(seen); });
       } catch (const std::system_error&) {  // the system gives no more; results are the same
         threads_ = static_cast<int>(workers_.size()) + 1;
       }
@@ -100,11 +99,24 @@ class ThreadPool {
     stopping_ = false;
   }
 
+  /// Waits until `ready`, which reads atomics, and returns the lock of mutex_. The next job of a
+  /// training step mostly comes within microseconds, less than it takes to wake a thread: so it
+  /// first asks a few times, and lets other threads have the core in between.
+  template <class Ready>
+  std::unique_lock<std::mutex> wait(std::condition_variable& changed, Ready ready) {
+    constexpr int kYields = 100;
+    for (int i = 0; i < kYields && !ready(); ++i) {
+      std::this_thread::yield();
+    }
+    std::unique_lock lock(mutex_);
+    changed.wait(lock, ready);
+    return lock;
+  }
+
   void worker_loop(std::uint64_t seen) {
     while (true) {
       {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+        const auto lock = wait(wake_, [&] { return stopping_ || generation_ != seen; });
         if (stopping_) {
           return;
         }
@@ -147,9 +159,9 @@ class ThreadPool {
   std::int64_t blocks_ = 0;
   std::atomic<std::int64_t> next_{0};
   std::exception_ptr error_;
-  int busy_workers_ = 0;
-  std::uint64_t generation_ = 0;
-  bool stopping_ = false;
+  std::atomic<int> busy_workers_{0};
+  std::atomic<std::uint64_t> generation_{0};
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace
