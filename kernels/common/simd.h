@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__AVX__)
 #  include <immintrin.h>
 #endif
@@ -42,6 +43,11 @@ struct Simd {
     return value;
   }
   static void store(T* to, Vec value) { std::memcpy(to, &value, sizeof(value)); }
+
+  /// Element i of vector r and element r of vector i change places.
+  static void transpose(Vec (&vectors)[width]) {
+    swap_blocks<width / 2>(vectors, std::make_index_sequence<width>{});
+  }
 
 #if defined(__AVX512VL__)
   static constexpr bool masked = true;  // a masked access costs no more than a plain one
@@ -119,6 +125,25 @@ struct Simd {
     }
   }
 #endif
+
+ private:
+  /// Of each square of 2 * Side, the blocks beside its diagonal change places; then those of the
+  /// blocks.
+  template <int Side, std::size_t... I>
+  static void swap_blocks(Vec (&vectors)[width], std::index_sequence<I...> lanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) {
+      if ((i & Side) == 0) {
+        const Vec a = vectors[i];
+        const Vec b = vectors[i + Side];
+        vectors[i] = __builtin_shufflevector(a, b, (I & Side ? width + I - Side : I)...);
+        vectors[i + Side] = __builtin_shufflevector(a, b, (I & Side ? width + I : I + Side)...);
+      }
+    }
+    if constexpr (Side > 1) {
+      swap_blocks<Side / 2>(vectors, lanes);
+    }
+  }
 };
 
 }  // namespace cks::kernels::CKS_CPU

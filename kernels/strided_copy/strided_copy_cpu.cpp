@@ -4,6 +4,7 @@
 #include "cks/kernels/common/dtype.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
+#include "cks/kernels/common/simd.h"
 #include "cks/kernels/strided_copy/strided_copy.h"
 
 namespace cks::kernels::CKS_CPU {
@@ -12,7 +13,8 @@ namespace {
 constexpr std::int64_t kGrain = 16384;
 // Side of a tile of a transposition: its source and target lines fit the first-level cache.
 constexpr std::int64_t kTile = 32;
-constexpr std::int64_t kBlock = 8;
+using Line = Simd<std::uint32_t, kSimdBytes == 16 ? 16 : 32>;
+constexpr std::int64_t kBlock = Line::width;
 
 // The problem with its last axis (or its last two) taken out of the walk.
 struct Position {
@@ -101,34 +103,16 @@ void transpose_scalars(const T* from, std::int64_t source_pitch, T* to, std::int
   }
 }
 
-// The same for 8 x 8 elements of 4 bytes in registers: blocks of 4, 2 and 1 change sides.
+// The same for kBlock x kBlock elements of 4 bytes in registers.
 void transpose_block(const std::uint32_t* from, std::int64_t source_pitch, std::uint32_t* to,
                      std::int64_t target_pitch) {
-  using Line = std::uint32_t __attribute__((vector_size(32)));
-  Line lines[kBlock];
+  Line::Vec lines[kBlock];
   for (std::int64_t c = 0; c < kBlock; ++c) {
-    std::memcpy(&lines[c], from + c * source_pitch, sizeof(Line));
+    lines[c] = Line::load(from + c * source_pitch);
   }
-  for (int i = 0; i < 4; ++i) {
-    const Line a = lines[i];
-    const Line b = lines[i + 4];
-    lines[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
-    lines[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
-  }
-  for (const int i : {0, 1, 4, 5}) {
-    const Line a = lines[i];
-    const Line b = lines[i + 2];
-    lines[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-    lines[i + 2] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-  }
-  for (const int i : {0, 2, 4, 6}) {
-    const Line a = lines[i];
-    const Line b = lines[i + 1];
-    lines[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
-    lines[i + 1] = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
-  }
+  Line::transpose(lines);
   for (std::int64_t r = 0; r < kBlock; ++r) {
-    std::memcpy(to + r * target_pitch, &lines[r], sizeof(Line));
+    Line::store(to + r * target_pitch, lines[r]);
   }
 }
 

@@ -10,17 +10,23 @@
 namespace cks::kernels::CKS_CPU {
 namespace {
 
-/// Transposes the rows [begin, end) of [channels][depth] to [depth][width], 16 entries at a time so
-/// that both sides stay in cache. VectorsOver without a channel become 0.
+/// Transposes the rows [begin, end) of [channels][depth] to [depth][width], a square of vectors at
+/// a time. Channels from `channels` on become 0.
 template <class T>
 void pack_panel(const T* filter, std::int64_t channels, std::int64_t depth, IndexRange range,
                 std::int64_t width, T* panel) {
-  constexpr std::int64_t kChunk = 16;
-  for (std::int64_t k0 = range.begin; k0 < range.end; k0 += kChunk) {
-    const std::int64_t k1 = std::min(range.end, k0 + kChunk);
-    for (std::int64_t lane = 0; lane < width; ++lane) {
-      for (std::int64_t k = k0; k < k1; ++k) {
-        panel[k * width + lane] = lane < channels ? filter[lane * depth + k] : T{0};
+  using S = Simd<T, kSimdBytes == 16 ? 16 : kSimdBytes / 2>;  // widths are multiples of it
+  for (std::int64_t k = range.begin; k < range.end; k += S::width) {
+    const std::int64_t terms = std::min<std::int64_t>(S::width, range.end - k);
+    for (std::int64_t lane = 0; lane < width; lane += S::width) {
+      typename S::Vec square[S::width] = {};
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(S::width, channels - lane); ++i) {
+        const T* const from = filter + (lane + i) * depth + k;
+        square[i] = terms == S::width ? S::load(from) : S::load_part(from, terms);
+      }
+      S::transpose(square);
+      for (std::int64_t i = 0; i < terms; ++i) {
+        S::store(panel + (k + i) * width + lane, square[i]);
       }
     }
   }
