@@ -1,22 +1,18 @@
 #include "cks/datasets/image_folder.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <mutex>
-#include <tuple>
 #include <utility>
 
 #include "cks/core/error.h"
-#include "cks/core/tensor/random.h"
+#include "cks/datasets/for_each_place_impl.h"
 #include "cks/datasets/images/image_files_impl.h"
 #include "cks/datasets/images/picture_cache_impl.h"
 #include "cks/datasets/images/prepare_digit.h"
+#include "cks/datasets/share_out_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
 
@@ -52,14 +48,6 @@ void check_options(const ImageFolderOptions& options) {
   }
 }
 
-/// Images that decode, in order, and the others.
-struct Decoded {
-  Tensor images;
-  Tensor labels;
-  std::vector<std::string> skipped;
-  std::vector<std::string> notes;  // on images that were read all the same
-};
-
 void add_warning(ImageDataset& dataset, const std::string& text) {
   std::string& warning = dataset.source.warning;
   warning += (warning.empty() ? "" : "\n") + text;
@@ -72,18 +60,20 @@ std::string describe_way(const ImageFolderOptions& options) {
                    options.fit, options.prepare_digits ? ", digits 2" : "");
 }
 
-/// Decodes lists of files, `total` in all, into one tensor each.
+/// Decodes lists of files, `total` in all, into a dataset each.
 class FolderDecoder {
  public:
-  FolderDecoder(const ImageFolderOptions& options, const std::string& root, std::size_t total)
+  FolderDecoder(const ImageFolderOptions& options, const std::string& root,
+                const std::vector<std::string>& class_names, std::size_t total)
       : options_(options),
+        class_names_(class_names),
         height_(options.height),
         width_(options.width),
         progress_{.done = 0, .total = static_cast<std::int64_t>(total)},
         cache_(options.cache_dir, root, describe_way(options), options.channels) {}
 
-  /// Images of later calls have the size of the first one's.
-  Decoded decode(const std::vector<ImageFile>& files) {
+  /// The images of `dir`. Those of later calls have the size of the first one's.
+  ImageDataset decode(const std::string& dir, const std::vector<ImageFile>& files) {
     const auto count = static_cast<std::int64_t>(files.size());
     find_size(files);
     const std::int64_t image_bytes = height_ * width_ * options_.channels;
@@ -96,49 +86,36 @@ class FolderDecoder {
     }
     Tensor images = Tensor::empty({count, height_, width_, options_.channels}, DType::uint8);
     auto* pixels = images.data_as<std::uint8_t>();
-    std::vector<std::string> reasons(files.size());
+    std::vector<std::string> reasons(files.size());  // why images are left out
     std::vector<KeptPicture> pictures(files.size());
-    std::vector<std::exception_ptr> errors(files.size());
-    // Files after the first error need not be read; those before it must be, as one of them may
-    // have the first error.
-    std::atomic<std::int64_t> first_error{count};
-    kernels::parallel_for(count, [&](std::int64_t i) {
-      if (i > first_error.load()) {
-        return;
-      }
-      const auto place = static_cast<std::size_t>(i);
+    for_each_place(files.size(), [&](std::size_t i) {
       try {
-        KeptPicture& picture = pictures[place] = read(files[place].path);
-        std::memcpy(pixels + i * image_bytes, std::exchange(picture.image, {}).data(),
-                    static_cast<std::size_t>(image_bytes));
-        say_read();
-        return;
+        KeptPicture& picture = pictures[i] = read(files[i].path);
+        std::memcpy(pixels + static_cast<std::int64_t>(i) * image_bytes,
+                    std::exchange(picture.image, {}).data(), static_cast<std::size_t>(image_bytes));
       } catch (const IoError& error) {
-        reasons[place] = error.what();
-        if (options_.skip_broken) {
-          say_read();
-          return;
+        if (!options_.skip_broken) {
+          throw;
         }
-        errors[place] = std::current_exception();
-      } catch (...) {
-        errors[place] = std::current_exception();
+        reasons[i] = error.what();
       }
-      std::int64_t before = first_error.load();
-      while (i < before && !first_error.compare_exchange_weak(before, i)) {
-      }
+      say_read();
     });
-    if (first_error.load() < count) {
-      std::rethrow_exception(errors[static_cast<std::size_t>(first_error.load())]);
-    }
-    Decoded decoded = keep_whole(files, std::move(reasons), std::move(images), image_bytes);
+    ImageDataset dataset;
+    dataset.name = "image folder";
+    dataset.class_names = class_names_;
+    dataset.fit = options_.fit;
+    dataset.source.path = dir;
+    keep_whole(files, reasons, images, dataset);
     std::erase_if(pictures, [](const KeptPicture& picture) { return picture.path.empty(); });
-    cache_.add(decoded.images, pictures);
-    for (const KeptPicture& picture : pictures) {
-      if (!picture.note.empty()) {
-        decoded.notes.push_back(picture.note);
-      }
+    cache_.add(dataset.images, pictures);
+    std::erase_if(pictures, [](const KeptPicture& picture) { return picture.note.empty(); });
+    if (!pictures.empty()) {
+      add_warning(dataset,
+                  formatted("{} of {} images are not quite whole and were read; the first: {}",
+                            pictures.size(), dataset.size(), pictures.front().note));
     }
-    return decoded;
+    return dataset;
   }
 
   /// Keeps all that was decoded for the next call; a warning says why it cannot.
@@ -212,15 +189,16 @@ class FolderDecoder {
     }
   }
 
-  /// Moves the images that were read together.
-  static Decoded keep_whole(const std::vector<ImageFile>& files, std::vector<std::string> reasons,
-                            Tensor images, std::int64_t image_bytes) {
-    Decoded decoded;
+  /// Moves the images that were read together, and names the others.
+  static void keep_whole(const std::vector<ImageFile>& files,
+                         const std::vector<std::string>& reasons, Tensor images,
+                         ImageDataset& dataset) {
     std::vector<std::int64_t> labels;
     auto* pixels = images.data_as<std::uint8_t>();
+    const std::int64_t image_bytes = images.numel() / images.size(0);
     for (std::size_t i = 0; i < files.size(); ++i) {
       if (!reasons[i].empty()) {
-        decoded.skipped.push_back(std::move(reasons[i]));
+        dataset.source.skipped.push_back(reasons[i]);
         continue;
       }
       const auto place = static_cast<std::int64_t>(labels.size());
@@ -231,17 +209,22 @@ class FolderDecoder {
       }
       labels.push_back(files[i].label);
     }
+    const std::vector<std::string>& skipped = dataset.source.skipped;
     if (labels.empty()) {
       throw IoError(formatted("{}: none of {} images can be read; the first: {}", kOp, files.size(),
-                              decoded.skipped.front()));
+                              skipped.front()));
     }
     const auto kept = static_cast<std::int64_t>(labels.size());
-    decoded.images = images.slice(0, kept);
-    decoded.labels = Tensor::from_vector(labels, {kept});
-    return decoded;
+    dataset.images = images.slice(0, kept);
+    dataset.labels = Tensor::from_vector(labels, {kept});
+    if (!skipped.empty()) {
+      add_warning(dataset, formatted("{} of {} images are broken and were left out; the first: {}",
+                                     skipped.size(), files.size(), skipped.front()));
+    }
   }
 
   ImageFolderOptions options_;
+  const std::vector<std::string>& class_names_;
   std::int64_t height_;
   std::int64_t width_;
   std::string size_from_;
@@ -250,30 +233,6 @@ class FolderDecoder {
   std::mutex progress_mutex_;
   PictureCache cache_;
 };
-
-ImageDataset make_dataset(const std::string& dir, const std::vector<std::string>& class_names,
-                          ImageFit fit, Decoded decoded) {
-  ImageDataset dataset;
-  dataset.name = "image folder";
-  dataset.images = std::move(decoded.images);
-  dataset.labels = std::move(decoded.labels);
-  dataset.class_names = class_names;
-  dataset.fit = fit;
-  dataset.source.path = dir;
-  dataset.source.skipped = std::move(decoded.skipped);
-  if (const std::vector<std::string>& skipped = dataset.source.skipped; !skipped.empty()) {
-    add_warning(
-        dataset,
-        formatted("{} of {} images are broken and were left out; the first: {}", skipped.size(),
-                  skipped.size() + static_cast<std::size_t>(dataset.size()), skipped.front()));
-  }
-  if (!decoded.notes.empty()) {
-    add_warning(dataset,
-                formatted("{} of {} images are not quite whole and were read; the first: {}",
-                          decoded.notes.size(), dataset.size(), decoded.notes.front()));
-  }
-  return dataset;
-}
 
 /// Throws IoError for a class that lost all of its images.
 void require_every_class(const ImageDataset& train) {
@@ -308,28 +267,14 @@ void warn_of_untested(ImageDataset& test) {
 std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     const ImageClasses& classes, const ImageFolderOptions& options) {
   std::pair<std::vector<ImageFile>, std::vector<ImageFile>> halves;
-  std::size_t begin = 0;
-  while (begin < classes.files.size()) {
-    const std::int64_t label = classes.files[begin].label;
-    std::size_t end = begin;
-    while (end < classes.files.size() && classes.files[end].label == label) {
-      ++end;
-    }
-    const auto count = static_cast<std::int64_t>(end - begin);
-    const std::int64_t tests = std::min(
-        std::max<std::int64_t>(1, std::llround(options.test_share * static_cast<double>(count))),
-        count - 1);
-    const RandomKey key =
-        make_random_key(options.seed, RandomPurpose::data,
-                        "image_folder." + classes.names[static_cast<std::size_t>(label)]);
-    const std::vector<std::int64_t> order = random_permutation(count, key);
-    std::vector<bool> in_test(static_cast<std::size_t>(count));
-    for (std::int64_t i = 0; i < tests; ++i) {
-      in_test[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = true;
-    }
-    for (std::size_t i = begin; i < end; ++i) {
-      (in_test[i - begin] ? halves.second : halves.first).push_back(classes.files[i]);
-    }
+  for (auto begin = classes.files.begin(); begin != classes.files.end();) {
+    const auto end = std::find_if(begin, classes.files.end(), [&](const ImageFile& file) {
+      return file.label != begin->label;
+    });
+    const std::string& name = classes.names[static_cast<std::size_t>(begin->label)];
+    share_out<ImageFile>({begin, end}, options.test_share,
+                         make_random_key(options.seed, RandomPurpose::data, "image_folder." + name),
+                         halves.first, halves.second);
     begin = end;
   }
   if (halves.second.empty()) {
@@ -373,30 +318,23 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   }
   const ImageClasses classes =
       list_image_classes((has_halves ? root / "train" : root).string(), {});
-  std::vector<ImageFile> train_files;
-  std::vector<ImageFile> test_files;
-  if (has_halves) {
-    train_files = classes.files;
-    test_files = list_image_classes((root / "test").string(), classes.names).files;
-  } else {
-    std::tie(train_files, test_files) = split_classes(classes, options);
-  }
+  const auto [train_files, test_files] =
+      has_halves ? std::pair(classes.files,
+                             list_image_classes((root / "test").string(), classes.names).files)
+                 : split_classes(classes, options);
   const fs::path val = has_halves ? validation_folder(root) : fs::path();
   std::vector<ImageFile> val_files;
   if (!val.empty()) {
     val_files = list_image_classes(val.string(), classes.names).files;
   }
-  FolderDecoder decoder(options, root.string(),
+  FolderDecoder decoder(options, root.string(), classes.names,
                         train_files.size() + test_files.size() + val_files.size());
-  const auto read = [&](const fs::path& path, const std::vector<ImageFile>& files) {
-    return make_dataset(path.string(), classes.names, options.fit, decoder.decode(files));
-  };
   TrainTest data;
-  data.train = read(root, train_files);
+  data.train = decoder.decode(root.string(), train_files);
   require_every_class(data.train);
-  data.test = read(root, test_files);
+  data.test = decoder.decode(root.string(), test_files);
   if (!val.empty()) {
-    data.val = read(val, val_files);
+    data.val = decoder.decode(val.string(), val_files);
   }
   decoder.keep(data.train);
   warn_of_depth(classes, data);
@@ -415,9 +353,8 @@ ImageDataset load_image_classes(const std::string& dir, const ImageFolderOptions
   check_options(options);
   const ImageClasses classes =
       list_image_classes(fs::absolute(dir).lexically_normal().string(), class_names);
-  FolderDecoder decoder(options, classes.dir, classes.files.size());
-  ImageDataset dataset =
-      make_dataset(classes.dir, classes.names, options.fit, decoder.decode(classes.files));
+  FolderDecoder decoder(options, classes.dir, classes.names, classes.files.size());
+  ImageDataset dataset = decoder.decode(classes.dir, classes.files);
   decoder.keep(dataset);
   ChannelStatistics statistics = channel_statistics(dataset.images);
   dataset.mean = std::move(statistics.mean);

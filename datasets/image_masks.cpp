@@ -1,16 +1,15 @@
 #include "cks/datasets/image_masks.h"
 
 #include <algorithm>
-#include <cmath>
-#include <exception>
 #include <filesystem>
 #include <map>
+#include <numeric>
 
 #include "cks/core/error.h"
-#include "cks/core/tensor/random.h"
+#include "cks/datasets/for_each_place_impl.h"
 #include "cks/datasets/image_folder.h"
+#include "cks/datasets/share_out_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/kernels/common/parallel_for.h"
 
 namespace cks {
 namespace {
@@ -124,24 +123,6 @@ void read_mask(const std::string& path, const Shape& image,
   }
 }
 
-/// Calls body(i) for all i on all threads; rethrows what the first i threw.
-template <class Body>
-void for_each_file(std::size_t count, Body&& body) {
-  std::vector<std::exception_ptr> errors(count);
-  kernels::parallel_for(static_cast<std::int64_t>(count), [&](std::int64_t i) {
-    try {
-      body(static_cast<std::size_t>(i));
-    } catch (...) {
-      errors[static_cast<std::size_t>(i)] = std::current_exception();
-    }
-  });
-  for (const std::exception_ptr& error : errors) {
-    if (error) {
-      std::rethrow_exception(error);
-    }
-  }
-}
-
 ImageDataset read_pairs(const std::vector<Pair>& pairs, const std::vector<std::int64_t>& label_of,
                         const ImageMasksOptions& options) {
   Shape size({options.height, options.width, options.channels});
@@ -166,7 +147,7 @@ ImageDataset read_pairs(const std::vector<Pair>& pairs, const std::vector<std::i
   data.labels = Tensor::empty({count, size[0], size[1]}, DType::int64);
   auto* images = data.images.data_as<std::uint8_t>();
   auto* labels = data.labels.data_as<std::int64_t>();
-  for_each_file(pairs.size(), [&](std::size_t i) {
+  for_each_place(pairs.size(), [&](std::size_t i) {
     const auto place = static_cast<std::int64_t>(i);
     Tensor image = load_image(pairs[i].image, {.channels = options.channels});
     read_mask(pairs[i].mask, image.shape(), label_of, size[0], size[1], labels + place * pixels);
@@ -188,23 +169,21 @@ TrainTest load_image_masks(const std::string& images_dir, const std::string& mas
                            const ImageMasksOptions& options) {
   const std::vector<std::int64_t> label_of = labels_of_bytes(options);
   const std::vector<Pair> pairs = list_pairs(images_dir, masks_dir);
-  const auto count = static_cast<std::int64_t>(pairs.size());
-  if (count < 2) {
+  if (pairs.size() < 2) {
     throw IoError(
         formatted("{}: {} has one image, expected at least two, as one goes to the test half", kOp,
                   images_dir));
   }
   ImageDataset all = read_pairs(pairs, label_of, options);
-  const std::int64_t tested = std::clamp<std::int64_t>(
-      std::llround(options.test_share * static_cast<double>(count)), 1, count - 1);
-  std::vector<std::int64_t> order =
-      random_permutation(count, make_random_key(options.seed, RandomPurpose::data, kOp));
-  std::sort(order.begin(), order.begin() + tested);
-  std::sort(order.begin() + tested, order.end());
+  std::vector<std::int64_t> places(pairs.size());
+  std::iota(places.begin(), places.end(), std::int64_t{0});
+  std::vector<std::int64_t> trained;
+  std::vector<std::int64_t> tested;
+  share_out<std::int64_t>(places, options.test_share,
+                          make_random_key(options.seed, RandomPurpose::data, kOp), trained, tested);
   all.source.path = std::filesystem::absolute(images_dir).lexically_normal().string();
   all.source.split = formatted("cut by seed, {:g} % for testing", 100.0 * options.test_share);
-  TrainTest data{all.select({order.begin() + tested, order.end()}),
-                 all.select({order.begin(), order.begin() + tested})};
+  TrainTest data{all.select(trained), all.select(tested)};
   set_statistics(data);
   return data;
 }

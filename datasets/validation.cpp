@@ -1,11 +1,10 @@
 #include "cks/datasets/validation.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "cks/core/error.h"
-#include "cks/core/tensor/random.h"
+#include "cks/datasets/share_out_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -33,27 +32,16 @@ TrainTest cut_validation(TrainTest data, const ValidationOptions& options) {
   for (std::size_t i = 0; i < labels.size(); ++i) {
     of_class[static_cast<std::size_t>(labels[i])].push_back(static_cast<std::int64_t>(i));
   }
-  std::vector<bool> is_chosen(labels.size());
-  for (std::size_t c = 0; c < of_class.size(); ++c) {
-    const auto count = static_cast<std::int64_t>(of_class[c].size());
-    if (count < 2) {
-      continue;
-    }
-    const std::int64_t chosen = std::clamp<std::int64_t>(
-        std::llround(options.share * static_cast<double>(count)), 1, count - 1);
-    const std::vector<std::int64_t> order = random_permutation(
-        count, make_random_key(options.seed, RandomPurpose::data,
-                               std::string(kOp) + "." + data.train.class_names[c]));
-    for (std::int64_t i = 0; i < chosen; ++i) {
-      const auto place = static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
-      is_chosen[static_cast<std::size_t>(of_class[c][place])] = true;
-    }
-  }
   std::vector<std::int64_t> kept;
   std::vector<std::int64_t> moved;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    (is_chosen[i] ? moved : kept).push_back(static_cast<std::int64_t>(i));
+  for (std::size_t c = 0; c < of_class.size(); ++c) {
+    share_out<std::int64_t>(of_class[c], options.share,
+                            make_random_key(options.seed, RandomPurpose::data,
+                                            std::string(kOp) + "." + data.train.class_names[c]),
+                            kept, moved);
   }
+  std::sort(kept.begin(), kept.end());
+  std::sort(moved.begin(), moved.end());
   if (moved.empty()) {
     throw Error(
         formatted("{}: {} has one training image a class, expected at least two in one "
