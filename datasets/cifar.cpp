@@ -103,22 +103,6 @@ Labels labels_of(CifarKind kind, bool coarse) {
                 : Labels{1, "fine_label_names.txt", split_words(kCifar100FineNames)};
 }
 
-/// The bytes of one file, and how errors name it.
-struct Member {
-  std::string path;
-  std::vector<std::uint8_t> bytes;
-};
-
-template <class Offset, class... Arguments>
-[[noreturn]] void fail(const Layout& layout, const Member& member, Offset at,
-                       fmt::format_string<Arguments...> what, Arguments&&... arguments) {
-  const std::string_view head(reinterpret_cast<const char*>(member.bytes.data()),
-                              std::min<std::size_t>(member.bytes.size(), 64));
-  throw IoError(formatted("{}: '{}' at byte {}: {}{}", layout.op, member.path, at,
-                          formatted(what, std::forward<Arguments>(arguments)...),
-                          describe_foreign(head)));
-}
-
 bool is_file(const fs::path& path) {
   std::error_code ignored;  // what cannot be read counts as missing
   return fs::is_regular_file(path, ignored);
@@ -164,39 +148,56 @@ std::vector<fs::path> archives_of(const Layout& layout, const fs::path& root) {
   throw IoError(text + how_to_fetch(layout.name, dir));
 }
 
-/// The dataset's files by name, those that are there.
-class Members {
+/// Reads a dataset's files, those that are there; errors name the file and the byte.
+class CifarReader {
  public:
-  Members(const CifarFiles& files, const Layout& layout, const Labels& labels,
-          std::uint64_t largest)
-      : op_(layout.op) {
-    std::vector<std::string> names = bin_files(layout);
-    names.push_back(labels.names_file);
-    if (!files.archive.empty()) {
-      where_ = files.archive;
-      read_archive(names, largest);
-    } else {
-      where_ = files.folder;
-      read_folder(names, largest);
+  CifarReader(const CifarFiles& files, const CifarOptions& options)
+      : layout_(layout_of(files.kind)),
+        labels_(labels_of(files.kind, options.coarse)),
+        record_(layout_.label_bytes + kImageBytes),
+        any_count_(options.any_count),
+        where_(files.archive.empty() ? files.folder : files.archive) {
+    std::vector<std::string> names = bin_files(layout_);
+    names.push_back(labels_.names_file);
+    // One byte more than the largest file shows that a file is too long.
+    const std::uint64_t largest =
+        any_count_ ? kMaxFile : static_cast<std::uint64_t>(layout_.train_images * record_) + 1;
+    files.archive.empty() ? read_folder(names, largest) : read_archive(names, largest);
+    if (const auto found = members_.find(labels_.names_file); found != members_.end()) {
+      labels_.names = parse_names(found->second);
     }
   }
 
-  const Member& required(const std::string& name) const {
-    const auto found = members_.find(name);
-    if (found == members_.end()) {
-      throw IoError(formatted("{}: '{}' lacks {}", op_, where_, name));
-    }
-    return found->second;
+  TrainTest read() const {
+    ImageDataset train;
+    train.name = layout_.name;
+    train.class_names = labels_.names;
+    train.source = identify();
+    ImageDataset test = train;
+    read_images(layout_.train_files, layout_.train_images, train);
+    read_images({layout_.test_file}, layout_.test_images, test);
+    TrainTest data{std::move(train), std::move(test)};
+    set_statistics(data);
+    return data;
   }
-  const Member* optional(const std::string& name) const {
-    const auto found = members_.find(name);
-    return found == members_.end() ? nullptr : &found->second;
-  }
-  const std::string& where() const { return where_; }
-  /// Of a .tar.gz, all of which was then read and found whole; otherwise 0.
-  std::uint64_t gzip_bytes() const { return gzip_bytes_; }
 
  private:
+  /// The bytes of one file, and how errors name it.
+  struct Member {
+    std::string path;
+    std::vector<std::uint8_t> bytes;
+  };
+
+  template <class Offset, class... Arguments>
+  [[noreturn]] void fail(const Member& member, Offset at, fmt::format_string<Arguments...> what,
+                         Arguments&&... arguments) const {
+    const std::string_view head(reinterpret_cast<const char*>(member.bytes.data()),
+                                std::min<std::size_t>(member.bytes.size(), 64));
+    throw IoError(formatted("{}: '{}' at byte {}: {}{}", layout_.op, member.path, at,
+                            formatted(what, std::forward<Arguments>(arguments)...),
+                            describe_foreign(head)));
+  }
+
   void read_archive(const std::vector<std::string>& names, std::uint64_t largest) {
     TarReader tar(where_);
     while (const std::optional<TarEntry> entry = tar.next()) {
@@ -206,7 +207,7 @@ class Members {
       }
       const std::string path = where_ + "' in '" + entry->name;
       if (members_.contains(name)) {
-        throw IoError(formatted("{}: '{}' at byte {}: a second {}, expected one", op_, path,
+        throw IoError(formatted("{}: '{}' at byte {}: a second {}, expected one", layout_.op, path,
                                 entry->offset, name));
       }
       members_[name] = {path, tar.content(largest)};
@@ -224,131 +225,129 @@ class Members {
     }
   }
 
-  std::string op_;
-  std::string where_;
-  std::uint64_t gzip_bytes_ = 0;
-  std::map<std::string, Member> members_;
-};
-
-/// Number of images of a file, whose size must be that of whole records.
-std::int64_t count_images(const Layout& layout, const Member& member, std::int64_t published,
-                          bool any_count) {
-  const std::int64_t record = layout.label_bytes + kImageBytes;
-  const auto bytes = static_cast<std::int64_t>(member.bytes.size());
-  const std::string records =
-      formatted("records of {} label bytes and {} of pixels", layout.label_bytes, kImageBytes);
-  const std::int64_t expected = published * record;
-  if (!any_count && bytes != expected) {
-    fail(layout, member, std::min(bytes, expected), "{} {} bytes, expected {} ({} {})",
-         bytes < expected ? "ends after" : "goes on, to", bytes, expected, published, records);
-  }
-  if (bytes == 0 || bytes % record != 0) {
-    fail(layout, member, bytes - bytes % record,
-         "ends after {} bytes, expected whole {}, at least one", bytes, records);
-  }
-  return bytes / record;
-}
-
-/// Writes a file's images, channel beside channel, and its labels.
-void unpack(const Layout& layout, const Labels& labels, const Member& member, std::int64_t count,
-            std::uint8_t* pixels, std::int64_t* targets) {
-  const std::int64_t record = layout.label_bytes + kImageBytes;
-  const auto classes = static_cast<std::int64_t>(labels.names.size());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t at = i * record + labels.place;
-    targets[i] = member.bytes[static_cast<std::size_t>(at)];
-    if (targets[i] >= classes) {
-      fail(layout, member, at, "label of image {} is {}, expected 0 to {}", i, targets[i],
-           classes - 1);
-    }
-  }
-  kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::uint8_t* planes = member.bytes.data() + i * record + layout.label_bytes;
-      std::uint8_t* image = pixels + i * kImageBytes;
-      for (std::int64_t p = 0; p < kPlane; ++p) {
-        for (std::int64_t c = 0; c < kChannels; ++c) {
-          image[p * kChannels + c] = planes[c * kPlane + p];
-        }
+  /// The lines of a file of class names, which must be as many as there are classes.
+  std::vector<std::string> parse_names(const Member& member) const {
+    std::vector<std::string> names;
+    std::string line;
+    std::size_t begin = 0;
+    const auto end_line = [&](std::size_t end) {
+      if (!is_utf8(line)) {
+        fail(member, begin, "a line that is not UTF-8, expected a class name");
+      }
+      if (!line.empty()) {
+        names.push_back(line);
+      }
+      line.clear();
+      begin = end + 1;
+    };
+    for (std::size_t at = 0; at < member.bytes.size(); ++at) {
+      const std::uint8_t byte = member.bytes[at];
+      if (byte == '\n') {
+        end_line(at);
+      } else if (byte < ' ' && byte != '\r') {
+        fail(member, at, "control character {}, expected a class name in each line", byte);
+      } else if (byte != '\r') {
+        line += static_cast<char>(byte);
       }
     }
-  });
-}
-
-void read_images(const Layout& layout, const Labels& labels, const Members& members,
-                 const std::vector<std::string>& names, std::int64_t published, bool any_count,
-                 ImageDataset& dataset) {
-  std::vector<std::int64_t> counts;
-  std::int64_t total = 0;
-  for (const std::string& name : names) {
-    counts.push_back(count_images(layout, members.required(name), published, any_count));
-    total += counts.back();
-  }
-  dataset.images = Tensor::empty({total, kSide, kSide, kChannels}, DType::uint8);
-  dataset.labels = Tensor::empty({total}, DType::int64);
-  auto* pixels = dataset.images.data_as<std::uint8_t>();
-  auto* targets = dataset.labels.data_as<std::int64_t>();
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    unpack(layout, labels, members.required(names[i]), counts[i], pixels, targets);
-    pixels += counts[i] * kImageBytes;
-    targets += counts[i];
-  }
-}
-
-/// The lines of a file of class names, which must be as many as there are classes.
-std::vector<std::string> parse_names(const Layout& layout, const Member& member,
-                                     std::size_t expected) {
-  std::vector<std::string> names;
-  std::string line;
-  std::size_t begin = 0;
-  const auto end_line = [&](std::size_t end) {
-    if (!is_utf8(line)) {
-      fail(layout, member, begin, "a line that is not UTF-8, expected a class name");
+    end_line(member.bytes.size());
+    if (names.size() != labels_.names.size()) {
+      fail(member, member.bytes.size(), "ends after {} class names, expected {}", names.size(),
+           labels_.names.size());
     }
-    if (!line.empty()) {
-      names.push_back(line);
-    }
-    line.clear();
-    begin = end + 1;
-  };
-  for (std::size_t at = 0; at < member.bytes.size(); ++at) {
-    const std::uint8_t byte = member.bytes[at];
-    if (byte == '\n') {
-      end_line(at);
-    } else if (byte < ' ' && byte != '\r') {
-      fail(layout, member, at, "control character {}, expected a class name in each line", byte);
-    } else if (byte != '\r') {
-      line += static_cast<char>(byte);
-    }
+    return names;
   }
-  end_line(member.bytes.size());
-  if (names.size() != expected) {
-    fail(layout, member, member.bytes.size(), "ends after {} class names, expected {}",
-         names.size(), expected);
-  }
-  return names;
-}
 
-/// What the checksums say.
-DataSource identify(const Layout& layout, const Members& members) {
-  DataSource source;
-  source.path = members.where();
-  if (members.gzip_bytes() == layout.archive_bytes) {
-    source.checksums = DataSource::Checksums::verified;
-    return source;
+  /// What the checksums say.
+  DataSource identify() const {
+    if (gzip_bytes_ == layout_.archive_bytes) {
+      return {.path = where_, .checksums = DataSource::Checksums::verified, .warning = {}};
+    }
+    return {.path = where_,
+            .checksums = DataSource::Checksums::unknown,
+            .warning = gzip_bytes_ == 0
+                           ? formatted("no checksums are published of the files in {}; sizes and "
+                                       "labels are right; give the archive {}.gz to have it "
+                                       "verified",
+                                       where_, layout_.archive)
+                           : formatted("{} has {} bytes, published are {}; the archive is whole "
+                                       "and is used as it is",
+                                       where_, gzip_bytes_, layout_.archive_bytes)};
   }
-  source.checksums = DataSource::Checksums::unknown;
-  source.warning =
-      members.gzip_bytes() == 0
-          ? formatted(
-                "no checksums are published of the files in {}; sizes and labels are right; "
-                "give the archive {}.gz to have it verified",
-                source.path, layout.archive)
-          : formatted(
-                "{} has {} bytes, published are {}; the archive is whole and is used as it is",
-                source.path, members.gzip_bytes(), layout.archive_bytes);
-  return source;
-}
+
+  void read_images(const std::vector<std::string>& names, std::int64_t published,
+                   ImageDataset& dataset) const {
+    std::vector<const Member*> members;
+    std::int64_t total = 0;
+    for (const std::string& name : names) {
+      const auto found = members_.find(name);
+      if (found == members_.end()) {
+        throw IoError(formatted("{}: '{}' lacks {}", layout_.op, where_, name));
+      }
+      members.push_back(&found->second);
+      total += count_images(found->second, published);
+    }
+    dataset.images = Tensor::empty({total, kSide, kSide, kChannels}, DType::uint8);
+    dataset.labels = Tensor::empty({total}, DType::int64);
+    auto* pixels = dataset.images.data_as<std::uint8_t>();
+    auto* targets = dataset.labels.data_as<std::int64_t>();
+    for (const Member* member : members) {
+      const std::int64_t count = static_cast<std::int64_t>(member->bytes.size()) / record_;
+      unpack(*member, count, pixels, targets);
+      pixels += count * kImageBytes;
+      targets += count;
+    }
+  }
+
+  /// Number of images of a file, whose size must be that of whole records.
+  std::int64_t count_images(const Member& member, std::int64_t published) const {
+    const auto bytes = static_cast<std::int64_t>(member.bytes.size());
+    const std::string records =
+        formatted("records of {} label bytes and {} of pixels", layout_.label_bytes, kImageBytes);
+    const std::int64_t expected = published * record_;
+    if (!any_count_ && bytes != expected) {
+      fail(member, std::min(bytes, expected), "{} {} bytes, expected {} ({} {})",
+           bytes < expected ? "ends after" : "goes on, to", bytes, expected, published, records);
+    }
+    if (bytes == 0 || bytes % record_ != 0) {
+      fail(member, bytes - bytes % record_, "ends after {} bytes, expected whole {}, at least one",
+           bytes, records);
+    }
+    return bytes / record_;
+  }
+
+  /// Writes a file's images, channel beside channel, and its labels.
+  void unpack(const Member& member, std::int64_t count, std::uint8_t* pixels,
+              std::int64_t* targets) const {
+    const auto classes = static_cast<std::int64_t>(labels_.names.size());
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t at = i * record_ + labels_.place;
+      targets[i] = member.bytes[static_cast<std::size_t>(at)];
+      if (targets[i] >= classes) {
+        fail(member, at, "label of image {} is {}, expected 0 to {}", i, targets[i], classes - 1);
+      }
+    }
+    kernels::parallel_for_ranges(count, kImagesPerBlock, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::uint8_t* planes = member.bytes.data() + i * record_ + layout_.label_bytes;
+        std::uint8_t* image = pixels + i * kImageBytes;
+        for (std::int64_t p = 0; p < kPlane; ++p) {
+          for (std::int64_t c = 0; c < kChannels; ++c) {
+            image[p * kChannels + c] = planes[c * kPlane + p];
+          }
+        }
+      }
+    });
+  }
+
+  const Layout& layout_;
+  Labels labels_;
+  const std::int64_t record_;
+  const bool any_count_;
+  const std::string where_;
+  std::uint64_t gzip_bytes_ = 0;  // of a .tar.gz, all of which was read and found whole
+  std::map<std::string, Member> members_;
+};
 
 TrainTest load_found(CifarKind kind, const std::string& dir, CifarOptions options) {
   const std::optional<CifarFiles> files = find_cifar(kind, dir);
@@ -398,28 +397,7 @@ TrainTest load_cifar(const CifarFiles& files, CifarOptions options) {
   if (options.coarse && files.kind == CifarKind::cifar10) {
     throw Error(formatted("{}: CIFAR-10 has no coarse labels", layout.op));
   }
-  Labels labels = labels_of(files.kind, options.coarse);
-  // One byte more than the largest file shows that a file is too long.
-  const std::int64_t record = layout.label_bytes + kImageBytes;
-  const std::uint64_t largest =
-      options.any_count ? kMaxFile : static_cast<std::uint64_t>(layout.train_images * record) + 1;
-  const Members members(files, layout, labels, largest);
-  if (const Member* names = members.optional(labels.names_file)) {
-    labels.names = parse_names(layout, *names, labels.names.size());
-  }
-
-  ImageDataset train;
-  train.name = layout.name;
-  train.class_names = labels.names;
-  train.source = identify(layout, members);
-  ImageDataset test = train;
-  read_images(layout, labels, members, layout.train_files, layout.train_images, options.any_count,
-              train);
-  read_images(layout, labels, members, {layout.test_file}, layout.test_images, options.any_count,
-              test);
-  TrainTest data{std::move(train), std::move(test)};
-  set_statistics(data);
-  return data;
+  return CifarReader(files, options).read();
 }
 
 }  // namespace cks
