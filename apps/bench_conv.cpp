@@ -57,11 +57,12 @@ std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) 
                 row.plan.tile.columns, row.plan.split_k);
   text += row.error ? formatted(R"(, "max_error": {:.3g})", *row.error) : "";
 #if defined(CKS_HAS_CUDNN)
-  if (!row.cudnn_layout.empty()) {
+  if (row.cudnn) {
+    const auto& [times, layout, algorithm] = *row.cudnn;
     text += formatted(R"(, "cudnn_us": {:.2f}, "cudnn_min_us": {:.2f}, "cudnn_max_us": {:.2f}, )",
-                      row.cudnn_times.median_us, row.cudnn_times.min_us, row.cudnn_times.max_us);
-    text += formatted(R"("cudnn_layout": "{}", "cudnn_algorithm": {}, "cudnn_version": {})",
-                      row.cudnn_layout, row.cudnn_algorithm, cudnn_version());
+                      times.median_us, times.min_us, times.max_us);
+    text += formatted(R"("cudnn_layout": "{}", "cudnn_algorithm": {}, "cudnn_version": {})", layout,
+                      algorithm, cudnn_version());
   }
 #endif
   return text + "}\n";
@@ -82,8 +83,8 @@ std::string line_of(const ConvTimingRow& row) {
       row.times.median_us, row.times.min_us, rates.tflops, 100.0 * rates.skipped,
       rates.executed_over_exact);
   text += row.error ? formatted(" {:10.2g}", *row.error) : "";
-  if (!row.cudnn_layout.empty()) {
-    text += formatted(" {:10.1f} {}", row.cudnn_times.median_us, row.cudnn_layout);
+  if (row.cudnn) {
+    text += formatted(" {:10.1f} {}", row.cudnn->times.median_us, row.cudnn->layout);
   }
   return text + "\n";
 }

@@ -128,10 +128,7 @@ std::vector<ConvTimingRow> ConvTiming::run() {
       }
 #if defined(CKS_HAS_CUDNN)
       if (pass->cudnn != nullptr && bench == pass->plans.front()) {
-        const CudnnTimes cudnn = pass->cudnn->time(options_.seconds);
-        row.cudnn_times = cudnn.times;
-        row.cudnn_layout = cudnn.layout;
-        row.cudnn_algorithm = cudnn.algorithm;
+        row.cudnn = pass->cudnn->time(options_.seconds);
       }
 #endif
       rows.push_back(std::move(row));

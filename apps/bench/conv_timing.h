@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "apps/bench/conv_shapes.h"
+#include "apps/bench/cudnn_conv.h"
 #include "cks/core/capture/call_timer.h"
 #include "cks/core/conv/conv_operands_impl.h"
 #include "cks/kernels/conv2d/plan.h"
-
-#if defined(CKS_HAS_CUDNN)
-#  include "apps/bench/cudnn_conv.h"
-#endif
 
 namespace cks::apps {
 
@@ -36,10 +33,8 @@ struct ConvTimingRow {
   std::int64_t plain = 0;  // multiply-adds, as in ConvRecord
   std::int64_t exact = 0;
   std::int64_t executed = 0;
-  std::optional<double> error{};  // greatest, relative to the reference's greatest magnitude
-  CallTimes cudnn_times{};        // with the first plan of a pass only
-  std::string cudnn_layout{};     // empty: cuDNN was not asked
-  std::string cudnn_algorithm{};
+  std::optional<double> error{};      // greatest, relative to the reference's greatest magnitude
+  std::optional<CudnnTimes> cudnn{};  // with the first plan of a pass only, where cuDNN was asked
 };
 
 /// One convolution with everything that is needed to time it again and again.
