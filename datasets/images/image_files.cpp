@@ -2,7 +2,6 @@
 #include <array>
 #include <filesystem>
 #include <string_view>
-#include <type_traits>
 
 #include "cks/core/error.h"
 #include "cks/core/io/utf8.h"
@@ -44,22 +43,20 @@ constexpr const char* kNoImage = "has no image (.png, .jpg, .jpeg, .bmp or .gif)
   throw IoError(formatted("{}: '{}' {}", operation, dir, what));
 }
 
-/// Paths of the folders in `dir`, or of the images in and below it, in byte order; hidden folders
-/// are not entered.
-template <class Iterator, class Wanted>
-std::vector<std::string> list(const std::string& dir, Wanted&& wanted,
+/// Paths of what is wanted in `dir`, with `below` also below it, in byte order; hidden folders are
+/// not entered.
+std::vector<std::string> list(const std::string& dir, bool below,
+                              bool (*wanted)(const fs::directory_entry&),
                               const char* operation = kLoadFolder) {
   std::vector<std::string> paths;
   std::error_code error;
-  Iterator entries(dir, error);
-  while (!error && entries != Iterator()) {
+  fs::recursive_directory_iterator entries(dir, error);
+  while (!error && entries != fs::recursive_directory_iterator()) {
     if (wanted(*entries)) {
       paths.push_back(entries->path().string());
     }
-    if constexpr (std::is_same_v<Iterator, fs::recursive_directory_iterator>) {
-      if (is_hidden(entries->path())) {
-        entries.disable_recursion_pending();
-      }
+    if (!below || is_hidden(entries->path())) {
+      entries.disable_recursion_pending();
     }
     entries.increment(error);
   }
@@ -114,7 +111,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
     fail(dir, "is no folder");
   }
   ImageClasses classes{dir, known, {}};
-  const std::vector<std::string> folders = list<fs::directory_iterator>(dir, is_class);
+  const std::vector<std::string> folders = list(dir, false, is_class);
   if (folders.empty()) {
     fail(dir, "has no folder, expected one for each class with its images in it");
   }
@@ -127,7 +124,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
       classes.names.push_back(name);
     }
     const std::int64_t label = label_of(classes, name);
-    const std::vector<std::string> paths = list<fs::recursive_directory_iterator>(folder, is_image);
+    const std::vector<std::string> paths = list(folder, true, is_image);
     if (paths.empty() && known.empty()) {
       fail(folder, kNoImage);
     }
@@ -146,7 +143,7 @@ ImageClasses list_image_classes(const std::string& dir, const std::vector<std::s
 
 std::vector<std::string> list_images(const std::string& dir) {
   constexpr const char* kOp = "list_images";
-  std::vector<std::string> paths = list<fs::directory_iterator>(dir, is_image, kOp);
+  std::vector<std::string> paths = list(dir, false, is_image, kOp);
   if (paths.empty()) {
     fail(dir, std::string(kNoImage) + " of its own; folders inside it are not entered", kOp);
   }

@@ -346,9 +346,9 @@ Plane ink_of(const Tensor& picture) {
   return ink;
 }
 
-/// Marks what belongs to the digit: pieces of ink above a threshold, without specks, each with the
-/// pixels around it. A piece is what hangs together, over corners too.
-std::vector<bool> digit_of(const Plane& ink, double threshold) {
+/// 1 where something belongs to the digit, elsewhere 0: pieces of ink above a threshold, without
+/// specks, each with the pixels around it. A piece is what hangs together, over corners too.
+Plane digit_of(const Plane& ink, double threshold) {
   constexpr double kSpeck = 0.06;  // of the largest piece
   std::vector<std::int64_t> piece_of(ink.values.size(), -1);
   std::vector<std::int64_t> sizes;
@@ -387,11 +387,7 @@ std::vector<bool> digit_of(const Plane& ink, double threshold) {
                          ? 1.0
                          : 0.0;
   }
-  const Plane wide = reduced(kept, 1, greatest);
-  std::vector<bool> digit(wide.values.size());
-  std::transform(wide.values.begin(), wide.values.end(), digit.begin(),
-                 [](double value) { return value > 0.5; });
-  return digit;
+  return reduced(kept, 1, greatest);
 }
 
 /// The box of what is not 0, as uint8 [h,w,1]; undefined if there is nothing.
@@ -496,10 +492,10 @@ PreparedDigit prepare_digit(const Tensor& picture) {
   if (full < kLeastContrast) {
     return prepared;
   }
-  const std::vector<bool> digit = digit_of(ink, 0.45 * full);
+  const Plane digit = digit_of(ink, 0.45 * full);
   for (std::size_t i = 0; i < ink.values.size(); ++i) {
     const double share = std::clamp((ink.values[i] / full - 0.2) / 0.7, 0.0, 1.0);
-    ink.values[i] = digit[i] ? share : 0.0;
+    ink.values[i] = digit.values[i] > 0.5 ? share : 0.0;
   }
   const Tensor box = cropped(ink);
   if (!box.defined()) {
