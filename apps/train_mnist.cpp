@@ -69,9 +69,9 @@ int run(int argc, char** argv) {
   parser.add_path("data-dir", data.data_dir,
                   "folder with MNIST's files, or one with mnist/ or MNIST/raw/ in it; default: "
                   "CKS_DATA_DIR, then ./data");
-  parser.add("classes", data.classes, "how many the labels have; 0: 10, or those of EMNIST's split",
-             0, 256);
-  parser.add("first-label", data.first_label,
+  parser.add("classes", data.options.classes,
+             "how many the labels have; 0: 10, or those of EMNIST's split", 0, 256);
+  parser.add("first-label", data.options.first_label,
              "the label of the first class in the files; -1: 0, of EMNIST's letters 1", -1, 255);
   for (const char* name : {"classes", "first-label"}) {
     parser.only_with(name, "dataset", [](const std::string& value) { return value != "drawn"; });

@@ -2,10 +2,9 @@
 
 #include <string_view>
 
-#include "apps/run/drawn_counts.h"
+#include "apps/run/limits.h"
 #include "cks/core/error.h"
 #include "cks/datasets/drawn/drawn_digits.h"
-#include "cks/datasets/mnist.h"
 
 namespace cks::apps {
 namespace {
@@ -17,11 +16,11 @@ TrainTest read_or_draw(const DigitData& data) {
     return drawn_digits(within_limits(DrawnDigitsOptions(), data));
   }
   try {
-    const bool is_emnist = data.dataset.starts_with(kEmnist);
-    return load_mnist(data.data_dir,
-                      {.classes = data.classes,
-                       .first_label = data.first_label,
-                       .emnist = is_emnist ? data.dataset.substr(kEmnist.size()) : ""});
+    MnistOptions options = data.options;
+    if (data.dataset.starts_with(kEmnist)) {
+      options.emnist = data.dataset.substr(kEmnist.size());
+    }
+    return load_mnist(data.data_dir, options);
   } catch (IoError& error) {
     if (std::string(error.what()).starts_with("find_mnist")) {
       error.append(": --dataset emnist-letters, say");
@@ -35,14 +34,8 @@ TrainTest read_or_draw(const DigitData& data) {
 }  // namespace
 
 TrainTest load_digits(const DigitData& data) {
-  TrainTest digits = read_or_draw(data);
-  if (data.limit_train > 0) {
-    digits.train = digits.train.limit(data.limit_train);
-  }
-  if (data.limit_test > 0) {
-    digits.test = digits.test.limit(data.limit_test);
-  }
-  return digits;
+  const TrainTest all = read_or_draw(data);
+  return {first(all.train, data.limit_train), first(all.test, data.limit_test)};
 }
 
 }  // namespace cks::apps

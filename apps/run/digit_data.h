@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cks/datasets/dataset.h"
+#include "cks/datasets/mnist.h"
 
 namespace cks::apps {
 
@@ -12,8 +12,7 @@ struct DigitData {
   std::string data_dir;          // of MNIST; empty: where load_mnist() looks by itself
   std::int64_t limit_train = 0;  // the first so many; 0: all
   std::int64_t limit_test = 0;
-  std::int64_t classes = 0;       // as in MnistOptions
-  std::int64_t first_label = -1;  // likewise
+  MnistOptions options{};  // of MNIST's format; `dataset` says which split of EMNIST
 };
 
 /// Reads MNIST's format or draws digits, no more of them than the limits ask for. Throws what

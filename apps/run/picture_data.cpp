@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "apps/cli/program.h"
-#include "apps/run/drawn_counts.h"
+#include "apps/run/limits.h"
 #include "cks/datasets/cifar.h"
 #include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/kernels/common/formatted_impl.h"
@@ -98,10 +98,6 @@ ImageDataset spread(const ImageDataset& dataset, std::int64_t count) {
     places.push_back(i * dataset.size() / count);
   }
   return dataset.select(places);
-}
-
-ImageDataset first(const ImageDataset& dataset, std::int64_t count) {
-  return count == 0 ? dataset : dataset.limit(count);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #pragma once
 #include <algorithm>
+#include <cstdint>
+
+#include "cks/datasets/dataset.h"
 
 namespace cks::apps {
 
@@ -13,6 +16,11 @@ Options within_limits(Options options, const Data& data) {
     options.test_count = std::min(options.test_count, data.limit_test);
   }
   return options;
+}
+
+/// The first `count` images; all of them if 0, or if there are fewer.
+inline ImageDataset first(const ImageDataset& dataset, std::int64_t count) {
+  return count == 0 ? dataset : dataset.limit(count);
 }
 
 }  // namespace cks::apps
