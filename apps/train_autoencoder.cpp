@@ -64,7 +64,7 @@ void add_flags(Flags& parser, AutoencoderFlags& flags) {
                     "file; auto: mnist, with a hint when it is not there");
   parser.add_path("data-dir", flags.data.data_dir,
                   "folder with MNIST's files; default: CKS_DATA_DIR, then ./data");
-  parser.only_with("data-dir", "dataset", [](const std::string& name) { return name != "drawn"; });
+  parser.not_with("data-dir", "dataset", "drawn");
   parser.add("limit-train", flags.data.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", flags.data.limit_test, "test on the first N images; 0: all");
   parser.group("Training");

@@ -43,10 +43,9 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache) {
              kLeastShare, 1.0 - kLeastShare);
   parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
   parser.add_switch("no-cache", no_cache, kNoCacheHelp);
-  for (const char* name : {"fit", "no-cache"}) {
-    parser.only_with(name, "dataset", [](const std::string& value) { return value == "folder"; });
-  }
-  parser.only_with("fit", "image-size", [](const std::string& value) { return value != "0"; });
+  parser.only_with("fit", "dataset", "folder");
+  parser.only_with("no-cache", "dataset", "folder");
+  parser.not_with("fit", "image-size", "0");
   parser.add("limit-train", data.limit_train,
              "train on N images, the first or, of a folder, evenly spread ones; 0: all");
   parser.add("limit-test", data.limit_test, "test on N images, likewise; 0: all");
@@ -61,8 +60,7 @@ void add_augment_flags(Flags& parser, bool& augment, ImageAugmentation& values) 
   parser.add_switch("flip", values.flip, "mirror each image, left to right, with probability 1/2");
   parser.add_switch("alternate-flip", values.alternate_flip,
                     "of --flip: mirror each image in every other epoch, which helps short runs");
-  parser.only_with("alternate-flip", "flip",
-                   [](const std::string& value) { return value == "true"; });
+  parser.only_with("alternate-flip", "flip", "true");
   parser.add("cutout", values.cutout, "blank a square of N x N pixels at a random place; 0: none",
              0, 1024);
   parser.add("rotation", values.rotation, "turn each image by up to so many degrees, either way",

@@ -73,9 +73,8 @@ int run(int argc, char** argv) {
              "how many the labels have; 0: 10, or those of EMNIST's split", 0, 256);
   parser.add("first-label", data.options.first_label,
              "the label of the first class in the files; -1: 0, of EMNIST's letters 1", -1, 255);
-  for (const char* name : {"classes", "first-label"}) {
-    parser.only_with(name, "dataset", [](const std::string& value) { return value != "drawn"; });
-  }
+  parser.not_with("classes", "dataset", "drawn");
+  parser.not_with("first-label", "dataset", "drawn");
   parser.add("limit-train", data.limit_train, "train on the first N images; 0: all");
   parser.add("limit-test", data.limit_test, "test on the first N images; 0: all");
   parser.add("show-digits", digits, "print N test images with their predictions at the end", 0,

@@ -71,7 +71,11 @@ std::string braced(const std::vector<std::string>& choices) {
 
 void require_choice(const std::string& text, const std::vector<std::string>& choices) {
   if (!contains(choices, text)) {
-    const std::string nearest = nearest_name(text, choices);
+    std::map<std::string, std::string> meanings;  // none: the names need no explanation
+    for (const std::string& choice : choices) {
+      meanings.emplace(choice, "");
+    }
+    const std::string nearest = nearest_name(text, meanings);
     throw Error(formatted("'{}' is not one of {}{}", text, braced(choices),
                           nearest.empty() ? "" : "; the nearest is " + nearest));
   }
@@ -158,11 +162,10 @@ struct Flags::Implementation {
         ->type_name("SHELL:" + braced(shells));
   }
 
-  /// Which values of another flag leave a flag an effect.
+  /// A flag without effect unless another one has this value, or if it has.
   struct Condition {
-    std::string name;
-    std::string other;
-    std::function<bool(const std::string&)> has_effect;
+    std::string name, other, value;
+    bool is_needed;
   };
 
   CLI::App app;
@@ -363,16 +366,20 @@ void Flags::excludes(const std::string& name, const std::string& other) {
   implementation_->at(name).option->excludes(implementation_->at(other).option);
 }
 
-void Flags::only_with(const std::string& name, const std::string& other,
-                      std::function<bool(const std::string&)> has_effect) {
-  implementation_->conditions.push_back({name, other, std::move(has_effect)});
+void Flags::only_with(const std::string& name, const std::string& other, const std::string& value) {
+  implementation_->conditions.push_back({name, other, value, true});
+}
+
+void Flags::not_with(const std::string& name, const std::string& other, const std::string& value) {
+  implementation_->conditions.push_back({name, other, value, false});
 }
 
 void Flags::require_effects() const {
-  for (const auto& [name, other, has_effect] : implementation_->conditions) {
-    const std::string value = implementation_->at(other).text.get().value_or("");
-    if (given(name) && implementation_->at(name).text.get() != "false" && !has_effect(value)) {
-      throw usage_error(formatted("--{} does not go with --{} {}", name, other, value));
+  for (const auto& [name, other, value, is_needed] : implementation_->conditions) {
+    const std::string now = implementation_->at(other).text.get().value_or("");
+    if (given(name) && implementation_->at(name).text.get() != "false" &&
+        (now == value) != is_needed) {
+      throw usage_error(formatted("--{} does not go with --{} {}", name, other, now));
     }
   }
 }

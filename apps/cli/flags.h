@@ -58,10 +58,10 @@ class Flags {
   /// On the command line the flag needs another one, or does not go with one.
   void needs(const std::string& name, const std::string& other);
   void excludes(const std::string& name, const std::string& other);
-  /// The flag has an effect only with some values of another one. Asked by require_effects(), when
-  /// all flags are final; a switch that is off needs none.
-  void only_with(const std::string& name, const std::string& other,
-                 std::function<bool(const std::string& value)> has_effect);
+  /// The flag has an effect only with this value of another one, or only with others. Asked by
+  /// require_effects(), when all flags are final; a switch that is off needs none.
+  void only_with(const std::string& name, const std::string& other, const std::string& value);
+  void not_with(const std::string& name, const std::string& other, const std::string& value);
   /// Throws UsageError for a flag on the command line that has no effect.
   void require_effects() const;
 

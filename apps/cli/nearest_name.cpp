@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 namespace cks::apps {
 namespace {
@@ -57,14 +58,6 @@ std::string nearest_name(const std::string& typed,
     }
   }
   return nearest;
-}
-
-std::string nearest_name(const std::string& typed, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> meanings;
-  for (const std::string& name : names) {
-    meanings.emplace(name, "");
-  }
-  return nearest_name(typed, meanings);
 }
 
 }  // namespace cks::apps

@@ -1,7 +1,6 @@
 #pragma once
 #include <map>
 #include <string>
-#include <vector>
 
 namespace cks::apps {
 
@@ -13,7 +12,5 @@ namespace cks::apps {
 /// have to change.
 std::string nearest_name(const std::string& typed,
                          const std::map<std::string, std::string>& meanings);
-/// The same among names that need no explanation.
-std::string nearest_name(const std::string& typed, const std::vector<std::string>& names);
 
 }  // namespace cks::apps

@@ -65,13 +65,13 @@ void occupy_standard_streams() {
 
 }  // namespace
 
-int run_program(const std::function<int()>& body) {
+int run_program(int (*body)(int, char**), int argc, char** argv) {
   occupy_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is an error of the write,
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that has become too large
   std::cout.exceptions(std::ios::badbit | std::ios::failbit);
   try {
-    const int code = body();
+    const int code = body(argc, argv);
     errno = 0;
     std::cout.flush();
     return code;

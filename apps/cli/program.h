@@ -1,5 +1,4 @@
 #pragma once
-#include <functional>
 #include <string>
 
 #include "cks/core/error.h"
@@ -23,11 +22,7 @@ class UsageError : public Error {
 /// Runs the body of a program; an exception becomes "error: ..." on stderr and exit code 1, or 2.
 /// So does, with 1, what stdout does not take: a full disk, a pipe that nobody reads. A file that
 /// the program opens never takes the place of a closed stdin, stdout or stderr.
-int run_program(const std::function<int()>& body);
-/// The same for a body that takes the command line.
-inline int run_program(int (*body)(int, char**), int argc, char** argv) {
-  return run_program([&] { return body(argc, argv); });
-}
+int run_program(int (*body)(int, char**), int argc, char** argv);
 
 /// From now on SIGINT, SIGTERM and, unless the process was started to ignore it, SIGHUP end the
 /// process with a line on stderr and interrupted_exit_code().

@@ -125,21 +125,15 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
 }
 
 void add_conditions(Flags& flags) {
-  const auto is = [](const char* value) {
-    return [value](const std::string& text) { return text == value; };
-  };
-  const auto is_not = [](const char* value) {
-    return [value](const std::string& text) { return text != value; };
-  };
-  flags.only_with("momentum", "opt", is("sgd"));
-  flags.only_with("nesterov", "opt", is("sgd"));
-  flags.only_with("lr-step-epochs", "lr-scheduler", is("step"));
-  flags.only_with("lr-gamma", "lr-scheduler", is("step"));
-  flags.only_with("average-every", "weight-average", is_not("0"));
-  flags.only_with("look-ahead", "weight-average", is_not("0"));
-  flags.only_with("val-seed", "val-share", is_not("0"));
-  flags.only_with("no-graph", "device", is_not("cpu"));
-  flags.only_with("data-dir", "dataset", is_not("drawn"));
+  flags.only_with("momentum", "opt", "sgd");
+  flags.only_with("nesterov", "opt", "sgd");
+  flags.only_with("lr-step-epochs", "lr-scheduler", "step");
+  flags.only_with("lr-gamma", "lr-scheduler", "step");
+  flags.not_with("average-every", "weight-average", "0");
+  flags.not_with("look-ahead", "weight-average", "0");
+  flags.not_with("val-seed", "val-share", "0");
+  flags.not_with("no-graph", "device", "cpu");
+  flags.not_with("data-dir", "dataset", "drawn");
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ struct Program {
     flags.add_positional("pictures", pictures, "which");
     flags.needs("resume", "text");
     flags.excludes("lr", "data-dir");
-    flags.only_with("quiet", "model", [](const std::string& value) { return value == "mlp"; });
+    flags.only_with("quiet", "model", "mlp");
     flags.footer("The end.");
   }
 };

@@ -331,6 +331,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return cks::apps::run_program([&] { return run(argc, argv); });
-}
+int main(int argc, char** argv) { return cks::apps::run_program(run, argc, argv); }
