@@ -97,41 +97,29 @@ void place(std::vector<Path>& paths, Draws& draws) {
 }
 
 /// Squared distance of each pixel's middle to the nearest piece of the paths, where below reach^2.
-class DistanceMap {
- public:
-  explicit DistanceMap(float reach) : reach_(reach) { squares_.fill(reach * reach); }
+using Squares = std::array<float, kDrawnDigitSide * kDrawnDigitSide>;
 
-  void add(StrokePoint a, StrokePoint b) {
-    const StrokePoint along{b.x - a.x, b.y - a.y};
-    const float length = along.x * along.x + along.y * along.y;
-    const float scale = length > 0.0F ? 1.0F / length : 0.0F;
-    const int first_x = clamp_down(std::min(a.x, b.x) - reach_);
-    const int last_x = clamp_down(std::max(a.x, b.x) + reach_);
-    const int first_y = clamp_down(std::min(a.y, b.y) - reach_);
-    const int last_y = clamp_down(std::max(a.y, b.y) + reach_);
-    for (int y = first_y; y <= last_y; ++y) {
-      for (int x = first_x; x <= last_x; ++x) {
-        const float to_x = static_cast<float>(x) + 0.5F - a.x;
-        const float to_y = static_cast<float>(y) + 0.5F - a.y;
-        const float t = std::clamp((to_x * along.x + to_y * along.y) * scale, 0.0F, 1.0F);
-        const float off_x = to_x - t * along.x;
-        const float off_y = to_y - t * along.y;
-        float& nearest =
-            squares_[static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x)];
-        nearest = std::min(nearest, off_x * off_x + off_y * off_y);
-      }
+/// Takes in a piece from a to b.
+void take_in(Squares& squares, StrokePoint a, StrokePoint b, float reach) {
+  const auto on_page = [](float position) {
+    return static_cast<int>(std::clamp(position, 0.0F, static_cast<float>(kSide - 1)));
+  };
+  const StrokePoint along{b.x - a.x, b.y - a.y};
+  const float length = along.x * along.x + along.y * along.y;
+  const float scale = length > 0.0F ? 1.0F / length : 0.0F;
+  for (int y = on_page(std::min(a.y, b.y) - reach); y <= on_page(std::max(a.y, b.y) + reach); ++y) {
+    for (int x = on_page(std::min(a.x, b.x) - reach); x <= on_page(std::max(a.x, b.x) + reach);
+         ++x) {
+      const float to_x = static_cast<float>(x) + 0.5F - a.x;
+      const float to_y = static_cast<float>(y) + 0.5F - a.y;
+      const float t = std::clamp((to_x * along.x + to_y * along.y) * scale, 0.0F, 1.0F);
+      const float off_x = to_x - t * along.x;
+      const float off_y = to_y - t * along.y;
+      float& nearest = squares[static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x)];
+      nearest = std::min(nearest, off_x * off_x + off_y * off_y);
     }
   }
-  float square(std::size_t pixel) const { return squares_[pixel]; }
-
- private:
-  static int clamp_down(float position) {
-    return static_cast<int>(std::clamp(position, 0.0F, static_cast<float>(kSide - 1)));
-  }
-
-  float reach_;
-  std::array<float, kDrawnDigitSide * kDrawnDigitSide> squares_{};
-};
+}
 
 /// Puts ink on the page.
 void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
@@ -140,21 +128,20 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
   const float darkness = draws.between(190.0F, 290.0F);
   const float grain = draws.between(0.0F, 0.25F);
   const float reach = radius + softness;
-  DistanceMap distances(reach);
+  Squares squares;
+  squares.fill(reach * reach);
   for (const Path& path : paths) {
     for (std::size_t i = 0; i + 1 < path.size(); ++i) {
-      distances.add(path[i], path[i + 1]);
+      take_in(squares, path[i], path[i + 1], reach);
     }
   }
-  for (std::size_t pixel = 0; pixel < kDrawnDigitSide * kDrawnDigitSide; ++pixel) {
-    const float square = distances.square(pixel);
-    if (!(square < reach * reach)) {
-      pixels[pixel] = 0;
-      continue;
+  for (const float square : squares) {
+    float value = 0.0F;
+    if (square < reach * reach) {
+      const float edge = (reach - std::sqrt(square)) / (2.0F * softness);
+      value = std::min(edge, 1.0F) * darkness * (1.0F - grain * draws.uniform());
     }
-    const float edge = (reach - std::sqrt(square)) / (2.0F * softness);
-    const float value = std::min(edge, 1.0F) * darkness * (1.0F - grain * draws.uniform());
-    pixels[pixel] = static_cast<std::uint8_t>(std::min(value, 255.0F));
+    *pixels++ = static_cast<std::uint8_t>(std::min(value, 255.0F));
   }
 }
 
