@@ -98,6 +98,9 @@ int exif_orientation(Bytes segment) {
 /// What the segments say of the coded pixels, to tell whether all of them are there.
 class CodedPixels {
  public:
+  std::size_t interval = 0;  // blocks between two restarts; 0: there are none
+  std::size_t restarts = 0;  // in the last scan
+
   void add_frame(Bytes segment) {  // precision, height, width, components: id, sampling, table
     height_ = big_endian(segment.subspan(1, 2));
     width_ = big_endian(segment.subspan(3, 2));
@@ -107,10 +110,8 @@ class CodedPixels {
     }
   }
 
-  void set_restart_interval(std::size_t blocks) { interval_ = blocks; }
-
   void begin_scan(Bytes segment) {  // count, its components: id, tables; first, last, precision
-    restarts_ = 0;
+    restarts = 0;
     in_scan_.clear();
     const std::size_t count = segment.empty() ? 0 : segment[0];
     if (segment.size() < 1 + 2 * count + 3) {
@@ -129,8 +130,6 @@ class CodedPixels {
     }
   }
 
-  void add_restart() { ++restarts_; }
-
   /// Whether every frequency of every component was in a scan, and the last scan has all of its
   /// intervals; of the last interval the decoder alone can tell.
   bool may_be_whole() const {
@@ -139,7 +138,7 @@ class CodedPixels {
                   [](const Component& component) {
                     return all_of(component.done, [](bool done) { return done; });
                   }) &&
-           (interval_ == 0 || (restarts_ + 1) * interval_ >= units_in_scan());
+           (interval == 0 || (restarts + 1) * interval >= units_in_scan());
   }
 
  private:
@@ -170,8 +169,6 @@ class CodedPixels {
 
   std::size_t height_ = 0;
   std::size_t width_ = 0;
-  std::size_t interval_ = 0;
-  std::size_t restarts_ = 0;  // in the last scan
   std::vector<Component> components_;
   std::vector<Component> in_scan_;
 };
@@ -227,7 +224,7 @@ ImageContainer check_jpeg(Bytes file, const std::string& path) {
     } else if (marker == kHuffmanTables) {
       check_huffman_tables(segment, at + 2, path);
     } else if (marker == kRestartInterval && segment.size() >= 2) {
-      pixels.set_restart_interval(big_endian(segment.first(2)));
+      pixels.interval = big_endian(segment.first(2));
     } else if (marker == kExif && noted == 0) {
       noted = exif_orientation(segment);
       container.orientation = std::max(noted, 1);
@@ -239,7 +236,7 @@ ImageContainer check_jpeg(Bytes file, const std::string& path) {
       while (!ends_at(at) &&
              (file[at] != 0xff || file[at + 1] == 0 || stands_alone(file[at + 1]))) {
         if (file[at] == 0xff && is_restart(file[at + 1])) {
-          pixels.add_restart();
+          ++pixels.restarts;
         }
         ++at;
       }
