@@ -2,7 +2,6 @@
 
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
-#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks::apps {
@@ -65,20 +64,18 @@ struct ConvTiming::PlanBench {
     operands.run(reference, expected, scratch);
     return relative_error(result.to(DType::float32), expected.to(DType::float32));
   }
-};
 
-struct ConvTiming::PassBench {
-  std::vector<std::unique_ptr<PlanBench>> plans;
 #if defined(CKS_HAS_CUDNN)
   Tensor cudnn_result;
-  std::unique_ptr<CudnnConv> cudnn;
+  std::unique_ptr<CudnnConv> cudnn;  // of the first plan of a pass, where cuDNN was asked
 
-  void add_cudnn(const Conv2dProblem& p, Conv2dPass pass, const ConvOperands& in) {
-    cudnn_result = in.make_result(pass, p.x_type);  // gradients of filters as well
-    cudnn = std::make_unique<CudnnConv>(p, pass,
-                                        pass == Conv2dPass::backward_data ? cudnn_result : in.x,
-                                        pass == Conv2dPass::backward_filter ? cudnn_result : in.w,
-                                        pass == Conv2dPass::forward ? cudnn_result : in.dy);
+  void add_cudnn() {
+    const Conv2dPass pass = conv.plan.pass;
+    cudnn_result = operands.make_result(pass, conv.problem.x_type);  // gradients of filters as well
+    cudnn = std::make_unique<CudnnConv>(
+        conv.problem, pass, pass == Conv2dPass::backward_data ? cudnn_result : operands.x,
+        pass == Conv2dPass::backward_filter ? cudnn_result : operands.w,
+        pass == Conv2dPass::forward ? cudnn_result : operands.dy);
   }
 #endif
 };
@@ -87,8 +84,9 @@ ConvTiming::ConvTiming(const NamedShape& shape, const ConvTimingOptions& options
     : shape_(shape), options_(options) {
   for (const Conv2dPass pass : kernels::kConv2dPasses) {
     if (options.pass == "all" || options.pass == name_of(pass)) {
-      plans_.emplace_back(pass,
-                          plans_of(options, pass, in_mode(shape.problem, pass, options.mode)));
+      const std::vector<Conv2dPlan> plans =
+          plans_of(options, pass, in_mode(shape.problem, pass, options.mode));
+      plans_.insert(plans_.end(), plans.begin(), plans.end());
     }
   }
 }
@@ -96,43 +94,38 @@ ConvTiming::ConvTiming(const NamedShape& shape, const ConvTimingOptions& options
 ConvTiming::~ConvTiming() = default;
 
 std::vector<ConvTimingRow> ConvTiming::run() {
-  if (passes_.empty()) {
+  if (benches_.empty()) {
     operands_ = std::make_unique<ConvOperands>(
         in_mode(shape_.problem, Conv2dPass::forward, options_.mode), options_.device);
-    for (const auto& [pass, plans] : plans_) {
-      const Conv2dProblem p = in_mode(shape_.problem, pass, options_.mode);
-      auto bench = std::make_unique<PassBench>();
-      bench->plans = mapped(plans, [&](const Conv2dPlan& plan) {
-        return std::make_unique<PlanBench>(p, plan, *operands_, options_.device);
-      });
-#if defined(CKS_HAS_CUDNN)
-      if (options_.cudnn) {
-        bench->add_cudnn(p, pass, *operands_);
-      }
-#endif
-      passes_.push_back(std::move(bench));
+    for (const Conv2dPlan& plan : plans_) {
+      benches_.push_back(std::make_unique<PlanBench>(
+          in_mode(shape_.problem, plan.pass, options_.mode), plan, *operands_, options_.device));
     }
+#if defined(CKS_HAS_CUDNN)
+    for (std::size_t i = 0; i < benches_.size() && options_.cudnn; ++i) {
+      if (i == 0 || plans_[i].pass != plans_[i - 1].pass) {
+        benches_[i]->add_cudnn();
+      }
+    }
+#endif
   }
   std::vector<ConvTimingRow> rows;
-  for (const auto& pass : passes_) {
-    for (const auto& bench : pass->plans) {
-      ConvTimingRow row{
-          .name = shape_.name,
-          .plan = bench->conv.plan,
-          .times = bench->timer.time(options_.seconds),
-          .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, shape_.problem),
-          .exact = kernels::exact_multiply_adds(shape_.problem),
-          .executed = bench->executed};
-      if (options_.check) {
-        row.error = bench->error_against_reference();
-      }
-#if defined(CKS_HAS_CUDNN)
-      if (pass->cudnn != nullptr && bench == pass->plans.front()) {
-        row.cudnn = pass->cudnn->time(options_.seconds);
-      }
-#endif
-      rows.push_back(std::move(row));
+  for (const auto& bench : benches_) {
+    ConvTimingRow row{.name = shape_.name,
+                      .plan = bench->conv.plan,
+                      .times = bench->timer.time(options_.seconds),
+                      .plain = kernels::plain_multiply_adds(bench->conv.plan.pass, shape_.problem),
+                      .exact = kernels::exact_multiply_adds(shape_.problem),
+                      .executed = bench->executed};
+    if (options_.check) {
+      row.error = bench->error_against_reference();
     }
+#if defined(CKS_HAS_CUDNN)
+    if (bench->cudnn != nullptr) {
+      row.cudnn = bench->cudnn->time(options_.seconds);
+    }
+#endif
+    rows.push_back(std::move(row));
   }
   return rows;
 }

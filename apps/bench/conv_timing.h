@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "apps/bench/conv_shapes.h"
@@ -53,13 +52,12 @@ class ConvTiming {
 
  private:
   struct PlanBench;
-  struct PassBench;
 
   NamedShape shape_;
   ConvTimingOptions options_;
-  std::vector<std::pair<kernels::Conv2dPass, std::vector<kernels::Conv2dPlan>>> plans_;
+  std::vector<kernels::Conv2dPlan> plans_;
   std::unique_ptr<ConvOperands> operands_;
-  std::vector<std::unique_ptr<PassBench>> passes_;
+  std::vector<std::unique_ptr<PlanBench>> benches_;  // of the plans, once they have run
 };
 
 }  // namespace cks::apps
