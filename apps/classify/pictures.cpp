@@ -90,15 +90,10 @@ void note_if_strange(const CheckpointInfo& info, const Tensor& image, PictureRes
       info.std.size() != info.mean.size()) {
     return;
   }
-  const auto* pixel = image.data_as<std::uint8_t>();
-  std::vector<double> sums(info.mean.size());
-  for (std::int64_t i = 0; i < image.numel(); ++i) {
-    sums[static_cast<std::size_t>(i) % sums.size()] += pixel[i] / 255.0;
-  }
-  const double pixels = static_cast<double>(image.numel()) / static_cast<double>(sums.size());
+  const std::vector<float> means = channel_statistics(stack({image})).mean;
   double distance = 0.0;
-  for (std::size_t c = 0; c < sums.size(); ++c) {
-    distance += (sums[c] / pixels - info.mean[c]) / info.std[c] / static_cast<double>(sums.size());
+  for (std::size_t c = 0; c < means.size(); ++c) {
+    distance += (double{means[c]} - info.mean[c]) / info.std[c] / static_cast<double>(means.size());
   }
   if (std::abs(distance) > kFarthest) {
     add_note(result,
