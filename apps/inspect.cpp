@@ -89,16 +89,6 @@ ModelTable trace_checkpoint(const std::string& path, const CheckpointInfo& info)
   return trace_model(*model, Shape{1, info.height, info.width, info.channels});
 }
 
-/// The key of the filters of the convolution that runs first.
-std::string first_filters(const std::string& model, const ModelTable& table) {
-  for (const LayerRow& row : table.rows) {
-    if (row.type == "Conv2d") {
-      return row.path + ".weight";
-    }
-  }
-  throw Error("--filters: " + model + " has no convolution");
-}
-
 void draw_filters(const std::string& path, const std::string& key, const std::string& picture) {
   const SafetensorsFile file =
       load_safetensors(path, [&](const std::string& name) { return name == key; });
@@ -130,7 +120,10 @@ void show_checkpoint(const std::string& path, Drawings drawings) {
       draw_savings(drawings.savings, info.model, table);
     }
     if (!drawings.filters.empty() && drawings.filters_of.empty()) {
-      drawings.filters_of = first_filters(info.model, table);
+      drawings.filters_of = first_filters(table);
+      if (drawings.filters_of.empty()) {
+        throw Error("--filters: " + info.model + " has no convolution");
+      }
     }
   } else if (!drawings.savings.empty()) {
     throw Error("--savings: " + path + " does not name a model of CKS");

@@ -107,6 +107,12 @@ ModelTable trace_model(Module& model, const Shape& input) {
   return table;
 }
 
+std::string first_filters(const ModelTable& table) {
+  const auto first = std::find_if(table.rows.begin(), table.rows.end(),
+                                  [](const LayerRow& row) { return row.type == "Conv2d"; });
+  return first == table.rows.end() ? "" : first->path + ".weight";
+}
+
 std::string to_string(const ModelTable& table) {
   TextTable text({"layer", "type", "options", "output", "KiB", "parameters", "multiply-adds",
                   "executed", "skips fwd", "skips dX", "skips dW"},

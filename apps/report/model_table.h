@@ -44,6 +44,9 @@ struct ModelTable {
 /// they were, gradients are forgotten.
 ModelTable trace_model(Module& model, const Shape& input);
 
+/// The key of the filters of the convolution that runs first; empty if there is none.
+std::string first_filters(const ModelTable& table);
+
 /// The table for people, with totals.
 std::string to_string(const ModelTable& table);
 

@@ -99,17 +99,13 @@ TestCounts count_test(Module& model, DataLoader& loader) {
 
 /// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
 /// cannot be drawn.
-Tensor first_filters(const Module& model, const ModelTable& layers) {
-  for (const LayerRow& row : layers.rows) {
-    if (row.type == "Conv2d") {
-      for (const auto& [name, tensor] : model.state_dict()) {
-        if (name == row.path + ".weight") {
-          const Tensor filters = tensor.to(Device::cpu());
-          const std::vector<float> weights = filters.to(DType::float32).to_vector<float>();
-          const auto is_finite = [](float weight) { return std::isfinite(weight); };
-          return all_of(weights, is_finite) ? filters : Tensor();
-        }
-      }
+Tensor drawable_filters(const Module& model, const ModelTable& layers) {
+  for (const auto& [name, tensor] : model.state_dict()) {
+    if (name == first_filters(layers)) {
+      const Tensor filters = tensor.to(Device::cpu());
+      const std::vector<float> weights = filters.to(DType::float32).to_vector<float>();
+      const auto is_finite = [](float weight) { return std::isfinite(weight); };
+      return all_of(weights, is_finite) ? filters : Tensor();
     }
   }
   return {};
@@ -132,7 +128,7 @@ RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Mod
                    .class_names = data.class_names,
                    .layers = trace_model(model, {1, data.height(), data.width(), data.channels()}),
                    .config = folder.read_config()};
-  report.filters = first_filters(model, report.layers);
+  report.filters = drawable_filters(model, report.layers);
   return report;
 }
 
