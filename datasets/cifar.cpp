@@ -118,12 +118,6 @@ std::vector<fs::path> folders_of(const Layout& layout, const fs::path& root) {
   return {root, root / layout.folder, root / layout.name, root / layout.name / layout.folder};
 }
 
-std::vector<fs::path> archives_of(const Layout& layout, const fs::path& root) {
-  const std::string plain = layout.archive;
-  return {root / (plain + ".gz"), root / plain, root / layout.name / (plain + ".gz"),
-          root / layout.name / plain};
-}
-
 [[noreturn]] void fail_not_found(const Layout& layout, const std::string& dir) {
   const std::vector<std::string> names = bin_files(layout);
   std::string text = std::string(layout.op) + ": no folder holds the files of " + layout.name;
@@ -371,9 +365,12 @@ std::optional<CifarFiles> find_cifar(CifarKind kind, const std::string& dir) {
         return CifarFiles{kind, folder.string(), ""};
       }
     }
-    for (const fs::path& archive : archives_of(layout, root)) {
-      if (is_file(archive)) {
-        return CifarFiles{kind, "", archive.string()};
+    for (const fs::path& folder : {root, root / layout.name}) {
+      for (const char* ending : {".gz", ""}) {
+        if (const std::string archive = (folder / layout.archive).string() + ending;
+            is_file(archive)) {
+          return CifarFiles{kind, "", archive};
+        }
       }
     }
   }

@@ -256,13 +256,6 @@ void warn_of_depth(const ImageClasses& classes, TrainTest& data) {
   }
 }
 
-/// Classes without a test image are never tested.
-void warn_of_untested(ImageDataset& test) {
-  if (const auto untested = test.classes_without_images(); !untested.empty()) {
-    add_warning(test, "no image of classes of the training half: " + joined(untested));
-  }
-}
-
 /// Cuts each class by a random order of its own.
 std::pair<std::vector<ImageFile>, std::vector<ImageFile>> split_classes(
     const ImageClasses& classes, const ImageFolderOptions& options) {
@@ -297,14 +290,6 @@ fs::path validation_folder(const fs::path& root) {
   return {};
 }
 
-/// What to do where the folder has a validation half and no test half.
-std::string describe_other_half(const fs::path& root) {
-  const fs::path val = validation_folder(root);
-  return val.empty() ? ""
-                     : formatted("; its folder {} would be used under the name test",
-                                 val.filename().string());
-}
-
 }  // namespace
 
 TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) {
@@ -313,8 +298,10 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   std::error_code ignored;
   const bool has_halves = fs::is_directory(root / "train", ignored);
   if (has_halves && !fs::is_directory(root / "test", ignored)) {
-    throw IoError(formatted("{}: '{}' has a folder train, but no folder test beside it{}", kOp,
-                            root.string(), describe_other_half(root)));
+    const std::string val = validation_folder(root).filename().string();
+    throw IoError(formatted(
+        "{}: '{}' has a folder train, but no folder test beside it{}", kOp, root.string(),
+        val.empty() ? "" : formatted("; its folder {} would be used under the name test", val)));
   }
   const ImageClasses classes =
       list_image_classes((has_halves ? root / "train" : root).string(), {});
@@ -338,11 +325,11 @@ TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) 
   }
   decoder.keep(data.train);
   warn_of_depth(classes, data);
-  if (has_halves) {
-    warn_of_untested(data.test);
-  } else {
+  if (!has_halves) {
     data.train.source.split = data.test.source.split =
         formatted("cut by seed, {:g} % for testing", 100.0 * options.test_share);
+  } else if (const auto untested = data.test.classes_without_images(); !untested.empty()) {
+    add_warning(data.test, "no image of classes of the training half: " + joined(untested));
   }
   set_statistics(data);
   return data;
