@@ -92,8 +92,6 @@ std::string describe_path(const std::string& path) {
   return path.empty() ? "is empty, expected a path" : "";
 }
 
-constexpr const char* kPath = "PATH";  // what --help calls a path
-
 constexpr std::size_t kNameColumns = 34;
 constexpr std::size_t kHelpColumns = 80 - kNameColumns;
 
@@ -256,16 +254,12 @@ struct Flags::Implementation {
       flag.repeats = option->get_expected_max() > 1;
       flag.stands_alone = option->get_expected_min() == 0;
       const std::string type = option->get_type_name();  // "INT:in [1, 100]", "TEXT:{x,y}"
-      if (!type.empty()) {
-        const std::size_t colon = std::min(type.find(':'), type.size());
-        flag.type = type.substr(0, colon);
-        flag.value =
-            flag.type == kPath ? FlagDescription::Value::path : FlagDescription::Value::text;
-        if (const auto found = choices.find(flag.name); found != choices.end()) {
-          flag.choices = found->second;
-        } else if (colon < type.size()) {
-          flag.range = type.substr(colon + 1);
-        }
+      const std::size_t colon = std::min(type.find(':'), type.size());
+      flag.type = type.substr(0, colon);
+      if (const auto found = choices.find(flag.name); found != choices.end()) {
+        flag.choices = found->second;
+      } else if (colon < type.size()) {
+        flag.range = type.substr(colon + 1);
       }
       program.flags.push_back(std::move(flag));
     }
@@ -307,7 +301,7 @@ void Flags::add(const std::string& name, double& value, const std::string& help,
 void Flags::add_path(const std::string& name, std::string& value, const std::string& help) {
   FlagText text = plain_text(value);
   text.get = [&value] { return std::optional(absolute_path(value)); };
-  implementation_->add_value(name, kPath, help, text);
+  implementation_->add_value(name, kPathType, help, text);
   implementation_->at(name).option->check(describe_path);
 }
 
@@ -338,7 +332,7 @@ void Flags::add_optional(const std::string& name, std::optional<std::string>& va
         value = given.empty() ? std::string() : given.front();
       },
       help);
-  option->expected(0, 1)->type_name(kPath);
+  option->expected(0, 1)->type_name(kPathType);
   implementation_->enter(
       name, option,
       {[&value] { return value ? std::optional(absolute_path(*value)) : std::nullopt; },

@@ -46,7 +46,7 @@ std::string filled(const std::string& text) {
 
 /// " INT", " [PATH]", " {adam|sgd}" behind a flag's name.
 std::string value_of(const FlagDescription& flag) {
-  if (flag.value == FlagDescription::Value::none) {
+  if (flag.type.empty()) {
     return {};
   }
   std::string text = italic(flag.type);
@@ -91,7 +91,7 @@ std::string bracketed(const std::string& text) {
 /// ":INT:action" of a specification for _arguments.
 std::string zsh_value(const FlagDescription& flag) {
   std::string action = " ";  // nothing to offer, but a word is expected
-  if (flag.value == FlagDescription::Value::path) {
+  if (flag.type == kPathType) {
     action = "_files";
   } else if (!flag.choices.empty()) {
     const auto safe = [](const std::string& choice) { return replaced(choice, ":", "\\:"); };
@@ -171,11 +171,11 @@ std::string bash_completion(const ProgramDescription& program) {
       continue;
     }
     flags.push_back(flag.name);
-    if (flag.value == FlagDescription::Value::none) {
+    if (flag.type.empty()) {
       continue;
     }
     std::string action;  // nothing to offer
-    if (flag.value == FlagDescription::Value::path) {
+    if (flag.type == kPathType) {
       action = "compopt -o default";
     } else if (!flag.choices.empty()) {
       action = "mapfile -t COMPREPLY < <(compgen -W " + quoted(list_text(flag.choices, " ")) +
@@ -220,7 +220,7 @@ std::string zsh_completion(const ProgramDescription& program) {
       specifications += " \\\n    " + quoted((flag.repeats ? "*:" : ":") + flag.name + ":_files");
       continue;
     }
-    const bool has_value = flag.value != FlagDescription::Value::none;
+    const bool has_value = !flag.type.empty();
     const std::string& brief = flag.short_name;
     const std::string rest =
         formatted("[{}]{}", bracketed(flag.help), has_value ? zsh_value(flag) : "");

@@ -4,18 +4,19 @@
 
 namespace cks::apps {
 
+/// What --help calls a path.
+constexpr const char* kPathType = "PATH";
+
 /// One flag, or a word that needs none, as a manual page and the completion of a shell need it.
 struct FlagDescription {
-  enum class Value { none, text, path };
   std::string name;        // "--epochs"; of a word without a flag "picture"
   std::string short_name;  // "-b"; empty: none
   std::string group;       // title of the flags that it stands among
   std::string help;
-  Value value = Value::none;
   bool is_word = false;              // positional: no flag
   bool repeats = false;              // of a word: as many as one likes
   bool stands_alone = false;         // its value may be left out
-  std::string type;                  // of the value: "INT"
+  std::string type;                  // of the value: "INT", kPathType; empty: it takes none
   std::string range;                 // "in [1, 100]"; empty: any
   std::vector<std::string> choices;  // the only lawful values; empty: others
   std::string default_text;          // empty: none
