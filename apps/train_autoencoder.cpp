@@ -105,13 +105,6 @@ Tensor reconstructions(Module& model, const ImageDataset& test, const Autoencode
   return picture_grid(concat(lines, 0), columns);
 }
 
-std::string describe_epoch(const EpochEvent& event) {
-  const EpochMetrics& row = event.metrics;
-  return formatted("epoch {:2}/{}  train loss {:.4f}   test loss {:.4f}   {:.1f} s{}", row.epoch,
-                   event.epochs, row.train_loss, row.test_loss, row.seconds,
-                   event.is_best ? "   best" : "");
-}
-
 void describe_run(Console& console, const RunFolder& folder, const Module& model,
                   const TrainTest& data, const ChosenDevice& chosen) {
   const ImageDataset& train = data.train;
@@ -151,22 +144,23 @@ TrainSummary train(const AutoencoderFlags& flags, const Flags& parser, const Cho
   DataLoader test_loader(data.test, {.batch_size = 500, .shuffle = false, .device = chosen.device});
   TrainOptions options = make_options(flags, data, folder);
   options.precision = take_precision(flags.precision, chosen.device);
-  options.callbacks = make_callbacks(console, false, describe_epoch);
+  options.callbacks = make_callbacks(console, false);
   if (flags.output.tensorboard) {
     send_to_tensorboard(folder, false, options.callbacks);
   }
   ConfigSections config = describe_program(kProgram, parser, chosen, data);
   config["model"] = {{"name", kModel}, {"parameters", std::to_string(model.num_parameters())}};
   write_config_on_start(folder, config, flags.resume.has_value(), options.callbacks);
-  return fit_with_advice(parser, console, [&] {
-    return fit({.model = model,
-                .optimizer = optimizer,
-                .train_loader = train_loader,
-                .test_loader = test_loader,
-                .loss = [](const Tensor& output,
-                           const Batch& batch) { return mse_loss(output, batch.images); }},
-               options);
-  });
+  const auto loss = [](const Tensor& output, const Batch& batch) {
+    return mse_loss(output, batch.images);
+  };
+  return fit_with_advice(parser, console,
+                         {.model = model,
+                          .optimizer = optimizer,
+                          .train_loader = train_loader,
+                          .test_loader = test_loader,
+                          .loss = loss},
+                         options);
 }
 
 /// Writes and prints what the run came to; returns the exit code.

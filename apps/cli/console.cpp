@@ -45,6 +45,18 @@ class RunLogSink : public spdlog::sinks::base_sink<std::mutex> {
   RunFolder folder_;
 };
 
+std::string describe_epoch(const EpochEvent& event, bool has_accuracy) {
+  const EpochMetrics& row = event.metrics;
+  const char* const half = row.on_validation ? "val" : "test";
+  const std::string results =
+      has_accuracy
+          ? formatted("{:.4f} / {:.2f} %   {} {:.4f} / {:.2f} %", row.train_loss,
+                      100.0 * row.train_accuracy, half, row.test_loss, 100.0 * row.test_accuracy)
+          : formatted("loss {:.4f}   {} loss {:.4f}", row.train_loss, half, row.test_loss);
+  return formatted("epoch {:2}/{}  train {}   {:.1f} s{}", row.epoch, event.epochs, results,
+                   row.seconds, event.is_best ? "   best" : "");
+}
+
 }  // namespace
 
 void add_output_flags(Flags& flags, OutputFlags& values) {
@@ -102,8 +114,7 @@ void report_data(Console& console, const TrainTest& data) {
   }
 }
 
-TrainCallbacks make_callbacks(Console& console, bool has_accuracy,
-                              const std::function<std::string(const EpochEvent&)>& describe_epoch) {
+TrainCallbacks make_callbacks(Console& console, bool has_accuracy) {
   TrainCallbacks callbacks;
   callbacks.on_step = [&console, has_accuracy](const StepEvent& event) {
     console.progress().update(
@@ -117,8 +128,8 @@ TrainCallbacks make_callbacks(Console& console, bool has_accuracy,
          .images_per_second = event.images_per_second,
          .seconds_left = event.seconds_left});
   };
-  callbacks.on_epoch = [&console, describe_epoch](const EpochEvent& event) {
-    console.say(describe_epoch(event));
+  callbacks.on_epoch = [&console, has_accuracy](const EpochEvent& event) {
+    console.say(describe_epoch(event, has_accuracy));
   };
   callbacks.on_note = [&console](const std::string& text) { console.say("note      " + text); };
   callbacks.should_stop = [] { return interrupted(); };

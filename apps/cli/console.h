@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -51,9 +50,8 @@ class Console {
 /// Warnings of both halves; every picture that was left out goes into the log.
 void report_data(Console& console, const TrainTest& data);
 
-/// Callbacks that show every step, with its accuracy if the loss has one, say a line after every
-/// epoch and all notes, and stop at an interrupt. The console must outlive them.
-TrainCallbacks make_callbacks(Console& console, bool has_accuracy,
-                              const std::function<std::string(const EpochEvent&)>& describe_epoch);
+/// Callbacks that show every step, say a line after every epoch, both with the accuracy if the loss
+/// has one, and all notes, and stop at an interrupt. The console must outlive them.
+TrainCallbacks make_callbacks(Console& console, bool has_accuracy);
 
 }  // namespace cks::apps

@@ -246,10 +246,10 @@ void append_flags(Error& error, const Flags& parser) {
   error.append(text);
 }
 
-TrainSummary fit_with_advice(const Flags& parser, Console& console,
-                             const std::function<TrainSummary()>& fit) {
+TrainSummary fit_with_advice(const Flags& parser, Console& console, const TrainTask& task,
+                             const TrainOptions& options) {
   try {
-    TrainSummary summary = fit();
+    TrainSummary summary = fit(task, options);
     console.progress().clear();
     return summary;
   } catch (Error& error) {

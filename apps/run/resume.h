@@ -1,5 +1,4 @@
 #pragma once
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -44,9 +43,9 @@ void write_config_on_start(const RunFolder& folder, const ConfigSections& config
 /// Adds to an error of fit() the flags of the program that help, if any do.
 void append_flags(Error& error, const Flags& parser);
 
-/// Calls `fit`, then takes the progress line away. An error gets the flags that help, and goes into
+/// Calls fit(), then takes the progress line away. An error gets the flags that help, and goes into
 /// the log before it goes on.
-TrainSummary fit_with_advice(const Flags& parser, Console& console,
-                             const std::function<TrainSummary()>& fit);
+TrainSummary fit_with_advice(const Flags& parser, Console& console, const TrainTask& task,
+                             const TrainOptions& options);
 
 }  // namespace cks::apps

@@ -51,14 +51,6 @@ std::int64_t image_size(const ImageDataset& dataset) {
   return dataset.height();
 }
 
-std::string describe_epoch(const EpochEvent& event) {
-  const EpochMetrics& row = event.metrics;
-  return formatted("epoch {:2}/{}  train {:.4f} / {:.2f} %   {} {:.4f} / {:.2f} %   {:.1f} s{}",
-                   row.epoch, event.epochs, row.train_loss, 100.0 * row.train_accuracy,
-                   row.on_validation ? "val" : "test", row.test_loss, 100.0 * row.test_accuracy,
-                   row.seconds, event.is_best ? "   best" : "");
-}
-
 TrainOptions make_options(const TrainFlags& flags, const TrainTest& data,
                           std::int64_t steps_per_epoch) {
   TrainOptions options = flags.options;
@@ -271,8 +263,7 @@ TrainSummary train(const Session& session, const TrainFlags& flags, Training& tr
                    const ConfigSections& config, std::vector<EpochMetrics>& rows,
                    Console& console) {
   const RunFolder* const folder = training.options.files.folder;
-  TrainCallbacks& callbacks = training.options.callbacks =
-      make_callbacks(console, true, describe_epoch);
+  TrainCallbacks& callbacks = training.options.callbacks = make_callbacks(console, true);
   callbacks.on_epoch = [&rows, report = callbacks.on_epoch](const EpochEvent& event) {
     std::erase_if(rows, [&](const EpochMetrics& row) { return row.epoch >= event.metrics.epoch; });
     rows.push_back(event.metrics);
@@ -287,8 +278,7 @@ TrainSummary train(const Session& session, const TrainFlags& flags, Training& tr
       write_config_on_start(*session.group->folder, session.group->config, true, callbacks);
     }
   }
-  return fit_with_advice(session.parser, console,
-                         [&] { return fit(training.task, training.options); });
+  return fit_with_advice(session.parser, console, training.task, training.options);
 }
 
 /// Writes and prints what a run came to.
@@ -371,8 +361,7 @@ TrainSummary follow(const Session& session, const TrainFlags& flags, Communicato
   }
   training.options.callbacks.should_stop = [] { return interrupted(); };
   Console console({.quiet = true});
-  return fit_with_advice(session.parser, console,
-                         [&] { return fit(training.task, training.options); });
+  return fit_with_advice(session.parser, console, training.task, training.options);
 }
 
 FinishedRun train_once(const Session& session, TrainFlags& flags,
