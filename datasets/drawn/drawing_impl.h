@@ -47,22 +47,26 @@ class Draws {
   std::size_t used_ = 4;
 };
 
-/// Label of image `index`, where each ten labels from a multiple of ten on are an order of the ten
-/// classes of their own.
-inline std::int64_t balanced_label(RandomKey key, std::int64_t index) {
-  Draws draws(key, index / 10);
-  std::array<std::int64_t, 10> labels{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-  for (std::uint32_t left = 10; left > 1; --left) {
-    std::swap(labels[left - 1], labels[draws.below(left)]);
-  }
-  return labels[static_cast<std::size_t>(index % 10)];
-}
-
 /// Of what is drawn ("digits"): its labels or its shapes.
 inline RandomKey drawing_key(const std::string& drawn, std::uint64_t seed, DrawnSplit split,
                              const char* what) {
   const char* half = split == DrawnSplit::train ? "train" : "test";
   return make_random_key(seed, RandomPurpose::data, "drawn_" + drawn + "." + half + what);
+}
+
+/// Label of image `index`, where each ten labels from a multiple of ten on are an order of the ten
+/// classes of their own. Throws Error, naming the operation, for an index below 0.
+inline std::int64_t balanced_label(const char* operation, const std::string& drawn,
+                                   std::uint64_t seed, DrawnSplit split, std::int64_t index) {
+  if (index < 0) {
+    throw Error(formatted("{}: index is {}, expected at least 0", operation, index));
+  }
+  Draws draws(drawing_key(drawn, seed, split, ".labels"), index / 10);
+  std::array<std::int64_t, 10> labels{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  for (std::uint32_t left = 10; left > 1; --left) {
+    std::swap(labels[left - 1], labels[draws.below(left)]);
+  }
+  return labels[static_cast<std::size_t>(index % 10)];
 }
 
 /// The dataset of what `draw(seed, split, index, pixels)` draws.

@@ -7,10 +7,8 @@
 #include <cmath>
 #include <vector>
 
-#include "cks/core/error.h"
 #include "cks/datasets/drawn/digit_strokes.h"
 #include "cks/datasets/drawn/drawing_impl.h"
-#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -149,10 +147,7 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
 
 std::int64_t draw_digit(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                         std::uint8_t* pixels) {
-  if (index < 0) {
-    throw Error(formatted("draw_digit: index is {}, expected at least 0", index));
-  }
-  const std::int64_t label = balanced_label(drawing_key("digits", seed, split, ".labels"), index);
+  const std::int64_t label = balanced_label("draw_digit", "digits", seed, split, index);
   Draws draws(drawing_key("digits", seed, split, ".shapes"), index);
   std::vector<Path> paths = write_digit(label, draws);
   place(paths, draws);

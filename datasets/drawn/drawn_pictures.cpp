@@ -8,9 +8,7 @@
 #include <cmath>
 #include <string>
 
-#include "cks/core/error.h"
 #include "cks/datasets/drawn/drawing_impl.h"
-#include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
 
@@ -237,10 +235,7 @@ void paint_bar(Page& page, Draws& draws) {
 
 std::int64_t draw_picture(std::uint64_t seed, DrawnSplit split, std::int64_t index,
                           std::uint8_t* pixels) {
-  if (index < 0) {
-    throw Error(formatted("draw_picture: index is {}, expected at least 0", index));
-  }
-  const std::int64_t label = balanced_label(drawing_key("pictures", seed, split, ".labels"), index);
+  const std::int64_t label = balanced_label("draw_picture", "pictures", seed, split, index);
   Draws draws(drawing_key("pictures", seed, split, ".pictures"), index);
   Page page;
   paint_background(page, draws, random_colour(draws, 10.0F, 150.0F));
