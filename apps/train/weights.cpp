@@ -19,23 +19,6 @@ using detail::Metadata;
 using detail::with_file_name;
 using detail::with_prefix;
 
-/// A field written as JSON. Throws IoError, naming file and field, if it is not that.
-template <class T>
-T read_field(const Metadata& metadata, const std::string& key, const std::string& path,
-             T otherwise = {}) {
-  const std::string* text = find(metadata, key);
-  if (text == nullptr) {
-    return otherwise;
-  }
-  try {
-    T value;
-    read_json(parse_json(*text), value);
-    return value;
-  } catch (const Json::exception& error) {
-    throw IoError(formatted("{}: field {} is damaged: {}", path, key, error.what()));
-  }
-}
-
 /// What a file of weights holds, without the weights.
 SafetensorsFile read_header(const std::string& path) {
   return load_safetensors(path, [](const std::string&) { return false; });
@@ -107,22 +90,34 @@ void save_weights(const std::string& path, const Module& model, const Checkpoint
 CheckpointInfo read_checkpoint_info(const std::string& path) {
   Metadata metadata = read_header(path).metadata;
   CheckpointInfo info{.model = metadata["cks.model"], .dataset = metadata["cks.dataset"]};
-  info.class_names = read_field<std::vector<std::string>>(metadata, "cks.class_names", path);
-  info.mean = read_field<std::vector<float>>(metadata, "cks.mean", path);
-  info.std = read_field<std::vector<float>>(metadata, "cks.std", path);
-  const auto input = read_field<std::vector<std::int64_t>>(metadata, "cks.input", path, {0, 0, 0});
-  if (input.size() != 3) {
-    throw IoError(
-        formatted("{}: field cks.input is damaged: {} numbers, expected height, width, channels",
-                  path, input.size()));
+  const auto read = [&](const char* key, auto& field) {  // written as JSON, if it is there
+    try {
+      if (const std::string* const text = find(metadata, key); text != nullptr) {
+        read_json(parse_json(*text), field);
+      }
+    } catch (const Json::exception& error) {
+      throw IoError(formatted("{}: field {} is damaged: {}", path, key, error.what()));
+    }
+  };
+  read("cks.class_names", info.class_names);
+  read("cks.mean", info.mean);
+  read("cks.std", info.std);
+  if (find(metadata, "cks.input") != nullptr) {
+    std::vector<std::int64_t> input;
+    read("cks.input", input);
+    if (input.size() != 3) {
+      throw IoError(
+          formatted("{}: field cks.input is damaged: {} numbers, expected height, width, channels",
+                    path, input.size()));
+    }
+    info.height = input[0];
+    info.width = input[1];
+    info.channels = input[2];
   }
-  info.height = input[0];
-  info.width = input[1];
-  info.channels = input[2];
   if (const std::string* const fit = find(metadata, "cks.fit"); fit != nullptr) {
     info.fit = with_file_name(path, [&] { return parse_image_fit(*fit); });
   }
-  info.notes = read_field<TextFields>(metadata, "cks.notes", path);
+  read("cks.notes", info.notes);
   return info;
 }
 
