@@ -28,10 +28,13 @@ using Column = double EpochMetrics::*;
 
 struct Panel {
   std::string title{};
-  std::string unit{};  // behind numbers
-  double factor = 1.0;
   Column train{};
   Column test{};
+  bool is_share = false;  // in percent
+
+  double value(const EpochMetrics& row, Column column) const {
+    return is_share ? kPercent * row.*column : row.*column;
+  }
 };
 
 /// From `begin` to `end` on the paper; of a logarithmic one low and high are logarithms.
@@ -101,7 +104,7 @@ struct Axes {
 };
 
 std::string number_text(const Panel& panel, double value) {
-  return panel.unit.empty() ? formatted("{:.4g}", value) : formatted("{:.2f}{}", value, panel.unit);
+  return panel.is_share ? formatted("{:.2f} %", value) : formatted("{:.4g}", value);
 }
 
 std::string draw_axes(const Axes& axes) {
@@ -126,7 +129,7 @@ std::string draw_series(const Axes& axes, const std::vector<EpochMetrics>& rows,
   std::string marks;
   bool goes_on = false;
   for (const EpochMetrics& row : rows) {
-    const double value = panel.factor * row.*column;
+    const double value = panel.value(row, column);
     if (is_drawn(value)) {
       const double x = axes.x_of(row);
       const double y = axes.y.place(value);
@@ -148,7 +151,7 @@ std::string draw_legend(const EpochMetrics& last, const Panel& panel) {
   for (const auto& [name, column, colour] :
        {std::tuple{last.on_validation ? "validation " : "test ", panel.test, "orange"},
         std::tuple{"train ", panel.train, "blue"}}) {
-    const std::string text = name + number_text(panel, panel.factor * last.*column);
+    const std::string text = name + number_text(panel, panel.value(last, column));
     body += formatted("<path d=\"M{:.1f} 8H{:.1f}\" class=\"{} line\"/>\n", x, x + 20.0, colour) +
             text_at(x + 28.0, 12.0, "ink", text);
     x += 52.0 + text_width(text);
@@ -158,7 +161,7 @@ std::string draw_legend(const EpochMetrics& last, const Panel& panel) {
 
 std::string draw_best(const Axes& axes, const EpochMetrics& best, const Panel& panel) {
   const double x = axes.x_of(best);
-  const double value = panel.factor * best.*panel.test;
+  const double value = panel.value(best, panel.test);
   std::string body =
       formatted("<path d=\"M{0:.1f} {1:.1f}V{2:.1f}\" class=\"best\" stroke-dasharray=\"2 3\"/>\n",
                 x, kTop - 6.0, kBottom);
@@ -175,19 +178,18 @@ Figure draw_panel(const std::vector<EpochMetrics>& rows, std::int64_t best_epoch
   Axes axes;
   for (const EpochMetrics& row : rows) {
     axes.x.take_in(static_cast<double>(row.epoch));
-    axes.y.take_in(panel.factor * row.*panel.train);
-    axes.y.take_in(panel.factor * row.*panel.test);
+    axes.y.take_in(panel.value(row, panel.train));
+    axes.y.take_in(panel.value(row, panel.test));
   }
   // A spike at the beginning would flatten the rest.
   constexpr double kLinearSpan = 10.0;
-  const bool is_share = panel.factor == kPercent;
-  if (!is_share && axes.y.low > 0.0 && axes.y.high > kLinearSpan * axes.y.low) {
+  if (!panel.is_share && axes.y.low > 0.0 && axes.y.high > kLinearSpan * axes.y.low) {
     axes.y.logarithmic = true;
     panel.title += ", log scale";
   }
   axes.x.close();
   axes.y.close();
-  if (is_share) {
+  if (panel.is_share) {
     axes.y.low = std::max(axes.y.low, 0.0);
     axes.y.high = std::min(axes.y.high, kPercent);
   }
@@ -211,16 +213,12 @@ std::vector<Figure> curve_figures(const std::vector<EpochMetrics>& rows, std::in
   if (rows.empty()) {
     throw Error("curve_figures: there are no epochs");
   }
-  std::vector<Figure> figures{draw_panel(
-      rows, best_epoch,
-      {.title = "Loss", .train = &EpochMetrics::train_loss, .test = &EpochMetrics::test_loss})};
+  std::vector<Figure> figures{
+      draw_panel(rows, best_epoch, {"Loss", &EpochMetrics::train_loss, &EpochMetrics::test_loss})};
   if (has_accuracy) {
     figures.push_back(draw_panel(rows, best_epoch,
-                                 {.title = "Accuracy",
-                                  .unit = " %",
-                                  .factor = kPercent,
-                                  .train = &EpochMetrics::train_accuracy,
-                                  .test = &EpochMetrics::test_accuracy}));
+                                 {"Accuracy", &EpochMetrics::train_accuracy,
+                                  &EpochMetrics::test_accuracy, /*is_share=*/true}));
   }
   return figures;
 }
