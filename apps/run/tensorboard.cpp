@@ -7,6 +7,7 @@
 
 #include "apps/report/event_file.h"
 #include "apps/report/filter_picture.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/datasets/images/image_write.h"
 
 namespace cks::apps {
@@ -17,18 +18,16 @@ using Scalars = std::vector<std::pair<std::string, double>>;
 /// A square of pixels for each pair, brighter the larger its share of the row's images.
 Tensor confusion_picture(const ConfusionMatrix& confusion) {
   const std::int64_t classes = confusion.classes();
-  const std::int64_t side = std::max<std::int64_t>(1, 240 / classes);
-  Tensor picture = Tensor::empty({classes * side, classes * side, 1}, DType::uint8);
-  auto* pixel = picture.data_as<std::uint8_t>();
-  for (std::int64_t y = 0; y < classes * side; ++y) {
-    const double images =
-        static_cast<double>(std::max<std::int64_t>(1, confusion.images_of(y / side)));
-    for (std::int64_t x = 0; x < classes * side; ++x) {
-      const double share = static_cast<double>(confusion.at(y / side, x / side)) / images;
+  Tensor pixels = Tensor::empty({1, classes, classes, 1}, DType::uint8);
+  auto* pixel = pixels.data_as<std::uint8_t>();
+  for (std::int64_t truth = 0; truth < classes; ++truth) {
+    const auto images = static_cast<double>(std::max<std::int64_t>(1, confusion.images_of(truth)));
+    for (std::int64_t predicted = 0; predicted < classes; ++predicted) {
+      const double share = static_cast<double>(confusion.at(truth, predicted)) / images;
       *pixel++ = static_cast<std::uint8_t>(std::lround(255.0 * share));
     }
   }
-  return picture;
+  return upsample_nearest(pixels, std::max<std::int64_t>(1, 240 / classes))[0];
 }
 
 }  // namespace
