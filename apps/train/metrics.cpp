@@ -47,6 +47,22 @@ void require_labels(const char* operation, const std::vector<std::int64_t>& labe
   }
 }
 
+/// 0 of nothing.
+template <class Number>
+double ratio(Number part, std::int64_t all) {
+  return all == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(all);
+}
+
+/// Sum of count(c) over the classes.
+template <class Count>
+std::int64_t sum_over(std::int64_t classes, Count&& count) {
+  std::int64_t sum = 0;
+  for (std::int64_t c = 0; c < classes; ++c) {
+    sum += count(c);
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::vector<std::int64_t> predicted_classes(const Tensor& logits) {
@@ -123,16 +139,12 @@ std::int64_t ConfusionMatrix::at(std::int64_t truth, std::int64_t predicted) con
 }
 
 std::int64_t ConfusionMatrix::images_of(std::int64_t truth) const {
-  std::int64_t images = 0;
-  for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
-    images += at(truth, predicted);
-  }
-  return images;
+  return sum_over(classes_, [&](std::int64_t predicted) { return at(truth, predicted); });
 }
 
 double ConfusionMatrix::accuracy_of(std::int64_t truth) const {
   const std::int64_t images = images_of(truth);
-  return images == 0 ? 0.0 : static_cast<double>(at(truth, truth)) / static_cast<double>(images);
+  return ratio(at(truth, truth), images);
 }
 
 std::int64_t ConfusionMatrix::total() const {
@@ -140,17 +152,10 @@ std::int64_t ConfusionMatrix::total() const {
 }
 
 std::int64_t ConfusionMatrix::correct() const {
-  std::int64_t correct = 0;
-  for (std::int64_t c = 0; c < classes_; ++c) {
-    correct += at(c, c);
-  }
-  return correct;
+  return sum_over(classes_, [&](std::int64_t c) { return at(c, c); });
 }
 
-double ConfusionMatrix::accuracy() const {
-  const std::int64_t images = total();
-  return images == 0 ? 0.0 : static_cast<double>(correct()) / static_cast<double>(images);
-}
+double ConfusionMatrix::accuracy() const { return ratio(correct(), total()); }
 
 double ConfusionMatrix::balanced_accuracy() const {
   double sum = 0.0;
@@ -159,34 +164,26 @@ double ConfusionMatrix::balanced_accuracy() const {
     sum += accuracy_of(truth);
     with_images += images_of(truth) > 0 ? 1 : 0;
   }
-  return with_images == 0 ? 0.0 : sum / static_cast<double>(with_images);
+  return ratio(sum, with_images);
 }
 
 double ConfusionMatrix::mean_iou() const {
   double sum = 0.0;
   std::int64_t present = 0;
   for (std::int64_t c = 0; c < classes_; ++c) {
-    std::int64_t either = images_of(c) - at(c, c);
-    for (std::int64_t truth = 0; truth < classes_; ++truth) {
-      either += at(truth, c);
-    }
-    if (either > 0) {
-      sum += static_cast<double>(at(c, c)) / static_cast<double>(either);
-      ++present;
-    }
+    const std::int64_t either =
+        images_of(c) - at(c, c) + sum_over(classes_, [&](std::int64_t t) { return at(t, c); });
+    sum += ratio(at(c, c), either);
+    present += either > 0 ? 1 : 0;
   }
-  return present == 0 ? 0.0 : sum / static_cast<double>(present);
+  return ratio(sum, present);
 }
 
 std::vector<std::int64_t> ConfusionMatrix::never_predicted() const {
   std::vector<std::int64_t> never;
-  for (std::int64_t predicted = 0; predicted < classes_; ++predicted) {
-    std::int64_t count = 0;
-    for (std::int64_t truth = 0; truth < classes_; ++truth) {
-      count += at(truth, predicted);
-    }
-    if (count == 0) {
-      never.push_back(predicted);
+  for (std::int64_t c = 0; c < classes_; ++c) {
+    if (sum_over(classes_, [&](std::int64_t truth) { return at(truth, c); }) == 0) {
+      never.push_back(c);
     }
   }
   return never;
@@ -220,13 +217,9 @@ void RunningMetrics::add(double mean_loss_of_batch, std::int64_t correct_in_batc
   images += batch_images;
 }
 
-double RunningMetrics::mean_loss() const {
-  return images == 0 ? 0.0 : loss_sum / static_cast<double>(images);
-}
+double RunningMetrics::mean_loss() const { return ratio(loss_sum, images); }
 
-double RunningMetrics::accuracy() const {
-  return images == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(images);
-}
+double RunningMetrics::accuracy() const { return ratio(correct, images); }
 
 std::int64_t peak_resident_bytes() {
   rusage usage{};
