@@ -9,7 +9,6 @@
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -109,8 +108,7 @@ struct Output {
 
 std::vector<Precision> parse_modes(const std::string& text) {
   std::vector<Precision> modes;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const std::string& word : split(text, ',')) {
     const auto known = {Precision::fp32, Precision::tf32, Precision::bf16};
     const auto* const found = std::find_if(known.begin(), known.end(),
                                            [&](Precision mode) { return word == name_of(mode); });

@@ -3,10 +3,9 @@
 #include <array>
 #include <cstdio>
 #include <map>
-#include <sstream>
 #include <utility>
 
-#include "cks/core/error.h"
+#include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 
@@ -84,15 +83,11 @@ std::vector<NamedShape> parse_shapes(const std::string& text) {
     return mapped(list->second,
                   [](const auto& shape) { return parse_shape(shape.first, shape.second); });
   }
-  std::vector<NamedShape> shapes;
-  std::stringstream parts(text);
-  for (std::string part; std::getline(parts, part, ';');) {
-    shapes.push_back(parse_shape(part, part));
-  }
-  if (shapes.empty()) {
+  const std::vector<std::string> parts = split(text, ';');
+  if (parts.empty()) {
     throw Error("no shapes given");
   }
-  return shapes;
+  return mapped(parts, [](const std::string& part) { return parse_shape(part, part); });
 }
 
 std::string text_of(const Conv2dProblem& problem) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <sstream>
 #include <vector>
 
 #include "apps/cli/image_size.h"
@@ -21,18 +20,9 @@
 namespace cks::apps {
 namespace {
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream in(text + ",");
-  for (std::string part; std::getline(in, part, ',');) {
-    parts.push_back(part);
-  }
-  return parts;
-}
-
 std::vector<float> parse_numbers(const char* flag, const std::string& text) {
   std::vector<float> numbers;
-  for (const std::string& part : split_at_commas(text)) {
+  for (const std::string& part : split(text + ",", ',')) {
     if (!detail::parse_number(part, numbers.emplace_back())) {
       throw Error(formatted(
           "{} is '{}', expected a number for each channel, such as 0.49,0.48,0.45", flag, text));
@@ -51,7 +41,7 @@ std::vector<std::string> parse_classes(const std::string& text) {
     }
     return numbered_classes(count);
   }
-  std::vector<std::string> names = split_at_commas(text);
+  std::vector<std::string> names = split(text + ",", ',');
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto place = names.begin() + static_cast<std::ptrdiff_t>(i);
     if (names[i].empty() || std::find(names.begin(), place, names[i]) != place) {

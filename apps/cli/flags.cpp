@@ -120,8 +120,7 @@ class WrappingFormatter : public CLI::Formatter {
   WrappingFormatter() { column_width(kNameColumns); }
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text;
-    std::istringstream lines(CLI::Formatter::make_option_desc(option));
-    for (std::string line; std::getline(lines, line);) {
+    for (const std::string& line : split(CLI::Formatter::make_option_desc(option), '\n')) {
       text += (text.empty() ? "" : "\n") + wrapped(line);
     }
     return text;

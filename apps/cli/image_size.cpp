@@ -1,10 +1,9 @@
 #include "apps/cli/image_size.h"
 
 #include <algorithm>
-#include <sstream>
 #include <vector>
 
-#include "cks/core/error.h"
+#include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 
@@ -12,8 +11,7 @@ namespace cks::apps {
 
 ImageSize parse_image_size(const std::string& text) {
   std::vector<std::int64_t> extents;
-  std::istringstream parts(text + "x");
-  for (std::string part; std::getline(parts, part, 'x');) {
+  for (const std::string& part : split(text + "x", 'x')) {
     const bool is_number = !part.empty() && part.size() < 7 &&
                            all_of(part, [](char c) { return c >= '0' && c <= '9'; });
     extents.push_back(is_number ? std::stoll(part) : 0);

@@ -60,13 +60,9 @@ std::string paragraph(const FlagDescription& flag) {
   const std::string names = (flag.short_name.empty() ? "" : bold(flag.short_name) + ", ") +
                             bold(flag.name) + value_of(flag);
   std::string text = ".TP\n" + (flag.is_word ? italic(flag.name) : names) + "\n";
-  std::istringstream lines(flag.help + (flag.range.empty() ? "" : "; " + flag.range) +
-                           (flag.default_text.empty() ? "" : "; default " + flag.default_text));
-  bool first = true;
-  for (std::string line; std::getline(lines, line); first = false) {
-    text += (first ? "" : ".br\n") + filled(line);
-  }
-  return text;
+  const std::string help = flag.help + (flag.range.empty() ? "" : "; " + flag.range) +
+                           (flag.default_text.empty() ? "" : "; default " + flag.default_text);
+  return text + list_text(mapped(split(help, '\n'), filled), ".br\n");
 }
 
 /// Inside single quotes of a shell.
@@ -151,8 +147,7 @@ std::string manual_page(const ProgramDescription& program, const std::string& ve
             ".fi\n";
   }
   text += program.notes.empty() ? "" : ".SH NOTES\n";
-  std::istringstream notes(program.notes);
-  for (std::string line; std::getline(notes, line);) {
+  for (const std::string& line : split(program.notes, '\n')) {
     text += (line.starts_with(' ')           ? ".IP \\(bu 2\n"
              : text.ends_with(".SH NOTES\n") ? ""
                                              : ".PP\n") +

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <sstream>
 
 #include "cks/kernels/common/cpu_level.h"
 #include "cks/version.h"
@@ -145,6 +146,15 @@ std::string replaced(std::string text, const std::string& from, const std::strin
     text.replace(at, from.size(), to);
   }
   return text;
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) {
+    parts.push_back(part);
+  }
+  return parts;
 }
 
 std::string with_commas(long long value) {

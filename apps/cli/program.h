@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "cks/core/error.h"
 
@@ -44,6 +45,8 @@ std::string instruction_set();
 std::string cache_path(const std::string& name);
 /// A text with `to` in place of each `from`.
 std::string replaced(std::string text, const std::string& from, const std::string& to);
+/// The parts of a text between separators; there is none behind the last one: "a,b," -> a, b.
+std::vector<std::string> split(const std::string& text, char separator);
 /// 61706 -> "61,706".
 std::string with_commas(long long value);
 

@@ -1,7 +1,6 @@
 #include "apps/report/conv_table.h"
 
 #include <algorithm>
-#include <sstream>
 #include <string_view>
 
 #include "apps/cli/program.h"
@@ -76,8 +75,7 @@ std::string describe_plan(const kernels::Conv2dPlan& plan) {
 std::string within_columns(const std::string& text) {
   constexpr std::size_t kColumns = 120;
   std::string result;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
+  for (std::string& line : split(text, '\n')) {
     if (line.size() > kColumns) {
       line.replace(kColumns - 3, std::string::npos, "...");
     }
