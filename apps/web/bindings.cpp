@@ -15,15 +15,14 @@ namespace {
 std::string last_error;
 std::unique_ptr<cks::web::LenetLesson> lesson;
 
-/// Runs body(); its result, or `otherwise` with the reason in last_error.
-template <class Result, class Body>
-Result guarded(Result otherwise, Body&& body) {
+/// Runs body(); its result, or 0 or null with the reason in last_error.
+auto guarded(auto&& body) -> decltype(body()) {
   last_error.clear();
   try {
     return body();
   } catch (const std::exception& error) {
     last_error = error.what();
-    return otherwise;
+    return {};
   }
 }
 
@@ -35,7 +34,7 @@ cks::web::LenetLesson& running_lesson() {
 }
 
 int begin(int seed, int batch_size, double learning_rate, int epochs, auto&& data) {
-  return guarded(0, [&] {
+  return guarded([&] {
     cks::kernels::set_num_threads(1);
     lesson = std::make_unique<cks::web::LenetLesson>(
         data(), cks::web::LenetLessonOptions{.seed = static_cast<std::uint64_t>(seed),
@@ -66,7 +65,7 @@ const char* cks_error() { return last_error.c_str(); }
 const char* cks_conv_picture(int ih, int iw, int fh, int fw, int sh, int sw, int pt, int pb, int pl,
                              int pr, int dh, int dw, int seed) {
   static std::string json;
-  return guarded<const char*>(nullptr, [&] {
+  return guarded([&] {
     json = cks::web::conv_picture({.IH = ih,
                                    .IW = iw,
                                    .FH = fh,
@@ -104,7 +103,7 @@ int cks_lesson_begin_with(int seed, std::uint8_t* train, const std::uint8_t* tra
 /// steps, images, loss, accuracy, learning rate, steps of an epoch, of a cycle.
 const double* cks_lesson_step() {
   static std::vector<double> result;
-  return guarded<const double*>(nullptr, [&] {
+  return guarded([&] {
     const auto step = running_lesson().step();
     result = {static_cast<double>(step.steps),
               static_cast<double>(step.images),
@@ -118,7 +117,7 @@ const double* cks_lesson_step() {
 }
 
 int cks_lesson_set_learning_rate(double learning_rate) {
-  return guarded(0, [&] {
+  return guarded([&] {
     running_lesson().set_learning_rate(learning_rate);
     return 1;
   });
@@ -127,7 +126,7 @@ int cks_lesson_set_learning_rate(double learning_rate) {
 /// loss, accuracy.
 const double* cks_lesson_evaluate() {
   static std::vector<double> result;
-  return guarded<const double*>(nullptr, [&] {
+  return guarded([&] {
     const cks::Evaluation test = running_lesson().evaluate();
     result = {test.loss, test.accuracy};
     return result.data();
@@ -137,7 +136,7 @@ const double* cks_lesson_evaluate() {
 /// Probabilities of the 10 classes for image_size^2 bytes.
 const float* cks_lesson_predict(const std::uint8_t* pixels) {
   static std::vector<float> result;
-  return guarded<const float*>(nullptr, [&] {
+  return guarded([&] {
     cks::web::LenetLesson& running = running_lesson();
     result = running.predict({pixels, pixels + running.image_size() * running.image_size()});
     return result.data();
@@ -146,7 +145,7 @@ const float* cks_lesson_predict(const std::uint8_t* pixels) {
 
 /// Pixels of a test image; its label goes to `label`.
 const std::uint8_t* cks_lesson_test_image(int index, int* label) {
-  return guarded<const std::uint8_t*>(nullptr, [&] {
+  return guarded([&] {
     const cks::ImageDataset& test = running_lesson().test();
     *label = static_cast<int>(test.labels[index].item());
     return static_cast<const std::uint8_t*>(test.images[index].data());
@@ -156,7 +155,7 @@ const std::uint8_t* cks_lesson_test_image(int index, int* label) {
 /// LenetLesson::values(); how many there are goes to `count`.
 const float* cks_lesson_values(const char* name, int* count) {
   static std::vector<float> result;
-  return guarded<const float*>(nullptr, [&] {
+  return guarded([&] {
     result = running_lesson().values(name);
     *count = static_cast<int>(result.size());
     return result.data();
@@ -165,7 +164,7 @@ const float* cks_lesson_values(const char* name, int* count) {
 
 /// Writes a safetensors file to `path` of the page's own memory.
 int cks_lesson_save(const char* path) {
-  return guarded(0, [&] {
+  return guarded([&] {
     running_lesson().save(path);
     return 1;
   });
