@@ -100,8 +100,9 @@ TestCounts count_test(Module& model, DataLoader& loader) {
 /// As in a file of weights; undefined without a convolution, or where a weight is not finite, which
 /// cannot be drawn.
 Tensor drawable_filters(const Module& model, const ModelTable& layers) {
+  const std::string key = first_filters(layers);
   for (const auto& [name, tensor] : model.state_dict()) {
-    if (name == first_filters(layers)) {
+    if (name == key) {
       const Tensor filters = tensor.to(Device::cpu());
       const std::vector<float> weights = filters.to(DType::float32).to_vector<float>();
       const auto is_finite = [](float weight) { return std::isfinite(weight); };

@@ -126,7 +126,7 @@ void ink(const std::vector<Path>& paths, Draws& draws, std::uint8_t* pixels) {
   const float darkness = draws.between(190.0F, 290.0F);
   const float grain = draws.between(0.0F, 0.25F);
   const float reach = radius + softness;
-  Squares squares;
+  Squares squares{};
   squares.fill(reach * reach);
   for (const Path& path : paths) {
     for (std::size_t i = 0; i + 1 < path.size(); ++i) {
