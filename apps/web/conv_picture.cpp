@@ -23,63 +23,57 @@ constexpr std::int64_t kBeside = -2;   // padding
 
 Json to_json(const IndexRange& range) { return {range.begin, range.end}; }
 
+/// value(0), value(1), ..., `count` of them.
+Json list_of(std::int64_t count, auto&& value) {
+  Json list = Json::array();
+  for (std::int64_t i = 0; i < count; ++i) {
+    list.push_back(value(i));
+  }
+  return list;
+}
+
 /// The (output, tap) pairs through which input i = a + stride*j is reached, outputs rising.
 Json pairs_of(const TapAxis& axis, std::int64_t a, std::int64_t j) {
   const kernels::ResidueClass c = kernels::residue_class(axis, a);
   const IndexRange taps = kernels::class_taps(axis, c, j);
-  Json pairs = Json::array();
-  for (std::int64_t m = taps.begin; m < taps.end; ++m) {
-    pairs.push_back({j + c.delta + m * c.delta_step, c.last_tap - m * c.tap_step});
-  }
-  return pairs;
+  return list_of(taps.size(), [&](std::int64_t i) {
+    const std::int64_t m = taps.begin + i;
+    return Json{j + c.delta + m * c.delta_step, c.last_tap - m * c.tap_step};
+  });
 }
 
 Json describe(const TapAxis& axis) {
   Json json{{"in", axis.in},         {"out", axis.out}, {"filter", axis.filter},
             {"stride", axis.stride}, {"pad", axis.pad}, {"dilation", axis.dilation}};
-  Json& reads = json["reads"] = Json::array();
-  Json& forward = json["forward"] = Json::array();
-  for (std::int64_t o = 0; o < axis.out; ++o) {
-    Json row = Json::array();
-    for (std::int64_t f = 0; f < axis.filter; ++f) {
-      row.push_back(o * axis.stride - axis.pad + f * axis.dilation);
-    }
-    reads.push_back(std::move(row));
-    forward.push_back(to_json(kernels::forward_taps(axis, o)));
-  }
-  Json& classes = json["classes"] = Json::array();
-  for (std::int64_t a = 0; a < axis.stride; ++a) {
+  json["reads"] = list_of(axis.out, [&](std::int64_t o) {
+    return list_of(axis.filter,
+                   [&](std::int64_t f) { return o * axis.stride - axis.pad + f * axis.dilation; });
+  });
+  json["forward"] =
+      list_of(axis.out, [&](std::int64_t o) { return to_json(kernels::forward_taps(axis, o)); });
+  json["classes"] = list_of(axis.stride, [&](std::int64_t a) {
     const kernels::ResidueClass c = kernels::residue_class(axis, a);
-    Json taps = Json::array();
-    for (std::int64_t m = 0; m < c.taps; ++m) {
-      taps.push_back(c.last_tap - m * c.tap_step);
-    }
-    classes.push_back(std::move(taps));
-  }
+    return list_of(c.taps, [&](std::int64_t m) { return c.last_tap - m * c.tap_step; });
+  });
   // The usual way: tap f of input i reads place i + (filter-1-f)*dilation of the widened dY.
   const std::int64_t reach = (axis.filter - 1) * axis.dilation;
-  Json& spread = json["spread"] = Json::array();
-  for (std::int64_t place = 0; place < axis.in + reach; ++place) {
+  json["spread"] = list_of(axis.in + reach, [&](std::int64_t place) {
     const std::int64_t position = place + axis.pad - reach;
     const bool beside = position < 0 || position > (axis.out - 1) * axis.stride;
     const bool between = kernels::mod(position, axis.stride) != 0;
-    spread.push_back(beside ? kBeside : between ? kBetween : position / axis.stride);
-  }
-  Json& inputs = json["inputs"] = Json::array();
-  for (std::int64_t i = 0; i < axis.in; ++i) {
+    return beside ? kBeside : between ? kBetween : position / axis.stride;
+  });
+  json["inputs"] = list_of(axis.in, [&](std::int64_t i) {
     const std::int64_t a = i % axis.stride;
     const std::int64_t j = i / axis.stride;
-    Json places = Json::array();
-    for (std::int64_t f = 0; f < axis.filter; ++f) {
-      places.push_back(i + reach - f * axis.dilation);
-    }
-    inputs.push_back(
-        {{"class", a}, {"j", j}, {"pairs", pairs_of(axis, a, j)}, {"places", std::move(places)}});
-  }
-  Json& taps = json["taps"] = Json::array();
-  for (std::int64_t f = 0; f < axis.filter; ++f) {
-    taps.push_back(to_json(kernels::tap_outputs(axis, f)));
-  }
+    const auto place = [&](std::int64_t f) { return i + reach - f * axis.dilation; };
+    return Json{{"class", a},
+                {"j", j},
+                {"pairs", pairs_of(axis, a, j)},
+                {"places", list_of(axis.filter, place)}};
+  });
+  json["taps"] =
+      list_of(axis.filter, [&](std::int64_t f) { return to_json(kernels::tap_outputs(axis, f)); });
   return json;
 }
 
