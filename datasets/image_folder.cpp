@@ -292,7 +292,7 @@ fs::path validation_folder(const fs::path& root) {
 
 }  // namespace
 
-TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options) {
+TrainTest load_image_folder(const std::string& dir, const ImageFolderOptions& options) {
   check_options(options);
   const fs::path root = fs::absolute(dir).lexically_normal();
   std::error_code ignored;

@@ -68,7 +68,7 @@ struct ImageFolderOptions {
 ///             ShapeError  images of different sizes without a size to make of them, or more than
 ///                         max_bytes.
 ///             Error       options outside of their ranges.
-TrainTest load_image_folder(const std::string& dir, ImageFolderOptions options = {});
+TrainTest load_image_folder(const std::string& dir, const ImageFolderOptions& options = {});
 
 /// Reads DIR/CLASS/... as one dataset, normalised by its own statistics, to evaluate a model on.
 /// With `class_names` these are the classes, and another folder is an IoError. test_share and seed
