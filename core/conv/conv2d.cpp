@@ -142,26 +142,6 @@ Conv2dProblem problem_of(const Call& call, bool transposed) {
 
 // --- The three passes: plan, workspace, kernel --------------------------------------------------
 
-/// Runs one pass of a problem, on two operands, into `result`.
-void run_pass(const char* operation, Conv2dPass pass, Conv2dProblem problem, const Tensor& first,
-              const Tensor& second, const kernels::Epilogue& epilogue,
-              const kernels::Conv2dHalves& halves, Tensor& result) {
-  problem.is_aligned = is_aligned(first) && is_aligned(second) && is_aligned(result);
-  const PreparedConv2d& conv = prepared_conv(pass, problem, result.device());
-  const auto workspace = ops::make_workspace(
-      operation, kernels::conv2d_workspace_bytes(conv, halves), result.device());
-  ops::select_cuda(result.device());
-  const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
-    return kernels::run_conv2d(prepared, first.data(), second.data(), epilogue, result.data(),
-                               scratch, halves);
-  };
-  if (convolutions_are_recorded()) {
-    run_recorded(operation, conv, result, workspace->data(), launch);
-  } else {
-    launch(conv, workspace->data());
-  }
-}
-
 /// bfloat16 on the CPU is computed in float32, which holds its products exactly, and rounded.
 bool is_widened(const Conv2dProblem& p, const Tensor& operand) {
   return p.x_type == DType::bfloat16 && operand.device().is_cpu();
@@ -209,24 +189,9 @@ Halves make_halves(const char* operation, const Conv2dProblem& problem, const Te
 struct End {
   Tensor bias{};
   double negative_slope = 1.0;
-
-  kernels::Epilogue epilogue() const {
-    return {.bias = ops::data_or_null(bias), .negative_slope = negative_slope};
-  }
 };
 
 End widened(const End& end) { return {ops::widened(end.bias), end.negative_slope}; }
-
-Tensor run_forward(const char* operation, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                   const End& end = {}, const Halves& halves = {}) {
-  if (is_widened(p, x)) {
-    return run_forward(operation, widened(p), ops::widened(x), ops::widened(w), widened(end))
-        .to(DType::bfloat16);
-  }
-  Tensor y = ops::make_output(operation, {p.N, p.OH, p.OW, p.OC}, x);
-  run_pass(operation, Conv2dPass::forward, p, x, w, end.epilogue(), halves.pointers(), y);
-  return y;
-}
 
 /// What an activation that made the input does to its gradient; undefined: nothing.
 struct Mask {
@@ -234,33 +199,45 @@ struct Mask {
   double slope = 1.0;
 };
 
-Tensor run_backward_data(const char* operation, const Conv2dProblem& p, const Tensor& dy,
-                         const Tensor& w, const End& end = {}, const Halves& halves = {},
-                         const Mask& mask = {}) {
-  if (is_widened(p, dy)) {  // on a CPU, where nothing is masked for others
-    return run_backward_data(operation, widened(p), ops::widened(dy), ops::widened(w), widened(end))
-        .to(DType::bfloat16);
+/// The result of a pass from its two operands. Filter gradients of bfloat16 are float32: that of a
+/// weight that is float32 itself is not rounded.
+Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const Tensor& first,
+                const Tensor& second, const End& end = {}, const Halves& halves = {},
+                const Mask& mask = {}) {
+  const bool is_filter = pass == Conv2dPass::backward_filter;
+  if (is_widened(p, first)) {  // on a CPU, where nothing is masked for others
+    const Tensor result = run_pass(operation, pass, widened(p), ops::widened(first),
+                                   ops::widened(second), widened(end));
+    return is_filter ? result : result.to(DType::bfloat16);
   }
-  kernels::Epilogue epilogue = end.epilogue();
-  epilogue.mask = ops::data_or_null(mask.by);
-  epilogue.mask_slope = mask.slope;
-  Tensor dx = ops::make_output(operation, {p.N, p.IH, p.IW, p.IC}, dy);
-  run_pass(operation, Conv2dPass::backward_data, p, dy, w, epilogue, halves.pointers(), dx);
-  return dx;
-}
-
-/// float32 for bfloat16: the gradient of a weight that is float32 itself is not rounded.
-Tensor run_backward_filter(const char* operation, Conv2dProblem p, const Tensor& x,
-                           const Tensor& dy, const Halves& halves = {}) {
-  if (is_widened(p, x)) {
-    return run_backward_filter(operation, widened(p), ops::widened(x), ops::widened(dy));
-  }
-  if (p.w_type == DType::bfloat16) {
+  if (is_filter && p.w_type == DType::bfloat16) {
     p.w_type = DType::float32;
   }
-  Tensor dw = ops::make_output(operation, {p.OC, p.FH, p.FW, p.IC / p.G}, p.w_type, x.device());
-  run_pass(operation, Conv2dPass::backward_filter, p, x, dy, {}, halves.pointers(), dw);
-  return dw;
+  const Shape shape = pass == Conv2dPass::forward         ? Shape{p.N, p.OH, p.OW, p.OC}
+                      : pass == Conv2dPass::backward_data ? Shape{p.N, p.IH, p.IW, p.IC}
+                                                          : Shape{p.OC, p.FH, p.FW, p.IC / p.G};
+  Tensor result =
+      ops::make_output(operation, shape, is_filter ? p.w_type : first.dtype(), first.device());
+  p.is_aligned = is_aligned(first) && is_aligned(second) && is_aligned(result);
+  const PreparedConv2d& conv = prepared_conv(pass, p, result.device());
+  const kernels::Conv2dHalves given = halves.pointers();
+  const auto workspace =
+      ops::make_workspace(operation, kernels::conv2d_workspace_bytes(conv, given), result.device());
+  ops::select_cuda(result.device());
+  const kernels::Epilogue epilogue{.bias = ops::data_or_null(end.bias),
+                                   .negative_slope = end.negative_slope,
+                                   .mask = ops::data_or_null(mask.by),
+                                   .mask_slope = mask.slope};
+  const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
+    return kernels::run_conv2d(prepared, first.data(), second.data(), epilogue, result.data(),
+                               scratch, given);
+  };
+  if (convolutions_are_recorded()) {
+    run_recorded(operation, conv, result, workspace->data(), launch);
+  } else {
+    launch(conv, workspace->data());
+  }
+  return result;
 }
 
 // --- On the tape --------------------------------------------------------------------------------
@@ -289,10 +266,8 @@ Tensor convolve(const Call& call, bool transposed) {
   const double slope = call.options.negative_slope;
   const Conv2dProblem problem = problem_of(call, transposed);
   const Halves halves = halves_of_operands(call, problem, transposed);
-  const End end{call.bias, slope};
-  const Tensor result = transposed
-                            ? run_backward_data(name, problem, call.input, call.weight, end, halves)
-                            : run_forward(name, problem, call.input, call.weight, end, halves);
+  const Tensor result = run_pass(name, pass_of_result(transposed), problem, call.input, call.weight,
+                                 {call.bias, slope}, halves);
   note_options(call.options);
   const Device device = result.device();
   const Conv2dPass data_pass = pass_of_result(!transposed);
@@ -305,7 +280,7 @@ Tensor convolve(const Call& call, bool transposed) {
       {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
        slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),
        halved[0] ? halves.w : Tensor()},
-      [name, problem, transposed, slope, halves_grad = halved[0] || halved[1],
+      [name, problem, transposed, data_pass, slope, halves_grad = halved[0] || halved[1],
        types = ops::dtypes_of({call.given_input, call.given_weight, call.given_bias})](
           const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
           const SavedTensors& saved) {
@@ -328,14 +303,13 @@ Tensor convolve(const Call& call, bool transposed) {
         return ops::run_gradients(
             needed,
             [&] {
-              return (transposed
-                          ? run_forward(name, problem, grad, saved[1], {}, multiplied)
-                          : run_backward_data(name, problem, grad, saved[1], {}, multiplied, mask))
+              return run_pass(name, data_pass, problem, grad, saved[1], {}, multiplied, mask)
                   .to(types[0]);
             },
             [&] {
-              return (transposed ? run_backward_filter(name, problem, grad, saved[0], multiplied)
-                                 : run_backward_filter(name, problem, saved[0], grad, multiplied))
+              return run_pass(name, Conv2dPass::backward_filter, problem,
+                              transposed ? grad : saved[0], transposed ? saved[0] : grad, {},
+                              multiplied)
                   .to(types[1]);
             },
             [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
