@@ -13,7 +13,7 @@
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
-#include "cks/kernels/halves/halves.h"
+#include "cks/kernels/conv2d/halves.h"
 
 namespace cks {
 namespace {
@@ -170,18 +170,20 @@ bool multiplies_halves(Conv2dPass pass, const Conv2dProblem& problem, Device dev
 /// Those of the operands that are defined, at most two, and aligned.
 Halves make_halves(const char* operation, const Conv2dProblem& problem, const Tensor& x,
                    const Tensor& w, const Tensor& y) {
-  const auto room_for = [&](const Tensor& operand) {
-    return operand.defined()
-               ? ops::make_output(
-                     operation, {static_cast<std::int64_t>(kernels::halves_bytes(operand.numel()))},
-                     DType::uint8, operand.device())
-               : Tensor();
+  std::vector<kernels::HalvesJob> jobs;
+  const auto room_for = [&](const Tensor& operand, const auto& job_of) {
+    Tensor halves;
+    if (operand.defined()) {
+      const auto bytes = static_cast<std::int64_t>(kernels::halves_bytes(operand.numel()));
+      halves = ops::make_output(operation, {bytes}, DType::uint8, operand.device());
+      jobs.push_back(job_of(problem, operand.data(), halves.data()));
+    }
+    return halves;
   };
-  Halves halves{room_for(x), room_for(w), room_for(y)};
-  const auto room = [](Tensor& of) { return of.defined() ? of.data() : nullptr; };
+  Halves halves{room_for(x, kernels::x_halves_job), room_for(w, kernels::w_halves_job),
+                room_for(y, kernels::y_halves_job)};
   ops::select_cuda((w.defined() ? w : x.defined() ? x : y).device());
-  kernels::conv2d_make_halves(problem, ops::data_or_null(x), room(halves.x), ops::data_or_null(w),
-                              room(halves.w), ops::data_or_null(y), room(halves.y));
+  kernels::conv2d_make_halves(jobs);
   return halves;
 }
 

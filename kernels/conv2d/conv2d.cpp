@@ -97,15 +97,7 @@ std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalve
   return bytes;
 }
 
-void conv2d_make_halves(const Conv2dProblem& p, const void* x, void* x_halves, const void* w,
-                        void* w_halves, const void* y, void* y_halves) {
-  std::vector<HalvesJob> jobs;
-  for (const HalvesJob& job :
-       {x_halves_job(p, x, x_halves), w_halves_job(p, w, w_halves), y_halves_job(p, y, y_halves)}) {
-    if (job.halves != nullptr) {
-      jobs.push_back(job);
-    }
-  }
+void conv2d_make_halves([[maybe_unused]] std::span<const HalvesJob> jobs) {
 #if CKS_HAS_CUDA
   cuda::make_halves("conv2d", jobs);
 #else

@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/problem.h"
+#include "cks/kernels/halves/halves.h"
 
 /// The three passes of a convolution as three entry points, the same for all backends: the plan's
 /// kernel says where it runs.
@@ -34,11 +36,9 @@ struct Conv2dHalves {
   const void* y = nullptr;
 };
 
-/// Makes halves of operands of a problem's passes in fp16: x_halves of X, w_halves of W, y_halves
-/// of dY, of those that are not null; at most two. Each has room for halves_bytes() of its
-/// operand's elements. On a GPU's current_stream().
-void conv2d_make_halves(const Conv2dProblem& problem, const void* x, void* x_halves, const void* w,
-                        void* w_halves, const void* y, void* y_halves);
+/// Makes halves of operands of a problem's passes in fp16 (halves.h says how), at most two. On a
+/// GPU's current_stream().
+void conv2d_make_halves(std::span<const HalvesJob> jobs);
 
 /// Bytes of workspace that a call needs: plan.workspace_bytes, less what `halves` saves.
 std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalves& halves);
