@@ -23,9 +23,18 @@ void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& p, std::int64_
   }
 }
 
-std::string describe_use(const char* how, double used, double issued) {
+std::string describe_use(const char* how, const Conv2dProblem& p, double issued) {
+  const auto used = static_cast<double>(exact_multiply_adds(p));
   return formatted("{}; {} % of the issued multiply-adds are used", how,
                    std::lround(issued > 0 ? 100.0 * used / issued : 100.0));
+}
+
+void add_cheapest(std::vector<Conv2dCandidate>& found, std::vector<Conv2dCandidate> candidates) {
+  const auto best = std::min_element(candidates.begin(), candidates.end(),
+                                     [](const auto& a, const auto& b) { return a.cost < b.cost; });
+  if (best != candidates.end()) {
+    found.push_back(std::move(*best));
+  }
 }
 
 bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& p) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "cks/kernels/conv2d/kernel.h"
 
@@ -67,7 +68,10 @@ void add_split_k(Conv2dCandidate& candidate, const Conv2dProblem& problem, std::
 bool has_room_for_slices(const Conv2dPlan& plan, const Conv2dProblem& problem);
 
 /// A plan's reason: "tiles of shared memory; 97 % of the issued multiply-adds are used".
-std::string describe_use(const char* how, double used, double issued);
+std::string describe_use(const char* how, const Conv2dProblem& problem, double issued);
+
+/// Adds the cheapest of some candidates, the first of equals, if there are any.
+void add_cheapest(std::vector<Conv2dCandidate>& found, std::vector<Conv2dCandidate> candidates);
 
 /// At least 1, for a description that does not know.
 inline int multiprocessors_of(const Conv2dRequest& request) {

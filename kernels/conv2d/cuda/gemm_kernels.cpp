@@ -70,8 +70,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   candidate.plan.tile = {cut.tile, cut.tile};
   candidate.plan.split_k = cut.slices;
   candidate.plan.workspace_bytes = bytes_of_slices(g, cut);
-  candidate.plan.reason =
-      describe_use("a product of matrices", static_cast<double>(g.M * g.N * g.K), issued);
+  candidate.plan.reason = describe_use("a product of matrices", p, issued);
   return {std::move(candidate)};
 }
 

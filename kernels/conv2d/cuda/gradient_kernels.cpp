@@ -76,20 +76,15 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
       std::clamp<std::int64_t>(ceil_div(positions, kLongestSum), 1, kMostSplitK);
   std::vector<Conv2dCandidate> found;
   for (const RatedTile& tile : kTiles) {
-    Conv2dCandidate best;
+    std::vector<Conv2dCandidate> of_tile;
     for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
       const bool too_fine = split_k > fewest && positions / split_k < 64;
       if (too_fine || split_k * p.G > kGrid || p.FH * p.FW > kGrid) {
         break;
       }
-      Conv2dCandidate candidate = candidate_of(request, tile, kMerged, split_k);
-      if (best.cost == 0.0 || candidate.cost < best.cost) {
-        best = std::move(candidate);
-      }
+      of_tile.push_back(candidate_of(request, tile, kMerged, split_k));
     }
-    if (best.cost > 0.0) {
-      found.push_back(std::move(best));
-    }
+    add_cheapest(found, std::move(of_tile));
   }
   return found;
 }

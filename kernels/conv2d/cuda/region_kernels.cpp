@@ -21,8 +21,7 @@ std::int64_t issued_depth(const Correlation& c, const Pair& pair, bool in_stages
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile, bool in_stages) {
   const Conv2dTile size{tile.rows, tile.columns};
-  const PlannedCorrelation planned = plan_correlation(request.problem, request.pass, size);
-  const Correlation& c = planned.correlation;
+  const Correlation c = plan_correlation(request.problem, request.pass, size).correlation;
   double total = 0.0;
   double longest = 0.0;
   for (int i = 0; i < c.pairs; ++i) {
@@ -36,9 +35,8 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
   Conv2dCandidate candidate;
   candidate.cost = cost_of(total, longest, tile, multiprocessors_of(request));
   candidate.plan.tile = size;
-  candidate.plan.reason =
-      describe_use(in_stages ? "tiles of shared memory" : "threads own positions",
-                   static_cast<double>(planned.executed), total);
+  candidate.plan.reason = describe_use(
+      in_stages ? "tiles of shared memory" : "threads own positions", request.problem, total);
   return candidate;
 }
 

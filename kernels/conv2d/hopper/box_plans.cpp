@@ -27,8 +27,7 @@ Conv2dCandidate box_candidate(const Conv2dRequest& request, Conv2dPlan plan, con
       cuda::kLaunch * (plan.workspace_bytes > 0 ? 2 : 1) + longest * multiply_adds / tile.rate;
   plan.reason =
       cuda::describe_use(c.at_places ? "boxes at places, filters trimmed" : "boxes in a row",
-                         static_cast<double>(exact_multiply_adds(request.problem)),
-                         static_cast<double>(planned.executed));
+                         request.problem, static_cast<double>(planned.executed));
   candidate.plan = std::move(plan);
   return candidate;
 }
@@ -56,9 +55,9 @@ Conv2dCandidate gradient_candidate(const Conv2dRequest& request, const Conv2dPla
       plan, cuda::kLaunch + cost_of_operands(p, plan.arithmetic, planes) + boxes * box / tile.rate};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p, planes);
-  candidate.plan.reason = cuda::describe_use(
-      g.at_places ? "terms at places, those of each tap" : "terms in a row",
-      static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
+  candidate.plan.reason =
+      cuda::describe_use(g.at_places ? "terms at places, those of each tap" : "terms in a row", p,
+                         static_cast<double>(executed_of(g)));
   return candidate;
 }
 
@@ -115,21 +114,16 @@ void add_gradient_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRe
     plan.arithmetic = request.arithmetic;
     plan.tile = tile.tile;
     plan.granule = placed ? kTerms : positions * kTerms;
-    Conv2dCandidate best;
+    std::vector<Conv2dCandidate> candidates;
     for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
       plan.split_k = split_k;
       const bool too_fine = split_k > fewest && positions / split_k < std::int64_t{4} * kTerms;
       if (too_fine || !takes(plan)) {
         break;
       }
-      Conv2dCandidate candidate = gradient_candidate(request, plan, tile, planes);
-      if (best.cost == 0.0 || candidate.cost < best.cost) {
-        best = std::move(candidate);
-      }
+      candidates.push_back(gradient_candidate(request, plan, tile, planes));
     }
-    if (best.cost > 0.0) {
-      found.push_back(std::move(best));
-    }
+    cuda::add_cheapest(found, std::move(candidates));
   }
 }
 

@@ -60,8 +60,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
                 cuda::multiprocessors_of(request));
     candidate.plan.tile = {kPositions, columns};
     candidate.plan.granule = kPositions;
-    candidate.plan.reason = cuda::describe_use(kReason, static_cast<double>(exact_multiply_adds(p)),
-                                               static_cast<double>(executed_of(*s)));
+    candidate.plan.reason = cuda::describe_use(kReason, p, static_cast<double>(executed_of(*s)));
     found.push_back(std::move(candidate));
   }
   return found;
@@ -107,8 +106,7 @@ std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
   cuda::add_split_k(candidate, p, split_k, multiprocessors);
   candidate.plan.tile = {kGradientChannels, columns_of(*s)};
   candidate.plan.granule = kPositions;
-  candidate.plan.reason = cuda::describe_use(kReason, static_cast<double>(exact_multiply_adds(p)),
-                                             static_cast<double>(executed_of(*s)));
+  candidate.plan.reason = cuda::describe_use(kReason, p, static_cast<double>(executed_of(*s)));
   return {std::move(candidate)};
 }
 

@@ -93,10 +93,10 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const Conv2dPlan& pla
     candidate.plan.workspace_bytes = gradient_workspace(plan, p, 1);
     candidate.cost += cost_of_halves(Conv2dPass::backward_filter, p);
   }
-  candidate.plan.reason = cuda::describe_use(
-      at_places ? "places of many images, all taps of a group at once"
-                : "patches, all taps of a group at once",
-      static_cast<double>(exact_multiply_adds(p)), static_cast<double>(executed_of(g)));
+  candidate.plan.reason =
+      cuda::describe_use(at_places ? "places of many images, all taps of a group at once"
+                                   : "patches, all taps of a group at once",
+                         p, static_cast<double>(executed_of(g)));
   return candidate;
 }
 
@@ -148,23 +148,17 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
       continue;
     }
     plan.tile = tile;
-    Conv2dCandidate best;
+    std::vector<Conv2dCandidate> of_tile;
     for (const std::int64_t granule : granules) {
       plan.granule = granule;
       for (const std::int64_t split_k : splits_of(request, plan, kAtPlaces)) {
         plan.split_k = split_k;
-        if (!takes(plan, p, kAtPlaces)) {
-          continue;
-        }
-        Conv2dCandidate candidate = candidate_of(request, plan, kAtPlaces);
-        if (best.cost == 0.0 || candidate.cost < best.cost) {
-          best = std::move(candidate);
+        if (takes(plan, p, kAtPlaces)) {
+          of_tile.push_back(candidate_of(request, plan, kAtPlaces));
         }
       }
     }
-    if (best.cost > 0.0) {
-      found.push_back(std::move(best));
-    }
+    cuda::add_cheapest(found, std::move(of_tile));
   }
   return found;
 }
