@@ -11,19 +11,11 @@
 namespace cks::kernels::ampere {
 namespace {
 
-/// A tile that a kernel is compiled for: channels x positions of a unit, and the share of the
-/// tensor cores' peak (peak_rate) that it reaches.
-struct BoxTile {
-  Conv2dTile tile;
-  double share;
-};
-
+/// Tiles are channels x positions of a unit.
 constexpr Conv2dTile kLargeTile = {128, 256};  // twice the step of the others
-constexpr BoxTile kBoxTiles[] = {
+constexpr PeakTile kBoxTiles[] = {
     {kLargeTile, 0.6}, {{128, 128}, 0.52}, {{64, 128}, 0.4}, {{64, 64}, 0.28}};
-constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 0.72}, {{64, 64}, 0.48}};
-constexpr Conv2dTile kNarrowTile = {64, 64};   // the only one whose channels are copied by 4 bytes
-constexpr double kNarrowRate = 0.4;            // of the others
+constexpr PeakTile kPlanesTiles[] = {{{128, 128}, 0.72}, {{64, 64}, 0.48}};
 constexpr double kEpilogue = 4.0;              // steps that storing a unit is worth
 constexpr std::int64_t kMostMatrices = 65535;  // that transpose_filter() turns
 constexpr std::int64_t kMostBytes = std::numeric_limits<std::int32_t>::max();  // of a pitch
@@ -88,7 +80,7 @@ template <const auto& kTiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   std::vector<Conv2dCandidate> found;
-  for (const BoxTile& tile : kTiles) {
+  for (const PeakTile& tile : kTiles) {
     if (tile.tile == kLargeTile && !has_much_shared_memory(request.device)) {
       continue;
     }
@@ -109,6 +101,20 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
   return std::make_shared<PlannedBoxes>(plan_boxes(request_of(plan, problem)));
+}
+
+template <const auto& kTiles>
+constexpr Conv2dKernel kernel_of(const char* name, EnumSet<Arithmetic> arithmetic,
+                                 std::int64_t (*run)(const PreparedConv2d&,
+                                                     const Conv2dOperands&)) {
+  return {.name = name,
+          .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+          .arithmetic = arithmetic,
+          .compute_capability = 80,
+          .candidates = candidates<kTiles>,
+          .accepts = accepts<kTiles>,
+          .prepare = prepare,
+          .run = run};
 }
 
 }  // namespace
@@ -143,22 +149,9 @@ double peak_rate(const Conv2dRequest& request) {
   }
 }
 
-const Conv2dKernel box80 = {.name = "box80",
-                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                            .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
-                            .compute_capability = 80,
-                            .candidates = candidates<kBoxTiles>,
-                            .accepts = accepts<kBoxTiles>,
-                            .prepare = prepare,
-                            .run = CKS_AMPERE_CODE(run_box80)};
-
-const Conv2dKernel planes80 = {.name = "planes80",
-                               .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                               .arithmetic = {Arithmetic::fp32},
-                               .compute_capability = 80,
-                               .candidates = candidates<kPlanesTiles>,
-                               .accepts = accepts<kPlanesTiles>,
-                               .prepare = prepare,
-                               .run = CKS_AMPERE_CODE(run_planes80)};
+const Conv2dKernel box80 =
+    kernel_of<kBoxTiles>("box80", {Arithmetic::bf16, Arithmetic::tf32}, CKS_AMPERE_CODE(run_box80));
+const Conv2dKernel planes80 =
+    kernel_of<kPlanesTiles>("planes80", {Arithmetic::fp32}, CKS_AMPERE_CODE(run_planes80));
 
 }  // namespace cks::kernels::ampere

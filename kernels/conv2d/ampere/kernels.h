@@ -22,6 +22,15 @@ std::int64_t run_box80(const PreparedConv2d& conv, const Conv2dOperands& operand
 std::int64_t run_planes80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
+/// A tile that a kernel is compiled for, and the share of the tensor cores' peak (peak_rate) that
+/// it reaches.
+struct PeakTile {
+  Conv2dTile tile;
+  double share;
+};
+inline constexpr Conv2dTile kNarrowTile = {64, 64};  // alone has channels copied by 4 bytes
+inline constexpr double kNarrowRate = 0.4;           // of the others, where they are
+
 /// Whether threads can copy a pass' channels: 4 bytes at a time, or 16.
 bool is_copied(const Conv2dProblem& problem, Conv2dPass pass);
 bool is_wide(const Conv2dProblem& problem, Conv2dPass pass);

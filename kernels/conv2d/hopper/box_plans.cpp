@@ -84,6 +84,18 @@ void add_box_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest
   }
 }
 
+bool has_gradient_types(const Conv2dProblem& p, Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::bf16:
+      return p.x_type == DType::bfloat16 && p.y_type == DType::bfloat16 &&
+             p.w_type == DType::float32;
+    case Arithmetic::fp16:
+      return takes_halves(p);
+    default:
+      return has_type(p, DType::float32);
+  }
+}
+
 GradientRequest gradient_request(const Conv2dPlan& plan, const Conv2dProblem& problem) {
   return {problem, plan.tile, plan.granule == kTerms, plan.split_k};
 }
@@ -125,6 +137,10 @@ void add_gradient_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRe
     }
     cuda::add_cheapest(found, std::move(candidates));
   }
+}
+
+std::shared_ptr<const void> prepare_gradient(const Conv2dPlan& plan, const Conv2dProblem& problem) {
+  return std::make_shared<GradientPlan>(plan_gradient(gradient_request(plan, problem)));
 }
 
 }  // namespace cks::kernels::hopper

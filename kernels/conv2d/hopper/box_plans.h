@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "cks/kernels/conv2d/hopper/backward_filter/gradient.h"
@@ -36,6 +37,9 @@ void add_box_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest
                         const RatedTile& tile, int step, std::size_t workspace_bytes,
                         const TakesPlan& takes);
 
+/// Whether a filter gradient of these types is multiplied so: dW is float32.
+bool has_gradient_types(const Conv2dProblem& problem, Arithmetic arithmetic);
+
 GradientRequest gradient_request(const Conv2dPlan& plan, const Conv2dProblem& problem);
 
 /// Bytes of a plan's slices of sums, then of its operands' planes, if it splits them beforehand
@@ -47,5 +51,8 @@ std::size_t gradient_workspace(const Conv2dPlan& plan, const Conv2dProblem& prob
 /// tensor core cuts them.
 void add_gradient_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRequest& request,
                              const RatedTile& tile, int planes, const TakesPlan& takes);
+
+/// The plan's GradientPlan.
+std::shared_ptr<const void> prepare_gradient(const Conv2dPlan& plan, const Conv2dProblem& problem);
 
 }  // namespace cks::kernels::hopper

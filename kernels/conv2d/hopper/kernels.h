@@ -14,9 +14,6 @@ extern const Conv2dKernel planes_taps;  // gradient_kernels.cpp, taps.cu
 extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
 extern const Conv2dKernel place_taps;   // patch_kernels.cpp, patches.cu
 
-/// X and dY in bfloat16, dW in float32.
-bool has_bfloat_pixels(const Conv2dProblem& problem);
-
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);

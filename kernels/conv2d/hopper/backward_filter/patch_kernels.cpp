@@ -37,11 +37,6 @@ double products_of(Arithmetic arithmetic) {
   return kPlaneProducts - first_plane_product(planes_of(arithmetic));
 }
 
-bool has_patch_types(const Conv2dProblem& p, Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::bf16   ? has_bfloat_pixels(p)
-         : arithmetic == Arithmetic::fp16 ? takes_halves(p)
-                                          : has_type(p, DType::float32);
-}
 /// Of an operand that is copied: of float32, if it is split here.
 int operand_bytes(Arithmetic arithmetic) { return planes_of(arithmetic) == 1 ? 2 : 4; }
 
@@ -60,7 +55,7 @@ PatchRequest request_of(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_
 
 bool takes(const Conv2dPlan& plan, const Conv2dProblem& p, bool at_places) {
   const PatchRequest request = request_of(plan, p, at_places);
-  return has_patch_types(p, plan.arithmetic) && plan.granule == outputs_of(request.patch) &&
+  return has_gradient_types(p, plan.arithmetic) && plan.granule == outputs_of(request.patch) &&
          takes_patches(request, operand_bytes(plan.arithmetic));
 }
 
