@@ -8,6 +8,7 @@
 #include "cks/core/conv/conv_report.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/traced_options_impl.h"
@@ -91,9 +92,7 @@ void check_arguments(const Call& call) {
     call.fail(formatted("groups is {}, the input has {} channels", call.options.groups,
                         call.input.size(3)));
   }
-  if (const double slope = call.options.negative_slope; !(slope >= 0.0 && slope <= 1.0)) {
-    throw Error(formatted("{}: negative_slope must lie in [0, 1], got {}", operation, slope));
-  }
+  ops::require_share(operation, "negative_slope", call.options.negative_slope);
   ops::require_precision(operation, call.input.device());
 }
 
@@ -277,7 +276,7 @@ Tensor convolve(const Call& call, bool transposed) {
   const bool halved[] = {
       needs[0] && multiplies_halves(data_pass, problem, device),
       needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};
-  Tensor recorded = record(
+  const Tensor recorded = record(
       name, result, {call.given_input, call.given_weight, call.given_bias},
       {needs[1] ? call.input : Tensor(), needs[0] ? call.weight : Tensor(),
        slope == 1.0 ? Tensor() : result, halved[1] ? (transposed ? halves.y : halves.x) : Tensor(),
@@ -316,12 +315,9 @@ Tensor convolve(const Call& call, bool transposed) {
             },
             [&] { return ops::sum_to_last_axis(name, grad).to(types[2]); });
       });
-  if (recorded.grad_node() != nullptr) {
-    // By the input as it is saved, which is of the gradient's type.
-    const bool masks = !transposed && needs[1] && call.input.dtype() == call.given_input.dtype();
-    recorded.grad_node()->declare({.masked_inputs = masks ? 1 : 0, .result_slope = slope});
-  }
-  return recorded;
+  // By the input as it is saved, which is of the gradient's type.
+  const bool masks = !transposed && needs[1] && call.input.dtype() == call.given_input.dtype();
+  return ops::declared(recorded, {.masked_inputs = masks ? 1 : 0, .result_slope = slope});
 }
 
 }  // namespace

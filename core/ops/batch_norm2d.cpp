@@ -3,6 +3,7 @@
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
@@ -61,16 +62,11 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
     ops::require_same(kName, {{"input", input}, {"residual", residual}});
     ops::require_shape(kName, {"residual", residual}, shape);
   }
-  if (!(options.negative_slope >= 0.0 && options.negative_slope <= 1.0)) {
-    throw Error(
-        formatted("{}: negative_slope must lie in [0, 1], got {}", kName, options.negative_slope));
-  }
+  ops::require_share(kName, "negative_slope", options.negative_slope);
   if (!(options.eps > 0.0)) {
     throw Error(formatted("{}: eps must be above 0, got {}", kName, options.eps));
   }
-  if (!(options.momentum >= 0.0 && options.momentum <= 1.0)) {
-    throw Error(formatted("{}: momentum must lie in [0, 1], got {}", kName, options.momentum));
-  }
+  ops::require_share(kName, "momentum", options.momentum);
   if (training && shape.numel() / shape[-1] < 2) {
     throw ShapeError(formatted("{}: training needs at least 2 values a channel, got {} (input {})",
                                kName, shape.numel() / shape[-1], shape));
@@ -216,18 +212,15 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  Tensor recorded = record(kName, result, {input, weight, bias, residual},
-                           {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
-                           [problem, mode, ranks, slope, has_residual = residual.defined()](
-                               const Tensor& grad, const GradientWork& work,
-                               const std::vector<bool>& needed, const SavedTensors& saved) {
-                             return gradients(problem, mode, ranks, slope, has_residual, grad, work,
-                                              needed, saved);
-                           });
-  if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare({.added_terms = slope == 1.0 ? 1 : 2, .masked_inputs = 1});
-  }
-  return recorded;
+  const Tensor recorded = record(
+      kName, result, {input, weight, bias, residual},
+      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
+      [problem, mode, ranks, slope, has_residual = residual.defined()](
+          const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
+          const SavedTensors& saved) {
+        return gradients(problem, mode, ranks, slope, has_residual, grad, work, needed, saved);
+      });
+  return ops::declared(recorded, {.added_terms = slope == 1.0 ? 1 : 2, .masked_inputs = 1});
 }
 
 }  // namespace cks

@@ -100,7 +100,7 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
     CKS_KERNEL(result.device(), concat(widths.of(result), parts, result.data()));
   }
   note_options(ops::AlongAxis{along});
-  Tensor recorded =
+  const Tensor recorded =
       record("concat", result, inputs,
              mapped(inputs,
                     [](const Tensor& input) { return ops::may_mask_by(input) ? input : Tensor(); }),
@@ -108,11 +108,8 @@ Tensor concat(const std::vector<Tensor>& inputs, int axis) {
                               const std::vector<bool>& needed, const SavedTensors& saved) {
                return parts_of(grad, along, extents, work, needed, saved);
              });
-  if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare(
-        {.added_terms = kernels::kSplitTerms, .masked_inputs = static_cast<int>(inputs.size())});
-  }
-  return recorded;
+  return ops::declared(recorded, {.added_terms = kernels::kSplitTerms,
+                                  .masked_inputs = static_cast<int>(inputs.size())});
 }
 
 Tensor stack(const std::vector<Tensor>& inputs, int axis) {

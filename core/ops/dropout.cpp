@@ -3,7 +3,6 @@
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/output.h"
-#include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/dropout/dropout.h"
 
 namespace cks {
@@ -28,9 +27,7 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   ops::require_dtype("dropout", {"step", step}, DType::int64);
   ops::require_one_element("dropout", {"step", step});
   ops::require_same_device("dropout", {"step", step}, {"input", input});
-  if (!(p >= 0.0 && p <= 1.0)) {
-    throw Error(formatted("dropout: p must lie in [0, 1], got {}", p));
-  }
+  ops::require_share("dropout", "p", p);
   const std::int64_t rows = input.rank() == 0 ? 0 : input.size(0);
   const std::int64_t before = rows == 0 ? 0 : current_batch_part().first * (input.numel() / rows);
   const DropoutProblem problem{input.dtype(), input.numel(), p, key.value, before};

@@ -20,4 +20,12 @@ inline bool may_mask_by(const Tensor& input) {
   return input.device().is_cuda() && maker != nullptr && maker->result_slope() != 1.0;
 }
 
+/// A result of record(), whose node, if there is one, declares what it can do.
+inline const Tensor& declared(const Tensor& recorded, const NodeAbilities& abilities) {
+  if (recorded.grad_node() != nullptr) {
+    recorded.grad_node()->declare(abilities);
+  }
+  return recorded;
+}
+
 }  // namespace cks::ops

@@ -39,10 +39,7 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
     throw ShapeError(
         formatted("{}: there is nothing to average (logits {})", kName, logits.shape()));
   }
-  if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
-    throw Error(formatted("{}: label_smoothing must lie in [0, 1], got {}", kName,
-                          options.label_smoothing));
-  }
+  ops::require_share(kName, "label_smoothing", options.label_smoothing);
   if (!labels.device().is_cpu()) {
     return;  // reading them would wait for the device; an unknown label makes the loss NaN there
   }

@@ -66,7 +66,7 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
              max_pool2d_forward(problem, input.data(), result.data(), index.data()));
   note_options(options);
   const bool may_mask = ops::may_mask_by(input);
-  Tensor recorded = record(
+  const Tensor recorded = record(
       operation, result, {input}, {index, may_mask ? result : Tensor()},
       [problem, operation](const Tensor& given, const GradientWork& work, const std::vector<bool>&,
                            const SavedTensors& saved) {
@@ -79,11 +79,8 @@ Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& options) {
                    max_pool2d_backward(problem, grad.data(), saved[0].data(), grad_input.data()));
         return std::vector<Tensor>{grad_input};
       });
-  if (recorded.grad_node() != nullptr) {
-    recorded.grad_node()->declare(
-        {.added_terms = kernels::kSplitTerms, .masked_inputs = may_mask ? 1 : 0});
-  }
-  return recorded;
+  return ops::declared(recorded,
+                       {.added_terms = kernels::kSplitTerms, .masked_inputs = may_mask ? 1 : 0});
 }
 
 Tensor avg_pool2d(const Tensor& input, const AvgPool2dOptions& options) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks {
@@ -27,9 +28,7 @@ double anneal_linear(double start, double end, double share) {
 
 void check_one_cycle(const OneCycleOptions& options) {
   require_steps("one_cycle_lr", "total_steps", options.total_steps, 1);
-  if (!(options.pct_start >= 0.0 && options.pct_start <= 1.0)) {
-    throw Error(formatted("one_cycle_lr: pct_start must lie in [0, 1], got {}", options.pct_start));
-  }
+  ops::require_share("one_cycle_lr", "pct_start", options.pct_start);
   for (const double divisor : {options.div_factor, options.final_div_factor}) {
     if (!(std::isfinite(divisor) && divisor > 0.0)) {
       throw Error(formatted("one_cycle_lr: a divisor must be finite and above 0, got {}", divisor));
@@ -110,9 +109,7 @@ MomentumCurve one_cycle_momentum(const OneCycleOptions& options, double low, dou
 
 LrFactor with_warmup(std::int64_t steps, LrFactor after, double start_factor) {
   require_steps("with_warmup", "steps", steps, 0);
-  if (!(start_factor >= 0.0 && start_factor <= 1.0)) {
-    throw Error(formatted("with_warmup: start_factor must lie in [0, 1], got {}", start_factor));
-  }
+  ops::require_share("with_warmup", "start_factor", start_factor);
   if (!after) {
     throw Error("with_warmup: the schedule after it is empty");
   }

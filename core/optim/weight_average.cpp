@@ -96,9 +96,7 @@ void WeightAverage::step(const Tensor& skip) {
 }
 
 void WeightAverage::set_decay(double decay) {
-  if (!(decay >= 0.0 && decay <= 1.0)) {
-    throw Error(formatted("weight average: decay must lie in [0, 1], got {}", decay));
-  }
+  ops::require_share("weight average", "decay", decay);
   towards_weights_.fill_(decay - 1.0);
 }
 

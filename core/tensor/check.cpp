@@ -135,4 +135,10 @@ void require_same_device(const char* operation, const Argument& argument, const 
   }
 }
 
+void require_share(const char* operation, const char* option, double value) {
+  if (!(value >= 0.0 && value <= 1.0)) {
+    throw Error(formatted("{}: {} must lie in [0, 1], got {}", operation, option, value));
+  }
+}
+
 }  // namespace cks::ops

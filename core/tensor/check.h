@@ -47,5 +47,7 @@ void require_like(const Tensor& tensor, const Shape& shape, DType dtype, Device 
 void require_writable(const char* operation, const Tensor& tensor);
 /// DeviceError unless both are on one device, whatever their dtypes.
 void require_same_device(const char* operation, const Argument& argument, const Argument& other);
+/// Error unless an option lies in [0, 1].
+void require_share(const char* operation, const char* option, double value);
 
 }  // namespace cks::ops
