@@ -386,7 +386,7 @@ void launch_taps(const PreparedConv2d& conv, const Conv2dOperands& o) {
   } else {
     launch_tile<Tile<kMode, 64, 64, kSplits ? 16 : 4>>(p);
   }
-  hopper::add_gradient_slices(conv, o);
+  cuda::add_gradient_slices(conv, o);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The second stage of split sums: partial results of slices, added in a fixed order.
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 
 namespace cks::kernels::cuda {
@@ -68,12 +69,13 @@ void run(const T* partial, T* out, std::int64_t size, std::int64_t slices) {
 
 }  // namespace
 
-void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t slices) {
-  run(partial, out, size, slices);
-}
-
-void add_slices(const double* partial, double* out, std::int64_t size, std::int64_t slices) {
-  run(partial, out, size, slices);
+void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  if (conv.plan.split_k > 1) {
+    visit_real("sk_dilated", conv.problem.w_type, [&]<class T>(T) {
+      run(static_cast<const T*>(operands.workspace), static_cast<T*>(operands.result),
+          filter_size(conv.problem), conv.plan.split_k);
+    });
+  }
 }
 
 }  // namespace cks::kernels::cuda

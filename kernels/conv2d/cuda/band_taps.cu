@@ -152,15 +152,12 @@ __global__ void __launch_bounds__(2 * kBandThreads)
 
 std::int64_t run_band_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const Conv2dProblem& q = conv.problem;
-  const std::int64_t split_k = conv.plan.split_k;
   GradientTask p{};
   p.shape = conv.data<BandTapsShape>();
   const BandTapsShape& s = p.shape;
-  auto* const dw = static_cast<float*>(operands.result);
-  auto* const partial = static_cast<float*>(operands.workspace);
   p.x = band_source(static_cast<const float*>(operands.x), s.source, q.x_pitch);
   p.dy = static_cast<const float*>(operands.y);
-  p.out = split_k > 1 ? partial : dw;
+  p.out = static_cast<float*>(gradient_slices(conv, operands));
   p.y_pixel = q.y_pitch;
   p.y_row = q.y_pitch * q.OW;
   p.y_image = p.y_row * q.OH;
@@ -169,16 +166,14 @@ std::int64_t run_band_taps(const PreparedConv2d& conv, const Conv2dOperands& ope
   p.by_y_columns = Divide(q.OW);
   p.filter_size = static_cast<int>(q.OC * q.FH * q.FW * q.IC);
   p.tiles = static_cast<int>(q.N * s.bands);
-  p.slices = static_cast<int>(split_k);
+  p.slices = static_cast<int>(conv.plan.split_k);
   with_tile<kBandTaps>(conv.plan.tile, [&](auto at) {
     constexpr RatedTile tile = kBandTaps[at()];
     launch("sk_dilated", band_taps_kernel<tile.thread_columns, tile.thread_rows>,
            dim3(static_cast<unsigned>(p.slices)), static_cast<unsigned>(s.threads), s.shared_bytes,
            p);
   });
-  if (split_k > 1) {
-    add_slices(partial, dw, p.filter_size, split_k);
-  }
+  add_gradient_slices(conv, operands);
   return band_multiply_adds(q, conv.plan.pass);
 }
 

@@ -124,14 +124,10 @@ void run_filter(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& p = conv.problem;
   const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
   const std::int64_t split_k = conv.plan.split_k;
-  auto* const result = static_cast<Out*>(o.result);
-  auto* const partial = static_cast<Out*>(o.workspace);
   launch("sk_dilated", direct_backward_filter_kernel<T, Sum, Out>,
          grid_for(size * split_k, kThreads), kThreads, 0, p, static_cast<const T*>(o.x),
-         static_cast<const T*>(o.y), split_k > 1 ? partial : result, size, split_k);
-  if (split_k > 1) {
-    add_slices(partial, result, size, split_k);
-  }
+         static_cast<const T*>(o.y), static_cast<Out*>(gradient_slices(conv, o)), size, split_k);
+  add_gradient_slices(conv, o);
 }
 
 template <class T, class Sum>

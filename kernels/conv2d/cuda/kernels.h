@@ -32,8 +32,11 @@ std::int64_t run_band_taps(const PreparedConv2d& conv, const Conv2dOperands& ope
 std::int64_t run_direct(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_reference(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
-/// out[i] = partial[0][i] + partial[1][i] + ..., in an order of split_k alone.
-void add_slices(const float* partial, float* out, std::int64_t size, std::int64_t split_k);
-void add_slices(const double* partial, double* out, std::int64_t size, std::int64_t split_k);
+/// Where a filter gradient's slices of sums go, each as dW lies; one is the result.
+inline void* gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
+  return conv.plan.split_k > 1 ? operands.workspace : operands.result;
+}
+/// Adds the slices to the result, in an order of split_k alone, if there are more than one.
+void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 }  // namespace cks::kernels::cuda

@@ -73,7 +73,7 @@ FilterGradient gradient_of(const PreparedConv2d& conv, const Conv2dOperands& ope
   FilterGradient p{};
   p.x = static_cast<const float*>(operands.x);
   p.dy = static_cast<const float*>(operands.y);
-  p.out = static_cast<float*>(conv.plan.split_k > 1 ? operands.workspace : operands.result);
+  p.out = static_cast<float*>(gradient_slices(conv, operands));
   p.x_pixel = q.x_pitch;
   p.x_row = q.x_pitch * q.IW;
   p.x_image = p.x_row * q.IH;
@@ -100,13 +100,6 @@ void launch_gradient(FilterGradient p, const Conv2dProblem& q) {
   launch("sk_dilated", tiled_taps_kernel<T, V, kMergedTaps>, grid, T::kThreads, 0, p);
 }
 
-void add_slices_of(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.plan.split_k > 1) {
-    add_slices(static_cast<const float*>(operands.workspace), static_cast<float*>(operands.result),
-               filter_size(conv.problem), conv.plan.split_k);
-  }
-}
-
 }  // namespace
 
 std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
@@ -119,7 +112,7 @@ std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& op
     using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
     vectors ? launch_gradient<T, 4, false>(p, q) : launch_gradient<T, 1, false>(p, q);
   });
-  add_slices_of(conv, operands);
+  add_gradient_slices(conv, operands);
   std::int64_t executed = 0;
   for (std::int64_t fh = 0; fh < q.FH; ++fh) {
     for (std::int64_t fw = 0; fw < q.FW; ++fw) {  // m*n*k of each tap's GEMM
@@ -138,7 +131,7 @@ std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& o
     launch_gradient<Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>, 1, true>(
         p, q);
   });
-  add_slices_of(conv, operands);
+  add_gradient_slices(conv, operands);
   return q.N * q.OH * q.OW * q.OC * q.FH * q.FW * p.n;  // m*n*k of the one GEMM
 }
 

@@ -167,7 +167,7 @@ GradientOperands gradient_operands(const char* operation, const PreparedConv2d& 
   const std::int64_t split_k = conv.plan.split_k;
   GradientOperands o{{{static_cast<const std::uint16_t*>(operands.x)}, p.x_pitch},
                      {{static_cast<const std::uint16_t*>(operands.y)}, p.y_pitch},
-                     gradient_slices(conv, operands)};
+                     static_cast<float*>(cuda::gradient_slices(conv, operands))};
   if (planes > 1) {
     const std::int64_t sums = split_k > 1 ? round_up(cuda::filter_size(p) * split_k, 64) : 0;
     auto* const split =
@@ -180,18 +180,6 @@ GradientOperands gradient_operands(const char* operation, const PreparedConv2d& 
                           p.y_pitch, planes, split + round_up(planes * pixels * o.x.pitch, 64));
   }
   return o;
-}
-
-float* gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  return static_cast<float*>(conv.plan.split_k > 1 ? operands.workspace : operands.result);
-}
-
-void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  if (conv.plan.split_k > 1) {
-    cuda::add_slices(static_cast<const float*>(operands.workspace),
-                     static_cast<float*>(operands.result), cuda::filter_size(conv.problem),
-                     conv.plan.split_k);
-  }
 }
 
 }  // namespace cks::kernels::hopper

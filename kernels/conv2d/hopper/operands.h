@@ -46,10 +46,6 @@ struct GradientOperands {
 };
 GradientOperands gradient_operands(const char* operation, const PreparedConv2d& conv,
                                    const Conv2dOperands& operands, int planes);
-/// Where a filter gradient's slices go; one is the result.
-float* gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands);
-/// Adds the slices, if there are more than one.
-void add_gradient_slices(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 /// Of the current device.
 int multiprocessor_count();

@@ -271,7 +271,7 @@ void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2
                         cuda::Divider<std::uint32_t>(problem.sw),
                         static_cast<const Loaded<T>*>(o.x),
                         static_cast<const Loaded<T>*>(o.y),
-                        hopper::gradient_slices(conv, o),
+                        static_cast<float*>(cuda::gradient_slices(conv, o)),
                         problem.OC * s.terms,
                         narrow(split_k),
                         problem.y_pitch * static_cast<std::int64_t>(sizeof(T)) % 16 == 0 &&
@@ -279,7 +279,7 @@ void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2
   cuda::launch("sk_dilated", stem_taps_kernel<T, kPlanes, kTiles>,
                dim3(static_cast<unsigned>(split_k), static_cast<unsigned>(s.channel_tiles)),
                kThreads, static_cast<std::size_t>(s.shared_bytes), p);
-  hopper::add_gradient_slices(conv, o);
+  cuda::add_gradient_slices(conv, o);
 }
 
 template <class T, int kPlanes>

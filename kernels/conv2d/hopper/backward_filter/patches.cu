@@ -492,7 +492,7 @@ std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& opera
   const Conv2dProblem& problem = conv.problem;
   Parameters p;
   p.g = conv.data<PatchPlan>();
-  p.out = gradient_slices(conv, operands);
+  p.out = static_cast<float*>(cuda::gradient_slices(conv, operands));
   if (is_float16) {
     p.halves = half_operands(kOperation, conv, operands, bytes_of_slices(conv.plan, problem));
     fill_maps(p, Element::fp16, {half_elements(p.halves.first), problem.IC},
@@ -508,7 +508,7 @@ std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& opera
   } else {
     launch_planes<3, false>(p);
   }
-  add_gradient_slices(conv, operands);
+  cuda::add_gradient_slices(conv, operands);
   return executed_of(p.g);
 }
 

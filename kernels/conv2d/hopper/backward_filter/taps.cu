@@ -274,7 +274,7 @@ std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands
   const Conv2dProblem& problem = conv.problem;
   Parameters p;
   p.g = conv.data<GradientPlan>();
-  p.out = gradient_slices(conv, operands);
+  p.out = static_cast<float*>(cuda::gradient_slices(conv, operands));
   if (conv.plan.arithmetic == Arithmetic::fp16) {
     p.halves = half_operands(kOperation, conv, operands, bytes_of_slices(conv.plan, problem));
     const auto pixels = [](const void* halves, std::int64_t channels) {
@@ -289,7 +289,7 @@ std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands
     fill_maps(p, Element::bf16, o.x, o.dy, planes);
     planes == 1 ? launch_narrow<false>(conv, p) : launch_tile<Tile<2, 2, 3, 2>>(p);
   }
-  add_gradient_slices(conv, operands);
+  cuda::add_gradient_slices(conv, operands);
   return executed_of(p.g);
 }
 
