@@ -16,21 +16,28 @@ class HostGroup {
   using Bytes = std::vector<std::byte>;
   virtual ~HostGroup() = default;
 
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
-  virtual int local_rank() const = 0;
-  virtual int local_size() const = 0;
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int local_rank() const { return local_rank_; }
+  int local_size() const { return local_size_; }
   virtual const char* name() const = 0;
   virtual Watch& watch() = 0;
 
   virtual Bytes& outgoing() = 0;
-  virtual Bytes& incoming() = 0;
+  Bytes& incoming() { return incoming_; }
   /// Chunk r of outgoing, of `chunk` bytes, goes to rank r; chunk r of incoming comes from it.
   virtual void all_to_all(std::size_t chunk) = 0;
   /// The `bytes` of outgoing go to all; chunk r of incoming comes from rank r.
   virtual void all_gather(std::size_t bytes) = 0;
   /// The `bytes` of rank `from`'s outgoing come to the incoming of all.
   virtual void broadcast(std::size_t bytes, int from) = 0;
+
+ protected:
+  int rank_ = 0;
+  int size_ = 1;
+  int local_rank_ = 0;  // among those on this machine
+  int local_size_ = 1;
+  Bytes incoming_;
 };
 
 /// A group of threads, for each of them.

@@ -116,14 +116,9 @@ class MpiGroup : public HostGroup {
     }
   }
 
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
-  int local_rank() const override { return local_rank_; }
-  int local_size() const override { return local_size_; }
   const char* name() const override { return "MPI"; }
   Watch& watch() override { return *watch_; }
   Bytes& outgoing() override { return outgoing_; }
-  Bytes& incoming() override { return incoming_; }
 
   void all_to_all(std::size_t chunk) override { exchange(MPI_Ialltoall, "MPI_Ialltoall", chunk); }
   void all_gather(std::size_t bytes) override { exchange(MPI_Iallgather, "MPI_Iallgather", bytes); }
@@ -254,15 +249,10 @@ class MpiGroup : public HostGroup {
             "MPI_Irecv");
   }
 
-  int rank_ = 0;
-  int size_ = 1;
-  int local_rank_ = 0;
-  int local_size_ = 1;
   MPI_Comm data_{};
   MPI_Comm signs_{};
   std::optional<Watch> watch_;
   Bytes outgoing_;
-  Bytes incoming_;
   // Rank 0 has lines to and from each rank, the others to and from rank 0.
   std::vector<Line> to_;
   std::vector<Line> from_;

@@ -74,19 +74,17 @@ class Board {
 
 class ThreadGroup : public HostGroup {
  public:
-  ThreadGroup(std::shared_ptr<Board> board, int rank) : board_(std::move(board)), rank_(rank) {}
+  ThreadGroup(std::shared_ptr<Board> board, int rank) : board_(std::move(board)) {
+    rank_ = local_rank_ = rank;
+    size_ = local_size_ = static_cast<int>(board_->outgoing.size());
+  }
   ~ThreadGroup() override { board_->watch.set(rank_, RankState::left); }
   ThreadGroup(const ThreadGroup&) = delete;
   ThreadGroup& operator=(const ThreadGroup&) = delete;
 
-  int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(board_->outgoing.size()); }
-  int local_rank() const override { return rank(); }
-  int local_size() const override { return size(); }
   const char* name() const override { return "threads"; }
   Watch& watch() override { return board_->watch; }
   Bytes& outgoing() override { return board_->outgoing[static_cast<std::size_t>(rank_)]; }
-  Bytes& incoming() override { return incoming_; }
 
   void all_to_all(std::size_t chunk) override {
     take_all(chunk, static_cast<std::size_t>(rank_) * chunk);
@@ -111,8 +109,6 @@ class ThreadGroup : public HostGroup {
   }
 
   std::shared_ptr<Board> board_;
-  Bytes incoming_;
-  int rank_;
 };
 
 }  // namespace
