@@ -58,17 +58,13 @@ class RecordedResults final : public capture::Notes {
 
   /// Calls the body, once, under the rules.
   void call(const std::function<void()>& body) {
-    struct Scope {
-      explicit Scope(RecordedResults* notes) { capture::set_notes(notes); }
-      ~Scope() { capture::set_notes(nullptr); }
-    };
     next_ = 0;
     written.clear();
     if (!complete) {
       results_.clear();  // of a first run that threw
     }
     {
-      const Scope scope(this);
+      const capture::NotesScope scope(this);
       body();
     }
     if (complete && next_ != results_.size()) {

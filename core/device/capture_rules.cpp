@@ -10,7 +10,7 @@ thread_local Notes* current_notes = nullptr;
 
 }  // namespace
 
-void set_notes(Notes* notes) { current_notes = notes; }
+NotesScope::NotesScope(Notes* notes) : ScopedValue(current_notes, notes) {}
 
 bool active() { return current_notes != nullptr; }
 

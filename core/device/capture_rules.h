@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "cks/core/device/device.h"
+#include "cks/core/scoped_value.h"
 
 /// What a captured step (core/capture/capture.h) asks of everything that runs inside it.
 
@@ -31,8 +32,11 @@ class Notes {
  protected:
   ~Notes() = default;
 };
-/// Sets this thread's, null outside of captured steps.
-void set_notes(Notes* notes);
+/// Makes `notes` this thread's until the end of the scope.
+class NotesScope : ScopedValue<Notes*> {
+ public:
+  explicit NotesScope(Notes* notes);
+};
 
 }  // namespace capture
 }  // namespace cks
