@@ -80,7 +80,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
   Tensor count = ops::make_output(kName, {}, logits.dtype(), device);  // of rows not ignored
   const auto workspace =
       ops::make_workspace(kName, kernels::cross_entropy_workspace_bytes(problem), device);
-  CKS_KERNEL(device, log_softmax_forward(problem, logits.data(), log_probabilities.data()));
+  CKS_KERNEL(device,
+             softmax_forward(problem, /*is_log=*/true, logits.data(), log_probabilities.data()));
   CKS_KERNEL(device,
              cross_entropy_forward(problem, log_probabilities.data(),
                                    labels.data_as<std::int64_t>(), loss.data(), count.data(),

@@ -24,31 +24,21 @@ SoftmaxProblem problem_of(const char* operation, const Tensor& input) {
 Tensor softmax_of_rows(const char* name, bool is_log, const Tensor& input) {
   const SoftmaxProblem problem = problem_of(name, input);
   Tensor result = ops::make_output(name, input);
-  if (is_log) {
-    CKS_KERNEL(input.device(), log_softmax_forward(problem, input.data(), result.data()));
-  } else {
-    CKS_KERNEL(input.device(), softmax_forward(problem, input.data(), result.data()));
-  }
+  CKS_KERNEL(input.device(), softmax_forward(problem, is_log, input.data(), result.data()));
   note_options(ops::AlongAxis{input.rank() - 1});
   return record(name, result, {input}, {result},
                 [name, is_log, problem](const Tensor& grad, const SavedTensors& saved) {
-                  const void* const y = saved[0].data();
                   Tensor grad_input = ops::make_output(name, grad);
-                  if (is_log) {
-                    CKS_KERNEL(grad.device(),
-                               log_softmax_backward(problem, y, grad.data(), grad_input.data()));
-                  } else {
-                    CKS_KERNEL(grad.device(),
-                               softmax_backward(problem, y, grad.data(), grad_input.data()));
-                  }
+                  CKS_KERNEL(grad.device(), softmax_backward(problem, is_log, saved[0].data(),
+                                                             grad.data(), grad_input.data()));
                   return grad_input;
                 });
 }
 
-Tensor softmax_of(const char* name, bool is_log, const Tensor& input, int axis) {
+Tensor softmax_of(bool is_log, const Tensor& input, int axis) {
+  const char* const name = kernels::softmax_name(is_log);
   if (ops::is_bfloat16(input)) {
-    return ops::in_float32([&](const Tensor& x) { return softmax_of(name, is_log, x, axis); },
-                           input);
+    return ops::in_float32([&](const Tensor& x) { return softmax_of(is_log, x, axis); }, input);
   }
   ops::require_real(name, {"input", input});
   if (input.rank() == 0 ||
@@ -60,10 +50,8 @@ Tensor softmax_of(const char* name, bool is_log, const Tensor& input, int axis) 
 
 }  // namespace
 
-Tensor softmax(const Tensor& input, int axis) { return softmax_of("softmax", false, input, axis); }
+Tensor softmax(const Tensor& input, int axis) { return softmax_of(false, input, axis); }
 
-Tensor log_softmax(const Tensor& input, int axis) {
-  return softmax_of("log_softmax", true, input, axis);
-}
+Tensor log_softmax(const Tensor& input, int axis) { return softmax_of(true, input, axis); }
 
 }  // namespace cks

@@ -17,6 +17,9 @@ struct SoftmaxProblem {
   DType dtype;
 };
 
+/// For messages.
+inline const char* softmax_name(bool is_log) { return is_log ? "log_softmax" : "softmax"; }
+
 /// What the loss is of, beside logits and labels.
 struct CrossEntropyProblem : SoftmaxProblem {
   static constexpr std::int64_t kNoLabel = std::numeric_limits<std::int64_t>::min();
@@ -30,16 +33,14 @@ inline std::size_t cross_entropy_workspace_bytes(const CrossEntropyProblem& prob
   return static_cast<std::size_t>(problem.rows) * sizeof(double);
 }
 
-/// Y = exp(X - max) / sum(exp(X - max)), row by row.
-CKS_ENTRY_POINT(void, softmax_forward, (const SoftmaxProblem& problem, const void* x, void* y));
-/// Y = X - max - log(sum(exp(X - max))), row by row.
-CKS_ENTRY_POINT(void, log_softmax_forward, (const SoftmaxProblem& problem, const void* x, void* y));
-/// dX from the forward pass's result Y: Y * (dY - sum(Y * dY)).
+/// Row by row Y = exp(X - max) / sum(exp(X - max)), or its logarithm, X - max - log(sum(exp(X -
+/// max))).
+CKS_ENTRY_POINT(void, softmax_forward,
+                (const SoftmaxProblem& problem, bool is_log, const void* x, void* y));
+/// dX from the forward pass's result Y: Y * (dY - sum(Y * dY)), or dY - exp(Y) * sum(dY).
 CKS_ENTRY_POINT(void, softmax_backward,
-                (const SoftmaxProblem& problem, const void* y, const void* dy, void* dx));
-/// dX = dY - exp(Y) * sum(dY).
-CKS_ENTRY_POINT(void, log_softmax_backward,
-                (const SoftmaxProblem& problem, const void* y, const void* dy, void* dx));
+                (const SoftmaxProblem& problem, bool is_log, const void* y, const void* dy,
+                 void* dx));
 
 /// loss (one element) = mean over the rows that are not ignored of
 ///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_softmax of the logits,

@@ -137,24 +137,20 @@ void cross_entropy_gradient(const CrossEntropyProblem& p, const std::int64_t* la
 
 namespace CKS_CPU {
 
-void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  const auto run = [](const auto&... arguments) { softmax<false>(arguments...); };
-  visit_real_elements("softmax", problem.dtype, run, problem, x, y);
+void softmax_forward(const SoftmaxProblem& problem, bool is_log, const void* x, void* y) {
+  const auto run = [&]<class T>(const T* from, T* to) {
+    is_log ? softmax<true>(problem, from, to) : softmax<false>(problem, from, to);
+  };
+  visit_real_elements(softmax_name(is_log), problem.dtype, run, x, y);
 }
 
-void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  const auto run = [](const auto&... arguments) { softmax<true>(arguments...); };
-  visit_real_elements("log_softmax", problem.dtype, run, problem, x, y);
-}
-
-void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  const auto run = [](const auto&... arguments) { softmax_gradient<false>(arguments...); };
-  visit_real_elements("softmax", problem.dtype, run, problem, y, dy, dx);
-}
-
-void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  const auto run = [](const auto&... arguments) { softmax_gradient<true>(arguments...); };
-  visit_real_elements("log_softmax", problem.dtype, run, problem, y, dy, dx);
+void softmax_backward(const SoftmaxProblem& problem, bool is_log, const void* y, const void* dy,
+                      void* dx) {
+  const auto run = [&]<class T>(const T* result, const T* gradient, T* to) {
+    is_log ? softmax_gradient<true>(problem, result, gradient, to)
+           : softmax_gradient<false>(problem, result, gradient, to);
+  };
+  visit_real_elements(softmax_name(is_log), problem.dtype, run, y, dy, dx);
 }
 
 void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,

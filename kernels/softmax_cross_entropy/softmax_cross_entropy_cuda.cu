@@ -259,41 +259,27 @@ void launch_rows(const char* operation, const SoftmaxProblem& problem,
          kThreads, 0, problem.rows, problem.C, arguments...);
 }
 
-template <bool kLogarithm>
-void forward(const char* operation, const SoftmaxProblem& problem, const void* x, void* y) {
-  const auto run = [&]<class T>(const T* from, T* to) {
-    launch_rows(operation, problem, softmax_kernel<T, false, kLogarithm>,
-                softmax_kernel<T, true, kLogarithm>, from, to);
-  };
-  visit_real_elements(operation, problem.dtype, run, x, y);
-}
-
-template <bool kLogarithm>
-void backward(const char* operation, const SoftmaxProblem& problem, const void* y, const void* dy,
-              void* dx) {
-  const auto run = [&]<class T>(const T* result, const T* gradient, T* to) {
-    launch_rows(operation, problem, softmax_backward_kernel<T, false, kLogarithm>,
-                softmax_backward_kernel<T, true, kLogarithm>, result, gradient, to);
-  };
-  visit_real_elements(operation, problem.dtype, run, y, dy, dx);
-}
-
 }  // namespace
 
-void softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  forward<false>("softmax", problem, x, y);
+void softmax_forward(const SoftmaxProblem& problem, bool is_log, const void* x, void* y) {
+  const auto run = [&]<class T>(const T* from, T* to) {
+    launch_rows(softmax_name(is_log), problem,
+                is_log ? softmax_kernel<T, false, true> : softmax_kernel<T, false, false>,
+                is_log ? softmax_kernel<T, true, true> : softmax_kernel<T, true, false>, from, to);
+  };
+  visit_real_elements(softmax_name(is_log), problem.dtype, run, x, y);
 }
 
-void log_softmax_forward(const SoftmaxProblem& problem, const void* x, void* y) {
-  forward<true>("log_softmax", problem, x, y);
-}
-
-void softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  backward<false>("softmax", problem, y, dy, dx);
-}
-
-void log_softmax_backward(const SoftmaxProblem& problem, const void* y, const void* dy, void* dx) {
-  backward<true>("log_softmax", problem, y, dy, dx);
+void softmax_backward(const SoftmaxProblem& problem, bool is_log, const void* y, const void* dy,
+                      void* dx) {
+  const auto run = [&]<class T>(const T* result, const T* gradient, T* to) {
+    launch_rows(
+        softmax_name(is_log), problem,
+        is_log ? softmax_backward_kernel<T, false, true> : softmax_backward_kernel<T, false, false>,
+        is_log ? softmax_backward_kernel<T, true, true> : softmax_backward_kernel<T, true, false>,
+        result, gradient, to);
+  };
+  visit_real_elements(softmax_name(is_log), problem.dtype, run, y, dy, dx);
 }
 
 void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,

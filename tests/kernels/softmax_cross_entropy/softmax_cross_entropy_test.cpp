@@ -96,10 +96,10 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
   const std::vector<T> dy = values<T>(p, 2, 1.0);
   const std::vector<double> probabilities = naive_softmax(p, x, false);
   const std::vector<double> logarithms = naive_softmax(p, x, true);
-  const auto soft =
-      run_kernel<T>(rows * C, [&](T* y) { target::softmax_forward(p, on_device(x), y); });
-  const auto log_soft =
-      run_kernel<T>(rows * C, [&](T* y) { target::log_softmax_forward(p, on_device(x), y); });
+  const auto soft = run_kernel<T>(
+      rows * C, [&](T* y) { target::softmax_forward(p, /*is_log=*/false, on_device(x), y); });
+  const auto log_soft = run_kernel<T>(
+      rows * C, [&](T* y) { target::softmax_forward(p, /*is_log=*/true, on_device(x), y); });
   const auto equal = [&](const std::string& what, const auto& got, const auto& expected,
                          double bound) {
     const auto result = compare(got, expected, {.absolute = bound});
@@ -126,14 +126,17 @@ void check(std::int64_t rows, std::int64_t C, double tolerance) {
   }
   const double wide = tolerance * (4.0 + static_cast<double>(C));
   equal("softmax gradient",
-        run_kernel<T>(
-            rows * C,
-            [&](T* dx) { target::softmax_backward(p, on_device(soft), on_device(dy), dx); }),
+        run_kernel<T>(rows * C,
+                      [&](T* dx) {
+                        target::softmax_backward(p, /*is_log=*/false, on_device(soft),
+                                                 on_device(dy), dx);
+                      }),
         soft_gradient, wide);
   equal("log_softmax gradient",
         run_kernel<T>(rows * C,
                       [&](T* dx) {
-                        target::log_softmax_backward(p, on_device(log_soft), on_device(dy), dx);
+                        target::softmax_backward(p, /*is_log=*/true, on_device(log_soft),
+                                                 on_device(dy), dx);
                       }),
         log_gradient, wide);
 
@@ -205,10 +208,10 @@ TEST_CASE("softmax: large numbers do not overflow, -infinity excludes a class") 
   const double low = -std::numeric_limits<double>::infinity();
   const std::vector<double> x{1000.0, 999.0, low, -1e308, 0.0, 1e308};
   const SoftmaxProblem p{2, 3, cks::DType::float64};
-  const auto y =
-      run_kernel<double>(6, [&](double* out) { target::softmax_forward(p, on_device(x), out); });
+  const auto y = run_kernel<double>(
+      6, [&](double* out) { target::softmax_forward(p, /*is_log=*/false, on_device(x), out); });
   const auto log_y = run_kernel<double>(
-      6, [&](double* out) { target::log_softmax_forward(p, on_device(x), out); });
+      6, [&](double* out) { target::softmax_forward(p, /*is_log=*/true, on_device(x), out); });
   CHECK(y[0] == doctest::Approx(1.0 / (1.0 + std::exp(-1.0))));
   CHECK(y[2] == 0.0);
   CHECK(y[5] == 1.0);
@@ -234,18 +237,21 @@ TEST_CASE("softmax: many small terms count beside a large one") {
   const auto near = [](double value) { return doctest::Approx(value).epsilon(1e-5); };
   const double sum = 1.0 + kSmall * std::exp(-17.0);
   const auto logits = row(0.0F, -17.0F);
-  CHECK(run([&](float* y) { target::softmax_forward(p, on_device(logits), y); })[0] ==
-        near(1.0 / sum));
-  CHECK(run([&](float* y) { target::log_softmax_forward(p, on_device(logits), y); })[0] ==
-        near(-std::log(sum)));
+  CHECK(run([&](float* y) {
+          target::softmax_forward(p, /*is_log=*/false, on_device(logits), y);
+        })[0] == near(1.0 / sum));
+  CHECK(run([&](float* y) {
+          target::softmax_forward(p, /*is_log=*/true, on_device(logits), y);
+        })[0] == near(-std::log(sum)));
 
   const auto dy = row(1.0F, 0x1p-25F);  // sums to 1.0298
   const double dy_sum = 1.0 + kSmall * 0x1p-25;
   const auto y = row(0.5F, 0.5F);
-  CHECK(run([&](float* dx) { target::softmax_backward(p, on_device(y), on_device(dy), dx); })[1] ==
-        near(0.5 * (0x1p-25 - 0.5 * dy_sum)));
   CHECK(run([&](float* dx) {
-          target::log_softmax_backward(p, on_device(y), on_device(dy), dx);
+          target::softmax_backward(p, /*is_log=*/false, on_device(y), on_device(dy), dx);
+        })[1] == near(0.5 * (0x1p-25 - 0.5 * dy_sum)));
+  CHECK(run([&](float* dx) {
+          target::softmax_backward(p, /*is_log=*/true, on_device(y), on_device(dy), dx);
         })[1] == near(0x1p-25 - std::exp(0.5) * dy_sum));
 }
 
@@ -255,8 +261,9 @@ TEST_CASE("softmax: a NaN fills its row and no other") {
     for (const std::int64_t at : {C, C + 2}) {
       std::vector<float> x(static_cast<std::size_t>(3 * C), 1.0F);
       x[static_cast<std::size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
-      const auto y = run_kernel<float>(
-          3 * C, [&](float* out) { target::log_softmax_forward(p, on_device(x), out); });
+      const auto y = run_kernel<float>(3 * C, [&](float* out) {
+        target::softmax_forward(p, /*is_log=*/true, on_device(x), out);
+      });
       for (std::int64_t i = 0; i < 3 * C; ++i) {
         REQUIRE(std::isnan(y[static_cast<std::size_t>(i)]) == (i / C == 1));
       }
