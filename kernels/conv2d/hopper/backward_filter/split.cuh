@@ -9,7 +9,6 @@
 /// have written its planes to a stage of the ring that the other warpgroups multiply from.
 namespace cks::kernels::hopper {
 
-inline constexpr int kSplitChannels = 64;          // of a row of a plane
 inline constexpr int kUnsplitRow = kRowBytes / 4;  // channels of a row of float32
 inline constexpr int kSplitBarrier = 1;
 
