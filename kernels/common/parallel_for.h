@@ -52,17 +52,23 @@ void parallel_for_ranges(std::int64_t count, std::int64_t grain, F&& body) {
   });
 }
 
+/// The same, index by index: body(i).
+template <class F>
+void parallel_for_each(std::int64_t count, std::int64_t grain, F&& body) {
+  parallel_for_ranges(count, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      body(i);
+    }
+  });
+}
+
 /// Calls body(n, row) for all rows of N images, each in one block; several rows a block where they
 /// are short.
 template <class F>
 void parallel_for_rows(std::int64_t N, std::int64_t rows, std::int64_t row_elements, F&& body) {
   constexpr std::int64_t kElements = 8192;  // of a block
   const std::int64_t grain = row_elements < 1 ? kElements : ceil_div(kElements, row_elements);
-  parallel_for_ranges(N * rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      body(i / rows, i % rows);
-    }
-  });
+  parallel_for_each(N * rows, grain, [&](std::int64_t i) { body(i / rows, i % rows); });
 }
 
 }  // namespace cks::kernels

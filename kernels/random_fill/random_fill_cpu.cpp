@@ -11,12 +11,10 @@ void random_fill(const RandomFillProblem& problem, const std::int64_t* step, voi
   visit_real("random_fill", problem.dtype, [&]<class T>(T) {
     T* to = static_cast<T*>(y);
     const std::int64_t blocks = ceil_div(problem.count, 4);
-    parallel_for_ranges(blocks, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) {
-        const FourNumbers numbers = random_numbers(problem, now, block);
-        for (std::int64_t i = 0; i < 4 && 4 * block + i < problem.count; ++i) {
-          to[4 * block + i] = static_cast<T>(numbers.value[i]);
-        }
+    parallel_for_each(blocks, kGrain, [&](std::int64_t block) {
+      const FourNumbers numbers = random_numbers(problem, now, block);
+      for (std::int64_t i = 0; i < 4 && 4 * block + i < problem.count; ++i) {
+        to[4 * block + i] = static_cast<T>(numbers.value[i]);
       }
     });
   });

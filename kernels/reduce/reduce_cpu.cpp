@@ -122,10 +122,8 @@ void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void
   if (problem.inner == 1 && cut.chunks == 1) {
     const std::int64_t grain =
         std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, problem.count));
-    return parallel_for_ranges(problem.outer, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t outer = begin; outer < end; ++outer) {
-        y[outer] = finish(reduce_run<R>(x + outer * problem.count, problem.count));
-      }
+    return parallel_for_each(problem.outer, grain, [&](std::int64_t outer) {
+      y[outer] = finish(reduce_run<R>(x + outer * problem.count, problem.count));
     });
   }
 
@@ -149,18 +147,14 @@ void run(const ReduceProblem& problem, double scale, const T* x, Result* y, void
   if (cut.chunks == 1) {
     return;
   }
-  parallel_for_ranges(
-      outputs, ceil_div(kChunk, cut.chunks), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          const P* from =
-              partials + i / problem.inner * cut.chunks * problem.inner + i % problem.inner;
-          P result = from[0];
-          for (std::int64_t chunk = 1; chunk < cut.chunks; ++chunk) {
-            result = R::join(result, from[chunk * problem.inner]);
-          }
-          y[i] = finish(result);
-        }
-      });
+  parallel_for_each(outputs, ceil_div(kChunk, cut.chunks), [&](std::int64_t i) {
+    const P* from = partials + i / problem.inner * cut.chunks * problem.inner + i % problem.inner;
+    P result = from[0];
+    for (std::int64_t chunk = 1; chunk < cut.chunks; ++chunk) {
+      result = R::join(result, from[chunk * problem.inner]);
+    }
+    y[i] = finish(result);
+  });
 }
 
 }  // namespace
@@ -196,20 +190,18 @@ void argmax(const ReduceProblem& problem, const void* x, std::int64_t* y) {
     const std::int64_t outputs = problem.outer * problem.inner;
     const std::int64_t grain =
         std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, problem.count));
-    parallel_for_ranges(outputs, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const T* from = in + i / problem.inner * problem.count * problem.inner + i % problem.inner;
-        std::int64_t best = 0;
-        T greatest = from[0];
-        for (std::int64_t k = 1; k < problem.count && greatest == greatest; ++k) {
-          const T value = from[k * problem.inner];
-          if (!(value <= greatest)) {
-            greatest = value;
-            best = k;
-          }
+    parallel_for_each(outputs, grain, [&](std::int64_t i) {
+      const T* from = in + i / problem.inner * problem.count * problem.inner + i % problem.inner;
+      std::int64_t best = 0;
+      T greatest = from[0];
+      for (std::int64_t k = 1; k < problem.count && greatest == greatest; ++k) {
+        const T value = from[k * problem.inner];
+        if (!(value <= greatest)) {
+          greatest = value;
+          best = k;
         }
-        y[i] = best;
       }
+      y[i] = best;
     });
   });
 }

@@ -9,15 +9,9 @@ namespace {
 
 template <class Body>
 void for_rows(const SoftmaxProblem& p, Body&& body) {
-  if (p.C == 0) {
-    return;
+  if (p.C > 0) {
+    parallel_for_each(p.rows, std::max<std::int64_t>(1, 4096 / p.C), body);
   }
-  parallel_for_ranges(p.rows, std::max<std::int64_t>(1, 4096 / p.C),
-                      [&](std::int64_t begin, std::int64_t end) {
-                        for (std::int64_t row = begin; row < end; ++row) {
-                          body(row);
-                        }
-                      });
 }
 
 /// The sum of term(c) over the classes: short pieces in T, and those in float64, so that the error

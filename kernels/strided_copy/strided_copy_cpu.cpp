@@ -163,19 +163,16 @@ void copy_tiles(const CopyProblem& problem, const T* source, T* target) {
   const std::int64_t tiles_down = ceil_div(height, kTile);
   const std::int64_t tiles = tiles_across * tiles_down;
   const std::int64_t batch = problem.count / (width * height);
-  parallel_for_ranges(batch * tiles, kGrain / (kTile * kTile),
-                      [&](std::int64_t first, std::int64_t last) {
-                        for (std::int64_t tile = first; tile < last; ++tile) {
-                          const Position at = position_of(problem, along_source, tile / tiles);
-                          const std::int64_t column = tile % tiles % tiles_across * kTile;
-                          const std::int64_t row = tile % tiles / tiles_across * kTile;
-                          const std::int64_t columns = std::min(kTile, width - column);
-                          const std::int64_t rows = std::min(kTile, height - row);
-                          const T* from = source + at.source + column * source_pitch + row;
-                          T* to = target + at.target + row * target_pitch + column;
-                          transpose_tile(from, source_pitch, to, target_pitch, rows, columns);
-                        }
-                      });
+  parallel_for_each(batch * tiles, kGrain / (kTile * kTile), [&](std::int64_t tile) {
+    const Position at = position_of(problem, along_source, tile / tiles);
+    const std::int64_t column = tile % tiles % tiles_across * kTile;
+    const std::int64_t row = tile % tiles / tiles_across * kTile;
+    const std::int64_t columns = std::min(kTile, width - column);
+    const std::int64_t rows = std::min(kTile, height - row);
+    const T* from = source + at.source + column * source_pitch + row;
+    T* to = target + at.target + row * target_pitch + column;
+    transpose_tile(from, source_pitch, to, target_pitch, rows, columns);
+  });
 }
 
 }  // namespace
