@@ -1,7 +1,6 @@
 #include "cks/core/ops/random_fill.h"
 
 #include "cks/core/ops/output.h"
-#include "cks/core/tensor/random_check_impl.h"
 #include "cks/kernels/random_fill/random_fill.h"
 
 namespace cks {
@@ -22,12 +21,12 @@ void fill(const char* operation, RandomKind kind, Tensor& tensor, double a, doub
 }  // namespace
 
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, const Tensor& step) {
-  require_uniform("fill_uniform", tensor, low, high);
+  ops::require_uniform("fill_uniform", tensor, low, high);
   fill("fill_uniform", RandomKind::uniform, tensor, low, high, key, step);
 }
 
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, const Tensor& step) {
-  require_normal("fill_normal", tensor, mean, stddev);
+  ops::require_normal("fill_normal", tensor, mean, stddev);
   fill("fill_normal", RandomKind::normal, tensor, mean, stddev, key, step);
 }
 

@@ -47,6 +47,10 @@ void require_like(const Tensor& tensor, const Shape& shape, DType dtype, Device 
 void require_writable(const char* operation, const Tensor& tensor);
 /// DeviceError unless both are on one device, whatever their dtypes.
 void require_same_device(const char* operation, const Argument& argument, const Argument& other);
+/// What filling with random numbers asks: DtypeError unless float32 or float64; AutogradError as
+/// require_writable; Error for bounds that are no bounds, or numbers that the dtype cannot hold.
+void require_uniform(const char* operation, const Tensor& tensor, double low, double high);
+void require_normal(const char* operation, const Tensor& tensor, double mean, double stddev);
 /// Error unless an option lies in [0, 1].
 void require_share(const char* operation, const char* option, double value);
 

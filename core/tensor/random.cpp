@@ -7,7 +7,6 @@
 #include "cks/core/memory/reserve_impl.h"
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/grad_mode.h"
-#include "cks/core/tensor/random_check_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/random/philox.h"
@@ -97,7 +96,7 @@ RandomKey make_random_key(std::uint64_t seed, RandomPurpose purpose, std::string
   return {mix(with_purpose ^ hash(path))};
 }
 
-void require_uniform(const char* operation, const Tensor& tensor, double low, double high) {
+void ops::require_uniform(const char* operation, const Tensor& tensor, double low, double high) {
   require_fillable(operation, tensor);
   if (!(low <= high && fits(low, tensor) && fits(high, tensor) && std::isfinite(high - low))) {
     throw Error(
@@ -106,7 +105,7 @@ void require_uniform(const char* operation, const Tensor& tensor, double low, do
   }
 }
 
-void require_normal(const char* operation, const Tensor& tensor, double mean, double stddev) {
+void ops::require_normal(const char* operation, const Tensor& tensor, double mean, double stddev) {
   require_fillable(operation, tensor);
   if (!(stddev >= 0.0 && fits(stddev, tensor) && fits(mean, tensor))) {
     throw Error(
@@ -116,13 +115,13 @@ void require_normal(const char* operation, const Tensor& tensor, double mean, do
 }
 
 void fill_uniform(Tensor& tensor, double low, double high, RandomKey key, std::uint64_t step) {
-  require_uniform("fill_uniform", tensor, low, high);
+  ops::require_uniform("fill_uniform", tensor, low, high);
   fill_host("fill_uniform", tensor, key, step,
             [&](const PhiloxBlock& block) { return kernels::uniform_numbers(block, low, high); });
 }
 
 void fill_normal(Tensor& tensor, double mean, double stddev, RandomKey key, std::uint64_t step) {
-  require_normal("fill_normal", tensor, mean, stddev);
+  ops::require_normal("fill_normal", tensor, mean, stddev);
   fill_host("fill_normal", tensor, key, step,
             [&](const PhiloxBlock& block) { return kernels::normal_numbers(block, mean, stddev); });
 }
