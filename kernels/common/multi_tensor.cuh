@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 #include "cks/kernels/common/launch.cuh"
 
@@ -29,6 +30,20 @@ int deal_blocks(List& list) {
   }
   list.first_block[list.count] = blocks;
   return blocks;
+}
+
+/// Makes lists of some of `count` tensors: add(list, at, i) puts tensor i in place `at`, or returns
+/// false. Calls body(list, blocks) for each list that is full, and for the rest.
+template <class List, class Add, class Body>
+void for_lists(List list, std::int64_t count, const Add& add, const Body& body) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    list.count += add(list, list.count, i) ? 1 : 0;
+    if (list.count == std::ssize(list.size) || (i + 1 == count && list.count > 0)) {
+      const int blocks = deal_blocks(list);
+      body(list, blocks);
+      list.count = 0;
+    }
+  }
 }
 
 /// Whether the block was dealt to the tensor; `tensor` may be any thread's index.

@@ -52,12 +52,6 @@ __global__ void __launch_bounds__(kListThreads)
   }
 }
 
-void launch_rounding(RoundedTensors& tensors) {
-  const int blocks = deal_blocks(tensors);
-  launch("convert", round_tensors_kernel, static_cast<unsigned>(blocks), kListThreads, 0, tensors);
-  tensors.count = 0;
-}
-
 }  // namespace
 
 void fill(DType dtype, std::int64_t count, double value, void* y) {
@@ -84,19 +78,15 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
 }
 
 void round_tensors(const RoundedTensor* tensors, std::int64_t count) {
-  RoundedTensors chunk{};
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (tensors[i].count == 0) {
-      continue;
-    }
-    chunk.x[chunk.count] = tensors[i].x;
-    chunk.y[chunk.count] = tensors[i].y;
-    chunk.size[chunk.count++] = tensors[i].count;
-    if (chunk.count == kMaxTensors) {
-      launch_rounding(chunk);
-    }
-  }
-  launch_rounding(chunk);
+  const auto add = [&](RoundedTensors& list, int at, std::int64_t i) {
+    list.x[at] = tensors[i].x;
+    list.y[at] = tensors[i].y;
+    list.size[at] = tensors[i].count;
+    return tensors[i].count > 0;
+  };
+  for_lists(RoundedTensors{}, count, add, [](const RoundedTensors& list, int blocks) {
+    launch("convert", round_tensors_kernel, static_cast<unsigned>(blocks), kListThreads, 0, list);
+  });
 }
 
 void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double scale) {

@@ -89,20 +89,13 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Calls body(list, blocks) for every kMaxTensors gradients of elements T.
 template <class T, class Body>
-void for_lists(const NormTensor* tensors, std::int64_t count, Body&& body) {
-  Gradients<T> list{};
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (tensors[i].dtype == dtype_of<T>() && tensors[i].count > 0) {
-      list.x[list.count] = static_cast<const T*>(tensors[i].x);
-      list.size[list.count] = tensors[i].count;
-      ++list.count;
-    }
-    if (list.count == kMaxTensors || (i + 1 == count && list.count > 0)) {
-      const int blocks = deal_blocks(list);
-      body(list, blocks);
-      list.count = 0;
-    }
-  }
+void for_lists_of(const NormTensor* tensors, std::int64_t count, const Body& body) {
+  const auto add = [&](Gradients<T>& list, int at, std::int64_t i) {
+    list.x[at] = static_cast<const T*>(tensors[i].x);
+    list.size[at] = tensors[i].count;
+    return tensors[i].dtype == dtype_of<T>() && tensors[i].count > 0;
+  };
+  for_lists(Gradients<T>{}, count, add, body);
 }
 
 }  // namespace
@@ -110,8 +103,8 @@ void for_lists(const NormTensor* tensors, std::int64_t count, Body&& body) {
 std::size_t gradient_norm_workspace_bytes(const NormTensor* tensors, std::int64_t count) {
   std::size_t sums = 0;
   const auto add = [&](const auto&, int blocks) { sums += static_cast<std::size_t>(blocks); };
-  for_lists<float>(tensors, count, add);
-  for_lists<double>(tensors, count, add);
+  for_lists_of<float>(tensors, count, add);
+  for_lists_of<double>(tensors, count, add);
   return sums * sizeof(double);
 }
 
@@ -127,8 +120,8 @@ void gradient_norm(const NormTensor* tensors, std::int64_t count, double max_nor
            sums + done);
     done += blocks;
   };
-  for_lists<float>(tensors, count, add);
-  for_lists<double>(tensors, count, add);
+  for_lists_of<float>(tensors, count, add);
+  for_lists_of<double>(tensors, count, add);
   launch("gradient_norm", clip_factor_kernel, 1, kThreads, 0, sums, done, max_norm, norm, factor);
 }
 

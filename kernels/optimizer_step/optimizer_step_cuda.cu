@@ -141,41 +141,28 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class T, class Rule>
-void launch_step(const char* operation, Tensors<T>& tensors, const Rule& rule) {
-  const int blocks = deal_blocks(tensors);
-  launch(operation, step_kernel<T, Rule>, static_cast<unsigned>(blocks), kThreads, 0, tensors,
-         rule);
-}
-
 /// Steps the tensors whose elements are T, kMaxTensors a launch.
 template <class T, class Rule>
 void step_tensors(const char* operation, const StepProblem& problem, const Rule& rule) {
-  Tensors<T> chunk{};
-  chunk.learning_rate = problem.learning_rate;
-  chunk.grad_scale = problem.grad_scale;
-  chunk.skip = problem.skip;
-  for (std::int64_t i = 0; i < problem.count; ++i) {
+  Tensors<T> none{};
+  none.learning_rate = problem.learning_rate;
+  none.grad_scale = problem.grad_scale;
+  none.skip = problem.skip;
+  const auto add = [&](Tensors<T>& list, int at, std::int64_t i) {
     const StepTensor& t = problem.tensors[i];
-    if (t.dtype != dtype_of<T>() || t.count == 0) {
-      continue;
-    }
-    chunk.grad[chunk.count] = static_cast<const T*>(t.grad);
-    chunk.parameter[chunk.count] = static_cast<T*>(t.parameter);
-    chunk.first[chunk.count] = static_cast<T*>(t.first);
-    chunk.second[chunk.count] = static_cast<T*>(t.second);
-    chunk.step[chunk.count] = t.step;
-    chunk.size[chunk.count] = t.count;
-    chunk.learning_rate_scale[chunk.count] = t.learning_rate_scale;
-    chunk.weight_decay[chunk.count] = t.weight_decay;
-    if (++chunk.count == kMaxTensors) {
-      launch_step(operation, chunk, rule);
-      chunk.count = 0;
-    }
-  }
-  if (chunk.count > 0) {
-    launch_step(operation, chunk, rule);
-  }
+    list.grad[at] = static_cast<const T*>(t.grad);
+    list.parameter[at] = static_cast<T*>(t.parameter);
+    list.first[at] = static_cast<T*>(t.first);
+    list.second[at] = static_cast<T*>(t.second);
+    list.step[at] = t.step;
+    list.size[at] = t.count;
+    list.learning_rate_scale[at] = t.learning_rate_scale;
+    list.weight_decay[at] = t.weight_decay;
+    return t.dtype == dtype_of<T>() && t.count > 0;
+  };
+  for_lists(none, problem.count, add, [&](const Tensors<T>& list, int blocks) {
+    launch(operation, step_kernel<T, Rule>, static_cast<unsigned>(blocks), kThreads, 0, list, rule);
+  });
 }
 
 void check_dtypes(const char* operation, const StepProblem& problem) {
