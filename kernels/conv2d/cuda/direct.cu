@@ -138,22 +138,14 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
     run_filter<T, Sum, Out>(conv, o);
     return;
   }
-  const auto* x = static_cast<const T*>(o.x);
-  const auto* w = static_cast<const T*>(o.w);
-  const auto* y = static_cast<const T*>(o.y);
-  const TypedEpilogue<T> epilogue(o.epilogue);
-  auto* result = static_cast<T*>(o.result);
   const bool forward = conv.plan.pass == Conv2dPass::forward;
   const std::int64_t count = p.N * (forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
-  if (count == 0) {
-    return;
-  }
-  if (forward) {
-    launch("convv2", direct_forward_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0, p, x, w,
-           epilogue, result, count);
-  } else {
-    launch("ks_deconv", direct_backward_data_kernel<T, Sum>, grid_for(count, kThreads), kThreads, 0,
-           p, y, w, epilogue, result, count);
+  if (count > 0) {
+    launch(forward ? "convv2" : "ks_deconv",
+           forward ? direct_forward_kernel<T, Sum> : direct_backward_data_kernel<T, Sum>,
+           grid_for(count, kThreads), kThreads, 0, p, static_cast<const T*>(forward ? o.x : o.y),
+           static_cast<const T*>(o.w), TypedEpilogue<T>(o.epilogue), static_cast<T*>(o.result),
+           count);
   }
 }
 

@@ -55,16 +55,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   store_tile<Tile>(sum, thread, output, [&](int row) { return p.target + target_of_row[row]; });
 }
 
-template <class T, bool kForward>
-void launch_tile(const char* operation, const Correlation& p, int tiles, int groups, bool vectors) {
-  const dim3 grid(static_cast<unsigned>(tiles * p.channel_tiles), static_cast<unsigned>(groups));
-  if (vectors) {
-    launch(operation, tiled_kernel<T, kForward, 4>, grid, T::kThreads, 0, p);
-  } else {
-    launch(operation, tiled_kernel<T, kForward, 1>, grid, T::kThreads, 0, p);
-  }
-}
-
 }  // namespace
 
 std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operands) {
@@ -72,16 +62,14 @@ std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operand
   const bool forward = conv.plan.pass == Conv2dPass::forward;
   const Correlation p = with_operands(planned.correlation, operands, forward);
   const bool vectors = takes_vectors(conv.problem, p);
-  const char* operation = forward ? "convv2" : "ks_deconv";
-  const int groups = static_cast<int>(conv.problem.G);
+  const dim3 grid(static_cast<unsigned>(planned.tiles * p.channel_tiles),
+                  static_cast<unsigned>(conv.problem.G));
   with_tile<kTiled>(conv.plan.tile, [&](auto at) {
     constexpr RatedTile tile = kTiled[at()];
     using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
-    if (forward) {
-      launch_tile<T, true>(operation, p, planned.tiles, groups, vectors);
-    } else {
-      launch_tile<T, false>(operation, p, planned.tiles, groups, vectors);
-    }
+    const auto forth = vectors ? tiled_kernel<T, true, 4> : tiled_kernel<T, true, 1>;
+    const auto back = vectors ? tiled_kernel<T, false, 4> : tiled_kernel<T, false, 1>;
+    launch(forward ? "convv2" : "ks_deconv", forward ? forth : back, grid, T::kThreads, 0, p);
   });
   return planned.executed;
 }
