@@ -312,7 +312,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kPlanes>)
   }
 }
 
-template <class T, int kPlanes, int kColumns>
+template <class T, int kPlanes>
 void launch_stem(const StemShape& s, const Conv2dProblem& problem, const Conv2dOperands& o) {
   const bool packs =
       problem.y_pitch % kPack<T> == 0 && cuda::aligned_for_packs(o.result, o.epilogue.residual);
@@ -327,18 +327,10 @@ void launch_stem(const StemShape& s, const Conv2dProblem& problem, const Conv2dO
   const int resident = hopper::multiprocessor_count() *
                        std::clamp(2 * kMostShared / s.shared_bytes, 1, kBlocks<kPlanes>);
   const int walkers = std::min(s.tiles.count, std::max(1, resident / s.channel_tiles));
-  cuda::launch("convv2", stem_kernel<T, kPlanes, kColumns>,
+  cuda::launch("convv2",
+               s.columns == 64 ? stem_kernel<T, kPlanes, 64> : stem_kernel<T, kPlanes, 32>,
                dim3(static_cast<unsigned>(walkers), static_cast<unsigned>(s.channel_tiles)),
                kThreads, static_cast<std::size_t>(s.shared_bytes), p);
-}
-
-template <class T, int kPlanes>
-void launch_columns(const StemShape& s, const Conv2dProblem& problem, const Conv2dOperands& o) {
-  if (s.columns == 64) {
-    launch_stem<T, kPlanes, 64>(s, problem, o);
-  } else {
-    launch_stem<T, kPlanes, 32>(s, problem, o);
-  }
 }
 
 }  // namespace
@@ -347,13 +339,13 @@ std::int64_t run_stem(const PreparedConv2d& conv, const Conv2dOperands& operands
   const auto& s = conv.data<StemShape>();
   switch (s.planes) {
     case 1:
-      launch_columns<bfloat16, 1>(s, conv.problem, operands);
+      launch_stem<bfloat16, 1>(s, conv.problem, operands);
       break;
     case 2:
-      launch_columns<float, 2>(s, conv.problem, operands);
+      launch_stem<float, 2>(s, conv.problem, operands);
       break;
     default:
-      launch_columns<float, 3>(s, conv.problem, operands);
+      launch_stem<float, 3>(s, conv.problem, operands);
   }
   return executed_of(s);
 }

@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(kThreads, gradient_blocks(kPlanes, kTiles))
   }
 }
 
-template <class T, int kPlanes, int kTiles>
+template <class T, int kPlanes>
 void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& problem = conv.problem;
   const std::int64_t split_k = conv.plan.split_k;
@@ -276,24 +276,13 @@ void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2
                         narrow(split_k),
                         problem.y_pitch * static_cast<std::int64_t>(sizeof(T)) % 16 == 0 &&
                             cuda::aligned_for_packs(o.y)};
-  cuda::launch("sk_dilated", stem_taps_kernel<T, kPlanes, kTiles>,
+  const auto kernel = s.term_tiles == 1   ? stem_taps_kernel<T, kPlanes, 1>
+                      : s.term_tiles == 5 ? stem_taps_kernel<T, kPlanes, 5>
+                                          : stem_taps_kernel<T, kPlanes, 8>;
+  cuda::launch("sk_dilated", kernel,
                dim3(static_cast<unsigned>(split_k), static_cast<unsigned>(s.channel_tiles)),
                kThreads, static_cast<std::size_t>(s.shared_bytes), p);
   cuda::add_gradient_slices(conv, o);
-}
-
-template <class T, int kPlanes>
-void launch_terms(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2dOperands& o) {
-  switch (s.term_tiles) {
-    case 1:
-      launch_taps<T, kPlanes, 1>(s, conv, o);
-      break;
-    case 5:
-      launch_taps<T, kPlanes, 5>(s, conv, o);
-      break;
-    default:
-      launch_taps<T, kPlanes, 8>(s, conv, o);
-  }
 }
 
 }  // namespace
@@ -302,13 +291,13 @@ std::int64_t run_stem_taps(const PreparedConv2d& conv, const Conv2dOperands& ope
   const auto& s = conv.data<StemTapsShape>();
   switch (s.planes) {
     case 1:
-      launch_terms<bfloat16, 1>(s, conv, operands);
+      launch_taps<bfloat16, 1>(s, conv, operands);
       break;
     case 2:
-      launch_terms<float, 2>(s, conv, operands);
+      launch_taps<float, 2>(s, conv, operands);
       break;
     default:
-      launch_terms<float, 3>(s, conv, operands);
+      launch_taps<float, 3>(s, conv, operands);
   }
   return executed_of(s);
 }
