@@ -127,19 +127,12 @@ bool takes_bands(const Conv2dProblem& p, Conv2dPass pass, const Conv2dTile& tile
   if (!simple || !small || !has_type(p, DType::float32)) {
     return false;
   }
-  constexpr int kMostThreads = 2 * kBandThreads;
-  if (pass == Conv2dPass::backward_filter) {
-    if (!has_tile(kBandTaps, tile) || tile.rows != p.FW) {
-      return false;
-    }
-    const BandTapsShape s = band_taps_shape(p, tile);
-    return s.threads <= kMostThreads && s.shared_bytes <= kBandSharedBytes;
-  }
-  if (!has_tile(kBand, tile)) {
-    return false;
-  }
-  const BandShape s = band_shape(p, pass, tile);
-  return s.threads <= kMostThreads && s.shared_bytes <= kBandSharedBytes;
+  const auto fits = [](const auto& shape) {
+    return shape.threads <= 2 * kBandThreads && shape.shared_bytes <= kBandSharedBytes;
+  };
+  return pass == Conv2dPass::backward_filter
+             ? has_tile(kBandTaps, tile) && tile.rows == p.FW && fits(band_taps_shape(p, tile))
+             : has_tile(kBand, tile) && fits(band_shape(p, pass, tile));
 }
 
 std::int64_t band_multiply_adds(const Conv2dProblem& p, Conv2dPass pass) {

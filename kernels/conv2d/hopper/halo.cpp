@@ -27,8 +27,6 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const int workers = std::min(cuda::multiprocessors_of(request), h.patches);
   const double patch = static_cast<double>(executed_of(h)) / h.patches;
   Conv2dCandidate candidate;
-  candidate.plan.pass = request.pass;
-  candidate.plan.arithmetic = request.arithmetic;
   candidate.plan.workspace_bytes = workspace_of(p, request.pass, request.arithmetic);
   candidate.plan.tile = kTile;
   candidate.plan.granule = kHaloPositions;
