@@ -18,7 +18,7 @@ mv "$scratch/first" "$prefix"
 outside_project "$scratch/source"
 cmake -S "$scratch/source" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
-cmake --build "$scratch/build" >/dev/null
+cmake --build "$scratch/build" >"$scratch/build.log" || { cat "$scratch/build.log" >&2; exit 1; }
 install_packages pkgconf
 if command -v pkg-config >/dev/null; then
   # eval: pkg-config escapes the blank of its folder for a shell.

@@ -6,7 +6,6 @@
 #include "cks/kernels/common/epilogue.h"
 #include "cks/kernels/conv2d/plan.h"
 #include "cks/kernels/conv2d/problem.h"
-#include "cks/kernels/halves/halves.h"
 
 /// The three passes of a convolution as three entry points, the same for all backends: the plan's
 /// kernel says where it runs.
@@ -35,6 +34,8 @@ struct Conv2dHalves {
   const void* w = nullptr;
   const void* y = nullptr;
 };
+
+struct HalvesJob;  // halves/halves.h
 
 /// Makes halves of operands of a problem's passes in fp16 (halves.h says how), at most two. On a
 /// GPU's current_stream().
