@@ -72,9 +72,10 @@ std::string describe_training(const TrainFlags& flags, std::int64_t steps_per_ep
 }  // namespace
 
 std::vector<std::string> describe_build(const ChosenDevice& chosen) {
-  std::vector<std::string> lines{formatted("cks {}   {} build, {}, {} threads, device {}",
-                                           version(), build_type(), instruction_set(),
-                                           kernels::num_threads(), chosen.device)};
+  const int threads = kernels::num_threads();
+  std::vector<std::string> lines{formatted("cks {}   {} build, {}, {} thread{}, device {}",
+                                           version(), build_type(), instruction_set(), threads,
+                                           threads == 1 ? "" : "s", chosen.device)};
   if (!chosen.why.empty()) {
     lines.push_back("device    " + chosen.why);
   }

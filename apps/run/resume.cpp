@@ -38,8 +38,8 @@ void keep_locked(const RunFolder& folder) {
   link_latest(folder.path());
 }
 
-/// The folder that a bare --resume means: --output-dir, or the newest run of this program that no
-/// other process is writing.
+/// The folder that a bare --resume means: --output-dir, or the newest run named after this program
+/// that no other process is writing.
 std::string newest_run(const std::string& program, const std::string& output_dir) {
   if (!output_dir.empty()) {
     return output_dir;
@@ -67,7 +67,7 @@ std::string newest_run(const std::string& program, const std::string& output_dir
   }
   if (newest.empty()) {
     throw IoError(formatted(
-        "--resume: there is no {}run of {} in {}; name its folder: --resume DIR{}",
+        "--resume: there is no {}run {}-* in {}; name its folder: --resume DIR{}",
         running.empty() ? "" : "other ", program, fs::absolute(kRunsFolder).string(), running));
   }
   return newest;

@@ -99,9 +99,10 @@ void add_run_flags(Flags& flags, TrainFlags& values) {
   flags.group("Run");
   flags.add_path("output-dir", values.output_dir,
                  "folder for everything that is written; default: runs/<program>-<model>-<time>");
-  flags.add_optional("resume", values.resume,
-                     "go on with the run, or with the runs of --runs, in this folder; alone: with "
-                     "the newest in runs");
+  flags.add_optional(
+      "resume", values.resume,
+      "go on with the run, or with the runs of --runs, in this folder; alone: in the "
+      "newest runs/<program>-*");
   add_config_flag(flags, values.config);
   TrainFiles& files = values.options.files;
   flags.add("save-every", files.save_every_epochs,

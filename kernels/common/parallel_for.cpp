@@ -19,6 +19,15 @@ namespace {
 
 thread_local bool inside_body = false;
 
+/// A moment without work for the core.
+void relax_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 /// One job at a time: its blocks are handed out through a counter.
 class ThreadPool {
  public:
@@ -57,13 +66,15 @@ class ThreadPool {
       blocks_ = blocks;
       next_ = 0;
       error_ = nullptr;
-      busy_workers_ = static_cast<int>(workers_.size());
       ++generation_;
     }
     wake_.notify_all();
-    work();
+    work(body, blocks);
+    {
+      const std::lock_guard lock(mutex_);
+      body_ = nullptr;  // who has not woken by now is not waited for: others may hold its core
+    }
     const std::unique_lock lock = wait(done_, [this] { return busy_workers_ == 0; });
-    body_ = nullptr;
     if (error_) {
       std::rethrow_exception(error_);
     }
@@ -100,13 +111,14 @@ class ThreadPool {
   }
 
   /// Waits until `ready`, which reads atomics, and returns the lock of mutex_. The next job of a
-  /// training step mostly comes within microseconds, less than it takes to wake a thread: so it
-  /// first asks a few times, and lets other threads have the core in between.
+  /// training step mostly comes within microseconds, less than it takes to wake a thread, so it
+  /// asks for some tens of them first. It does not yield: on a busy machine that costs a time
+  /// slice.
   template <class Ready>
   std::unique_lock<std::mutex> wait(std::condition_variable& changed, Ready ready) {
-    constexpr int kYields = 100;
-    for (int i = 0; i < kYields && !ready(); ++i) {
-      std::this_thread::yield();
+    constexpr int kPauses = 1000;
+    for (int i = 0; i < kPauses && !ready(); ++i) {
+      relax_core();
     }
     std::unique_lock lock(mutex_);
     changed.wait(lock, ready);
@@ -115,14 +127,22 @@ class ThreadPool {
 
   void worker_loop(std::uint64_t seen) {
     while (true) {
+      const BlockBody* body = nullptr;
+      std::int64_t blocks = 0;
       {
         const auto lock = wait(wake_, [&] { return stopping_ || generation_ != seen; });
         if (stopping_) {
           return;
         }
         seen = generation_;
+        if (body_ == nullptr) {
+          continue;  // the job is done
+        }
+        body = body_;
+        blocks = blocks_;
+        ++busy_workers_;
       }
-      work();
+      work(*body, blocks);
       const std::lock_guard lock(mutex_);
       if (--busy_workers_ == 0) {
         done_.notify_one();
@@ -130,17 +150,17 @@ class ThreadPool {
     }
   }
 
-  void work() {
+  void work(const BlockBody& body, std::int64_t blocks) {
     inside_body = true;
-    for (std::int64_t block = next_++; block < blocks_; block = next_++) {
+    for (std::int64_t block = next_++; block < blocks; block = next_++) {
       try {
-        (*body_)(block);
+        body(block);
       } catch (...) {
         const std::lock_guard lock(mutex_);
         if (!error_) {
           error_ = std::current_exception();
         }
-        next_ = blocks_;
+        next_ = blocks;
       }
     }
     inside_body = false;
@@ -155,7 +175,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::condition_variable done_;
   std::vector<std::thread> workers_;
-  const BlockBody* body_ = nullptr;
+  const BlockBody* body_ = nullptr;  // of the job that workers may join
   std::int64_t blocks_ = 0;
   std::atomic<std::int64_t> next_{0};
   std::exception_ptr error_;
