@@ -76,7 +76,7 @@ class FolderDecoder {
   ImageDataset decode(const std::string& dir, const std::vector<ImageFile>& files) {
     const auto count = static_cast<std::int64_t>(files.size());
     find_size(files);
-    const std::int64_t image_bytes = height_ * width_ * options_.channels;
+    const std::int64_t image_bytes = bytes_of_image();
     bytes_ += count * image_bytes;
     if (bytes_ > options_.max_bytes) {
       throw ShapeError(
@@ -169,6 +169,8 @@ class FolderDecoder {
     return resize_image(image, height_, width_, options_.fit);
   }
 
+  std::int64_t bytes_of_image() const { return height_ * width_ * options_.channels; }
+
   /// Takes the size of the first image that can be read, where none is given.
   void find_size(const std::vector<ImageFile>& files) {
     for (std::size_t i = 0; i < files.size() && height_ == 0; ++i) {
@@ -190,12 +192,11 @@ class FolderDecoder {
   }
 
   /// Moves the images that were read together, and names the others.
-  static void keep_whole(const std::vector<ImageFile>& files,
-                         const std::vector<std::string>& reasons, Tensor images,
-                         ImageDataset& dataset) {
+  void keep_whole(const std::vector<ImageFile>& files, const std::vector<std::string>& reasons,
+                  Tensor images, ImageDataset& dataset) const {
     std::vector<std::int64_t> labels;
     auto* pixels = images.data_as<std::uint8_t>();
-    const std::int64_t image_bytes = images.numel() / images.size(0);
+    const std::int64_t image_bytes = bytes_of_image();
     for (std::size_t i = 0; i < files.size(); ++i) {
       if (!reasons[i].empty()) {
         dataset.source.skipped.push_back(reasons[i]);

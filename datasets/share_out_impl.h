@@ -9,8 +9,8 @@
 
 namespace cks {
 
-/// Adds round(share * count) of the items, at least one and not all, to `chosen` and the others to
-/// `kept`, in the order they have. The key says which ones.
+/// Adds round(share * count) of the items, at least one and not all (of a single one none), to
+/// `chosen` and the others to `kept`, in the order they have. The key says which ones.
 template <class T>
 void share_out(std::span<const T> items, double share, RandomKey key, std::vector<T>& kept,
                std::vector<T>& chosen) {

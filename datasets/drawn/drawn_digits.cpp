@@ -105,9 +105,11 @@ void take_in(Squares& squares, StrokePoint a, StrokePoint b, float reach) {
   const StrokePoint along{b.x - a.x, b.y - a.y};
   const float length = along.x * along.x + along.y * along.y;
   const float scale = length > 0.0F ? 1.0F / length : 0.0F;
-  for (int y = on_page(std::min(a.y, b.y) - reach); y <= on_page(std::max(a.y, b.y) + reach); ++y) {
-    for (int x = on_page(std::min(a.x, b.x) - reach); x <= on_page(std::max(a.x, b.x) + reach);
-         ++x) {
+  const int first_x = on_page(std::min(a.x, b.x) - reach);
+  const int last_x = on_page(std::max(a.x, b.x) + reach);
+  const int last_y = on_page(std::max(a.y, b.y) + reach);
+  for (int y = on_page(std::min(a.y, b.y) - reach); y <= last_y; ++y) {
+    for (int x = first_x; x <= last_x; ++x) {
       const float to_x = static_cast<float>(x) + 0.5F - a.x;
       const float to_y = static_cast<float>(y) + 0.5F - a.y;
       const float t = std::clamp((to_x * along.x + to_y * along.y) * scale, 0.0F, 1.0F);
