@@ -12,6 +12,7 @@
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/traced_options_impl.h"
+#include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/conv2d/halves.h"
@@ -190,6 +191,7 @@ Halves make_halves(const char* operation, const Conv2dProblem& problem, const Te
 struct End {
   Tensor bias{};
   double negative_slope = 1.0;
+  bool leaves_sums = false;  // with the result, where the plan's kernel can
 };
 
 End widened(const End& end) { return {ops::widened(end.bias), end.negative_slope}; }
@@ -224,12 +226,21 @@ Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const T
   const kernels::Conv2dHalves given = halves.pointers();
   const auto workspace =
       ops::make_workspace(operation, kernels::conv2d_workspace_bytes(conv, given), result.device());
+  Tensor sums;
+  if (const std::int64_t rows = end.leaves_sums ? kernels::conv2d_sum_rows(conv) : 0; rows > 0) {
+    sums = ops::make_output(operation, {rows, 2, p.OC}, DType::float32, result.device());
+    result.impl()->channel_sums = sums.impl();
+    result.impl()->version_of_sums = result.version();
+  }
   ops::select_cuda(result.device());
-  const kernels::Epilogue epilogue{.bias = ops::data_or_null(end.bias),
-                                   .negative_slope = end.negative_slope,
-                                   .mask = ops::data_or_null(mask.by),
-                                   .mask_slope = mask.slope};
+  kernels::Epilogue epilogue{.bias = ops::data_or_null(end.bias),
+                             .negative_slope = end.negative_slope,
+                             .mask = ops::data_or_null(mask.by),
+                             .mask_slope = mask.slope};
   const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
+    // Another plan, which this one is checked against, may leave none.
+    const bool leaves = sums.defined() && prepared.kernel == conv.kernel;
+    epilogue.channel_sums = leaves ? sums.data_as<float>() : nullptr;
     return kernels::run_conv2d(prepared, first.data(), second.data(), epilogue, result.data(),
                                scratch, given);
   };
@@ -267,12 +278,15 @@ Tensor convolve(const Call& call, bool transposed) {
   const double slope = call.options.negative_slope;
   const Conv2dProblem problem = problem_of(call, transposed);
   const Halves halves = halves_of_operands(call, problem, transposed);
+  const bool needs[] = {call.given_input.requires_grad(), call.given_weight.requires_grad()};
+  // A convolution without a bias that is being trained has most often a batch_norm2d behind it.
+  const bool leaves_sums = !transposed && !call.bias.defined() && slope == 1.0 && grad_enabled() &&
+                           (needs[0] || needs[1]);
   const Tensor result = run_pass(name, pass_of_result(transposed), problem, call.input, call.weight,
-                                 {call.bias, slope}, halves);
+                                 {call.bias, slope, leaves_sums}, halves);
   note_options(call.options);
   const Device device = result.device();
   const Conv2dPass data_pass = pass_of_result(!transposed);
-  const bool needs[] = {call.given_input.requires_grad(), call.given_weight.requires_grad()};
   const bool halved[] = {
       needs[0] && multiplies_halves(data_pass, problem, device),
       needs[1] && multiplies_halves(Conv2dPass::backward_filter, problem, device)};

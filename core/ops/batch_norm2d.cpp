@@ -1,11 +1,14 @@
 #include "cks/core/ops/batch_norm2d.h"
 
+#include <utility>
+
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/traced_options_impl.h"
+#include "cks/core/tensor/tensor_impl.h"
 #include "cks/kernels/batch_norm/batch_norm.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -86,16 +89,31 @@ Tensor make_sums(const BatchNormProblem& problem, Device device) {
   return ops::make_output(kName, {2 * problem.C + 1}, DType::float64, device);
 }
 
+/// What the convolution that made the input has left of it, if nobody has written to it since;
+/// once.
+Tensor take_channel_sums(const Tensor& input) {
+  TensorImpl& impl = *input.impl();
+  const bool holds = impl.channel_sums != nullptr && impl.version_of_sums == input.version();
+  const std::shared_ptr<TensorImpl> sums = std::exchange(impl.channel_sums, nullptr);
+  return holds ? Tensor(sums) : Tensor();
+}
+
 /// Of the batch; of all ranks' batches, if they share theirs (not null).
 void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& options,
                      Communicator* ranks, const Tensor& input, Tensor& mean, Tensor& inv_std,
                      Tensor& running_mean, Tensor& running_var) {
   const Device device = input.device();
   const auto workspace = make_workspace(problem, device);
+  const Tensor sums = take_channel_sums(input);
   const bool tracked = running_mean.defined();
   void* const running[] = {tracked ? running_mean.data() : nullptr,
                            tracked ? running_var.data() : nullptr};
-  if (ranks == nullptr) {
+  if (ranks == nullptr && sums.defined()) {
+    CKS_KERNEL(device,
+               batch_norm_statistics_of_sums(problem, options.eps, options.momentum, sums.size(0),
+                                             sums.data_as<float>(), mean.data(), inv_std.data(),
+                                             running[0], running[1]));
+  } else if (ranks == nullptr) {
     CKS_KERNEL(device, batch_norm_statistics(problem, options.eps, options.momentum, input.data(),
                                              mean.data(), inv_std.data(), running[0], running[1],
                                              workspace->data()));

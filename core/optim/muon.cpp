@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/matmul.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
@@ -122,7 +123,8 @@ void Muon::update_matrices(const std::vector<Due>& due, const StepScalars& scala
 
   std::vector<kernels::StepTensor> steps = optim::step_tensors(due, options_.weight_decay);
   std::vector<kernels::StepTensor> excesses = optim::step_tensors(due, 0.0);
-  for (std::size_t i = 0; i < due.size(); ++i) {
+  std::vector<Tensor> too_much(due.size());  // beyond the norm that is wanted
+  const auto direct = [&](std::size_t i) {
     const Slot& slot = *due[i].slot;
     const std::int64_t rows = slot.shape[0];
     const std::int64_t columns = slot.shape.numel() / std::max<std::int64_t>(rows, 1);
@@ -138,12 +140,23 @@ void Muon::update_matrices(const std::vector<Due>& due, const StepScalars& scala
       const Tensor p = slot.parameter.detach();
       const Tensor wanted = std::sqrt(static_cast<double>(rows)) /
                             clamp(norm(p), kLeastNorm, std::numeric_limits<double>::infinity());
-      copies.push_back(p - p * wanted);
-      excesses[i].grad = copies.back().data();
+      too_much[i] = p - p * wanted;
+      excesses[i].grad = too_much[i].data();
       excesses[i].first = nullptr;
       excesses[i].learning_rate_scale = 1.0;
     }
+  };
+  // Side by side: products of small matrices leave most of a GPU idle.
+  Branches branches;
+  constexpr std::size_t kLines = Branches::kCount + 1;  // the last is the main one
+  for (std::size_t line = 0; line < kLines; ++line) {
+    branches.run([&] {
+      for (std::size_t i = line; i < due.size(); i += kLines) {
+        direct(i);
+      }
+    });
   }
+  branches.join();
 
   // Nothing below throws.
   for (std::size_t i = 0; i < due.size(); ++i) {

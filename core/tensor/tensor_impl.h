@@ -16,6 +16,11 @@ struct TensorImpl {
   bool is_part = false;                  // of another tensor, even if of all of it: slice, x[i]
   std::shared_ptr<Node> node;            // the operation that made it; null for a leaf
   std::shared_ptr<TensorImpl> gradient;  // of a leaf
+  /// What the operation that made it added up of its elements (kernels/common/epilogue.h),
+  /// [rows,2,C] float32, and their version then; null: nothing. For the operation that reads it
+  /// next.
+  std::shared_ptr<TensorImpl> channel_sums;
+  std::uint64_t version_of_sums = 0;
 };
 
 /// What the handle leads to; throws Error, naming the operation, if the tensor is undefined.

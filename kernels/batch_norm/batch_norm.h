@@ -61,6 +61,14 @@ CKS_ENTRY_POINT(void, batch_norm_statistics,
                  void* mean, void* inv_std, void* running_mean, void* running_var,
                  void* workspace));
 
+/// The same from sums [sum_rows,2,C] of x and of its squares, as a convolution leaves them
+/// (common/epilogue.h). They are around 0 and float32, so that of a channel whose mean is 1,000
+/// standard deviations away little is left of the variance.
+CKS_ENTRY_POINT(void, batch_norm_statistics_of_sums,
+                (const BatchNormProblem& problem, double eps, double momentum,
+                 std::int64_t sum_rows, const float* sums, void* mean, void* inv_std,
+                 void* running_mean, void* running_var));
+
 /// inv_std[c] = 1 / sqrt(var[c] + eps) of given statistics.
 CKS_ENTRY_POINT(void, batch_norm_inv_std,
                 (const BatchNormProblem& problem, double eps, const void* var, void* inv_std));

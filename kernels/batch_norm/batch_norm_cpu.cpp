@@ -106,6 +106,23 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
 }
 
 template <class T>
+void statistics_of_sums(const BatchNormProblem& p, double eps, double momentum,
+                        std::int64_t sum_rows, const float* sums, T* mean, T* inv_std,
+                        T* running_mean, T* running_var) {
+  const LeftSumsFinish<T> finish{{mean, inv_std, running_mean, running_var, eps, momentum},
+                                 static_cast<double>(p.rows)};
+  for (std::int64_t c = 0; c < p.C; ++c) {
+    double sum = 0.0;
+    double squares = 0.0;
+    for (std::int64_t row = 0; row < sum_rows; ++row) {
+      sum += static_cast<double>(sums[row * 2 * p.C + c]);
+      squares += static_cast<double>(sums[(row * 2 + 1) * p.C + c]);
+    }
+    finish(c, sum, squares);
+  }
+}
+
+template <class T>
 void moments(const BatchNormProblem& p, const T* x, double* to, double* partial) {
   sum_statistics(p, x, MomentsFinish<T>{x, to, static_cast<double>(p.rows), p.C}, partial);
 }

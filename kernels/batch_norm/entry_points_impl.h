@@ -42,6 +42,14 @@ void batch_norm_statistics(const BatchNormProblem& problem, double eps, double m
       Image{x}, mean, inv_std, running_mean, running_var, static_cast<double*>(workspace));
 }
 
+void batch_norm_statistics_of_sums(const BatchNormProblem& problem, double eps, double momentum,
+                                   std::int64_t sum_rows, const float* sums, void* mean,
+                                   void* inv_std, void* running_mean, void* running_var) {
+  call(
+      problem.dtype, [](const auto&... typed) { statistics_of_sums(typed...); }, problem, eps,
+      momentum, sum_rows, sums, mean, inv_std, running_mean, running_var);
+}
+
 void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
                         const void* inv_std, const void* weight, const void* bias,
                         const BatchNormEnd& end, void* y) {

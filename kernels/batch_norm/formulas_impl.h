@@ -77,6 +77,17 @@ struct StatisticsFinish {
   }
 };
 
+/// Channel c from its sums around 0, which what made x has left.
+template <class T>
+struct LeftSumsFinish {
+  ChannelFinish<T> finish;
+  double n;
+
+  CKS_HOST_DEVICE void operator()(std::int64_t c, double sum, double squares) const {
+    finish(c, channel_statistics(0.0, sum, squares, n), n);
+  }
+};
+
 /// The same for ranks to exchange: moments [2C+1] of rows that may be none.
 template <class X>
 struct MomentsFinish {

@@ -355,11 +355,11 @@ __global__ void __launch_bounds__(kThreads, kResident)
 }
 
 /// Second stage: adds the row blocks of each channel, kFinishRows threads those in turn, then a
-/// warp what its lanes have, in a fixed tree.
-template <class Finish>
+/// warp what its lanes have, in a fixed tree. partial is [row block][2][C].
+template <class Finish, class Partial>
 __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
     add_row_blocks_kernel(const __grid_constant__ Finish finish, std::int64_t C,
-                          std::int64_t row_blocks, const double* partial) {
+                          std::int64_t row_blocks, const Partial* partial) {
   begin_kernel();
   static_assert(kFinishRows == 32, "a warp adds up a channel");
   __shared__ double shared[2][kFinishChannels][kFinishRows + 1];
@@ -368,21 +368,22 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
   const int row = static_cast<int>(threadIdx.x) / kFinishChannels;
   double sum = 0.0;
   double product = 0.0;
-  if (first + column < C) {
-    // All loads are in flight at once.
-    constexpr int kMost = static_cast<int>(ceil_div(kWantedBlocks, kFinishRows));
-    double of_block[kMost][2];
+  // The loads of what sum_rows_kernel() leaves are all in flight at once.
+  constexpr int kMost = static_cast<int>(ceil_div(kWantedBlocks, kFinishRows));
+  for (std::int64_t from = row; first + column < C && from < row_blocks;
+       from += kMost * kFinishRows) {
+    Partial of_block[kMost][2];
 #pragma unroll
     for (int i = 0; i < kMost; ++i) {
-      const std::int64_t block = row + i * kFinishRows;
-      const double* const at = partial + block * 2 * C + first + column;
-      of_block[i][0] = block < row_blocks ? at[0] : 0.0;
-      of_block[i][1] = block < row_blocks ? at[C] : 0.0;
+      const std::int64_t block = from + i * kFinishRows;
+      const Partial* const at = partial + block * 2 * C + first + column;
+      of_block[i][0] = block < row_blocks ? at[0] : Partial{0};
+      of_block[i][1] = block < row_blocks ? at[C] : Partial{0};
     }
 #pragma unroll
     for (const auto& terms : of_block) {
-      sum += terms[0];
-      product += terms[1];
+      sum += static_cast<double>(terms[0]);
+      product += static_cast<double>(terms[1]);
     }
   }
   shared[0][column][row] = sum;
@@ -401,6 +402,14 @@ __global__ void __launch_bounds__(kFinishChannels* kFinishRows)
   }
 }
 
+template <class Finish, class Partial>
+void add_row_blocks(std::int64_t C, const Finish& finish, std::int64_t row_blocks,
+                    const Partial* partial) {
+  launch("batch_norm", add_row_blocks_kernel<Finish, Partial>,
+         static_cast<unsigned>(ceil_div(C, kFinishChannels)), kFinishChannels * kFinishRows, 0,
+         finish, C, row_blocks, partial);
+}
+
 template <class Terms, class Finish>
 void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finish,
               double* partial) {
@@ -410,9 +419,7 @@ void sum_rows(const BatchNormProblem& p, const Terms& terms, const Finish& finis
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, terms,
          finish, p.rows, p.C, cut.channel_blocks, partial);
   if (cut.row_blocks > 1) {
-    launch("batch_norm", add_row_blocks_kernel<Finish>,
-           static_cast<unsigned>(ceil_div(p.C, kFinishChannels)), kFinishChannels * kFinishRows, 0,
-           finish, p.C, cut.row_blocks, partial);
+    add_row_blocks(p.C, finish, cut.row_blocks, partial);
   }
 }
 

@@ -19,8 +19,10 @@ namespace cks::kernels {
 /// Layout   the residual lies as the result does, with the same pitch; it must not be the result.
 /// Mask     of a dense input gradient on a GPU alone, with its type: what an activation that made X
 ///          does to the gradient of X. A NaN counts as above 0.
-/// Sums     channel_sums [2][channels] float64: of all stored values of a channel, and of their
-///          squares, added in a fixed order; needs sums_workspace (channel_sums.h).
+/// Sums     channel_sums [rows][2][channels] float32: of the stored values of a channel, and of
+/// their
+///          squares, each row over some of the pixels, in a fixed order. Of a forward pass for
+///          which conv2d_sum_rows() says how many rows there are.
 struct Epilogue {
   const void* bias = nullptr;
   const void* scale = nullptr;
@@ -29,8 +31,7 @@ struct Epilogue {
   double negative_slope = 1.0;  // 1: no activation; 0: ReLU (activation.h)
   const void* mask = nullptr;
   double mask_slope = 1.0;
-  double* channel_sums = nullptr;
-  void* sums_workspace = nullptr;
+  float* channel_sums = nullptr;
 };
 
 /// An Epilogue for a result of T and a filter of F, without its mask.

@@ -1,7 +1,6 @@
 #include "cks/kernels/conv2d/conv2d.h"
 
 #include "cks/config.h"
-#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/conv2d/halves.h"
@@ -33,18 +32,6 @@ const Conv2dKernel& kernel_of(const Conv2dPlan& plan, const Conv2dProblem& probl
        formatted("the plan names the kernel \"{}\", which this device does not have for the pass; "
                  "it has {}",
                  plan.kernel, list_text(known)));
-}
-
-void add_channels([[maybe_unused]] bool on_cuda, const ChannelSumsProblem& problem,
-                  const Conv2dOperands& operands) {
-#if CKS_HAS_CUDA
-  if (on_cuda) {
-    return cuda::channel_sums(problem, operands.result, operands.epilogue.channel_sums,
-                              operands.epilogue.sums_workspace);
-  }
-#endif
-  cpu::channel_sums(problem, operands.result, operands.epilogue.channel_sums,
-                    operands.epilogue.sums_workspace);
 }
 
 /// Epilogue::mask, after a kernel that leaves it out.
@@ -97,6 +84,12 @@ std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalve
   return bytes;
 }
 
+std::int64_t conv2d_sum_rows(const PreparedConv2d& conv) {
+  const auto sum_rows = conv.kernel->sum_rows;
+  const bool takes = conv.plan.pass == Conv2dPass::forward && conv.problem.OC % 8 == 0;
+  return takes && sum_rows != nullptr ? sum_rows(conv) : 0;
+}
+
 void conv2d_make_halves([[maybe_unused]] std::span<const HalvesJob> jobs) {
 #if CKS_HAS_CUDA
   cuda::make_halves("conv2d", jobs);
@@ -126,6 +119,9 @@ std::int64_t run_conv2d(const PreparedConv2d& conv, const void* first, const voi
     fail(pass, p, "a mask is for a dense input gradient on a GPU");
   }
   const Epilogue& end = operands.epilogue;
+  if (end.channel_sums != nullptr && conv2d_sum_rows(conv) == 0) {
+    fail(pass, p, formatted("the plan \"{}\" leaves no sums of channels", conv.plan));
+  }
   const bool masks = is_masked && conv.kernel->masks.contains(conv.plan.arithmetic) &&
                      p.IC % 8 == 0 && TypedEpilogue<float>(end).is_plain &&
                      reinterpret_cast<std::uintptr_t>(end.mask) % 16 == 0;
@@ -136,14 +132,6 @@ std::int64_t run_conv2d(const PreparedConv2d& conv, const void* first, const voi
   const std::int64_t executed = conv.kernel->run(conv, given);
   if (is_masked && !masks) {
     mask_result(p, operands);
-  }
-  if (operands.epilogue.channel_sums != nullptr) {
-    const bool forward = pass == Conv2dPass::forward;
-    const ChannelSumsProblem sums{.pixels = forward ? p.N * p.OH * p.OW : p.N * p.IH * p.IW,
-                                  .channels = forward ? p.OC : p.IC,
-                                  .pitch = forward ? p.y_pitch : p.x_pitch,
-                                  .dtype = forward ? p.y_type : p.x_type};
-    add_channels(conv.kernel->compute_capability > 0, sums, operands);
   }
   return executed;
 }

@@ -44,6 +44,9 @@ void conv2d_make_halves(std::span<const HalvesJob> jobs);
 /// Bytes of workspace that a call needs: plan.workspace_bytes, less what `halves` saves.
 std::size_t conv2d_workspace_bytes(const PreparedConv2d& conv, const Conv2dHalves& halves);
 
+/// Rows of Epilogue::channel_sums that a pass leaves where they are wanted; 0: the kernel has none.
+std::int64_t conv2d_sum_rows(const PreparedConv2d& conv);
+
 /// Throws PlanError if the device has no such kernel, or the kernel not such a plan for this
 /// problem; DtypeError for types that the kernel does not read.
 PreparedConv2d prepare_conv2d(const Conv2dProblem& problem, const Conv2dPlan& plan,

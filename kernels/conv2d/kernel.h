@@ -80,6 +80,9 @@ struct Conv2dKernel {
   /// Runs it and returns the multiply-adds it executed, counted where products are issued. Null in
   /// a build without the kernel's backend.
   std::int64_t (*run)(const PreparedConv2d& conv, const Conv2dOperands& operands);
+  /// Rows of Epilogue::channel_sums that a forward pass leaves, of OC a multiple of 8; 0: none.
+  /// Null: none of any plan.
+  std::int64_t (*sum_rows)(const PreparedConv2d& conv) = nullptr;
 };
 
 /// The rows of a backend; of equally good candidates the earlier row wins.

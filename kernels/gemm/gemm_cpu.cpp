@@ -9,7 +9,6 @@
 #include <Eigen/Core>
 #include <algorithm>
 
-#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/gemm/gemm.h"
@@ -166,11 +165,6 @@ void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilog
     run<T>(problem, cut_of(problem), static_cast<const T*>(a), static_cast<const T*>(b),
            TypedEpilogue<T>(epilogue), static_cast<T*>(c), static_cast<T*>(workspace));
   });
-  if (epilogue.channel_sums != nullptr) {
-    const std::int64_t ldc = problem.ldc != 0 ? problem.ldc : problem.N;
-    channel_sums({problem.M, problem.N, ldc, problem.dtype}, c, epilogue.channel_sums,
-                 epilogue.sums_workspace);
-  }
 }
 
 }  // namespace CKS_CPU

@@ -9,7 +9,6 @@
 //               a second kernel adds them in order
 // Tile and slices come from the problem alone. Each operand may lie along k or along its rows or
 // columns; a pack at an edge, or one that is not aligned, is loaded element by element.
-#include "cks/kernels/channel_sums/channel_sums.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/gemm/cut.h"
 #include "cks/kernels/gemm/matrix_loader.cuh"
@@ -119,10 +118,6 @@ template <class T>
 void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& given, T* c,
          T* workspace) {
   if (problem.M == 0 || problem.N == 0) {
-    if (given.channel_sums != nullptr && problem.N > 0) {  // zeros, as on the CPU
-      channel_sums({0, problem.N, problem.N, problem.dtype}, c, given.channel_sums,
-                   given.sums_workspace);
-    }
     return;
   }
   constexpr int V = kPackSize<T>;
@@ -161,10 +156,6 @@ void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& giv
   if (sliced) {
     launch("gemm", add_gemm_slices_kernel<T>, grid_for(problem.M * problem.N, 256), 256, 0,
            workspace, epilogue, c, problem.M, problem.N, ldc, cut.slices);
-  }
-  if (given.channel_sums != nullptr) {
-    channel_sums({problem.M, problem.N, ldc, problem.dtype}, c, given.channel_sums,
-                 given.sums_workspace);
   }
 }
 

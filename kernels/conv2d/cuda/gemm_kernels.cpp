@@ -90,9 +90,7 @@ std::int64_t run_gemm(const PreparedConv2d& conv, const Conv2dOperands& operands
   const GemmProblem g = gemm_of(conv.problem, pass);
   const void* const a = pass == Conv2dPass::forward ? operands.x : operands.y;
   const void* const b = pass == Conv2dPass::backward_filter ? operands.x : operands.w;
-  Epilogue epilogue = operands.epilogue;
-  epilogue.channel_sums = nullptr;  // added up by the entry point
-  gemm(g, a, b, epilogue, operands.result, operands.workspace);
+  gemm(g, a, b, operands.epilogue, operands.result, operands.workspace);
   return g.M * g.N * g.K;
 }
 #endif

@@ -21,14 +21,13 @@ namespace {
 /// kHalves 2: 128 channels, each warpgroup 64 of them and both boxes; 1: 64 channels, each
 /// warpgroup one box. kBlocks 2: a cluster shares its boxes of pixels, each block has channels of
 /// its own. kStageCount: where results are bfloat16; float32 takes room of one. kTransposed: the
-/// filter is read with its rows as the sums' terms (KS-deconv of 16-bit operands). kMasks: and the
-/// epilogue has a mask.
+/// filter is read with its rows as the sums' terms (KS-deconv of 16-bit operands).
 template <Element kOperand, int kHalves, int kBox, int kStageCount, int kBlockCount,
-          bool kIsTransposed, bool kMasks>
+          bool kIsTransposed, Ending kEnding>
 struct Tile {
   using Value = std::conditional_t<kOperand == Element::bf16, bfloat16, float>;
   using Factor = std::conditional_t<kOperand == Element::fp16, HalvesFactor, NoFactor>;
-  using Store = PartStore<Value, Factor, kMasks>;
+  using Store = PartStore<Value, Factor, kEnding>;
   static constexpr Element kElement = kOperand;
   static constexpr bool kNarrow = bytes_of(kElement) == 2;
   static constexpr int kStages = kOperand == Element::bf16 ? kStageCount : kStageCount - 1;
@@ -50,7 +49,7 @@ template <class T>
 struct Parameters {
   BoxMaps maps;
   BoxCorrelation c;
-  MaskingEpilogue<T> epilogue;
+  StoreEpilogue<T> epilogue;
   T* target;
   HalfOperands halves;  // whose exponents count
 };
@@ -151,10 +150,13 @@ __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
     multiply_steps(ring, at, steps_of(p.c, walk.group()), issue, release);
     const auto rows = part.rows_of(channel);
     // A loop would not be unrolled, and sums be moved to memory.
+    ChunkSums<T> stored;
     [&]<int... j>(std::integer_sequence<int, j...>) {
-      (part.store(sums + j * (kPart / 2), j * kPart, channel, rows), ...);
+      (part.store(sums + j * (kPart / 2), j * kPart, channel, rows, stored), ...);
     }
     (std::make_integer_sequence<int, K::kColumns / kPart>{});
+    const int row = (walk.group().first_unit + walk.index()) / p.c.channel_units;
+    part.leave(stored, K::kOneBox ? row * 2 + group : row, channel);
   }
 }
 
@@ -193,7 +195,7 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const char* const operation = forward ? "convv2" : "ks_deconv";
   Parameters<T> p;
   p.c = conv.data<PlannedBoxes>().correlation;
-  p.epilogue = MaskingEpilogue<T>(o.epilogue);
+  p.epilogue = StoreEpilogue<T>(o.epilogue);
   p.target = static_cast<T*>(o.result);
   const void* source = forward ? o.x : o.y;
   const void* filter = o.w;
@@ -215,21 +217,21 @@ void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
                kPipelineThreads, {K::kSharedBytes, dim3(K::kBlocks)}, p);
 }
 
-template <Element kElement, bool kTransposed, bool kMasks = false>
+template <Element kElement, bool kTransposed, Ending kEnding = Ending::none>
 void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const auto is = [&](std::int64_t rows, std::int64_t columns) {
     return conv.plan.tile == Conv2dTile{rows, columns};
   };
   if (is(128, 256)) {
-    launch_tile<Tile<kElement, 2, 128, 4, 1, kTransposed, kMasks>>(conv, o);
+    launch_tile<Tile<kElement, 2, 128, 4, 1, kTransposed, kEnding>>(conv, o);
   } else if (is(256, 128)) {
-    launch_tile<Tile<kElement, 2, 64, 6, 2, kTransposed, kMasks>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 2, kTransposed, kEnding>>(conv, o);
   } else if (is(128, 128)) {
-    launch_tile<Tile<kElement, 2, 64, 6, 1, kTransposed, kMasks>>(conv, o);
+    launch_tile<Tile<kElement, 2, 64, 6, 1, kTransposed, kEnding>>(conv, o);
   } else if (is(64, 256)) {
-    launch_tile<Tile<kElement, 1, 128, 5, 1, kTransposed, kMasks>>(conv, o);
+    launch_tile<Tile<kElement, 1, 128, 5, 1, kTransposed, kEnding>>(conv, o);
   } else {
-    launch_tile<Tile<kElement, 1, 64, 8, 1, kTransposed, kMasks>>(conv, o);
+    launch_tile<Tile<kElement, 1, 64, 8, 1, kTransposed, kEnding>>(conv, o);
   }
 }
 
@@ -237,11 +239,11 @@ void launch_box(const PreparedConv2d& conv, const Conv2dOperands& o) {
 template <Element kElement>
 void launch_narrow(const PreparedConv2d& conv, const Conv2dOperands& o) {
   if (conv.plan.pass == Conv2dPass::forward) {
-    launch_box<kElement, false>(conv, o);
-  } else if (o.epilogue.mask == nullptr) {
-    launch_box<kElement, true>(conv, o);
+    o.epilogue.channel_sums == nullptr ? launch_box<kElement, false>(conv, o)
+                                       : launch_box<kElement, false, Ending::sums>(conv, o);
   } else {
-    launch_box<kElement, true, true>(conv, o);
+    o.epilogue.mask == nullptr ? launch_box<kElement, true>(conv, o)
+                               : launch_box<kElement, true, Ending::mask>(conv, o);
   }
 }
 

@@ -105,6 +105,15 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
          plan.workspace_bytes >= workspace_of(p, plan.pass, plan.arithmetic) && takes(plan, p);
 }
 
+/// Of 16-bit operands: one of what a warpgroup stores of a unit.
+std::int64_t sum_rows(const PreparedConv2d& conv) {
+  const BoxCorrelation& c = conv.data<PlannedBoxes>().correlation;
+  const int warpgroups = conv.plan.tile.rows == 64 ? 2 : 1;  // with channels in common
+  return conv.plan.arithmetic == Arithmetic::tf32
+             ? 0
+             : std::int64_t{c.units / c.channel_units} * warpgroups;
+}
+
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
   return std::make_shared<PlannedBoxes>(plan_boxes(request_of(plan, problem)));
 }
@@ -120,7 +129,8 @@ const Conv2dKernel box = {.name = "box",
                           .candidates = candidates<kBoxTiles>,
                           .accepts = accepts<kBoxTiles>,
                           .prepare = prepare,
-                          .run = CKS_CUDA_CODE(run_box)};
+                          .run = CKS_CUDA_CODE(run_box),
+                          .sum_rows = sum_rows};
 
 const Conv2dKernel planes = {.name = "planes",
                              .passes = {Conv2dPass::forward, Conv2dPass::backward_data},

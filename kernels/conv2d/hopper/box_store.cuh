@@ -22,17 +22,59 @@ __device__ __forceinline__ void find_pixels(const BoxCorrelation& c, const Place
   }
 }
 
-/// With a mask as well, of which conv2d.cpp says when it comes: in whole chunks, of what is plain.
+/// What an epilogue does beside the steps of a TypedEpilogue, with kernels of their own, so that
+/// the others keep their registers; both in whole chunks of channels.
+enum class Ending : std::uint8_t {
+  none,
+  mask,  // of which conv2d.cpp says when it comes: of what is plain
+  sums   // of channels
+};
+
 template <class T>
-struct MaskingEpilogue : TypedEpilogue<T> {
+struct StoreEpilogue : TypedEpilogue<T> {
   const T* mask = nullptr;
   float mask_slope = 1.0F;
+  float* channel_sums = nullptr;
 
-  MaskingEpilogue() = default;
-  explicit MaskingEpilogue(const Epilogue& e)
+  StoreEpilogue() = default;
+  explicit StoreEpilogue(const Epilogue& e)
       : TypedEpilogue<T>(e),
         mask(static_cast<const T*>(e.mask)),
-        mask_slope(static_cast<float>(e.mask_slope)) {}
+        mask_slope(static_cast<float>(e.mask_slope)),
+        channel_sums(e.channel_sums) {}
+};
+
+/// What a thread has stored of the channels of its chunk: their sums, and those of their squares.
+template <class T, class Sum = float>
+struct ChunkSums {
+  static constexpr int kElements = 16 / static_cast<int>(sizeof(T));
+  Sum values[kElements] = {};
+  Sum squares[kElements] = {};
+
+  __device__ __forceinline__ void add(const uint4& chunk) {
+    const std::uint32_t words[] = {chunk.x, chunk.y, chunk.z, chunk.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (sizeof(T) == 2) {
+        const float2 pair = widened_pair(words[i]);
+        add(i * 2, pair.x);
+        add(i * 2 + 1, pair.y);
+      } else {
+        add(i, __uint_as_float(words[i]));
+      }
+    }
+  }
+  __device__ __forceinline__ void add(int i, float value) {
+    values[i] += value;
+    squares[i] += value * value;
+  }
+  __device__ __forceinline__ void add(const ChunkSums<T>& other) {
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      values[i] += other.values[i];
+      squares[i] += other.squares[i];
+    }
+  }
 };
 
 /// 16 bytes of a gradient, masked by those of what an activation made.
@@ -56,9 +98,7 @@ __device__ __forceinline__ uint4 masked_chunk(uint4 gradient, const uint4& y, fl
 
 /// A thread's share. A position of a part is a row of its 64 channels, swizzled over 128 bytes so
 /// that neither writes nor reads meet in a bank; float32 has two such rows, of 32 channels each.
-/// kMasks: by the epilogue's mask, with kernels of their own, so that the others keep their
-/// registers.
-template <class T, class Factor, bool kMasks>
+template <class T, class Factor, Ending kEnding>
 struct PartStore {
   static constexpr bool kBf16 = sizeof(T) == 2;
   static constexpr int kBytes = kPart * 64 * static_cast<int>(sizeof(T));
@@ -66,7 +106,7 @@ struct PartStore {
   static constexpr int kChunks = 64 / kElements;                      // of a position
   static constexpr int kSideBySide = 128 / kChunks;                   // positions
 
-  const MaskingEpilogue<T>& epilogue;
+  const StoreEpilogue<T>& epilogue;
   T* target;
   std::int64_t pitch;  // of the target's pixels
   int channels;        // of the target
@@ -117,7 +157,7 @@ struct PartStore {
   /// positions of `count`, of 64 channels from `channel` on.
   __device__ __forceinline__ void prefetch(int count, int channel) const {
     constexpr int kLine = 128 / static_cast<int>(sizeof(T));
-    const T* const from = kMasks ? epilogue.mask : epilogue.residual;
+    const T* const from = kEnding == Ending::mask ? epilogue.mask : epilogue.residual;
     if (from == nullptr) {
       return;
     }
@@ -204,12 +244,12 @@ struct PartStore {
   __device__ __forceinline__ void sync() const { sync_threads(barrier, 128); }
 
   /// Stores positions first to first + 63 of the warpgroup's, of 64 channels from `channel` on.
-  /// sums: kPart / 2 of this thread.
-  __device__ __forceinline__ void store(const float* sums, int first, int channel,
-                                        const Rows& rows) const {
+  /// sums: kPart / 2 of this thread. stored: what it adds up for leave().
+  __device__ __forceinline__ void store(const float* sums, int first, int channel, const Rows& rows,
+                                        ChunkSums<T>& stored) const {
     const bool in_chunks = channel + 64 <= channels || channels % kElements == 0;
     sync();  // all have read the part before
-    if constexpr (kMasks) {
+    if constexpr (kEnding == Ending::mask) {
       uint4 masks[kPart / kSideBySide];
       each_chunk(first, channel, [&](const T*, std::int64_t at, int i) {
         masks[i] = *reinterpret_cast<const uint4*>(epilogue.mask + at);
@@ -240,10 +280,48 @@ struct PartStore {
     sync();
     if (in_chunks) {
       each_chunk(first, channel, [&](const T* here, std::int64_t at, int) {
-        *reinterpret_cast<uint4*>(target + at) = *reinterpret_cast<const uint4*>(here);
+        const uint4 chunk = *reinterpret_cast<const uint4*>(here);
+        *reinterpret_cast<uint4*>(target + at) = chunk;
+        if constexpr (kEnding == Ending::sums) {
+          stored.add(chunk);
+        }
       });
     } else {
       each_element(first, channel, [&](const T* here, std::int64_t at) { target[at] = *here; });
+    }
+  }
+
+  /// Writes what the warpgroup has stored of 64 channels from `channel` on to a row of the
+  /// epilogue's sums, if it has some: added over the lanes and warps that share a chunk, in order.
+  template <class Sum>
+  __device__ __forceinline__ void leave(const ChunkSums<T, Sum>& stored, int row,
+                                        int channel) const {
+    if constexpr (kEnding == Ending::sums) {
+      const int lane = thread % 32, warp = thread / 32;
+      auto* const of_warps = reinterpret_cast<float*>(part);  // [warp][2][64]
+      sync();                                                 // all have read the part
+#pragma unroll
+      for (int i = 0; i < 2 * kElements; ++i) {
+        Sum sum = i < kElements ? stored.values[i] : stored.squares[i - kElements];
+#pragma unroll
+        for (int distance = 16; distance >= kChunks; distance /= 2) {
+          sum += __shfl_down_sync(~0U, sum, distance);
+        }
+        if (lane < kChunks) {
+          of_warps[(warp * 2 + i / kElements) * 64 + lane * kElements + i % kElements] =
+              static_cast<float>(sum);
+        }
+      }
+      sync();
+      const int at = channel + thread % 64;
+      if (at < channels) {
+        float sum = 0.0F;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          sum += of_warps[i * 128 + thread];
+        }
+        epilogue.channel_sums[(row * std::int64_t{2} + thread / 64) * channels + at] = sum;
+      }
     }
   }
 };

@@ -111,6 +111,7 @@ const Conv2dKernel halo = {.name = "halo",
                            .candidates = candidates,
                            .accepts = accepts,
                            .prepare = prepare,
-                           .run = CKS_CUDA_CODE(run_halo)};
+                           .run = CKS_CUDA_CODE(run_halo),
+                           .sum_rows = CKS_CUDA_CODE(halo_sum_rows)};
 
 }  // namespace cks::kernels::hopper

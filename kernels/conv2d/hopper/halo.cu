@@ -22,14 +22,14 @@ template <bool kFloat16>
 using Value = std::conditional_t<kFloat16, float, bfloat16>;
 template <bool kFloat16>
 using Factor = std::conditional_t<kFloat16, HalvesFactor, NoFactor>;
-template <bool kFloat16, bool kMasks = false>
-using Store = PartStore<Value<kFloat16>, Factor<kFloat16>, kMasks>;
+template <bool kFloat16, Ending kEnding = Ending::none>
+using Store = PartStore<Value<kFloat16>, Factor<kFloat16>, kEnding>;
 
 template <bool kFloat16>
 struct Parameters {
   CUtensorMap source, filter;
   HaloPlan h;
-  MaskingEpilogue<Value<kFloat16>> epilogue;
+  StoreEpilogue<Value<kFloat16>> epilogue;
   Value<kFloat16>* target;
   HalfOperands halves;  // whose exponents count
 };
@@ -76,21 +76,21 @@ __device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
 }
 
 /// A warpgroup: every second patch of the block.
-template <bool kFloat16, bool kTransposed, bool kMasks>
+template <bool kFloat16, bool kTransposed, Ending kEnding>
 __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, Barriers& barriers,
                          int group, int* pixels) {
   const HaloPlan& h = p.h;
   const int thread = static_cast<int>(threadIdx.x) % 128;
   unsigned char* const parts = shared + h.filter_bytes + kHaloStages * h.window_bytes;
-  const Store<kFloat16, kMasks> part{p.epilogue,
-                                     p.target,
-                                     h.target_pitch,
-                                     h.target_channels,
-                                     parts + group * Store<kFloat16>::kBytes,
-                                     pixels,
-                                     1 + group,
-                                     thread,
-                                     p.halves};
+  const Store<kFloat16, kEnding> part{p.epilogue,
+                                      p.target,
+                                      h.target_pitch,
+                                      h.target_channels,
+                                      parts + group * Store<kFloat16>::kBytes,
+                                      pixels,
+                                      1 + group,
+                                      thread,
+                                      p.halves};
   const auto rows = part.rows_of(0);
   const std::uint32_t base = shared_address(shared);
   const std::uint64_t first_filter = operand(base, 1024, kTransposed ? kTapBytes : 16);
@@ -98,6 +98,7 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
   RingPosition<kHaloStages> at(0);
   wait(&barriers.filter, 0);
   float sums[kHaloPositions / 2];
+  ChunkSums<Value<kFloat16>, double> stored;  // of many patches
   const auto blocks = static_cast<int>(gridDim.x);
   if (group == 1) {
     at.advance();
@@ -123,14 +124,17 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
     if (thread == 0) {
       arrive(&barriers.ring.empty[at.stage]);
     }
-    part.store(sums, 0, 0, rows);
-    part.store(sums + kPart / 2, kPart, 0, rows);
+    ChunkSums<Value<kFloat16>> of_patch;
+    part.store(sums, 0, 0, rows, of_patch);
+    part.store(sums + kPart / 2, kPart, 0, rows, of_patch);
+    stored.add(of_patch);
     at.advance();
     at.advance();
   }
+  part.leave(stored, static_cast<int>(blockIdx.x) * 2 + group, 0);
 }
 
-template <bool kFloat16, bool kTransposed, bool kMasks>
+template <bool kFloat16, bool kTransposed, Ending kEnding>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
     halo_kernel(const __grid_constant__ Parameters<kFloat16> p) {
   cuda::begin_kernel();
@@ -143,12 +147,14 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   unsigned char* const shared = begin_pipeline(raw, barriers.ring, 1);
   run_pipeline<40, 232>([&](int which) { copy(p, shared, barriers, which == 0); },
                         [&](int group) {
-                          multiply<kFloat16, kTransposed, kMasks>(p, shared, barriers, group,
-                                                                  pixels[group]);
+                          multiply<kFloat16, kTransposed, kEnding>(p, shared, barriers, group,
+                                                                   pixels[group]);
                         });
 }
 
 static_assert(kHaloPositions == 128, "a thread of a warpgroup for each position");
+
+int workers_of(const HaloPlan& h) { return std::min(h.patches, multiprocessor_count()); }
 
 template <bool kFloat16>
 void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
@@ -166,7 +172,7 @@ void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
     p.h.source_pitch = p.h.source_channels;
   }
   const HaloPlan& h = p.h;
-  p.epilogue = MaskingEpilogue<Value<kFloat16>>(o.epilogue);
+  p.epilogue = StoreEpilogue<Value<kFloat16>>(o.epilogue);
   p.target = static_cast<Value<kFloat16>*>(o.result);
   const std::int64_t line = h.source_pitch * h.source_width;
   p.source = box_map(operation,
@@ -177,13 +183,15 @@ void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
                      {h.window_columns, h.window_rows, 1});
   p.filter = filter_map(operation, conv.problem, kElement, filter, 1, /*lies_transposed=*/false,
                         kHaloChannels);
-  const auto workers = static_cast<unsigned>(std::min(h.patches, multiprocessor_count()));
+  const auto workers = static_cast<unsigned>(workers_of(h));
   const int bytes =
       1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * Store<kFloat16>::kBytes;
-  const auto backward = o.epilogue.mask == nullptr ? halo_kernel<kFloat16, true, false>
-                                                   : halo_kernel<kFloat16, true, true>;
-  cuda::launch(operation, forward ? halo_kernel<kFloat16, false, false> : backward, workers,
-               kPipelineThreads, bytes, p);
+  const auto forth = o.epilogue.channel_sums == nullptr
+                         ? halo_kernel<kFloat16, false, Ending::none>
+                         : halo_kernel<kFloat16, false, Ending::sums>;
+  const auto back = o.epilogue.mask == nullptr ? halo_kernel<kFloat16, true, Ending::none>
+                                               : halo_kernel<kFloat16, true, Ending::mask>;
+  cuda::launch(operation, forward ? forth : back, workers, kPipelineThreads, bytes, p);
 }
 
 }  // namespace
@@ -192,6 +200,10 @@ std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& operands
   conv.plan.arithmetic == Arithmetic::fp16 ? launch_halo<true>(conv, operands)
                                            : launch_halo<false>(conv, operands);
   return executed_of(conv.data<HaloPlan>());
+}
+
+std::int64_t halo_sum_rows(const PreparedConv2d& conv) {
+  return 2 * std::int64_t{workers_of(conv.data<HaloPlan>())};
 }
 
 }  // namespace cks::kernels::hopper

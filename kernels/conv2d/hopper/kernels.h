@@ -18,6 +18,7 @@ std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands)
 std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t halo_sum_rows(const PreparedConv2d& conv);
 std::int64_t run_patches(const PreparedConv2d& conv, const Conv2dOperands& operands);
 
 }  // namespace cks::kernels::hopper

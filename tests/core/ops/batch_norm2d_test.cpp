@@ -2,12 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv2d.h"
+#include "cks/core/device/cuda.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
@@ -313,6 +315,46 @@ TEST_CASE(
         };
         const auto result = compare_all(run(true), run(false), {1e-11});
         CHECK_MESSAGE(result.ok, result.message);
+      }
+    }
+  }
+}
+
+TEST_CASE("batch_norm2d: sums that a convolution leaves change rounding alone") {
+  for (const Device device : test_devices()) {
+    for (const Precision precision : {Precision::bf16, Precision::tf32}) {
+      const std::vector<Precision> known = precisions_of(device);
+      if (std::find(known.begin(), known.end(), precision) == known.end()) {
+        continue;
+      }
+      const PrecisionScope scope(precision);
+      CAPTURE(device.to_string());
+      CAPTURE(precision);
+      for (const std::int64_t channels : {64, 128}) {  // of different kernels
+        CAPTURE(channels);
+        const auto on_device = [&](const Shape& shape, std::uint64_t seed) {
+          return random_tensor(shape, seed).to(device);
+        };
+        const Tensor x = on_device({32, 16, 16, channels}, 1);
+        const Tensor weight = on_device({channels, 3, 3, channels}, 2).set_requires_grad();
+        // 0: as it is left. 1: a copy, of which nobody knows sums. 2: after a write.
+        const auto statistics = [&](int how) {
+          Tensor y = conv2d(x, weight, {}, {.padding = 1, .bias = false});
+          if (how == 1) {
+            y = y.clone();
+          } else if (how == 2) {
+            y.detach().fill_(3.0);
+          }
+          Tensor mean = Tensor::zeros({channels}, DType::float32, device);
+          Tensor var = Tensor::ones({channels}, DType::float32, device);
+          const Tensor result = batch_norm2d(y, {}, {}, mean, var, true, {.affine = false});
+          return std::vector<Tensor>{mean, var, result.to(DType::float32)};
+        };
+        const std::vector<Tensor> copied = statistics(1);
+        const auto same = compare_all(statistics(0), copied, {.absolute = 0.01});
+        CHECK_MESSAGE(same.ok, same.message);
+        const std::vector<Tensor> written = statistics(2);
+        CHECK(written[0].to(Device::cpu()).to_vector<float>()[0] == doctest::Approx(0.3));
       }
     }
   }
