@@ -24,7 +24,8 @@ struct BatchNorm2dOptions {
 /// In training, mean and biased variance are the batch's, and the running statistics, if defined,
 /// move towards them: running = (1 - momentum) * running + momentum * batch, with the unbiased
 /// variance; the batch is that of all ranks where they share one (BatchPart::statistics). In
-/// evaluation the running statistics are used and stay as they are.
+/// evaluation the running statistics are used and stay as they are. Of an input that conv2d has
+/// left sums of, and that is as conv2d made it, the first call takes those: float32 around 0.
 ///
 /// Shapes       input [..,C], rank >= 2; residual as input; weight and bias [C], both or none;
 ///              running_mean and running_var [C], both or none, but given in evaluation.

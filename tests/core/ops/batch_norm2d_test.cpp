@@ -333,7 +333,7 @@ TEST_CASE("batch_norm2d: sums that a convolution leaves change rounding alone") 
       for (const std::int64_t channels : {64, 128}) {  // of different kernels
         CAPTURE(channels);
         const auto on_device = [&](const Shape& shape, std::uint64_t seed) {
-          return random_tensor(shape, seed).to(device);
+          return random_tensor(shape, seed, DType::float32).to(device);
         };
         const Tensor x = on_device({32, 16, 16, channels}, 1);
         const Tensor weight = on_device({channels, 3, 3, channels}, 2).set_requires_grad();
