@@ -48,6 +48,9 @@ struct GradientWork {
   /// Of the gradients of the masked inputs, where these are not above 0; 1: not masked.
   std::vector<double> input_slopes{};
   bool is_masked = false;  // grad_output went through the activation already
+  /// Whether what makes the gradients of inputs other than the first may go on running beside what
+  /// follows (core/capture/branches_impl.h): nobody reads them before backward() ends.
+  bool may_run_on = false;
 
   /// Of input i; 1 where none is asked for.
   double input_slope(std::size_t i) const {

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/branches_impl.h"
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
 #include "cks/core/profile/module_path.h"
@@ -185,6 +187,7 @@ class Engine {
       visit.node->release();
       visit.node.reset();  // what it keeps beside its saved tensors goes, too
     }
+    join_postponed_branches();
   }
 
   void run_node(Visit& visit, std::vector<std::size_t>& ready) {
@@ -200,6 +203,7 @@ class Engine {
           const PrecisionScope precision(node.precision_);
           node.work_ = std::exchange(visit.work, {});
           node.work_.input_slopes = take_masks_of_inputs(node, visit.gradient);
+          node.work_.may_run_on = reads_no_gradient_behind_first(node);
           return node.backward(visit.gradient, needed);
         },
         ModulePass::backward);
@@ -258,6 +262,17 @@ class Engine {
     return term.device().is_cuda() &&
            last < static_cast<std::size_t>(visit.node->abilities_.added_terms) &&
            !wanted_nodes_.contains(visit.node.get());
+  }
+
+  /// Whether the gradients of inputs other than the first go to leaves that get no other, and
+  /// nobody asks for them as they come.
+  bool reads_no_gradient_behind_first(const Node& node) const {
+    return all_leaves_ && listener_ == nullptr &&
+           std::all_of(node.edges_.begin() + 1, node.edges_.end(), [&](const Node::Edge& edge) {
+             return edge.node == nullptr &&
+                    (edge.leaf == nullptr || (leaf_terms_.at(edge.leaf.get()) == 1 &&
+                                              !leaf_index_.contains(edge.leaf.get())));
+           });
   }
 
   /// The slopes by which the node masks the gradients of its inputs for the operations that made

@@ -10,7 +10,7 @@ thread_local SideStreams* current_side_streams = nullptr;
 
 }  // namespace
 
-Branches::Branches() : side_(current_side_streams) {}
+Branches::Branches() : side_(current_side_streams) { join_postponed_branches(); }
 
 Branches::~Branches() {
   try {
@@ -23,6 +23,18 @@ Branches::~Branches() {
 void Branches::join() {
   if (std::exchange(used_, 0) > 0) {
     side_->join();
+  }
+}
+
+void Branches::postpone_join(std::vector<Tensor> used) {
+  if (std::exchange(used_, 0) > 0) {
+    side_->postpone_join(std::move(used));
+  }
+}
+
+void join_postponed_branches() {
+  if (current_side_streams != nullptr) {
+    current_side_streams->join_postponed();
   }
 }
 

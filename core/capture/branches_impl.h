@@ -16,6 +16,19 @@ class SideStreams {
   virtual void leave() = 0;
   /// What is queued from now on starts after the branches' ends.
   virtual void join() = 0;
+
+  /// join() waits until somebody needs the branches again or what they make; `used` lives until
+  /// then.
+  void postpone_join(std::vector<Tensor> used) { used_ = std::move(used); }
+  void join_postponed() {
+    if (!used_.empty()) {
+      join();
+      used_.clear();
+    }
+  }
+
+ private:
+  std::vector<Tensor> used_;  // by branches that have not been joined
 };
 
 /// Parts of one backward pass that do not need each other: in the graph of a captured step they run
@@ -33,6 +46,9 @@ class Branches {
 
   /// What is queued from now on starts after the ends of the branches. To be called at the end.
   void join();
+  /// In place of join(): the branches run on beside what follows, until join_postponed() or other
+  /// Branches. `used`: all tensors that they read.
+  void postpone_join(std::vector<Tensor> used);
   /// Runs body() on a branch of its own, if there is one left.
   template <class Body>
   void run(Body&& body) {
@@ -61,13 +77,18 @@ class SideStreamsScope : ScopedValue<SideStreams*> {
   explicit SideStreamsScope(SideStreams* side);
 };
 
+/// Joins what is left of postpone_join() on this thread.
+void join_postponed_branches();
+
 namespace ops {
 
 /// The needed ones of the gradients of input, weight and bias, in this order, from functions that
-/// make them. They do not need each other: in a captured step they run side by side, that of the
-/// input, for which the layers before it wait, on the main line.
+/// make them, reading `used`. They do not need each other: in a captured step they run side by
+/// side, that of the input, for which the layers before it wait, on the main line. may_run_on: the
+/// others may go on beside those layers, which then fill what they leave of the GPU.
 template <class Input, class Weight, class Bias>
-std::vector<Tensor> run_gradients(const std::vector<bool>& needed, Input&& input, Weight&& weight,
+std::vector<Tensor> run_gradients(const std::vector<bool>& needed, bool may_run_on,
+                                  std::vector<Tensor> used, Input&& input, Weight&& weight,
                                   Bias&& bias) {
   std::vector<Tensor> grads(3);
   Branches branches;
@@ -84,7 +105,11 @@ std::vector<Tensor> run_gradients(const std::vector<bool>& needed, Input&& input
   if (needed[0]) {
     grads[0] = input();
   }
-  branches.join();
+  if (may_run_on) {
+    branches.postpone_join(std::move(used));
+  } else {
+    branches.join();
+  }
   return grads;
 }
 

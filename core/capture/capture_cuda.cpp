@@ -128,6 +128,7 @@ class CudaStepGraph : public StepGraph {
     try {
       const SideStreamsScope branches(&side);
       body();
+      side.join_postponed();  // of a backward pass that failed
     } catch (...) {
       cudaStreamEndCapture(stream, &made);
       cudaGetLastError();

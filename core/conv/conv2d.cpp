@@ -316,7 +316,8 @@ Tensor convolve(const Call& call, bool transposed) {
           mask = {saved[0], work.input_slope(0)};
         }
         return ops::run_gradients(
-            needed,
+            needed, work.may_run_on,
+            {grad_output, grad, saved[0], saved[3], multiplied.x, multiplied.y},
             [&] {
               return run_pass(name, data_pass, problem, grad, saved[1], {}, multiplied, mask)
                   .to(types[0]);

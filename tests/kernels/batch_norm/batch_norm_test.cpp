@@ -2,9 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -536,48 +534,6 @@ TEST_CASE("batch_norm: equal values give zeros, and no negative variance") {
   for (std::size_t c = 0; c < 3; ++c) {
     CHECK(mean[c] == 0.1);
     CHECK(inv_std[c] == doctest::Approx(1.0 / std::sqrt(1e-5)));
-  }
-}
-
-TEST_CASE("batch_norm: the statistics of sums that are left are those of the elements") {
-  constexpr std::int64_t kRows = 900;  // each of which leaves its own: more than are added at once
-  for (const std::int64_t C : {1, 8, 37, 512}) {
-    CAPTURE(C);
-    std::vector<float> x;
-    std::vector<float> sums;  // [kRows,2,C]
-    for (const double value : values(kRows * C, 1, 1.0, 3.0)) {
-      x.push_back(static_cast<float>(value));
-    }
-    for (std::size_t row = 0; row < static_cast<std::size_t>(kRows); ++row) {
-      const auto at = x.begin() + static_cast<std::ptrdiff_t>(row * static_cast<std::size_t>(C));
-      sums.insert(sums.end(), at, at + C);
-      std::transform(at, at + C, std::back_inserter(sums), [](float v) { return v * v; });
-    }
-    const BatchNormProblem problem{kRows, C, cks::DType::float32};
-    const std::vector<float> zeros(static_cast<std::size_t>(C), 0.0F);
-    const std::vector<float> ones(static_cast<std::size_t>(C), 1.0F);
-    const auto expected = run_statistics<float>(problem, x, zeros, ones);
-    TargetBuffer running_mean(static_cast<std::size_t>(C) * sizeof(float));
-    TargetBuffer running_var(static_cast<std::size_t>(C) * sizeof(float));
-    TargetBuffer inv_std(static_cast<std::size_t>(C) * sizeof(float));
-    const std::vector<float> mean = run_kernel<float>(C, [&](float* out) {
-      write_to(running_mean.as<float>(), zeros);
-      write_to(running_var.as<float>(), ones);
-      const auto call = [&](const float* left) {
-        target::batch_norm_statistics_of_sums(problem, kEps, kMomentum, kRows, left, out,
-                                              inv_std.data(), running_mean.data(),
-                                              running_var.data());
-      };
-      call(on_device(sums));
-    });
-    const auto equal = [](const std::vector<float>& a, const std::vector<float>& b) {
-      const auto result = compare(a, b, {.absolute = 1e-5});
-      CHECK_MESSAGE(result.ok, result.message);
-    };
-    equal(mean, expected.mean);
-    equal(read_from<float>(inv_std), expected.inv_std);
-    equal(read_from<float>(running_mean), expected.running_mean);
-    equal(read_from<float>(running_var), expected.running_var);
   }
 }
 
