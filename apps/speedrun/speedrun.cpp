@@ -14,7 +14,7 @@
 // - Targets are smoothed: 0.8 for the class, the rest for all.
 // - The weights are put back onto their average every five steps, the later the closer: it looks
 //   ahead (look_ahead).
-// - The test judges each image and its mirror image together.
+// - The test judges each image, its mirror image and copies of both moved by a pixel together.
 //
 // Sources: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, and his
 // airbench94_muon.py, https://github.com/KellerJordan/cifar10-airbench, which does not look ahead
@@ -107,6 +107,24 @@ std::vector<Part> make_optimizers(SpeedrunNet& net, const Recipe& recipe) {
   return parts;
 }
 
+/// Images whose pixels go on by one along an axis, at the edge the second to last as a reflection.
+Tensor moved(const Tensor& images, int axis, bool forwards) {
+  const std::int64_t size = images.size(axis);
+  return forwards ? concat({slice(images, axis, 1, 2), slice(images, axis, 0, size - 1)}, axis)
+                  : concat({slice(images, axis, 1, size), slice(images, axis, size - 2, size - 1)},
+                           axis);
+}
+
+/// The logits of images, and at half the weight each those of copies that are moved by a pixel,
+/// down and to the right, and up and to the left.
+Tensor views(SpeedrunNet& net, const Tensor& images) {
+  Tensor logits = net(images);
+  for (const bool forwards : {false, true}) {
+    logits += net(moved(moved(images, 1, forwards), 2, forwards)) * 0.5;
+  }
+  return logits;
+}
+
 /// Of each image and its mirror image together: an alternating flip shows one of them in epoch 0,
 /// the other in epoch 1.
 double accuracy(SpeedrunNet& net, DataLoader& both_sides) {
@@ -114,11 +132,11 @@ double accuracy(SpeedrunNet& net, DataLoader& both_sides) {
   net.eval();
   std::vector<Tensor> logits;
   for (const Batch& batch : both_sides.epoch(0)) {
-    logits.push_back(net(batch.images));
+    logits.push_back(views(net, batch.images));
   }
   Tensor correct = Tensor::zeros({}, DType::float32, logits.front().device());
   for (const Batch& batch : both_sides.epoch(1)) {
-    const Tensor sums = logits[static_cast<std::size_t>(batch.index)] + net(batch.images);
+    const Tensor sums = logits[static_cast<std::size_t>(batch.index)] + views(net, batch.images);
     correct += sum(equal(argmax(sums), batch.labels).to(DType::float32));
   }
   return correct.item() / static_cast<double>(both_sides.dataset().size());
