@@ -56,7 +56,8 @@ TextFields run_identity(const TrainTask& task, const TrainOptions& options) {
     statistics += formatted("{}{} and {}", c == 0 ? "" : ", ", number_text(images.mean[c]),
                             number_text(images.std[c]));
   }
-  fields["crop padding"] = std::to_string(loader.augment.crop_padding);
+  fields["crop padding"] =
+      std::to_string(loader.augment.crop_padding) + (loader.augment.reflect ? ", reflecting" : "");
   fields["random flip"] = loader.augment.alternate_flip ? "alternating"
                           : loader.augment.flip         ? "true"
                                                         : "false";

@@ -84,7 +84,8 @@ kernels::ImageBatchProblem make_problem(const Shape& pixels, const Shape& labels
           .brightness = fixed(augment.brightness),
           .contrast = fixed(augment.contrast),
           .saturation = fixed(augment.saturation),
-          .alternate_flip = augment.alternate_flip};
+          .alternate_flip = augment.alternate_flip,
+          .reflect = augment.reflect};
 }
 
 }  // namespace
@@ -122,6 +123,9 @@ void require_augmentation(const std::string& what, const ImageAugmentation& augm
   require("saturation", augment.saturation, 1.0);
   if (augment.alternate_flip && !augment.flip) {
     throw Error(formatted("{}: alternate_flip needs flip", what));
+  }
+  if (augment.reflect && padding == 0 && augment.rotation == 0.0 && augment.scale == 0.0) {
+    throw Error(formatted("{}: reflect needs crop_padding, rotation or scale", what));
   }
 }
 

@@ -15,6 +15,9 @@ struct ImageAugmentation {
   /// window of the image's size out at a random place. At least 0, less than height and width; 0:
   /// none.
   std::int64_t crop_padding = 0;
+  /// Of crop_padding, rotation and scale: outside, an image goes on as its reflection at the
+  /// middles of its outermost pixels (pixel -1 is pixel 1), not as 0, and so does a mask.
+  bool reflect = false;
   bool flip = false;  // mirrors every other image, at random, left to right
   /// Of flip: what is mirrored is drawn for the first epoch alone; from then on an image is
   /// mirrored in every other epoch, so that two epochs see both sides of all images. Helps short
@@ -37,7 +40,7 @@ struct ImageAugmentation {
 std::vector<std::pair<const char*, double>> named_changes(const ImageAugmentation& augment);
 
 /// Throws Error, naming `what` and the member, if one is out of its range for images [N,H,W,C], and
-/// for alternate_flip without flip.
+/// for alternate_flip without flip, and for reflect without crop_padding, rotation or scale.
 void require_augmentation(const std::string& what, const ImageAugmentation& augment,
                           const Shape& images);
 
@@ -54,7 +57,7 @@ struct ImageBatchOptions {
   ImageAugmentation augment{};
   RandomKey augment_key{};
   std::int64_t skip = 0;         // images of the batch before the first one to make
-  std::int64_t frame_label = 0;  // of a mask where the image has moved away
+  std::int64_t frame_label = 0;  // of a mask where the image has moved away; none with reflect
 };
 
 /// Where an epoch is: int64 [2], the epoch and the place in its order of the next batch's first

@@ -111,20 +111,37 @@ struct SourcePoint {
   std::int64_t row, column;
 };
 
+/// A point of an axis of `extent` pixels that goes on as its reflection, again and again.
+CKS_HOST_DEVICE inline std::int64_t reflected(std::int64_t point, std::int64_t extent) {
+  const std::int64_t last = (extent - 1) * kOne;
+  if (last == 0) {
+    return 0;
+  }
+  point = point < 0 ? -point : point;
+  while (point > last) {
+    point = point > 2 * last ? point - 2 * last : 2 * last - point;
+  }
+  return point;
+}
+
 /// Where in the image lies what goes to (oh, ow) of the batch.
 CKS_HOST_DEVICE inline SourcePoint source_point(const ImageBatchProblem& problem,
                                                 const ImagePlace& place, std::int64_t oh,
                                                 std::int64_t ow) {
   const std::int64_t row = oh + place.down;
   const std::int64_t column = (place.mirrored ? problem.W - 1 - ow : ow) + place.right;
-  if (!problem.moves()) {
-    return {row * kOne, column * kOne};
+  SourcePoint point{row * kOne, column * kOne};
+  if (problem.moves()) {
+    // From the middle of the image, which may be between pixels: twice the distance.
+    const std::int64_t down = 2 * row - (problem.H - 1);
+    const std::int64_t right = 2 * column - (problem.W - 1);
+    point = {(problem.H - 1) * kOne / 2 + (place.along * down + place.across * right) / 2,
+             (problem.W - 1) * kOne / 2 + (place.along * right - place.across * down) / 2};
   }
-  // From the middle of the image, which may be between pixels: twice the distance.
-  const std::int64_t down = 2 * row - (problem.H - 1);
-  const std::int64_t right = 2 * column - (problem.W - 1);
-  return {(problem.H - 1) * kOne / 2 + (place.along * down + place.across * right) / 2,
-          (problem.W - 1) * kOne / 2 + (place.along * right - place.across * down) / 2};
+  if (problem.reflect) {
+    point = {reflected(point.row, problem.H), reflected(point.column, problem.W)};
+  }
+  return point;
 }
 
 /// Pixel of the image, counted row by row, that is nearest to what goes to (oh, ow) of the batch;

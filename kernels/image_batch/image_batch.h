@@ -27,6 +27,7 @@ struct ImageBatchProblem {
   std::int64_t rotation = 0, scale = 0;
   std::int64_t brightness = 0, contrast = 0, saturation = 0;
   bool alternate_flip = false;  // of flip: each image in every other epoch
+  bool reflect = false;         // the frame is the image's reflection; see below
 
   CKS_HOST_DEVICE bool moves() const { return rotation > 0 || scale > 0; }
   CKS_HOST_DEVICE bool colours() const { return brightness > 0 || contrast > 0 || saturation > 0; }
@@ -47,11 +48,13 @@ struct BatchPosition {
 /// that follows; with alternate_flip mirroring is drawn for epoch 0 alone and changes from epoch to
 /// epoch. The window is rotated about the image's middle by up to `rotation` and scaled by
 /// up to 1 +- scale, its pixels being those around each place, weighted by nearness, as a byte;
-/// places nearest to a pixel outside are the frame's. The colours' bytes are multiplied by a factor
-/// (brightness), moved away from 128 by another (contrast), and away from the pixel's grey by a
-/// third (saturation, of three channels alone). A square of cutout * cutout pixels around one of
-/// the image's is 0. With label_pixels each pixel has the label of the source nearest to it, the
-/// frame frame_label.
+/// places nearest to a pixel outside are the frame's. With reflect there is no such frame: an image
+/// goes on in all directions as its reflection at the middles of its outermost pixels, pixel -1
+/// being pixel 1, again and again, in crops and where it is rotated or scaled. The colours' bytes
+/// are multiplied by a factor (brightness), moved away from 128 by another (contrast), and away
+/// from the pixel's grey by a third (saturation, of three channels alone). A square of cutout *
+/// cutout pixels around one of the image's is 0. With label_pixels each pixel has the label of the
+/// source nearest to it, the frame frame_label; with reflect all have one of the image's.
 ///
 /// pixels [images,H,W,C], labels [images] or [images,H,W], tables [C,256], images_out
 /// [batch,H,W,C], labels_out [batch] or [batch,H,W]. On the calling thread alone: a loader makes

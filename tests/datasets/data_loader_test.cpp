@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "cks/core/capture/capture.h"
 #include "cks/core/error.h"
@@ -286,9 +287,10 @@ TEST_CASE("data loader: batches that were let go of are used again") {
 TEST_CASE("data loader: a GPU makes the same batches, with any augmentation") {
   const ImageDataset dataset = numbered_dataset(50);
   for (const cks::Device device : cks::testing::test_devices()) {
-    for (const std::int64_t padding : {0, 1}) {
+    for (const auto& [padding, reflects] : {std::pair{0, false}, {1, false}, {1, true}}) {
       CAPTURE(device.to_string());
-      const cks::ImageAugmentation augment{.crop_padding = padding, .flip = padding == 1};
+      const cks::ImageAugmentation augment{
+          .crop_padding = padding, .reflect = reflects, .flip = padding == 1};
       DataLoader expected(dataset, {.batch_size = 8, .augment = augment, .prefetch = 0});
       DataLoader loader(dataset, {.batch_size = 8, .device = device, .augment = augment});
       CHECK(loader.device_bytes() ==

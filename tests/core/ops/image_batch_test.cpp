@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -49,14 +50,14 @@ struct Made {
 };
 
 /// `steps` batches of six, from a captured step.
-std::vector<Made> captured_batches(Device device, int steps) {
+std::vector<Made> captured_batches(Device device, int steps, const ImageBatchOptions& options) {
   const ImageBank bank = make_bank(device);
   Tensor images = Tensor::empty({6, 5, 4, 2}, DType::float32, device);
   Tensor labels = Tensor::empty({6}, DType::int64, device);
   Tensor position = make_batch_position(0, 0, device);
   CapturedStep step(
       [&] {
-        make_image_batch_(images, labels, bank, position, kOptions);
+        make_image_batch_(images, labels, bank, position, options);
         advance_batch_position_(position, 6, 18);
       },
       device);
@@ -69,10 +70,19 @@ std::vector<Made> captured_batches(Device device, int steps) {
 }
 
 TEST_CASE("make_image_batch_: a captured step makes one batch after the other, on any device") {
-  const std::vector<Made> expected = captured_batches(Device::cpu(), 7);
+  const std::vector<Made> expected = captured_batches(Device::cpu(), 7, kOptions);
+  ImageBatchOptions reflecting = kOptions;
+  reflecting.augment.reflect = true;
+  const std::vector<Made> reflected = captured_batches(Device::cpu(), 7, reflecting);
   for (const Device device : test_devices()) {
-    CHECK(captured_batches(device, 7) == expected);
+    CHECK(captured_batches(device, 7, kOptions) == expected);
+    CHECK(captured_batches(device, 7, reflecting) == reflected);
   }
+  const auto numbers_of_0 = [](const std::vector<Made>& made) {
+    return std::count(made[0].images.begin(), made[0].images.end(), 0.0F);
+  };
+  CHECK(numbers_of_0(expected) > numbers_of_0(reflected));  // of these the cutouts are left
+  CHECK(numbers_of_0(reflected) <= 6 * 2 * 2 * 2);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const auto batch = static_cast<std::int64_t>(i);
     CHECK(expected[i].labels == image_batch_indices(20, batch / 3, batch % 3 * 6, 6, kOptions));
@@ -129,6 +139,8 @@ TEST_CASE("make_image_batch_: raises versions and refuses what does not fit") {
   options.augment = {.alternate_flip = true};
   CHECK(message_of<Error>([&] { make_image_batch_(images, labels, bank, position, options); }) ==
         "make_image_batch_: alternate_flip needs flip");
+  CHECK(refused({.reflect = true, .flip = true}) ==
+        "make_image_batch_: reflect needs crop_padding, rotation or scale");
   CHECK_THROWS_AS(make_batch_position(-1, 0, {}), Error);
   CHECK_THROWS_AS(image_batch_indices(0, 0, 0, 1, kOptions), Error);
   CHECK_THROWS_AS(image_batch_indices(20, 0, 0, INT64_MAX, kOptions), OutOfMemoryError);

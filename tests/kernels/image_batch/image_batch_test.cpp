@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "cks/kernels/image_batch/augmentation_impl.h"
@@ -58,20 +59,35 @@ Batch run(const ImageBatchProblem& problem, const Source& source, BatchPosition 
   return batch;
 }
 
-/// The definition: normalise, frame with zeros, cut out, mirror.
+/// A pixel of an axis that goes on as its reflection, found in steps of one pixel.
+std::int64_t bounced(std::int64_t pixel, std::int64_t extent) {
+  std::int64_t at = 0;
+  std::int64_t step = 1;
+  for (std::int64_t i = 0; i < std::abs(pixel) && extent > 1; ++i) {
+    step = at == extent - 1 ? -1 : at == 0 ? 1 : step;
+    at += step;
+  }
+  return at;
+}
+
+/// The definition: normalise, frame with zeros or the reflection, cut out, mirror.
 std::vector<float> moved(const ImageBatchProblem& problem, const Source& source,
                          const ImagePlace& place) {
   const std::int64_t P = problem.crop_padding;
   const std::int64_t width = problem.W + 2 * P;
   std::vector<float> framed(static_cast<std::size_t>((problem.H + 2 * P) * width * problem.C));
   const std::int64_t elements = problem.H * problem.W * problem.C;
-  for (std::int64_t e = 0; e < elements; ++e) {
+  for (std::size_t f = 0; f < framed.size(); ++f) {
+    const auto e = static_cast<std::int64_t>(f);
     const std::int64_t c = e % problem.C;
-    const std::int64_t w = e / problem.C % problem.W + P;
-    const std::int64_t h = e / problem.C / problem.W + P;
-    const auto byte = source.pixels[static_cast<std::size_t>(place.image * elements + e)];
-    framed[static_cast<std::size_t>((h * width + w) * problem.C + c)] =
-        source.tables[static_cast<std::size_t>(c * 256 + byte)];
+    const std::int64_t h = bounced(e / problem.C / width - P, problem.H);
+    const std::int64_t w = bounced(e / problem.C % width - P, problem.W);
+    const bool inside = h == e / problem.C / width - P && w == e / problem.C % width - P;
+    if (inside || problem.reflect) {
+      const auto byte = source.pixels[static_cast<std::size_t>(
+          place.image * elements + (h * problem.W + w) * problem.C + c)];
+      framed[f] = source.tables[static_cast<std::size_t>(c * 256 + byte)];
+    }
   }
   std::vector<float> image;
   for (std::int64_t e = 0; e < elements; ++e) {
@@ -158,6 +174,36 @@ TEST_CASE("image batch: the images of the order, normalised, moved by the defini
   }
 }
 
+TEST_CASE("image batch: a reflecting crop fills its frame with the image") {
+  ImageBatchProblem problem = kPlain;
+  problem.reflect = true;
+  check(problem, {0, 0});  // without a frame there is nothing to reflect
+  problem.flip = true;
+  for (const std::int64_t padding : {1, 2, 4}) {  // up to one less than the width
+    problem.crop_padding = padding;
+    check(problem, {0, 0});
+    check(problem, {5, 28});
+  }
+  problem.H = 41;
+  problem.W = 40;
+  problem.crop_padding = 39;
+  check(problem, {3, 0});
+}
+
+TEST_CASE("image batch: a point outside is reflected as often as it takes") {
+  using cks::kernels::kOne;
+  using cks::kernels::reflected;
+  for (const std::int64_t extent : {1, 2, 3, 8}) {
+    for (std::int64_t pixel = -30; pixel <= 30; ++pixel) {
+      REQUIRE(reflected(pixel * kOne, extent) == bounced(pixel, extent) * kOne);
+    }
+  }
+  CHECK(reflected(-kOne / 2, 4) == kOne / 2);
+  CHECK(reflected(3 * kOne + 7, 4) == 3 * kOne - 7);
+  CHECK(reflected(6 * kOne + 7, 4) == 7);
+  CHECK(reflected(kOne / 2, 1) == 0);
+}
+
 TEST_CASE("image batch: places past the last image count from the start again") {
   check(kPlain, {1, 33});
   ImageBatchProblem problem = kPlain;
@@ -228,6 +274,8 @@ TEST_CASE("image batch: rotation and scale about the middle, by the definition i
   problem.flip = true;
   problem.rotation = 20'000;  // 0.305 radians
   problem.scale = 16'384;     // a quarter
+  SUBCASE("the frame is 0") { problem.reflect = false; }
+  SUBCASE("the frame is the reflection") { problem.reflect = true; }
   Source source(problem);
   for (std::size_t i = 0; i < source.pixels.size(); ++i) {  // smooth, so that places show
     const auto at = static_cast<std::int64_t>(i) / 3;
@@ -255,7 +303,14 @@ TEST_CASE("image batch: rotation and scale about the middle, by the definition i
         const double column = 15.0 + (right * std::cos(angle) - down * std::sin(angle)) / factor;
         const auto byte = bytes[static_cast<std::size_t>(((i * 24 + oh) * 31 + ow) * 3)];
         const double beyond = std::max({-row, row - 23.0, -column, column - 30.0});
-        if (beyond > 0.51) {
+        if (problem.reflect) {
+          inside += beyond < 0.0 ? 1 : 0;
+          // The triangular wave of the distance to the first pixel.
+          const auto wave = [](double point, double last) {
+            return last - std::abs(std::fmod(std::abs(point), 2.0 * last) - last);
+          };
+          REQUIRE(std::abs(byte - (5.0 * wave(column, 30.0) + 4.0 * wave(row, 23.0))) < 0.55);
+        } else if (beyond > 0.51) {
           REQUIRE(byte == -1);
         } else if (beyond < 0.0) {
           ++inside;
@@ -332,9 +387,11 @@ TEST_CASE("image batch: brightness, contrast and saturation are the formulas, cu
 }
 
 TEST_CASE("image batch: masks go where their pixels go") {
-  for (const bool turns : {false, true}) {
+  for (const auto& [turns, reflects] :
+       {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
     ImageBatchProblem problem = kPlain;
     problem.C = 1;
+    problem.reflect = reflects;
     problem.crop_padding = 2;
     problem.flip = true;
     problem.rotation = turns ? 30'000 : 0;
@@ -367,7 +424,7 @@ TEST_CASE("image batch: masks go where their pixels go") {
                 (from < 0 ? -5 : source.labels[static_cast<std::size_t>(place.image * 30 + from)]));
       }
     }
-    CHECK(framed > 0);
+    CHECK((framed > 0) == !reflects);
   }
 }
 
