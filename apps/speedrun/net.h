@@ -53,7 +53,9 @@ struct Group : Module {
 ///
 /// Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498.
 struct SpeedrunNet : Module {
-  Conv2d whiten{this, "whiten", {.in_channels = 3, .out_channels = 24, .kernel_size = 2}};
+  Conv2d whiten{this,
+                "whiten",
+                {.in_channels = 3, .out_channels = 24, .kernel_size = 2, .negative_slope = 0.0}};
   Group group1, group2, group3;
   Linear head;
 
@@ -64,7 +66,7 @@ struct SpeedrunNet : Module {
         head{this, "head", {.in_features = 4 * width, .out_features = classes, .bias = false}} {}
 
   Tensor forward(const Tensor& images) override {
-    const Tensor x = group3(group2(group1(relu(whiten(images)))));
+    const Tensor x = group3(group2(group1(whiten(images))));
     const Tensor greatest = max_pool2d(x, {.kernel_size = 3});
     return head(greatest.reshape({images.size(0), -1})) * (1.0 / 9.0);
   }

@@ -150,7 +150,7 @@ std::pair<double, double> train(const Recipe& recipe, const Tensor& sample, Data
   SpeedrunNet net(recipe.width, loader.dataset().classes());
   net.to(device);
   net.prepare(seed, sample);
-  const std::vector<Part> parts = make_optimizers(net, recipe);
+  std::vector<Part> parts = make_optimizers(net, recipe);
   NamedTensors weights = net.named_parameters();
   const NamedTensors buffers = net.named_buffers();
   weights.insert(weights.end(), buffers.begin(), buffers.end());
@@ -177,6 +177,12 @@ std::pair<double, double> train(const Recipe& recipe, const Tensor& sample, Data
       device);
   const std::int64_t steps = recipe.epochs * loader.batches_per_epoch();
   for (std::int64_t i = 0; i < steps; ++i) {
+    if (parts.size() > 1 && i == parts.back().epochs * loader.batches_per_epoch()) {
+      // Nothing before the first group learns any more: the step can do without its gradients.
+      parts.pop_back();
+      net.whiten.bias.set_requires_grad(false);
+      step.reset();
+    }
     for (const auto& [optimizer, epochs] : parts) {
       const double left =
           1.0 - static_cast<double>(i) / static_cast<double>(epochs * loader.batches_per_epoch());

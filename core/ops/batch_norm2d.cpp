@@ -98,17 +98,17 @@ Tensor take_channel_sums(const Tensor& input) {
   return holds ? Tensor(sums) : Tensor();
 }
 
-/// Of the batch; of all ranks' batches, if they share theirs (not null).
+/// Of the batch, from sums of it that may be undefined; of all ranks' batches, if they share theirs
+/// (not null).
 void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& options,
-                     Communicator* ranks, const Tensor& input, Tensor& mean, Tensor& inv_std,
-                     Tensor& running_mean, Tensor& running_var) {
+                     Communicator* ranks, const Tensor& input, const Tensor& sums, Tensor& mean,
+                     Tensor& inv_std, Tensor& running_mean, Tensor& running_var) {
   const Device device = input.device();
   const auto workspace = make_workspace(problem, device);
-  const Tensor sums = take_channel_sums(input);
   const bool tracked = running_mean.defined();
   void* const running[] = {tracked ? running_mean.data() : nullptr,
                            tracked ? running_var.data() : nullptr};
-  if (ranks == nullptr && sums.defined()) {
+  if (sums.defined()) {
     CKS_KERNEL(device,
                batch_norm_statistics_of_sums(problem, options.eps, options.momentum, sums.size(0),
                                              sums.data_as<float>(), mean.data(), inv_std.data(),
@@ -216,8 +216,9 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const DType of_channels = ops::is_bfloat16(input) ? DType::float32 : input.dtype();
   Tensor mean = ops::make_output(kName, channels, of_channels, device);
   Tensor inv_std = ops::make_output(kName, mean);
+  const Tensor sums = training && ranks == nullptr ? take_channel_sums(input) : Tensor();
   if (training) {
-    take_statistics(problem, options, ranks, input, mean, inv_std, running_mean, running_var);
+    take_statistics(problem, options, ranks, input, sums, mean, inv_std, running_mean, running_var);
   } else {
     mean.copy_(running_mean.detach());
     CKS_KERNEL(device,
@@ -226,7 +227,9 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const double slope = options.negative_slope;
   CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
                                         ops::data_or_null(weight), ops::data_or_null(bias),
-                                        {.residual = ops::data_or_null(residual), .slope = slope},
+                                        {.residual = ops::data_or_null(residual),
+                                         .slope = slope,
+                                         .descends = sums.defined()},
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});

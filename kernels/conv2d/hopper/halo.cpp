@@ -86,6 +86,7 @@ HaloPlan plan_halo(const Conv2dProblem& p, Conv2dPass pass) {
   h.patches_down = ceil_div(h.height, kHaloHeight);
   h.patches = h.images * h.patches_across * h.patches_down;
   h.taps = narrow(p.FH * p.FW);
+  h.products = h.source_channels <= 32 ? 2 : 4;
   for (int tap = 0; tap < h.taps; ++tap) {
     const std::int64_t fh = tap / p.FW, fw = tap % p.FW;
     const std::int64_t row = (forward ? fh : p.FH - 1 - fh) * p.dh;
@@ -99,7 +100,7 @@ HaloPlan plan_halo(const Conv2dProblem& p, Conv2dPass pass) {
 }
 
 std::int64_t executed_of(const HaloPlan& h) {
-  return std::int64_t{h.patches} * h.taps * kHaloPositions * kHaloChannels * kHaloChannels;
+  return std::int64_t{h.patches} * h.taps * kHaloPositions * kHaloChannels * h.products * 16;
 }
 
 const Conv2dKernel halo = {.name = "halo",

@@ -64,11 +64,12 @@ __device__ void copy(const Parameters<kFloat16>& p, unsigned char* shared, Barri
   }
 }
 
-template <bool kFloat16, bool kTransposed>
+/// kProducts: of 16 source channels each; what lies behind are zeros.
+template <bool kFloat16, bool kTransposed, int kProducts>
 __device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
                                              std::uint64_t window, bool adds) {
 #pragma unroll
-  for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
+  for (int k = 0; k < kProducts; ++k) {
     multiply_narrow<kHaloPositions, kTransposed, false, kFloat16>(
         sums, moved(filter, k * (kTransposed ? kNextTransposedK : kNextK)),
         moved(window, k * kNextK), adds || k > 0);
@@ -76,7 +77,7 @@ __device__ __forceinline__ void multiply_tap(float* sums, std::uint64_t filter,
 }
 
 /// A warpgroup: every second patch of the block.
-template <bool kFloat16, bool kTransposed, Ending kEnding>
+template <bool kFloat16, bool kTransposed, int kProducts, Ending kEnding>
 __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, Barriers& barriers,
                          int group, int* pixels) {
   const HaloPlan& h = p.h;
@@ -114,7 +115,7 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
     wait(&barriers.ring.full[at.stage], at.parity);
     for (int tap = 0; tap < h.taps; ++tap) {
       fence_sums();
-      multiply_tap<kFloat16, kTransposed>(
+      multiply_tap<kFloat16, kTransposed, kProducts>(
           sums, filter, moved(window, static_cast<std::uint32_t>(h.tap[tap].offset)), tap > 0);
       commit_products();
       filter = moved(filter, kTapBytes);
@@ -134,7 +135,7 @@ __device__ void multiply(const Parameters<kFloat16>& p, unsigned char* shared, B
   part.leave(stored, static_cast<int>(blockIdx.x) * 2 + group, 0);
 }
 
-template <bool kFloat16, bool kTransposed, Ending kEnding>
+template <bool kFloat16, bool kTransposed, int kProducts, Ending kEnding>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
     halo_kernel(const __grid_constant__ Parameters<kFloat16> p) {
   cuda::begin_kernel();
@@ -147,14 +148,24 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
   unsigned char* const shared = begin_pipeline(raw, barriers.ring, 1);
   run_pipeline<40, 232>([&](int which) { copy(p, shared, barriers, which == 0); },
                         [&](int group) {
-                          multiply<kFloat16, kTransposed, kEnding>(p, shared, barriers, group,
-                                                                   pixels[group]);
+                          multiply<kFloat16, kTransposed, kProducts, kEnding>(p, shared, barriers,
+                                                                              group, pixels[group]);
                         });
 }
 
 static_assert(kHaloPositions == 128, "a thread of a warpgroup for each position");
 
 int workers_of(const HaloPlan& h) { return std::min(h.patches, multiprocessor_count()); }
+
+template <bool kFloat16, int kProducts>
+auto* kernel_of(bool forward, const Epilogue& e) {
+  if (forward) {
+    return e.channel_sums == nullptr ? halo_kernel<kFloat16, false, kProducts, Ending::none>
+                                     : halo_kernel<kFloat16, false, kProducts, Ending::sums>;
+  }
+  return e.mask == nullptr ? halo_kernel<kFloat16, true, kProducts, Ending::none>
+                           : halo_kernel<kFloat16, true, kProducts, Ending::mask>;
+}
 
 template <bool kFloat16>
 void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
@@ -186,12 +197,9 @@ void launch_halo(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const auto workers = static_cast<unsigned>(workers_of(h));
   const int bytes =
       1024 + h.filter_bytes + kHaloStages * h.window_bytes + 2 * Store<kFloat16>::kBytes;
-  const auto forth = o.epilogue.channel_sums == nullptr
-                         ? halo_kernel<kFloat16, false, Ending::none>
-                         : halo_kernel<kFloat16, false, Ending::sums>;
-  const auto back = o.epilogue.mask == nullptr ? halo_kernel<kFloat16, true, Ending::none>
-                                               : halo_kernel<kFloat16, true, Ending::mask>;
-  cuda::launch(operation, forward ? forth : back, workers, kPipelineThreads, bytes, p);
+  const auto kernel = h.products == 2 ? kernel_of<kFloat16, 2>(forward, o.epilogue)
+                                      : kernel_of<kFloat16, 4>(forward, o.epilogue);
+  cuda::launch(operation, kernel, workers, kPipelineThreads, bytes, p);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ struct HaloPlan {
   int window_columns, window_rows;
   int patches_across, patches_down, patches;
   int taps;
+  int products;  // of a tap, each of 16 source channels: 2 or 4
   struct Tap {
     std::int16_t tap;     // of the filter
     std::int32_t offset;  // bytes from the start of the window
