@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -104,6 +105,10 @@ class Engine {
     Tensor gradient;             // of the node's result, as far as it has come
     GradientWork work{};         // that is left to the node
   };
+  struct Untold {
+    std::size_t leaf;       // in leaves_
+    std::uint64_t made_by;  // branches whose join is postponed
+  };
   struct LeafGradient {
     std::shared_ptr<TensorImpl> leaf;
     Tensor gradient;
@@ -186,8 +191,10 @@ class Engine {
       visit.gradient = {};
       visit.node->release();
       visit.node.reset();  // what it keeps beside its saved tensors goes, too
+      tell_listener();
     }
     join_postponed_branches();
+    tell_listener();
   }
 
   void run_node(Visit& visit, std::vector<std::size_t>& ready) {
@@ -236,10 +243,7 @@ class Engine {
       Tensor& sum = leaves_[entry->second].gradient;
       add(sum, std::move(gradient));
       if (--leaf_terms_.at(edge.leaf.get()) == 0 && listener_ != nullptr) {
-        if (!owns_alone(sum)) {
-          sum = copy_of(sum);
-        }
-        listener_->on_gradient(Tensor(edge.leaf), sum);
+        untold_.push_back({entry->second, postponed_branches()});
       }
       return;
     }
@@ -255,6 +259,19 @@ class Engine {
     }
   }
 
+  /// Of the gradients that have come, in this order, unless what makes them runs on.
+  void tell_listener() {
+    while (!untold_.empty() &&
+           (untold_.front().made_by == 0 || untold_.front().made_by != postponed_branches())) {
+      auto& [leaf, gradient] = leaves_[untold_.front().leaf];
+      if (!owns_alone(gradient)) {
+        gradient = copy_of(gradient);
+      }
+      listener_->on_gradient(Tensor(leaf), gradient);
+      untold_.pop_front();
+    }
+  }
+
   /// Where a pass over memory costs time, the last sums are left to a node that can.
   bool leaves_sum_to(const Visit& visit, const Tensor& term) const {
     const std::size_t last =
@@ -264,10 +281,9 @@ class Engine {
            !wanted_nodes_.contains(visit.node.get());
   }
 
-  /// Whether the gradients of inputs other than the first go to leaves that get no other, and
-  /// nobody asks for them as they come.
+  /// Whether the gradients of inputs other than the first go to leaves that get no other.
   bool reads_no_gradient_behind_first(const Node& node) const {
-    return all_leaves_ && listener_ == nullptr &&
+    return all_leaves_ &&
            std::all_of(node.edges_.begin() + 1, node.edges_.end(), [&](const Node::Edge& edge) {
              return edge.node == nullptr &&
                     (edge.leaf == nullptr || (leaf_terms_.at(edge.leaf.get()) == 1 &&
@@ -356,6 +372,7 @@ class Engine {
   std::unordered_map<const TensorImpl*, std::size_t> leaf_index_;
   std::unordered_map<const TensorImpl*, std::int64_t> leaf_terms_;  // yet to come
   GradientListener* listener_ = nullptr;
+  std::deque<Untold> untold_;  // gradients that the listener waits for
 };
 
 namespace {

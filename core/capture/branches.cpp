@@ -38,6 +38,10 @@ void join_postponed_branches() {
   }
 }
 
+std::uint64_t postponed_branches() {
+  return current_side_streams == nullptr ? 0 : current_side_streams->postponed();
+}
+
 SideStreamsScope::SideStreamsScope(SideStreams* side) : ScopedValue(current_side_streams, side) {}
 
 }  // namespace cks

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "cks/core/scoped_value.h"
@@ -19,16 +21,22 @@ class SideStreams {
 
   /// join() waits until somebody needs the branches again or what they make; `used` lives until
   /// then.
-  void postpone_join(std::vector<Tensor> used) { used_ = std::move(used); }
+  void postpone_join(std::vector<Tensor> used) {
+    used_ = std::move(used);
+    ++postponed_;
+  }
   void join_postponed() {
     if (!used_.empty()) {
       join();
       used_.clear();
     }
   }
+  /// The number of the join that is postponed now, from 1; 0: none.
+  std::uint64_t postponed() const { return used_.empty() ? 0 : postponed_; }
 
  private:
   std::vector<Tensor> used_;  // by branches that have not been joined
+  std::uint64_t postponed_ = 0;
 };
 
 /// Parts of one backward pass that do not need each other: in the graph of a captured step they run
@@ -79,6 +87,8 @@ class SideStreamsScope : ScopedValue<SideStreams*> {
 
 /// Joins what is left of postpone_join() on this thread.
 void join_postponed_branches();
+/// SideStreams::postponed() of this thread.
+std::uint64_t postponed_branches();
 
 namespace ops {
 

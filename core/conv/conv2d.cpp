@@ -252,6 +252,12 @@ Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const T
   return result;
 }
 
+/// Whether what else runs beside a pass is worth more than waiting for it at another place costs.
+bool runs_long(const Conv2dProblem& problem) {
+  constexpr std::int64_t kMultiplyAdds = std::int64_t{1} << 26;
+  return kernels::plain_multiply_adds(Conv2dPass::forward, problem) >= kMultiplyAdds;
+}
+
 // --- On the tape --------------------------------------------------------------------------------
 
 /// The pass that multiplies input and weight, and the one that makes the input's gradient. In the
@@ -316,7 +322,7 @@ Tensor convolve(const Call& call, bool transposed) {
           mask = {saved[0], work.input_slope(0)};
         }
         return ops::run_gradients(
-            needed, work.may_run_on,
+            needed, work.may_run_on && runs_long(problem),
             {grad_output, grad, saved[0], saved[3], multiplied.x, multiplied.y},
             [&] {
               return run_pass(name, data_pass, problem, grad, saved[1], {}, multiplied, mask)

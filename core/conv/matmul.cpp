@@ -126,18 +126,17 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
         .reshape(input.shape().with(-1, weight.size(0)));
   }
   note_options(ops::NoOptions{});
-  return record(operation, product(operation, x, false, w, true, x.dtype(), b),
-                {input, weight, bias},
-                {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor()},
-                [operation, types = ops::dtypes_of({input, weight, bias})](
-                    const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
-                    const SavedTensors& saved) {
-                  return ops::run_gradients(
-                      needed, work.may_run_on, {grad, saved[0]},
-                      [&] { return product(operation, grad, false, saved[1], false, types[0]); },
-                      [&] { return product(operation, grad, true, saved[0], false, types[1]); },
-                      [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
-                });
+  return record(
+      operation, product(operation, x, false, w, true, x.dtype(), b), {input, weight, bias},
+      {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor()},
+      [operation, types = ops::dtypes_of({input, weight, bias})](
+          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
+        return ops::run_gradients(
+            needed, /*may_run_on=*/false, {},
+            [&] { return product(operation, grad, false, saved[1], false, types[0]); },
+            [&] { return product(operation, grad, true, saved[0], false, types[1]); },
+            [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
+      });
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {

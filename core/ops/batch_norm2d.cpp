@@ -227,9 +227,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const double slope = options.negative_slope;
   CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
                                         ops::data_or_null(weight), ops::data_or_null(bias),
-                                        {.residual = ops::data_or_null(residual),
-                                         .slope = slope,
-                                         .descends = sums.defined()},
+                                        {.residual = ops::data_or_null(residual), .slope = slope},
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
   note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});

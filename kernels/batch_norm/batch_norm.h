@@ -29,7 +29,6 @@ enum class BatchNormMode : std::uint8_t { batch_statistics, given_statistics };
 struct BatchNormEnd {
   const void* residual = nullptr;  // [rows,C]; null: none
   double slope = 1.0;              // 1: no activation; 0: ReLU
-  bool descends = false;  // a hint: X's last rows were written last, and may still be in a cache
 };
 
 /// How gradients go back through that end, if it has an activation: dY counts `slope` times where

@@ -23,32 +23,20 @@ __device__ __forceinline__ void share_channels(Channel* shared, std::int64_t C, 
   __syncthreads();
 }
 
-/// A pass over all elements, each with what channel_at says of its channel; descends: from the last
-/// rows to the first.
+/// A pass over all elements, each with what channel_at says of its channel.
 template <class Elements, class ChannelAt>
 __global__ void __launch_bounds__(kThreads, kResident)
     elements_kernel(const __grid_constant__ Elements elements,
-                    const __grid_constant__ ChannelAt channel_at, std::int64_t channel_blocks,
-                    bool descends) {
+                    const __grid_constant__ ChannelAt channel_at, std::int64_t channel_blocks) {
   begin_kernel();
   constexpr int V = Elements::kChannels;
   using Channel = typename Elements::Channel;
   __shared__ Channel channels[kThreads];
   const std::int64_t c = channel_of<V>(channel_blocks);
   const std::int64_t height = Elements::kRows * static_cast<std::int64_t>(blockDim.y);
-  const std::int64_t step = gridDim.x / channel_blocks;
+  const std::int64_t step = gridDim.x / channel_blocks * height;
   const std::int64_t end = elements.rows;
-  const std::int64_t chunks = c < elements.C ? ceil_div(end, height) : 0;
-  // The thread's first row in a chunk of rows, `end` behind the last.
-  const auto row_of = [&](std::int64_t chunk) {
-    return chunk < chunks ? (descends ? chunks - 1 - chunk : chunk) * height + threadIdx.y : end;
-  };
-  std::int64_t chunk = blockIdx.x / channel_blocks;
-  std::int64_t first = row_of(chunk);
-  if (descends && first >= end) {
-    chunk += step;  // the rows end before the thread
-    first = row_of(chunk);
-  }
+  std::int64_t first = c < elements.C ? blockIdx.x / channel_blocks * height + threadIdx.y : end;
   typename Elements::Batch next;
   if (first < end) {
     elements.load(next, c, first);
@@ -61,8 +49,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
   }
   while (first < end) {
     const typename Elements::Batch batch = next;
-    chunk += step;
-    const std::int64_t after = row_of(chunk);
+    const std::int64_t after = first + step;
     if (after < end) {
       elements.load(next, c, after);
     }
@@ -92,12 +79,12 @@ __global__ void inv_std_kernel(std::int64_t C, double eps, const T* var, T* inv_
 
 template <class Elements, class ChannelAt>
 void pass_over_elements(const BatchNormProblem& p, const Elements& elements,
-                        const ChannelAt& channel_at, bool descends = false) {
+                        const ChannelAt& channel_at) {
   const Cut cut = cut_of(p, Elements::kChannels, Elements::kRows);
   launch("batch_norm", elements_kernel<Elements, ChannelAt>,
          static_cast<unsigned>(cut.row_blocks * cut.channel_blocks),
          dim3(static_cast<unsigned>(cut.columns), static_cast<unsigned>(cut.rows)), 0, elements,
-         channel_at, cut.channel_blocks, descends);
+         channel_at, cut.channel_blocks);
 }
 
 template <class T>
@@ -166,7 +153,7 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
       pass_over_elements(p,
                          ForwardElements<has_residual, X, T, V>{
                              x, residual, y, static_cast<T>(end.slope), p.rows, p.C},
-                         ForwardChannels<T>{mean, inv_std, weight, bias}, end.descends);
+                         ForwardChannels<T>{mean, inv_std, weight, bias});
     };
     residual == nullptr ? pass(std::false_type{}) : pass(std::true_type{});
   });

@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <vector>
 
 #include "cks/kernels/batch_norm/batch_norm.h"
@@ -9,44 +8,6 @@
 #include "tests/support/run_kernel.h"
 
 using namespace cks::testing;  // NOLINT(google-build-using-namespace): this is a test
-
-namespace {
-
-template <class T, class Channel>
-void check_descent(std::int64_t rows, std::int64_t C) {
-  CAPTURE(rows);
-  CAPTURE(C);
-  std::vector<T> x;
-  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(rows * C); ++i) {
-    x.push_back(from_double<T>(random_real(1, i)));
-  }
-  const std::vector<Channel> mean(static_cast<std::size_t>(C), Channel{0.25});
-  const auto run = [&](bool descends) {
-    return run_kernel<T>(rows * C, [&](T* y) {
-      const auto call = [&](const T* from, const Channel* center, const Channel* scale) {
-        target::batch_norm_forward({rows, C, cks::dtype_of<T>()}, from, center, scale, nullptr,
-                                   nullptr, {.slope = 0.0, .descends = descends}, y);
-      };
-      call(on_device(x), on_device(mean), on_device(mean));
-    });
-  };
-  const std::vector<T> expected = run(false);
-  const std::vector<T> got = run(true);
-  CHECK(std::memcmp(got.data(), expected.data(), got.size() * sizeof(T)) == 0);
-}
-
-}  // namespace
-
-TEST_CASE("batch_norm: from the last row to the first gives the same") {
-  for (const std::int64_t rows : {1, 9, 333, 20011}) {
-    for (const std::int64_t C : {1, 37, 64, 260}) {
-      check_descent<float, float>(rows, C);
-      if (kTestsCuda) {
-        check_descent<cks::bfloat16, float>(rows, C);
-      }
-    }
-  }
-}
 
 TEST_CASE("batch_norm: the statistics of sums that are left are those of the elements") {
   constexpr double kEps = 1e-5;
