@@ -43,4 +43,11 @@ class Tanh : public Layer<Tanh> {
   Tensor forward(const Tensor& input) override { return tanh(input); }
 };
 
+/// x * Phi(x), Phi being the distribution of standard normal numbers.
+class GELU : public Layer<GELU> {
+ public:
+  using Layer::Layer;
+  Tensor forward(const Tensor& input) override { return gelu(input); }
+};
+
 }  // namespace cks

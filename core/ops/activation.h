@@ -12,6 +12,11 @@ Tensor leaky_relu(const Tensor& input, double negative_slope = 0.01);
 /// 1 / (1 + exp(-x)).
 Tensor sigmoid(const Tensor& input);
 Tensor tanh(const Tensor& input);
+/// x * Phi(x), where Phi(x) = (1 + erf(x / sqrt(2))) / 2 is the distribution of standard normal
+/// numbers: exact, not approximated by tanh. Gradient Phi(x) + x * phi(x), where phi(x) =
+/// exp(-x^2 / 2) / sqrt(2 pi). 0 with gradient 0 at minus infinity, infinity with gradient 1 at
+/// infinity. Source: Hendrycks and Gimpel, Gaussian Error Linear Units, arXiv 1606.08415.
+Tensor gelu(const Tensor& input);
 
 namespace ops {
 

@@ -90,5 +90,6 @@ Tensor ops::masked_gradient(const char* operation, const Tensor& grad, const Ten
 }
 Tensor sigmoid(const Tensor& input) { return unary(UnaryOp::sigmoid, input); }
 Tensor tanh(const Tensor& input) { return unary(UnaryOp::tanh, input); }
+Tensor gelu(const Tensor& input) { return unary(UnaryOp::gelu, input); }
 
 }  // namespace cks

@@ -12,7 +12,7 @@ struct UnaryTraits {
 
 const UnaryTraits& traits_of(UnaryOp op) {
   using enum UnarySaves;
-  static constexpr std::array<UnaryTraits, 17> kTraits{{{"neg", nothing},
+  static constexpr std::array<UnaryTraits, 18> kTraits{{{"neg", nothing},
                                                         {"abs", input},
                                                         {"square", input},
                                                         {"exp", output},
@@ -24,6 +24,7 @@ const UnaryTraits& traits_of(UnaryOp op) {
                                                         {"leaky_relu", input},
                                                         {"sigmoid", output},
                                                         {"tanh", output},
+                                                        {"gelu", input},
                                                         {"add", nothing},
                                                         {"mul", nothing},
                                                         {"div", nothing},

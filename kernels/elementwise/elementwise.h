@@ -24,6 +24,7 @@ enum class UnaryOp : std::uint8_t {
   leaky_relu,     // x above 0, else a * x         derivative at 0: a
   sigmoid,        // 1 / (1 + e to the -x)
   tanh,           // hyperbolic tangent
+  gelu,           // x * Phi(x), Phi being the normal distribution's
   add_scalar,     // x + a
   mul_scalar,     // x * a
   div_scalar,     // x / a

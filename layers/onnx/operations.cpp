@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numbers>
 #include <numeric>
 
 #include "cks/core/conv/conv2d.h"
@@ -63,7 +64,7 @@ Value unary(const Call& call) {
   // In the order of UnaryOp.
   constexpr std::array kTypes{"Neg", "Abs",  "Mul",  "Exp",       "Log",     "Sqrt",
                               "Pow", "Clip", "Relu", "LeakyRelu", "Sigmoid", "Tanh",
-                              "Add", "Mul",  "Div",  "Sub",       "Div"};
+                              "Mul", "Add",  "Mul",  "Div",       "Sub",     "Div"};
   const auto& [op, parameters] = options_of<ops::UnaryCall>(call);
   const auto& [a, b] = parameters;
   const char* const type = kTypes.at(static_cast<std::size_t>(op));
@@ -81,6 +82,15 @@ Value unary(const Call& call) {
       return in_place(call, type, {number(a), number(b)});
     case UnaryOp::leaky_relu:
       return in_place(call, type, {}, {attribute("alpha", static_cast<float>(a))});
+    case UnaryOp::gelu: {
+      // Gelu is an operator from opset 20 on. Written in PyTorch's order, which runtimes recognise.
+      Graph& graph = call.graph;
+      const std::string erf =
+          graph.add("Erf", {graph.add("Div", {as_is(call, x), number(std::numbers::sqrt2)})});
+      const std::string twice =
+          graph.add("Mul", {as_is(call, x), graph.add("Add", {erf, number(1.0)})});
+      return result(call, graph.add(type, {twice, number(0.5)}), x.channels_first);
+    }
     case UnaryOp::subtract_from:
     case UnaryOp::divide_into:
       return result(call, call.graph.add(type, {number(a), as_is(call, x)}), x.channels_first);

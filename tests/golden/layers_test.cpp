@@ -228,6 +228,7 @@ TEST_CASE("golden: every layer and loss with all gradients") {
   simple("leaky_relu", LeakyReLU({.negative_slope = 0.1}), image);
   simple("sigmoid", Sigmoid(), image * 4.0);
   simple("tanh", Tanh(), image * 2.0);
+  simple("gelu", GELU(), image * 4.0);
   simple("flatten", Flatten(), image);
   Dropout dropout({.p = 0.4});
   dropout.eval();
@@ -306,7 +307,7 @@ TEST_CASE("golden: every layer and loss with all gradients") {
     return HuberLoss({.delta = 0.4})(x, target.to(x.dtype()));
   });
 
-  CHECK(golden.count() == 43);
+  CHECK(golden.count() == 44);
   MESSAGE(golden.count() << " layers and losses; greatest relative error in float64 "
                          << golden.errors().float64 << ", in float32 " << golden.errors().float32
                          << " of the tolerance");

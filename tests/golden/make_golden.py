@@ -192,6 +192,7 @@ def layers():
     one("leaky_relu", nn.LeakyReLU(0.1), image)
     one("sigmoid", nn.Sigmoid(), 4.0 * image)
     one("tanh", nn.Tanh(), 2.0 * image)
+    one("gelu", nn.GELU(), 4.0 * image)
     one("flatten", nn.Flatten(), image)
     one("dropout_eval", nn.Dropout(0.4).eval(), image)
     one("basic_block", formula_state(BasicBlock(4, 8, 2), 150), image)

@@ -130,6 +130,7 @@ const std::vector<LayerCase>& layer_cases() {
       {"LeakyReLU", "slope 0.01", image, image, 0, maker<LeakyReLU>()},
       {"Sigmoid", "", image, image, 0, maker<Sigmoid>()},
       {"Tanh", "", image, image, 0, maker<Tanh>()},
+      {"GELU", "", image, image, 0, maker<GELU>()},
       {"Flatten", "", image, {2, 120}, 0, maker<Flatten>()},
       {"Dropout", "probability 0.25", image, image, 0, maker<Dropout>({.p = 0.25})},
       {"Sequential", "", image, image, 4 * 9 * 4 + 4, make_sequential},

@@ -136,6 +136,18 @@ TEST_CASE("export_onnx: a dead branch needs no counterpart") {
   CHECK(read_file(scratch / "net.onnx").find("Relu") != std::string::npos);
 }
 
+TEST_CASE("export_onnx: GELU is written in the operators of opset 18") {
+  const ScratchFolder scratch;
+  Sequential net;
+  net.add<GELU>();
+  export_onnx(net, {3, 3, 2}, scratch / "net.onnx");
+  const std::string file = read_file(scratch / "net.onnx");
+  for (const char* type : {"Div", "Erf", "Add", "Mul"}) {
+    CHECK(file.find(type) != std::string::npos);
+  }
+  CHECK(file.find("Gelu") == std::string::npos);
+}
+
 TEST_CASE("export_onnx: the activation in a layer's pass is an operator of its own") {
   const ScratchFolder scratch;
   for (const double slope : {0.0, 0.1, 1.0}) {

@@ -208,6 +208,7 @@ void write_trees(Exchange& exchange) {
         net.add<AvgPool2d>(
             {.kernel_size = 3, .stride = 1, .padding = 1, .count_include_pad = false});
         net.add<Sigmoid>();
+        net.add<GELU>();
         Concat& concat = net.add<Concat>();
         concat.add_branch("one").add<Conv2d>(
             {.in_channels = 6, .out_channels = 5, .kernel_size = 1});

@@ -151,6 +151,7 @@ std::vector<LayerCase> layer_cases() {
       layer_case<cks::LeakyReLU>("LeakyReLU", image),
       layer_case<cks::Sigmoid>("Sigmoid", image),
       layer_case<cks::Tanh>("Tanh", image),
+      layer_case<cks::GELU>("GELU", image),
       layer_case<cks::Flatten>("Flatten", image),
       layer_case<cks::Dropout>("Dropout", image, {.p = 0.4}),
       {"Concat", image, make_concat},

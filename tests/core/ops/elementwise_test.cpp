@@ -101,6 +101,8 @@ TEST_CASE("functions of one tensor") {
     CHECK(leaky_relu(tensor({-2}, device)).to_vector<double>() == Values{-0.02});
     CHECK(sigmoid(tensor({0}, device)).item() == 0.5);
     CHECK(near(tanh(tensor({0.5}, device)), {std::tanh(0.5)}));
+    // Phi(1) = 0.8413447460685429, from tables.
+    CHECK(near(gelu(tensor({-1, 0, 1}, device)), {-0.15865525393145707, 0, 0.8413447460685429}));
   }
 }
 
@@ -129,6 +131,7 @@ TEST_CASE("NaN goes through") {
     const Tensor x = tensor({nan}, device);
     CHECK(std::isnan(relu(x).item()));
     CHECK(std::isnan(leaky_relu(x).item()));
+    CHECK(std::isnan(gelu(x).item()));
     CHECK(std::isnan(clamp(x, 0, 1).item()));
     CHECK(std::isnan(maximum(x, tensor({1}, device)).item()));
     CHECK(std::isnan(maximum(tensor({1}, device), x).item()));

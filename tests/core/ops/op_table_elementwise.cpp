@@ -51,6 +51,7 @@ std::vector<OpRow> elementwise_rows() {
        [](const Inputs& in) { return leaky_relu(in[0], -0.5); }},
       {"sigmoid", {x(any)}, [](const Inputs& in) { return sigmoid(in[0]); }},
       {"tanh", {x(any)}, [](const Inputs& in) { return tanh(in[0]); }},
+      {"gelu", {x(any)}, [](const Inputs& in) { return gelu(in[0]); }},
 
       {"add", {x(any), x(between(-1, 1, 2))}, [](const Inputs& in) { return in[0] + in[1]; }},
       {"add in place",

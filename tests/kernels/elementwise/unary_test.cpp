@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct UnaryCase {
   double (*value)(double);  // independent of the kernels
   double (*derivative)(double);
 };
+
+double normal_distribution(double x) { return 0.5 * (1 + std::erf(x / std::numbers::sqrt2)); }
+double normal_density(double x) { return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi); }
 
 const std::vector<UnaryCase>& cases() {
   static const std::vector<UnaryCase> list = {
@@ -93,6 +97,12 @@ const std::vector<UnaryCase>& cases() {
        3,
        [](double x) { return std::tanh(x); },
        [](double x) { return 1 / (std::cosh(x) * std::cosh(x)); }},
+      {UnaryOp::gelu,
+       {},
+       -4,
+       4,
+       [](double x) { return x * normal_distribution(x); },
+       [](double x) { return normal_distribution(x) + x * normal_density(x); }},
       {UnaryOp::add_scalar,
        {1.5},
        -2,
@@ -224,10 +234,39 @@ TEST_CASE("unary: NaN and infinity") {
   CHECK(value_at(UnaryOp::clamp, -kInf, {-1.0, 2.0}) == -1.0);
   CHECK(value_at(UnaryOp::sigmoid, -1000.0) == 0.0);
   CHECK(value_at(UnaryOp::sigmoid, 1000.0) == 1.0);
+  CHECK(value_at(UnaryOp::gelu, -kInf) == 0.0);
+  CHECK(value_at(UnaryOp::gelu, kInf) == kInf);
+  CHECK(gradient_at(UnaryOp::gelu, -kInf) == 0.0);
+  CHECK(gradient_at(UnaryOp::gelu, kInf) == 3.0);
+  CHECK(std::isnan(gradient_at(UnaryOp::gelu, kNan)));
   CHECK(std::isnan(value_at(UnaryOp::sqrt, -1.0)));
   CHECK(value_at(UnaryOp::log, 0.0) == -kInf);
   CHECK(std::isnan(gradient_at(UnaryOp::relu, 1.0, {}, kNan)));
   CHECK(gradient_at(UnaryOp::relu, -0.0, {}, kNan) == 0.0);
+}
+
+TEST_CASE("unary: gelu keeps its digits far below 0 and has no NaN at its ends") {
+  // Phi(-10) = 7.619853024160526e-24, 1 + erf would be 0 there.
+  const double at_minus_10 = -7.619853024160526e-23;
+  CHECK(value_at(UnaryOp::gelu, -10.0) / at_minus_10 == doctest::Approx(1.0).epsilon(1e-12));
+  const auto in = std::vector<float>{-10.0F,
+                                     -std::numeric_limits<float>::max(),
+                                     std::numeric_limits<float>::max(),
+                                     -std::numeric_limits<float>::infinity(),
+                                     std::numeric_limits<float>::infinity(),
+                                     0.0F};
+  const auto y = run_kernel<float>(6, [&](float* out) {
+    target::unary_forward(UnaryOp::gelu, DType::float32, 6, on_device(in), out, {});
+  });
+  CHECK(static_cast<double>(y[0]) / at_minus_10 == doctest::Approx(1.0).epsilon(1e-4));
+  CHECK(std::vector<float>(y.begin() + 1, y.end()) ==
+        std::vector<float>{0.0F, in[2], 0.0F, in[4], 0.0F});
+  const auto dx = run_kernel<float>(6, [&](float* out) {
+    target::unary_backward(UnaryOp::gelu, DType::float32, 6, on_device(std::vector<float>(6, 2.0F)),
+                           on_device(in), out, {});
+  });
+  CHECK(std::vector<float>(dx.begin() + 1, dx.end()) ==
+        std::vector<float>{0.0F, 2.0F, 0.0F, 2.0F, 1.0F});
 }
 
 TEST_CASE("unary: results may be inputs") {
