@@ -13,6 +13,9 @@ BatchNorm2d::BatchNorm2d(Module* parent, std::string name, const Options& option
   check.above_zero("eps", options.eps);
   check.in_unit_interval("momentum", options.momentum);
   check.in_unit_interval("negative_slope", options.negative_slope);
+  if (options.gelu && options.negative_slope != 1.0) {
+    check.fail("gelu and negative_slope exclude each other");
+  }
   const Shape channels{options.num_features};
   if (options.affine) {
     register_parameter("weight", weight, Tensor::empty(channels));
@@ -53,7 +56,7 @@ std::string BatchNorm2d::description() const {
     text += formatted(", momentum {:g}", options().momentum);
   }
   text += options().affine ? "" : ", not affine";
-  return text + layers::activation_option(options().negative_slope);
+  return text + (options().gelu ? ", GELU" : layers::activation_option(options().negative_slope));
 }
 
 }  // namespace cks

@@ -6,8 +6,8 @@ namespace cks {
 
 /// Batch normalisation of images [N,H,W,num_features], channel by channel: in training with the
 /// batch's statistics, which also move the running ones; in evaluation with the running ones. See
-/// batch_norm2d() in core/ops/batch_norm2d.h. options().negative_slope adds an activation to the
-/// pass, a second argument of the call a residual before it:
+/// batch_norm2d() in core/ops/batch_norm2d.h. options().negative_slope or .gelu adds an activation
+/// to the pass, a second argument of the call a residual before it:
 ///
 ///   Tensor forward(const Tensor& x) override { return bn2(conv2(bn1(conv1(x))), x); }
 ///

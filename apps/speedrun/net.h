@@ -13,8 +13,8 @@
 
 namespace cks::apps {
 
-/// Two convolutions 3x3, each normalised and cut off at 0; the first is pooled to half its height
-/// and width.
+/// Two convolutions 3x3, each normalised and followed by GELU; the first is pooled to half its
+/// height and width.
 struct Group : Module {
   Conv2d conv1, conv2;
   BatchNorm2d bn1, bn2;
@@ -23,8 +23,8 @@ struct Group : Module {
       : Module(parent, std::move(name)),
         conv1{this, "conv1", filters(in, out)},
         conv2{this, "conv2", filters(out, out)},
-        bn1{this, "bn1", quick_relu(out)},
-        bn2{this, "bn2", quick_relu(out)} {}
+        bn1{this, "bn1", quick_norm(out)},
+        bn2{this, "bn2", quick_norm(out)} {}
   Tensor forward(const Tensor& x) override {
     const Tensor halved = bn1(max_pool2d(conv1(x), {.kernel_size = 2}));
     return bn2(conv2(halved));
@@ -34,9 +34,9 @@ struct Group : Module {
   static Conv2d::Options filters(std::int64_t in, std::int64_t out) {
     return {.in_channels = in, .out_channels = out, .kernel_size = 3, .padding = 1, .bias = false};
   }
-  /// With ReLU, and statistics that follow within a few steps: there are only some hundred.
-  static BatchNorm2d::Options quick_relu(std::int64_t channels) {
-    return {.num_features = channels, .momentum = 0.4, .negative_slope = 0.0};
+  /// With statistics that follow within a few steps: there are only some hundred.
+  static BatchNorm2d::Options quick_norm(std::int64_t channels) {
+    return {.num_features = channels, .momentum = 0.4, .gelu = true};
   }
 };
 

@@ -6,7 +6,9 @@
 //   alike.
 // - Filters begin by passing their inputs on (init::dirac), and Muon turns all directions of a bank
 //   of them equally far in each step.
-// - Batch normalisation has no factors, and its statistics follow within a few steps.
+// - Batch normalisation has no factors, and its statistics follow within a few steps. GELU behind
+// it
+//   in place of ReLU, in the same pass, is worth half a point.
 // - Biases learn at a rate of 106, the head at 1.7, for 2000 images a step, where SGD's rates are
 //   often 0.1: with logits that are divided by 9 their gradients are small.
 // - Images are mirrored in every other epoch (alternate_flip), not at random, and moved by up to
@@ -18,7 +20,7 @@
 //
 // Sources: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, and his
 // airbench94_muon.py, https://github.com/KellerJordan/cifar10-airbench, which does not look ahead
-// and has GELU for ReLU; muon.h.
+// and has GELU behind the whitening, too; muon.h.
 #include <algorithm>
 #include <chrono>
 #include <cmath>

@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "cks/core/autograd/trace_impl.h"
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
+#include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
@@ -66,6 +68,10 @@ void check(const Tensor& input, const Tensor& weight, const Tensor& bias,
     ops::require_shape(kName, {"residual", residual}, shape);
   }
   ops::require_share(kName, "negative_slope", options.negative_slope);
+  if (options.gelu && options.negative_slope != 1.0) {
+    throw Error(formatted("{}: gelu and a negative_slope of {:g} exclude each other", kName,
+                          options.negative_slope));
+  }
   if (!(options.eps > 0.0)) {
     throw Error(formatted("{}: eps must be above 0, got {}", kName, options.eps));
   }
@@ -132,10 +138,18 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
   }
 }
 
+/// What follows the normalisation.
+struct End {
+  double negative_slope;
+  bool gelu;
+
+  bool has_activation() const { return negative_slope != 1.0 || gelu; }
+};
+
 /// Of input, weight, bias and residual; `saved` holds input, weight, mean, inv_std, bias and, if
-/// there was an activation of `slope`, the result. ranks: those that share the batch, or null.
+/// there was an activation at the end, the result. ranks: those that share the batch, or null.
 std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mode,
-                              Communicator* ranks, double slope, bool has_residual,
+                              Communicator* ranks, const End& end, bool has_residual,
                               const Tensor& grad_output, const GradientWork& work,
                               const std::vector<bool>& needed, const SavedTensors& saved) {
   const bool is_masked = saved[5].defined();
@@ -165,13 +179,14 @@ std::vector<Tensor> gradients(const BatchNormProblem& problem, BatchNormMode mod
   const void* const mean = saved[2].data();
   const void* const inv_std = saved[3].data();
   const kernels::BatchNormMask mask{.y = ops::data_or_null(saved[5]),
-                                    .slope = slope,
+                                    .slope = end.negative_slope,
                                     .dresidual = masked.defined() ? masked.data() : nullptr,
                                     .dy_term = adds ? work.terms[0].data() : nullptr,
                                     .input_slope = work.input_slope(0),
                                     .by_input = !has_residual,
                                     .weight = weight,
-                                    .bias = ops::data_or_null(saved[4])};
+                                    .bias = ops::data_or_null(saved[4]),
+                                    .gelu = end.gelu};
   if (ranks == nullptr) {
     CKS_KERNEL(device, batch_norm_backward(problem, mode, x, dy, mean, inv_std, weight, mask,
                                            pointer(0), pointer(1), pointer(2), workspace->data()));
@@ -206,6 +221,13 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
         .to(input.dtype());
   }
   check(input, weight, bias, running_mean, running_var, training, options, residual);
+  if (options.gelu &&
+      (input.device().is_cpu() || residual.defined() || Trace::current() != nullptr)) {
+    BatchNorm2dOptions plain = options;
+    plain.gelu = false;
+    return gelu(
+        batch_norm2d(input, weight, bias, running_mean, running_var, training, plain, residual));
+  }
   // Outlives the step.
   Communicator* const ranks = training ? current_batch_part().statistics : nullptr;
   const Device device = input.device();
@@ -224,22 +246,24 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
     CKS_KERNEL(device,
                batch_norm_inv_std(problem, options.eps, running_var.data(), inv_std.data()));
   }
-  const double slope = options.negative_slope;
+  const End end{options.negative_slope, options.gelu};
   CKS_KERNEL(device, batch_norm_forward(problem, input.data(), mean.data(), inv_std.data(),
                                         ops::data_or_null(weight), ops::data_or_null(bias),
-                                        {.residual = ops::data_or_null(residual), .slope = slope},
+                                        {.residual = ops::data_or_null(residual),
+                                         .slope = end.negative_slope,
+                                         .gelu = end.gelu},
                                         result.data()));
   const auto mode = training ? BatchNormMode::batch_statistics : BatchNormMode::given_statistics;
-  note_options(ops::NormCall{training, options.eps, slope, running_mean, running_var});
-  const Tensor recorded = record(
-      kName, result, {input, weight, bias, residual},
-      {input, weight, mean, inv_std, bias, slope == 1.0 ? Tensor() : result},
-      [problem, mode, ranks, slope, has_residual = residual.defined()](
-          const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
-          const SavedTensors& saved) {
-        return gradients(problem, mode, ranks, slope, has_residual, grad, work, needed, saved);
-      });
-  return ops::declared(recorded, {.added_terms = slope == 1.0 ? 1 : 2, .masked_inputs = 1});
+  note_options(ops::NormCall{training, options.eps, end.negative_slope, running_mean, running_var});
+  const Tensor recorded =
+      record(kName, result, {input, weight, bias, residual},
+             {input, weight, mean, inv_std, bias, end.has_activation() ? result : Tensor()},
+             [problem, mode, ranks, end, has_residual = residual.defined()](
+                 const Tensor& grad, const GradientWork& work, const std::vector<bool>& needed,
+                 const SavedTensors& saved) {
+               return gradients(problem, mode, ranks, end, has_residual, grad, work, needed, saved);
+             });
+  return ops::declared(recorded, {.added_terms = end.has_activation() ? 2 : 1, .masked_inputs = 1});
 }
 
 }  // namespace cks

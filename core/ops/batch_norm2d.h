@@ -12,6 +12,7 @@ struct BatchNorm2dOptions {
   bool affine = true;     // false: without weight and bias
   /// Of an activation in the same pass, in [0, 1]; 1: none, 0: ReLU, between: leaky ReLU.
   double negative_slope = 1.0;
+  bool gelu = false;  // GELU in place of that; on a GPU in the same pass unless there is a residual
 };
 
 /// Normalises every channel c to mean bias[c] and standard deviation weight[c]:
@@ -36,8 +37,8 @@ struct BatchNorm2dOptions {
 /// Determinism  the same bits for every number of threads.
 /// Throws       ShapeError, also for an option that disagrees, or in training on fewer than two
 ///              values a channel; DtypeError, DeviceError; Error if eps <= 0, momentum or
-///              negative_slope is outside [0, 1], or statistics are missing. Then the running
-///              statistics are as before.
+///              negative_slope is outside [0, 1], gelu comes with a negative_slope, or statistics
+///              are missing. Then the running statistics are as before.
 Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bias,
                     Tensor& running_mean, Tensor& running_var, bool training = true,
                     const BatchNorm2dOptions& options = {}, const Tensor& residual = {});

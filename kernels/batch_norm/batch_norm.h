@@ -25,10 +25,12 @@ struct BatchNormProblem {
 /// ones, which are constants.
 enum class BatchNormMode : std::uint8_t { batch_statistics, given_statistics };
 
-/// What follows the normalisation in the same pass: v = Y + residual, then v > 0 ? v : slope * v.
+/// What follows the normalisation in the same pass: v = Y + residual, then v > 0 ? v : slope * v,
+/// or, on a GPU and without a residual, gelu(v).
 struct BatchNormEnd {
   const void* residual = nullptr;  // [rows,C]; null: none
   double slope = 1.0;              // 1: no activation; 0: ReLU
+  bool gelu = false;               // in place of that
 };
 
 /// How gradients go back through that end, if it has an activation: dY counts `slope` times where
@@ -48,6 +50,7 @@ struct BatchNormMask {
   bool by_input = false;         // there was no residual: the sign of Y may be computed from X with
   const void* weight = nullptr;  // these, as in the forward pass, and y is not read
   const void* bias = nullptr;
+  bool gelu = false;  // the activation was GELU: dY counts its slope times; by_input alone
 };
 
 /// Bytes that the functions with a workspace need: two partial sums per channel and block of rows.

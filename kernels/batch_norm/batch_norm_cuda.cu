@@ -152,7 +152,7 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
     const auto pass = [&](auto has_residual) {
       pass_over_elements(p,
                          ForwardElements<has_residual, X, T, V>{
-                             x, residual, y, static_cast<T>(end.slope), p.rows, p.C},
+                             x, residual, y, {static_cast<T>(end.slope), end.gelu}, p.rows, p.C},
                          ForwardChannels<T>{mean, inv_std, weight, bias});
     };
     residual == nullptr ? pass(std::false_type{}) : pass(std::true_type{});
@@ -194,12 +194,21 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   with_channels<X, kMostChannels>(
       p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
         with_masking(mask, [&](auto masking, auto two_terms) {
-          sum_rows(p,
-                   GradientTerms<masking, two_terms, X, T, V>{
-                       x, dy, dy_term, y, dresidual, static_cast<T>(mask.slope), mean, inv_std,
-                       static_cast<const T*>(mask.weight), static_cast<const T*>(mask.bias), p.rows,
-                       p.C},
-                   finish, partial);
+          sum_rows(
+              p,
+              GradientTerms<masking, two_terms, X, T, V>{x,
+                                                         dy,
+                                                         dy_term,
+                                                         y,
+                                                         dresidual,
+                                                         {static_cast<T>(mask.slope), mask.gelu},
+                                                         mean,
+                                                         inv_std,
+                                                         static_cast<const T*>(mask.weight),
+                                                         static_cast<const T*>(mask.bias),
+                                                         p.rows,
+                                                         p.C},
+              finish, partial);
         });
       });
 }
@@ -220,8 +229,13 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
     const auto pass = [&](auto is_masked) {
       pass_over_elements(
           p,
-          GradientElements<is_masked, X, T, V>{x, gradient, dx, static_cast<T>(mask.slope),
-                                               static_cast<T>(mask.input_slope), p.rows, p.C},
+          GradientElements<is_masked, X, T, V>{x,
+                                               gradient,
+                                               dx,
+                                               {static_cast<T>(mask.slope), mask.gelu},
+                                               static_cast<T>(mask.input_slope),
+                                               p.rows,
+                                               p.C},
           channels);
     };
     if (mask.y != nullptr && reads_dy(mask)) {

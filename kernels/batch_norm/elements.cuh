@@ -30,7 +30,7 @@ struct ForwardElements {
   const X* x;
   const X* residual;
   X* result;
-  T slope;
+  EndActivation<T> activation;
   std::int64_t rows, C;
 
   struct Batch {
@@ -49,7 +49,7 @@ struct ForwardElements {
     if constexpr (kHasResidual) {
       sum += batch.term[i].template element<T>(v);
     }
-    return activated(sum, slope);
+    return activation(sum);
   }
 };
 
@@ -83,7 +83,8 @@ struct GradientElements {
   const X* x;
   const X* dy;
   X* result;
-  T slope, input_slope;
+  EndActivation<T> activation;
+  T input_slope;
   std::int64_t rows, C;
 
   struct Batch {
@@ -100,7 +101,7 @@ struct GradientElements {
     const T from = batch.value[i].template element<T>(v);
     T term = batch.gradient[i].template element<T>(v);
     if constexpr (kMasked) {
-      term = masked(term, ForwardChannel<T>{back.center, back.scale, shift}(from), slope);
+      term = activation.gradient(term, ForwardChannel<T>{back.center, back.scale, shift}(from));
     }
     return masked(back(from, term), from, input_slope);
   }

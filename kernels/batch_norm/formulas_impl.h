@@ -125,6 +125,19 @@ CKS_HOST_DEVICE void merge_moments(std::int64_t c, std::int64_t C, std::int64_t 
   finish(c, {mean, squares / n}, n);
 }
 
+/// The activation at the end.
+template <class T>
+struct EndActivation {
+  T slope;
+  bool is_gelu;
+
+  CKS_HOST_DEVICE T operator()(T v) const { return is_gelu ? gelu(v) : activated(v, slope); }
+  /// dY on its way back, v being what went in.
+  CKS_HOST_DEVICE T gradient(T dy, T v) const {
+    return is_gelu ? dy * gelu_slope(v) : masked(dy, v, slope);
+  }
+};
+
 /// What the forward pass needs of a channel: y = (x - center) * scale + shift.
 template <class T>
 struct ForwardChannel {

@@ -221,7 +221,7 @@ struct GradientTerms {
   const X* dy_term;
   const X* y;  // read if masked by the result
   X* dresidual;
-  T slope;
+  EndActivation<T> activation;
   const T* mean;
   const T* inv_std;
   const T* weight;
@@ -268,9 +268,9 @@ struct GradientTerms {
             term += added[i].template element<T>(v);
           }
           if constexpr (kMasking == Masking::by_result) {
-            term = masked(term, result[i].template element<T>(v), slope);
+            term = masked(term, result[i].template element<T>(v), activation.slope);
           } else if constexpr (kMasking == Masking::by_input) {
-            term = masked(term, channel[v](from), slope);
+            term = activation.gradient(term, channel[v](from));
           }
           if constexpr (kWrites) {
             gradient[i][v] = narrowed<X>(term);

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/host_device.h"
 #include "cks/kernels/elementwise/elementwise.h"
 
@@ -17,25 +18,6 @@ template <class T>
 CKS_HOST_DEVICE T quotient_gradient(T dy, T x, T y) {
   const auto divisor = static_cast<double>(y);
   return static_cast<T>(-(static_cast<double>(dy) / divisor) * (static_cast<double>(x) / divisor));
-}
-
-/// Phi(x), the probability that a standard normal number is at most x: (1 + erf(x / sqrt(2))) / 2,
-/// but of erf's complement, so that nothing cancels below 0. Exactly 0 at minus infinity.
-template <class T>
-CKS_HOST_DEVICE T normal_distribution(T x) {
-  return T(0.5) * std::erfc(x * T(-0.70710678118654752440));  // -1 / sqrt(2)
-}
-
-/// Its derivative, exp(-x^2 / 2) / sqrt(2 pi).
-template <class T>
-CKS_HOST_DEVICE T normal_density(T x) {
-  return T(0.39894228040143267794) * std::exp(T(-0.5) * (x * x));
-}
-
-/// x * factor, and 0 where the factor is 0, even if x is infinite.
-template <class T>
-CKS_HOST_DEVICE T product_or_zero(T x, T factor) {
-  return factor == T(0) ? T(0) : x * factor;
 }
 
 /// Functions of one element and their gradients, T being its type.
@@ -70,7 +52,7 @@ struct Unary {
       case UnaryOp::tanh:
         return std::tanh(x);
       case UnaryOp::gelu:
-        return product_or_zero(x, normal_distribution(x));
+        return gelu(x);
       case UnaryOp::add_scalar:
         return x + a;
       case UnaryOp::mul_scalar:
@@ -121,7 +103,7 @@ struct Unary {
       case UnaryOp::tanh:
         return dy * (T(1) - saved * saved);
       case UnaryOp::gelu:
-        return dy * (normal_distribution(saved) + product_or_zero(saved, normal_density(saved)));
+        return dy * gelu_slope(saved);
       case UnaryOp::add_scalar:
         return dy;
       case UnaryOp::mul_scalar:

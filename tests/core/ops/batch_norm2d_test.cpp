@@ -320,6 +320,45 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("batch_norm2d: GELU at the end is that of an operation of its own") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    for (const bool has_residual : {false, true}) {
+      for (const bool read_twice : {false, true}) {
+        CAPTURE(has_residual);
+        CAPTURE(read_twice);
+        const auto run = [&](bool ends) {
+          const auto leaf = [&](const Shape& shape, std::uint64_t seed) {
+            return random_tensor(shape, seed).to(device).set_requires_grad();
+          };
+          const Tensor x = leaf({3, 5, 5, 20}, 1);
+          const Tensor weight = leaf({20}, 2);
+          const Tensor bias = leaf({20}, 3);
+          const Tensor residual = has_residual ? leaf({3, 5, 5, 20}, 4) : Tensor();
+          Tensor mean = Tensor::zeros({20}, DType::float64, device);
+          Tensor var = Tensor::ones({20}, DType::float64, device);
+          Tensor y = batch_norm2d(x * 3.0, weight, bias, mean, var, true, {.gelu = ends}, residual);
+          y = ends ? y : gelu(y);
+          const Tensor factor = leaf({3, 5, 5, 20}, 5).detach();
+          Tensor loss = sum(y * factor);
+          if (read_twice) {
+            loss = loss + sum(square(y) * factor);
+          }
+          std::vector<Tensor> inputs{x, weight, bias};
+          if (has_residual) {
+            inputs.push_back(residual);
+          }
+          std::vector<Tensor> all = gradients(loss, inputs);
+          all.insert(all.end(), {y.detach(), mean, var});
+          return all;
+        };
+        const auto same = compare_all(run(true), run(false), {1e-11});
+        CHECK_MESSAGE(same.ok, same.message);
+      }
+    }
+  }
+}
+
 TEST_CASE("batch_norm2d: sums that a convolution leaves change rounding alone") {
   for (const Device device : test_devices()) {
     for (const Precision precision : {Precision::bf16, Precision::tf32}) {
@@ -371,6 +410,8 @@ TEST_CASE("batch_norm2d: what residual and slope must be") {
         "batch_norm2d: negative_slope must lie in [0, 1], got -0.1");
   CHECK_THROWS_AS(call({.negative_slope = 1.5}, {}), Error);
   CHECK_THROWS_AS(call({.negative_slope = std::nan("")}, {}), Error);
+  CHECK(message_of<Error>([&] { call({.negative_slope = 0.0, .gelu = true}, {}); }) ==
+        "batch_norm2d: gelu and a negative_slope of 0 exclude each other");
   CHECK(message_of<ShapeError>([&] {
           call({}, Tensor::ones({2, 2}, DType::float64));
         }).find("residual has shape [2,2], expected [2,1,2,2]") != std::string::npos);
