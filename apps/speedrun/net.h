@@ -45,7 +45,7 @@ struct Group : Module {
 ///
 ///   step                        result for width 64   parameters
 ///   input                       [N,32,32,3]
-///   whiten 2x2, ReLU            [N,31,31,24]                 312
+///   whiten 2x2, GELU            [N,31,31,24]                 312
 ///   group1                      [N,15,15,64]              50,944
 ///   group2                      [N,7,7,256]              738,304
 ///   group3, max-pool 3x3        [N,1,1,256]            1,180,672
@@ -53,9 +53,7 @@ struct Group : Module {
 ///
 /// Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498.
 struct SpeedrunNet : Module {
-  Conv2d whiten{this,
-                "whiten",
-                {.in_channels = 3, .out_channels = 24, .kernel_size = 2, .negative_slope = 0.0}};
+  Conv2d whiten{this, "whiten", {.in_channels = 3, .out_channels = 24, .kernel_size = 2}};
   Group group1, group2, group3;
   Linear head;
 
@@ -66,7 +64,7 @@ struct SpeedrunNet : Module {
         head{this, "head", {.in_features = 4 * width, .out_features = classes, .bias = false}} {}
 
   Tensor forward(const Tensor& images) override {
-    const Tensor x = group3(group2(group1(whiten(images))));
+    const Tensor x = group3(group2(group1(gelu(whiten(images)))));
     const Tensor greatest = max_pool2d(x, {.kernel_size = 3});
     return head(greatest.reshape({images.size(0), -1})) * (1.0 / 9.0);
   }
