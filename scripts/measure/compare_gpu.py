@@ -178,7 +178,7 @@ def summary(rows):
     convs = [row for row in rows if row["what"] in PASSES
              and not (row["name"] in FIRST_LAYERS and row["what"] == "backward_data")]
     for mode, (mean_bar, low_bar) in BARS.items():
-        chosen = [row for row in convs if row["mode"] == mode and "lenet" not in row["name"]]
+        chosen = [row for row in convs if row["mode"] == mode and not row["name"].startswith("lenet")]
         if not chosen:
             continue
         mean = math.exp(statistics.fmean(math.log(row["best_ratio"]) for row in chosen))
@@ -199,7 +199,7 @@ def summary(rows):
                 + (", not " + ", ".join(slow) if slow else ""), not slow)
     steps = [row for row in rows if row["what"] == "graph step"]
     for mode, (mean_bar, low_bar) in STEP_BARS.items():
-        chosen = [row for row in steps if row["mode"] == mode and "lenet" not in row["name"]]
+        chosen = [row for row in steps if row["mode"] == mode and not row["name"].startswith("lenet")]
         if chosen:
             mean = math.exp(statistics.fmean(math.log(row["ratio"]) for row in chosen))
             low = min(chosen, key=lambda row: row["ratio"])
