@@ -226,13 +226,13 @@ Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const T
   const kernels::Conv2dHalves given = halves.pointers();
   const auto workspace =
       ops::make_workspace(operation, kernels::conv2d_workspace_bytes(conv, given), result.device());
+  ops::select_cuda(result.device());
   Tensor sums;
   if (const std::int64_t rows = end.leaves_sums ? kernels::conv2d_sum_rows(conv) : 0; rows > 0) {
     sums = ops::make_output(operation, {rows, 2, p.OC}, DType::float32, result.device());
     result.impl()->channel_sums = sums.impl();
     result.impl()->version_of_sums = result.version();
   }
-  ops::select_cuda(result.device());
   kernels::Epilogue epilogue{.bias = ops::data_or_null(end.bias),
                              .negative_slope = end.negative_slope,
                              .mask = ops::data_or_null(mask.by),

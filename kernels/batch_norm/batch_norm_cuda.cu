@@ -141,6 +141,12 @@ void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments,
          finish);
 }
 
+/// Calls body with the activation.
+template <class T, class Body>
+void with_activation(bool is_gelu, double slope, Body&& body) {
+  is_gelu ? body(GeluActivation<T>{}) : body(SlopeActivation<T>{static_cast<T>(slope)});
+}
+
 template <class X, class T>
 void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_std,
              const T* weight, const T* bias, const BatchNormEnd& end, X* y) {
@@ -149,29 +155,38 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
   }
   const auto* const residual = static_cast<const X*>(end.residual);
   with_channels<X, kMostChannels>(p.C, aligned_for_packs(x, residual, y), [&](auto V) {
-    const auto pass = [&](auto has_residual) {
+    const auto pass = [&](auto has_residual, auto activation) {
       pass_over_elements(p,
-                         ForwardElements<has_residual, X, T, V>{
-                             x, residual, y, {static_cast<T>(end.slope), end.gelu}, p.rows, p.C},
+                         ForwardElements<has_residual, decltype(activation), X, T, V>{
+                             x, residual, y, activation, p.rows, p.C},
                          ForwardChannels<T>{mean, inv_std, weight, bias});
     };
-    residual == nullptr ? pass(std::false_type{}) : pass(std::true_type{});
+    if (residual != nullptr) {
+      pass(std::true_type{}, SlopeActivation<T>{static_cast<T>(end.slope)});
+    } else {
+      with_activation<T>(end.gelu, end.slope,
+                         [&](auto activation) { pass(std::false_type{}, activation); });
+    }
   });
 }
 
-/// Calls body(masking, two_terms) with how `mask` masks and whether dY has two terms, as integral
-/// constants.
-template <class Body>
+/// Calls body(masking, activation, two_terms) with how `mask` masks, by what, and whether dY has
+/// two terms, as integral constants.
+template <class T, class Body>
 void with_masking(const BatchNormMask& mask, Body&& body) {
-  const auto terms = [&](auto masking) {
-    mask.dy_term == nullptr ? body(masking, std::false_type{}) : body(masking, std::true_type{});
+  const SlopeActivation<T> slope{static_cast<T>(mask.slope)};
+  const auto terms = [&](auto masking, auto activation) {
+    mask.dy_term == nullptr ? body(masking, activation, std::false_type{})
+                            : body(masking, activation, std::true_type{});
   };
   if (mask.y == nullptr) {
-    body(std::integral_constant<Masking, Masking::none>{}, std::false_type{});
+    body(std::integral_constant<Masking, Masking::none>{}, slope, std::false_type{});
   } else if (mask.by_input) {
-    terms(std::integral_constant<Masking, Masking::by_input>{});
+    with_activation<T>(mask.gelu, mask.slope, [&](auto activation) {
+      terms(std::integral_constant<Masking, Masking::by_input>{}, activation);
+    });
   } else {
-    terms(std::integral_constant<Masking, Masking::by_result>{});
+    terms(std::integral_constant<Masking, Masking::by_result>{}, slope);
   }
 }
 
@@ -193,22 +208,13 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   auto* const dresidual = static_cast<X*>(mask.dresidual);
   with_channels<X, kMostChannels>(
       p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
-        with_masking(mask, [&](auto masking, auto two_terms) {
-          sum_rows(
-              p,
-              GradientTerms<masking, two_terms, X, T, V>{x,
-                                                         dy,
-                                                         dy_term,
-                                                         y,
-                                                         dresidual,
-                                                         {static_cast<T>(mask.slope), mask.gelu},
-                                                         mean,
-                                                         inv_std,
-                                                         static_cast<const T*>(mask.weight),
-                                                         static_cast<const T*>(mask.bias),
-                                                         p.rows,
-                                                         p.C},
-              finish, partial);
+        with_masking<T>(mask, [&](auto masking, auto activation, auto two_terms) {
+          sum_rows(p,
+                   GradientTerms<masking, decltype(activation), two_terms, X, T, V>{
+                       x, dy, dy_term, y, dresidual, activation, mean, inv_std,
+                       static_cast<const T*>(mask.weight), static_cast<const T*>(mask.bias), p.rows,
+                       p.C},
+                   finish, partial);
         });
       });
 }
@@ -226,22 +232,18 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
   const GradientChannels<T> channels{
       {mean, inv_std, weight, static_cast<const T*>(mask.bias)}, sums, shared_rows, p.rows, p.C};
   with_channels<X, kMostChannels>(p.C, aligned_for_packs(x, gradient, dx), [&](auto V) {
-    const auto pass = [&](auto is_masked) {
+    const auto pass = [&](auto is_masked, auto activation) {
       pass_over_elements(
           p,
-          GradientElements<is_masked, X, T, V>{x,
-                                               gradient,
-                                               dx,
-                                               {static_cast<T>(mask.slope), mask.gelu},
-                                               static_cast<T>(mask.input_slope),
-                                               p.rows,
-                                               p.C},
+          GradientElements<is_masked, decltype(activation), X, T, V>{
+              x, gradient, dx, activation, static_cast<T>(mask.input_slope), p.rows, p.C},
           channels);
     };
     if (mask.y != nullptr && reads_dy(mask)) {
-      pass(std::true_type{});
+      with_activation<T>(mask.gelu, mask.slope,
+                         [&](auto activation) { pass(std::true_type{}, activation); });
     } else {
-      pass(std::false_type{});
+      pass(std::false_type{}, SlopeActivation<T>{});
     }
   });
 }

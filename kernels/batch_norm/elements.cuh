@@ -22,7 +22,7 @@ struct ForwardChannels {
 };
 
 /// Y of X.
-template <bool kHasResidual, class X, class T, int V>
+template <bool kHasResidual, class Activation, class X, class T, int V>
 struct ForwardElements {
   static constexpr int kChannels = V, kRows = batch_of<X, V>(kHasResidual ? 2 : 1);
   using Channel = ForwardChannel<T>;
@@ -30,7 +30,7 @@ struct ForwardElements {
   const X* x;
   const X* residual;
   X* result;
-  EndActivation<T> activation;
+  Activation activation;
   std::int64_t rows, C;
 
   struct Batch {
@@ -75,7 +75,7 @@ struct GradientChannels {
 };
 
 /// dX of dY, masked by the sign of what the activation took if kMasked, then by that of X.
-template <bool kMasked, class X, class T, int V>
+template <bool kMasked, class Activation, class X, class T, int V>
 struct GradientElements {
   static constexpr int kChannels = V, kRows = batch_of<X, V>(2);
   using Channel = GradientChannel<T>;
@@ -83,7 +83,7 @@ struct GradientElements {
   const X* x;
   const X* dy;
   X* result;
-  EndActivation<T> activation;
+  Activation activation;
   T input_slope;
   std::int64_t rows, C;
 

@@ -125,17 +125,18 @@ CKS_HOST_DEVICE void merge_moments(std::int64_t c, std::int64_t C, std::int64_t 
   finish(c, {mean, squares / n}, n);
 }
 
-/// The activation at the end.
+/// The activation at the end, if there is one, and dY on its way back through it, v being what went
+/// in.
 template <class T>
-struct EndActivation {
+struct SlopeActivation {
   T slope;
-  bool is_gelu;
-
-  CKS_HOST_DEVICE T operator()(T v) const { return is_gelu ? gelu(v) : activated(v, slope); }
-  /// dY on its way back, v being what went in.
-  CKS_HOST_DEVICE T gradient(T dy, T v) const {
-    return is_gelu ? dy * gelu_slope(v) : masked(dy, v, slope);
-  }
+  CKS_HOST_DEVICE T operator()(T v) const { return activated(v, slope); }
+  CKS_HOST_DEVICE T gradient(T dy, T v) const { return masked(dy, v, slope); }
+};
+template <class T>
+struct GeluActivation {
+  CKS_HOST_DEVICE T operator()(T v) const { return gelu(v); }
+  CKS_HOST_DEVICE T gradient(T dy, T v) const { return dy * gelu_slope(v); }
 };
 
 /// What the forward pass needs of a channel: y = (x - center) * scale + shift.

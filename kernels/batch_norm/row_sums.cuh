@@ -211,7 +211,7 @@ enum class Masking { none, by_result, by_input };
 
 /// sum(dY) and sum(dY * (x - mean)), of dY as masked, which is written where the residual's
 /// gradient is wanted. kTwoTerms: dY is the sum of dy and dy_term, and written.
-template <Masking kMasking, bool kTwoTerms, class X, class T, int V>
+template <Masking kMasking, class Activation, bool kTwoTerms, class X, class T, int V>
 struct GradientTerms {
   static constexpr int kChannels = V;
   static constexpr int kRows = batch_of<X, V>(kTwoTerms ? 4 : 2);  // masked or not
@@ -221,7 +221,7 @@ struct GradientTerms {
   const X* dy_term;
   const X* y;  // read if masked by the result
   X* dresidual;
-  EndActivation<T> activation;
+  Activation activation;
   const T* mean;
   const T* inv_std;
   const T* weight;
