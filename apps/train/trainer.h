@@ -151,7 +151,7 @@ struct TrainParallel {
   /// Batch normalisation takes its statistics from the whole batch, as one rank would. Otherwise
   /// each rank normalises with its own share's, and the running statistics are their mean.
   bool sync_batch_norm = false;
-  /// Gradients travel in groups of so many bytes, each as soon as the backward pass has made it.
+  /// Gradients travel in groups of so many bytes, each while the backward pass makes the next.
   std::int64_t bucket_bytes = 8 << 20;
   /// Copies all gradients into one buffer that NCCL has registered, and reduces them there, instead
   /// of where they are. Needs parameters of float32.

@@ -49,7 +49,7 @@ struct GradientWork {
   std::vector<double> input_slopes{};
   bool is_masked = false;  // grad_output went through the activation already
   /// Whether what makes the gradients of inputs other than the first may go on running beside what
-  /// follows (core/capture/branches_impl.h): nobody reads them before backward() ends.
+  /// follows (core/capture/branches_impl.h): nobody reads them before that is waited for.
   bool may_run_on = false;
 
   /// Of input i; 1 where none is asked for.
@@ -236,8 +236,8 @@ class PrecisionScope : ScopedValue<Precision> {
 };
 Precision current_precision();  // of this thread; fp32 unless a scope says otherwise
 
-/// Is told, while backward() of its thread runs, of each leaf's gradient as soon as no more terms
-/// of it come, in an order that follows from the graph alone.
+/// Is told, while backward() of its thread runs, of each leaf's gradient when no more terms of it
+/// come, in an order that follows from the graph alone; in a captured step some operations later.
 class GradientListener {
  public:
   virtual ~GradientListener() = default;

@@ -8,6 +8,7 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/device/capture_rules.h"
 #include "cks/core/device/dispatch.h"
+#include "cks/core/distributed/batch_part.h"
 #include "cks/core/profile/module_path.h"
 #include "cks/core/tensor/check.h"
 #include "cks/core/tensor/tensor_impl.h"
@@ -281,9 +282,12 @@ class Engine {
            !wanted_nodes_.contains(visit.node.get());
   }
 
-  /// Whether the gradients of inputs other than the first go to leaves that get no other.
+  /// Whether the gradients of inputs other than the first go to leaves that get no other. Not where
+  /// ranks share statistics: their exchanges in the backward pass keep their places among those of
+  /// gradients, which the listener is told of later then, depending on this rank's share alone.
   bool reads_no_gradient_behind_first(const Node& node) const {
-    return all_leaves_ &&
+    const bool in_order = listener_ != nullptr && current_batch_part().statistics != nullptr;
+    return all_leaves_ && !in_order &&
            std::all_of(node.edges_.begin() + 1, node.edges_.end(), [&](const Node::Edge& edge) {
              return edge.node == nullptr &&
                     (edge.leaf == nullptr || (leaf_terms_.at(edge.leaf.get()) == 1 &&

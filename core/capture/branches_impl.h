@@ -39,9 +39,9 @@ class SideStreams {
   std::uint64_t postponed_ = 0;
 };
 
-/// Parts of one backward pass that do not need each other: in the graph of a captured step they run
-/// side by side, which fills a GPU that small kernels leave half empty; otherwise one after the
-/// other. All tensors that the parts use must live until they are joined.
+/// Parts of a backward pass or a step that do not need each other: in the graph of a captured step
+/// they run side by side, which fills a GPU that small kernels leave half empty; otherwise one
+/// after the other. All tensors that the parts use must live until they are joined.
 class Branches {
  public:
   static constexpr int kCount = 2;  // beside the main line

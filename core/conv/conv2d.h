@@ -44,9 +44,9 @@ struct ConvTranspose2dOptions {
 ///
 /// The activation of the options follows before Y is stored, which saves a pass over Y, and in the
 /// backward pass one over its gradient if there is a bias, whose sums are made on the way. Without
-/// a bias, and if a gradient will be wanted, kernels that can (for GPUs of compute capability 9.0,
-/// in tf32 and bf16) also leave the sums of Y that a batch_norm2d behind it takes, without another
-/// pass over Y.
+/// a bias and an activation, and if a gradient will be wanted, kernels that can (`box` and `halo`
+/// for GPUs of compute capability 9.0, in bf16, and fp16 for tf32) also leave the sums of Y that a
+/// batch_norm2d behind it takes, without another pass over Y.
 ///
 /// Shapes       input [N,IH,IW,IC], weight [OC,FH,FW,IC/G], bias [OC] or undefined; N may be 0.
 ///              result [N,OH,OW,OC] with OH = floor((IH + pt + pb - dh*(FH-1) - 1) / sh) + 1, and

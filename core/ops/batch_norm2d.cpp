@@ -1,7 +1,5 @@
 #include "cks/core/ops/batch_norm2d.h"
 
-#include <utility>
-
 #include "cks/core/autograd/trace_impl.h"
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/distributed/communicator.h"
@@ -95,13 +93,10 @@ Tensor make_sums(const BatchNormProblem& problem, Device device) {
   return ops::make_output(kName, {2 * problem.C + 1}, DType::float64, device);
 }
 
-/// What the convolution that made the input has left of it, if nobody has written to it since;
-/// once.
-Tensor take_channel_sums(const Tensor& input) {
-  TensorImpl& impl = *input.impl();
-  const bool holds = impl.channel_sums != nullptr && impl.version_of_sums == input.version();
-  const std::shared_ptr<TensorImpl> sums = std::exchange(impl.channel_sums, nullptr);
-  return holds ? Tensor(sums) : Tensor();
+/// What the convolution that made the input has left of it, if nobody has written to it since.
+Tensor channel_sums_of(const Tensor& input) {
+  const TensorImpl& impl = *input.impl();
+  return impl.version_of_sums == input.version() ? Tensor(impl.channel_sums) : Tensor();
 }
 
 /// Of the batch, from sums of it that may be undefined; of all ranks' batches, if they share theirs
@@ -238,7 +233,7 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
   const DType of_channels = ops::is_bfloat16(input) ? DType::float32 : input.dtype();
   Tensor mean = ops::make_output(kName, channels, of_channels, device);
   Tensor inv_std = ops::make_output(kName, mean);
-  const Tensor sums = training && ranks == nullptr ? take_channel_sums(input) : Tensor();
+  const Tensor sums = training && ranks == nullptr ? channel_sums_of(input) : Tensor();
   if (training) {
     take_statistics(problem, options, ranks, input, sums, mean, inv_std, running_mean, running_var);
   } else {

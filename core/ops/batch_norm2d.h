@@ -26,12 +26,12 @@ struct BatchNorm2dOptions {
 /// move towards them: running = (1 - momentum) * running + momentum * batch, with the unbiased
 /// variance; the batch is that of all ranks where they share one (BatchPart::statistics). In
 /// evaluation the running statistics are used and stay as they are. Of an input that conv2d has
-/// left sums of, and that is as conv2d made it, the first call takes those: float32 around 0.
+/// left sums of, and that is as conv2d made it, the batch's come from those: float32 around 0.
 ///
 /// Shapes       input [..,C], rank >= 2; residual as input; weight and bias [C], both or none;
 ///              running_mean and running_var [C], both or none, but given in evaluation.
-/// Dtype        float32 or float64; sums in float64. Of an input of bfloat16 weight, bias and
-///              statistics are float32.
+/// Dtype        float32 or float64; sums in float64, but for those that are left. Of an input of
+///              bfloat16 weight, bias and statistics are float32.
 /// Gradients    for input, weight, bias and residual; in training they flow through the statistics.
 ///              The running statistics get none.
 /// Determinism  the same bits for every number of threads.

@@ -17,8 +17,8 @@ struct TensorImpl {
   std::shared_ptr<Node> node;            // the operation that made it; null for a leaf
   std::shared_ptr<TensorImpl> gradient;  // of a leaf
   /// What the operation that made it added up of its elements (kernels/common/epilogue.h),
-  /// [rows,2,C] float32, and their version then; null: nothing. For the operation that reads it
-  /// next.
+  /// [rows,2,C] float32, and their version then; null: nothing. They live as long as the tensor:
+  /// whoever reads it on another stream may read these, too.
   std::shared_ptr<TensorImpl> channel_sums;
   std::uint64_t version_of_sums = 0;
 };

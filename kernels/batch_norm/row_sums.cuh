@@ -17,8 +17,9 @@
 /// kernel adds the blocks in order and finishes the channel; a single block finishes at once.
 /// Within a batch of a thread the channels' type adds up, squares of wide types around the batch's
 /// own mean, and float64 adds up the batches: the float64 units of small GPUs keep up with memory,
-/// and nothing cancels. Sums run from the last row to the first, whatever comes before and after
-/// them from the first to the last, so that each finds in the second cache what was read last.
+/// and nothing cancels. Sums that a convolution has left go through the second stage alone. Sums
+/// run from the last row to the first, whatever comes before and after them from the first to the
+/// last, so that each finds in the second cache what was read last.
 namespace cks::kernels::cuda {
 
 constexpr int kThreads = 256;

@@ -19,10 +19,9 @@ namespace cks::kernels {
 /// Layout   the residual lies as the result does, with the same pitch; it must not be the result.
 /// Mask     of a dense input gradient on a GPU alone, with its type: what an activation that made X
 ///          does to the gradient of X. A NaN counts as above 0.
-/// Sums     channel_sums [rows][2][channels] float32: of the stored values of a channel, and of
-/// their
-///          squares, each row over some of the pixels, in a fixed order. Of a forward pass for
-///          which conv2d_sum_rows() says how many rows there are.
+/// Sums     channel_sums [rows][2][channels] float32: of the stored values of a channel and of
+///          their squares, each row over some of the pixels, in a fixed order. Of a forward pass
+///          for which conv2d_sum_rows() says how many rows there are.
 struct Epilogue {
   const void* bias = nullptr;
   const void* scale = nullptr;
@@ -34,7 +33,7 @@ struct Epilogue {
   float* channel_sums = nullptr;
 };
 
-/// An Epilogue for a result of T and a filter of F, without its mask.
+/// An Epilogue for a result of T and a filter of F, without its mask and sums.
 template <class T, class F = T>
 struct TypedEpilogue {
   using Slope = std::conditional_t<std::is_same_v<T, double>, double, float>;
