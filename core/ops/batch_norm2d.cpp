@@ -105,7 +105,7 @@ void take_statistics(const BatchNormProblem& problem, const BatchNorm2dOptions& 
                      Communicator* ranks, const Tensor& input, const Tensor& sums, Tensor& mean,
                      Tensor& inv_std, Tensor& running_mean, Tensor& running_var) {
   const Device device = input.device();
-  const auto workspace = make_workspace(problem, device);
+  const auto workspace = sums.defined() ? nullptr : make_workspace(problem, device);
   const bool tracked = running_mean.defined();
   void* const running[] = {tracked ? running_mean.data() : nullptr,
                            tracked ? running_var.data() : nullptr};

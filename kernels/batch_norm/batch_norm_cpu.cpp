@@ -105,18 +105,16 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const T*
   sum_statistics(p, x, finish, partial);
 }
 
-template <class T>
-void statistics_of_sums(const BatchNormProblem& p, double eps, double momentum,
-                        std::int64_t sum_rows, const float* sums, T* mean, T* inv_std,
-                        T* running_mean, T* running_var) {
-  const LeftSumsFinish<T> finish{{mean, inv_std, running_mean, running_var, eps, momentum},
-                                 static_cast<double>(p.rows)};
-  for (std::int64_t c = 0; c < p.C; ++c) {
+/// finish(c, sum, squares) for each channel, from [row_blocks][2][C], added in order.
+template <class Finish>
+void add_row_blocks(std::int64_t C, const Finish& finish, std::int64_t row_blocks,
+                    const float* partial) {
+  for (std::int64_t c = 0; c < C; ++c) {
     double sum = 0.0;
     double squares = 0.0;
-    for (std::int64_t row = 0; row < sum_rows; ++row) {
-      sum += static_cast<double>(sums[row * 2 * p.C + c]);
-      squares += static_cast<double>(sums[(row * 2 + 1) * p.C + c]);
+    for (std::int64_t block = 0; block < row_blocks; ++block) {
+      sum += static_cast<double>(partial[block * 2 * C + c]);
+      squares += static_cast<double>(partial[(block * 2 + 1) * C + c]);
     }
     finish(c, sum, squares);
   }

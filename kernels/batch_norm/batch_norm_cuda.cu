@@ -118,15 +118,6 @@ void statistics(const BatchNormProblem& p, double eps, double momentum, const X*
   sum_statistics<T>(p, x, finish, partial);
 }
 
-template <class T>
-void statistics_of_sums(const BatchNormProblem& p, double eps, double momentum,
-                        std::int64_t sum_rows, const float* sums, T* mean, T* inv_std,
-                        T* running_mean, T* running_var) {
-  const LeftSumsFinish<T> finish{{mean, inv_std, running_mean, running_var, eps, momentum},
-                                 static_cast<double>(p.rows)};
-  add_row_blocks(p.C, finish, sum_rows, sums);
-}
-
 template <class X>
 void moments(const BatchNormProblem& p, const X* x, double* to, double* partial) {
   sum_statistics<ComputeType<X>>(p, x, MomentsFinish<X>{x, to, static_cast<double>(p.rows), p.C},

@@ -1,6 +1,7 @@
 // Included in the namespace of a backend, whose file defines statistics(), forward(), ... for
-// elements X of images and T of channels, and visit_types(dtype, body), which calls
-// body.operator()<X, T>(): the entry points of batch_norm.h that do no more than find the types.
+// elements X of images and T of channels, add_row_blocks(), and visit_types(dtype, body), which
+// calls body.operator()<X, T>(): the entry points of batch_norm.h that do no more than find the
+// types.
 
 namespace {
 
@@ -46,8 +47,14 @@ void batch_norm_statistics_of_sums(const BatchNormProblem& problem, double eps, 
                                    std::int64_t sum_rows, const float* sums, void* mean,
                                    void* inv_std, void* running_mean, void* running_var) {
   call(
-      problem.dtype, [](const auto&... typed) { statistics_of_sums(typed...); }, problem, eps,
-      momentum, sum_rows, sums, mean, inv_std, running_mean, running_var);
+      problem.dtype,
+      [&]<class T>(T* to_mean, T* to_inv_std, T* to_running_mean, T* to_running_var) {
+        const ChannelFinish<T> finish{to_mean,        to_inv_std, to_running_mean,
+                                      to_running_var, eps,        momentum};
+        add_row_blocks(problem.C, LeftSumsFinish<T>{finish, static_cast<double>(problem.rows)},
+                       sum_rows, sums);
+      },
+      mean, inv_std, running_mean, running_var);
 }
 
 void batch_norm_forward(const BatchNormProblem& problem, const void* x, const void* mean,
