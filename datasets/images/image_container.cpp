@@ -55,6 +55,7 @@ constexpr std::size_t kChunkFrame = 12;  // length, kind and CRC of a PNG chunk
 
 void check_png(Bytes file, const std::string& path) {
   std::size_t at = kPngSignature.size();
+  bool has_pixels = false;
   while (true) {
     if (file.size() - at < kChunkFrame) {
       fail_container(path, file.size(), "the PNG is cut short: expected its next chunk");
@@ -74,6 +75,11 @@ void check_png(Bytes file, const std::string& path) {
           path, at + 8 + length,
           formatted("the PNG is damaged: the CRC of a chunk is {}, expected {}", stored, actual));
     }
+    const bool is_pixels = std::equal(sealed.begin(), sealed.begin() + 4, "IDAT");
+    if (is_pixels && !has_pixels && length == 0) {  // stb_image copies it to where nothing is yet
+      fail_container(path, at, "the PNG is damaged: its first chunk of pixels is empty");
+    }
+    has_pixels = has_pixels || is_pixels;
     if (std::equal(sealed.begin(), sealed.begin() + 4, "IHDR") && length >= 8) {
       check_sides(big_endian(sealed.subspan(8, 4)), big_endian(sealed.subspan(4, 4)), at + 8, path);
     }

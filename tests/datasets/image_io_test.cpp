@@ -60,11 +60,11 @@ std::size_t place_of(const Bytes& bytes, const Bytes& pattern) {
 }
 
 /// A PNG whose header claims another size than its pixels have.
-Bytes png_claiming(std::uint32_t height, std::uint32_t width) {
+Bytes png_claiming(std::uint32_t height, std::uint32_t width, const Bytes& pixels = Bytes(20)) {
   Bytes head = with_word(with_word(Bytes(13), 0, width), 4, height);
   head[8] = 8;
   return Bytes{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'} + png_chunk("IHDR", head) +
-         png_chunk("IDAT", Bytes(20)) + png_chunk("IEND", {});
+         png_chunk("IDAT", pixels) + png_chunk("IEND", {});
 }
 
 }  // namespace
@@ -200,6 +200,11 @@ TEST_CASE(
   const Bytes inflates = png(1, 4, PngColour::grey, Bytes(std::size_t{1} << 26));
   CHECK(inflates.size() < 100'000);
   CHECK(contains(error_of(inflates), "cannot be decoded"));
+}
+
+TEST_CASE("image: a PNG whose first chunk of pixels is empty") {  // found by fuzzing
+  CHECK(contains(error_of(png_claiming(3, 3, {})),
+                 "at byte 33: the PNG is damaged: its first chunk of pixels is empty"));
 }
 
 TEST_CASE("image: PNG and JPEG cut at every 97th byte: an error") {
