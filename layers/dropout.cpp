@@ -1,8 +1,8 @@
 #include "cks/layers/dropout.h"
 
 #include "cks/core/autograd/autograd.h"
-#include "cks/core/ops/counter.h"
 #include "cks/core/ops/dropout.h"
+#include "cks/core/ops/forward_pass.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/base/options_impl.h"
 
@@ -31,10 +31,10 @@ Tensor Dropout::forward(const Tensor& input) {
   if (!training()) {
     return input;
   }
-  // Backward reads the count again, so each pass keeps its own.
-  const Tensor step = step_.clone();
-  count_up_(step_);
-  return dropout(input, options().p, key_, step);
+  ForwardPass::count_now(step_);  // if this pass has been here before
+  const Tensor result = dropout(input, options().p, key_, step_);
+  ForwardPass::count_at_end(step_);
+  return result;
 }
 
 std::string Dropout::description() const { return formatted("probability {:g}", options().p); }

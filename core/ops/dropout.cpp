@@ -10,10 +10,12 @@ namespace {
 
 using kernels::DropoutProblem;
 
-Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& step) {
+/// Where `drawn` is not null it gets the step.
+Tensor run(const DropoutProblem& problem, const Tensor& input, const Tensor& step, Tensor* drawn) {
   Tensor result = ops::make_output("dropout", input);
-  CKS_KERNEL(input.device(),
-             dropout(problem, step.data_as<std::int64_t>(), input.data(), result.data()));
+  CKS_KERNEL(input.device(), dropout(problem, step.data_as<std::int64_t>(),
+                                     drawn == nullptr ? nullptr : drawn->data_as<std::int64_t>(),
+                                     input.data(), result.data()));
   return result;
 }
 
@@ -31,9 +33,11 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   const std::int64_t rows = input.rank() == 0 ? 0 : input.size(0);
   const std::int64_t before = rows == 0 ? 0 : current_batch_part().first * (input.numel() / rows);
   const DropoutProblem problem{input.dtype(), input.numel(), p, key.value, before};
-  return record("dropout", run(problem, input, step), {input, step}, {step},
+  Tensor drawn = ops::make_output("dropout", step);
+  const Tensor result = run(problem, input, step, &drawn);
+  return record("dropout", result, {input, step}, {drawn},
                 [problem](const Tensor& grad, const SavedTensors& saved) {
-                  return std::vector<Tensor>{run(problem, grad, saved[0]), {}};
+                  return std::vector<Tensor>{run(problem, grad, saved[0], nullptr), {}};
                 });
 }
 

@@ -9,12 +9,11 @@ namespace cks {
 ///
 /// The choice for element i is a function of (key, step, i) alone, the same on every device; where
 /// ranks share a batch (BatchPartScope), i counts from the whole batch's first element. `step`
-/// (int64, one element) is read when the operation runs: whoever owns it counts it up after the
-/// backward pass.
+/// (int64, one element) is read when the operation runs, and kept: whoever owns it may count it up
+/// before the backward pass.
 ///
 /// Dtype        float32 or float64.
-/// Gradients    draws the choice again instead of keeping it; throws AutogradError if `step` has
-///              changed since.
+/// Gradients    draws the choice again instead of keeping it.
 /// Throws       Error unless p lies in [0, 1]; ShapeError, DtypeError for `step`.
 Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step);
 

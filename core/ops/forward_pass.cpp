@@ -82,6 +82,14 @@ void ForwardPass::count_at_end(Tensor& counter) {
   counters.push_back(counter);
 }
 
+void ForwardPass::count_now(const Tensor& counter) {
+  if (current_pass != nullptr && any_of(current_pass->counters_, [&](const Tensor& put_off) {
+        return is_same(put_off, counter);
+      })) {
+    current_pass->finish();
+  }
+}
+
 void ForwardPass::finish() {
   if (counters_.empty()) {
     return;

@@ -30,6 +30,8 @@ class ForwardPass {
   /// As count_up_() (core/ops/counter.h), but by finish() of this thread's outermost pass, in one
   /// launch with its other counters; at once outside of one.
   static void count_at_end(Tensor& counter);
+  /// Counts up what count_at_end() has put off of a counter that is about to be read.
+  static void count_now(const Tensor& counter);
   /// What was put off. An exception leaves it undone.
   void finish();
 

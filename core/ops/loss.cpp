@@ -19,7 +19,7 @@ const char* const kName = "cross_entropy";
 
 void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions& options,
            const Tensor& class_weights) {
-  ops::require_real(kName, {"logits", logits});
+  ops::require_floating(kName, {"logits", logits});
   if (logits.rank() < 2) {
     throw ShapeError(
         formatted("{}: logits must have rank 2 or more, [N,...,C], got {}", kName, logits.shape()));
@@ -29,7 +29,12 @@ void check(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions
                      Shape(std::vector(logits.shape().begin(), logits.shape().end() - 1)));
   ops::require_same_device(kName, {"labels", labels}, {"logits", logits});
   if (class_weights.defined()) {
-    ops::require_same(kName, {{"logits", logits}, {"class_weights", class_weights}});
+    if (ops::is_bfloat16(logits)) {
+      ops::require_same_device(kName, {"class_weights", class_weights}, {"logits", logits});
+      ops::require_dtype(kName, {"class_weights", class_weights}, DType::float32);
+    } else {
+      ops::require_same(kName, {{"logits", logits}, {"class_weights", class_weights}});
+    }
     ops::require_shape(kName, {"class_weights", class_weights}, {logits.size(-1)});
     if (class_weights.requires_grad()) {
       throw Error(formatted("{}: class_weights requires a gradient, but has none", kName));
@@ -67,29 +72,32 @@ void check_pair(const char* name, const ops::Argument& input, const ops::Argumen
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropyOptions& options,
                      const Tensor& class_weights) {
-  if (ops::is_bfloat16(logits)) {  // the loss itself is not rounded
-    return cross_entropy(logits.to(DType::float32), labels, options, ops::widened(class_weights));
+  // The loss itself is not rounded; GPUs read logits of bfloat16 as they are.
+  const bool is_narrow = ops::is_bfloat16(logits);
+  if (is_narrow && (logits.device().is_cpu() || ops::is_bfloat16(class_weights))) {
+    return cross_entropy(logits.device().is_cpu() ? logits.to(DType::float32) : logits, labels,
+                         options, ops::widened(class_weights));
   }
   check(logits, labels, options, class_weights);
   const Device device = logits.device();
-  const CrossEntropyProblem problem{{labels.numel(), logits.size(-1), logits.dtype()},
+  const DType dtype = is_narrow ? DType::float32 : logits.dtype();
+  const CrossEntropyProblem problem{{labels.numel(), logits.size(-1), dtype},
                                     options.label_smoothing,
-                                    options.ignore_index.value_or(CrossEntropyProblem::kNoLabel)};
-  Tensor log_probabilities = ops::make_output(kName, logits);
-  Tensor loss = ops::make_output(kName, {}, logits.dtype(), device);
-  Tensor count = ops::make_output(kName, {}, logits.dtype(), device);  // of rows not ignored
+                                    options.ignore_index.value_or(CrossEntropyProblem::kNoLabel),
+                                    is_narrow};
+  Tensor log_probabilities = ops::make_output(kName, logits.shape(), dtype, device);
+  Tensor loss = ops::make_output(kName, {}, dtype, device);
+  Tensor count = ops::make_output(kName, {}, dtype, device);  // of rows not ignored
   const auto workspace =
       ops::make_workspace(kName, kernels::cross_entropy_workspace_bytes(problem), device);
   CKS_KERNEL(device,
-             softmax_forward(problem, /*is_log=*/true, logits.data(), log_probabilities.data()));
-  CKS_KERNEL(device,
-             cross_entropy_forward(problem, log_probabilities.data(),
+             cross_entropy_forward(problem, logits.data(), log_probabilities.data(),
                                    labels.data_as<std::int64_t>(), loss.data(), count.data(),
                                    workspace->data(), ops::data_or_null(class_weights)));
   return record(
       kName, std::move(loss), {logits, labels}, {log_probabilities, labels, count, class_weights},
-      [problem](const Tensor& grad, const SavedTensors& saved) {
-        Tensor grad_logits = ops::make_output(kName, saved[0]);
+      [problem, dtype = logits.dtype()](const Tensor& grad, const SavedTensors& saved) {
+        Tensor grad_logits = ops::make_output(kName, saved[0].shape(), dtype, grad.device());
         CKS_KERNEL(grad.device(),
                    cross_entropy_backward(
                        problem, saved[0].data(), saved[1].data_as<std::int64_t>(), saved[2].data(),

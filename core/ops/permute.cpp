@@ -70,6 +70,9 @@ Tensor transpose(const Tensor& input, int a, int b) {
 Tensor flatten_chw(const Tensor& input) {
   ops::require_rank("flatten_chw", {"input", input}, 4, "[N,H,W,C]");
   const Shape& shape = input.shape();
+  if (shape[1] * shape[2] == 1 && Trace::current() == nullptr) {
+    return input.reshape({shape[0], shape[3]});
+  }
   return permute(input, {0, 3, 1, 2}).reshape({shape[0], shape[1] * shape[2] * shape[3]});
 }
 

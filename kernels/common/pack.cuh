@@ -35,7 +35,12 @@ __device__ __forceinline__ Pack<float, V> load_constant_pack(const float* from, 
 
 template <int V, class T>
 __device__ __forceinline__ void store_pack(T* to, const Pack<T, V>& pack) {
-  *reinterpret_cast<Pack<T, V>*>(to) = pack;
+  if constexpr (sizeof(T) == 2 && V == 8) {
+    // As words: eight elements of two bytes the compiler would store one by one.
+    *reinterpret_cast<uint4*>(to) = __builtin_bit_cast(uint4, pack);
+  } else {
+    *reinterpret_cast<Pack<T, V>*>(to) = pack;
+  }
 }
 
 /// Whether all of the addresses are multiples of 16; null is.

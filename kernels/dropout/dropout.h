@@ -17,9 +17,11 @@ struct DropoutProblem {
   std::int64_t first = 0;
 };
 
-/// Y = kept ? X / (1 - probability) : 0, with the step read from memory. The backward pass is the
-/// same function of dY: the mask is drawn again, never stored.
+/// Y = kept ? X / (1 - probability) : 0, with the step read from memory, and written to `drawn`
+/// unless that is null. The backward pass is the same function of dY, with the step that was drawn:
+/// the mask is drawn again, never stored.
 CKS_ENTRY_POINT(void, dropout,
-                (const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y));
+                (const DropoutProblem& problem, const std::int64_t* step, std::int64_t* drawn,
+                 const void* x, void* y));
 
 }  // namespace cks::kernels

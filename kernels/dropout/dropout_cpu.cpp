@@ -36,7 +36,11 @@ void keep_or_drop(const std::uint32_t* words, float threshold, T scale, std::int
 
 }  // namespace
 
-void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y) {
+void dropout(const DropoutProblem& problem, const std::int64_t* step, std::int64_t* drawn,
+             const void* x, void* y) {
+  if (drawn != nullptr) {
+    *drawn = *step;
+  }
   visit_real("dropout", problem.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto* from = static_cast<const T*>(x);

@@ -25,10 +25,14 @@ struct KeepOrDrop {
 
 template <class X, class T>
 __global__ void __launch_bounds__(kThreads)
-    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, const X* x, X* y) {
+    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, std::int64_t* drawn, const X* x,
+                   X* y) {
   begin_kernel();
   constexpr int V = kPackSize<X> < kWords ? kPackSize<X> : kWords;
   const auto now = static_cast<std::uint64_t>(*step);
+  if (drawn != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
+    *drawn = *step;
+  }
   const auto result = [&](std::uint32_t word, X value) {
     const bool kept = to_unit_interval(word) >= p.threshold;
     return narrowed<X>(kept ? widen<T>(value) * p.scale : T{0});
@@ -63,7 +67,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void dropout(const DropoutProblem& problem, const std::int64_t* step, const void* x, void* y) {
+void dropout(const DropoutProblem& problem, const std::int64_t* step, std::int64_t* drawn,
+             const void* x, void* y) {
   visit_floating("dropout", problem.dtype, [&]<class X>(X) {
     using T = ComputeType<X>;
     if (problem.count == 0) {
@@ -78,7 +83,7 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, const void
                           static_cast<T>(1.0 / (1.0 - problem.probability)),
                           lead == 0 && aligned_for_packs(x, y)};
     launch("dropout", dropout_kernel<X, T>,
-           grid_for(ceil_div(problem.count + lead, kWords), kThreads), kThreads, 0, p, step,
+           grid_for(ceil_div(problem.count + lead, kWords), kThreads), kThreads, 0, p, step, drawn,
            static_cast<const X*>(x), static_cast<X*>(y));
   });
 }

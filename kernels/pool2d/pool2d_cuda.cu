@@ -287,6 +287,33 @@ __global__ void __launch_bounds__(kLanes* kSharers)
   }
 }
 
+/// The same of few pixels, which one thread takes, in that order.
+template <class X, int V>
+__global__ void __launch_bounds__(kThreads)
+    global_few_kernel(std::int64_t N, std::int64_t pixels, std::int64_t C, const X* x, X* y) {
+  begin_kernel();
+  const std::int64_t packs = C / V;
+  for_share(N * packs, [&](std::int64_t i) {
+    const std::int64_t n = i / packs;
+    const X* from = x + n * pixels * C + (i - n * packs) * V;
+    double sum[V] = {};
+#pragma unroll 4
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      const Pack<X, V> values = load_pack<V>(from + pixel * C);
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        sum[v] += widen<double>(values[v]);
+      }
+    }
+    Pack<X, V> means;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      means[v] = narrowed<X>(sum[v] / static_cast<double>(pixels));
+    }
+    store_pack(y + i * V, means);
+  });
+}
+
 constexpr std::int64_t kRun = 8;  // pixels of a thread of the global average's gradient
 
 template <class X, int V>
@@ -474,9 +501,12 @@ void avg_pool2d_backward(const Pool2dProblem& problem, bool count_include_pad, c
 void global_avg_pool2d_forward(DType dtype, std::int64_t N, std::int64_t pixels, std::int64_t C,
                                const void* x, void* y) {
   visit_floating("global_avg_pool2d", dtype, [&]<class X>(X) {
-    with_channels<X>(C, aligned_for_packs(x), [&](auto V) {
+    with_channels<X>(C, aligned_for_packs(x, y), [&](auto V) {
       const std::int64_t blocks = N * ceil_div(C, kLanes * V);
-      if (blocks > 0) {
+      if (blocks > 0 && pixels <= kSharers) {
+        launch("global_avg_pool2d", global_few_kernel<X, V>, grid_for(N * (C / V), kThreads),
+               kThreads, 0, N, pixels, C, static_cast<const X*>(x), static_cast<X*>(y));
+      } else if (blocks > 0) {
         launch("global_avg_pool2d", global_forward_kernel<X, V>, grid_for(blocks, 1),
                dim3(kLanes, kSharers), 0, N, pixels, C, static_cast<const X*>(x),
                static_cast<X*>(y));

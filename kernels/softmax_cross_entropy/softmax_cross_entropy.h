@@ -26,6 +26,8 @@ struct CrossEntropyProblem : SoftmaxProblem {
 
   double label_smoothing = 0.0;
   std::int64_t ignored_label = kNoLabel;  // rows of this label count for nothing
+  /// Logits and their gradient are bfloat16, the rest float32, which `dtype` says. On a GPU alone.
+  bool narrow_logits = false;
 };
 
 /// Bytes that cross_entropy_forward needs: one double a row.
@@ -42,13 +44,14 @@ CKS_ENTRY_POINT(void, softmax_backward,
                 (const SoftmaxProblem& problem, bool is_log, const void* y, const void* dy,
                  void* dx));
 
+/// log_probabilities [rows,C] = log_softmax of the logits, and
 /// loss (one element) = mean over the rows that are not ignored of
-///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_softmax of the logits,
+///   (1 - s) * -L[r,label[r]] + s/C * sum over c of -L[r,c],   L = log_probabilities,
 /// s = label_smoothing, each row's times class_weights[label[r]], [C] of the problem's dtype;
 /// null: 1. count (one element of the problem's dtype) = how many rows those are; with none the
 /// mean is 0. Labels lie in [0, C) or are the ignored one. Needs rows >= 1.
 CKS_ENTRY_POINT(void, cross_entropy_forward,
-                (const CrossEntropyProblem& problem, const void* log_probabilities,
+                (const CrossEntropyProblem& problem, const void* logits, void* log_probabilities,
                  const std::int64_t* labels, void* loss, void* count, void* workspace,
                  const void* class_weights));
 /// Gradient by the logits: grad_loss/count * (exp(L) - (1 - s) * [c == label] - s/C), with

@@ -77,7 +77,7 @@ void softmax_gradient(const SoftmaxProblem& p, const T* y, const T* dy, T* dx) {
 
 template <class T>
 void cross_entropy(const CrossEntropyProblem& p, const std::int64_t* labels, double* row_losses,
-                   const T* log_probabilities, const T* weights, T* loss, T* count) {
+                   T* log_probabilities, const T* weights, T* loss, T* count) {
   const double smoothing = p.label_smoothing;
   for_rows(p, [&](std::int64_t row) {
     if (labels[row] == p.ignored_label) {
@@ -147,9 +147,10 @@ void softmax_backward(const SoftmaxProblem& problem, bool is_log, const void* y,
   visit_real_elements(softmax_name(is_log), problem.dtype, run, y, dy, dx);
 }
 
-void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,
-                           const std::int64_t* labels, void* loss, void* count, void* workspace,
-                           const void* class_weights) {
+void cross_entropy_forward(const CrossEntropyProblem& problem, const void* logits,
+                           void* log_probabilities, const std::int64_t* labels, void* loss,
+                           void* count, void* workspace, const void* class_weights) {
+  softmax_forward(problem, /*is_log=*/true, logits, log_probabilities);
   const auto run = [&](auto*... arguments) {
     cross_entropy(problem, labels, static_cast<double*>(workspace), arguments...);
   };

@@ -41,8 +41,8 @@ __device__ __forceinline__ T over_warp(T value, Op op) {
   return value;
 }
 
-/// Over all threads of a block; every thread gets the result. `shared` has kWarps elements.
-template <class T, class Op>
+/// Over all threads of a block; every thread gets the result. `shared` has an element a warp.
+template <int kCount = kWarps, class T, class Op>
 __device__ __forceinline__ T over_block(T value, Op op, T* shared) {
   value = over_warp(value, op);
   __syncthreads();  // an earlier result has been read
@@ -51,7 +51,7 @@ __device__ __forceinline__ T over_block(T value, Op op, T* shared) {
   }
   __syncthreads();
   value = shared[0];
-  for (int warp = 1; warp < kWarps; ++warp) {
+  for (int warp = 1; warp < kCount; ++warp) {
     value = op(value, shared[warp]);
   }
   return value;
@@ -82,29 +82,30 @@ struct Team {
   }
 };
 
-template <class T, bool kBlockPerRow, bool kLogarithm>
+/// X: of x, whose elements are computed with as T.
+template <class T, bool kBlockPerRow, bool kLogarithm, class X = T>
 __global__ void __launch_bounds__(kThreads)
-    softmax_kernel(std::int64_t rows, std::int64_t C, const T* x, T* y) {
+    softmax_kernel(std::int64_t rows, std::int64_t C, const X* x, T* y) {
   begin_kernel();
   using Threads = Team<T, kBlockPerRow>;
   __shared__ typename Threads::Sum shared[kWarps];
   const Threads team{shared};
   for (std::int64_t row = Threads::first_row(); row < rows; row += Threads::row_step()) {
-    const T* from = x + row * C;
+    const auto from = [&, start = x + row * C](std::int64_t c) { return widen<T>(start[c]); };
     T* to = y + row * C;
-    T largest = from[0];
+    T largest = from(0);
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
-      largest = Larger{}(largest, from[c]);
+      largest = Larger{}(largest, from(c));
     }
     largest = static_cast<T>(team.reduce(largest, Larger{}));
     typename Threads::Sum lane_sum{0};
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
-      lane_sum += exponential(from[c] - largest);
+      lane_sum += exponential(from(c) - largest);
     }
     const T sum = static_cast<T>(team.reduce(lane_sum, Add{}));
     const T log_sum = kLogarithm ? logarithm(sum) : T{0};
     for (std::int64_t c = Threads::lane(); c < C; c += Threads::kSize) {
-      to[c] = kLogarithm ? from[c] - largest - log_sum : exponential(from[c] - largest) / sum;
+      to[c] = kLogarithm ? from(c) - largest - log_sum : exponential(from(c) - largest) / sum;
     }
   }
 }
@@ -220,12 +221,68 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class T>
+constexpr int kFewRowsThreads = 1024;
+constexpr std::int64_t kFewRows = 4 * kFewRowsThreads;
+
+/// All of it for few and short rows, each of which a thread takes: one block, one launch.
+template <class X, class T>
+__global__ void __launch_bounds__(kFewRowsThreads)
+    few_rows_kernel(std::int64_t rows, int C, double smoothing, std::int64_t ignored,
+                    const X* logits, const std::int64_t* labels, const T* weights,
+                    T* log_probabilities, T* loss, T* count) {
+  begin_kernel();
+  __shared__ double shared[kFewRowsThreads / kWarp];
+  double total = 0.0;
+  double counted = 0.0;
+  for (std::int64_t row = threadIdx.x; row < rows; row += kFewRowsThreads) {
+    const std::int64_t label = labels[row];
+    T value[kWarp];
+    T largest = widen<T>(logits[row * C]);
+#pragma unroll
+    for (int c = 0; c < kWarp; ++c) {
+      if (c < C) {
+        value[c] = widen<T>(logits[row * C + c]);
+        largest = Larger{}(largest, value[c]);
+      }
+    }
+    T sum{0};
+#pragma unroll
+    for (int c = 0; c < kWarp; ++c) {
+      sum += c < C ? exponential(value[c] - largest) : T{0};
+    }
+    const T log_sum = logarithm(sum);
+    double mine = not_a_number();  // where the label names no class
+    double all = 0.0;
+#pragma unroll
+    for (int c = 0; c < kWarp; ++c) {
+      if (c < C) {
+        const T result = value[c] - largest - log_sum;
+        log_probabilities[row * C + c] = result;
+        mine = c == label ? -static_cast<double>(result) : mine;
+        all -= static_cast<double>(result);
+      }
+    }
+    if (smoothing != 0.0) {  // 0 * infinity of an excluded class would be NaN
+      mine = (1.0 - smoothing) * mine + smoothing / static_cast<double>(C) * all;
+    }
+    if (label != ignored) {
+      total += mine * static_cast<double>(weight_of(weights, label, C));
+      counted += 1.0;
+    }
+  }
+  total = over_block<kFewRowsThreads / kWarp>(total, Add{}, shared);
+  counted = over_block<kFewRowsThreads / kWarp>(counted, Add{}, shared);
+  if (threadIdx.x == 0) {
+    write_mean(total, counted, loss, count);
+  }
+}
+
+template <class X, class T>
 __global__ void __launch_bounds__(kThreads)
     cross_entropy_backward_kernel(std::int64_t rows, std::int64_t C, T other, T chosen,
                                   std::int64_t ignored, const T* log_probabilities,
                                   const std::int64_t* labels, const T* weights, const T* count,
-                                  const T* grad_loss, T* dx) {
+                                  const T* grad_loss, X* dx) {
   begin_kernel();
   const T scale = *grad_loss / *count;  // of no use where all rows are ignored
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -235,13 +292,13 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t label = labels[row];
     const T target = i - row * C == label ? chosen + other : other;
     const bool known = label >= 0 && label < C;
-    if (label == ignored) {
-      dx[i] = T{0};
-    } else {
-      dx[i] = known ? scale * weight_of(weights, label, C) *
-                          (exponential(log_probabilities[i]) - target)
-                    : static_cast<T>(not_a_number());
+    T gradient{0};
+    if (label != ignored) {
+      gradient = known ? scale * weight_of(weights, label, C) *
+                             (exponential(log_probabilities[i]) - target)
+                       : static_cast<T>(not_a_number());
     }
+    dx[i] = narrowed<X>(gradient);
   }
 }
 
@@ -282,37 +339,55 @@ void softmax_backward(const SoftmaxProblem& problem, bool is_log, const void* y,
   visit_real_elements(softmax_name(is_log), problem.dtype, run, y, dy, dx);
 }
 
-void cross_entropy_forward(const CrossEntropyProblem& problem, const void* log_probabilities,
-                           const std::int64_t* labels, void* loss, void* count, void* workspace,
-                           const void* class_weights) {
-  const auto run = [&]<class T>(const T* from, const T* weights, T* mean, T* counted) {
+/// Calls body(X, T) with the types of logits and of the rest.
+template <class Body>
+void visit_losses(const CrossEntropyProblem& problem, const Body& body) {
+  if (problem.narrow_logits) {
+    body(bfloat16{}, float{});
+  } else {
+    visit_real("cross_entropy", problem.dtype, [&]<class T>(T zero) { body(zero, zero); });
+  }
+}
+
+void cross_entropy_forward(const CrossEntropyProblem& problem, const void* logits,
+                           void* log_probabilities, const std::int64_t* labels, void* loss,
+                           void* count, void* workspace, const void* class_weights) {
+  visit_losses(problem, [&]<class X, class T>(X, T) {
+    const auto* const from = static_cast<const X*>(logits);
+    const auto* const weights = static_cast<const T*>(class_weights);
+    auto* const logarithms = static_cast<T*>(log_probabilities);
+    auto* const mean = static_cast<T*>(loss);
+    auto* const counted = static_cast<T*>(count);
+    if (problem.rows <= kFewRows && problem.C <= kWarp) {
+      return launch("cross_entropy", few_rows_kernel<X, T>, 1, kFewRowsThreads, 0, problem.rows,
+                    static_cast<int>(problem.C), problem.label_smoothing, problem.ignored_label,
+                    from, labels, weights, logarithms, mean, counted);
+    }
+    launch_rows("cross_entropy", problem, softmax_kernel<T, false, true, X>,
+                softmax_kernel<T, true, true, X>, from, logarithms);
     // A sum and a count a block, of the one double a row that the workspace has.
     const std::int64_t blocks = ceil_div(problem.rows, kThreads);
     auto* sums = static_cast<double*>(workspace);
     launch("cross_entropy", cross_entropy_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0,
-           problem.rows, problem.C, problem.label_smoothing, problem.ignored_label, from, labels,
-           weights, sums, mean, counted);
+           problem.rows, problem.C, problem.label_smoothing, problem.ignored_label, logarithms,
+           labels, weights, sums, mean, counted);
     if (blocks > 1) {
       launch("cross_entropy", mean_of_sums_kernel<T>, 1, kThreads, 0, blocks, sums, mean, counted);
     }
-  };
-  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, loss,
-                      count);
+  });
 }
 
 void cross_entropy_backward(const CrossEntropyProblem& problem, const void* log_probabilities,
                             const std::int64_t* labels, const void* count, const void* grad_loss,
                             void* dx, const void* class_weights) {
-  const auto run = [&]<class T>(const T* from, const T* weights, const T* counted, const T* factor,
-                                T* to) {
-    launch("cross_entropy", cross_entropy_backward_kernel<T>,
+  visit_losses(problem, [&]<class X, class T>(X, T) {
+    launch("cross_entropy", cross_entropy_backward_kernel<X, T>,
            grid_for(problem.rows * problem.C, kThreads), kThreads, 0, problem.rows, problem.C,
            static_cast<T>(problem.label_smoothing / static_cast<double>(problem.C)),
-           static_cast<T>(1.0 - problem.label_smoothing), problem.ignored_label, from, labels,
-           weights, counted, factor, to);
-  };
-  visit_real_elements("cross_entropy", problem.dtype, run, log_probabilities, class_weights, count,
-                      grad_loss, dx);
+           static_cast<T>(1.0 - problem.label_smoothing), problem.ignored_label,
+           static_cast<const T*>(log_probabilities), labels, static_cast<const T*>(class_weights),
+           static_cast<const T*>(count), static_cast<const T*>(grad_loss), static_cast<X*>(dx));
+  });
 }
 
 }  // namespace cks::kernels::cuda

@@ -306,6 +306,26 @@ TEST_CASE("Dropout: each training pass has a mask of its own; state and clones r
   CHECK(is_same(dropout(x), x));
 }
 
+TEST_CASE("Dropout: a layer that a forward pass runs twice draws twice") {
+  struct Twice : Module {
+    Dropout dropout{this, "dropout", {.p = 0.5}};
+    Tensor second;
+    Tensor forward(const Tensor& x) override {
+      const Tensor first = dropout(x);
+      second = dropout(x);
+      return first;
+    }
+  } twice;
+  twice.initialize(4);
+  const Tensor x = Tensor::ones({1, 8, 8, 4});
+  const Tensor first = twice(x);
+  CHECK_FALSE(compare(first, twice.second).ok);
+  const Tensor second = twice.second;
+  const Tensor third = twice(x);
+  CHECK_FALSE(compare(third, first).ok);
+  CHECK_FALSE(compare(third, second).ok);
+}
+
 TEST_CASE("Dropout: one layer may run several times before backward") {
   Dropout dropout({.p = 0.5});
   Tensor x = Tensor::ones({64}).set_requires_grad();

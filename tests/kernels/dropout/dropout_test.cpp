@@ -18,8 +18,12 @@ std::vector<T> run(std::int64_t count, double probability, std::uint64_t key, st
   const std::vector<T> x(static_cast<std::size_t>(count), value);
   const std::vector<std::int64_t> steps{step};
   return run_kernel<T>(count, [&](T* y) {
+    TargetBuffer drawn(sizeof(std::int64_t));
     cks::kernels::target::dropout({cks::dtype_of<T>(), count, probability, key}, on_device(steps),
-                                  on_device(x), y);
+                                  drawn.as<std::int64_t>(), on_device(x), y);
+    if (count > 0) {
+      CHECK(read_from<std::int64_t>(drawn) == steps);
+    }
   });
 }
 
@@ -59,7 +63,7 @@ TEST_CASE("dropout: a part of a batch is dropped as in the whole one") {
     const std::vector<std::int64_t> steps{2};
     const std::vector<float> part = run_kernel<float>(4500, [&](float* y) {
       cks::kernels::target::dropout({cks::DType::float32, 4500, 0.5, 3, first}, on_device(steps),
-                                    on_device(ones), y);
+                                    nullptr, on_device(ones), y);
     });
     CHECK(part == std::vector<float>(whole.begin() + first, whole.begin() + first + 4500));
   }

@@ -58,16 +58,22 @@ std::int64_t rows_that_count(const CrossEntropyProblem& p,
   return p.rows - std::count(labels.begin(), labels.end(), p.ignored_label);
 }
 
+/// Of log-probabilities, whose log_softmax they are themselves.
 template <class T>
 T loss_of(const CrossEntropyProblem& p, const std::vector<T>& log_probabilities,
           const std::vector<std::int64_t>& labels, const std::vector<T>& weights = {}) {
   return run_kernel<T>(1, [&](T* loss) {
     TargetBuffer workspace(cks::kernels::cross_entropy_workspace_bytes(p));
     TargetBuffer count(sizeof(T));
+    TargetBuffer written(log_probabilities.size() * sizeof(T));
     target::cross_entropy_forward(
-        p, on_device(log_probabilities), on_device(labels), loss, count.data(), workspace.data(),
-        weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
+        p, on_device(log_probabilities), written.data(), on_device(labels), loss, count.data(),
+        workspace.data(), weights.empty() ? nullptr : static_cast<const T*>(on_device(weights)));
     CHECK(workspace.intact());
+    CHECK(written.intact());
+    const auto same = compare(read_from<T>(written), log_probabilities,
+                              {.absolute = 64.0 * std::numeric_limits<T>::epsilon()});
+    CHECK_MESSAGE(same.ok, "log-probabilities: ", same.message);
     CHECK(count.intact());
     CHECK(read_from<T>(count)[0] == static_cast<T>(rows_that_count(p, labels)));
   })[0];
