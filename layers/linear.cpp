@@ -11,15 +11,19 @@ Linear::Linear(Module* parent, std::string name, const Options& options)
   const layers::OptionCheck check(*this, "Linear");
   check.at_least("in_features", options.in_features, 1);
   check.at_least("out_features", options.out_features, 1);
+  check.in_unit_interval("negative_slope", options.negative_slope);
   make_weight_and_bias({options.out_features, options.in_features}, options.out_features,
                        StateLayout::as_is);
 }
 
-Tensor Linear::forward(const Tensor& input) { return linear(input, weight, bias); }
+Tensor Linear::forward(const Tensor& input) {
+  return linear(input, weight, bias, options().negative_slope);
+}
 
 std::string Linear::description() const {
-  return formatted("{} -> {}{}", options().in_features, options().out_features,
-                   options().bias ? "" : ", no bias");
+  return formatted("{} -> {}{}{}", options().in_features, options().out_features,
+                   options().bias ? "" : ", no bias",
+                   layers::activation_option(options().negative_slope));
 }
 
 }  // namespace cks

@@ -56,13 +56,12 @@ AlexNet::AlexNet(Module* parent, std::string name, const Options& options)
   features.add<MaxPool2d>("15", kHalve);
 
   const std::int64_t last = last_map(options.image_size);
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 256 * last * last, .out_features = 512});
-  classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 512, .out_features = 256});
-  classifier.add<LeakyReLU>();
-  classifier.add<Linear>({.in_features = 256, .out_features = options.classes});
+  classifier.add<Dropout>("0", {.p = 0.1});
+  classifier.add<Linear>(
+      "1", {.in_features = 256 * last * last, .out_features = 512, .negative_slope = kSlope});
+  classifier.add<Dropout>("3", {.p = 0.1});
+  classifier.add<Linear>("4", {.in_features = 512, .out_features = 256, .negative_slope = kSlope});
+  classifier.add<Linear>("6", {.in_features = 256, .out_features = options.classes});
 }
 
 Tensor AlexNet::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }

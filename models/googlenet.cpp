@@ -74,11 +74,10 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
       inception5a{this, "inception5a", {832, 256, 160, 320, 32, 128, 128}},
       inception5b{this, "inception5b", {832, 384, 192, 384, 48, 128, 128}} {
   models::require_extent("GoogLeNet", "image_size", options.image_size, 16);
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 1024, .out_features = 256});
-  classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 256, .out_features = options.classes});
+  classifier.add<Dropout>("0", {.p = 0.1});
+  classifier.add<Linear>("1", {.in_features = 1024, .out_features = 256, .negative_slope = kSlope});
+  classifier.add<Dropout>("3", {.p = 0.1});
+  classifier.add<Linear>("4", {.in_features = 256, .out_features = options.classes});
 }
 
 Tensor GoogLeNet::forward(const Tensor& images) {

@@ -1,6 +1,5 @@
 #include "cks/models/lenet.h"
 
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/models/extent_impl.h"
@@ -18,9 +17,7 @@ std::int64_t LeNet5::features() const {
 Tensor LeNet5::forward(const Tensor& images) {
   Tensor x = max_pool2d(conv1(images), {.kernel_size = 2});
   x = max_pool2d(conv2(x), {.kernel_size = 2});
-  x = relu(fc1(flatten_chw(x)));
-  x = relu(fc2(x));
-  return fc3(x);
+  return fc3(fc2(fc1(flatten_chw(x))));
 }
 
 }  // namespace cks

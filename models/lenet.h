@@ -41,7 +41,7 @@ class LeNet5 : public Layer<LeNet5, LeNet5Options> {
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;
 
-  // With ReLU, as negative_slope says.
+  // Each but the last with ReLU, as negative_slope says.
   Conv2d conv1{this,
                "conv1",
                {.in_channels = options().in_channels,
@@ -52,8 +52,8 @@ class LeNet5 : public Layer<LeNet5, LeNet5Options> {
   Conv2d conv2{this,
                "conv2",
                {.in_channels = 6, .out_channels = 16, .kernel_size = 5, .negative_slope = 0.0}};
-  Linear fc1{this, "fc1", {.in_features = features(), .out_features = 120}};
-  Linear fc2{this, "fc2", {.in_features = 120, .out_features = 84}};
+  Linear fc1{this, "fc1", {.in_features = features(), .out_features = 120, .negative_slope = 0.0}};
+  Linear fc2{this, "fc2", {.in_features = 120, .out_features = 84, .negative_slope = 0.0}};
   Linear fc3{this, "fc3", {.in_features = 84, .out_features = options().classes}};
 
  private:

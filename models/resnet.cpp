@@ -51,11 +51,11 @@ ResNet::ResNet(Module* parent, std::string name, const Options& options)
   add_stage(layer2, blocks[1], first_block(64, 128));
   add_stage(layer3, blocks[2], first_block(128, 256));
   add_stage(layer4, blocks[3], first_block(256, 512));
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 512, .out_features = 128});
-  classifier.add<LeakyReLU>({.negative_slope = kSlope});
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 128, .out_features = options.classes});
+  // Names count the LeakyReLU, too: in PyTorch it is a layer of its own.
+  classifier.add<Dropout>("0", {.p = 0.1});
+  classifier.add<Linear>("1", {.in_features = 512, .out_features = 128, .negative_slope = kSlope});
+  classifier.add<Dropout>("3", {.p = 0.1});
+  classifier.add<Linear>("4", {.in_features = 128, .out_features = options.classes});
 }
 
 Tensor ResNet::forward(const Tensor& images) {

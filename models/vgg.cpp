@@ -12,6 +12,8 @@
 namespace cks {
 namespace {
 
+constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
+
 /// Convolutions in each of the last three groups.
 std::int64_t late_group_size(std::int64_t depth) {
   switch (depth) {
@@ -50,7 +52,7 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
                                          .kernel_size = 3,
                                          .padding = 1,
                                          .bias = false,
-                                         .negative_slope = LeakyReLU::Options{}.negative_slope});
+                                         .negative_slope = kSlope});
       ++place;
       channels = group.channels;
     }
@@ -61,13 +63,18 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
   }
 
   const std::int64_t last = last_map(options.image_size);
-  classifier.add<Linear>({.in_features = 512 * last * last, .out_features = 256, .bias = false});
-  classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 256, .out_features = 128, .bias = false});
-  classifier.add<LeakyReLU>();
-  classifier.add<Dropout>({.p = 0.1});
-  classifier.add<Linear>({.in_features = 128, .out_features = options.classes});
+  const auto add_linear = [&](const char* place_name, std::int64_t in_features,
+                              std::int64_t out_features) {
+    classifier.add<Linear>(place_name, {.in_features = in_features,
+                                        .out_features = out_features,
+                                        .bias = false,
+                                        .negative_slope = kSlope});
+  };
+  add_linear("0", 512 * last * last, 256);
+  classifier.add<Dropout>("2", {.p = 0.1});
+  add_linear("3", 256, 128);
+  classifier.add<Dropout>("5", {.p = 0.1});
+  classifier.add<Linear>("6", {.in_features = 128, .out_features = options.classes});
 }
 
 Tensor Vgg::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }

@@ -3,7 +3,9 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
+#include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/traced_options_impl.h"
@@ -39,18 +41,34 @@ const PreparedConv2d& prepared_product(const char* operation, const Tensor& a, b
   return prepared_conv(pass, problem, a.device(), /*may_be_forced=*/false);
 }
 
+/// What follows a product in the same pass over its elements.
+struct End {
+  Tensor bias{};
+  double negative_slope = 1.0;
+  Tensor mask{};  // of an input's gradient, on a GPU
+  double mask_slope = 1.0;
+};
+
+End widened(const End& end) {
+  return {ops::widened(end.bias), end.negative_slope, ops::widened(end.mask), end.mask_slope};
+}
+
 /// On a GPU: by the plan for the pass, one of tensor cores wherever these pay.
 void run_planned(const char* operation, const PreparedConv2d& conv, const Tensor& a,
-                 const Tensor& b, const Tensor& bias, Tensor& result) {
+                 const Tensor& b, const End& end, Tensor& result) {
   const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, a.device());
   const bool is_filter = conv.plan.pass == Conv2dPass::backward_filter;  // a is dY, b is X
   ops::select_cuda(a.device());
   kernels::run_conv2d(conv, (is_filter ? b : a).data(), (is_filter ? a : b).data(),
-                      {.bias = ops::data_or_null(bias)}, result.data(), workspace->data());
+                      {.bias = ops::data_or_null(end.bias),
+                       .negative_slope = end.negative_slope,
+                       .mask = ops::data_or_null(end.mask),
+                       .mask_slope = end.mask_slope},
+                      result.data(), workspace->data());
 }
 
 void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
-              bool transpose_b, const Tensor& bias, Tensor& result) {
+              bool transpose_b, const End& end, Tensor& result) {
   const kernels::GemmProblem problem{.M = result.size(0),
                                      .N = result.size(1),
                                      .K = a.size(transpose_a ? 0 : 1),
@@ -59,14 +77,16 @@ void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Te
                                      .dtype = a.dtype()};
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
   const auto workspace = ops::make_workspace(operation, bytes, a.device());
-  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(), {.bias = ops::data_or_null(bias)},
-                              result.data(), workspace->data()));
+  CKS_KERNEL(a.device(),
+             gemm(problem, a.data(), b.data(),
+                  {.bias = ops::data_or_null(end.bias), .negative_slope = end.negative_slope},
+                  result.data(), workspace->data()));
 }
 
-/// op(a) op(b) + bias, op being a transpose of one of them where asked for, as `dtype`; of bfloat16
-/// that may be float32, not rounded.
+/// op(a) op(b) and the end, op being a transpose of one of them where asked for, as `dtype`; of
+/// bfloat16 that may be float32, not rounded.
 Tensor product(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
-               bool transpose_b, DType dtype, const Tensor& bias = {}) {
+               bool transpose_b, DType dtype, const End& end = {}) {
   const Shape shape{a.size(transpose_a ? 1 : 0), b.size(transpose_b ? 0 : 1)};
   const bool is_empty = a.numel() == 0 || b.numel() == 0;
   const bool is_narrow = ops::is_bfloat16(a);
@@ -79,17 +99,17 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
         prepared_product(operation, a, transpose_a, b, transpose_b, result);
     if (!is_narrow || conv.plan.kernel != "direct" ||
         shape.numel() * a.size(transpose_a ? 0 : 1) < kFewProducts) {
-      run_planned(operation, conv, a, b, bias, result);
+      run_planned(operation, conv, a, b, end, result);
       return result.to(dtype);
     }
   }
   if (is_narrow) {
     return product(operation, ops::widened(a), transpose_a, ops::widened(b), transpose_b,
-                   DType::float32, ops::widened(bias))
+                   DType::float32, widened(end))
         .to(dtype);
   }
   Tensor result = ops::make_output(operation, shape, a);
-  run_gemm(operation, a, transpose_a, b, transpose_b, bias, result);
+  run_gemm(operation, a, transpose_a, b, transpose_b, end, result);
   return result.to(dtype);
 }
 
@@ -102,7 +122,8 @@ void check(const char* operation, const ops::Argument& a, const ops::Argument& b
 
 }  // namespace
 
-Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias,
+              double negative_slope) {
   const char* operation = "linear";
   const Tensor x = ops::in_precision(input);
   const Tensor w = ops::in_precision(weight);
@@ -120,23 +141,39 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
     ops::require_same(operation, {{"input", x}, {"bias", b}});
     ops::require_shape(operation, {"bias", b}, {w.size(0)});
   }
+  ops::require_share(operation, "negative_slope", negative_slope);
   if (input.rank() != 2) {
     const Shape rest(std::vector(input.shape().begin(), input.shape().end() - 1));
-    return linear(input.reshape({rest.numel(), input.size(-1)}), weight, bias)
+    return linear(input.reshape({rest.numel(), input.size(-1)}), weight, bias, negative_slope)
         .reshape(input.shape().with(-1, weight.size(0)));
   }
-  note_options(ops::NoOptions{});
-  return record(
-      operation, product(operation, x, false, w, true, x.dtype(), b), {input, weight, bias},
-      {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor()},
-      [operation, types = ops::dtypes_of({input, weight, bias})](
-          const Tensor& grad, const std::vector<bool>& needed, const SavedTensors& saved) {
-        return ops::run_gradients(
-            needed, /*may_run_on=*/false, {},
-            [&] { return product(operation, grad, false, saved[1], false, types[0]); },
-            [&] { return product(operation, grad, true, saved[0], false, types[1]); },
-            [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
-      });
+  const Tensor result = product(operation, x, false, w, true, x.dtype(), {b, negative_slope});
+  note_options(ops::ActivationCall{negative_slope});
+  const Tensor recorded =
+      record(operation, result, {input, weight, bias},
+             {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor(),
+              negative_slope == 1.0 ? Tensor() : result},
+             [operation, negative_slope, types = ops::dtypes_of({input, weight, bias})](
+                 const Tensor& grad_output, const GradientWork& work,
+                 const std::vector<bool>& needed, const SavedTensors& saved) {
+               const Tensor grad =
+                   negative_slope == 1.0 || work.is_masked
+                       ? grad_output
+                       : ops::masked_gradient(operation, grad_output, saved[2], negative_slope);
+               End end;
+               if (work.input_slope(0) != 1.0) {
+                 end.mask = saved[0];
+                 end.mask_slope = work.input_slope(0);
+               }
+               return ops::run_gradients(
+                   needed, /*may_run_on=*/false, {},
+                   [&] { return product(operation, grad, false, saved[1], false, types[0], end); },
+                   [&] { return product(operation, grad, true, saved[0], false, types[1]); },
+                   [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
+             });
+  // By the input as it is saved, which is of the gradient's type.
+  const bool masks = weight.requires_grad() && x.dtype() == input.dtype();
+  return ops::declared(recorded, {.masked_inputs = masks ? 1 : 0, .result_slope = negative_slope});
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {

@@ -15,11 +15,14 @@ namespace cks {
 /// Throws       ShapeError if a rank is not 2 or the inner extents differ; DtypeError, DeviceError.
 Tensor matmul(const Tensor& a, const Tensor& b);
 
-/// A fully connected layer: input * weight^T + bias.
+/// A fully connected layer: v = input * weight^T + bias, and then v > 0 ? v : negative_slope * v,
+/// for which no other pass is needed: 1 leaves v, 0 is ReLU.
 ///
 /// Shapes       input [...,in] of any rank from 1 on, weight [out,in], bias [out] or absent; result
 ///              [...,out].
+/// Throws       as matmul, and Error unless negative_slope lies in [0, 1].
 /// Otherwise as matmul.
-Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {});
+Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {},
+              double negative_slope = 1.0);
 
 }  // namespace cks

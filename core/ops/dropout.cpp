@@ -2,6 +2,7 @@
 
 #include "cks/core/distributed/batch_part.h"
 #include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/dropout/dropout.h"
 
@@ -35,10 +36,19 @@ Tensor dropout(const Tensor& input, double p, RandomKey key, const Tensor& step)
   const DropoutProblem problem{input.dtype(), input.numel(), p, key.value, before};
   Tensor drawn = ops::make_output("dropout", step);
   const Tensor result = run(problem, input, step, &drawn);
-  return record("dropout", result, {input, step}, {drawn},
-                [problem](const Tensor& grad, const SavedTensors& saved) {
-                  return std::vector<Tensor>{run(problem, grad, saved[0], nullptr), {}};
-                });
+  const bool may_mask = ops::may_mask_by(input);
+  const Tensor recorded =
+      record("dropout", result, {input, step}, {drawn, may_mask ? input : Tensor()},
+             [problem](const Tensor& grad, const GradientWork& work, const std::vector<bool>&,
+                       const SavedTensors& saved) {
+               DropoutProblem masked = problem;
+               if (work.input_slope(0) != 1.0) {
+                 masked.mask = saved[1].data();
+                 masked.mask_slope = work.input_slope(0);
+               }
+               return std::vector<Tensor>{run(masked, grad, saved[0], nullptr), {}};
+             });
+  return ops::declared(recorded, {.masked_inputs = may_mask ? 1 : 0});
 }
 
 }  // namespace cks

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cks/core/capture/branches_impl.h"
 #include "cks/core/device/stream.h"
 #include "cks/core/ops/counter.h"
 #include "cks/core/ops/output.h"
@@ -13,6 +14,12 @@ namespace cks {
 namespace {
 
 thread_local ForwardPass* current_pass = nullptr;
+
+/// Whether a parameter takes longer to round than a launch.
+bool is_large(const Tensor& parameter) {
+  constexpr std::int64_t kElements = std::int64_t{1} << 16;
+  return parameter.numel() > kElements;
+}
 
 }  // namespace
 
@@ -32,17 +39,28 @@ ForwardPass::~ForwardPass() {
 ForwardPass* ForwardPass::current() { return current_pass; }
 
 void ForwardPass::round_all(Device device) {
-  std::vector<kernels::RoundedTensor> list;
+  std::vector<kernels::RoundedTensor> lists[2];  // small ones, large ones
+  std::vector<Tensor> large;
   for (const Tensor& parameter : parameters_) {
     if (parameter.dtype() == DType::float32 && parameter.device() == device) {
       Copy& copy = copies_.at(parameter.impl().get());
       copy.version = parameter.version();
       copy.rounded = ops::make_output("to", parameter.shape(), DType::bfloat16, device);
-      list.push_back(
+      lists[is_large(parameter) ? 1 : 0].push_back(
           {parameter.data_as<float>(), copy.rounded.data_as<bfloat16>(), parameter.numel()});
+      if (is_large(parameter)) {
+        large.push_back(copy.rounded);
+      }
     }
   }
-  CKS_KERNEL(device, round_tensors(list.data(), static_cast<std::int64_t>(list.size())));
+  const auto round = [&](const std::vector<kernels::RoundedTensor>& list) {
+    CKS_KERNEL(device, round_tensors(list.data(), static_cast<std::int64_t>(list.size())));
+  };
+  round(lists[0]);
+  Branches branches;  // beside the first layers, whose weights are small
+  branches.run([&] { round(lists[1]); });
+  branches.postpone_join(std::move(large));
+  awaits_large_ = true;
   stream_ = Stream::current(device).handle();
 }
 
@@ -60,6 +78,9 @@ Tensor ForwardPass::rounded(const Tensor& parameter) {
   const Copy& copy = found->second;
   if (!copy.rounded.defined()) {
     round_all(parameter.device());
+  }
+  if (is_large(parameter) && std::exchange(awaits_large_, false)) {
+    join_postponed_branches();
   }
   const bool is_usable = copy.version == parameter.version() &&
                          stream_ == Stream::current(parameter.device()).handle();

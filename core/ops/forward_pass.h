@@ -11,7 +11,9 @@ namespace cks {
 /// operations would do in many small launches, one for each weight or counter, they do in one.
 ///
 /// In bf16 the first operation that rounds a parameter of that module rounds all of them, and the
-/// others find their copies here. Backward reads those of the forward pass, which end with it.
+/// others find their copies here; in a captured step large ones are rounded beside the operations
+/// before the first that needs such a copy. Backward reads those of the forward pass, which end
+/// with it.
 class ForwardPass {
  public:
   /// `parameters` is called at most once, when they are needed. Within another pass of the thread
@@ -47,6 +49,7 @@ class ForwardPass {
   std::vector<Tensor> parameters_;
   std::unordered_map<const TensorImpl*, Copy> copies_;  // of each parameter, once they are known
   void* stream_ = nullptr;                              // on which copies were made
+  bool awaits_large_ = false;                           // copies that a branch still makes
   std::vector<Tensor> counters_;
 };
 

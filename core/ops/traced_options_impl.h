@@ -17,6 +17,10 @@ struct UnaryCall {
   kernels::UnaryParameters parameters{};
 };
 
+struct ActivationCall {
+  double slope = 1.0;  // of the activation at the end below 0; 1: none
+};
+
 struct NormCall {
   bool training = false;  // with the batch's statistics
   double eps = 0.0;

@@ -15,11 +15,15 @@ struct DropoutProblem {
   double probability;
   std::uint64_t key;
   std::int64_t first = 0;
+  /// Elements count mask_slope times where this, of as many and their type, is not above 0: in the
+  /// backward pass what an activation that made X does. On a GPU alone. Null: none.
+  const void* mask = nullptr;
+  double mask_slope = 1.0;
 };
 
 /// Y = kept ? X / (1 - probability) : 0, with the step read from memory, and written to `drawn`
 /// unless that is null. The backward pass is the same function of dY, with the step that was drawn:
-/// the mask is drawn again, never stored.
+/// the choice is drawn again, never stored.
 CKS_ENTRY_POINT(void, dropout,
                 (const DropoutProblem& problem, const std::int64_t* step, std::int64_t* drawn,
                  const void* x, void* y));

@@ -1,6 +1,7 @@
 // Dropout on a GPU: a thread draws one random block, which decides on four elements.
 #include <type_traits>
 
+#include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"
 #include "cks/kernels/dropout/dropout.h"
@@ -21,21 +22,24 @@ struct KeepOrDrop {
   float threshold;
   T scale;
   bool packs;
+  T mask_slope;
 };
 
-template <class X, class T>
+template <bool kMasked, class X, class T>
 __global__ void __launch_bounds__(kThreads)
-    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, std::int64_t* drawn, const X* x,
-                   X* y) {
+    dropout_kernel(KeepOrDrop<T> p, const std::int64_t* step, std::int64_t* drawn, const X* mask,
+                   const X* x, X* y) {
   begin_kernel();
   constexpr int V = kPackSize<X> < kWords ? kPackSize<X> : kWords;
   const auto now = static_cast<std::uint64_t>(*step);
   if (drawn != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
     *drawn = *step;
   }
-  const auto result = [&](std::uint32_t word, X value) {
+  const auto result = [&](std::uint32_t word, X value, X sign) {
     const bool kept = to_unit_interval(word) >= p.threshold;
-    return narrowed<X>(kept ? widen<T>(value) * p.scale : T{0});
+    const T scaled = widen<T>(value) * p.scale;
+    return narrowed<X>(kept ? (kMasked ? masked(scaled, widen<T>(sign), p.mask_slope) : scaled)
+                            : T{0});
   };
   const std::int64_t blocks = ceil_div(p.count + p.lead, kWords);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -48,9 +52,10 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < kWords; i += V) {
         Pack<X, V> pack = load_pack<V>(x + first + i);
+        const Pack<X, V> signs = kMasked ? load_pack<V>(mask + first + i) : pack;
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          pack[v] = result(words.word[i + v], pack[v]);
+          pack[v] = result(words.word[i + v], pack[v], signs[v]);
         }
         store_pack<V>(y + first + i, pack);
       }
@@ -58,7 +63,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < kWords; ++i) {
         if (first + i >= 0 && first + i < p.count) {
-          y[first + i] = result(words.word[i], x[first + i]);
+          const std::int64_t at = first + i;
+          y[at] = result(words.word[i], x[at], kMasked ? mask[at] : x[at]);
         }
       }
     }

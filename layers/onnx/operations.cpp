@@ -233,9 +233,9 @@ Value batch_norm(const Call& call) {
 
 /// x W^T + bias; other ranks than 2 come as a reshape, this and another one.
 Value linear(const Call& call) {
-  options_of<ops::NoOptions>(call);
-  return result(call, call.graph.add("Gemm", weighted_operands(call, false),
-                                     {attribute("transB", std::int64_t{1})}));
+  const std::string name = call.graph.add("Gemm", weighted_operands(call, false),
+                                          {attribute("transB", std::int64_t{1})});
+  return result(call, activated(call, name, options_of<ops::ActivationCall>(call).slope));
 }
 
 Value matmul(const Call& call) {

@@ -5,7 +5,9 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv2d.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/ops/activation.h"
+#include "cks/core/ops/dropout.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
@@ -330,6 +332,42 @@ TEST_CASE("engine: what operations mask and add up for each other changes no gra
           return gradients(loss, leaves);
         };
         const auto result = compare_all(run(true), run(false), {1e-11});
+        CHECK_MESSAGE(result.ok, result.message);
+      }
+    }
+  }
+}
+
+TEST_CASE("engine: linear layers and dropout mask for the activations of linear layers") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const auto leaf = [&](const Shape& shape, std::uint64_t seed) {
+      return random_tensor(shape, seed, DType::float64).to(device).set_requires_grad();
+    };
+    for (const double slope : {0.0, 0.1}) {
+      for (const bool shares : {false, true}) {  // a result that others read as well
+        CAPTURE(slope);
+        CAPTURE(shares);
+        const auto run = [&](bool ends) {
+          const std::vector<Tensor> leaves{leaf({9, 12}, 1), leaf({8, 12}, 2), leaf({8}, 3),
+                                           leaf({16, 8}, 4), leaf({3, 16}, 5)};
+          const auto dense = [&](const Tensor& x, const Tensor& weight, const Tensor& bias) {
+            const Tensor y = linear(x, weight, bias, ends ? slope : 1.0);
+            return ends ? y : leaky_relu(y, slope);
+          };
+          const Tensor step = Tensor::zeros({}, DType::int64, device);
+          const Tensor first = dense(leaves[0], leaves[1], leaves[2]);
+          const Tensor dropped =
+              dropout(first, 0.4, make_random_key(3, RandomPurpose::dropout), step);
+          const Tensor second = dense(dropped, leaves[3], {});
+          const Tensor last = dense(second, leaves[4], {});
+          Tensor loss = sum(last * leaf(last.shape(), 6).detach());
+          if (shares) {
+            loss = loss + sum(first * leaf(first.shape(), 7).detach()) + sum(second);
+          }
+          return gradients(loss, leaves);
+        };
+        const auto result = compare_all(run(true), run(false), {1e-13});
         CHECK_MESSAGE(result.ok, result.message);
       }
     }

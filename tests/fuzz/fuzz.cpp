@@ -159,10 +159,10 @@ void lay_out(Parts& parts) {
     for (const Json& extent : entry["shape"]) {
       const bool is_small =
           extent.is_number_unsigned() && extent.get<std::uint64_t>() <= kMostBytes;
-      bits *= is_small ? extent.get<std::uint64_t>() : 1;
-      if (bits > 8 * kMostBytes) {
-        return;
-      }
+      bits *= is_small && bits <= 8 * kMostBytes ? extent.get<std::uint64_t>() : 1;
+    }
+    if (bits > 8 * kMostBytes) {
+      return;
     }
     entry["data_offsets"] = {end, end + bits / 8};
     end += bits / 8;

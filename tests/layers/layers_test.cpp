@@ -240,6 +240,9 @@ TEST_CASE("layers: options out of range are named with the layer's path") {
   CHECK(message_of<Error>([] {
           Conv2d({.in_channels = 1, .out_channels = 1, .kernel_size = 1, .negative_slope = 2});
         }) == "Conv2d: negative_slope must lie in [0, 1], got 2");
+  CHECK(message_of<Error>([] {
+          Linear({.in_features = 1, .out_features = 1, .negative_slope = -1});
+        }) == "Linear: negative_slope must lie in [0, 1], got -1");
   CHECK(message_of<ShapeError>([] {
           ConvTranspose2d(
               {.in_channels = 1, .out_channels = 1, .kernel_size = 2, .output_padding = 1});

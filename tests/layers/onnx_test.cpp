@@ -160,6 +160,13 @@ TEST_CASE("export_onnx: the activation in a layer's pass is an operator of its o
     CHECK(file.find("Conv") != std::string::npos);
     CHECK((file.find("LeakyRelu") != std::string::npos) == (slope == 0.1));
     CHECK((file.find("Relu") != std::string::npos) == (slope != 1.0));
+    Sequential dense;
+    dense.add<Linear>({.in_features = 2, .out_features = 2, .negative_slope = slope});
+    export_onnx(dense, {2}, scratch / "dense.onnx");
+    const std::string other = read_file(scratch / "dense.onnx");
+    CHECK(other.find("Gemm") != std::string::npos);
+    CHECK((other.find("LeakyRelu") != std::string::npos) == (slope == 0.1));
+    CHECK((other.find("Relu") != std::string::npos) == (slope != 1.0));
   }
 }
 
