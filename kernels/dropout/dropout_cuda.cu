@@ -87,10 +87,12 @@ void dropout(const DropoutProblem& problem, const std::int64_t* step, std::int64
                           lead,
                           static_cast<float>(problem.probability),
                           static_cast<T>(1.0 / (1.0 - problem.probability)),
-                          lead == 0 && aligned_for_packs(x, y)};
-    launch("dropout", dropout_kernel<X, T>,
+                          lead == 0 && aligned_for_packs(x, y, problem.mask),
+                          static_cast<T>(problem.mask_slope)};
+    launch("dropout",
+           problem.mask == nullptr ? dropout_kernel<false, X, T> : dropout_kernel<true, X, T>,
            grid_for(ceil_div(problem.count + lead, kWords), kThreads), kThreads, 0, p, step, drawn,
-           static_cast<const X*>(x), static_cast<X*>(y));
+           static_cast<const X*>(problem.mask), static_cast<const X*>(x), static_cast<X*>(y));
   });
 }
 
