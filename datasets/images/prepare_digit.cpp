@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "cks/core/error.h"
@@ -42,13 +43,14 @@ struct Plane {
   }
 };
 
-/// The value below which a share of all lie.
-double quantile(std::vector<double> values, double share) {
+/// The value below which a share of all lie, which are then in another order.
+double take_quantile(std::vector<double>& values, double share) {
   const auto nth =
       values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), nth, values.end());
   return *nth;
 }
+double quantile(std::vector<double> values, double share) { return take_quantile(values, share); }
 
 /// Rows and columns, the last ones exclusive.
 struct Box {
@@ -215,31 +217,40 @@ struct LinesOfLight {
     const double x = static_cast<double>(grey.width - 1) * across_x;
     first = std::lround(std::min({0.0, y, x, y + x}));
     const std::int64_t last = std::lround(std::max({0.0, y, x, y + x}));
-    std::vector<std::vector<double>> lines(static_cast<std::size_t>(last - first + 1));
-    for (std::int64_t row = 0; row < grey.height; row += step) {
-      for (std::int64_t column = 0; column < grey.width; column += step) {
-        lines[line_at(row, column)].push_back(grey.at(row, column));
+    const auto for_pixels = [&](auto&& body) {
+      for (std::int64_t row = 0; row < grey.height; row += step) {
+        for (std::int64_t column = 0; column < grey.width; column += step) {
+          body(line_at(row, column), grey.at(row, column));
+        }
       }
-    }
+    };
+    // The pixels line by line: those of line i from begins[i] to begins[i + 1].
+    levels.assign(static_cast<std::size_t>(last - first + 1), 0.0);
+    std::vector<std::size_t> begins(levels.size() + 1);
+    for_pixels([&](std::size_t line, double) { ++begins[line + 1]; });
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    std::vector<double> values(begins.back());
+    std::vector<std::size_t> next = begins;
+    for_pixels([&](std::size_t line, double value) { values[next[line]++] = value; });
     const auto enough = static_cast<std::size_t>(std::max(grey.height, grey.width) / (4 * step));
-    levels.assign(lines.size(), 0.0);
-    std::size_t pixels = 0;
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      if (lines[i].empty()) {
+    std::vector<double> scratch;
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      const std::span line(values.data() + begins[i], begins[i + 1] - begins[i]);
+      if (line.empty()) {
         continue;
       }
-      const double level = std::max(quantile(lines[i], 0.75), 1.0 / 255.0);
+      scratch.assign(line.begin(), line.end());
+      const double level = std::max(take_quantile(scratch, 0.75), 1.0 / 255.0);
       std::size_t on_paper = 0;
-      for (const double value : lines[i]) {
+      for (const double value : line) {
         const double distance = std::abs(value / level - 1.0);
         misfit += std::min(distance, kInk);
         on_paper += distance < kInk ? 1 : 0;
       }
-      pixels += lines[i].size();
       // Short lines, and those on which ink is most, do not tell.
-      levels[i] = lines[i].size() > enough && 2 * on_paper > lines[i].size() ? level : 0.0;
+      levels[i] = line.size() > enough && 2 * on_paper > line.size() ? level : 0.0;
     }
-    misfit /= static_cast<double>(std::max<std::size_t>(1, pixels));
+    misfit /= static_cast<double>(std::max<std::size_t>(1, values.size()));
   }
 
   std::size_t line_at(std::int64_t y, std::int64_t x) const {
