@@ -32,7 +32,7 @@ Tensor Dropout::forward(const Tensor& input) {
     return input;
   }
   ForwardPass::count_now(step_);  // if this pass has been here before
-  const Tensor result = dropout(input, options().p, key_, step_);
+  Tensor result = dropout(input, options().p, key_, step_);
   ForwardPass::count_at_end(step_);
   return result;
 }

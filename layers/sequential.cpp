@@ -1,13 +1,27 @@
 #include "cks/layers/sequential.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/base/options_impl.h"
 
 namespace cks {
 
-Function& Sequential::add(TensorFunction function) {
-  return add(std::to_string(size()), std::move(function));
+std::string Sequential::next_name() const {
+  std::int64_t next = size();
+  for (const auto& module : owned_) {
+    const std::string& name = module->name();
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error == std::errc() && end == name.data() + name.size()) {
+      next = std::max(next, number + 1);
+    }
+  }
+  return std::to_string(next);
 }
+
+Function& Sequential::add(TensorFunction function) { return add(next_name(), std::move(function)); }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): emplace() moves it
 Function& Sequential::add(std::string name, TensorFunction function) {

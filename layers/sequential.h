@@ -35,11 +35,11 @@ class Sequential : public Layer<Sequential> {
  public:
   using Layer::Layer;
 
-  /// Appends a layer, named by its position. Throws what its constructor throws; then nothing has
-  /// been added.
+  /// Appends a layer, named by its position, or by the number behind the greatest one that names a
+  /// layer. Throws what its constructor throws; then nothing has been added.
   template <class M>
   M& add(const typename M::Options& options = {}) {
-    return emplace<M>(std::to_string(size()), options);
+    return emplace<M>(next_name(), options);
   }
   /// Appends a layer under a name. Throws Error if the name is taken, empty or has a dot.
   /// (A template, so that braces always mean options.)
@@ -70,6 +70,8 @@ class Sequential : public Layer<Sequential> {
   void add_others_to(Sequential& chain) const;
 
  private:
+  std::string next_name() const;
+
   std::vector<std::unique_ptr<Module>> owned_;
 };
 

@@ -57,10 +57,12 @@ void ForwardPass::round_all(Device device) {
     CKS_KERNEL(device, round_tensors(list.data(), static_cast<std::int64_t>(list.size())));
   };
   round(lists[0]);
-  Branches branches;  // beside the first layers, whose weights are small
-  branches.run([&] { round(lists[1]); });
-  branches.postpone_join(std::move(large));
-  awaits_large_ = true;
+  if (!large.empty()) {
+    Branches branches;  // beside the first layers, whose weights are small
+    branches.run([&] { round(lists[1]); });
+    branches.postpone_join(std::move(large));
+    awaits_large_ = true;
+  }
   stream_ = Stream::current(device).handle();
 }
 
@@ -79,12 +81,14 @@ Tensor ForwardPass::rounded(const Tensor& parameter) {
   if (!copy.rounded.defined()) {
     round_all(parameter.device());
   }
+  if (copy.version != parameter.version() ||
+      stream_ != Stream::current(parameter.device()).handle()) {
+    return {};
+  }
   if (is_large(parameter) && std::exchange(awaits_large_, false)) {
     join_postponed_branches();
   }
-  const bool is_usable = copy.version == parameter.version() &&
-                         stream_ == Stream::current(parameter.device()).handle();
-  return is_usable ? copy.rounded : Tensor();
+  return copy.rounded;
 }
 
 void ForwardPass::count_at_end(Tensor& counter) {

@@ -7,8 +7,9 @@
 
 namespace cks {
 
-/// Other orders, parts and joins of the same elements. Results are fresh dense tensors, never views
-/// (those are Tensor::reshape and Tensor::slice). Every dtype; gradients for floating ones.
+/// Other orders, parts and joins of the same elements. Results are fresh dense tensors, not views
+/// (those are Tensor::reshape and Tensor::slice), but for flatten_chw() of maps of one pixel. Every
+/// dtype; gradients for floating ones.
 /// An axis may be negative, -1 being the last.
 
 /// Axis i of the result is axis order[i] of the input: permute(x, {0, 3, 1, 2}) turns NHWC to NCHW.
@@ -18,7 +19,8 @@ Tensor permute(const Tensor& input, const std::vector<int>& order);
 Tensor transpose(const Tensor& input, int a = -2, int b = -1);
 
 /// Images [N,H,W,C] -> rows [N, C*H*W] with the channel as the slowest index: the order in which
-/// PyTorch flattens its [N,C,H,W], so that the weights of a Linear behind it mean the same.
+/// PyTorch flattens its [N,C,H,W], so that the weights of a Linear behind it mean the same. Of maps
+/// of one pixel a view, as reshape() makes it.
 /// Throws ShapeError unless the rank is 4.
 Tensor flatten_chw(const Tensor& input);
 

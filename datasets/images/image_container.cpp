@@ -77,7 +77,7 @@ void check_png(Bytes file, const std::string& path) {
     }
     const bool is_pixels = std::equal(sealed.begin(), sealed.begin() + 4, "IDAT");
     if (is_pixels && !has_pixels && length == 0) {  // stb_image copies it to where nothing is yet
-      fail_container(path, at, "the PNG is damaged: its first chunk of pixels is empty");
+      fail_container(path, at, "the PNG's first chunk of pixels is empty, which is not read");
     }
     has_pixels = has_pixels || is_pixels;
     if (std::equal(sealed.begin(), sealed.begin() + 4, "IHDR") && length >= 8) {

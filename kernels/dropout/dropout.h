@@ -22,8 +22,8 @@ struct DropoutProblem {
 };
 
 /// Y = kept ? X / (1 - probability) : 0, with the step read from memory, and written to `drawn`
-/// unless that is null. The backward pass is the same function of dY, with the step that was drawn:
-/// the choice is drawn again, never stored.
+/// unless that is null or there is no element. The backward pass is the same function of dY, with
+/// the step that was drawn: the choice is drawn again, never stored.
 CKS_ENTRY_POINT(void, dropout,
                 (const DropoutProblem& problem, const std::int64_t* step, std::int64_t* drawn,
                  const void* x, void* y));

@@ -7,9 +7,10 @@
 #include "cks/kernels/common/entry_point.h"
 
 /// Softmax and its logarithm over the last axis of X [rows,C], and the mean cross-entropy of logits
-/// [rows,C] with labels [rows]; float32 and float64, dense. Results are overwritten completely and
-/// do not depend on the number of threads. On a GPU nobody on the host can read the labels of a
-/// recorded step: one outside [0, C) is not followed, it makes the loss and its row of dX NaN.
+/// [rows,C] with labels [rows]; float32 and float64, dense (logits of a loss on a GPU also
+/// bfloat16). Results are overwritten completely and do not depend on the number of threads. On a
+/// GPU nobody on the host can read the labels of a recorded step: one outside [0, C) is not
+/// followed, it makes the loss and its row of dX NaN.
 namespace cks::kernels {
 
 struct SoftmaxProblem {

@@ -1,5 +1,6 @@
-// Softmax and cross-entropy on a GPU: a row belongs to one warp, or to a whole block if it is long.
-// Sums run over the lanes in turn and are then added in a fixed tree.
+// Softmax and cross-entropy on a GPU: a row belongs to one warp, or to a whole block if it is long;
+// of a loss of few and short rows to a thread. Sums run over the lanes in turn and are then added
+// in a fixed tree.
 #include <type_traits>
 
 #include "cks/kernels/common/launch.cuh"

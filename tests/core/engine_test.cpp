@@ -377,15 +377,29 @@ TEST_CASE("engine: linear layers and dropout mask for the activations of linear 
 TEST_CASE("engine: a result that changed is noticed by the operation that masks by it") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());
-    const Tensor x = random_tensor({1, 4, 4, 2}, 1, DType::float64).to(device).set_requires_grad();
-    const Tensor w = random_tensor({2, 1, 1, 2}, 2, DType::float64).to(device).set_requires_grad();
-    Tensor y = conv2d(x, w, {}, {.negative_slope = 0.0});
-    {
-      const NoGradGuard no_grad;
-      y.fill_(1.0);
-    }
-    const Tensor loss = sum(concat({y, y.detach()}, -1));
-    CHECK(contains(message_of<AutogradError>([&] { loss.backward(); }), "conv2d"));
+    const auto leaf = [&](const Shape& shape, std::uint64_t seed) {
+      return random_tensor(shape, seed, DType::float64).to(device).set_requires_grad();
+    };
+    const auto refusal = [](Tensor result, const auto& reader) {
+      {
+        const NoGradGuard no_grad;
+        result.fill_(1.0);
+      }
+      const Tensor loss = sum(reader(result));
+      return message_of<AutogradError>([&] { loss.backward(); });
+    };
+    const Tensor map =
+        conv2d(leaf({1, 4, 4, 2}, 1), leaf({2, 1, 1, 2}, 2), {}, {.negative_slope = 0.0});
+    const auto side_by_side = [](const Tensor& y) { return concat({y, y.detach()}, -1); };
+    CHECK(contains(refusal(map, side_by_side), "conv2d"));
+    const auto dense = [&] { return linear(leaf({3, 4}, 1), leaf({5, 4}, 2), {}, 0.0); };
+    const auto drop = [&](const Tensor& y) {
+      const RandomKey key = make_random_key(3, RandomPurpose::dropout);
+      return dropout(y, 0.5, key, Tensor::zeros({}, DType::int64, device));
+    };
+    CHECK(contains(refusal(dense(), drop), "linear"));
+    const auto next = [&](const Tensor& y) { return linear(y, leaf({2, 5}, 3)); };
+    CHECK(contains(refusal(dense(), next), "linear"));
   }
 }
 

@@ -204,7 +204,7 @@ TEST_CASE(
 
 TEST_CASE("image: a PNG whose first chunk of pixels is empty") {  // found by fuzzing
   CHECK(contains(error_of(png_claiming(3, 3, {})),
-                 "at byte 33: the PNG is damaged: its first chunk of pixels is empty"));
+                 "at byte 33: the PNG's first chunk of pixels is empty, which is not read"));
 }
 
 TEST_CASE("image: PNG and JPEG cut at every 97th byte: an error") {

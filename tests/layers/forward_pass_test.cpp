@@ -15,6 +15,7 @@
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
 #include "cks/layers/linear.h"
+#include "cks/layers/sequential.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -113,6 +114,31 @@ TEST_CASE("ForwardPass: a captured step rounds the weights that it finds, whoeve
       }
     }
     CHECK(captured.net.norm.num_batches_tracked.item() == 12);
+  }
+}
+
+TEST_CASE("ForwardPass: captured, with large weights that are rounded beside the first layers") {
+  for (const Device device : test_devices()) {
+    for (const std::int64_t width : {16, 512}) {  // none, and one
+      CAPTURE(device.to_string());
+      CAPTURE(width);
+      const PrecisionScope bf16(Precision::bf16);
+      const NoGradGuard no_grad;
+      Sequential net;
+      net.add<Linear>({.in_features = 8, .out_features = 160});
+      auto& last = net.add<Linear>({.in_features = 160, .out_features = width});
+      net.initialize(3);
+      net.to(device);
+      const Tensor x = random_tensor({4, 8}, 2, DType::float32).to(device);
+      Tensor y = Tensor::zeros({4, width}, DType::float32, device);
+      CapturedStep step([&] { y.copy_(net(x).to(DType::float32)); }, device);
+      for (int t = 0; t < 5; ++t) {
+        CAPTURE(t);
+        last.weight.copy_(last.weight * 0.75);
+        step.run();
+        CHECK(doubles(y) == doubles(net(x)));
+      }
+    }
   }
 }
 

@@ -338,6 +338,14 @@ TEST_CASE("Dropout: one layer may run several times before backward") {
   CHECK(compare(x.grad(), twice).ok);  // of a product of masks with ones
 }
 
+TEST_CASE("Sequential: an unnamed layer behind numbers that skip some gets the next one") {
+  Sequential net;
+  net.add<Dropout>("0");
+  net.add<Linear>("4", {.in_features = 2, .out_features = 2});
+  CHECK(net.add<Dropout>().name() == "5");
+  CHECK(net.add([](const Tensor& x) { return x; }).name() == "6");
+}
+
 TEST_CASE("Sequential: names by position or given; a failing layer leaves it as it was") {
   Sequential net;
   net.add<Conv2d>({.in_channels = 1, .out_channels = 2, .kernel_size = 3});
