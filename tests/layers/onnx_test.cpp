@@ -11,6 +11,7 @@
 #include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
 #include "cks/layers/conv2d.h"
+#include "cks/layers/linear.h"
 #include "cks/layers/onnx/export_onnx.h"
 #include "cks/layers/sequential.h"
 #include "tests/support/scratch_folder.h"
