@@ -6,7 +6,6 @@
 #include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
@@ -305,10 +304,7 @@ Tensor convolve(const Call& call, bool transposed) {
        types = ops::dtypes_of({call.given_input, call.given_weight, call.given_bias})](
           const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
           const SavedTensors& saved) {
-        const Tensor& own = saved[2];  // as it was, also where others have masked by it
-        const Tensor grad = slope == 1.0 || work.is_masked
-                                ? grad_output
-                                : ops::masked_gradient(name, grad_output, own, slope);
+        const Tensor grad = ops::before_activation(name, grad_output, work, saved[2], slope);
         Halves multiplied;  // by both passes
         if (halves_grad && is_aligned(grad)) {
           const Tensor none;

@@ -3,7 +3,6 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
-#include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
@@ -149,28 +148,26 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias,
   }
   const Tensor result = product(operation, x, false, w, true, x.dtype(), {b, negative_slope});
   note_options(ops::ActivationCall{negative_slope});
-  const Tensor recorded = record(
-      operation, result, {input, weight, bias},
-      {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor(),
-       negative_slope == 1.0 ? Tensor() : result},
-      [operation, negative_slope, types = ops::dtypes_of({input, weight, bias})](
-          const Tensor& grad_output, const GradientWork& work, const std::vector<bool>& needed,
-          const SavedTensors& saved) {
-        const Tensor& own = saved[2];  // as it was, also where others have masked by it
-        const Tensor grad = negative_slope == 1.0 || work.is_masked
-                                ? grad_output
-                                : ops::masked_gradient(operation, grad_output, own, negative_slope);
-        End end;
-        if (work.input_slope(0) != 1.0) {
-          end.mask = saved[0];
-          end.mask_slope = work.input_slope(0);
-        }
-        return ops::run_gradients(
-            needed, /*may_run_on=*/false, {},
-            [&] { return product(operation, grad, false, saved[1], false, types[0], end); },
-            [&] { return product(operation, grad, true, saved[0], false, types[1]); },
-            [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
-      });
+  const Tensor recorded =
+      record(operation, result, {input, weight, bias},
+             {weight.requires_grad() ? x : Tensor(), input.requires_grad() ? w : Tensor(),
+              negative_slope == 1.0 ? Tensor() : result},
+             [operation, negative_slope, types = ops::dtypes_of({input, weight, bias})](
+                 const Tensor& grad_output, const GradientWork& work,
+                 const std::vector<bool>& needed, const SavedTensors& saved) {
+               const Tensor grad =
+                   ops::before_activation(operation, grad_output, work, saved[2], negative_slope);
+               End end;
+               if (work.input_slope(0) != 1.0) {
+                 end.mask = saved[0];
+                 end.mask_slope = work.input_slope(0);
+               }
+               return ops::run_gradients(
+                   needed, /*may_run_on=*/false, {},
+                   [&] { return product(operation, grad, false, saved[1], false, types[0], end); },
+                   [&] { return product(operation, grad, true, saved[0], false, types[1]); },
+                   [&] { return ops::sum_to_last_axis(operation, grad).to(types[2]); });
+             });
   // By the input as it is saved, which is of the gradient's type.
   const bool masks = weight.requires_grad() && x.dtype() == input.dtype();
   return ops::declared(recorded, {.masked_inputs = masks ? 1 : 0, .result_slope = negative_slope});
