@@ -317,6 +317,16 @@ void launch_rows(const char* operation, const SoftmaxProblem& problem,
          kThreads, 0, problem.rows, problem.C, arguments...);
 }
 
+/// Calls body(X, T) with the types of logits and of the rest.
+template <class Body>
+void visit_losses(const CrossEntropyProblem& problem, const Body& body) {
+  if (problem.narrow_logits) {
+    body(bfloat16{}, float{});
+  } else {
+    visit_real("cross_entropy", problem.dtype, [&]<class T>(T zero) { body(zero, zero); });
+  }
+}
+
 }  // namespace
 
 void softmax_forward(const SoftmaxProblem& problem, bool is_log, const void* x, void* y) {
@@ -338,16 +348,6 @@ void softmax_backward(const SoftmaxProblem& problem, bool is_log, const void* y,
         result, gradient, to);
   };
   visit_real_elements(softmax_name(is_log), problem.dtype, run, y, dy, dx);
-}
-
-/// Calls body(X, T) with the types of logits and of the rest.
-template <class Body>
-void visit_losses(const CrossEntropyProblem& problem, const Body& body) {
-  if (problem.narrow_logits) {
-    body(bfloat16{}, float{});
-  } else {
-    visit_real("cross_entropy", problem.dtype, [&]<class T>(T zero) { body(zero, zero); });
-  }
 }
 
 void cross_entropy_forward(const CrossEntropyProblem& problem, const void* logits,
