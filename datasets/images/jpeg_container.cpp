@@ -232,9 +232,9 @@ ImageContainer check_jpeg(Bytes file, const std::string& path) {
     at += length;
     if (marker == kStartOfScan) {
       pixels.begin_scan(segment);
-      // Coded pixels, in which a zero byte or a restart mark follows each 0xff.
-      while (!ends_at(at) &&
-             (file[at] != 0xff || file[at + 1] == 0 || stands_alone(file[at + 1]))) {
+      // Coded pixels, in which a zero byte or a restart mark follows a 0xff or several.
+      while (!ends_at(at) && (file[at] != 0xff || file[at + 1] == 0xff || file[at + 1] == 0 ||
+                              stands_alone(file[at + 1]))) {
         if (file[at] == 0xff && is_restart(file[at + 1])) {
           ++pixels.restarts;
         }

@@ -130,6 +130,11 @@ TEST_CASE("image: Huffman tables that would overrun the decoder's") {
   tables[2 + 16] = 128;
   const Bytes head{0xff, 0xd8, 0xff, 0xc4};
   CHECK(contains(error_of(head + tables + Bytes{0xff, 0xd9}), "has 256 codes"));
+  // Behind coded pixels that go on after several bytes of 0xff: these with the zero are one.
+  const auto scan = static_cast<std::ptrdiff_t>(place_of(photo, {0xff, 0xda}) + 2 + 12);
+  const Bytes begun(photo.begin(), photo.begin() + scan);
+  const Bytes pixels{0xff, 0xff, 0xff, 0, 0xff, 0xc4};
+  CHECK(contains(error_of(begun + pixels + tables + Bytes{0xff, 0xd9}), "has 256 codes"));
 }
 
 TEST_CASE("image: a file by its path, whatever its name") {
