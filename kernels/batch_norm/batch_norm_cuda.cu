@@ -133,9 +133,9 @@ void merge(const BatchNormProblem& p, std::int64_t parts, const double* moments,
 }
 
 /// Calls body with the activation.
-template <class T, class Body>
+template <class X, class T, class Body>
 void with_activation(bool is_gelu, double slope, Body&& body) {
-  is_gelu ? body(GeluActivation<T>{}) : body(SlopeActivation<T>{static_cast<T>(slope)});
+  is_gelu ? body(GeluActivation<X, T>{}) : body(SlopeActivation<T>{static_cast<T>(slope)});
 }
 
 template <class X, class T>
@@ -155,15 +155,15 @@ void forward(const BatchNormProblem& p, const X* x, const T* mean, const T* inv_
     if (residual != nullptr) {
       pass(std::true_type{}, SlopeActivation<T>{static_cast<T>(end.slope)});
     } else {
-      with_activation<T>(end.gelu, end.slope,
-                         [&](auto activation) { pass(std::false_type{}, activation); });
+      with_activation<X, T>(end.gelu, end.slope,
+                            [&](auto activation) { pass(std::false_type{}, activation); });
     }
   });
 }
 
 /// Calls body(masking, activation, two_terms) with how `mask` masks, by what, and whether dY has
 /// two terms, as integral constants.
-template <class T, class Body>
+template <class X, class T, class Body>
 void with_masking(const BatchNormMask& mask, Body&& body) {
   const SlopeActivation<T> slope{static_cast<T>(mask.slope)};
   const auto terms = [&](auto masking, auto activation) {
@@ -173,7 +173,7 @@ void with_masking(const BatchNormMask& mask, Body&& body) {
   if (mask.y == nullptr) {
     body(std::integral_constant<Masking, Masking::none>{}, slope, std::false_type{});
   } else if (mask.by_input) {
-    with_activation<T>(mask.gelu, mask.slope, [&](auto activation) {
+    with_activation<X, T>(mask.gelu, mask.slope, [&](auto activation) {
       terms(std::integral_constant<Masking, Masking::by_input>{}, activation);
     });
   } else {
@@ -199,7 +199,7 @@ void sum_gradients(const BatchNormProblem& p, const X* x, const X* dy, const T* 
   auto* const dresidual = static_cast<X*>(mask.dresidual);
   with_channels<X, kMostChannels>(
       p.C, aligned_for_packs(x, dy, dy_term, y, dresidual), [&](auto V) {
-        with_masking<T>(mask, [&](auto masking, auto activation, auto two_terms) {
+        with_masking<X, T>(mask, [&](auto masking, auto activation, auto two_terms) {
           sum_rows(p,
                    GradientTerms<masking, decltype(activation), two_terms, X, T, V>{
                        x, dy, dy_term, y, dresidual, activation, mean, inv_std,
@@ -231,8 +231,8 @@ void input_gradient(const BatchNormProblem& p, const X* x, const X* dy, const T*
           channels);
     };
     if (mask.y != nullptr && reads_dy(mask)) {
-      with_activation<T>(mask.gelu, mask.slope,
-                         [&](auto activation) { pass(std::true_type{}, activation); });
+      with_activation<X, T>(mask.gelu, mask.slope,
+                            [&](auto activation) { pass(std::true_type{}, activation); });
     } else {
       pass(std::false_type{}, SlopeActivation<T>{});
     }

@@ -133,10 +133,15 @@ struct SlopeActivation {
   CKS_HOST_DEVICE T operator()(T v) const { return activated(v, slope); }
   CKS_HOST_DEVICE T gradient(T dy, T v) const { return masked(dy, v, slope); }
 };
-template <class T>
+template <class X, class T>
 struct GeluActivation {
   CKS_HOST_DEVICE T operator()(T v) const { return gelu(v); }
   CKS_HOST_DEVICE T gradient(T dy, T v) const { return dy * gelu_slope(v); }
+};
+template <>
+struct GeluActivation<bfloat16, float> {
+  CKS_HOST_DEVICE float operator()(float v) const { return narrow_gelu(v); }
+  CKS_HOST_DEVICE float gradient(float dy, float v) const { return dy * narrow_gelu_slope(v); }
 };
 
 /// What the forward pass needs of a channel: y = (x - center) * scale + shift.

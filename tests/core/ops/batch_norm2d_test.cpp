@@ -359,6 +359,34 @@ TEST_CASE("batch_norm2d: GELU at the end is that of an operation of its own") {
   }
 }
 
+TEST_CASE("batch_norm2d: GELU in bfloat16 is that of wider numbers, rounded") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    const Tensor values = random_tensor({64, 5, 5, 16}, 1) * 6.0;
+    const Tensor factor = random_tensor({64, 5, 5, 16}, 2).to(DType::bfloat16).to(DType::float64);
+    // The result, and the gradient of values that bfloat16 holds.
+    const auto run = [&](DType dtype, DType of_channels) {
+      const Tensor x = values.to(DType::bfloat16).to(dtype).to(device).detach().set_requires_grad();
+      Tensor mean = Tensor::zeros({16}, of_channels, device);
+      Tensor var = Tensor::ones({16}, of_channels, device);
+      const Tensor y = batch_norm2d(x, {}, {}, mean, var, false, {.affine = false, .gelu = true});
+      const std::vector<Tensor> dx =
+          gradients(y, std::vector<Tensor>{x}, factor.to(dtype).to(device));
+      return std::vector<Tensor>{y.detach().to(DType::float64), dx[0].to(DType::float64)};
+    };
+    const std::vector<Tensor> wide = run(DType::float64, DType::float64);
+    const std::vector<Tensor> narrow = run(DType::bfloat16, DType::float32);
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      CAPTURE(i);
+      const auto expected = wide[i].to(Device::cpu()).to_vector<double>();
+      const auto got = narrow[i].to(Device::cpu()).to_vector<double>();
+      for (std::size_t k = 0; k < expected.size(); ++k) {
+        REQUIRE(std::abs(got[k] - expected[k]) <= std::abs(expected[k]) / 200 + 2e-6);
+      }
+    }
+  }
+}
+
 TEST_CASE("batch_norm2d: sums that a convolution leaves change rounding alone") {
   for (const Device device : test_devices()) {
     for (const Precision precision : {Precision::bf16, Precision::tf32}) {
