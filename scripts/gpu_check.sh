@@ -75,21 +75,31 @@ without_gaps+=',adam_step*,clip_factor*,count_up*,unary: gradients*,binary: NaN*
 without_gaps+=',image batch: the*,step results: *'
 small="small:*,$without_gaps,strided_copy: *,convert: *"
 
-declare -A sanitizer_pid
-# start_sanitizer TOOL TESTS: without poison under initcheck, which would see nothing behind it.
-start_sanitizer() {
-  local poison=1
+# sanitize TOOL SHARD TEST: one of them in a process of its own; without poison under initcheck, which
+# would see nothing behind it. (A ? stands for what a filter takes for the end of a name.)
+sanitize() {
+  local poison=1 log=$logs/sanitizers/$1-${2%/*}-${3//[^a-zA-Z0-9]/_}.log
   [ "$1" = initcheck ] && poison=0
-  CKS_TEST_POISON=$poison timeout 360 compute-sanitizer --tool "$1" --error-exitcode 9 \
-    "$build/tests/kernels_cuda_tests" -d -tc="$2" >"$logs/$1.out" 2>&1 &
-  sanitizer_pid[$1]=$!
+  CKS_TEST_POISON=$poison CKS_TEST_SHARD=$2 timeout 900 compute-sanitizer --tool "$1" --error-exitcode 9 \
+    "$build/tests/kernels_cuda_tests" -tc="${3//,/?}" >"$log" 2>&1 &&
+    grep -Eq 'test cases: +[1-9]' "$log" && return  # a run that matched no test has shown nothing
+  printf '%s %s %s\n' "$1" "$2" "$3" && tail -20 "$log"
+  return 1
 }
-# A run that matched no test has shown nothing.
-finish_sanitizer() {
-  local status=0
-  wait "${sanitizer_pid[$1]}" || status=$?
-  cat "$logs/$1.out"
-  [ "$status" -eq 0 ] && grep -Eq 'test cases: +[1-9]' "$logs/$1.out"
+# sanitizer_jobs TOOL TESTS: rank, tool, shard and test of each; what takes long first, and in parts.
+sanitizer_jobs() {
+  "$build/tests/kernels_cuda_tests" -ltc -tc="$2" | grep -v -e '^\[doctest\]' -e '^===' |
+    awk -v tool="$1" -v OFS='\t' '{ parts = /^small: conv2d/ ? 8 : 1
+      for (i = 0; i < parts; ++i) print (parts == 1) + 2 * (tool != "racecheck"), tool, i "/" parts, $0 }'
+}
+sanitizers() {
+  export -f sanitize
+  export build logs
+  rm -rf "$logs/sanitizers" && mkdir -p "$logs/sanitizers"
+  { sanitizer_jobs racecheck "$with_shared_memory" && sanitizer_jobs memcheck "$small" &&
+    sanitizer_jobs initcheck "$without_gaps" && sanitizer_jobs synccheck "$small"; } |
+    sort -s -n -k 1,1 | cut -f 2- | tr '\t' '\n' |
+    xargs -d '\n' -n 3 -P "$(nproc)" bash -c 'sanitize "$@"' sanitize
 }
 
 lenet() {
@@ -131,13 +141,7 @@ if wants ptx; then
   check ptx ptx
 fi
 if wants sanitizers; then
-  start_sanitizer memcheck "$small"
-  start_sanitizer initcheck "$without_gaps"
-  start_sanitizer synccheck "$small"
-  start_sanitizer racecheck "$with_shared_memory"
-  for tool in memcheck initcheck synccheck racecheck; do
-    check "$tool" finish_sanitizer "$tool"
-  done
+  check sanitizers sanitizers
 fi
 if wants lenet; then
   check lenet lenet

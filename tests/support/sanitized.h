@@ -26,4 +26,16 @@ inline std::uint64_t every() {
 #endif
 }
 
+/// Whether this process takes the next of the cases that several share: CKS_TEST_SHARD=2/8 in the
+/// environment takes the third of every eight.
+inline bool takes_next_case() {
+  static const std::string shard = [] {
+    const char* const variable = std::getenv("CKS_TEST_SHARD");
+    return std::string(variable == nullptr ? "0/1" : variable);
+  }();
+  static std::uint64_t next = 0;
+  const std::size_t slash = shard.find('/');
+  return next++ % std::stoull(shard.substr(slash + 1)) == std::stoull(shard.substr(0, slash));
+}
+
 }  // namespace cks::testing

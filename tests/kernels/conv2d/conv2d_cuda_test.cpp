@@ -9,6 +9,7 @@
 #include "cks/kernels/conv2d/conv2d.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 #include "tests/support/device_buffer.h"
+#include "tests/support/sanitized.h"
 
 // The CUDA kernels on the whole problem list: every pass, every plan that takes the problem,
 // against the CPU's float64 reference, in poisoned device memory between guard bands.
@@ -145,10 +146,11 @@ double extra_error(Conv2dPass pass, const Conv2dProblem& p, Arithmetic arithmeti
   return largest * (length / 8 * 0x1p-22 + rounding);
 }
 
-/// CKS_TEST_KERNEL=box80 in the environment confines these tests to a kernel.
+/// CKS_TEST_KERNEL=box80 in the environment confines these tests to a kernel, CKS_TEST_SHARD=2/8 to
+/// a share of the plans.
 bool is_tested(const Conv2dPlan& plan) {
   static const char* const only = std::getenv("CKS_TEST_KERNEL");
-  return only == nullptr || plan.kernel == only;
+  return (only == nullptr || plan.kernel == only) && takes_next_case();
 }
 
 /// T: of X, Y and filters; in tf32 they hold numbers of bfloat16, which tf32 multiplies exactly.
