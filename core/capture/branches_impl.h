@@ -12,7 +12,7 @@ namespace cks {
 class SideStreams {
  public:
   virtual ~SideStreams() = default;
-  /// From here to leave(), what this thread queues and allocates belongs to a branch (1 or 2) that
+  /// From here to leave(), what this thread queues and allocates belongs to a branch (from 1) that
   /// starts after everything queued so far on the main line, this thread's current stream.
   virtual void enter(int branch) = 0;
   virtual void leave() = 0;
@@ -44,7 +44,7 @@ class SideStreams {
 /// after the other. All tensors that the parts use must live until they are joined.
 class Branches {
  public:
-  static constexpr int kCount = 2;  // beside the main line
+  static constexpr int kCount = 5;  // beside the main line
   Branches();
   /// Joins the branches of which an exception kept join() from being called; the exception goes on,
   /// whatever this comes to.

@@ -3,6 +3,7 @@
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/conv_operands_impl.h"
 #include "cks/core/conv/conv_plan.h"
+#include "cks/core/conv/matmul_impl.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/gradient_terms_impl.h"
 #include "cks/core/ops/output.h"
@@ -46,10 +47,12 @@ struct End {
   double negative_slope = 1.0;
   Tensor mask{};  // of an input's gradient, on a GPU
   double mask_slope = 1.0;
+  Tensor added{};  // of the result's shape
 };
 
 End widened(const End& end) {
-  return {ops::widened(end.bias), end.negative_slope, ops::widened(end.mask), end.mask_slope};
+  return {ops::widened(end.bias), end.negative_slope, ops::widened(end.mask), end.mask_slope,
+          ops::widened(end.added)};
 }
 
 /// On a GPU: by the plan for the pass, one of tensor cores wherever these pay.
@@ -60,6 +63,7 @@ void run_planned(const char* operation, const PreparedConv2d& conv, const Tensor
   ops::select_cuda(a.device());
   kernels::run_conv2d(conv, (is_filter ? b : a).data(), (is_filter ? a : b).data(),
                       {.bias = ops::data_or_null(end.bias),
+                       .residual = ops::data_or_null(end.added),
                        .negative_slope = end.negative_slope,
                        .mask = ops::data_or_null(end.mask),
                        .mask_slope = end.mask_slope},
@@ -76,10 +80,11 @@ void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Te
                                      .dtype = a.dtype()};
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
   const auto workspace = ops::make_workspace(operation, bytes, a.device());
-  CKS_KERNEL(a.device(),
-             gemm(problem, a.data(), b.data(),
-                  {.bias = ops::data_or_null(end.bias), .negative_slope = end.negative_slope},
-                  result.data(), workspace->data()));
+  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(),
+                              {.bias = ops::data_or_null(end.bias),
+                               .residual = ops::data_or_null(end.added),
+                               .negative_slope = end.negative_slope},
+                              result.data(), workspace->data()));
 }
 
 /// op(a) op(b) and the end, op being a transpose of one of them where asked for, as `dtype`; of
@@ -120,6 +125,11 @@ void check(const char* operation, const ops::Argument& a, const ops::Argument& b
 }
 
 }  // namespace
+
+Tensor ops::product_and(const char* operation, const Tensor& a, const Tensor& b, bool transpose_b,
+                        const Tensor& added) {
+  return product(operation, a, false, b, transpose_b, a.dtype(), {.added = added});
+}
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias,
               double negative_slope) {

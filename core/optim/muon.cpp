@@ -6,6 +6,7 @@
 
 #include "cks/core/capture/branches_impl.h"
 #include "cks/core/conv/matmul.h"
+#include "cks/core/conv/matmul_impl.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/output.h"
 #include "cks/core/ops/rearrange.h"
@@ -20,6 +21,11 @@ enum : std::size_t { kMomentumBuffer, kAdam };  // places in a slot's state
 
 constexpr double kLeastNorm = 1e-7;
 
+// The polynomial (a + b G + c G^2) X, G being X X^T, is (K^2 + (a - b^2 / 4c) I) X with
+// K = sqrt(c) G + b / (2 sqrt(c)) I. Of X times the fourth root of c all of it is products that
+// have a multiple of I added.
+constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
+
 /// This thread's mode, but for bf16, in which products would be rounded, and an optimiser's are
 /// not.
 Precision arithmetic_for(Device device) {
@@ -28,6 +34,38 @@ Precision arithmetic_for(Device device) {
 }
 
 Tensor norm(const Tensor& matrix) { return sqrt(sum(square(matrix))); }
+
+Tensor multiple_of_identity(std::int64_t side, double value, DType dtype, Device device) {
+  const Tensor column = Tensor::full({side, 1}, value, dtype, device);
+  const Tensor shifted = pad(column, {{0, 0}, {0, side}});  // each row begins one further on
+  return slice(shifted.reshape({side * (side + 1)}), 0, 0, side * side).reshape({side, side});
+}
+
+/// For matrices of such a shape.
+optim::NewtonSchulzShifts shifts_for(std::int64_t rows, std::int64_t columns, DType dtype,
+                                     Device device) {
+  const auto times_identity = [&](double value) {
+    return multiple_of_identity(std::min(rows, columns), value, dtype, device);
+  };
+  return {times_identity(kB / (2.0 * std::sqrt(kC))), times_identity(kA - kB * kB / (4.0 * kC))};
+}
+
+/// newton_schulz() of a matrix.
+Tensor orthogonalized(const Tensor& matrix, std::int64_t iterations,
+                      const optim::NewtonSchulzShifts& shifts) {
+  const char* const name = "newton_schulz";
+  const PrecisionScope precision(arithmetic_for(matrix.device()));
+  const double stretch = std::pow(kC, 0.25);
+  const bool is_tall = matrix.size(0) > matrix.size(1);  // products of the smaller side are cheaper
+  Tensor x = is_tall ? transpose(matrix) : matrix;
+  x = x / (clamp(norm(x), kLeastNorm, std::numeric_limits<double>::infinity()) / stretch);
+  for (std::int64_t i = 0; i < iterations; ++i) {
+    const Tensor k = ops::product_and(name, x, x, true, shifts.of_gram);
+    x = ops::product_and(name, ops::product_and(name, k, k, true, shifts.of_square), x, false, {});
+  }
+  x = x / stretch;
+  return is_tall ? transpose(x) : x;
+}
 
 void require_iterations(const char* operation, std::int64_t iterations) {
   if (iterations < 1) {
@@ -42,16 +80,13 @@ Tensor newton_schulz(const Tensor& matrix, std::int64_t iterations) {
   ops::require_rank("newton_schulz", {"matrix", matrix}, 2, "rows and columns");
   require_iterations("newton_schulz", iterations);
   const NoGradGuard no_grad;
-  const PrecisionScope precision(arithmetic_for(matrix.device()));
-  const bool is_tall = matrix.size(0) > matrix.size(1);  // products of the smaller side are cheaper
-  Tensor x = is_tall ? transpose(matrix) : matrix;
-  x = x / clamp(norm(x), kLeastNorm, std::numeric_limits<double>::infinity());
-  for (std::int64_t i = 0; i < iterations; ++i) {
-    const Tensor gram = linear(x, x);
-    const Tensor factor = gram * -4.7750 + linear(gram, gram) * 2.0315;  // gram is symmetric
-    x = x * 3.4445 + matmul(factor, x);
-  }
-  return is_tall ? transpose(x) : x;
+  return orthogonalized(
+      matrix, iterations,
+      shifts_for(matrix.size(0), matrix.size(1), matrix.dtype(), matrix.device()));
+}
+
+std::pair<std::int64_t, std::int64_t> Muon::sides_of(const Slot& slot) {
+  return {slot.shape[0], slot.shape.numel() / std::max<std::int64_t>(slot.shape[0], 1)};
 }
 
 bool Muon::is_matrix(const Slot& slot) { return !slot.as_vector && slot.shape.rank() >= 2; }
@@ -70,6 +105,13 @@ Muon::Muon(std::vector<ParameterGroup> groups, const Options& options)
   }
   if (options.nesterov && options.momentum == 0.0) {
     throw Error("muon: nesterov needs a momentum above 0");
+  }
+  for (const Slot& slot : slots()) {
+    if (is_matrix(slot)) {
+      const auto [rows, columns] = sides_of(slot);
+      shifts_.try_emplace({std::min(rows, columns), slot.dtype},
+                          shifts_for(rows, columns, slot.dtype, slot.device));
+    }
   }
   add_momentum(options.momentum);
   const auto* sgd = std::get_if<SgdOptions>(&options.vectors);
@@ -126,9 +168,9 @@ void Muon::update_matrices(const std::vector<Due>& due, const StepScalars& scala
   std::vector<Tensor> too_much(due.size());  // beyond the norm that is wanted
   const auto direct = [&](std::size_t i) {
     const Slot& slot = *due[i].slot;
-    const std::int64_t rows = slot.shape[0];
-    const std::int64_t columns = slot.shape.numel() / std::max<std::int64_t>(rows, 1);
-    copies[i] = newton_schulz(negative[i].reshape({rows, columns}), options_.iterations);
+    const auto [rows, columns] = sides_of(slot);
+    copies[i] = orthogonalized(negative[i].reshape({rows, columns}), options_.iterations,
+                               shifts_.at({std::min(rows, columns), slot.dtype}));
     // SGD's formula once more: p = p - rate * (grad + decay * p).
     const double stretch = std::sqrt(std::max(
         1.0, static_cast<double>(rows) / static_cast<double>(std::max<std::int64_t>(columns, 1))));

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <variant>
 
 #include "cks/core/optim/adam.h"
@@ -7,6 +9,15 @@
 #include "cks/core/optim/sgd.h"
 
 namespace cks {
+
+namespace optim {
+
+/// What newton_schulz() adds to its products: multiples of I, of the smaller side of the matrix.
+struct NewtonSchulzShifts {
+  Tensor of_gram, of_square;
+};
+
+}  // namespace optim
 
 /// Nearly the nearest matrix whose rows (or columns, if they are fewer) are orthonormal: U V^T,
 /// where U S V^T is the singular value decomposition. By iterations of Newton and Schulz, matrix
@@ -69,12 +80,14 @@ class Muon : public Optimizer {
 
  private:
   static bool is_matrix(const Slot& slot);
+  static std::pair<std::int64_t, std::int64_t> sides_of(const Slot& slot);  // rows, columns
   static bool is_vector(const Slot& slot) { return !is_matrix(slot); }
   void update_matrices(const std::vector<Due>& due, const StepScalars& scalars);
   void update_vectors(const std::vector<Due>& due, const StepScalars& scalars);
 
   Options options_;
   Tensor one_;  // float64 [], for kernels that read a learning rate
+  std::map<std::pair<std::int64_t, DType>, optim::NewtonSchulzShifts> shifts_;
 };
 
 }  // namespace cks

@@ -118,6 +118,7 @@ class Optimizer {
   virtual void update(const std::vector<Due>& due, const StepScalars& scalars) = 0;
 
   const char* name() const { return name_; }
+  const std::vector<Slot>& slots() const { return slots_; }
   /// Where the parameters are, and with them all that a step reads.
   Device device() const { return step_.device(); }
 
