@@ -223,7 +223,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 constexpr int kFewRowsThreads = 1024;
-constexpr std::int64_t kFewRows = 4 * kFewRowsThreads;
 
 /// All of it for few and short rows, each of which a thread takes: one block, one launch.
 template <class X, class T>
@@ -359,7 +358,7 @@ void cross_entropy_forward(const CrossEntropyProblem& problem, const void* logit
     auto* const logarithms = static_cast<T*>(log_probabilities);
     auto* const mean = static_cast<T*>(loss);
     auto* const counted = static_cast<T*>(count);
-    if (problem.rows <= kFewRows && problem.C <= kWarp) {
+    if (problem.rows <= kFewRowsThreads && problem.C <= kWarp) {
       return launch("cross_entropy", few_rows_kernel<X, T>, 1, kFewRowsThreads, 0, problem.rows,
                     static_cast<int>(problem.C), problem.label_smoothing, problem.ignored_label,
                     from, labels, weights, logarithms, mean, counted);

@@ -11,6 +11,7 @@ namespace cks::kernels::cuda {
 namespace {
 
 constexpr double kRate = 0.02;
+constexpr double kRow = 150e3;  // a row of outputs of a thread, one after the other
 constexpr int kThreads = 1024;  // of a multiprocessor, that hide each other's waiting
 
 std::int64_t split_k_of(const Conv2dProblem& p, int multiprocessors) {
@@ -43,10 +44,15 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     add_split_k(candidate, p, split_k_of(p, multiprocessors), multiprocessors);
     threads = filter_size(p) * candidate.plan.split_k;
   }
+  const double rows =
+      request.pass == Conv2dPass::backward_filter
+          ? static_cast<double>(p.N * p.OH) / static_cast<double>(candidate.plan.split_k)
+          : 0.0;
   const double full = multiprocessors * static_cast<double>(kThreads);
   const double share = std::min(1.0, static_cast<double>(threads) / full);
-  candidate.cost = 2.0 * kLaunch + static_cast<double>(exact_multiply_adds(p)) /
-                                       (multiprocessors * kRate * share + 1e-9);
+  candidate.cost =
+      2.0 * kLaunch + rows * kRow +
+      static_cast<double>(exact_multiply_adds(p)) / (multiprocessors * kRate * share + 1e-9);
   return {std::move(candidate)};
 }
 
