@@ -19,7 +19,7 @@
 #include "apps/cli/flags.h"
 #include "apps/cli/program.h"
 #include "apps/report/picture.h"
-#include "apps/run/digit_data.h"
+#include "apps/run/data.h"
 #include "apps/run/header.h"
 #include "apps/run/results.h"
 #include "apps/run/resume.h"

@@ -10,7 +10,7 @@
 #include "apps/cli/config_file.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
-#include "apps/run/picture_data.h"
+#include "apps/run/data.h"
 #include "apps/run/presets.h"
 #include "apps/run/session.h"
 
@@ -38,10 +38,10 @@ void add_data_flags(Flags& parser, PictureData& data, bool& no_cache) {
              0, 4096);
   add_fit_flag(parser, data.fit, "how pictures become N x N");
   constexpr double kLeastShare = 1e-6;
-  parser.add("test-share", data.test_share,
+  parser.add("test-share", data.folder.test_share,
              "share of each class to test on, of a folder without train and test of its own",
              kLeastShare, 1.0 - kLeastShare);
-  parser.add_switch("skip-broken", data.skip_broken, "leave a folder's broken pictures out");
+  parser.add_switch("skip-broken", data.folder.skip_broken, "leave a folder's broken pictures out");
   parser.add_switch("no-cache", no_cache, kNoCacheHelp);
   parser.only_with("fit", "dataset", "folder");
   parser.only_with("no-cache", "dataset", "folder");
@@ -127,8 +127,8 @@ int run(int argc, char** argv) {
                        .load_data =
                            [&](Progress& progress) {
                              data.test_share_given = parser.given("test-share");
-                             data.cache_dir = no_cache ? "" : picture_cache_folder();
-                             data.on_progress = show_reading(progress);
+                             data.folder.cache_dir = no_cache ? "" : picture_cache_folder();
+                             data.folder.on_progress = show_reading(progress);
                              return load_pictures(data);
                            },
                        .show = {}},

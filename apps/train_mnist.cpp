@@ -13,7 +13,7 @@
 
 #include "apps/cli/config_file.h"
 #include "apps/cli/program.h"
-#include "apps/run/digit_data.h"
+#include "apps/run/data.h"
 #include "apps/run/session.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/datasets/data_loader.h"

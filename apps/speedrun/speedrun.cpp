@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "apps/cli/device_flag.h"
-#include "apps/run/picture_data.h"
+#include "apps/run/data.h"
 #include "apps/run/seeds.h"
 #include "apps/speedrun/net.h"
 #include "cks/cks.h"

@@ -1,11 +1,10 @@
-#include "apps/run/picture_data.h"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
 #include "apps/cli/program.h"
 #include "apps/report/picture.h"
+#include "apps/run/data.h"
 #include "apps/run/presets.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/file.h"
@@ -57,8 +56,10 @@ TEST_CASE("load_pictures: errors name the flag that helps") {
                        {.dataset = "folder", .data_dir = scratch.path(), .image_size = 8});
                  }),
                  "--skip-broken"));
-  const TrainTest data = load_pictures(
-      {.dataset = "folder", .data_dir = scratch.path(), .image_size = 8, .skip_broken = true});
+  const TrainTest data = load_pictures({.dataset = "folder",
+                                        .data_dir = scratch.path(),
+                                        .image_size = 8,
+                                        .folder = {.skip_broken = true}});
   CHECK(data.train.size() + data.test.size() == 6);
   const std::string missing =
       message_of<IoError>([&] { load_pictures({.data_dir = scratch / "nothing"}); });
@@ -73,7 +74,7 @@ TEST_CASE("load_pictures: errors name the flag that helps") {
                  "above has one class, 'pictures', which leaves nothing to tell apart"));
   CHECK_THROWS_AS(load_pictures({.dataset = "folder"}), UsageError);
   CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .image_size = 16}), UsageError);
-  CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .skip_broken = true}), UsageError);
+  CHECK_THROWS_AS(load_pictures({.dataset = "drawn", .folder = {.skip_broken = true}}), UsageError);
 }
 
 TEST_CASE("load_pictures: a test share is for a folder without halves alone") {
@@ -82,7 +83,7 @@ TEST_CASE("load_pictures: a test share is for a folder without halves alone") {
     write_class(scratch / half + "/cat", 4, 8);
     write_class(scratch / half + "/dog", 4, 8);
   }
-  PictureData data{.dataset = "folder", .data_dir = scratch.path(), .test_share = 0.5};
+  PictureData data{.dataset = "folder", .data_dir = scratch.path(), .folder = {.test_share = 0.5}};
   CHECK(load_pictures(data).test.size() == 8);  // from a file of flags
   data.test_share_given = true;
   CHECK(contains(message_of<UsageError>([&] { load_pictures(data); }), scratch.path()));

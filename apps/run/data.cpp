@@ -1,10 +1,12 @@
-#include "apps/run/picture_data.h"
+#include "apps/run/data.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <string_view>
 
 #include "apps/cli/program.h"
-#include "apps/run/limits.h"
 #include "cks/datasets/cifar.h"
+#include "cks/datasets/drawn/drawn_digits.h"
 #include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -13,7 +15,45 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kEmnist = "emnist-";
 constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or DIR/CLASS/...";
+
+/// Options for drawing images that draw no more than the limits of `data` ask for; 0: no limit.
+template <class Options, class Data>
+Options within_limits(Options options, const Data& data) {
+  if (data.limit_train > 0) {
+    options.train_count = std::min(options.train_count, data.limit_train);
+  }
+  if (data.limit_test > 0) {
+    options.test_count = std::min(options.test_count, data.limit_test);
+  }
+  return options;
+}
+
+/// The first `count` images; all of them if 0, or if there are fewer.
+ImageDataset first(const ImageDataset& dataset, std::int64_t count) {
+  return count == 0 ? dataset : dataset.limit(count);
+}
+
+TrainTest read_or_draw(const DigitData& data) {
+  if (data.dataset == "drawn") {
+    return drawn_digits(within_limits(DrawnDigitsOptions(), data));
+  }
+  try {
+    MnistOptions options = data.options;
+    if (data.dataset.starts_with(kEmnist)) {
+      options.emnist = data.dataset.substr(kEmnist.size());
+    }
+    return load_mnist(data.data_dir, options);
+  } catch (IoError& error) {
+    if (std::string(error.what()).starts_with("find_mnist")) {
+      error.append(": --dataset emnist-letters, say");
+    } else if (data.dataset == "auto" && !find_mnist(data.data_dir)) {
+      error.append("\n  or: train on digits that need no file, with --dataset drawn");
+    }
+    throw;
+  }
+}
 
 void require_folder(const PictureData& data) {
   if (data.dataset == "folder") {
@@ -32,21 +72,19 @@ void require_folder(const PictureData& data) {
     throw UsageError(formatted("--image-size is for --dataset folder; the pictures of {} are 32x32",
                                data.dataset));
   }
-  if (data.skip_broken || data.test_share_given) {
+  if (data.folder.skip_broken || data.test_share_given) {
     throw UsageError(formatted("--{} is for --dataset folder, not {}",
-                               data.skip_broken ? "skip-broken" : "test-share", data.dataset));
+                               data.folder.skip_broken ? "skip-broken" : "test-share",
+                               data.dataset));
   }
 }
 
 TrainTest read_folder(const PictureData& data) {
+  ImageFolderOptions options = data.folder;
+  options.height = options.width = data.image_size;
+  options.fit = parse_image_fit(data.fit);
   try {
-    TrainTest halves = load_image_folder(data.data_dir, {.height = data.image_size,
-                                                         .width = data.image_size,
-                                                         .fit = parse_image_fit(data.fit),
-                                                         .skip_broken = data.skip_broken,
-                                                         .test_share = data.test_share,
-                                                         .cache_dir = data.cache_dir,
-                                                         .on_progress = data.on_progress});
+    TrainTest halves = load_image_folder(data.data_dir, options);
     if (const auto& names = halves.train.class_names; names.size() < 2) {
       throw Error(
           formatted("--data-dir {} has one class, '{}', which leaves nothing to tell apart; "
@@ -58,7 +96,7 @@ TrainTest read_folder(const PictureData& data) {
     error.append(data.image_size == 0 ? "\n  --image-size 32 makes all of them 32x32" : "");
     throw;
   } catch (IoError& error) {
-    if (!data.skip_broken && !std::string(error.what()).starts_with("load_image_folder")) {
+    if (!data.folder.skip_broken && !std::string(error.what()).starts_with("load_image_folder")) {
       error.append("\n  --skip-broken leaves broken pictures out");
     }
     throw;
@@ -101,6 +139,11 @@ ImageDataset spread(const ImageDataset& dataset, std::int64_t count) {
 }
 
 }  // namespace
+
+TrainTest load_digits(const DigitData& data) {
+  const TrainTest all = read_or_draw(data);
+  return {first(all.train, data.limit_train), first(all.test, data.limit_test)};
+}
 
 TrainTest load_pictures(const PictureData& data) {
   require_folder(data);
