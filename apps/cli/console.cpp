@@ -5,7 +5,6 @@
 
 #include <iostream>
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -117,16 +116,7 @@ void report_data(Console& console, const TrainTest& data) {
 TrainCallbacks make_callbacks(Console& console, bool has_accuracy) {
   TrainCallbacks callbacks;
   callbacks.on_step = [&console, has_accuracy](const StepEvent& event) {
-    console.progress().update(
-        {.epoch = event.epoch,
-         .epochs = event.epochs,
-         .step = event.step,
-         .steps = event.steps_per_epoch,
-         .loss = event.loss,
-         .accuracy = has_accuracy ? std::optional(event.accuracy) : std::nullopt,
-         .learning_rate = event.learning_rate,
-         .images_per_second = event.images_per_second,
-         .seconds_left = event.seconds_left});
+    console.progress().update(event, has_accuracy);
   };
   callbacks.on_epoch = [&console, has_accuracy](const EpochEvent& event) {
     console.say(describe_epoch(event, has_accuracy));

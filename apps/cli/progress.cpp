@@ -98,29 +98,30 @@ std::string format_count(double count) {
   return count >= 1e3 ? formatted("{:.1f}k", count / 1e3) : formatted("{:.0f}", count);
 }
 
-std::string format_progress(const ProgressState& state, const ProgressStyle& style) {
-  std::vector<Part> parts{{formatted("epoch {:2}/{}", state.epoch, state.epochs)}};
+std::string format_progress(const StepEvent& event, const ProgressStyle& style, bool has_accuracy) {
+  std::vector<Part> parts{{formatted("epoch {:2}/{}", event.epoch, event.epochs)}};
   add_bar(parts, style);
-  parts.push_back({formatted(" {}/{}", state.step, state.steps), kLastOrder});
-  parts.push_back({formatted("  loss {:.4f}", state.loss), 6});
-  if (state.accuracy) {
-    parts.push_back({formatted("  acc {:.2f} %", 100.0 * *state.accuracy), 4});
+  parts.push_back({formatted(" {}/{}", event.step, event.steps_per_epoch), kLastOrder});
+  parts.push_back({formatted("  loss {:.4f}", event.loss), 6});
+  if (has_accuracy) {
+    parts.push_back({formatted("  acc {:.2f} %", 100.0 * event.accuracy), 4});
   }
-  parts.push_back({formatted("  lr {:.3g}", state.learning_rate), 1});
-  parts.push_back({formatted("  {} img/s", format_count(state.images_per_second)), 2});
-  parts.push_back({formatted("  ETA {}", format_duration(state.seconds_left)), 5});
-  return fitted(std::move(parts), share(state.step, state.steps), style);
+  parts.push_back({formatted("  lr {:.3g}", event.learning_rate), 1});
+  parts.push_back({formatted("  {} img/s", format_count(event.images_per_second)), 2});
+  parts.push_back({formatted("  ETA {}", format_duration(event.seconds_left)), 5});
+  return fitted(std::move(parts), share(event.step, event.steps_per_epoch), style);
 }
 
-std::string format_progress(const ReadingState& state, const ProgressStyle& style) {
+std::string format_progress(const ReadingProgress& read, double seconds,
+                            const ProgressStyle& style) {
   std::vector<Part> parts{{"pictures"}};
   add_bar(parts, style);
-  parts.push_back({formatted(" {}/{}", state.done, state.total), kLastOrder});
-  const double rate = static_cast<double>(state.done) / std::max(state.seconds, 1e-9);
+  parts.push_back({formatted(" {}/{}", read.done, read.total), kLastOrder});
+  const double rate = static_cast<double>(read.done) / std::max(seconds, 1e-9);
   parts.push_back({formatted("  {} pictures/s", format_count(rate)), 2});
-  const double left = static_cast<double>(state.total - state.done) / std::max(rate, 1e-9);
+  const double left = static_cast<double>(read.total - read.done) / std::max(rate, 1e-9);
   parts.push_back({formatted("  ETA {}", format_duration(left)), 5});
-  return fitted(std::move(parts), share(state.done, state.total), style);
+  return fitted(std::move(parts), share(read.done, read.total), style);
 }
 
 std::int64_t terminal_columns(std::FILE* file) {
@@ -163,25 +164,26 @@ void Progress::show(const std::function<std::string()>& line, bool is_last, bool
   std::fflush(out_);
 }
 
-void Progress::update(const ReadingState& state) {
+void Progress::update(const ReadingProgress& read, double seconds) {
   const auto now = std::chrono::steady_clock::now();
   if (last_draw_ == std::chrono::steady_clock::time_point()) {
     last_draw_ = now;  // the first line comes after a while: there may be nothing to wait for
   }
-  show([&] { return format_progress(state, style()); }, state.done == state.total,
+  show([&] { return format_progress(read, seconds, style()); }, read.done == read.total,
        options_.interval > 0 && now - last_draw_ >= kLineInterval);
 }
 
-void Progress::update(const ProgressState& state) {
+void Progress::update(const StepEvent& event, bool has_accuracy) {
   // A GPU reports some of its steps: the first at or behind each multiple of the interval.
-  std::int64_t before = state.epoch == last_epoch_ ? last_step_ : 0;
+  std::int64_t before = event.epoch == last_epoch_ ? last_step_ : 0;
   if (last_epoch_ == 0) {
-    before = state.step - 1;  // a resumed run begins anywhere
+    before = event.step - 1;  // a resumed run begins anywhere
   }
-  last_epoch_ = state.epoch;
-  last_step_ = state.step;
-  show([&] { return format_progress(state, style()); }, state.step == state.steps,
-       options_.interval > 0 && state.step / options_.interval != before / options_.interval);
+  last_epoch_ = event.epoch;
+  last_step_ = event.step;
+  show([&] { return format_progress(event, style(), has_accuracy); },
+       event.step == event.steps_per_epoch,
+       options_.interval > 0 && event.step / options_.interval != before / options_.interval);
 }
 
 void Progress::clear() {

@@ -3,30 +3,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
-#include <optional>
 #include <string>
 
+#include "cks/datasets/image_folder.h"
+#include "cks/train/trainer.h"
+
 namespace cks::apps {
-
-/// What the progress line shows of a running epoch.
-struct ProgressState {
-  std::int64_t epoch = 1;  // from 1
-  std::int64_t epochs = 1;
-  std::int64_t step = 0;  // of this epoch
-  std::int64_t steps = 1;
-  double loss = 0.0;
-  std::optional<double> accuracy{};  // of a classifier
-  double learning_rate = 0.0;
-  double images_per_second = 0.0;
-  double seconds_left = 0.0;  // of the whole run
-};
-
-/// What it shows of pictures that are read.
-struct ReadingState {
-  std::int64_t done = 0;
-  std::int64_t total = 1;
-  double seconds = 0.0;  // since the first of them
-};
 
 /// How a progress line is written.
 struct ProgressStyle {
@@ -39,9 +21,12 @@ struct ProgressStyle {
 /// Where that is too wide the bar becomes shorter, and parts are left out: first the learning rate,
 /// then images per second, the bar, the accuracy, the time left, the loss, the step; at last the
 /// epoch is cut off.
-std::string format_progress(const ProgressState& state, const ProgressStyle& style);
-/// "pictures [=====>    ] 120/10000  231 pictures/s  ETA 0:43", likewise.
-std::string format_progress(const ReadingState& state, const ProgressStyle& style);
+std::string format_progress(const StepEvent& event, const ProgressStyle& style,
+                            bool has_accuracy = true);
+/// "pictures [=====>    ] 120/10000  231 pictures/s  ETA 0:43", likewise;
+/// `seconds` are those since the first of them.
+std::string format_progress(const ReadingProgress& read, double seconds,
+                            const ProgressStyle& style);
 
 /// 83.4 -> "1:23", 3661 -> "1:01:01".
 std::string format_duration(double seconds);
@@ -65,8 +50,8 @@ class Progress {
   };
   explicit Progress(Options options, std::FILE* out = stderr);
 
-  void update(const ProgressState& state);
-  void update(const ReadingState& state);
+  void update(const StepEvent& event, bool has_accuracy = true);
+  void update(const ReadingProgress& read, double seconds);
   /// Takes the bar away, so that a line can be printed.
   void clear();
 

@@ -21,7 +21,7 @@ void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
 std::function<void(const ReadingProgress&)> show_reading(Progress& progress) {
   return [&progress, begin = std::chrono::steady_clock::now()](const ReadingProgress& read) {
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
-    progress.update({.done = read.done, .total = read.total, .seconds = passed.count()});
+    progress.update(read, passed.count());
   };
 }
 

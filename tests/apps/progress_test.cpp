@@ -14,14 +14,14 @@
 
 namespace {
 
+using cks::StepEvent;
 using cks::apps::Progress;
-using cks::apps::ProgressState;
 
-ProgressState some_state() {
+StepEvent some_state() {
   return {.epoch = 3,
           .epochs = 10,
           .step = 50,
-          .steps = 100,
+          .steps_per_epoch = 100,
           .loss = 0.6123,
           .accuracy = 0.812,
           .learning_rate = 1e-3,
@@ -52,29 +52,27 @@ TEST_CASE("a progress line shows epoch, loss, rate and time left") {
       std::string::npos);
   CHECK(cks::apps::format_progress(some_state(), {.bar = true, .colour = true}).find("\x1b[32m") !=
         std::string::npos);
-  ProgressState without = some_state();
-  without.accuracy.reset();
-  CHECK(cks::apps::format_progress(without, {}) ==
+  CHECK(cks::apps::format_progress(some_state(), {}, /*has_accuracy=*/false) ==
         "epoch  3/10 50/100  loss 0.6123  lr 0.001  21.4k img/s  ETA 1:23");
-  ProgressState done = some_state();
-  done.step = done.steps;
+  StepEvent done = some_state();
+  done.step = done.steps_per_epoch;
   CHECK(cks::apps::format_progress(done, {.bar = true}).find("[========================]") !=
         std::string::npos);
 }
 
 TEST_CASE("a progress line of pictures that are read shows how many, the rate and the time left") {
-  const cks::apps::ReadingState state{.done = 250, .total = 1000, .seconds = 10.0};
-  CHECK(cks::apps::format_progress(state, {}) == "pictures 250/1000  25 pictures/s  ETA 0:30");
-  CHECK(cks::apps::format_progress(state, {.bar = true, .columns = 79}) ==
+  const cks::ReadingProgress state{.done = 250, .total = 1000};
+  CHECK(cks::apps::format_progress(state, 10.0, {}) ==
+        "pictures 250/1000  25 pictures/s  ETA 0:30");
+  CHECK(cks::apps::format_progress(state, 10.0, {.bar = true, .columns = 79}) ==
         "pictures [======>                 ] 250/1000  25 pictures/s  ETA 0:30");
-  CHECK(cks::apps::format_progress(state, {.bar = true, .columns = 40}) ==
+  CHECK(cks::apps::format_progress(state, 10.0, {.bar = true, .columns = 40}) ==
         "pictures [==>       ] 250/1000  ETA 0:30");
-  CHECK(cks::apps::format_progress(state, {.columns = 20}) == "pictures 250/1000");
-  CHECK(cks::apps::format_progress({.done = 0, .total = 0, .seconds = 0.0}, {.columns = 20}) ==
-        "pictures 0/0");
+  CHECK(cks::apps::format_progress(state, 10.0, {.columns = 20}) == "pictures 250/1000");
+  CHECK(cks::apps::format_progress(cks::ReadingProgress{}, 0.0, {.columns = 20}) == "pictures 0/0");
   for (std::int64_t columns = 1; columns < 140; ++columns) {
     CHECK(static_cast<std::int64_t>(
-              cks::apps::format_progress(state, {.bar = true, .columns = columns}).size()) <=
+              cks::apps::format_progress(state, 10.0, {.bar = true, .columns = columns}).size()) <=
           columns);
   }
 }
@@ -84,7 +82,7 @@ std::string shown(Progress::Options options, std::int64_t stride = 1) {
   REQUIRE(file != nullptr);
   Progress progress(options, file);
   for (std::int64_t step = 1; step <= 100; step += stride) {
-    ProgressState state = some_state();
+    StepEvent state = some_state();
     state.step = step;
     progress.update(state);
   }
@@ -183,8 +181,8 @@ TEST_CASE("the terminal's width is asked for each time a line is drawn") {
   setenv("TERM", "dumb", 1);
   Progress plain({.interval = 1}, terminal.file());
   unsetenv("TERM");
-  ProgressState state = some_state();
-  state.step = state.steps;  // such a step is always drawn
+  StepEvent state = some_state();
+  state.step = state.steps_per_epoch;  // such a step is always drawn
   for (const unsigned short columns : {40, 60, 80, 100, 200, 60, 0, 1}) {
     CAPTURE(columns);
     terminal.resize(columns);
