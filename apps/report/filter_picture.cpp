@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
-#include "apps/report/picture.h"
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
+#include "cks/datasets/images/image_write.h"
 #include "cks/kernels/common/formatted_impl.h"
 
 namespace cks::apps {

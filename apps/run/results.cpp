@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "apps/cli/program.h"
-#include "apps/report/picture.h"
 #include "apps/report/text_table.h"
 #include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
@@ -15,6 +14,7 @@
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/ops/softmax.h"
+#include "cks/datasets/images/image_write.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 #include "cks/train/metrics.h"
@@ -113,6 +113,27 @@ Tensor drawable_filters(const Module& model, const ModelTable& layers) {
 }
 
 }  // namespace
+
+Tensor denormalised(const Tensor& images, const std::vector<float>& mean,
+                    const std::vector<float>& std) {
+  const std::size_t channels = mean.size();
+  if (images.rank() != 4 || images.size(3) != static_cast<std::int64_t>(channels) ||
+      std.size() != channels) {
+    throw ShapeError(
+        formatted("denormalised: images must be [N,H,W,C] with a mean and a std for each of C, got "
+                  "{}, {} means, {} stds",
+                  images.shape(), channels, std.size()));
+  }
+  const std::vector<float> values = images.to_vector<float>();
+  Tensor bytes = Tensor::empty(images.shape(), DType::uint8);
+  auto* out = bytes.data_as<std::uint8_t>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float value = 255.0F * (values[i] * std[i % channels] + mean[i % channels]);
+    // A NaN becomes black.
+    out[i] = value > 0.0F ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : 0;
+  }
+  return bytes;
+}
 
 std::string never_predicted(const ConfusionMatrix& confusion,
                             const std::vector<std::string>& names) {

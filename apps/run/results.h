@@ -1,8 +1,11 @@
 #pragma once
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "apps/report/report.h"
 #include "apps/run/seeds.h"
+#include "cks/core/tensor/tensor.h"
 #include "cks/datasets/data_loader.h"
 #include "cks/layers/module.h"
 #include "cks/train/run_folder.h"
@@ -12,6 +15,13 @@ namespace cks::apps {
 /// What every run has to show, whatever it trains. Throws IoError.
 RunReport begin_report(const RunFolder& folder, const TrainSummary& summary, Module& model,
                        const ImageDataset& data, const std::string& model_name);
+
+/// Images of a batch as bytes again: 255 * (x * std + mean), rounded and cut to [0, 255].
+///
+/// Shapes  images float32 [N,H,W,C], a mean and a std for each channel.
+/// Throws  ShapeError, DtypeError.
+Tensor denormalised(const Tensor& images, const std::vector<float>& mean,
+                    const std::vector<float>& std);
 
 /// Names of the classes that were predicted for no image: "cat, dog".
 std::string never_predicted(const ConfusionMatrix& confusion,

@@ -5,7 +5,7 @@
 #include <sstream>
 #include <string>
 
-#include "apps/report/conv_table.h"
+#include "apps/report/profile_tables.h"
 #include "cks/models/registry.h"
 
 namespace {

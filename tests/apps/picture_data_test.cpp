@@ -3,11 +3,11 @@
 #include <filesystem>
 
 #include "apps/cli/program.h"
-#include "apps/report/picture.h"
 #include "apps/run/data.h"
 #include "apps/run/presets.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/file.h"
+#include "cks/datasets/images/image_write.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"

@@ -1,5 +1,3 @@
-#include "apps/report/picture.h"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -7,8 +5,10 @@
 #include <memory>
 #include <numeric>
 
+#include "apps/run/results.h"
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
+#include "cks/datasets/images/image_write.h"
 #include "tests/support/scratch_folder.h"
 #include "tests/support/tensors.h"
 

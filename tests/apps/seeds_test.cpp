@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "apps/report/module_table.h"
+#include "apps/report/profile_tables.h"
 #include "cks/core/error.h"
 #include "tests/support/process.h"
 

@@ -11,11 +11,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "apps/report/picture.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/datasets/drawn/drawn_pictures.h"
 #include "cks/datasets/images/image_io.h"
+#include "cks/datasets/images/image_write.h"
 #include "cks/train/checkpoint.h"
 #include "cks/train/run_folder.h"
 #include "tests/datasets/pictures.h"

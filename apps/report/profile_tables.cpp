@@ -1,4 +1,4 @@
-#include "apps/report/conv_table.h"
+#include "apps/report/profile_tables.h"
 
 #include <algorithm>
 #include <string_view>
@@ -143,6 +143,36 @@ std::string conv_csv(const std::vector<ConvRecord>& records) {
                      record.seconds, record.error ? formatted("{:.3e}", *record.error) : "");
   }
   return csv;
+}
+
+std::string module_time_table(const std::vector<ModuleTime>& times, std::int64_t steps) {
+  ModuleTime total;
+  for (const ModuleTime& time : times) {
+    total.forward += time.forward;
+    total.backward += time.backward;
+  }
+  const double sum = total.forward + total.backward;
+  const auto milliseconds = [&](double seconds) {
+    return formatted("{:.3f}",
+                     1e3 * seconds / static_cast<double>(std::max<std::int64_t>(steps, 1)));
+  };
+  TextTable table({"layer", "forward ms", "backward ms", "share"}, {false, true, true, true});
+  const auto add = [&](const std::string& name, const ModuleTime& time) {
+    table.add({name, milliseconds(time.forward), milliseconds(time.backward),
+               percent(sum > 0.0 ? (time.forward + time.backward) / sum : 0.0)});
+  };
+  // What no layer did comes last: the model's own operations, loss, clipping and optimiser, which
+  // count as forward.
+  for (const bool is_layer : {true, false}) {
+    for (const ModuleTime& time : times) {
+      if (time.module_path.empty() != is_layer) {
+        add(is_layer ? time.module_path : "(model, loss, optimiser)", time);
+      }
+    }
+  }
+  table.rule();
+  add("total of a step", total);
+  return formatted("{}mean of {} steps\n", table, steps);
 }
 
 }  // namespace cks::apps
