@@ -41,6 +41,7 @@ class ProtoMessage {
   void message(int field, const ProtoMessage& value) { text(field, value.bytes_); }
 
   const std::string& bytes() const { return bytes_; }
+  friend bool operator==(const ProtoMessage&, const ProtoMessage&) = default;
 
  private:
   void key(int field, std::uint64_t wire_type) {

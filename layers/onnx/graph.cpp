@@ -42,12 +42,6 @@ bool are_equal(const Tensor& a, const Tensor& b) {
          std::memcmp(x.data(), y.data(), x.nbytes()) == 0;
 }
 
-bool are_equal(const std::vector<ProtoMessage>& a, const std::vector<ProtoMessage>& b) {
-  return std::equal(
-      a.begin(), a.end(), b.begin(), b.end(),
-      [](const ProtoMessage& x, const ProtoMessage& y) { return x.bytes() == y.bytes(); });
-}
-
 std::vector<std::int64_t> widened(const std::vector<int>& values) {
   return {values.begin(), values.end()};
 }
@@ -189,7 +183,7 @@ std::optional<Graph::Difference> Graph::first_difference(const Graph& other) con
   for (std::size_t i = 0; i < std::min(nodes_.size(), other.nodes_.size()); ++i) {
     const Operator& a = nodes_[i];
     const Operator& b = other.nodes_[i];
-    if (a.type != b.type || a.inputs != b.inputs || !are_equal(a.attributes, b.attributes)) {
+    if (a.type != b.type || a.inputs != b.inputs || a.attributes != b.attributes) {
       return Difference{a.operation, false};
     }
   }
