@@ -175,15 +175,14 @@ class Module {
     Role role;
   };
   using PathEntries = std::vector<std::pair<std::string, const Entry*>>;
-  PathEntries entries() const;  // of this module and all below it, paths relative to this one
-  void collect_entries(const std::string& prefix, PathEntries& out) const;
+  /// Of this module and all below it; their paths follow on this one's, the prefix.
+  PathEntries entries(const std::string& prefix = {}) const;
   NamedTensors handles(Role role) const;
   NamedTensors copies(bool training_only) const;
   template <class Convert>
   void replace_tensors(Convert&& convert);
   void load(const char* operation, const NamedTensors& state, bool training_only, bool strict);
   void add_entry(std::string name, Tensor& member, Tensor value, StateLayout layout, Role role);
-  void register_child(Module* child);
   void require_free(const std::string& name) const;
   const ForwardHook& hook_of_root() const;
   static void append_if_tensor(std::vector<Tensor>& tensors, const Tensor& input) {

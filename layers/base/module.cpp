@@ -24,7 +24,8 @@ std::string join(const std::string& prefix, const std::string& name) {
 
 Module::Module(Module* parent, std::string name) : parent_(parent), name_(std::move(name)) {
   if (parent_ != nullptr) {
-    parent_->register_child(this);
+    parent_->require_free(name_);
+    parent_->children_.push_back(this);
     training_ = parent_->training_;
   }
 }
@@ -54,11 +55,6 @@ void Module::require_free(const std::string& name) const {
   if (any_of(children_, taken_by_child) || any_of(entries_, taken_by_entry)) {
     fail("is taken");
   }
-}
-
-void Module::register_child(Module* child) {
-  require_free(child->name_);
-  children_.push_back(child);
 }
 
 std::string Module::path() const {
@@ -133,18 +129,16 @@ void Module::register_training_state(std::string name, Tensor& member, Tensor va
   add_entry(std::move(name), member, std::move(value), StateLayout::as_is, Role::training_state);
 }
 
-void Module::collect_entries(const std::string& prefix, PathEntries& out) const {
+Module::PathEntries Module::entries(const std::string& prefix) const {
+  PathEntries all;
   for (const Entry& entry : entries_) {
-    out.emplace_back(join(prefix, entry.name), &entry);
+    all.emplace_back(join(prefix, entry.name), &entry);
   }
   for (const Module* child : children_) {
-    child->collect_entries(join(prefix, child->name_), out);
+    for (auto& entry : child->entries(join(prefix, child->name_))) {
+      all.push_back(std::move(entry));
+    }
   }
-}
-
-Module::PathEntries Module::entries() const {
-  PathEntries all;
-  collect_entries({}, all);
   return all;
 }
 
