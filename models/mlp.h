@@ -1,6 +1,7 @@
 #pragma once
+#include "cks/core/ops/activation.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/layers/linear.h"
-#include "cks/layers/module.h"
 
 namespace cks {
 
@@ -30,7 +31,7 @@ class Mlp : public Layer<Mlp, MlpOptions> {
   Mlp(Module*, std::string, ...) = delete;  // for the error: see Layer
 
   /// Images [N,H,W,C] to logits [N,classes].
-  Tensor forward(const Tensor& images) override;
+  Tensor forward(const Tensor& images) override { return fc2(relu(fc1(flatten_chw(images)))); }
 
   Linear fc1{this, "fc1", {.in_features = options().in_features, .out_features = options().hidden}};
   Linear fc2{this, "fc2", {.in_features = options().hidden, .out_features = options().classes}};
