@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
+#include "cks/core/ops/rearrange.h"
 #include "cks/core/tensor/check.h"
 #include "cks/kernels/common/formatted_impl.h"
 
@@ -74,20 +74,11 @@ Tensor picture_grid(const Tensor& images, std::int64_t columns, std::int64_t gap
   const std::int64_t count = images.size(0), height = images.size(1), width = images.size(2),
                      channels = images.size(3);
   const std::int64_t rows = (count + columns - 1) / columns;
-  Tensor grid = Tensor::full({rows * (height + gap) - gap, columns * (width + gap) - gap, channels},
-                             255, DType::uint8);
-  const std::int64_t grid_row = grid.size(1) * channels;
-  const std::int64_t image_row = width * channels;
-  const auto* from = images.data_as<std::uint8_t>();
-  for (std::int64_t i = 0; i < count; ++i) {
-    auto* to = grid.data_as<std::uint8_t>() + i / columns * (height + gap) * grid_row +
-               i % columns * (width + gap) * channels;
-    for (std::int64_t y = 0; y < height; ++y) {
-      std::memcpy(to + y * grid_row, from, static_cast<std::size_t>(image_row));
-      from += image_row;
-    }
-  }
-  return grid;
+  const Tensor tiles = pad(images, {{0, rows * columns - count}, {0, gap}, {0, gap}, {}}, 255.0)
+                           .reshape({rows, columns, height + gap, width + gap, channels});
+  const Tensor grid = permute(tiles, {0, 2, 1, 3, 4})
+                          .reshape({rows * (height + gap), columns * (width + gap), channels});
+  return slice(slice(grid, 0, 0, grid.size(0) - gap), 1, 0, grid.size(1) - gap);
 }
 
 void save_image(const std::string& path, const Tensor& images, const SaveImageOptions& options) {
