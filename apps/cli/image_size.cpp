@@ -5,16 +5,16 @@
 
 #include "apps/cli/program.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/kernels/common/lists_impl.h"
+#include "cks/train/number_text_impl.h"
 
 namespace cks::apps {
 
 ImageSize parse_image_size(const std::string& text) {
   std::vector<std::int64_t> extents;
   for (const std::string& part : split(text + "x", 'x')) {
-    const bool is_number = !part.empty() && part.size() < 7 &&
-                           all_of(part, [](char c) { return c >= '0' && c <= '9'; });
-    extents.push_back(is_number ? std::stoll(part) : 0);
+    if (!detail::parse_number(part, extents.emplace_back()) || part.size() > 6) {
+      extents.back() = 0;
+    }
   }
   if (extents.size() != 3 || *std::min_element(extents.begin(), extents.end()) < 1) {
     throw Error(formatted("--input is '{}', expected WIDTHxHEIGHTxCHANNELS such as 28x28x1", text));

@@ -105,7 +105,6 @@ std::string svg_file(const std::vector<Figure>& figures) {
   const bool has_note = any_of(figures, [](const Figure& figure) { return !figure.note.empty(); });
   const double head = has_note ? 52.0 : 32.0;
   std::string body;
-  std::string title;
   double x = kMargin;
   double height = 0.0;
   for (const Figure& figure : figures) {
@@ -113,7 +112,6 @@ std::string svg_file(const std::vector<Figure>& figures) {
             text_at(x, kMargin + 32.0, "muted", figure.note) +
             formatted("<g transform=\"translate({:.1f} {:.1f})\">\n{}</g>\n", x, kMargin + head,
                       figure.body);
-    title += (title.empty() ? "" : ", ") + figure.title;
     x += std::max(figure.width, text_width(figure.note)) + kMargin;
     height = std::max(height, figure.height);
   }
@@ -122,7 +120,7 @@ std::string svg_file(const std::vector<Figure>& figures) {
              "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
              "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\" {3}>\n<style>{4}"
              "</style>\n",
-             x, height, escaped(title), kFont, kStyle) +
+             x, height, escaped(list_text(mapped(figures, &Figure::title))), kFont, kStyle) +
          box_at(0.0, 0.0, x, height, "ground") + body + "</svg>\n";
 }
 

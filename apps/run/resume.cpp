@@ -237,13 +237,8 @@ void append_flags(Error& error, const Flags& parser) {
   } else if (dynamic_cast<const CaptureError*>(&error) != nullptr) {
     helpful = {"no-graph"};
   }
-  std::string text;
-  for (const std::string& name : helpful) {
-    if (parser.has(name)) {
-      text.append(text.empty() ? "\n  flags that help: --" : ", --").append(name);
-    }
-  }
-  error.append(text);
+  std::erase_if(helpful, [&](const std::string& name) { return !parser.has(name); });
+  error.append(helpful.empty() ? "" : "\n  flags that help: --" + list_text(helpful, ", --"));
 }
 
 TrainSummary fit_with_advice(const Flags& parser, Console& console, const TrainTask& task,

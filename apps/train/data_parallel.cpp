@@ -110,7 +110,7 @@ void DataParallel::require_same_start(const TrainTask& task, const TextFields& i
     add(options, formatted("{}={};", name, value));
   }
   add(options, formatted("{} {}", options_.sync_batch_norm, options_.bucket_bytes));
-  std::string differing;
+  std::vector<std::string> differing;
   int culprit = 0;
   for (const auto& [what, sum] :
        {std::pair("program", program_sum()), std::pair("model", model),
@@ -120,13 +120,13 @@ void DataParallel::require_same_start(const TrainTask& task, const TextFields& i
     for (int rank = 1; rank < ranks_.size(); ++rank) {
       if (sums[static_cast<std::size_t>(rank)] != sums[0] && (culprit == 0 || culprit == rank)) {
         culprit = rank;
-        differing += formatted("{}{}", differing.empty() ? "" : ", ", what);
+        differing.emplace_back(what);
       }
     }
   }
   if (culprit != 0) {
     throw Error(formatted("fit: rank {} does not train the same as rank 0; it has another {}",
-                          culprit, differing));
+                          culprit, list_text(differing)));
   }
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <span>
 #include <string_view>
 
 #include "cks/core/error.h"
@@ -93,14 +94,8 @@ std::int64_t label_of(const ImageClasses& classes, const std::string& name) {
 
 std::string joined(const std::vector<std::string>& names) {
   constexpr std::size_t kMost = 20;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) {
-    text.append(i == 0 ? "" : ", ").append(names[i]);
-  }
-  if (names.size() > kMost) {
-    text += formatted(" and {} more", names.size() - kMost);
-  }
-  return text;
+  const std::string first = list_text(std::span(names).first(std::min(names.size(), kMost)));
+  return first + (names.size() > kMost ? formatted(" and {} more", names.size() - kMost) : "");
 }
 
 bool is_readable_format(const std::string& path) { return contains(kRead, lower_extension(path)); }

@@ -100,10 +100,8 @@ class IdxReader {
     for (int shift = 24; shift >= 0; shift -= 8) {
       head += static_cast<char>(magic >> shift);
     }
-    for (const std::uint8_t byte : source_.read_bytes(kStart)) {
-      head += static_cast<char>(byte);
-    }
-    return describe_foreign(head);
+    const std::vector<std::uint8_t> rest = source_.read_bytes(kStart);
+    return describe_foreign(head.append(rest.begin(), rest.end()));
   }
 
   const char* op_;

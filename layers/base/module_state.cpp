@@ -50,12 +50,7 @@ struct Misfits {
 
  private:
   static std::string list(const char* title, const std::vector<std::string>& keys) {
-    std::string text;
-    for (const std::string& key : keys) {
-      text += text.empty() ? "\n  " + std::string(title) + ": " : ", ";
-      text += key;
-    }
-    return text;
+    return keys.empty() ? "" : formatted("\n  {}: {}", title, list_text(keys));
   }
 };
 
