@@ -4,7 +4,6 @@
 #include "cks/core/autograd/autograd.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
-#include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/trainer.h"

@@ -11,7 +11,6 @@
 #include "cks/core/memory/storage.h"
 #include "cks/core/ops/output.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/train/diagnose_impl.h"
 #include "cks/train/number_text_impl.h"
 #include "cks/train/step_impl.h"
 #include "cks/train/train_step_impl.h"
