@@ -222,29 +222,23 @@ class CifarReader {
   /// The lines of a file of class names, which must be as many as there are classes.
   std::vector<std::string> parse_names(const Member& member) const {
     std::vector<std::string> names;
-    std::string line;
+    std::istringstream lines(std::string(member.bytes.begin(), member.bytes.end()));
     std::size_t begin = 0;
-    const auto end_line = [&](std::size_t end) {
-      if (!is_utf8(line)) {
+    for (std::string line; std::getline(lines, line); begin += line.size() + 1) {
+      const auto is_control = [](unsigned char c) { return c < ' ' && c != '\r'; };
+      if (const auto at = std::find_if(line.begin(), line.end(), is_control); at != line.end()) {
+        fail(member, begin + static_cast<std::size_t>(at - line.begin()),
+             "control character {}, expected a class name in each line", static_cast<int>(*at));
+      }
+      std::string name = line;
+      std::erase(name, '\r');
+      if (!is_utf8(name)) {
         fail(member, begin, "a line that is not UTF-8, expected a class name");
       }
-      if (!line.empty()) {
-        names.push_back(line);
-      }
-      line.clear();
-      begin = end + 1;
-    };
-    for (std::size_t at = 0; at < member.bytes.size(); ++at) {
-      const std::uint8_t byte = member.bytes[at];
-      if (byte == '\n') {
-        end_line(at);
-      } else if (byte < ' ' && byte != '\r') {
-        fail(member, at, "control character {}, expected a class name in each line", byte);
-      } else if (byte != '\r') {
-        line += static_cast<char>(byte);
+      if (!name.empty()) {
+        names.push_back(std::move(name));
       }
     }
-    end_line(member.bytes.size());
     if (names.size() != labels_.names.size()) {
       fail(member, member.bytes.size(), "ends after {} class names, expected {}", names.size(),
            labels_.names.size());

@@ -142,12 +142,10 @@ std::string foreign_note(const std::string& path) {
 /// The four files of a folder, spelt as name(one of kNames) says; nothing if one is missing.
 template <class Name>
 std::optional<MnistFiles> find_files(const fs::path& folder, Name&& name) {
-  const MnistFiles files{folder.string(), find_file(folder, name(kNames[0])),
-                         find_file(folder, name(kNames[1])), find_file(folder, name(kNames[2])),
-                         find_file(folder, name(kNames[3]))};
-  const bool is_whole = !files.train_images.empty() && !files.train_labels.empty() &&
-                        !files.test_images.empty() && !files.test_labels.empty();
-  return is_whole ? std::optional(files) : std::nullopt;
+  const auto found = mapped(kNames, [&](const char* one) { return find_file(folder, name(one)); });
+  return contains(found, "")
+             ? std::nullopt
+             : std::optional(MnistFiles{folder.string(), found[0], found[1], found[2], found[3]});
 }
 
 /// The files of one split of EMNIST, or of the only one there is.

@@ -193,11 +193,7 @@ void DataParallel::send(std::vector<Tensor>& sums, std::vector<Tensor> means) {
 }
 
 bool DataParallel::any(bool yes) {
-  if (is_alone()) {
-    return yes;
-  }
-  const std::vector<std::int64_t> answers = ranks_.all_gather(yes ? 1 : 0);
-  return contains(answers, 1);
+  return is_alone() ? yes : contains(ranks_.all_gather(yes ? 1 : 0), 1);
 }
 
 std::int64_t DataParallel::same(std::int64_t number) {
