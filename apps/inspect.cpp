@@ -15,7 +15,6 @@
 #include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/report/figures.h"
-#include "apps/report/filter_picture.h"
 #include "apps/report/model_table.h"
 #include "apps/report/text_table.h"
 #include "cks/core/io/file.h"

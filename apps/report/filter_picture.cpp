@@ -1,9 +1,8 @@
-#include "apps/report/filter_picture.h"
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "apps/report/figures.h"
 #include "cks/core/error.h"
 #include "cks/core/ops.h"
 #include "cks/datasets/images/image_write.h"

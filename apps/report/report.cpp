@@ -6,7 +6,6 @@
 #include "apps/cli/program.h"
 #include "apps/cli/progress.h"
 #include "apps/report/figures.h"
-#include "apps/report/filter_picture.h"
 #include "apps/report/text_table.h"
 #include "cks/core/io/file.h"
 #include "cks/kernels/common/formatted_impl.h"

@@ -18,7 +18,6 @@
 #include "apps/run/ranks.h"
 #include "apps/run/results.h"
 #include "apps/run/resume.h"
-#include "apps/run/seeds.h"
 #include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv_plan.h"

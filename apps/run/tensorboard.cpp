@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-#include "apps/report/filter_picture.h"
+#include "apps/report/figures.h"
 #include "cks/core/error.h"
 #include "cks/core/io/protobuf_impl.h"
 #include "cks/core/ops/rearrange.h"

@@ -27,7 +27,7 @@
 
 #include "apps/cli/device_flag.h"
 #include "apps/run/data.h"
-#include "apps/run/seeds.h"
+#include "apps/run/results.h"
 #include "cks/cks.h"
 #include "cks/kernels/common/formatted_impl.h"
 

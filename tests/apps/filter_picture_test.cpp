@@ -1,9 +1,8 @@
-#include "apps/report/filter_picture.h"
-
 #include <doctest/doctest.h>
 
 #include <limits>
 
+#include "apps/report/figures.h"
 #include "cks/core/error.h"
 #include "tests/support/tensors.h"
 

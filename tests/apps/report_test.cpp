@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "apps/report/figures.h"
-#include "apps/report/filter_picture.h"
 #include "cks/core/error.h"
 #include "cks/core/io/file.h"
 #include "cks/models/registry.h"

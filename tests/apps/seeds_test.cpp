@@ -1,8 +1,7 @@
-#include "apps/run/seeds.h"
-
 #include <doctest/doctest.h>
 
 #include "apps/report/profile_tables.h"
+#include "apps/run/results.h"
 #include "cks/core/error.h"
 #include "tests/support/process.h"
 
