@@ -1,6 +1,5 @@
 #include "cks/layers/linear.h"
 
-#include "cks/core/conv/matmul.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/layers/base/options_impl.h"
 
@@ -14,10 +13,6 @@ Linear::Linear(Module* parent, std::string name, const Options& options)
   check.in_unit_interval("negative_slope", options.negative_slope);
   make_weight_and_bias({options.out_features, options.in_features}, options.out_features,
                        StateLayout::as_is);
-}
-
-Tensor Linear::forward(const Tensor& input) {
-  return linear(input, weight, bias, options().negative_slope);
 }
 
 std::string Linear::description() const {

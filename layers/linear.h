@@ -1,4 +1,5 @@
 #pragma once
+#include "cks/core/conv/matmul.h"
 #include "cks/layers/layer.h"
 
 namespace cks {
@@ -24,7 +25,9 @@ class Linear : public WeightLayer<Linear, LinearOptions> {
   template <class Expected = Options>
   Linear(Module*, std::string, ...) = delete;  // for the error: see Layer
 
-  Tensor forward(const Tensor& input) override;
+  Tensor forward(const Tensor& input) override {
+    return linear(input, weight, bias, options().negative_slope);
+  }
   std::string description() const override;
 };
 

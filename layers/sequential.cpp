@@ -21,8 +21,6 @@ std::string Sequential::next_name() const {
   return std::to_string(next);
 }
 
-Function& Sequential::add(TensorFunction function) { return add(next_name(), std::move(function)); }
-
 // NOLINTNEXTLINE(performance-unnecessary-value-param): emplace() moves it
 Function& Sequential::add(std::string name, TensorFunction function) {
   if (!function) {

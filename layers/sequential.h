@@ -48,7 +48,7 @@ class Sequential : public Layer<Sequential> {
     return emplace<M>(name, options);
   }
   /// Appends a function. Throws Error if it is empty.
-  Function& add(TensorFunction function);
+  Function& add(TensorFunction function) { return add(next_name(), std::move(function)); }
   Function& add(std::string name, TensorFunction function);
   /// Appends a module made by M(this, name, arguments...): for modules without an Options struct.
   template <class M, class... Arguments>

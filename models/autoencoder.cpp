@@ -44,6 +44,4 @@ Autoencoder::Autoencoder(Module* parent, std::string name, const Options& option
   add_resizing<ConvTranspose2d>(decoder, "4", 16, options.in_channels, kNoActivation);
 }
 
-Tensor Autoencoder::forward(const Tensor& images) { return decoder(encoder(images)); }
-
 }  // namespace cks

@@ -43,7 +43,7 @@ class Autoencoder : public Layer<Autoencoder, AutoencoderOptions> {
 
   /// Images [N,H,W,in_channels], H and W multiples of 4, to images of the same shape. Values are
   /// not limited: train it on normalised images.
-  Tensor forward(const Tensor& images) override;
+  Tensor forward(const Tensor& images) override { return decoder(encoder(images)); }
 
   Sequential encoder{this, "encoder"};
   Sequential decoder{this, "decoder"};

@@ -3,29 +3,13 @@
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/activation.h"
-#include "cks/layers/dropout.h"
-#include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
-#include "cks/models/extent_impl.h"
+#include "cks/models/parts_impl.h"
 
 namespace cks {
-namespace {
 
-constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
-
-/// A convolution that keeps the map's size, with LeakyReLU. Names count the LeakyReLUs, too: in
-/// PyTorch each is a layer of its own.
-void add_conv(Sequential& branch, const char* name, std::int64_t in_channels,
-              std::int64_t out_channels, std::int64_t kernel_size) {
-  branch.add<Conv2d>(name, {.in_channels = in_channels,
-                            .out_channels = out_channels,
-                            .kernel_size = kernel_size,
-                            .padding = kernel_size / 2,
-                            .negative_slope = kSlope});
-}
-
-}  // namespace
+using models::add_conv;
+using models::kSlope;
 
 Inception::Inception(Module* parent, std::string name, const Options& options)
     : Layer(parent, std::move(name), options) {
@@ -74,10 +58,7 @@ GoogLeNet::GoogLeNet(Module* parent, std::string name, const Options& options)
       inception5a{this, "inception5a", {832, 256, 160, 320, 32, 128, 128}},
       inception5b{this, "inception5b", {832, 384, 192, 384, 48, 128, 128}} {
   models::require_extent("GoogLeNet", "image_size", options.image_size, 16);
-  classifier.add<Dropout>("0", {.p = 0.1});
-  classifier.add<Linear>("1", {.in_features = 1024, .out_features = 256, .negative_slope = kSlope});
-  classifier.add<Dropout>("3", {.p = 0.1});
-  classifier.add<Linear>("4", {.in_features = 256, .out_features = options.classes});
+  models::add_classifier(classifier, 1024, 256, options.classes);
 }
 
 Tensor GoogLeNet::forward(const Tensor& images) {

@@ -2,7 +2,7 @@
 
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
-#include "cks/models/extent_impl.h"
+#include "cks/models/parts_impl.h"
 
 namespace cks {
 

@@ -5,13 +5,10 @@
 #include "cks/core/ops/pool2d.h"
 #include "cks/core/ops/rearrange.h"
 #include "cks/kernels/common/formatted_impl.h"
-#include "cks/layers/dropout.h"
-#include "cks/layers/linear.h"
+#include "cks/models/parts_impl.h"
 
 namespace cks {
 namespace {
-
-constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
 
 Conv2d::Options stem_options(const ResNet::Options& options) {
   const bool large = options.stem == ResNet::Stem::conv7x7;
@@ -39,7 +36,7 @@ BasicBlock::Options first_block(std::int64_t in_channels, std::int64_t out_chann
           .out_channels = out_channels,
           .stride = in_channels == out_channels ? 1 : 2,
           .shortcut = BasicBlock::Shortcut::project,
-          .negative_slope = kSlope};
+          .negative_slope = models::kSlope};
 }
 
 }  // namespace
@@ -51,11 +48,7 @@ ResNet::ResNet(Module* parent, std::string name, const Options& options)
   add_stage(layer2, blocks[1], first_block(64, 128));
   add_stage(layer3, blocks[2], first_block(128, 256));
   add_stage(layer4, blocks[3], first_block(256, 512));
-  // Names count the LeakyReLU, too: in PyTorch it is a layer of its own.
-  classifier.add<Dropout>("0", {.p = 0.1});
-  classifier.add<Linear>("1", {.in_features = 512, .out_features = 128, .negative_slope = kSlope});
-  classifier.add<Dropout>("3", {.p = 0.1});
-  classifier.add<Linear>("4", {.in_features = 128, .out_features = options.classes});
+  models::add_classifier(classifier, 512, 128, options.classes);
 }
 
 Tensor ResNet::forward(const Tensor& images) {

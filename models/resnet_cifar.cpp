@@ -24,6 +24,4 @@ Tensor ResNetCifar::forward(const Tensor& images) {
   return fc(flatten_chw(global_avg_pool2d(x)));
 }
 
-std::string ResNetCifar::description() const { return "depth " + std::to_string(options().depth); }
-
 }  // namespace cks

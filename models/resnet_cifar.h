@@ -42,7 +42,7 @@ class ResNetCifar : public Layer<ResNetCifar, ResNetCifarOptions> {
 
   /// Images [N,H,W,in_channels] of any size to logits [N,classes].
   Tensor forward(const Tensor& images) override;
-  std::string description() const override;
+  std::string description() const override { return "depth " + std::to_string(options().depth); }
 
   Conv2d conv1{this,
                "conv1",

@@ -1,18 +1,12 @@
 #include "cks/models/vgg.h"
 
 #include "cks/core/ops/rearrange.h"
-#include "cks/layers/activation.h"
 #include "cks/layers/batch_norm2d.h"
-#include "cks/layers/conv2d.h"
-#include "cks/layers/dropout.h"
-#include "cks/layers/linear.h"
 #include "cks/layers/pool2d.h"
-#include "cks/models/extent_impl.h"
+#include "cks/models/parts_impl.h"
 
 namespace cks {
 namespace {
-
-constexpr double kSlope = LeakyReLU::Options{}.negative_slope;
 
 /// Convolutions in each of the last three groups.
 std::int64_t late_group_size(std::int64_t depth) {
@@ -47,12 +41,7 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
   for (const Group& group : {Group{2, 64, true}, Group{2, 128, true}, Group{late, 256, true},
                              Group{late, 512, true}, Group{late, 512, false}}) {
     for (std::int64_t i = 0; i < group.convolutions; ++i) {
-      features.add<Conv2d>(next_name(), {.in_channels = channels,
-                                         .out_channels = group.channels,
-                                         .kernel_size = 3,
-                                         .padding = 1,
-                                         .bias = false,
-                                         .negative_slope = kSlope});
+      models::add_conv(features, next_name(), channels, group.channels, 3, /*bias=*/false);
       ++place;
       channels = group.channels;
     }
@@ -68,7 +57,7 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
     classifier.add<Linear>(place_name, {.in_features = in_features,
                                         .out_features = out_features,
                                         .bias = false,
-                                        .negative_slope = kSlope});
+                                        .negative_slope = models::kSlope});
   };
   add_linear("0", 512 * last * last, 256);
   classifier.add<Dropout>("2", {.p = 0.1});
@@ -78,7 +67,5 @@ Vgg::Vgg(Module* parent, std::string name, const Options& options)
 }
 
 Tensor Vgg::forward(const Tensor& images) { return classifier(flatten_chw(features(images))); }
-
-std::string Vgg::description() const { return "depth " + std::to_string(options().depth); }
 
 }  // namespace cks

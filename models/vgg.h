@@ -44,7 +44,7 @@ class Vgg : public Layer<Vgg, VggOptions> {
 
   /// Images [N,image_size,image_size,in_channels] to logits [N,classes].
   Tensor forward(const Tensor& images) override;
-  std::string description() const override;
+  std::string description() const override { return "depth " + std::to_string(options().depth); }
 
   Sequential features{this, "features"};
   Sequential classifier{this, "classifier"};
