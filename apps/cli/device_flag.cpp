@@ -1,6 +1,5 @@
 #include "apps/cli/device_flag.h"
 
-#include "apps/cli/program.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/error.h"
@@ -55,8 +54,6 @@ void add_tune_flag(Flags& flags, bool& value) {
                    "time kernels before a convolution first uses them and take the fastest; "
                    "answers are kept (in $XDG_CACHE_HOME or ~/.cache, cks/conv_plans.txt)");
 }
-
-std::string conv_plans_file() { return cache_path("conv_plans.txt"); }
 
 ChosenDevice take_device(const std::string& flag) {
   ChosenDevice chosen;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "cks/core/device/device.h"
 #include "cks/kernels/common/dtype.h"
 
@@ -18,8 +19,8 @@ Precision take_precision(const std::string& flag, Device device);
 
 /// Adds --tune, for a ConvTuning with conv_plans_file().
 void add_tune_flag(Flags& flags, bool& value);
-/// Where its answers are: cache_path("conv_plans.txt").
-std::string conv_plans_file();
+/// Where its answers are.
+inline std::string conv_plans_file() { return cache_path("conv_plans.txt"); }
 
 /// The device that a program computes on.
 struct ChosenDevice {

@@ -2,12 +2,9 @@
 
 #include <chrono>
 
-#include "apps/cli/program.h"
 #include "cks/kernels/common/lists_impl.h"
 
 namespace cks::apps {
-
-std::string picture_cache_folder() { return cache_path("pictures"); }
 
 void add_fit_flag(Flags& parser, std::string& fit, const std::string& what) {
   const auto name = [](ImageFit one) { return std::string(name_of(one)); };

@@ -3,13 +3,14 @@
 #include <string>
 
 #include "apps/cli/flags.h"
+#include "apps/cli/program.h"
 #include "apps/cli/progress.h"
 #include "cks/datasets/image_folder.h"
 
 namespace cks::apps {
 
-/// Where decoded pictures are kept from one start to the next: cache_path("pictures").
-std::string picture_cache_folder();
+/// Where decoded pictures are kept from one start to the next.
+inline std::string picture_cache_folder() { return cache_path("pictures"); }
 
 constexpr const char* kNoCacheHelp =
     "decode pictures anew and keep none of them for the next time (in $XDG_CACHE_HOME or ~/.cache, "

@@ -25,16 +25,6 @@ std::string count_text(std::int64_t count) { return count == 0 ? "-" : with_comm
 
 }  // namespace
 
-double PassCount::skipped() const {
-  return plain == 0 ? 0.0 : 1.0 - static_cast<double>(executed) / static_cast<double>(plain);
-}
-
-PassCount& PassCount::operator+=(const PassCount& other) {
-  plain += other.plain;
-  executed += other.executed;
-  return *this;
-}
-
 PassCount ModelTable::all_passes() const {
   PassCount sum = forward;
   sum += input_gradient;

@@ -12,8 +12,14 @@ struct PassCount {
   std::int64_t plain = 0;     // with every zero of padding and stride multiplied
   std::int64_t executed = 0;  // issued by the plans in use
   /// 1 - executed / plain; 0 where nothing is multiplied.
-  double skipped() const;
-  PassCount& operator+=(const PassCount& other);
+  double skipped() const {
+    return plain == 0 ? 0.0 : 1.0 - static_cast<double>(executed) / static_cast<double>(plain);
+  }
+  PassCount& operator+=(const PassCount& other) {
+    plain += other.plain;
+    executed += other.executed;
+    return *this;
+  }
 };
 
 /// One leaf layer of a network.

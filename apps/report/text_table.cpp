@@ -25,8 +25,6 @@ void TextTable::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-void TextTable::rule() { rows_.emplace_back(); }
-
 std::string TextTable::to_string() const {
   std::vector<std::size_t> widths(right_aligned_.size(), 0);
   for (const auto& row : rows_) {

@@ -19,7 +19,7 @@ class TextTable {
   /// Cells that are not there stay empty, those beyond the header are left out.
   void add(std::vector<std::string> row);
   /// A line of dashes.
-  void rule();
+  void rule() { rows_.emplace_back(); }
   std::string to_string() const;
 
  private:

@@ -55,8 +55,6 @@ void LenetLesson::set_learning_rate(double learning_rate) {
   learning_rate_ = learning_rate;
 }
 
-Evaluation LenetLesson::evaluate() { return cks::evaluate(model_, test_loader_); }
-
 std::vector<float> LenetLesson::predict(const std::vector<std::uint8_t>& pixels) {
   ImageDataset one = data_.test.limit(1);
   one.images = Tensor::from_vector(pixels, one.images.shape());

@@ -38,7 +38,7 @@ class LenetLesson {
   /// Sets the highest rate from the next step on. Throws Error if it is negative.
   void set_learning_rate(double learning_rate);
   /// Loss and accuracy on the test images.
-  Evaluation evaluate();
+  Evaluation evaluate() { return cks::evaluate(model_, test_loader_); }
 
   std::int64_t image_size() const { return data_.train.height(); }
   std::int64_t steps_per_epoch() const { return loader_.batches_per_epoch(); }
