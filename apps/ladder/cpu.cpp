@@ -33,9 +33,10 @@ std::int64_t zeros_skipped(const Pass& pass, float* result) {
       for (int i = 0; i < pass.steps(place); ++i) {
         const Step step = pass.step(place, i);
         for (int k = 0; k < step.terms; ++k) {
-          const float left = step.left_at(m, k);
+          const float left = step.left[m * step.left_row + k * step.left_term];
           for (int n = 0; n < columns; ++n) {
-            sums[static_cast<std::size_t>(n)] += left * step.right_at(k, n);
+            sums[static_cast<std::size_t>(n)] +=
+                left * step.right[k * step.right_term + n * step.right_column];
           }
         }
         executed += static_cast<std::int64_t>(step.terms) * columns;

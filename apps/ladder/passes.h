@@ -31,11 +31,6 @@ struct Step {
   const float* left;
   const float* right;
   int left_row, left_term, right_term, right_column, terms;
-
-  CKS_HOST_DEVICE float left_at(int m, int k) const { return left[m * left_row + k * left_term]; }
-  CKS_HOST_DEVICE float right_at(int k, int n) const {
-    return right[k * right_term + n * right_column];
-  }
 };
 
 /// KS-deconv: pair t of input i joins tap first_tap + t*stride with output first_output - t.
