@@ -10,8 +10,8 @@
 
 #include "apps/classify/classifier.h"
 #include "apps/cli/flags.h"
-#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
+#include "apps/run/run_folders.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
 #include "cks/layers/onnx/export_onnx.h"

@@ -12,11 +12,11 @@
 
 #include "apps/cli/flags.h"
 #include "apps/cli/image_size.h"
-#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/report/figures.h"
 #include "apps/report/model_table.h"
 #include "apps/report/text_table.h"
+#include "apps/run/run_folders.h"
 #include "cks/core/io/file.h"
 #include "cks/core/io/safetensors.h"
 #include "cks/datasets/images/image_write.h"
@@ -42,11 +42,10 @@ void draw_savings(const std::string& picture, const std::string& model, const Mo
 void show_model(const std::string& name, const std::string& input, std::int64_t batch,
                 const Drawings& drawings) {
   const ModelInfo& info = model_info(name);
-  const ImageSize image = input.empty()
-                              ? ImageSize{info.image_size, info.image_size, info.in_channels}
-                              : parse_image_size(input);
-  const auto model = make_model(name, {.in_channels = image.channels, .image_size = image.height});
-  const Shape shape{batch, image.height, image.width, image.channels};
+  const Shape image = input.empty() ? Shape{info.image_size, info.image_size, info.in_channels}
+                                    : parse_image_size(input);
+  const auto model = make_model(name, {.in_channels = image[2], .image_size = image[0]});
+  const Shape shape{batch, image[0], image[1], image[2]};
   std::cout << name << ": " << info.summary << "\ninput " << shape.to_string()
             << "; multiply-adds are those of the forward pass with every zero of padding and "
                "stride;\n'skips' is the share of each pass (forward, input gradient dX, filter "

@@ -18,10 +18,10 @@
 #include "apps/classify/pictures.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/flags.h"
-#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
 #include "apps/report/text_table.h"
+#include "apps/run/run_folders.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/kernels/common/formatted_impl.h"
 

@@ -21,7 +21,7 @@
 #include "apps/run/data.h"
 #include "apps/run/header.h"
 #include "apps/run/results.h"
-#include "apps/run/resume.h"
+#include "apps/run/run_folders.h"
 #include "apps/run/tensorboard.h"
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/distributed/communicator.h"

@@ -7,11 +7,10 @@
 //   train_cifar --resume DIR                                 goes on where a run stopped
 //   train_cifar --config DIR/config.json --epochs 60         a new run with another one's flags
 
-#include "apps/cli/config_file.h"
 #include "apps/cli/program.h"
 #include "apps/cli/reading.h"
+#include "apps/cli/recipes.h"
 #include "apps/run/data.h"
-#include "apps/run/presets.h"
 #include "apps/run/session.h"
 
 namespace cks::apps {

@@ -11,8 +11,8 @@
 #include <iostream>
 #include <vector>
 
-#include "apps/cli/config_file.h"
 #include "apps/cli/program.h"
+#include "apps/cli/recipes.h"
 #include "apps/run/data.h"
 #include "apps/run/session.h"
 #include "cks/core/autograd/autograd.h"

@@ -102,10 +102,10 @@ void complete(CheckpointInfo& info, const std::string& path, const WeightsFlags&
   }
   field("the size of its images", "--input", "WIDTHxHEIGHTxCHANNELS", info.height != 0, flags.input,
         [&] {
-          const ImageSize size = parse_image_size(flags.input);
-          info.height = size.height;
-          info.width = size.width;
-          info.channels = size.channels;
+          const Shape size = parse_image_size(flags.input);
+          info.height = size[0];
+          info.width = size[1];
+          info.channels = size[2];
         });
   field("the mean of each channel in units of x / 255", "--mean", "M,...", !info.mean.empty(),
         flags.mean, [&] { info.mean = parse_numbers("--mean", flags.mean); });

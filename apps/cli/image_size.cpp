@@ -9,7 +9,7 @@
 
 namespace cks::apps {
 
-ImageSize parse_image_size(const std::string& text) {
+Shape parse_image_size(const std::string& text) {
   std::vector<std::int64_t> extents;
   for (const std::string& part : split(text + "x", 'x')) {
     if (!detail::parse_number(part, extents.emplace_back()) || part.size() > 6) {

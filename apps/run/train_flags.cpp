@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "apps/cli/config_file.h"
 #include "apps/cli/device_flag.h"
 #include "apps/cli/program.h"
+#include "apps/cli/recipes.h"
 #include "apps/report/text_table.h"
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/optim/adam.h"

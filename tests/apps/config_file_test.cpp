@@ -1,10 +1,9 @@
-#include "apps/cli/config_file.h"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
 #include "apps/cli/program.h"
+#include "apps/cli/recipes.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/file.h"
 #include "cks/train/run_folder.h"

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "apps/cli/nearest_name.h"
-#include "apps/run/resume.h"
+#include "apps/run/run_folders.h"
 #include "cks/core/error.h"
 #include "tests/apps/captured.h"
 

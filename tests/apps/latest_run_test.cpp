@@ -1,9 +1,8 @@
-#include "apps/cli/latest_run.h"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
+#include "apps/run/run_folders.h"
 #include "cks/core/error.h"
 #include "tests/support/process.h"
 

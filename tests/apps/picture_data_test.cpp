@@ -3,8 +3,8 @@
 #include <filesystem>
 
 #include "apps/cli/program.h"
+#include "apps/cli/recipes.h"
 #include "apps/run/data.h"
-#include "apps/run/presets.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/file.h"
 #include "cks/datasets/images/image_write.h"

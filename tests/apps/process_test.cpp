@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "apps/cli/program.h"
-#include "apps/run/resume.h"
+#include "apps/run/run_folders.h"
 #include "cks/config.h"
 #include "cks/core/device/cuda.h"
 #include "cks/core/io/file.h"

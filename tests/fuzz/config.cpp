@@ -1,13 +1,13 @@
 // Reads config.json, of a run that goes on and as --config: RunFolder::read_config(),
 // take_config().
 // Dictionary: json
-// Covers: apps/cli/config_file.cpp:read_object|9text_of|read_flags|take_config
+// Covers: apps/cli/recipes.cpp:read_object|9text_of|read_flags|take_config
 // Covers: core/io/json_impl.h:parse_json
 #include <filesystem>
 #include <string>
 
-#include "apps/cli/config_file.h"
 #include "apps/cli/flags.h"
+#include "apps/cli/recipes.h"
 #include "cks/train/run_folder.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -78,8 +78,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   for (const std::string& word : words) {
     cks::fuzz::takes([&] {
-      const cks::apps::ImageSize read = cks::apps::parse_image_size(word);
-      cks::fuzz::require(read.height == read.width && read.channels > 0);
+      const cks::Shape read = cks::apps::parse_image_size(word);
+      cks::fuzz::require(read[0] == read[1] && read[2] > 0);
     });
     cks::fuzz::takes([&] {
       const cks::Device device = cks::Device::parse(word);

@@ -1,4 +1,6 @@
-#include "apps/run/resume.h"
+#include "apps/run/run_folders.h"
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "apps/cli/latest_run.h"
 #include "apps/cli/program.h"
 #include "apps/run/train_flags.h"
 #include "cks/core/io/utf8.h"
@@ -21,6 +22,11 @@ namespace cks::apps {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Where runs go that name no folder.
+constexpr const char* kRunsFolder = "runs";
+
+fs::path latest() { return fs::path(kRunsFolder) / "latest"; }
 
 std::string time_stamp() {
   const std::time_t now = std::time(nullptr);
@@ -208,6 +214,38 @@ RunFolder create_run_folder(const std::string& name, const std::string& output_d
       "output folder {0} already holds a run (absolute: {1}); give another --output-dir, or "
       "continue it with --resume {0}",
       path, fs::absolute(path).lexically_normal().string()));
+}
+
+void link_latest(const std::string& run) {
+  std::error_code ignored;
+  const fs::path folder = fs::weakly_canonical(run, ignored);
+  if (!fs::equivalent(folder.parent_path(), kRunsFolder, ignored) ||
+      (fs::exists(latest(), ignored) && !fs::is_symlink(latest(), ignored))) {
+    return;
+  }
+  const fs::path made = latest().string() + formatted(".tmp-{}", ::getpid());
+  fs::create_directory_symlink(folder.filename(), made, ignored);
+  fs::rename(made, latest(), ignored);  // in one step: it always leads somewhere
+}
+
+std::string latest_weights() {
+  std::error_code missing;
+  const fs::path run = fs::path(kRunsFolder) / fs::read_symlink(latest(), missing);
+  if (missing) {
+    throw IoError(formatted("--latest: there is no link {} to a run; name the file",
+                            fs::absolute(latest()).string()));
+  }
+  for (const char* name : {"best.safetensors", "last.safetensors"}) {
+    if (std::error_code ignored; fs::exists(run / name, ignored)) {
+      return (run / name).string();
+    }
+  }
+  std::string inside;
+  for (const auto& entry : fs::directory_iterator(run, missing)) {
+    inside += entry.is_directory() ? "\n  " + entry.path().string() : "";
+  }
+  throw IoError(formatted("--latest: {} has no weights yet{}{}", run.string(),
+                          inside.empty() ? "" : "; name the file in one of", inside));
 }
 
 std::string resume_command(const std::string& program, const std::string& path) {

@@ -24,6 +24,14 @@ std::optional<RunFolder> open_resumed_run(const std::string& program, Flags& par
 /// flags that help, if it holds a run, or if it cannot be made or written to.
 RunFolder create_run_folder(const std::string& name, const std::string& output_dir);
 
+/// Lets runs/latest lead to a run in runs; one elsewhere leaves it as it is. A file system without
+/// links has none.
+void link_latest(const std::string& run);
+
+/// best.safetensors of the run that runs/latest leads to, or last.safetensors where there is none.
+/// Throws IoError.
+std::string latest_weights();
+
 /// The command line that goes on with a run, or a group of runs, in a folder.
 std::string resume_command(const std::string& program, const std::string& path);
 
