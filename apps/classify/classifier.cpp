@@ -179,19 +179,11 @@ Tensor normalised(const Classifier& classifier, const Tensor& bytes) {
 }
 
 Tensor mirrored(const Tensor& images) {
-  Tensor result = Tensor::empty(images.shape(), DType::uint8);
-  const std::int64_t width = images.size(2);
-  const std::int64_t channels = images.size(3);
-  const std::int64_t rows = images.size(0) * images.size(1);
-  const auto* from = images.data_as<std::uint8_t>();
-  auto* to = result.data_as<std::uint8_t>();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t x = 0; x < width; ++x) {
-      std::copy_n(from + (row * width + x) * channels, channels,
-                  to + (row * width + width - 1 - x) * channels);
-    }
+  std::vector<Tensor> columns;
+  for (std::int64_t x = images.size(2); x-- > 0;) {
+    columns.push_back(slice(images, 2, x, x + 1));
   }
-  return result;
+  return concat(columns, 2);
 }
 
 Tensor inverted(const Tensor& images) {

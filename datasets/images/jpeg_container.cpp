@@ -6,6 +6,7 @@
 #include "cks/datasets/images/image_container_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
 #include "cks/kernels/common/lists_impl.h"
+#include "cks/kernels/common/math.h"
 
 namespace cks::detail {
 
@@ -149,10 +150,9 @@ class CodedPixels {
     std::array<bool, kBlockSide * kBlockSide> done{};
   };
 
-  static std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
   /// Blocks of a scan of one component, else groups of them.
   std::size_t units_in_scan() const {
+    using kernels::ceil_div;
     std::size_t across = 1;
     std::size_t down = 1;
     for (const Component& component : components_) {

@@ -444,12 +444,7 @@ Tensor centred(const Tensor& ink) {
   };
   const Centre centre(channel_of(ink, 0));
   const std::int64_t top = place(centre.y, height), left = place(centre.x, width);
-  Tensor image = Tensor::zeros({kSide, kSide, 1}, DType::uint8);
-  auto* to = image.data_as<std::uint8_t>();
-  for (std::int64_t y = 0; y < height; ++y) {
-    std::copy_n(ink.data_as<std::uint8_t>() + y * width, width, to + (top + y) * kSide + left);
-  }
-  return image;
+  return pad(ink, {{top, kSide - height - top}, {left, kSide - width - left}, {}});
 }
 
 /// Whether it is light on a black border of 28 x 28 already, ink in the middle.
