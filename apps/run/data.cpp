@@ -21,12 +21,11 @@ constexpr const char* kLayout = "DIR/train/CLASS/... and DIR/test/CLASS/..., or 
 /// Options for drawing images that draw no more than the limits of `data` ask for; 0: no limit.
 template <class Options, class Data>
 Options within_limits(Options options, const Data& data) {
-  if (data.limit_train > 0) {
-    options.train_count = std::min(options.train_count, data.limit_train);
-  }
-  if (data.limit_test > 0) {
-    options.test_count = std::min(options.test_count, data.limit_test);
-  }
+  const auto limited = [](std::int64_t count, std::int64_t limit) {
+    return limit > 0 ? std::min(count, limit) : count;
+  };
+  options.train_count = limited(options.train_count, data.limit_train);
+  options.test_count = limited(options.test_count, data.limit_test);
   return options;
 }
 

@@ -226,15 +226,15 @@ ConfigSections introduce(const Session& session, const TrainFlags& flags, const 
   for (const std::string& line : describe_build(session.chosen)) {
     console.log(line);  // it was said before
   }
-  for (const std::string& line : describe_run(flags, session.data, table, training.steps_per_epoch,
-                                              device_bytes, training.options.files.folder)) {
-    console.say(line);
-  }
+  std::vector<std::string> lines =
+      describe_run(flags, session.data, table, training.steps_per_epoch, device_bytes,
+                   training.options.files.folder);
   if (const Communicator& ranks = *training.options.parallel.communicator; ranks.size() > 1) {
-    console.say("ranks     " +
-                describe_ranks(ranks, flags.batch_size, flags.ranks.sync_batch_norm));
+    lines.push_back("ranks     " +
+                    describe_ranks(ranks, flags.batch_size, flags.ranks.sync_batch_norm));
   }
-  for (const std::string& line : training.notes) {
+  lines.insert(lines.end(), training.notes.begin(), training.notes.end());
+  for (const std::string& line : lines) {
     console.say(line);
   }
   report_data(console, session.data);

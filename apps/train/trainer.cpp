@@ -80,7 +80,7 @@ class Trainer {
   [[noreturn]] void stop_at_bad_step(const StepSummary& results);
   void finish_epoch();
   void test_best();
-  void save();
+  void save();  // where there is a folder
   void note_plans(const std::vector<ConvRecord>& records);
   void report_step(const StepSummary& results);
   bool asks_to_stop() const { return callbacks_.should_stop && callbacks_.should_stop(); }
@@ -182,7 +182,7 @@ TrainSummary Trainer::run() {
     schedule_.set_step(state_.step);
     seconds_before_ = state_.seconds;
   }
-  if (folder_ != nullptr && (!files_.resume || !folder_->has_state())) {
+  if (!files_.resume || (folder_ != nullptr && !folder_->has_state())) {
     save();  // from now on there is always a state to come back to
   }
   begin_ = Clock::now();
@@ -191,17 +191,13 @@ TrainSummary Trainer::run() {
     if (!stopped_) {
       // An epoch that the step limit ends early: a run that goes on beyond it does the rest.
       if (at_step_limit() && state_.batch < train_loader_.batches_per_epoch()) {
-        if (folder_ != nullptr) {
-          save();
-        }
+        save();
         epoch_is_cut_ = true;
       }
       finish_epoch();
     }
   }
-  if (folder_ != nullptr) {
-    save();
-  }
+  save();
   if (average_) {
     average_->keep_averages();
   }
@@ -531,6 +527,9 @@ void Trainer::finish_epoch() {
 }
 
 void Trainer::save() {
+  if (folder_ == nullptr) {
+    return;
+  }
   const Communicator::Excuse writing(parallel_.ranks());
   detail::require_finite(model_, state_.step);
   if (!epoch_is_cut_) {
