@@ -186,30 +186,16 @@ Halves make_halves(const char* operation, const Conv2dProblem& problem, const Te
   return halves;
 }
 
-/// What follows the sums in the same pass.
-struct End {
-  Tensor bias{};
-  double negative_slope = 1.0;
-  bool leaves_sums = false;  // with the result, where the plan's kernel can
-};
-
-End widened(const End& end) { return {ops::widened(end.bias), end.negative_slope}; }
-
-/// What an activation that made the input does to its gradient; undefined: nothing.
-struct Mask {
-  Tensor by{};
-  double slope = 1.0;
-};
-
 /// The result of a pass from its two operands. Filter gradients of bfloat16 are float32: that of a
-/// weight that is float32 itself is not rounded.
+/// weight that is float32 itself is not rounded. leaves_sums: with the result, where the plan's
+/// kernel can.
 Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const Tensor& first,
-                const Tensor& second, const End& end = {}, const Halves& halves = {},
-                const Mask& mask = {}) {
+                const Tensor& second, const SumsEnd& end = {}, const Halves& halves = {},
+                bool leaves_sums = false) {
   const bool is_filter = pass == Conv2dPass::backward_filter;
   if (is_widened(p, first)) {  // on a CPU, where nothing is masked for others
     const Tensor result = run_pass(operation, pass, widened(p), ops::widened(first),
-                                   ops::widened(second), widened(end));
+                                   ops::widened(second), end.widened());
     return is_filter ? result : result.to(DType::bfloat16);
   }
   if (is_filter && p.w_type == DType::bfloat16) {
@@ -227,15 +213,12 @@ Tensor run_pass(const char* operation, Conv2dPass pass, Conv2dProblem p, const T
       ops::make_workspace(operation, kernels::conv2d_workspace_bytes(conv, given), result.device());
   ops::select_cuda(result.device());
   Tensor sums;
-  if (const std::int64_t rows = end.leaves_sums ? kernels::conv2d_sum_rows(conv) : 0; rows > 0) {
+  if (const std::int64_t rows = leaves_sums ? kernels::conv2d_sum_rows(conv) : 0; rows > 0) {
     sums = ops::make_output(operation, {rows, 2, p.OC}, DType::float32, result.device());
     result.impl()->channel_sums = sums.impl();
     result.impl()->version_of_sums = result.version();
   }
-  kernels::Epilogue epilogue{.bias = ops::data_or_null(end.bias),
-                             .negative_slope = end.negative_slope,
-                             .mask = ops::data_or_null(mask.by),
-                             .mask_slope = mask.slope};
+  kernels::Epilogue epilogue = end.epilogue();
   const auto launch = [&](const PreparedConv2d& prepared, void* scratch) {
     // Another plan, which this one is checked against, may leave none.
     const bool leaves = sums.defined() && prepared.kernel == conv.kernel;
@@ -288,7 +271,7 @@ Tensor convolve(const Call& call, bool transposed) {
   const bool leaves_sums = !transposed && !call.bias.defined() && slope == 1.0 && grad_enabled() &&
                            (needs[0] || needs[1]);
   const Tensor result = run_pass(name, pass_of_result(transposed), problem, call.input, call.weight,
-                                 {call.bias, slope, leaves_sums}, halves);
+                                 {call.bias, slope}, halves, leaves_sums);
   note_options(call.options);
   const Device device = result.device();
   const Conv2dPass data_pass = pass_of_result(!transposed);
@@ -313,15 +296,16 @@ Tensor convolve(const Call& call, bool transposed) {
         }
         (transposed ? multiplied.y : multiplied.x) = saved[3];
         multiplied.w = saved[4];
-        Mask mask;
+        SumsEnd end;
         if (work.input_slope(0) != 1.0) {
-          mask = {saved[0], work.input_slope(0)};
+          end.mask = saved[0];
+          end.mask_slope = work.input_slope(0);
         }
         return ops::run_gradients(
             needed, work.may_run_on && runs_long(problem),
             {grad_output, grad, saved[0], saved[3], multiplied.x, multiplied.y},
             [&] {
-              return run_pass(name, data_pass, problem, grad, saved[1], {}, multiplied, mask)
+              return run_pass(name, data_pass, problem, grad, saved[1], end, multiplied)
                   .to(types[0]);
             },
             [&] {

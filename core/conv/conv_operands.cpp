@@ -1,5 +1,6 @@
 #include "cks/core/conv/conv_operands_impl.h"
-#include "cks/core/device/dispatch.h"
+#include "cks/core/ops/bfloat16_impl.h"
+#include "cks/core/ops/output.h"
 #include "cks/core/tensor/random.h"
 
 namespace cks {
@@ -14,6 +15,18 @@ Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Devi
 }
 
 }  // namespace
+
+kernels::Epilogue SumsEnd::epilogue() const {
+  return {.bias = ops::data_or_null(bias),
+          .residual = ops::data_or_null(added),
+          .negative_slope = negative_slope,
+          .mask = ops::data_or_null(mask),
+          .mask_slope = mask_slope};
+}
+
+SumsEnd SumsEnd::widened() const {
+  return {ops::widened(bias), negative_slope, ops::widened(mask), mask_slope, ops::widened(added)};
+}
 
 ConvOperands::ConvOperands(const kernels::Conv2dProblem& p, Device device)
     : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, p.x_type, device)),

@@ -11,6 +11,18 @@ inline bool is_aligned(const Tensor& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % 16 == 0;
 }
 
+/// What follows the sums of a product or a convolution in the same pass over its result.
+struct SumsEnd {
+  Tensor bias{};
+  double negative_slope = 1.0;
+  Tensor mask{};  // of an input's gradient, on a GPU: what an activation made of the input
+  double mask_slope = 1.0;
+  Tensor added{};  // of the result's shape
+
+  kernels::Epilogue epilogue() const;  // of this struct's tensors
+  SumsEnd widened() const;             // with those of bfloat16 as float32
+};
+
 /// Random X, W and dY of a convolution, to try plans on. Random, never zeros, since zeros would
 /// flatter a processor's clock.
 class ConvOperands {

@@ -41,37 +41,18 @@ const PreparedConv2d& prepared_product(const char* operation, const Tensor& a, b
   return prepared_conv(pass, problem, a.device(), /*may_be_forced=*/false);
 }
 
-/// What follows a product in the same pass over its elements.
-struct End {
-  Tensor bias{};
-  double negative_slope = 1.0;
-  Tensor mask{};  // of an input's gradient, on a GPU
-  double mask_slope = 1.0;
-  Tensor added{};  // of the result's shape
-};
-
-End widened(const End& end) {
-  return {ops::widened(end.bias), end.negative_slope, ops::widened(end.mask), end.mask_slope,
-          ops::widened(end.added)};
-}
-
 /// On a GPU: by the plan for the pass, one of tensor cores wherever these pay.
 void run_planned(const char* operation, const PreparedConv2d& conv, const Tensor& a,
-                 const Tensor& b, const End& end, Tensor& result) {
+                 const Tensor& b, const SumsEnd& end, Tensor& result) {
   const auto workspace = ops::make_workspace(operation, conv.plan.workspace_bytes, a.device());
   const bool is_filter = conv.plan.pass == Conv2dPass::backward_filter;  // a is dY, b is X
   ops::select_cuda(a.device());
-  kernels::run_conv2d(conv, (is_filter ? b : a).data(), (is_filter ? a : b).data(),
-                      {.bias = ops::data_or_null(end.bias),
-                       .residual = ops::data_or_null(end.added),
-                       .negative_slope = end.negative_slope,
-                       .mask = ops::data_or_null(end.mask),
-                       .mask_slope = end.mask_slope},
+  kernels::run_conv2d(conv, (is_filter ? b : a).data(), (is_filter ? a : b).data(), end.epilogue(),
                       result.data(), workspace->data());
 }
 
 void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
-              bool transpose_b, const End& end, Tensor& result) {
+              bool transpose_b, const SumsEnd& end, Tensor& result) {
   const kernels::GemmProblem problem{.M = result.size(0),
                                      .N = result.size(1),
                                      .K = a.size(transpose_a ? 0 : 1),
@@ -80,17 +61,14 @@ void run_gemm(const char* operation, const Tensor& a, bool transpose_a, const Te
                                      .dtype = a.dtype()};
   const std::size_t bytes = CKS_KERNEL(a.device(), gemm_workspace_bytes(problem));
   const auto workspace = ops::make_workspace(operation, bytes, a.device());
-  CKS_KERNEL(a.device(), gemm(problem, a.data(), b.data(),
-                              {.bias = ops::data_or_null(end.bias),
-                               .residual = ops::data_or_null(end.added),
-                               .negative_slope = end.negative_slope},
-                              result.data(), workspace->data()));
+  CKS_KERNEL(a.device(),
+             gemm(problem, a.data(), b.data(), end.epilogue(), result.data(), workspace->data()));
 }
 
 /// op(a) op(b) and the end, op being a transpose of one of them where asked for, as `dtype`; of
 /// bfloat16 that may be float32, not rounded.
 Tensor product(const char* operation, const Tensor& a, bool transpose_a, const Tensor& b,
-               bool transpose_b, DType dtype, const End& end = {}) {
+               bool transpose_b, DType dtype, const SumsEnd& end = {}) {
   const Shape shape{a.size(transpose_a ? 1 : 0), b.size(transpose_b ? 0 : 1)};
   const bool is_empty = a.numel() == 0 || b.numel() == 0;
   const bool is_narrow = ops::is_bfloat16(a);
@@ -109,7 +87,7 @@ Tensor product(const char* operation, const Tensor& a, bool transpose_a, const T
   }
   if (is_narrow) {
     return product(operation, ops::widened(a), transpose_a, ops::widened(b), transpose_b,
-                   DType::float32, widened(end))
+                   DType::float32, end.widened())
         .to(dtype);
   }
   Tensor result = ops::make_output(operation, shape, a);
@@ -167,7 +145,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias,
                  const std::vector<bool>& needed, const SavedTensors& saved) {
                const Tensor grad =
                    ops::before_activation(operation, grad_output, work, saved[2], negative_slope);
-               End end;
+               SumsEnd end;
                if (work.input_slope(0) != 1.0) {
                  end.mask = saved[0];
                  end.mask_slope = work.input_slope(0);
