@@ -205,14 +205,11 @@ Tensor batch_norm2d(const Tensor& input, const Tensor& weight, const Tensor& bia
                     Tensor& running_mean, Tensor& running_var, bool training,
                     const BatchNorm2dOptions& options, const Tensor& residual) {
   if (ops::is_bfloat16(weight) || ops::is_bfloat16(bias) || ops::is_bfloat16_on_cpu(input)) {
-    const auto wide = [](const Tensor& tensor) {
-      return ops::is_bfloat16(tensor) ? tensor.to(DType::float32) : tensor;
+    const auto image = [](const Tensor& tensor) {
+      return ops::is_bfloat16_on_cpu(tensor) ? ops::as_real(tensor) : tensor;
     };
-    const auto image = [&](const Tensor& tensor) {
-      return tensor.defined() && tensor.device().is_cpu() ? wide(tensor) : tensor;
-    };
-    return batch_norm2d(image(input), wide(weight), wide(bias), running_mean, running_var, training,
-                        options, image(residual))
+    return batch_norm2d(image(input), ops::as_real(weight), ops::as_real(bias), running_mean,
+                        running_var, training, options, image(residual))
         .to(input.dtype());
   }
   check(input, weight, bias, running_mean, running_var, training, options, residual);

@@ -26,6 +26,11 @@ Tensor in_float32(const Op& op, const Inputs&... inputs) {
   return op(inputs.to(DType::float32)...).to(DType::bfloat16);
 }
 
+/// bfloat16 as float32, on the tape; others as they are.
+inline Tensor as_real(const Tensor& tensor) {
+  return is_bfloat16(tensor) ? tensor.to(DType::float32) : tensor;
+}
+
 /// What an operation that multiplies takes for an operand: in bf16 float32 becomes bfloat16. The
 /// operation's node keeps the operand itself as its input, whose gradient is not rounded then.
 inline Tensor in_precision(const Tensor& tensor) {

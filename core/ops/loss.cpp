@@ -131,18 +131,12 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target) {
 
 Tensor mse_loss(const Tensor& input, const Tensor& target) {
   check_pair("mse_loss", {"input", input}, {"target", target});
-  if (ops::is_bfloat16(input)) {
-    return mse_loss(input.to(DType::float32), target.to(DType::float32));
-  }
-  return mean(square(input - target));
+  return mean(square(ops::as_real(input) - ops::as_real(target)));
 }
 
 Tensor l1_loss(const Tensor& input, const Tensor& target) {
   check_pair("l1_loss", {"input", input}, {"target", target});
-  if (ops::is_bfloat16(input)) {
-    return l1_loss(input.to(DType::float32), target.to(DType::float32));
-  }
-  return mean(abs(input - target));
+  return mean(abs(ops::as_real(input) - ops::as_real(target)));
 }
 
 Tensor huber_loss(const Tensor& input, const Tensor& target, double delta) {
@@ -150,10 +144,7 @@ Tensor huber_loss(const Tensor& input, const Tensor& target, double delta) {
   if (!(delta > 0.0 && std::isfinite(delta))) {
     throw Error(formatted("huber_loss: delta must be above 0 and finite, got {}", delta));
   }
-  if (ops::is_bfloat16(input)) {
-    return huber_loss(input.to(DType::float32), target.to(DType::float32), delta);
-  }
-  const Tensor distance = abs(input - target);
+  const Tensor distance = abs(ops::as_real(input) - ops::as_real(target));
   const Tensor squared = clamp(distance, 0.0, delta);  // the part that counts by its square
   return mean(0.5 * square(squared) + delta * (distance - squared));
 }
