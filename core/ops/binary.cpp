@@ -41,20 +41,24 @@ Tensor ternary(const char* name, TernaryOp op, const Tensor& grad_output, const 
   return result;
 }
 
-/// Gradient of an operand from that of the result, the operand and the other one.
+/// Gradient of an operand, of a difference's second one without its sign, from that of the result,
+/// the operand and the other one.
 Tensor gradient(BinaryOp op, bool of_a, const Tensor& grad, const SavedTensors& saved) {
   const char* name = kernels::name_of(op);
   const auto own = [&]() -> const Tensor& { return saved[of_a ? 0 : 1]; };
-  const Tensor& other = saved[of_a ? 1 : 0];
+  const auto other = [&]() -> const Tensor& { return saved[of_a ? 1 : 0]; };
   switch (op) {
+    case BinaryOp::add:
+    case BinaryOp::sub:
+      return grad;
     case BinaryOp::mul:
-      return grad * other;
+      return grad * other();
     case BinaryOp::div:
-      return of_a ? grad / other : ternary(name, TernaryOp::div_grad, grad, other, own());
+      return of_a ? grad / other() : ternary(name, TernaryOp::div_grad, grad, other(), own());
     case BinaryOp::maximum:
-      return ternary(name, TernaryOp::maximum_grad, grad, own(), other);
+      return ternary(name, TernaryOp::maximum_grad, grad, own(), other());
     default:
-      return ternary(name, TernaryOp::minimum_grad, grad, own(), other);
+      return ternary(name, TernaryOp::minimum_grad, grad, own(), other());
   }
 }
 
@@ -63,49 +67,36 @@ bool are_bfloat16(const Tensor& a, const Tensor& b) {
   return ops::is_bfloat16_on_cpu(a) && ops::is_bfloat16_on_cpu(b);
 }
 
-/// An operation whose gradients read an operand; each is saved where one of them needs it.
+/// Each operand is saved where one of the gradients reads it.
 Tensor recorded(BinaryOp op, const Tensor& a, const Tensor& b) {
   if (are_bfloat16(a, b)) {
     return ops::in_float32([&](const Tensor& x, const Tensor& y) { return recorded(op, x, y); }, a,
                            b);
   }
+  const bool is_sum = op == BinaryOp::add || op == BinaryOp::sub;
   const bool is_extreme = op == BinaryOp::maximum || op == BinaryOp::minimum;
   Tensor result = binary(op, a, b);  // first: it checks them
+  const bool reads_a = !is_sum && (is_extreme || b.requires_grad());
+  const bool reads_b = !is_sum && (op != BinaryOp::mul || a.requires_grad());
   note_options(op);
   return record(kernels::name_of(op), std::move(result), {a, b},
-                {is_extreme || b.requires_grad() ? a : Tensor(),
-                 op != BinaryOp::mul || a.requires_grad() ? b : Tensor()},
+                {reads_a ? a : Tensor(), reads_b ? b : Tensor()},
                 [op, a_shape = a.shape(), b_shape = b.shape()](
                     const Tensor& grad, const Mask& needed, const SavedTensors& saved) {
+                  const auto of_b = [&] {
+                    const Tensor sum = sum_to(gradient(op, false, grad, saved), b_shape);
+                    return op == BinaryOp::sub ? -sum : sum;
+                  };
                   return std::vector<Tensor>{
                       needed[0] ? sum_to(gradient(op, true, grad, saved), a_shape) : Tensor(),
-                      needed[1] ? sum_to(gradient(op, false, grad, saved), b_shape) : Tensor()};
+                      needed[1] ? of_b() : Tensor()};
                 });
-}
-
-/// Of a sum or a difference, whose gradients read no operand.
-Tensor sum_of(BinaryOp op, const Tensor& a, const Tensor& b) {
-  if (are_bfloat16(a, b)) {
-    return ops::in_float32([&](const Tensor& x, const Tensor& y) { return sum_of(op, x, y); }, a,
-                           b);
-  }
-  Tensor result = binary(op, a, b);  // first: it checks them
-  note_options(op);
-  return record(
-      kernels::name_of(op), std::move(result), {a, b},
-      [op, a_shape = a.shape(), b_shape = b.shape()](const Tensor& grad, const Mask& needed) {
-        const auto of_b = [&] {
-          return op == BinaryOp::sub ? -sum_to(grad, b_shape) : sum_to(grad, b_shape);
-        };
-        return std::vector<Tensor>{needed[0] ? sum_to(grad, a_shape) : Tensor(),
-                                   needed[1] ? of_b() : Tensor()};
-      });
 }
 
 }  // namespace
 
-Tensor operator+(const Tensor& a, const Tensor& b) { return sum_of(BinaryOp::add, a, b); }
-Tensor operator-(const Tensor& a, const Tensor& b) { return sum_of(BinaryOp::sub, a, b); }
+Tensor operator+(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::add, a, b); }
+Tensor operator-(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::sub, a, b); }
 Tensor operator*(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::mul, a, b); }
 Tensor operator/(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::div, a, b); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return recorded(BinaryOp::maximum, a, b); }
