@@ -1,6 +1,7 @@
 #include "cks/core/ops/reduce.h"
 
-#include <bitset>
+#include <algorithm>
+#include <numeric>
 
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/broadcast_impl.h"
@@ -9,6 +10,7 @@
 #include "cks/core/ops/strides_impl.h"
 #include "cks/core/ops/traced_options_impl.h"
 #include "cks/kernels/common/formatted_impl.h"
+#include "cks/kernels/common/lists_impl.h"
 #include "cks/kernels/elementwise/elementwise.h"
 #include "cks/kernels/reduce/reduce.h"
 
@@ -18,39 +20,35 @@ namespace {
 using kernels::ReduceOp;
 using kernels::ReduceProblem;
 
-/// Which axes go.
-using AxisSet = std::bitset<Shape::kMaxRank>;
+/// Which axes go, from the first on.
+using Axes = std::vector<int>;
 
-constexpr AxisSet kAllAxes{(1U << Shape::kMaxRank) - 1};
-
-AxisSet make_axis_set(const char* name, const Tensor& input, const std::vector<int>& axes) {
+Axes all_axes(const char* name, const Tensor& input) {
   ops::require_defined(name, {{"input", input}});
-  AxisSet set;
-  for (const int axis : axes) {
+  Axes axes(static_cast<std::size_t>(input.rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  return axes;
+}
+
+Axes checked_axes(const char* name, const Tensor& input, const std::vector<int>& given) {
+  ops::require_defined(name, {{"input", input}});
+  Axes axes;
+  for (const int axis : given) {
     const int place = ops::checked_axis(name, axis, input.rank(), input.shape());
-    if (set.test(static_cast<std::size_t>(place))) {
+    if (contains(axes, place)) {
       throw ShapeError(
           formatted("{}: axis {} is named twice (input {})", name, axis, input.shape()));
     }
-    set.set(static_cast<std::size_t>(place));
+    axes.push_back(place);
   }
-  return set;
+  std::sort(axes.begin(), axes.end());
+  return axes;
 }
 
-ops::Reduction reduction(const Tensor& input, const AxisSet& set, bool keepdim) {
-  ops::Reduction reduction{.keepdim = keepdim};
-  for (int axis = 0; axis < input.rank(); ++axis) {
-    if (set[static_cast<std::size_t>(axis)]) {
-      reduction.axes.push_back(axis);
-    }
-  }
-  return reduction;
-}
-
-Shape reduced_shape(const Shape& shape, const AxisSet& set, bool keepdim) {
+Shape reduced_shape(const Shape& shape, const Axes& axes, bool keepdim) {
   std::vector<std::int64_t> extents;
   for (int axis = 0; axis < shape.rank(); ++axis) {
-    if (!set[static_cast<std::size_t>(axis)]) {
+    if (!contains(axes, axis)) {
       extents.push_back(shape[axis]);
     } else if (keepdim) {
       extents.push_back(1);
@@ -59,12 +57,9 @@ Shape reduced_shape(const Shape& shape, const AxisSet& set, bool keepdim) {
   return Shape(extents);
 }
 
-std::int64_t elements_per_result(const Shape& shape, const AxisSet& set) {
-  std::int64_t count = 1;
-  for (int axis = 0; axis < shape.rank(); ++axis) {
-    count *= set[static_cast<std::size_t>(axis)] ? shape[axis] : 1;
-  }
-  return count;
+std::int64_t elements_per_result(const Shape& shape, const Axes& axes) {
+  return std::accumulate(axes.begin(), axes.end(), std::int64_t{1},
+                         [&](std::int64_t count, int axis) { return count * shape[axis]; });
 }
 
 void run(const char* name, ReduceOp op, const ReduceProblem& problem, double scale,
@@ -75,36 +70,30 @@ void run(const char* name, ReduceOp op, const ReduceProblem& problem, double sca
              reduce(op, problem, scale, input.data(), result.data(), workspace->data()));
 }
 
-/// The reduction of the axes of the set, one group of neighbours after the other, the last first:
-/// what lies behind a group has no reduced axis any more. Between groups sums stay in float64.
-Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const AxisSet& set,
+/// The reduction of the axes, one group of neighbours after the other, the last first: what lies
+/// behind a group has no reduced axis any more. Between groups sums stay in float64.
+Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axes& axes,
                    double scale, const Shape& result_shape) {
   const Shape& shape = input.shape();
-  const auto goes = [&](int axis) { return set[static_cast<std::size_t>(axis)]; };
-  int first_group = 0;  // the set's first axis
-  while (first_group < shape.rank() && !goes(first_group)) {
-    ++first_group;
-  }
-  if (first_group == shape.rank()) {
+  if (axes.empty()) {
     return input.detach().clone().reshape(result_shape);
   }
-
   Tensor current = input.detach();
   std::int64_t inner = 1;
-  for (int axis = shape.rank() - 1; axis >= first_group; --axis) {
-    if (!goes(axis)) {
+  for (int axis = shape.rank() - 1; axis >= axes.front(); --axis) {
+    if (!contains(axes, axis)) {
       inner *= shape[axis];
       continue;
     }
     std::int64_t count = shape[axis];
-    while (axis > 0 && goes(axis - 1)) {
+    while (contains(axes, axis - 1)) {
       count *= shape[--axis];
     }
     std::int64_t before = 1;
     for (int k = 0; k < axis; ++k) {
       before *= shape[k];
     }
-    const bool is_last = axis == first_group;
+    const bool is_last = axis == axes.front();
     const DType dtype = is_last || op != ReduceOp::sum ? input.dtype() : DType::float64;
     const ReduceProblem problem{before, count, inner, current.dtype(), dtype};
     Tensor next = is_last ? ops::make_output(name, result_shape, dtype, input.device())
@@ -115,27 +104,25 @@ Tensor reduce_axes(const char* name, ReduceOp op, const Tensor& input, const Axi
   return current;
 }
 
-Tensor sum_axes(const char* name, const Tensor& input, const AxisSet& set, bool keepdim,
+Tensor sum_axes(const char* name, const Tensor& input, const Axes& axes, bool keepdim,
                 bool is_mean) {
   if (ops::is_bfloat16(input)) {
     return ops::in_float32(
-        [&](const Tensor& x) { return sum_axes(name, x, set, keepdim, is_mean); }, input);
+        [&](const Tensor& x) { return sum_axes(name, x, axes, keepdim, is_mean); }, input);
   }
   ops::require_real(name, {"input", input});
-  const std::int64_t count = elements_per_result(input.shape(), set);
+  const std::int64_t count = elements_per_result(input.shape(), axes);
   const double scale = is_mean ? 1.0 / static_cast<double>(count) : 1.0;
-  Tensor result = reduce_axes(name, ReduceOp::sum, input, set, scale,
-                              reduced_shape(input.shape(), set, keepdim));
-  note_options(reduction(input, set, keepdim));
+  Tensor result = reduce_axes(name, ReduceOp::sum, input, axes, scale,
+                              reduced_shape(input.shape(), axes, keepdim));
+  note_options(ops::Reduction{axes, keepdim});
   return record(name, result, {input},
-                [name, scale, shape = input.shape(), set](const Tensor& grad) {
+                [name, scale, shape = input.shape(), axes](const Tensor& grad) {
                   const Tensor scaled = scale == 1.0 ? grad : grad * scale;
                   Tensor grad_input = ops::make_output(name, shape, grad);
-                  ops::Walk repeated = ops::dense_walk(reduced_shape(shape, set, true));
-                  for (int axis = 0; axis < shape.rank(); ++axis) {
-                    if (set[static_cast<std::size_t>(axis)]) {
-                      repeated.strides[static_cast<std::size_t>(axis)] = 0;
-                    }
+                  ops::Walk repeated = ops::dense_walk(reduced_shape(shape, axes, true));
+                  for (const int axis : axes) {
+                    repeated.strides[static_cast<std::size_t>(axis)] = 0;
                   }
                   ops::copy_along(shape, scaled, repeated, grad_input, ops::dense_walk(shape));
                   return grad_input;
@@ -151,55 +138,55 @@ Tensor if_equal(const Tensor& x, const Tensor& y, const Tensor& value) {
   return result;
 }
 
-Tensor max_axes(const Tensor& input, const AxisSet& set, bool keepdim) {
+Tensor max_axes(const Tensor& input, const Axes& axes, bool keepdim) {
   if (ops::is_bfloat16(input)) {
-    return ops::in_float32([&](const Tensor& x) { return max_axes(x, set, keepdim); }, input);
+    return ops::in_float32([&](const Tensor& x) { return max_axes(x, axes, keepdim); }, input);
   }
   ops::require_real("max", {"input", input});
-  if (elements_per_result(input.shape(), set) == 0) {
+  if (elements_per_result(input.shape(), axes) == 0) {
     throw ShapeError(
         formatted("max: there are no elements to choose from (input {})", input.shape()));
   }
-  Tensor result = reduce_axes("max", ReduceOp::max, input, set, 1.0,
-                              reduced_shape(input.shape(), set, keepdim));
-  note_options(reduction(input, set, keepdim));
+  Tensor result = reduce_axes("max", ReduceOp::max, input, axes, 1.0,
+                              reduced_shape(input.shape(), axes, keepdim));
+  note_options(ops::Reduction{axes, keepdim});
   return record("max", result, {input}, {input, result},
-                [set](const Tensor& grad, const SavedTensors& saved) {
+                [axes](const Tensor& grad, const SavedTensors& saved) {
                   const Tensor& x = saved[0];
-                  const Shape kept = reduced_shape(x.shape(), set, true);
+                  const Shape kept = reduced_shape(x.shape(), axes, true);
                   const Tensor greatest = saved[1].reshape(kept);
                   const Tensor one = Tensor::ones({}, x.dtype(), x.device());
-                  const Tensor ties =
-                      reduce_axes("max", ReduceOp::sum, if_equal(x, greatest, one), set, 1.0, kept);
+                  const Tensor ties = reduce_axes("max", ReduceOp::sum, if_equal(x, greatest, one),
+                                                  axes, 1.0, kept);
                   return if_equal(x, greatest, grad.reshape(kept) / ties);
                 });
 }
 
 }  // namespace
 
-Tensor sum(const Tensor& input) { return sum_axes("sum", input, kAllAxes, false, false); }
+Tensor sum(const Tensor& input) { return sum(input, all_axes("sum", input)); }
 
 Tensor sum(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
-  return sum_axes("sum", input, make_axis_set("sum", input, axes), keepdim, false);
+  return sum_axes("sum", input, checked_axes("sum", input, axes), keepdim, false);
 }
 
-Tensor mean(const Tensor& input) { return sum_axes("mean", input, kAllAxes, false, true); }
+Tensor mean(const Tensor& input) { return mean(input, all_axes("mean", input)); }
 
 Tensor mean(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
-  return sum_axes("mean", input, make_axis_set("mean", input, axes), keepdim, true);
+  return sum_axes("mean", input, checked_axes("mean", input, axes), keepdim, true);
 }
 
-Tensor max(const Tensor& input) { return max_axes(input, kAllAxes, false); }
+Tensor max(const Tensor& input) { return max(input, all_axes("max", input)); }
 
 Tensor max(const Tensor& input, const std::vector<int>& axes, bool keepdim) {
-  return max_axes(input, make_axis_set("max", input, axes), keepdim);
+  return max_axes(input, checked_axes("max", input, axes), keepdim);
 }
 
 Tensor argmax(const Tensor& input, int axis, bool keepdim) {
   if (ops::is_bfloat16(input)) {
     return argmax(ops::widened(input), axis, keepdim);
   }
-  const AxisSet set = make_axis_set("argmax", input, {axis});
+  const Axes axes = checked_axes("argmax", input, {axis});
   ops::require_real("argmax", {"input", input});
   const Shape& shape = input.shape();
   ReduceProblem problem{1, shape[axis], 1, input.dtype()};
@@ -212,7 +199,7 @@ Tensor argmax(const Tensor& input, int axis, bool keepdim) {
     problem.inner *= k > chosen ? shape[k] : 1;
   }
   Tensor result =
-      ops::make_output("argmax", reduced_shape(shape, set, keepdim), DType::int64, input.device());
+      ops::make_output("argmax", reduced_shape(shape, axes, keepdim), DType::int64, input.device());
   CKS_KERNEL(input.device(), argmax(problem, input.data(), result.data_as<std::int64_t>()));
   return result;
 }
@@ -224,13 +211,14 @@ Tensor ops::sum_to(const Tensor& input, const Shape& shape) {
   if (is_bfloat16(input)) {
     return sum_to(widened(input), shape).to(DType::bfloat16);
   }
-  AxisSet set;
+  Axes axes;
   const int lead = input.rank() - shape.rank();
   for (int axis = 0; axis < input.rank(); ++axis) {
-    set[static_cast<std::size_t>(axis)] =
-        axis < lead || (shape[axis - lead] == 1 && input.size(axis) != 1);
+    if (axis < lead || (shape[axis - lead] == 1 && input.size(axis) != 1)) {
+      axes.push_back(axis);
+    }
   }
-  return reduce_axes("sum", ReduceOp::sum, input, set, 1.0, shape);
+  return reduce_axes("sum", ReduceOp::sum, input, axes, 1.0, shape);
 }
 
 Tensor ops::sum_to_last_axis(const char* operation, const Tensor& input) {
