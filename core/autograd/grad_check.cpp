@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/tensor/check.h"
@@ -13,11 +14,7 @@ namespace {
 
 double project(const Tensor& result, const std::vector<double>& projection) {
   const std::vector<double> values = result.to_vector<double>();
-  double sum = 0.0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    sum += values[i] * projection[i];
-  }
-  return sum;
+  return std::inner_product(values.begin(), values.end(), projection.begin(), 0.0);
 }
 
 bool same_bits(const Tensor& a, const Tensor& b) {

@@ -278,11 +278,7 @@ void Communicator::barrier() {
 
 void Communicator::synchronize() {
   capture::forbid("Communicator::synchronize");
-  if (!parts_->nccl) {
-    cks::synchronize(device());
-    return;
-  }
-  parts_->wait();
+  parts_->nccl ? parts_->wait() : cks::synchronize(device());
 }
 
 void Communicator::get_on() {

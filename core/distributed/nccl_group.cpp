@@ -112,11 +112,7 @@ class NcclGroup : public DeviceGroup {
     });
   }
 
-  bool is_recording() override {
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    CKS_CUDA_CHECK(cudaStreamIsCapturing(begin(), &status));
-    return status != cudaStreamCaptureStatusNone;
-  }
+  bool is_recording() override { return kernels::cuda::is_being_recorded(begin()); }
   bool is_done() override {
     const cudaStream_t stream = begin();
     ncclResult_t state = ncclSuccess;

@@ -1,4 +1,3 @@
-
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/bfloat16_impl.h"
 #include "cks/core/ops/elementwise.h"
