@@ -1,7 +1,9 @@
 #pragma once
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "cks/kernels/common/math.h"
@@ -88,9 +90,10 @@ struct TapRun {
 };
 
 /// Cuts the outputs of an axis into runs of at most max_count positions; a slot is a tap.
-/// Writes at most axis.out runs, returns how many.
-inline std::int64_t forward_runs(const TapAxis& axis, std::int64_t max_count, TapRun* runs) {
-  std::int64_t written = 0;
+/// Writes at most axis.out runs, returns them.
+inline std::span<const TapRun> forward_runs(const TapAxis& axis, std::int64_t max_count,
+                                            TapRun* runs) {
+  std::size_t written = 0;
   for (std::int64_t o = 0; o < axis.out;) {
     const IndexRange taps = forward_taps(axis, o);
     const auto same = [&](std::int64_t next) {
@@ -107,14 +110,15 @@ inline std::int64_t forward_runs(const TapAxis& axis, std::int64_t max_count, Ta
                        axis.stride, axis.dilation};
     o = end;
   }
-  return written;
+  return {runs, written};
 }
 
 /// Cuts the inputs of an axis into runs of at most max_count positions of one residue class.
 /// The slots hold the taps class by class, each class in the order of rising outputs
-/// (deconv_slots). Writes at most axis.in runs, returns how many.
-inline std::int64_t deconv_runs(const TapAxis& axis, std::int64_t max_count, TapRun* runs) {
-  std::int64_t written = 0;
+/// (deconv_slots). Writes at most axis.in runs, returns them.
+inline std::span<const TapRun> deconv_runs(const TapAxis& axis, std::int64_t max_count,
+                                           TapRun* runs) {
+  std::size_t written = 0;
   std::int64_t slot = 0;
   for (std::int64_t a = 0; a < std::min(axis.stride, axis.in); ++a) {
     const ResidueClass c = residue_class(axis, a);
@@ -141,7 +145,7 @@ inline std::int64_t deconv_runs(const TapAxis& axis, std::int64_t max_count, Tap
     }
     slot += c.taps;
   }
-  return written;
+  return {runs, written};
 }
 
 /// Writes the tap that stands in each slot of deconv_runs: axis.filter entries.

@@ -61,10 +61,7 @@ struct FilterGradient {
   const T* x;
   const T* dy;
   T* partial;  // [slice][elements]: laid out as dW, or [fh][fw][ic][oc] unless vectors hold inputs
-  const TapRun* row_runs;
-  std::int64_t row_run_count;
-  const TapRun* column_runs;
-  std::int64_t column_run_count;
+  std::span<const TapRun> row_runs, column_runs;
 
   std::int64_t x_row() const { return p.IW * p.x_pitch; }
   std::int64_t y_row() const { return p.OW * p.y_pitch; }
@@ -185,8 +182,7 @@ std::int64_t add_unit_over_inputs(const FilterGradient<T>& f, std::int64_t unit,
           });
     };
     if (f.layout.merged) {
-      for (std::int64_t j = 0; j < f.column_run_count; ++j) {
-        const TapRun& run = f.column_runs[j];
+      for (const TapRun& run : f.column_runs) {
         if (run.taps > 0) {
           add(run.slot, run.taps, run.target, run.count);
         }
@@ -255,13 +251,11 @@ std::int64_t add_unit_over_outputs(const FilterGradient<T>& f, std::int64_t unit
   const bool depthwise = f.layout.vectors_over == VectorsOver::groups;
   const std::int64_t x_channel = depthwise ? channel : group * f.inner_channels();
   std::int64_t executed = 0;
-  for (std::int64_t a = 0; a < f.row_run_count; ++a) {
-    const TapRun& row_run = f.row_runs[a];
+  for (const TapRun& row_run : f.row_runs) {
     const IndexRange rows = range_of(std::max(row_run.target, chunk.rows.begin),
                                      std::min(row_run.target + row_run.count, chunk.rows.end));
     const std::int64_t x_row = row_run.source + (rows.begin - row_run.target) * p.sh;
-    for (std::int64_t b = 0; b < f.column_run_count; ++b) {
-      const TapRun& column_run = f.column_runs[b];
+    for (const TapRun& column_run : f.column_runs) {
       if (rows.size() == 0 || row_run.taps == 0 || column_run.taps == 0) {
         continue;
       }
@@ -389,18 +383,15 @@ template <class T>
 std::int64_t sk_dilated(const Conv2dProblem& p, const T* x, const T* dy, T* dw, void* workspace) {
   const FilterGradientLayout layout = filter_gradient_layout(p, kSimdBytes);
   auto* const bytes = static_cast<std::byte*>(workspace);
-  auto* const row_runs = reinterpret_cast<TapRun*>(bytes);
-  auto* const column_runs = row_runs + p.OH;
+  auto* const runs = reinterpret_cast<TapRun*>(bytes);
   auto* const partial = layout.direct() ? dw : reinterpret_cast<T*>(bytes + layout.run_bytes);
   const FilterGradient<T> f{.p = p,
                             .layout = layout,
                             .x = x,
                             .dy = dy,
                             .partial = partial,
-                            .row_runs = row_runs,
-                            .row_run_count = forward_runs(row_axis(p), p.OH, row_runs),
-                            .column_runs = column_runs,
-                            .column_run_count = forward_runs(column_axis(p), p.OW, column_runs)};
+                            .row_runs = forward_runs(row_axis(p), p.OH, runs),
+                            .column_runs = forward_runs(column_axis(p), p.OW, runs + p.OH)};
   const std::int64_t row_limit = rows_of_chunk(p, layout);
   const bool whole_images = p.N >= layout.slices;
   const std::int64_t cuts = whole_images ? p.N : p.N * p.OH;

@@ -32,10 +32,7 @@ struct TrimmedCorrelation {
   std::int64_t groups, inner_channels, vector_channels;  // CorrelationLayout
   std::int64_t filter_rows, filter_columns;
   bool depthwise;
-  const TapRun* row_runs;
-  std::int64_t row_run_count;
-  const TapRun* column_runs;
-  std::int64_t column_run_count;
+  std::span<const TapRun> row_runs, column_runs;
 
   std::int64_t source_channels() const {
     return depthwise ? vector_channels : groups * inner_channels;
@@ -270,13 +267,13 @@ std::int64_t correlate_rectangle(const TrimmedCorrelation<T>& c, const ChannelUn
 /// All rectangles of some images and row runs x one block of channels.
 template <class S, int NV, class T = typename S::T>
 std::int64_t correlate_unit(const TrimmedCorrelation<T>& c, const ChannelUnit<T>& unit,
-                            IndexRange images, IndexRange row_runs) {
+                            IndexRange images, std::span<const TapRun> row_runs) {
   std::int64_t executed = 0;
-  for (std::int64_t i = row_runs.begin; i < row_runs.end; ++i) {
-    for (std::int64_t j = 0; j < c.column_run_count; ++j) {
+  for (const TapRun& rows : row_runs) {
+    for (const TapRun& columns : c.column_runs) {
       const auto correlate =
           c.depthwise ? correlate_rectangle<S, NV, true> : correlate_rectangle<S, NV, false>;
-      executed += correlate(c, unit, c.row_runs[i], c.column_runs[j], images.begin, images.size());
+      executed += correlate(c, unit, rows, columns, images.begin, images.size());
     }
   }
   return executed;
@@ -289,7 +286,7 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
   const std::int64_t per_group = channel_blocks.count();
   const std::int64_t units = c.groups * per_group;
   const std::int64_t depth = c.filter_rows * c.filter_columns * c.inner_channels;
-  const std::int64_t row_blocks = blocks.split_rows ? c.row_run_count : 1;
+  const std::int64_t row_blocks = blocks.split_rows ? std::ssize(c.row_runs) : 1;
   std::atomic<std::int64_t> executed = 0;
   parallel_for(blocks.image_blocks * blocks.unit_blocks * row_blocks, [&](std::int64_t block) {
     const std::int64_t row = block % row_blocks;
@@ -297,8 +294,8 @@ std::int64_t correlate(const TrimmedCorrelation<T>& c, const CorrelationBlocks& 
         block / row_blocks % blocks.unit_blocks * blocks.units_per_block;
     const std::int64_t image = block / row_blocks / blocks.unit_blocks * blocks.images_per_block;
     const IndexRange images{image, std::min(c.images, image + blocks.images_per_block)};
-    const IndexRange runs =
-        blocks.split_rows ? IndexRange{row, row + 1} : IndexRange{0, c.row_run_count};
+    const std::span<const TapRun> runs =
+        blocks.split_rows ? c.row_runs.subspan(static_cast<std::size_t>(row), 1) : c.row_runs;
     std::int64_t sum = 0;
     for (std::int64_t u = first_unit; u < std::min(units, first_unit + blocks.units_per_block);
          ++u) {
@@ -331,8 +328,7 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
   const auto cut_axis = forward ? forward_runs : deconv_runs;
   const std::int64_t rows = forward ? p.OH : p.IH;
   const std::int64_t columns = forward ? p.OW : p.IW;
-  auto* const row_runs = reinterpret_cast<TapRun*>(workspace + layout.panel_bytes);
-  auto* const column_runs = row_runs + rows;
+  auto* const runs = reinterpret_cast<TapRun*>(workspace + layout.panel_bytes);
   const ChannelBlocks channels(layout.vector_channels, kSimdBytes, dtype_of<T>());
   const CorrelationBlocks blocks(exact_multiply_adds(p), p.N, layout.groups * channels.count(),
                                  rows, rows * columns);
@@ -354,10 +350,8 @@ std::int64_t correlate_pass(Conv2dPass pass, const Conv2dProblem& p,
       .filter_rows = p.FH,
       .filter_columns = p.FW,
       .depthwise = is_depthwise(p),
-      .row_runs = row_runs,
-      .row_run_count = cut_axis(row_axis(p), blocks.row_positions, row_runs),
-      .column_runs = column_runs,
-      .column_run_count = cut_axis(column_axis(p), columns, column_runs)};
+      .row_runs = cut_axis(row_axis(p), blocks.row_positions, runs),
+      .column_runs = cut_axis(column_axis(p), columns, runs + rows)};
   return correlate(correlation, blocks);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <vector>
 
 #include "cks/kernels/common/lists_impl.h"
@@ -11,32 +12,24 @@
 namespace cks::kernels::cuda {
 namespace {
 
-std::vector<Run> to_device_runs(const std::vector<TapRun>& runs, bool deconv,
-                                const std::vector<std::int64_t>& tap_of_slot,
-                                std::int64_t deconv_tap_step) {
-  std::vector<Run> result;
-  for (const TapRun& run : runs) {
-    const std::int64_t tap =
-        run.taps == 0 ? 0 : (deconv ? tap_of_slot[static_cast<std::size_t>(run.slot)] : run.slot);
-    result.push_back({narrow(run.target), narrow(run.target_step), narrow(run.count),
-                      narrow(run.taps), narrow(tap), narrow(deconv ? -deconv_tap_step : 1),
-                      narrow(run.source), narrow(run.source_step), narrow(run.tap_step)});
-  }
-  return result;
-}
-
 std::vector<Run> axis_runs(const TapAxis& axis, Conv2dPass pass) {
   constexpr auto kNoLimit = std::int64_t{1} << 30;
-  if (pass == Conv2dPass::forward) {
-    std::vector<TapRun> runs(static_cast<std::size_t>(axis.out));
-    runs.resize(static_cast<std::size_t>(forward_runs(axis, kNoLimit, runs.data())));
-    return to_device_runs(runs, false, {}, 1);
-  }
-  std::vector<TapRun> runs(static_cast<std::size_t>(axis.in));
-  runs.resize(static_cast<std::size_t>(deconv_runs(axis, kNoLimit, runs.data())));
+  const bool forward = pass == Conv2dPass::forward;
+  std::vector<TapRun> room(static_cast<std::size_t>(forward ? axis.out : axis.in));
   std::vector<std::int64_t> tap_of_slot(static_cast<std::size_t>(axis.filter));
-  deconv_slots(axis, tap_of_slot.data());
-  return to_device_runs(runs, true, tap_of_slot, residue_class(axis, 0).tap_step);
+  std::iota(tap_of_slot.begin(), tap_of_slot.end(), 0);
+  if (!forward) {
+    deconv_slots(axis, tap_of_slot.data());
+  }
+  const std::int64_t tap_step = forward ? 1 : -residue_class(axis, 0).tap_step;
+  const auto cut_axis = forward ? forward_runs : deconv_runs;
+  return mapped(cut_axis(axis, kNoLimit, room.data()), [&](const TapRun& run) -> Run {
+    const std::int64_t tap = run.taps == 0 ? 0 : tap_of_slot[static_cast<std::size_t>(run.slot)];
+    return {
+        narrow(run.target),  narrow(run.target_step), narrow(run.count),  narrow(run.taps),
+        narrow(tap),         narrow(tap_step),        narrow(run.source), narrow(run.source_step),
+        narrow(run.tap_step)};
+  });
 }
 
 }  // namespace
@@ -86,9 +79,6 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
   const std::vector<Run> columns = axis_runs(column_axis(q), pass);
   std::copy(rows.begin(), rows.end(), p.rows);
   std::copy(columns.begin(), columns.end(), p.columns);
-
-  p.row_runs = static_cast<int>(rows.size());
-  p.column_runs = static_cast<int>(columns.size());
   // Pairs with most taps first.
   std::vector<std::array<int, 3>> order;  // taps, row run, column run
   for (int r = 0; r < static_cast<int>(rows.size()); ++r) {
