@@ -71,9 +71,7 @@ class Engine {
         return std::string("backward: a leaf changed since the forward pass; its gradient");
       });
       if (leaf.gradient == nullptr) {
-        if (!owns_alone(gradient)) {
-          gradient = copy_of(gradient);
-        }
+        own(gradient);
       } else if (!capture::active()) {
         add(gradient, Tensor(leaf.gradient));
       }
@@ -265,9 +263,7 @@ class Engine {
     while (!untold_.empty() &&
            (untold_.front().made_by == 0 || untold_.front().made_by != postponed_branches())) {
       auto& [leaf, gradient] = leaves_[untold_.front().leaf];
-      if (!owns_alone(gradient)) {
-        gradient = copy_of(gradient);
-      }
+      own(gradient);
       listener_->on_gradient(Tensor(leaf), gradient);
       untold_.pop_front();
     }
@@ -323,9 +319,7 @@ class Engine {
       sum = std::move(term);
       return;
     }
-    if (!owns_alone(sum)) {
-      sum = copy_of(sum);
-    }
+    own(sum);
     accumulate(term, sum);
   }
 
@@ -333,15 +327,13 @@ class Engine {
     CKS_KERNEL(term.device(), accumulate(term.dtype(), term.numel(), term.data(), sum.data(), 1.0));
   }
 
-  static Tensor copy_of(const Tensor& tensor) {
-    Tensor copy = Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
-    return copy.copy_(tensor.detach());  // a node may return a leaf
-  }
-
-  /// False if anybody else holds the tensor or its memory, or the memory holds more than it.
-  static bool owns_alone(const Tensor& tensor) {
-    return tensor.impl().use_count() == 1 && tensor.storage().use_count() == 1 &&
-           tensor.storage()->bytes() == tensor.nbytes();
+  /// Makes it a copy if anybody else holds the tensor or its memory, or the memory holds more.
+  static void own(Tensor& tensor) {
+    if (tensor.impl().use_count() > 1 || tensor.storage().use_count() > 1 ||
+        tensor.storage()->bytes() != tensor.nbytes()) {
+      Tensor copy = Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+      tensor = copy.copy_(tensor.detach());  // a node may return a leaf
+    }
   }
 
   /// who() begins the message.
