@@ -33,7 +33,10 @@ Precision arithmetic_for(Device device) {
   return now != Precision::bf16 ? now : device.is_cuda() ? Precision::tf32 : Precision::fp32;
 }
 
-Tensor norm(const Tensor& matrix) { return sqrt(sum(square(matrix))); }
+/// At least kLeastNorm.
+Tensor norm(const Tensor& matrix) {
+  return clamp(sqrt(sum(square(matrix))), kLeastNorm, std::numeric_limits<double>::infinity());
+}
 
 Tensor multiple_of_identity(std::int64_t side, double value, DType dtype, Device device) {
   const Tensor column = Tensor::full({side, 1}, value, dtype, device);
@@ -58,7 +61,7 @@ Tensor orthogonalized(const Tensor& matrix, std::int64_t iterations,
   const double stretch = std::pow(kC, 0.25);
   const bool is_tall = matrix.size(0) > matrix.size(1);  // products of the smaller side are cheaper
   Tensor x = is_tall ? transpose(matrix) : matrix;
-  x = x / (clamp(norm(x), kLeastNorm, std::numeric_limits<double>::infinity()) / stretch);
+  x = x / (norm(x) / stretch);
   for (std::int64_t i = 0; i < iterations; ++i) {
     const Tensor k = ops::product_and(name, x, x, true, shifts.of_gram);
     x = ops::product_and(name, ops::product_and(name, k, k, true, shifts.of_square), x, false, {});
@@ -180,8 +183,7 @@ void Muon::update_matrices(const std::vector<Due>& due, const StepScalars& scala
     steps[i].weight_decay /= -stretch;
     if (options_.normalize_weights) {
       const Tensor p = slot.parameter.detach();
-      const Tensor wanted = std::sqrt(static_cast<double>(rows)) /
-                            clamp(norm(p), kLeastNorm, std::numeric_limits<double>::infinity());
+      const Tensor wanted = std::sqrt(static_cast<double>(rows)) / norm(p);
       too_much[i] = p - p * wanted;
       excesses[i].grad = too_much[i].data();
       excesses[i].first = nullptr;
