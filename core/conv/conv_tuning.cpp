@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <mutex>
 #include <sstream>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "cks/config.h"
@@ -146,21 +145,11 @@ Conv2dPlan fastest(const std::vector<Conv2dPlan>& plans, const Conv2dProblem& pr
 /// On a thread of its own, whose streams, pools and captured steps are not those of the caller.
 Conv2dPlan try_elsewhere(const std::vector<Conv2dPlan>& plans, const Conv2dProblem& problem,
                          Device device) {
-  Conv2dPlan best = plans.front();
-  std::exception_ptr failure;
-  std::thread([&] {
-    try {
-      best = fastest(plans, problem, device);
-    } catch (const OutOfMemoryError&) {
-      // The cost model's choice stands.
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  }).join();
-  if (failure) {
-    std::rethrow_exception(failure);
+  try {
+    return std::async(std::launch::async, [&] { return fastest(plans, problem, device); }).get();
+  } catch (const OutOfMemoryError&) {
+    return plans.front();  // the cost model's choice
   }
-  return best;
 }
 
 bool is_being_recorded([[maybe_unused]] Device device) {
