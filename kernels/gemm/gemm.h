@@ -19,6 +19,10 @@ struct GemmProblem {
   bool transpose_b = false;
   DType dtype = DType::float32;
   std::int64_t lda = 0, ldb = 0, ldc = 0;
+
+  std::int64_t pitch_a() const { return lda != 0 ? lda : (transpose_a ? M : K); }
+  std::int64_t pitch_b() const { return ldb != 0 ? ldb : (transpose_b ? K : N); }
+  std::int64_t pitch_c() const { return ldc != 0 ? ldc : N; }
 };
 
 /// Bytes that gemm() needs: 0 unless K is cut into slices, which a small C with a long K is.

@@ -47,20 +47,16 @@ Cut cut_of(const GemmProblem& p) {
       columns /= 2;
     }
   }
-  Cut cut{};
-  cut.tile_rows = rows;
-  cut.tile_columns = columns;
-  cut.row_tiles = ceil_div(p.M, rows);
-  cut.column_tiles = ceil_div(p.N, columns);
-  cut.slices = 1;
-  const std::int64_t count = cut.row_tiles * cut.column_tiles;
+  const std::int64_t row_tiles = ceil_div(p.M, rows);
+  const std::int64_t column_tiles = ceil_div(p.N, columns);
+  const std::int64_t count = row_tiles * column_tiles;
+  std::int64_t slices = 1;
   if (!small && count < kWantedBlocks) {
-    cut.slices = std::clamp<std::int64_t>(p.K / kMinSlice, 1,
-                                          std::min(kMaxSlices, ceil_div(2 * kWantedBlocks, count)));
+    slices = std::clamp<std::int64_t>(p.K / kMinSlice, 1,
+                                      std::min(kMaxSlices, ceil_div(2 * kWantedBlocks, count)));
   }
-  cut.slice = ceil_div(p.K, cut.slices);
-  cut.slices = p.K == 0 ? 1 : ceil_div(p.K, cut.slice);
-  return cut;
+  const std::int64_t slice = ceil_div(p.K, slices);
+  return {rows, columns, slice, row_tiles, column_tiles, p.K == 0 ? 1 : ceil_div(p.K, slice)};
 }
 
 template <class T>
@@ -85,11 +81,10 @@ void with_block(const T* m, bool transpose, std::int64_t ld, std::int64_t row, s
 }
 
 template <class T>
-void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b,
-         const TypedEpilogue<T>& epilogue, T* c, T* partial) {
-  const std::int64_t lda = p.lda != 0 ? p.lda : (p.transpose_a ? p.M : p.K);
-  const std::int64_t ldb = p.ldb != 0 ? p.ldb : (p.transpose_b ? p.K : p.N);
-  const std::int64_t ldc = p.ldc != 0 ? p.ldc : p.N;
+void run(const GemmProblem& p, const Epilogue& given, const T* a, const T* b, T* c, T* partial) {
+  const Cut cut = cut_of(p);
+  const TypedEpilogue<T> epilogue(given);
+  const std::int64_t ldc = p.pitch_c();
   const bool sliced = cut.slices > 1;
   const auto finish = [&](View<T>& tile, std::int64_t column) {
     if (epilogue.bias != nullptr) {
@@ -117,8 +112,8 @@ void run(const GemmProblem& p, const Cut& cut, const T* a, const T* b,
     if (depth == 0) {
       result.setZero();
     } else {
-      with_block(a, p.transpose_a, lda, row, rows, k, depth, [&](const auto& left) {
-        with_block(b, p.transpose_b, ldb, k, depth, column, columns,
+      with_block(a, p.transpose_a, p.pitch_a(), row, rows, k, depth, [&](const auto& left) {
+        with_block(b, p.transpose_b, p.pitch_b(), k, depth, column, columns,
                    [&](const auto& right) { result.noalias() = left * right; });
       });
     }
@@ -160,11 +155,8 @@ std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
 
 void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,
           void* c, void* workspace) {
-  visit_real("gemm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    run<T>(problem, cut_of(problem), static_cast<const T*>(a), static_cast<const T*>(b),
-           TypedEpilogue<T>(epilogue), static_cast<T*>(c), static_cast<T*>(workspace));
-  });
+  const auto run_typed = [&](auto*... arrays) { run(problem, epilogue, arrays...); };
+  visit_real_elements("gemm", problem.dtype, run_typed, a, b, c, workspace);
 }
 
 }  // namespace CKS_CPU

@@ -102,20 +102,16 @@ void launch_tile(const GemmProblem& problem, const GemmCut& cut, const Product<T
   const dim3 grid(
       static_cast<unsigned>(ceil_div<std::int64_t>(problem.M, Tile::BM) * p.column_tiles),
       static_cast<unsigned>(cut.slices));
-  const bool a_along_k = !problem.transpose_a;
   const bool b_along_k = problem.transpose_b;
-  const auto run = [&](void (*kernel)(Product<T>)) {
-    launch("gemm", kernel, grid, Tile::kThreads, 0, p);
-  };
-  if (a_along_k) {
-    run(b_along_k ? gemm_kernel<T, Tile, true, true> : gemm_kernel<T, Tile, true, false>);
-  } else {
-    run(b_along_k ? gemm_kernel<T, Tile, false, true> : gemm_kernel<T, Tile, false, false>);
-  }
+  const auto a_along_k =
+      b_along_k ? gemm_kernel<T, Tile, true, true> : gemm_kernel<T, Tile, true, false>;
+  const auto a_along_rows =
+      b_along_k ? gemm_kernel<T, Tile, false, true> : gemm_kernel<T, Tile, false, false>;
+  launch("gemm", problem.transpose_a ? a_along_rows : a_along_k, grid, Tile::kThreads, 0, p);
 }
 
 template <class T>
-void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& given, T* c,
+void run(const GemmProblem& problem, const Epilogue& given, const T* a, const T* b, T* c,
          T* workspace) {
   if (problem.M == 0 || problem.N == 0) {
     return;
@@ -123,12 +119,9 @@ void run(const GemmProblem& problem, const T* a, const T* b, const Epilogue& giv
   constexpr int V = kPackSize<T>;
   const GemmCut cut = gemm_cut(problem);
   const bool sliced = cut.slices > 1;
-  const auto leading = [](std::int64_t given, std::int64_t dense) {
-    return given != 0 ? given : dense;
-  };
-  const std::int64_t lda = leading(problem.lda, problem.transpose_a ? problem.M : problem.K);
-  const std::int64_t ldb = leading(problem.ldb, problem.transpose_b ? problem.K : problem.N);
-  const std::int64_t ldc = leading(problem.ldc, problem.N);
+  const std::int64_t lda = problem.pitch_a();
+  const std::int64_t ldb = problem.pitch_b();
+  const std::int64_t ldc = problem.pitch_c();
   Product<T> p{};
   p.a = {a, lda, problem.M, aligned_for_packs(a) && lda % V == 0};
   p.b = {b, ldb, problem.N, aligned_for_packs(b) && ldb % V == 0};
@@ -168,11 +161,8 @@ std::size_t gemm_workspace_bytes(const GemmProblem& problem) {
 
 void gemm(const GemmProblem& problem, const void* a, const void* b, const Epilogue& epilogue,
           void* c, void* workspace) {
-  visit_real("gemm", problem.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    run<T>(problem, static_cast<const T*>(a), static_cast<const T*>(b), epilogue,
-           static_cast<T*>(c), static_cast<T*>(workspace));
-  });
+  const auto run_typed = [&](auto*... arrays) { run(problem, epilogue, arrays...); };
+  visit_real_elements("gemm", problem.dtype, run_typed, a, b, c, workspace);
 }
 
 }  // namespace cks::kernels::cuda
