@@ -8,11 +8,7 @@ namespace {
 /// y = function(x...), element by element.
 template <class Function, class Y, class... X>
 void map(std::int64_t count, Function function, Y* y, const X*... x) {
-  parallel_for_ranges(count, 4096, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      y[i] = function(x[i]...);
-    }
-  });
+  parallel_for_each(count, 4096, [=](std::int64_t i) { y[i] = function(x[i]...); });
 }
 
 }  // namespace

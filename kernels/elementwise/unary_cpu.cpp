@@ -6,16 +6,9 @@
 namespace cks::kernels::CKS_CPU {
 namespace {
 
-/// Calls body(i) for every element, in blocks of a quarter of a second-level cache, so that a block
-/// costs much more than handing it out.
-template <class Body>
-void for_elements(std::int64_t count, Body body) {
-  parallel_for_ranges(count, 16384, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      body(i);
-    }
-  });
-}
+// Elements of a block of work: a quarter of a second-level cache, so that a block costs much more
+// than handing it out.
+constexpr std::int64_t kGrain = 16384;
 
 }  // namespace
 
@@ -25,7 +18,7 @@ void unary_forward(UnaryOp op, DType dtype, std::int64_t count, const void* x, v
     const T* in = static_cast<const T*>(x);
     T* out = static_cast<T*>(y);
     functors::visit_unary<T>(op, parameters, [&](auto function) {
-      for_elements(count, [=](std::int64_t i) { out[i] = function(in[i]); });
+      parallel_for_each(count, kGrain, [=](std::int64_t i) { out[i] = function(in[i]); });
     });
   });
 }
@@ -39,8 +32,9 @@ void unary_backward(UnaryOp op, DType dtype, std::int64_t count, const void* dy,
     const T* second = static_cast<const T*>(kept);
     T* grad_input = static_cast<T*>(dx);
     functors::visit_unary<T>(op, parameters, [&](auto function) {
-      for_elements(
-          count, [=](std::int64_t i) { grad_input[i] = function.grad(grad_output[i], second[i]); });
+      parallel_for_each(count, kGrain, [=](std::int64_t i) {
+        grad_input[i] = function.grad(grad_output[i], second[i]);
+      });
     });
   });
 }
@@ -49,7 +43,7 @@ void fill(DType dtype, std::int64_t count, double value, void* y) {
   visit_dtype(dtype, [&]<class T>(T) {
     T* out = static_cast<T*>(y);
     const T element = functors::convert_element<T>(value);
-    for_elements(count, [=](std::int64_t i) { out[i] = element; });
+    parallel_for_each(count, kGrain, [=](std::int64_t i) { out[i] = element; });
   });
 }
 
@@ -58,7 +52,8 @@ void convert(DType from, DType to, std::int64_t count, const void* x, void* y) {
     visit_dtype(to, [&]<class To>(To) {
       const From* in = static_cast<const From*>(x);
       To* out = static_cast<To*>(y);
-      for_elements(count, [=](std::int64_t i) { out[i] = functors::convert_element<To>(in[i]); });
+      parallel_for_each(count, kGrain,
+                        [=](std::int64_t i) { out[i] = functors::convert_element<To>(in[i]); });
     });
   });
 }
@@ -74,7 +69,7 @@ void accumulate(DType dtype, std::int64_t count, const void* x, void* y, double 
     const T* in = static_cast<const T*>(x);
     T* sum = static_cast<T*>(y);
     const functors::Accumulate<T> step{static_cast<typename functors::Accumulate<T>::Sum>(scale)};
-    for_elements(count, [=](std::int64_t i) { sum[i] = step(in[i], sum[i]); });
+    parallel_for_each(count, kGrain, [=](std::int64_t i) { sum[i] = step(in[i], sum[i]); });
   });
 }
 

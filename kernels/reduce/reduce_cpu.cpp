@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/common/parallel_for.h"
@@ -214,10 +215,7 @@ void sum_of_squares(DType dtype, std::int64_t count, const void* x, double* resu
     parallel_for_ranges(count, kChunk, [&](std::int64_t begin, std::int64_t end) {
       partials[begin / kChunk] = reduce_run<SumOfSquares<T>>(in + begin, end - begin);
     });
-    *result = 0.0;
-    for (std::int64_t chunk = 0; chunk < ceil_div(count, kChunk); ++chunk) {
-      *result += partials[chunk];
-    }
+    *result = std::accumulate(partials, partials + ceil_div(count, kChunk), 0.0);
   });
 }
 

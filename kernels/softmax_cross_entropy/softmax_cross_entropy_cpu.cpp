@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "cks/kernels/common/parallel_for.h"
 #include "cks/kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -96,10 +97,7 @@ void cross_entropy(const CrossEntropyProblem& p, const std::int64_t* labels, dou
     row_losses[row] =
         weights == nullptr ? row_loss : static_cast<double>(weights[labels[row]]) * row_loss;
   });
-  double sum = 0.0;
-  for (std::int64_t row = 0; row < p.rows; ++row) {
-    sum += row_losses[row];
-  }
+  const double sum = std::accumulate(row_losses, row_losses + p.rows, 0.0);
   const std::int64_t counted = p.rows - std::count(labels, labels + p.rows, p.ignored_label);
   *loss = counted == 0 ? T{0} : static_cast<T>(sum / static_cast<double>(counted));
   *count = static_cast<T>(counted);
