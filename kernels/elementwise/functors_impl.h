@@ -140,17 +140,10 @@ struct Binary {
   }
 };
 
-/// What a comparison compares: numbers that have the operators.
-template <class T>
-CKS_HOST_DEVICE T comparable(T value) {
-  return value;
-}
-CKS_HOST_DEVICE inline float comparable(bfloat16 value) { return static_cast<float>(value); }
-
 template <class T>
 CKS_HOST_DEVICE bool holds(CompareOp op, T a, T b) {
-  const auto x = comparable(a);
-  const auto y = comparable(b);
+  const auto x = widen<ComputeType<T>>(a);
+  const auto y = widen<ComputeType<T>>(b);
   switch (op) {
     case CompareOp::equal:
       return x == y;

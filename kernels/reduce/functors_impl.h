@@ -18,14 +18,11 @@ struct Sum {
 };
 
 template <class T>
-struct SumOfSquares {
-  using Partial = double;
-  static constexpr Partial kStart = 0.0;
-  CKS_HOST_DEVICE static Partial take(Partial partial, T x) {
+struct SumOfSquares : Sum<T> {
+  CKS_HOST_DEVICE static double take(double partial, T x) {
     const double wide = static_cast<double>(x);
     return partial + wide * wide;
   }
-  CKS_HOST_DEVICE static Partial join(Partial a, Partial b) { return a + b; }
 };
 
 template <class T>

@@ -145,21 +145,15 @@ void launch_reduce(const char* operation, const ReduceProblem& problem, const Re
                    double scale, const In* x, Out* y) {
   const int pack = aligned_for_packs(x) ? pack_size(problem, sizeof(In)) : 1;
   constexpr int kWidest = kPackSize<In>;
-  if (problem.inner == 1) {
-    if (pack == kWidest) {
-      launch_as<R, kWidest, true>(operation, problem, cut, scale, x, y);
-    } else {
-      launch_as<R, 1, true>(operation, problem, cut, scale, x, y);
-    }
-  } else if (pack == kWidest) {
-    launch_as<R, kWidest, false>(operation, problem, cut, scale, x, y);
-  } else if (kWidest > 4 && pack == 4) {
-    launch_as<R, std::min(kWidest, 4), false>(operation, problem, cut, scale, x, y);
-  } else if (kWidest > 2 && pack == 2) {
-    launch_as<R, 2, false>(operation, problem, cut, scale, x, y);
-  } else {
-    launch_as<R, 1, false>(operation, problem, cut, scale, x, y);
-  }
+  const auto launch_rows =
+      pack == kWidest ? launch_as<R, kWidest, true, In, Out> : launch_as<R, 1, true, In, Out>;
+  const auto launch_columns = pack == kWidest ? launch_as<R, kWidest, false, In, Out>
+                              : kWidest > 4 && pack == 4
+                                  ? launch_as<R, std::min(kWidest, 4), false, In, Out>
+                              : kWidest > 2 && pack == 2 ? launch_as<R, 2, false, In, Out>
+                                                         : launch_as<R, 1, false, In, Out>;
+  const auto launch_packs = problem.inner == 1 ? launch_rows : launch_columns;
+  launch_packs(operation, problem, cut, scale, x, y);
 }
 
 /// In one launch where blocks are short or many, else in two: R over chunks, Join over theirs.
