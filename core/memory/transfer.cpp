@@ -11,6 +11,7 @@
 #  include <algorithm>
 #  include <array>
 #  include <mutex>
+#  include <vector>
 
 #  include "cks/core/device/stream.h"
 #  include "cks/kernels/common/cuda_check.h"
@@ -59,20 +60,20 @@ class Staging {
   static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
   static constexpr std::size_t kBuffers = 16;
 
-  /// A buffer that nothing reads: the next in turn, or a new one while there are few.
+  /// A buffer that nothing reads: the oldest, or a new one while there are few.
   Buffer& next_buffer() {
-    if (count_ > 0) {
-      Buffer& oldest = buffers_[next_ % count_];
-      const cudaError_t status = cudaEventQuery(oldest.read);
+    if (!buffers_.empty()) {
+      const cudaEvent_t oldest = buffers_.front().read;
+      const cudaError_t status = cudaEventQuery(oldest);
       if (status == cudaErrorNotReady) {
         cudaGetLastError();
       } else {
         CKS_CUDA_CHECK(status);
       }
-      if (status == cudaSuccess || count_ == kBuffers) {
-        CKS_CUDA_CHECK(cudaEventSynchronize(oldest.read));
-        next_ = next_ % count_ + 1;
-        return oldest;
+      if (status == cudaSuccess || buffers_.size() == kBuffers) {
+        CKS_CUDA_CHECK(cudaEventSynchronize(oldest));
+        std::rotate(buffers_.begin(), buffers_.begin() + 1, buffers_.end());
+        return buffers_.back();
       }
     }
     Buffer made;
@@ -82,21 +83,11 @@ class Staging {
       cudaEventDestroy(made.read);
       CKS_CUDA_CHECK(status);
     }
-    // Into the turn where the oldest is still being read: after it come those read before.
-    const std::size_t place = count_ == 0 ? 0 : next_ % count_;
-    std::move_backward(buffers_.begin() + static_cast<std::ptrdiff_t>(place),
-                       buffers_.begin() + static_cast<std::ptrdiff_t>(count_),
-                       buffers_.begin() + static_cast<std::ptrdiff_t>(count_ + 1));
-    buffers_[place] = made;
-    ++count_;
-    next_ = place + 1;
-    return buffers_[place];
+    return buffers_.emplace_back(made);
   }
 
   std::mutex mutex_;
-  std::array<Buffer, kBuffers> buffers_;
-  std::size_t count_ = 0;
-  std::size_t next_ = 0;
+  std::vector<Buffer> buffers_;  // the one used last at the end
 };
 
 /// Both streams pass the copy together: it starts when `from` has come here, and `from` goes on

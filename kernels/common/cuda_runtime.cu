@@ -12,8 +12,6 @@ namespace {
 
 constexpr int kMaxDevices = 64;
 
-std::atomic<void*> default_streams[kMaxDevices];
-
 struct ThreadState {
   int device = -1;  // as last set; -1: not asked yet
   void* streams[kMaxDevices] = {};
@@ -94,24 +92,17 @@ int current_device() {
 
 void* default_stream(int device) {
   require_index(device);
-  void* stream = default_streams[device].load(std::memory_order_acquire);
-  if (stream != nullptr) {
-    return stream;
-  }
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  stream = default_streams[device].load(std::memory_order_acquire);
-  if (stream == nullptr) {
+  // Never destroyed: tensors of static storage duration may outlive any object.
+  static cudaStream_t streams[kMaxDevices];
+  static std::once_flag made[kMaxDevices];
+  std::call_once(made[device], [&] {
     const int before = current_device();
     set_current_device(device);
-    cudaStream_t made = nullptr;
-    const cudaError_t status = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+    const cudaError_t status = cudaStreamCreateWithFlags(&streams[device], cudaStreamNonBlocking);
     set_current_device(before);
     CKS_CUDA_CHECK(status);
-    stream = made;  // never destroyed: tensors of static storage duration may outlive any object
-    default_streams[device].store(stream, std::memory_order_release);
-  }
-  return stream;
+  });
+  return streams[device];
 }
 
 void* current_stream(int device) {
