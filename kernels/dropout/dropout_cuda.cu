@@ -1,6 +1,4 @@
 // Dropout on a GPU: a thread draws one random block, which decides on four elements.
-#include <type_traits>
-
 #include "cks/kernels/common/activation.h"
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/common/pack.cuh"

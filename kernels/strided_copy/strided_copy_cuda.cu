@@ -176,13 +176,11 @@ bool is_narrow(const CopyProblem& problem) {
 template <class T>
 void copy_elements(const CopyProblem& problem, const T* source, T* target) {
   const unsigned blocks = grid_for(problem.count, kThreads * kSteps);
-  if (is_narrow(problem)) {
-    launch("strided_copy", strided_copy_kernel<std::uint32_t, T>, blocks, kThreads, 0,
-           CopyWalk<std::uint32_t>(problem, problem.rank), problem.count, source, target);
-  } else {
-    launch("strided_copy", strided_copy_kernel<std::int64_t, T>, blocks, kThreads, 0,
-           CopyWalk<std::int64_t>(problem, problem.rank), problem.count, source, target);
-  }
+  const auto run = [&]<class Index>(Index) {
+    launch("strided_copy", strided_copy_kernel<Index, T>, blocks, kThreads, 0,
+           CopyWalk<Index>(problem, problem.rank), problem.count, source, target);
+  };
+  is_narrow(problem) ? run(std::uint32_t{}) : run(std::int64_t{});
 }
 
 /// Last axis: runs along the target. The axis before it: runs along the source. The rest: a batch.
