@@ -105,10 +105,8 @@ Answers read_answers(const std::string& file) {
 
 /// Adds answers to what the file holds by now: other processes write to it as well.
 void write_answers(const std::string& file, const Answers& answers) {
-  Answers all = read_answers(file);
-  for (const auto& [key, plan] : answers) {
-    all.insert_or_assign(key, plan);
-  }
+  Answers all = answers;
+  all.merge(read_answers(file));
   std::string text = first_line() + "\n";
   for (const auto& [key, plan] : all) {
     text += formatted("{}{}{}\n", key, kSeparator, plan);
