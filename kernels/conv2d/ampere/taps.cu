@@ -392,16 +392,11 @@ void launch_taps(const PreparedConv2d& conv, const Conv2dOperands& o) {
 }  // namespace
 
 std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operands) {
-  switch (conv.plan.arithmetic) {
-    case Arithmetic::bf16:
-      launch_taps<Arithmetic::bf16>(conv, operands);
-      break;
-    case Arithmetic::tf32:
-      launch_taps<Arithmetic::tf32>(conv, operands);
-      break;
-    default:
-      launch_taps<Arithmetic::fp32>(conv, operands);
-  }
+  const Arithmetic arithmetic = conv.plan.arithmetic;
+  const auto launch_products = arithmetic == Arithmetic::bf16   ? launch_taps<Arithmetic::bf16>
+                               : arithmetic == Arithmetic::tf32 ? launch_taps<Arithmetic::tf32>
+                                                                : launch_taps<Arithmetic::fp32>;
+  launch_products(conv, operands);
   return executed_of(conv.data<GradientPlan>());
 }
 

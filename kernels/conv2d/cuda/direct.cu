@@ -3,6 +3,7 @@
 // on the GPU; with the element's own type they are the generic ConvV2, KS-deconv and Sk-dilated for
 // depthwise and grouped convolutions and for problems with too many kinds of positions.
 #include "cks/kernels/common/launch.cuh"
+#include "cks/kernels/conv2d/cuda/cost.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/taps.h"
 
@@ -118,25 +119,17 @@ __global__ void direct_backward_filter_kernel(Conv2dProblem p, const T* x, const
   }
 }
 
-/// dW, of the type of the partial sums.
-template <class T, class Sum, class Out>
-void run_filter(const PreparedConv2d& conv, const Conv2dOperands& o) {
-  const Conv2dProblem& p = conv.problem;
-  const std::int64_t size = p.OC * p.FH * p.FW * (p.IC / p.G);
-  const std::int64_t split_k = conv.plan.split_k;
-  launch("sk_dilated", direct_backward_filter_kernel<T, Sum, Out>,
-         grid_for(size * split_k, kThreads), kThreads, 0, p, static_cast<const T*>(o.x),
-         static_cast<const T*>(o.y), static_cast<Out*>(gradient_slices(conv, o)), size, split_k);
-  add_gradient_slices(conv, o);
-}
-
 template <class T, class Sum>
 void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
   const Conv2dProblem& p = conv.problem;
   if (conv.plan.pass == Conv2dPass::backward_filter) {
-    using Out = ComputeType<T>;
-    run_filter<T, Sum, Out>(conv, o);
-    return;
+    using Out = ComputeType<T>;  // of dW and the partial sums
+    const std::int64_t size = filter_size(p);
+    const std::int64_t split_k = conv.plan.split_k;
+    launch("sk_dilated", direct_backward_filter_kernel<T, Sum, Out>,
+           grid_for(size * split_k, kThreads), kThreads, 0, p, static_cast<const T*>(o.x),
+           static_cast<const T*>(o.y), static_cast<Out*>(gradient_slices(conv, o)), size, split_k);
+    return add_gradient_slices(conv, o);
   }
   const bool forward = conv.plan.pass == Conv2dPass::forward;
   const std::int64_t count = p.N * (forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
@@ -153,16 +146,11 @@ void run_typed(const PreparedConv2d& conv, const Conv2dOperands& o) {
 template <bool kWide>
 std::int64_t run_any(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   using Sum = std::conditional_t<kWide, double, float>;
-  switch (conv.problem.x_type) {
-    case DType::float64:
-      run_typed<double, double>(conv, operands);
-      break;
-    case DType::bfloat16:
-      run_typed<bfloat16, Sum>(conv, operands);
-      break;
-    default:
-      run_typed<float, Sum>(conv, operands);
-  }
+  const DType type = conv.problem.x_type;
+  const auto run = type == DType::float64    ? run_typed<double, double>
+                   : type == DType::bfloat16 ? run_typed<bfloat16, Sum>
+                                             : run_typed<float, Sum>;
+  run(conv, operands);
   return exact_multiply_adds(conv.problem);
 }
 

@@ -337,16 +337,10 @@ void launch_stem(const StemShape& s, const Conv2dProblem& problem, const Conv2dO
 
 std::int64_t run_stem(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const auto& s = conv.data<StemShape>();
-  switch (s.planes) {
-    case 1:
-      launch_stem<bfloat16, 1>(s, conv.problem, operands);
-      break;
-    case 2:
-      launch_stem<float, 2>(s, conv.problem, operands);
-      break;
-    default:
-      launch_stem<float, 3>(s, conv.problem, operands);
-  }
+  const auto launch_planes = s.planes == 1   ? launch_stem<bfloat16, 1>
+                             : s.planes == 2 ? launch_stem<float, 2>
+                                             : launch_stem<float, 3>;
+  launch_planes(s, conv.problem, operands);
   return executed_of(s);
 }
 

@@ -289,16 +289,10 @@ void launch_taps(const StemTapsShape& s, const PreparedConv2d& conv, const Conv2
 
 std::int64_t run_stem_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
   const auto& s = conv.data<StemTapsShape>();
-  switch (s.planes) {
-    case 1:
-      launch_taps<bfloat16, 1>(s, conv, operands);
-      break;
-    case 2:
-      launch_taps<float, 2>(s, conv, operands);
-      break;
-    default:
-      launch_taps<float, 3>(s, conv, operands);
-  }
+  const auto launch_planes = s.planes == 1   ? launch_taps<bfloat16, 1>
+                             : s.planes == 2 ? launch_taps<float, 2>
+                                             : launch_taps<float, 3>;
+  launch_planes(s, conv, operands);
   return executed_of(s);
 }
 
