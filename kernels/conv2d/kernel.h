@@ -55,6 +55,9 @@ struct Conv2dOperands {
   Conv2dHalves halves{};
 };
 
+/// Runs a plan and returns the multiply-adds it executed, counted where products are issued.
+using RunConv2d = std::int64_t(const PreparedConv2d& conv, const Conv2dOperands& operands);
+
 struct Conv2dKernel {
   const char* name;
   EnumSet<Conv2dPass> passes;
@@ -77,9 +80,7 @@ struct Conv2dKernel {
   /// null: nothing.
   std::shared_ptr<const void> (*prepare)(const Conv2dPlan& plan,
                                          const Conv2dProblem& problem) = nullptr;
-  /// Runs it and returns the multiply-adds it executed, counted where products are issued. Null in
-  /// a build without the kernel's backend.
-  std::int64_t (*run)(const PreparedConv2d& conv, const Conv2dOperands& operands);
+  RunConv2d* run;  // null in a build without the kernel's backend
   /// Rows of Epilogue::channel_sums that a forward pass leaves, of OC a multiple of 8; 0: none.
   /// Null: none of any plan.
   std::int64_t (*sum_rows)(const PreparedConv2d& conv) = nullptr;

@@ -52,7 +52,7 @@ struct Conv2dPlan {
   std::int64_t split_k = 1;  // parts of the sums of backward_filter, added in a fixed order
   std::int64_t granule = 1;  // positions that share one trimmed filter; 1 executes exactly V
   std::size_t workspace_bytes = 0;
-  std::string reason;  // a sentence
+  std::string reason{};  // a sentence
 
   /// method_of(pass), or "reference" for the kernel of that name.
   const char* method() const;

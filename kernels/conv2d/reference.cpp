@@ -11,18 +11,10 @@
 namespace cks::kernels::CKS_CPU {
 namespace {
 
-template <class Body>
-void visit_floating(const char* operation, const char* argument, DType dtype, Body&& body) {
-  switch (dtype) {
-    case DType::float32:
-      return body(float{});
-    case DType::float64:
-      return body(double{});
-    case DType::bfloat16:
-      return body(bfloat16{});
-    default:
-      throw DtypeError(std::string(operation) + ": " + argument +
-                       " must be float32, float64 or bfloat16, got " + name_of(dtype));
+void require_floating(const char* operation, const char* argument, DType dtype) {
+  if (!is_floating(dtype)) {
+    throw DtypeError(std::string(operation) + ": " + argument +
+                     " must be float32, float64 or bfloat16, got " + name_of(dtype));
   }
 }
 
@@ -33,8 +25,10 @@ void visit_types(const char* operation, const Conv2dProblem& p, Body&& body) {
     throw DtypeError(std::string(operation) + ": X and Y must have one dtype, got " +
                      name_of(p.x_type) + " and " + name_of(p.y_type) + " (" + to_string(p) + ")");
   }
-  visit_floating(operation, "X", p.x_type, [&](auto activation) {
-    visit_floating(operation, "W", p.w_type, [&](auto filter) { body(activation, filter); });
+  require_floating(operation, "X", p.x_type);
+  require_floating(operation, "W", p.w_type);
+  visit_floating(operation, p.x_type, [&](auto activation) {
+    visit_floating(operation, p.w_type, [&](auto filter) { body(activation, filter); });
   });
 }
 
@@ -48,9 +42,7 @@ bool inside(std::int64_t index, std::int64_t extent) { return index >= 0 && inde
 std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const void* w_base,
                                const Epilogue& given, void* y_base) {
   std::atomic<std::int64_t> executed = 0;
-  visit_types("conv2d forward (reference)", p, [&](auto activation, auto filter) {
-    using A = decltype(activation);
-    using F = decltype(filter);
+  visit_types("conv2d forward (reference)", p, [&]<class A, class F>(A, F) {
     const auto* x = static_cast<const A*>(x_base);
     const auto* w = static_cast<const F*>(w_base);
     const TypedEpilogue<A, F> epilogue(given);
@@ -93,9 +85,7 @@ std::int64_t reference_forward(const Conv2dProblem& p, const void* x_base, const
 std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base,
                                      const void* w_base, const Epilogue& given, void* dx_base) {
   std::atomic<std::int64_t> executed = 0;
-  visit_types("conv2d backward_data (reference)", p, [&](auto activation, auto filter) {
-    using A = decltype(activation);
-    using F = decltype(filter);
+  visit_types("conv2d backward_data (reference)", p, [&]<class A, class F>(A, F) {
     const auto* dy = static_cast<const A*>(dy_base);
     const auto* w = static_cast<const F*>(w_base);
     const TypedEpilogue<A, F> epilogue(given);
@@ -145,9 +135,7 @@ std::int64_t reference_backward_data(const Conv2dProblem& p, const void* dy_base
 std::int64_t reference_backward_filter(const Conv2dProblem& p, const void* x_base,
                                        const void* dy_base, void* dw_base) {
   std::atomic<std::int64_t> executed = 0;
-  visit_types("conv2d backward_filter (reference)", p, [&](auto activation, auto filter) {
-    using A = decltype(activation);
-    using F = decltype(filter);
+  visit_types("conv2d backward_filter (reference)", p, [&]<class A, class F>(A, F) {
     const auto* x = static_cast<const A*>(x_base);
     const auto* dy = static_cast<const A*>(dy_base);
     auto* dw = static_cast<F*>(dw_base);
@@ -201,9 +189,8 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   if (!reads(request.problem)) {
     return {};
   }
-  Conv2dPlan plan;
-  plan.reason = "loops of the definition, sums in float64";
-  return {{std::move(plan), std::numeric_limits<double>::infinity()}};
+  return {{{.reason = "loops of the definition, sums in float64"},
+           std::numeric_limits<double>::infinity()}};
 }
 
 bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
@@ -229,7 +216,6 @@ constexpr Conv2dKernel kKernel = {
     .compute_capability = 0,
     .candidates = candidates,
     .accepts = accepts,
-    .prepare = nullptr,
     .run = run};
 
 }  // namespace

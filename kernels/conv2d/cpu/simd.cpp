@@ -21,10 +21,9 @@ std::string skipped_share(Conv2dPass pass, const Conv2dProblem& p) {
 }
 
 Conv2dPlan plan_of(Conv2dPass pass, const Conv2dProblem& p, int simd_bytes) {
-  Conv2dPlan plan;
-  plan.pass = pass;
-  plan.kernel = simd().name;
-  plan.arithmetic = p.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32;
+  Conv2dPlan plan{.pass = pass,
+                  .kernel = simd().name,
+                  .arithmetic = p.x_type == DType::float64 ? Arithmetic::fp64 : Arithmetic::fp32};
   std::int64_t channels = 0;
   if (pass == Conv2dPass::backward_filter) {
     const FilterGradientLayout layout = filter_gradient_layout(p, simd_bytes);
@@ -94,17 +93,12 @@ constexpr Conv2dKernel kKernel = {
     .compute_capability = 0,
     .candidates = candidates,
     .accepts = accepts,
-    .prepare = nullptr,
     .run = run};
 
 }  // namespace
 
 const Conv2dKernel& simd() { return kKernel; }
 
-DeviceDescription describe() {
-  DeviceDescription device;
-  device.simd_bytes = kSimdBytes;
-  return device;
-}
+DeviceDescription describe() { return {.simd_bytes = kSimdBytes}; }
 
 }  // namespace cks::kernels::CKS_CPU

@@ -11,15 +11,15 @@
 namespace cks::kernels::cuda {
 
 /// Tiles of band.cu: positions of a thread, side by side in a row, x channels.
-inline constexpr RatedTile kBand[] = {{2, 4, 2, 4, 0.26, 0.13},  {2, 6, 2, 6, 0.25, 0.09},
-                                      {2, 8, 2, 8, 0.30, 0.135}, {4, 4, 4, 4, 0.33, 0.175},
-                                      {4, 6, 4, 6, 0.29, 0.15},  {4, 8, 4, 8, 0.27, 0.17}};
+inline constexpr RatedTile kBand[] = {{{2, 4}, 2, 4, 0.26, 0.13},  {{2, 6}, 2, 6, 0.25, 0.09},
+                                      {{2, 8}, 2, 8, 0.30, 0.135}, {{4, 4}, 4, 4, 0.33, 0.175},
+                                      {{4, 6}, 4, 6, 0.29, 0.15},  {{4, 8}, 4, 8, 0.27, 0.17}};
 /// Tiles of band_taps.cu: columns of the filter x output channels of a thread.
-inline constexpr RatedTile kBandTaps[] = {{3, 4, 3, 4, 0.26, 0.12},
-                                          {3, 8, 3, 8, 0.25, 0.12},
-                                          {5, 4, 5, 4, 0.28, 0.15},
-                                          {5, 6, 5, 6, 0.25, 0.12},
-                                          {5, 8, 5, 8, 0.28, 0.15}};
+inline constexpr RatedTile kBandTaps[] = {{{3, 4}, 3, 4, 0.26, 0.12},
+                                          {{3, 8}, 3, 8, 0.25, 0.12},
+                                          {{5, 4}, 5, 4, 0.28, 0.15},
+                                          {{5, 6}, 5, 6, 0.25, 0.12},
+                                          {{5, 8}, 5, 8, 0.28, 0.15}};
 
 inline constexpr int kBandThreads = 256;
 inline constexpr std::size_t kBandSharedBytes = 48128;  // of 48 KiB; some is the kernel's own

@@ -33,23 +33,18 @@ std::vector<Conv2dCandidate> band_candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   std::vector<Conv2dCandidate> found;
   for (const RatedTile& tile : kBand) {
-    const Conv2dTile size{tile.rows, tile.columns};
-    if (!takes_bands(p, request.pass, size)) {
+    if (!takes_bands(p, request.pass, tile.size)) {
       continue;
     }
-    const BandShape shape = band_shape(p, request.pass, size);
+    const BandShape shape = band_shape(p, request.pass, tile.size);
     const auto blocks = static_cast<double>(p.N * shape.bands);
     const double issued = static_cast<double>(band_multiply_adds(p, request.pass)) /
                           shape.target_w / shape.target_channels * shape.column_groups *
                           shape.positions * shape.channel_groups * shape.channels_each;
-    Conv2dCandidate candidate;
-    candidate.cost =
-        cost_of(issued, issued / blocks, in_blocks_of(tile, shape.threads, shape.target_channels),
-                multiprocessors_of(request));
-    candidate.plan.tile = size;
-    candidate.plan.granule = granule_of(p, request.pass);
-    candidate.plan.reason = kReason;
-    found.push_back(std::move(candidate));
+    found.push_back(
+        {{.tile = tile.size, .granule = granule_of(p, request.pass), .reason = kReason},
+         cost_of(issued, issued / blocks, in_blocks_of(tile, shape.threads, shape.target_channels),
+                 multiprocessors_of(request))});
   }
   return found;
 }
@@ -59,11 +54,10 @@ std::vector<Conv2dCandidate> gradient_candidates(const Conv2dRequest& request) {
   const int multiprocessors = multiprocessors_of(request);
   std::vector<Conv2dCandidate> found;
   for (const RatedTile& tile : kBandTaps) {
-    const Conv2dTile size{tile.rows, tile.columns};
-    if (!takes_bands(p, request.pass, size)) {
+    if (!takes_bands(p, request.pass, tile.size)) {
       continue;
     }
-    const BandTapsShape shape = band_taps_shape(p, size);
+    const BandTapsShape shape = band_taps_shape(p, tile.size);
     const std::int64_t bands = p.N * shape.bands;
     const std::int64_t longest_band =
         ceil_div(shape.band_rows, shape.shares) * std::int64_t{shape.y_columns};
@@ -74,12 +68,10 @@ std::vector<Conv2dCandidate> gradient_candidates(const Conv2dRequest& request) {
     const double issued = static_cast<double>(band_multiply_adds(p, request.pass)) / shape.out_w *
                           shape.y_columns / shape.out_channels * shape.channel_groups *
                           shape.channels_each;
-    Conv2dCandidate candidate;
-    candidate.cost = cost_of(issued, issued / static_cast<double>(split_k),
-                             in_blocks_of(tile, shape.threads, p.OC), multiprocessors);
-    candidate.plan.tile = size;
-    candidate.plan.granule = granule_of(p, request.pass);
-    candidate.plan.reason = kReason;
+    Conv2dCandidate candidate{
+        {.tile = tile.size, .granule = granule_of(p, request.pass), .reason = kReason},
+        cost_of(issued, issued / static_cast<double>(split_k),
+                in_blocks_of(tile, shape.threads, p.OC), multiprocessors)};
     add_split_k(candidate, p, split_k, multiprocessors);
     found.push_back(std::move(candidate));
   }

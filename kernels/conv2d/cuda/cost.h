@@ -14,21 +14,17 @@ namespace cks::kernels::cuda {
 
 /// A tile that a kernel is compiled for, and what the model knows of it.
 struct RatedTile {
-  std::int64_t rows, columns;
+  Conv2dTile size;
   int thread_rows, thread_columns;  // of them a thread's own; 0 where the kernel knows
   double rate;                      // of the peak, with the multiprocessor full of such blocks
   double alone;                     // of the peak, one block alone on its multiprocessor
-
-  constexpr bool is(const Conv2dTile& tile) const {
-    return rows == tile.rows && columns == tile.columns;
-  }
 };
 
 /// Whether a list of tiles has one of that size.
 template <class Tiles>
 constexpr bool has_tile(const Tiles& tiles, const Conv2dTile& tile) {
   return std::any_of(std::begin(tiles), std::end(tiles),
-                     [&](const RatedTile& known) { return known.is(tile); });
+                     [&](const RatedTile& known) { return known.size == tile; });
 }
 
 /// Calls body(index) with the place of a tile in a constant list, as an integral constant, so that
@@ -36,7 +32,7 @@ constexpr bool has_tile(const Tiles& tiles, const Conv2dTile& tile) {
 template <const auto& kTiles, std::size_t kAt = 0, class Body>
 void with_tile(const Conv2dTile& tile, Body&& body) {
   if constexpr (kAt < std::size(kTiles)) {
-    if (kTiles[kAt].is(tile)) {
+    if (kTiles[kAt].size == tile) {
       body(std::integral_constant<std::size_t, kAt>{});
     } else {
       with_tile<kTiles, kAt + 1>(tile, body);

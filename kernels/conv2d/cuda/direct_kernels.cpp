@@ -29,15 +29,13 @@ bool takes(const Conv2dProblem& p, Conv2dPass pass) {
   return p.y_type == p.x_type && is_floating(p.x_type) && p.w_type == filter;
 }
 
-std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
+std::vector<Conv2dCandidate> direct_candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
   if (!takes(p, request.pass)) {
     return {};
   }
   const int multiprocessors = multiprocessors_of(request);
-  Conv2dCandidate candidate;
-  candidate.plan.tile = {1, 1};
-  candidate.plan.reason = "one thread an element";
+  Conv2dCandidate candidate{{.tile = {1, 1}, .reason = "one thread an element"}};
   std::int64_t threads =
       p.N * (request.pass == Conv2dPass::forward ? p.OH * p.OW * p.OC : p.IH * p.IW * p.IC);
   if (request.pass == Conv2dPass::backward_filter) {
@@ -64,30 +62,25 @@ std::vector<Conv2dCandidate> reference_candidates(const Conv2dRequest& request) 
   if (!takes(request.problem, request.pass)) {
     return {};
   }
-  Conv2dCandidate candidate;
-  candidate.plan.reason = "one thread an element, sums in float64";
-  candidate.cost = std::numeric_limits<double>::infinity();
-  return {std::move(candidate)};
+  return {{{.reason = "one thread an element, sums in float64"},
+           std::numeric_limits<double>::infinity()}};
+}
+
+constexpr Conv2dKernel kernel_of(const char* name, decltype(Conv2dKernel::candidates) candidates,
+                                 RunConv2d* run) {
+  return {.name = name,
+          .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
+          .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
+          .compute_capability = 75,
+          .candidates = candidates,
+          .accepts = accepts,
+          .run = run};
 }
 
 }  // namespace
 
-const Conv2dKernel direct = {
-    .name = "direct",
-    .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
-    .compute_capability = 75,
-    .candidates = candidates,
-    .accepts = accepts,
-    .run = CKS_CUDA_CODE(run_direct)};
-
-const Conv2dKernel reference = {
-    .name = "reference",
-    .passes = {Conv2dPass::forward, Conv2dPass::backward_data, Conv2dPass::backward_filter},
-    .arithmetic = {Arithmetic::fp32, Arithmetic::fp64, Arithmetic::bf16},
-    .compute_capability = 75,
-    .candidates = reference_candidates,
-    .accepts = accepts,
-    .run = CKS_CUDA_CODE(run_reference)};
+const Conv2dKernel direct = kernel_of("direct", direct_candidates, CKS_CUDA_CODE(run_direct));
+const Conv2dKernel reference =
+    kernel_of("reference", reference_candidates, CKS_CUDA_CODE(run_reference));
 
 }  // namespace cks::kernels::cuda

@@ -10,7 +10,7 @@ namespace cks::kernels::cuda {
 namespace {
 
 constexpr RatedTile kRated[] = {
-    {128, 128, 8, 8, 0.74, 0.45}, {64, 64, 4, 8, 0.62, 0.22}, {32, 32, 4, 4, 0.47, 0.3}};
+    {{128, 128}, 8, 8, 0.74, 0.45}, {{64, 64}, 4, 8, 0.62, 0.22}, {{32, 32}, 4, 4, 0.47, 0.3}};
 
 GemmProblem gemm_of(const Conv2dProblem& p, Conv2dPass pass) {
   const std::int64_t pixels = p.N * p.OH * p.OW;
@@ -55,22 +55,21 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const GemmCut cut = gemm_cut(g);
   const RatedTile& tile =
       *std::find_if(std::begin(kRated), std::end(kRated),
-                    [&](const RatedTile& rated) { return rated.rows == cut.tile; });
+                    [&](const RatedTile& rated) { return rated.size.rows == cut.tile; });
   const int multiprocessors = multiprocessors_of(request);
   const auto area = static_cast<double>(cut.tile * cut.tile);
   const double issued =
       static_cast<double>(ceil_div(g.M, cut.tile) * ceil_div(g.N, cut.tile) * g.K) * area;
-  Conv2dCandidate candidate;
-  candidate.cost =
-      cost_of(issued, area * static_cast<double>(std::min(cut.slice, g.K)), tile, multiprocessors);
+  Conv2dCandidate candidate{
+      {.tile = {cut.tile, cut.tile},
+       .split_k = cut.slices,
+       .workspace_bytes = bytes_of_slices(g, cut),
+       .reason = describe_use("a product of matrices", p, issued)},
+      cost_of(issued, area * static_cast<double>(std::min(cut.slice, g.K)), tile, multiprocessors)};
   if (cut.slices > 1) {
     candidate.cost +=
         kLaunch + 30.0 * static_cast<double>(g.M * g.N * (cut.slices + 1)) / multiprocessors;
   }
-  candidate.plan.tile = {cut.tile, cut.tile};
-  candidate.plan.split_k = cut.slices;
-  candidate.plan.workspace_bytes = bytes_of_slices(g, cut);
-  candidate.plan.reason = describe_use("a product of matrices", p, issued);
   return {std::move(candidate)};
 }
 

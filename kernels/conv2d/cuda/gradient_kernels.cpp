@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "cks/kernels/conv2d/cuda/gradient_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/regions.h"
+#include "cks/kernels/conv2d/cuda/tiles.h"
 #include "cks/kernels/conv2d/taps.h"
 
 // What the kernels `tiled_taps` and `merged_taps` plan: Sk-dilated, a product for each tap, or one
@@ -41,20 +41,20 @@ Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile
   const Conv2dProblem& p = request.problem;
   const std::int64_t m = p.OC / p.G;
   const std::int64_t n = p.IC / p.G * (merged ? p.FH * p.FW : 1);
-  const double area = static_cast<double>(ceil_div(m, tile.rows) * tile.rows) *
-                      static_cast<double>(ceil_div(n, tile.columns) * tile.columns);
+  const double area = static_cast<double>(ceil_div(m, tile.size.rows) * tile.size.rows) *
+                      static_cast<double>(ceil_div(n, tile.size.columns) * tile.size.columns);
   const Depth depth = depth_of(p, merged);
   const double slice_depth =
       std::ceil(depth.deepest / static_cast<double>(split_k) / 16.0) * 16.0 + 32;
-  Conv2dCandidate candidate;
-  candidate.cost = cost_of(area * depth.all * static_cast<double>(p.G),
-                           static_cast<double>(tile.rows * tile.columns) * slice_depth, tile,
-                           multiprocessors_of(request));
+  Conv2dCandidate candidate{
+      {.tile = tile.size,
+       .granule = merged ? p.N * p.OH * p.OW : 1,
+       .reason = merged ? "taps and input channels merged, zeros of the padding multiplied"
+                        : "one product a tap, positions trimmed"},
+      cost_of(area * depth.all * static_cast<double>(p.G),
+              static_cast<double>(tile.size.rows * tile.size.columns) * slice_depth, tile,
+              multiprocessors_of(request))};
   add_split_k(candidate, p, split_k, multiprocessors_of(request));
-  candidate.plan.tile = {tile.rows, tile.columns};
-  candidate.plan.granule = merged ? p.N * p.OH * p.OW : 1;
-  candidate.plan.reason = merged ? "taps and input channels merged, zeros of the padding multiplied"
-                                 : "one product a tap, positions trimmed";
   return candidate;
 }
 
@@ -97,22 +97,22 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
          p.N * p.OH * p.OW / plan.split_k <= kMostPositions;
 }
 
+template <const auto& kTiles, bool kMerged>
+constexpr Conv2dKernel kernel_of(const char* name, RunConv2d* run) {
+  return {.name = name,
+          .passes = {Conv2dPass::backward_filter},
+          .arithmetic = {Arithmetic::fp32},
+          .compute_capability = 75,
+          .candidates = candidates<kTiles, kMerged>,
+          .accepts = accepts<kTiles, kMerged>,
+          .run = run};
+}
+
 }  // namespace
 
-const Conv2dKernel tiled_taps = {.name = "tiled_taps",
-                                 .passes = {Conv2dPass::backward_filter},
-                                 .arithmetic = {Arithmetic::fp32},
-                                 .compute_capability = 75,
-                                 .candidates = candidates<kTiledTaps, false>,
-                                 .accepts = accepts<kTiledTaps, false>,
-                                 .run = CKS_CUDA_CODE(run_tiled_taps)};
-
-const Conv2dKernel merged_taps = {.name = "merged_taps",
-                                  .passes = {Conv2dPass::backward_filter},
-                                  .arithmetic = {Arithmetic::fp32},
-                                  .compute_capability = 75,
-                                  .candidates = candidates<kMergedTaps, true>,
-                                  .accepts = accepts<kMergedTaps, true>,
-                                  .run = CKS_CUDA_CODE(run_merged_taps)};
+const Conv2dKernel tiled_taps =
+    kernel_of<kTiledTaps, false>("tiled_taps", CKS_CUDA_CODE(run_tiled_taps));
+const Conv2dKernel merged_taps =
+    kernel_of<kMergedTaps, true>("merged_taps", CKS_CUDA_CODE(run_merged_taps));
 
 }  // namespace cks::kernels::cuda

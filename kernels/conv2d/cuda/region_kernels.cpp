@@ -1,6 +1,6 @@
 #include "cks/kernels/common/math.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
-#include "cks/kernels/conv2d/cuda/region_tiles.h"
+#include "cks/kernels/conv2d/cuda/tiles.h"
 
 // What the kernels `tiled` and `thin` plan: ConvV2 and KS-deconv over rectangles of positions
 // that meet the same taps (regions.h).
@@ -20,24 +20,20 @@ std::int64_t issued_depth(const Correlation& c, const Pair& pair, bool in_stages
 }
 
 Conv2dCandidate candidate_of(const Conv2dRequest& request, const RatedTile& tile, bool in_stages) {
-  const Conv2dTile size{tile.rows, tile.columns};
-  const Correlation c = plan_correlation(request.problem, request.pass, size).correlation;
+  const Correlation c = plan_correlation(request.problem, request.pass, tile.size).correlation;
   double total = 0.0;
   double longest = 0.0;
   for (int i = 0; i < c.pairs; ++i) {
     const auto depth = static_cast<double>(issued_depth(c, c.pair[i], in_stages));
     const double tiles = c.pair[i + 1].first_tile - c.pair[i].first_tile;
-    total += tiles * static_cast<double>(tile.rows) *
-             static_cast<double>(c.channel_tiles * tile.columns) * depth;
-    longest = std::max(longest, static_cast<double>(tile.rows * tile.columns) * depth);
+    total += tiles * static_cast<double>(tile.size.rows) *
+             static_cast<double>(c.channel_tiles * tile.size.columns) * depth;
+    longest = std::max(longest, static_cast<double>(tile.size.rows * tile.size.columns) * depth);
   }
   total *= static_cast<double>(request.problem.G);
-  Conv2dCandidate candidate;
-  candidate.cost = cost_of(total, longest, tile, multiprocessors_of(request));
-  candidate.plan.tile = size;
-  candidate.plan.reason = describe_use(
-      in_stages ? "tiles of shared memory" : "threads own positions", request.problem, total);
-  return candidate;
+  const char* const how = in_stages ? "tiles of shared memory" : "threads own positions";
+  return {{.tile = tile.size, .reason = describe_use(how, request.problem, total)},
+          cost_of(total, longest, tile, multiprocessors_of(request))};
 }
 
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
@@ -58,7 +54,7 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   if (takes(request.problem, request.pass)) {
     for (const RatedTile& tile : kTiles) {
-      if (fits(request.problem, request.pass, {tile.rows, tile.columns}, kInStages)) {
+      if (fits(request.problem, request.pass, tile.size, kInStages)) {
         found.push_back(candidate_of(request, tile, kInStages));
       }
     }
@@ -72,24 +68,21 @@ bool accepts(const Conv2dPlan& plan, const Conv2dProblem& p) {
          fits(p, plan.pass, plan.tile, kInStages);
 }
 
+template <const auto& kTiles, bool kInStages>
+constexpr Conv2dKernel kernel_of(const char* name, RunConv2d* run) {
+  return {.name = name,
+          .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+          .arithmetic = {Arithmetic::fp32},
+          .compute_capability = 75,
+          .candidates = candidates<kTiles, kInStages>,
+          .accepts = accepts<kTiles, kInStages>,
+          .prepare = prepare,
+          .run = run};
+}
+
 }  // namespace
 
-const Conv2dKernel tiled = {.name = "tiled",
-                            .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                            .arithmetic = {Arithmetic::fp32},
-                            .compute_capability = 75,
-                            .candidates = candidates<kTiled, true>,
-                            .accepts = accepts<kTiled, true>,
-                            .prepare = prepare,
-                            .run = CKS_CUDA_CODE(run_tiled)};
-
-const Conv2dKernel thin = {.name = "thin",
-                           .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
-                           .arithmetic = {Arithmetic::fp32},
-                           .compute_capability = 75,
-                           .candidates = candidates<kThin, false>,
-                           .accepts = accepts<kThin, false>,
-                           .prepare = prepare,
-                           .run = CKS_CUDA_CODE(run_thin)};
+const Conv2dKernel tiled = kernel_of<kTiled, true>("tiled", CKS_CUDA_CODE(run_tiled));
+const Conv2dKernel thin = kernel_of<kThin, false>("thin", CKS_CUDA_CODE(run_thin));
 
 }  // namespace cks::kernels::cuda

@@ -9,7 +9,7 @@
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/region.cuh"
-#include "cks/kernels/conv2d/cuda/region_tiles.h"
+#include "cks/kernels/conv2d/cuda/tiles.h"
 #include "cks/kernels/mma/epilogue.cuh"
 
 namespace cks::kernels::cuda {

@@ -13,7 +13,7 @@
 #include "cks/kernels/common/launch.cuh"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/region_loader.cuh"
-#include "cks/kernels/conv2d/cuda/region_tiles.h"
+#include "cks/kernels/conv2d/cuda/tiles.h"
 #include "cks/kernels/mma/epilogue.cuh"
 #include "cks/kernels/mma/mainloop.cuh"
 
@@ -66,7 +66,7 @@ std::int64_t run_tiled(const PreparedConv2d& conv, const Conv2dOperands& operand
                   static_cast<unsigned>(conv.problem.G));
   with_tile<kTiled>(conv.plan.tile, [&](auto at) {
     constexpr RatedTile tile = kTiled[at()];
-    using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
+    using T = Tile<tile.size.rows, tile.size.columns, tile.thread_rows, tile.thread_columns>;
     const auto forth = vectors ? tiled_kernel<T, true, 4> : tiled_kernel<T, true, 1>;
     const auto back = vectors ? tiled_kernel<T, false, 4> : tiled_kernel<T, false, 1>;
     launch(forward ? "convv2" : "ks_deconv", forward ? forth : back, grid, T::kThreads, 0, p);

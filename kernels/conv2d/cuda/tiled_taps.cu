@@ -10,9 +10,9 @@
 // executed.
 // With several slices each block writes a partial filter; a second kernel adds them in order.
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/cuda/gradient_tiles.h"
 #include "cks/kernels/conv2d/cuda/kernels.h"
 #include "cks/kernels/conv2d/cuda/position_loader.cuh"
+#include "cks/kernels/conv2d/cuda/tiles.h"
 #include "cks/kernels/conv2d/taps.h"
 #include "cks/kernels/mma/epilogue.cuh"
 #include "cks/kernels/mma/mainloop.cuh"
@@ -109,18 +109,12 @@ std::int64_t run_tiled_taps(const PreparedConv2d& conv, const Conv2dOperands& op
                        aligned_for_packs(p.x, p.dy, static_cast<const float*>(operands.result));
   with_tile<kTiledTaps>(conv.plan.tile, [&](auto at) {
     constexpr RatedTile tile = kTiledTaps[at()];
-    using T = Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>;
+    using T = Tile<tile.size.rows, tile.size.columns, tile.thread_rows, tile.thread_columns>;
     vectors ? launch_gradient<T, 4, false>(p, q) : launch_gradient<T, 1, false>(p, q);
   });
   add_gradient_slices(conv, operands);
-  std::int64_t executed = 0;
-  for (std::int64_t fh = 0; fh < q.FH; ++fh) {
-    for (std::int64_t fw = 0; fw < q.FW; ++fw) {  // m*n*k of each tap's GEMM
-      executed += q.N * tap_outputs(row_axis(q), fh).size() *
-                  tap_outputs(column_axis(q), fw).size() * p.m * p.n * q.G;
-    }
-  }
-  return executed;
+  // m*n*k of each tap's GEMM.
+  return q.N * valid_pairs(row_axis(q)) * valid_pairs(column_axis(q)) * p.m * p.n * q.G;
 }
 
 std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& operands) {
@@ -128,8 +122,8 @@ std::int64_t run_merged_taps(const PreparedConv2d& conv, const Conv2dOperands& o
   const FilterGradient p = gradient_of(conv, operands);
   with_tile<kMergedTaps>(conv.plan.tile, [&](auto at) {
     constexpr RatedTile tile = kMergedTaps[at()];
-    launch_gradient<Tile<tile.rows, tile.columns, tile.thread_rows, tile.thread_columns>, 1, true>(
-        p, q);
+    launch_gradient<Tile<tile.size.rows, tile.size.columns, tile.thread_rows, tile.thread_columns>,
+                    1, true>(p, q);
   });
   add_gradient_slices(conv, operands);
   return q.N * q.OH * q.OW * q.OC * q.FH * q.FW * p.n;  // m*n*k of the one GEMM

@@ -29,18 +29,26 @@ double staged(const StemTiles& t) {
   return static_cast<double>(t.images) * t.source_rows * t.row_elements;
 }
 
-/// Time of all tiles. What happens in shared memory hides half of the copies, and of staging.
-double cost_of(const StemTiles& t, int channel_tiles, double multiplying, double outputs,
-               int planes, int element_bytes, int multiprocessors) {
-  const double moved = (staged(t) + kPositions * outputs) * element_bytes / kBytes;
-  const double staging = staged(t) * t.copies * planes * kElement;
-  const double tile = 0.5 * moved + multiplying + 0.5 * staging + kTile;
-  const double tiles = static_cast<double>(t.count) * channel_tiles;
-  return cuda::kLaunch + kCycle * (kBegin + tile * std::max(1.0, tiles / multiprocessors));
+/// With the time of all tiles, `multiplying` of each, which move `outputs` elements a position.
+/// What happens in shared memory hides half of the copies, and of staging.
+template <class Shape>
+Conv2dCandidate candidate_of(const Conv2dRequest& request, const Shape& shape,
+                             const Conv2dTile& tile, double multiplying, double outputs) {
+  const Conv2dProblem& p = request.problem;
+  const StemTiles& t = shape.tiles;
+  const double bytes = static_cast<double>(size_of(p.x_type));
+  const double moved = (staged(t) + kPositions * outputs) * bytes / kBytes;
+  const double staging = staged(t) * t.copies * shape.planes * kElement;
+  const double each = 0.5 * moved + multiplying + 0.5 * staging + kTile;
+  const double tiles = static_cast<double>(t.count) * shape.channel_tiles;
+  const double turns = std::max(1.0, tiles / cuda::multiprocessors_of(request));
+  return {{.tile = tile,
+           .granule = kPositions,
+           .reason = cuda::describe_use(
+               "all taps and channels in one product, patches read from strips of pixels", p,
+               static_cast<double>(executed_of(shape)))},
+          cuda::kLaunch + kCycle * (kBegin + each * turns)};
 }
-
-const char* const kReason =
-    "all taps and channels in one product, patches read from strips of pixels";
 
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
@@ -53,15 +61,8 @@ std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
     const double steps = 4.0 * s->steps * products_of(s->planes);  // of four warps
     const auto wide = static_cast<double>(columns);
     const double multiplying = steps * std::max(kRead * (8 + wide / 4), kProduct * 2 * wide / 8);
-    Conv2dCandidate candidate;
-    candidate.cost =
-        cost_of(s->tiles, s->channel_tiles, multiplying, std::min(wide, static_cast<double>(p.OC)),
-                s->planes, narrow(static_cast<std::int64_t>(size_of(p.x_type))),
-                cuda::multiprocessors_of(request));
-    candidate.plan.tile = {kPositions, columns};
-    candidate.plan.granule = kPositions;
-    candidate.plan.reason = cuda::describe_use(kReason, p, static_cast<double>(executed_of(*s)));
-    found.push_back(std::move(candidate));
+    found.push_back(candidate_of(request, *s, {kPositions, columns}, multiplying,
+                                 std::min(wide, static_cast<double>(p.OC))));
   }
   return found;
 }
@@ -98,15 +99,10 @@ std::vector<Conv2dCandidate> taps_candidates(const Conv2dRequest& request) {
   const double products = 1.0 * kPositions / kTermsOfStep * kGradientWarps * products_of(s->planes);
   const double multiplying =
       products * std::max(kRead * (9 + 2 * s->term_tiles), kProduct * 2 * s->term_tiles);
-  Conv2dCandidate candidate;
-  candidate.cost =
-      cost_of(s->tiles, s->channel_tiles, multiplying,
-              static_cast<double>(std::min<std::int64_t>(kGradientChannels, p.OC)), s->planes,
-              narrow(static_cast<std::int64_t>(size_of(p.x_type))), multiprocessors);
+  Conv2dCandidate candidate =
+      candidate_of(request, *s, {kGradientChannels, columns_of(*s)}, multiplying,
+                   static_cast<double>(std::min<std::int64_t>(kGradientChannels, p.OC)));
   cuda::add_split_k(candidate, p, split_k, multiprocessors);
-  candidate.plan.tile = {kGradientChannels, columns_of(*s)};
-  candidate.plan.granule = kPositions;
-  candidate.plan.reason = cuda::describe_use(kReason, p, static_cast<double>(executed_of(*s)));
   return {std::move(candidate)};
 }
 
