@@ -3,8 +3,8 @@
 
 namespace cks::ops {
 
-/// a b + added, or a b^T + added, in one pass, for float32 or float64 matrices of matching shapes.
-/// Off the tape.
+/// a b + added, or a b^T + added, in one pass, for float32 or float64 matrices of matching shapes;
+/// added may be undefined. Off the tape.
 Tensor product_and(const char* operation, const Tensor& a, const Tensor& b, bool transpose_b,
                    const Tensor& added);
 
