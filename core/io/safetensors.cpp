@@ -328,6 +328,15 @@ Tensor read_tensor(const Source& source, const TensorEntry& entry, const Shape& 
   return tensor;
 }
 
+/// Text as a JSON string.
+std::string to_json(const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw Error("save_safetensors: a name or a text of the metadata is not UTF-8");
+  }
+}
+
 std::string_view dtype_text(DType dtype) {
   return std::find_if(kTypes.begin(), kTypes.end(),
                       [&](const ElementType& type) { return type.dtype == dtype; })
@@ -336,25 +345,27 @@ std::string_view dtype_text(DType dtype) {
 
 std::string make_header(const NamedTensors& tensors,
                         const std::map<std::string, std::string>& metadata) {
-  auto entries = nlohmann::ordered_json::object();
+  std::string header = "{";
+  const auto add = [&](const std::string& key, const std::string& value) {
+    header += (header.size() > 1 ? "," : "") + to_json(key) + ":" + value;
+  };
   if (!metadata.empty()) {
-    entries[kMetadata] = metadata;
+    std::string values = "{";
+    for (const auto& [key, value] : metadata) {
+      values += (values.size() > 1 ? "," : "") + to_json(key) + ":" + to_json(value);
+    }
+    add(kMetadata, values + "}");
   }
   std::size_t begin = 0;
   for (const auto& [name, tensor] : tensors) {
     const std::size_t end = begin + tensor.nbytes();
-    entries[name] = {{"dtype", dtype_text(tensor.dtype())},
-                     {"shape", tensor.shape().to_vector()},
-                     {"data_offsets", {begin, end}}};
+    add(name, formatted(R"({{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
+                        dtype_text(tensor.dtype()), tensor.shape(), begin, end));
     begin = end;
   }
-  try {
-    std::string header = entries.dump();
-    header.append((8 - header.size() % 8) % 8, ' ');
-    return header;
-  } catch (const nlohmann::json::exception&) {
-    throw Error("save_safetensors: a name or a text of the metadata is not UTF-8");
-  }
+  header += "}";
+  header.append((8 - header.size() % 8) % 8, ' ');
+  return header;
 }
 
 /// The header's text, once the frame is right.
