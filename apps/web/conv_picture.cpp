@@ -1,7 +1,6 @@
 #include "apps/web/conv_picture.h"
 
 #include <nlohmann/json.hpp>
-#include <utility>
 #include <vector>
 
 #include "cks/core/conv/conv2d.h"

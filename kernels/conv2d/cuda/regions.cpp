@@ -79,8 +79,6 @@ PlannedCorrelation plan_correlation(const Conv2dProblem& problem, Conv2dPass pas
   const std::vector<Run> columns = axis_runs(column_axis(q), pass);
   std::copy(rows.begin(), rows.end(), p.rows);
   std::copy(columns.begin(), columns.end(), p.columns);
-  p.row_runs = static_cast<int>(rows.size());
-  p.column_runs = static_cast<int>(columns.size());
   // Pairs with most taps first.
   std::vector<std::array<int, 3>> order;  // taps, row run, column run
   for (int r = 0; r < static_cast<int>(rows.size()); ++r) {

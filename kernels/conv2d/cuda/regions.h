@@ -31,7 +31,7 @@ struct Correlation {
   std::int64_t source_image, source_row, source_pixel;  // elements from one to the next
   std::int64_t target_image, target_row, target_pixel;
   std::int64_t filter_target, filter_source, filter_row, filter_column, filter_group;
-  int images, source_channels, target_channels, channel_tiles, pairs, row_runs, column_runs;
+  int images, source_channels, target_channels, channel_tiles, pairs;
   // X and W hold the taps of a row side by side: a product may run over taps and channels at once.
   int merge_columns;
   Run rows[kMaxRuns];
