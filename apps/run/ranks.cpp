@@ -44,6 +44,7 @@ std::vector<Device> take_gpus(const std::string& text) {
                   text));
   }
   std::vector<Device> devices;
+  devices.reserve(static_cast<std::size_t>(count));
   for (int index = 0; index < count; ++index) {
     devices.push_back(Device::cuda(index));
   }
