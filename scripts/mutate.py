@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Changes the sources of a room in one place at a time, and counts which changes its tests notice.
 
-usage: scripts/mutate.py [--room conv2d|autograd|optim|io ...] [--count 20] [--seed 1] [--log FILE]
+usage: scripts/mutate.py [--room conv2d|autograd|optim|io ...] [--count 20] [--seed 1] [--jobs 1] [--log FILE]
 
 A mutant has one change: an operator (+ and -, < and <=, && and ||, ...), a bound (+ 1), a constant, or a
 statement that is left out. Of each only the test program of its room is built and run, in a copy of the
-working tree in build/mutants: never in the tree itself. A line of the log (build/mutants.jsonl) is a mutant:
+working tree in build/mutants, one a job: never in the tree itself. A line of the log (build/mutants.jsonl) is a mutant:
 
   caught by the compiler, a test, a time-out (three times the tests' own time, and 20 s); or survived.
 
@@ -19,11 +19,13 @@ import json
 import os
 import pathlib
 import random
+import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -81,10 +83,11 @@ def run(command, limit, **options):
 
 
 class Copy:
-    """The working tree's copy and its build."""
+    """The working tree's copy and its build, which use the given processors."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, processors):
         self.source, self.build = folder, folder / "build" / "cpu"  # at the same place relative to the sources
+        self.processors = processors
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         names = {name for name in listed.split("\n") if name and (ROOT / name).is_file()}
         for path in folder.rglob("*") if folder.exists() else ():
@@ -100,11 +103,40 @@ class Copy:
                    "-DCKS_NATIVE=ON", "-DCKS_WERROR=ON"]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
-    def make(self, target, limit=None):
-        return run(["cmake", "--build", self.build, "--target", target, "-j", str(os.cpu_count())], limit)
+    def make(self, *targets):
+        return self.run(["cmake", "--build", self.build, "-j", str(len(self.processors)), "--target", *targets])
 
     def test(self, room, limit=None):
-        return run([self.build / "tests" / room.target, f"-tc={room.cases}", "--abort-after=1"], limit, cwd=self.build)
+        return self.run([self.build / "tests" / room.target, f"-tc={room.cases}", "--abort-after=1"], limit)
+
+    def run(self, command, limit=None):
+        return run(["taskset", "-c", ",".join(map(str, self.processors))] + command, limit, cwd=self.build)
+
+    def own_time(self, name):
+        """Seconds that the tests of a room take on the sources as they are."""
+        room = ROOMS[name]
+        if self.make(room.target) != 0:
+            sys.exit(f"error: {room.target} cannot be built as it is")
+        begin = time.monotonic()
+        if self.test(room) != 0:
+            sys.exit(f"error: {room.target} -tc={room.cases} fails as it is")
+        return time.monotonic() - begin
+
+    def verdict(self, mutant, own_time):
+        """What the tests say of the mutant, and the line that it changed."""
+        name, file, number, line = mutant
+        room, path = ROOMS[name], self.source / file
+        before = path.read_text()
+        lines = before.splitlines()
+        old, lines[number] = lines[number], line
+        try:
+            path.write_text("\n".join(lines) + "\n")
+            if self.make(room.target) != 0:
+                return "caught by the compiler", old
+            status = self.test(room, 3 * own_time + 20)
+            return {0: "survived", None: "caught by a time-out"}.get(status, "caught by a test"), old
+        finally:
+            path.write_text(before)
 
 
 def main():
@@ -112,6 +144,7 @@ def main():
     parser.add_argument("--room", nargs="+", choices=ROOMS, default=list(ROOMS))
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at a time, each in a copy of its own")
     parser.add_argument("--log", type=pathlib.Path, default=ROOT / "build" / "mutants.jsonl")
     options = parser.parse_args()
     chosen = []
@@ -130,40 +163,42 @@ def main():
     print(f"{', '.join(f'{len(e)} of {r}' for r, e in zip(options.room, chosen))}: {len(order)} are tried, "
           f"{sum(mutant in done for mutant in order)} of them in {options.log} already")
     options.log.parent.mkdir(parents=True, exist_ok=True)
-    copy, own_time = None, {}
+    waiting, lock = queue.SimpleQueue(), threading.Lock()
     for mutant in order:
-        name, file, number, line = mutant
-        if mutant in done:
-            continue
-        room = ROOMS[name]
-        copy = copy or Copy(ROOT / "build" / "mutants")
-        path = copy.source / file
-        before = path.read_text()
-        if name not in own_time:
-            if copy.make(room.target) != 0:
-                sys.exit(f"error: {room.target} cannot be built as it is")
+        if mutant not in done:
+            waiting.put(mutant)
+    folder, processors = ROOT / "build" / "mutants", sorted(os.sched_getaffinity(0))
+    shares = [processors[job::options.jobs] or processors for job in range(options.jobs)]
+    if not waiting.empty():  # the first is built by itself: with ccache the others take its objects
+        first = Copy(folder / "1", processors)
+        first.make(*{ROOMS[name].target for name in options.room})
+        first.processors = shares[0]
+        own_time = {name: first.own_time(name) for name in options.room}
+
+    def work(job):
+        copy = None
+        while True:
+            try:
+                mutant = waiting.get_nowait()
+            except queue.Empty:
+                return
+            copy = copy or Copy(folder / str(job + 1), shares[job])
             begin = time.monotonic()
-            if copy.test(room) != 0:
-                sys.exit(f"error: {room.target} -tc={room.cases} fails as it is")
-            own_time[name] = time.monotonic() - begin
-        lines = before.splitlines()
-        old, lines[number] = lines[number], line
-        begin = time.monotonic()
-        try:
-            path.write_text("\n".join(lines) + "\n")
-            verdict = "caught by the compiler"
-            if copy.make(room.target) == 0:
-                status = copy.test(room, 3 * own_time[name] + 20)
-                verdict = ("survived" if status == 0 else
-                           "caught by a time-out" if status is None else "caught by a test")
-        finally:
-            path.write_text(before)
-        entry = {"room": name, "file": file, "line": number + 1, "old": old, "new": line, "verdict": verdict,
-                 "seconds": round(time.monotonic() - begin, 1)}
-        with options.log.open("a") as log:
-            log.write(json.dumps(entry) + "\n")
-        print(f"{verdict:22} {file}:{number + 1}: {old.strip()}  ->  {line.strip()}", flush=True)
-        done[mutant] = entry
+            verdict, old = copy.verdict(mutant, own_time[mutant[0]])
+            name, file, number, line = mutant
+            entry = {"room": name, "file": file, "line": number + 1, "old": old, "new": line, "verdict": verdict,
+                     "seconds": round(time.monotonic() - begin, 1)}
+            with lock:
+                with options.log.open("a") as log:
+                    log.write(json.dumps(entry) + "\n")
+                print(f"{verdict:22} {file}:{number + 1}: {old.strip()}  ->  {line.strip()}", flush=True)
+                done[mutant] = entry
+
+    threads = [threading.Thread(target=work, args=(job,), daemon=True) for job in range(options.jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     verdicts = collections.Counter((mutant[0], done[mutant]["verdict"]) for mutant in order)
     for name in options.room:
         counts = {verdict: count for (room, verdict), count in verdicts.items() if room == name}
