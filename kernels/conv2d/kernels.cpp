@@ -19,6 +19,7 @@ std::span<const Conv2dKernel* const> conv2d_kernels(bool is_cuda) {
 #else
   static constexpr const Conv2dKernel* kCuda[] = {
     &hopper::box,
+    &hopper::pointwise,
     &hopper::planes,
     &hopper::box_taps,
     &hopper::planes_taps,

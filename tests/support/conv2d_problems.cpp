@@ -200,6 +200,9 @@ void add_dilations_and_groups(std::vector<ListedProblem>& list) {
 void add_corners(std::vector<ListedProblem>& list) {
   const std::vector<ListedProblem> corners = {
       {"one product", {}},
+      {"1x1, 40 to 136", {.N = 5, .IH = 9, .IW = 7, .IC = 40, .OC = 136}},
+      {"1x1, 456 to 24", {.N = 2, .IH = 9, .IW = 9, .IC = 456, .OC = 24}},
+      {"1x1, 24 to 264, s2", {.N = 3, .IH = 8, .IW = 11, .IC = 24, .OC = 264, .stride = 2}},
       {"filter larger than the map, 5x5 p2 on 1x1",
        {.N = 3, .IC = 8, .OC = 8, .FH = 5, .FW = 5, .padding = 2}},
       {"filter larger than the map, 5x5 p2 on 2x2",

@@ -10,9 +10,8 @@
 #include <utility>
 
 #include "cks/kernels/common/launch.cuh"
-#include "cks/kernels/conv2d/hopper/box_store.cuh"
+#include "cks/kernels/conv2d/hopper/box_call.cuh"
 #include "cks/kernels/conv2d/hopper/kernels.h"
-#include "cks/kernels/conv2d/hopper/operands.h"
 #include "cks/kernels/hopper/pipeline.cuh"
 
 namespace cks::kernels::hopper {
@@ -45,19 +44,10 @@ struct Tile {
   static_assert(kNarrow || !kTransposed, "tf32 operands are K-major");
 };
 
-template <class T>
-struct Parameters {
-  BoxMaps maps;
-  BoxCorrelation c;
-  StoreEpilogue<T> epilogue;
-  T* target;
-  HalfOperands halves;  // whose exponents count
-};
-
 /// The threads that ask for the copies of a block: one for boxes, one for filters. Of a cluster
 /// each block brings one box to both.
 template <class K, class T>
-__device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K::kStages>& ring,
+__device__ void copy_units(const BoxParameters<T>& p, unsigned char* shared, Ring<K::kStages>& ring,
                            UnitWalk<Place> walk, int rank, bool copies_pixels) {
   RingPosition<K::kStages> at(1);
   while (walk.next()) {
@@ -84,28 +74,9 @@ __device__ void copy_units(const Parameters<T>& p, unsigned char* shared, Ring<K
   }
 }
 
-/// One step: 128 bytes of source channels.
-template <class K>
-__device__ __forceinline__ void multiply_step(float* sums, std::uint32_t filter,
-                                              std::uint32_t pixels, bool adds) {
-  constexpr std::uint32_t kNextLeft = K::kTransposed ? kNextTransposedK : kNextK;
-  const std::uint64_t left = operand(filter, 1024, K::kTransposed ? 64 * kRowBytes : 16);
-  const std::uint64_t right = operand(pixels);
-#pragma unroll
-  for (int k = 0; k < kRowBytes / static_cast<int>(kNextK); ++k) {
-    const std::uint64_t a = moved(left, k * kNextLeft), b = moved(right, k * kNextK);
-    if constexpr (K::kNarrow) {
-      multiply_narrow<K::kColumns, K::kTransposed, false, K::kElement == Element::fp16>(
-          sums, a, b, adds || k > 0);
-    } else {
-      multiply_tf32<K::kColumns>(sums, a, b, adds || k > 0);
-    }
-  }
-}
-
 /// A warpgroup that multiplies: its products of every unit, then what it stores of them.
 template <class K, class T>
-__device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
+__device__ void multiply_units(const BoxParameters<T>& p, unsigned char* shared,
                                Ring<K::kStages>& ring, UnitWalk<Place> walk, int rank, int group,
                                int* pixels_of_sums) {
   const int thread = static_cast<int>(threadIdx.x) % 128;
@@ -162,7 +133,7 @@ __device__ void multiply_units(const Parameters<T>& p, unsigned char* shared,
 
 template <class K>
 __global__ void __launch_bounds__(kPipelineThreads, 1)
-    box_kernel(const __grid_constant__ Parameters<typename K::Value> p) {
+    box_kernel(const __grid_constant__ BoxParameters<typename K::Value> p) {
   cuda::begin_kernel();
   extern __shared__ unsigned char raw[];
   __shared__ Ring<K::kStages> ring;
@@ -190,30 +161,9 @@ __global__ void __launch_bounds__(kPipelineThreads, 1)
 
 template <class K>
 void launch_tile(const PreparedConv2d& conv, const Conv2dOperands& o) {
-  using T = typename K::Value;
-  const bool forward = conv.plan.pass == Conv2dPass::forward;
-  const char* const operation = forward ? "convv2" : "ks_deconv";
-  Parameters<T> p;
-  p.c = conv.data<PlannedBoxes>().correlation;
-  p.epilogue = StoreEpilogue<T>(o.epilogue);
-  p.target = static_cast<T*>(o.result);
-  const void* source = forward ? o.x : o.y;
-  const void* filter = o.w;
-  if constexpr (K::kElement == Element::fp16) {
-    p.halves = half_operands(operation, conv, o, 0);
-    source = half_elements(p.halves.first);
-    filter = half_elements(p.halves.second);
-    p.c.source_pitch = std::int64_t{p.c.source_channels} * p.c.groups;
-  } else if (!forward && !K::kTransposed) {
-    transpose_filter(operation, conv.problem, static_cast<const float*>(o.w),
-                     static_cast<float*>(o.workspace));
-    filter = o.workspace;
-  }
-  fill_source_maps(operation, p.c, K::kElement, source, p.maps);
-  p.maps.filter = filter_map(operation, conv.problem, K::kElement, filter, 1,
-                             !forward && !K::kTransposed, K::kTransposed ? 64 : K::kChannels);
+  const auto p = box_parameters<K>(conv, o);
   const int workers = std::min(p.c.units, multiprocessor_count() / K::kBlocks);
-  cuda::launch(operation, box_kernel<K>, static_cast<unsigned>(workers * K::kBlocks),
+  cuda::launch(operation_of(conv), box_kernel<K>, static_cast<unsigned>(workers * K::kBlocks),
                kPipelineThreads, {K::kSharedBytes, dim3(K::kBlocks)}, p);
 }
 

@@ -21,8 +21,12 @@ constexpr BoxTile kBoxTiles[] = {
     {{128, 256}, 1, 10.4, 5.6, 0}, {{256, 128}, 2, 10.4, 5.4, 0}, {{128, 128}, 1, 8.5, 4.6, 0},
     {{64, 256}, 1, 6.5, 4.0, 0},   {{64, 128}, 1, 6.0, 3.6, 0},
 };
+constexpr BoxTile kPointwiseTiles[] = {{{128, 128}, 1, 10.0, 5.2, 0}};
 constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 2.1}, {{64, 128}, 1, 0, 0, 1.5}};
-constexpr double kEpilogue = 2.0;  // steps that storing a unit is worth
+constexpr double kEpilogue = 2.0;                       // steps that storing a unit is worth
+constexpr double kHiddenEpilogue = 0.5;                 // the same where others multiply meanwhile
+constexpr double kResidentFilter = 8.5e5;                 // what waiting for it costs at the start
+constexpr double kPixelByte = 0.9 * cuda::kMemoryByte;  // at the least; products are short
 
 /// Source channels that are multiplied at a time.
 int step_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::tf32 ? 32 : 64; }
@@ -80,6 +84,16 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
          takes_boxes(request_of(plan, p), operand_bytes(plan.arithmetic));
 }
 
+/// Whether a plan of boxes is one of `pointwise`.
+bool is_pointwise(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  if (p.FH * p.FW != 1 || p.G != 1 || !takes(plan, p)) {
+    return false;
+  }
+  const BoxCorrelation c = plan_boxes(request_of(plan, p)).correlation;
+  return c.places == 1 && c.place[0].row_taps * c.place[0].column_taps == 1 &&
+         steps_of(c, c.place[0]) <= kPointwiseSteps;
+}
+
 template <const auto& kTiles>
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   const Conv2dProblem& p = request.problem;
@@ -114,6 +128,32 @@ std::int64_t sum_rows(const PreparedConv2d& conv) {
              : std::int64_t{c.units / c.channel_units} * warpgroups;
 }
 
+std::vector<Conv2dCandidate> pointwise_candidates(const Conv2dRequest& request) {
+  const Conv2dProblem& p = request.problem;
+  std::vector<Conv2dCandidate> found;
+  const BoxTile& tile = kPointwiseTiles[0];
+  add_box_candidates(found, request,
+                     {tile.tile, rate_of(tile, request.arithmetic), kHiddenEpilogue},
+                     step_of(request.arithmetic), workspace_of(p, request.pass, request.arithmetic),
+                     [&](const Conv2dPlan& plan) { return is_pointwise(plan, p); });
+  const auto bytes =
+      static_cast<double>((x_elements(p) + y_elements(p)) * operand_bytes(request.arithmetic));
+  for (Conv2dCandidate& candidate : found) {
+    candidate.cost = std::max(candidate.cost + kResidentFilter, cuda::kLaunch + bytes * kPixelByte);
+  }
+  return found;
+}
+
+bool accepts_pointwise(const Conv2dPlan& plan, const Conv2dProblem& p) {
+  return accepts<kPointwiseTiles>(plan, p) && is_pointwise(plan, p);
+}
+
+/// Of bf16: a row of each unit.
+std::int64_t pointwise_sum_rows(const PreparedConv2d& conv) {
+  const BoxCorrelation& c = conv.data<PlannedBoxes>().correlation;
+  return conv.plan.arithmetic == Arithmetic::tf32 ? 0 : std::int64_t{c.units / c.channel_units};
+}
+
 std::shared_ptr<const void> prepare(const Conv2dPlan& plan, const Conv2dProblem& problem) {
   return std::make_shared<PlannedBoxes>(plan_boxes(request_of(plan, problem)));
 }
@@ -131,6 +171,18 @@ const Conv2dKernel box = {.name = "box",
                           .prepare = prepare,
                           .run = CKS_CUDA_CODE(run_box),
                           .sum_rows = sum_rows};
+
+const Conv2dKernel pointwise = {.name = "pointwise",
+                                .passes = {Conv2dPass::forward, Conv2dPass::backward_data},
+                                .arithmetic = {Arithmetic::bf16, Arithmetic::tf32},
+                                .compute_capability = 90,
+                                .only_there = true,
+                                .masks = {Arithmetic::bf16},
+                                .candidates = pointwise_candidates,
+                                .accepts = accepts_pointwise,
+                                .prepare = prepare,
+                                .run = CKS_CUDA_CODE(run_pointwise),
+                                .sum_rows = pointwise_sum_rows};
 
 const Conv2dKernel planes = {.name = "planes",
                              .passes = {Conv2dPass::forward, Conv2dPass::backward_data},

@@ -24,6 +24,9 @@ inline constexpr int kMostClasses = 16;       // of an axis
 inline constexpr int kMostMappedClasses = 3;  // that the copy engine has maps of
 inline constexpr int kMostPlaces = 256;
 
+/// The most of a unit that the kernel `pointwise` takes: its filter stays in shared memory.
+inline constexpr int kPointwiseSteps = 8;
+
 /// One position, or all positions of a class.
 struct Place {
   std::uint8_t row_class, column_class;

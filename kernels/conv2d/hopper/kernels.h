@@ -7,6 +7,7 @@
 namespace cks::kernels::hopper {
 
 extern const Conv2dKernel box;          // box_kernels.cpp, box.cu
+extern const Conv2dKernel pointwise;    // box_kernels.cpp, pointwise.cu
 extern const Conv2dKernel planes;       // box_kernels.cpp, planes.cu
 extern const Conv2dKernel halo;         // halo.cpp, halo.cu
 extern const Conv2dKernel box_taps;     // gradient_kernels.cpp, taps.cu
@@ -15,6 +16,7 @@ extern const Conv2dKernel patch_taps;   // patch_kernels.cpp, patches.cu
 extern const Conv2dKernel place_taps;   // patch_kernels.cpp, patches.cu
 
 std::int64_t run_box(const PreparedConv2d& conv, const Conv2dOperands& operands);
+std::int64_t run_pointwise(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_planes(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_taps(const PreparedConv2d& conv, const Conv2dOperands& operands);
 std::int64_t run_halo(const PreparedConv2d& conv, const Conv2dOperands& operands);

@@ -302,6 +302,20 @@ TEST_CASE("small: conv2d, every plan of a few problems") {
   CHECK(statistics.runs > 0);
 }
 
+TEST_CASE("cuda conv2d: every plan of a filter of one pixel on a large map") {
+  // Several units for each block, whose warpgroups take turns.
+  const ListedProblem listed{"1x1 on 240x240", {.IH = 240, .IW = 240, .IC = 72, .OC = 136}};
+  Statistics statistics;
+  Failures failures;
+  for (const Conv2dPass pass : {Conv2dPass::forward, Conv2dPass::backward_data}) {
+    for (const Fill fill : {Fill::small_integers, Fill::reals}) {
+      check_plans<float>(listed, pass, 0, fill, failures, statistics);
+      check_lower_modes(listed, pass, 0, fill, failures, statistics);
+    }
+  }
+  CHECK(statistics.runs > 0);
+}
+
 TEST_CASE("cuda conv2d forward: every plan on the whole problem list") {
   check_list(Conv2dPass::forward);
 }
