@@ -44,13 +44,14 @@ inline std::size_t bytes_of_slices(const Conv2dPlan& plan, const Conv2dProblem& 
 }
 
 /// Time to make them. In a training step two passes share those of X, and two those of dY, so
-/// that it counts by half.
+/// that it counts by half; but of filters of one pixel, whose other passes do without.
 inline double cost_of_halves(Conv2dPass pass, const Conv2dProblem& p) {
   constexpr double kBytes = 4 * 17.0 / 16 + 2;  // of an element, with the sample
   const auto elements =
       static_cast<double>((pass != Conv2dPass::backward_data ? x_elements(p) : 0) +
                           (pass != Conv2dPass::forward ? y_elements(p) : 0));
-  return cuda::kLaunch + elements * kBytes / 2 * cuda::kMemoryByte;
+  const double share = p.FH * p.FW == 1 ? 1.0 : 0.5;
+  return cuda::kLaunch + elements * kBytes * share * cuda::kMemoryByte;
 }
 
 }  // namespace cks::kernels

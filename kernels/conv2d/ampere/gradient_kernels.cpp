@@ -8,7 +8,7 @@ namespace cks::kernels::ampere {
 namespace {
 
 /// Tiles are output channels x columns.
-constexpr PeakTile kTiles[] = {{{128, 128}, 0.5}, {{64, 128}, 0.35}, {{64, 64}, 0.22}};
+constexpr PeakTile kTiles[] = {{{128, 128}, 0.5, 2}, {{64, 128}, 0.35, 2}, {{64, 64}, 0.22, 3}};
 constexpr double kUnitOverhead = 2.0;  // boxes of terms that storing a unit is worth
 
 /// Both operands into planes of bfloat16, whose channels are copied by 16 bytes whatever theirs
@@ -32,10 +32,12 @@ bool takes(const Conv2dPlan& plan, const Conv2dProblem& p) {
 std::vector<Conv2dCandidate> candidates(const Conv2dRequest& request) {
   std::vector<Conv2dCandidate> found;
   for (const PeakTile& tile : kTiles) {
-    hopper::add_gradient_candidates(
-        found, request, {tile.tile, rate_of(tile, request), kUnitOverhead},
-        split_planes(request.arithmetic),
-        [&](const Conv2dPlan& plan) { return takes(plan, request.problem); });
+    hopper::add_gradient_candidates(found, request,
+                                    {tile.tile, rate_of(tile, request), kUnitOverhead, 1,
+                                     splits(request.arithmetic) ? 1 : tile.resident},
+                                    split_planes(request.arithmetic), [&](const Conv2dPlan& plan) {
+                                      return takes(plan, request.problem);
+                                    });
   }
   return found;
 }

@@ -27,6 +27,7 @@ std::int64_t run_taps80(const PreparedConv2d& conv, const Conv2dOperands& operan
 struct PeakTile {
   Conv2dTile tile;
   double share;
+  int resident = 1;  // blocks that a multiprocessor holds
 };
 inline constexpr Conv2dTile kNarrowTile = {64, 64};  // alone has channels copied by 4 bytes
 inline constexpr double kNarrowRate = 0.4;           // of the others, where they are

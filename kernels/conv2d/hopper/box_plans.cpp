@@ -7,7 +7,8 @@
 namespace cks::kernels::hopper {
 namespace {
 
-constexpr std::int64_t kMostSplitK = 64;
+constexpr std::int64_t kMostSplitK = 256;
+constexpr double kAlone = 0.85;  // of a multiprocessor's rate, with one block where it holds more
 
 // The granule tells the kinds of boxes apart: at places the images of one, in a row everything.
 
@@ -50,9 +51,10 @@ Conv2dCandidate gradient_candidate(const Conv2dRequest& request, const Conv2dPla
       longest_load(g, std::min(g.units, multiprocessors), [&](const UnitWalk<GradientTap>& walk) {
         return unit_of(g, walk.group(), walk.index()).terms + tile.overhead;
       });
+  const double rate = tile.resident > 1 && g.units <= multiprocessors ? kAlone : 1.0;
   const double box = static_cast<double>(plan.tile.rows * plan.tile.columns * kTerms);
-  Conv2dCandidate candidate{
-      plan, cuda::kLaunch + cost_of_operands(p, plan.arithmetic, planes) + boxes * box / tile.rate};
+  Conv2dCandidate candidate{plan, cuda::kLaunch + cost_of_operands(p, plan.arithmetic, planes) +
+                                      boxes * box / (tile.rate * rate)};
   cuda::add_split_k(candidate, p, plan.split_k, multiprocessors);
   candidate.plan.workspace_bytes = gradient_workspace(plan, p, planes);
   candidate.plan.reason =
@@ -127,13 +129,24 @@ void add_gradient_candidates(std::vector<Conv2dCandidate>& found, const Conv2dRe
     plan.tile = tile.tile;
     plan.granule = placed ? kTerms : positions * kTerms;
     std::vector<Conv2dCandidate> candidates;
-    for (std::int64_t split_k = fewest; split_k <= kMostSplitK; split_k *= 2) {
+    const auto add = [&](std::int64_t split_k) {
       plan.split_k = split_k;
       const bool too_fine = split_k > fewest && positions / split_k < std::int64_t{4} * kTerms;
       if (too_fine || !takes(plan)) {
-        break;
+        return false;
       }
       candidates.push_back(gradient_candidate(request, plan, tile, planes));
+      return true;
+    };
+    for (std::int64_t split_k = fewest; split_k <= kMostSplitK && add(split_k); split_k *= 2) {
+    }
+    if (!candidates.empty()) {  // one whose blocks all run at once
+      plan.split_k = 1;
+      const int units = plan_gradient(gradient_request(plan, p)).units;
+      const std::int64_t filling = cuda::multiprocessors_of(request) * tile.resident / units;
+      if (filling > fewest && filling <= kMostSplitK) {
+        add(filling);
+      }
     }
     cuda::add_cheapest(found, std::move(candidates));
   }

@@ -15,9 +15,10 @@ namespace cks::kernels::hopper {
 /// A tile that a kernel is compiled for.
 struct RatedTile {
   Conv2dTile tile;
-  double rate;      // of a multiprocessor's float32 multiply-adds
-  double overhead;  // steps that storing a unit is worth
-  int blocks = 1;   // of a cluster
+  double rate;       // of a multiprocessor's float32 multiply-adds
+  double overhead;   // steps that storing a unit is worth
+  int blocks = 1;    // of a cluster
+  int resident = 1;  // blocks that a multiprocessor holds
 };
 
 template <class Tiles>

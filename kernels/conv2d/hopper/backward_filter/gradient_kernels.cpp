@@ -7,8 +7,8 @@ namespace cks::kernels::hopper {
 namespace {
 
 constexpr double kUnitOverhead = 3.0;  // boxes of terms that storing a unit is worth
-constexpr RatedTile kBoxTiles[] = {{{128, 256}, 9.0, kUnitOverhead},
-                                   {{128, 128}, 7.0, kUnitOverhead},
+constexpr RatedTile kBoxTiles[] = {{{128, 256}, 9.0, 2 * kUnitOverhead},
+                                   {{128, 128}, 7.5, kUnitOverhead},
                                    {{64, 256}, 5.0, kUnitOverhead}};
 constexpr RatedTile kPlanesTiles[] = {{{128, 128}, 2.1, kUnitOverhead}};
 
