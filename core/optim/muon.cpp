@@ -26,11 +26,10 @@ constexpr double kLeastNorm = 1e-7;
 // have a multiple of I added.
 constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
 
-/// This thread's mode, but for bf16, in which products would be rounded, and an optimiser's are
-/// not.
-Precision arithmetic_for(Device device) {
-  const Precision now = current_precision();
-  return now != Precision::bf16 ? now : device.is_cuda() ? Precision::tf32 : Precision::fp32;
+/// Of the iterations' matrices: in a run of bf16 that, as the source does.
+DType iterated_type(DType dtype) {
+  return dtype == DType::float32 && current_precision() == Precision::bf16 ? DType::bfloat16
+                                                                           : dtype;
 }
 
 /// At least kLeastNorm.
@@ -57,16 +56,21 @@ optim::NewtonSchulzShifts shifts_for(std::int64_t rows, std::int64_t columns, DT
 Tensor orthogonalized(const Tensor& matrix, std::int64_t iterations,
                       const optim::NewtonSchulzShifts& shifts) {
   const char* const name = "newton_schulz";
-  const PrecisionScope precision(arithmetic_for(matrix.device()));
+  ops::require_precision(name, matrix.device());
   const double stretch = std::pow(kC, 0.25);
   const bool is_tall = matrix.size(0) > matrix.size(1);  // products of the smaller side are cheaper
   Tensor x = is_tall ? transpose(matrix) : matrix;
-  x = x / (norm(x) / stretch);
+  const DType iterated = iterated_type(matrix.dtype());
+  const bool is_narrow = iterated == DType::bfloat16;
+  x = (x / (norm(x) / stretch)).to(iterated);
   for (std::int64_t i = 0; i < iterations; ++i) {
     const Tensor k = ops::product_and(name, x, x, true, shifts.of_gram);
-    x = ops::product_and(name, ops::product_and(name, k, k, true, shifts.of_square), x, false, {});
+    const Tensor polynomial = ops::product_and(name, k, k, true, shifts.of_square);
+    // X whole: what a rounding leaves where X has no rank would be multiplied by a each time.
+    const PrecisionScope whole(is_narrow ? Precision::bf16 : Precision::fp32);
+    x = ops::product_and(name, polynomial, x, false, {});
   }
-  x = x / stretch;
+  x = x.to(matrix.dtype()) / stretch;
   return is_tall ? transpose(x) : x;
 }
 
@@ -85,7 +89,7 @@ Tensor newton_schulz(const Tensor& matrix, std::int64_t iterations) {
   const NoGradGuard no_grad;
   return orthogonalized(
       matrix, iterations,
-      shifts_for(matrix.size(0), matrix.size(1), matrix.dtype(), matrix.device()));
+      shifts_for(matrix.size(0), matrix.size(1), iterated_type(matrix.dtype()), matrix.device()));
 }
 
 std::pair<std::int64_t, std::int64_t> Muon::sides_of(const Slot& slot) {
@@ -112,8 +116,10 @@ Muon::Muon(std::vector<ParameterGroup> groups, const Options& options)
   for (const Slot& slot : slots()) {
     if (is_matrix(slot)) {
       const auto [rows, columns] = sides_of(slot);
-      shifts_.try_emplace({std::min(rows, columns), slot.dtype},
-                          shifts_for(rows, columns, slot.dtype, slot.device));
+      for (const DType dtype : {slot.dtype, DType::bfloat16}) {  // of whatever mode a step is in
+        shifts_.try_emplace({std::min(rows, columns), dtype},
+                            shifts_for(rows, columns, dtype, slot.device));
+      }
     }
   }
   add_momentum(options.momentum);
@@ -173,7 +179,7 @@ void Muon::update_matrices(const std::vector<Due>& due, const StepScalars& scala
     const Slot& slot = *due[i].slot;
     const auto [rows, columns] = sides_of(slot);
     copies[i] = orthogonalized(negative[i].reshape({rows, columns}), options_.iterations,
-                               shifts_.at({std::min(rows, columns), slot.dtype}));
+                               shifts_.at({std::min(rows, columns), iterated_type(slot.dtype)}));
     // SGD's formula once more: p = p - rate * (grad + decay * p).
     const double stretch = std::sqrt(std::max(
         1.0, static_cast<double>(rows) / static_cast<double>(std::max<std::int64_t>(columns, 1))));

@@ -29,8 +29,9 @@ struct NewtonSchulzShifts {
 /// iterations those above 1/500 of |matrix| lie between 0.68 and 1.21 rather than at 1.
 ///
 /// Shapes  matrix [rows,columns]; the result likewise. |matrix| is the root of the sum of squares.
-/// Dtype   float32 or float64, in this thread's precision; where that is bf16, in tf32, and on the
-///         CPU in fp32. Off the tape.
+/// Dtype   float32 or float64, in this thread's precision: in bf16 all products of float32 are
+///         rounded to bfloat16, as the source does; in tf32 those with X itself are fp32. Off the
+///         tape.
 /// Throws  ShapeError unless the rank is 2; Error unless iterations >= 1; DtypeError.
 /// Source  Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
 ///         https://kellerjordan.github.io/posts/muon.
@@ -62,7 +63,8 @@ struct MuonOptions {
 /// says: that should be a network's head, and layers of its input.
 ///
 /// State   momentum_buffer.<name> of matrices; of vectors what SGD or AdamW keep.
-/// Cost    15 products for each matrix, of at most rows^2 * columns multiply-adds, rows <= columns.
+/// Cost    15 products for each matrix, of at most rows^2 * columns multiply-adds, rows <= columns;
+///         two matrices [rows,rows] of each type are kept for each such number of rows.
 /// Throws  Error if an option is out of range.
 /// Source  as newton_schulz(); the formula is that of torch.optim.Muon with
 ///         adjust_lr_fn="original", whose buffer is (1 - momentum) times this one.

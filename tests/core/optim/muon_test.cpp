@@ -8,6 +8,7 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/capture/capture.h"
+#include "cks/core/conv/matmul.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
 #include "tests/support/devices.h"
@@ -94,16 +95,20 @@ TEST_CASE("newton_schulz: wide, tall, square, tiny and zero matrices, as on pape
   }
 }
 
-TEST_CASE("newton_schulz: in a run of bf16 nothing is rounded to it") {
+TEST_CASE("newton_schulz: in a run of bf16 the iterations are, the result is not") {
   const Tensor matrix = random_tensor({3, 5}, 4, DType::float32);
-  const Tensor wanted = newton_schulz(matrix);
+  const Tensor exact = newton_schulz(matrix.to(DType::float64));
+  const Tensor wide = newton_schulz(matrix);
   const PrecisionScope precision(Precision::bf16);
   for (const Device device : test_devices()) {
-    const auto same = compare(newton_schulz(matrix.to(device)), wanted, {1e-2});
+    const Tensor narrow = newton_schulz(matrix.to(device));
+    CHECK(narrow.dtype() == DType::float32);
+    // Errors of 2^-9 a product, of which each iteration keeps a part.
+    const auto same = compare(narrow, exact, {0x1p-5});
     CHECK_MESSAGE(same.ok, same.message);
-    if (device.is_cpu()) {
-      CHECK(doubles(newton_schulz(matrix)) == doubles(wanted));
-    }
+    CHECK(doubles(narrow) != doubles(wide));
+    const Tensor unrounded = newton_schulz(matrix.to(device).to(DType::float64));
+    CHECK(compare(unrounded, exact, {1e-11}).ok);  // float64 stays what it is
   }
 }
 
@@ -223,6 +228,52 @@ TEST_CASE("Muon: matrices follow the formula") {
                       {dtype == DType::float64 ? 1e-11 : 2e-5});
           CHECK_MESSAGE(same.ok, same.message);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("newton_schulz: rounded products leave no directions that the matrix lacks") {
+  // Of rank 1: u v^T.
+  const Tensor matrix =
+      matmul(random_tensor({64, 1}, 6, DType::float32), random_tensor({1, 576}, 7, DType::float32));
+  const Tensor exact = newton_schulz(matrix.to(DType::float64)).to(DType::float32);
+  for (const Device device : test_devices()) {
+    const PrecisionScope precision(device.is_cuda() ? Precision::tf32 : Precision::fp32);
+    const Tensor gap = newton_schulz(matrix.to(device)).to(Device::cpu()) - exact;
+    CHECK(std::sqrt(sum(square(gap)).item() / sum(square(exact)).item()) < 1e-2);
+  }
+}
+
+TEST_CASE("Muon: more matrices than lines side by side, captured and not") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device.to_string());
+    NamedTensors a, b;
+    for (std::int64_t i = 0; i < 9; ++i) {
+      const Tensor values =
+          random_tensor({3 + i % 4, 2, 2 + i % 3}, 60 + static_cast<std::uint64_t>(i));
+      for (NamedTensors* const half : {&a, &b}) {
+        half->emplace_back("w" + std::to_string(i),
+                           values.clone().to(device).set_requires_grad(true));
+      }
+    }
+    Muon plain(a, {.learning_rate = 0.1});
+    Muon recorded(b, {.learning_rate = 0.1});
+    const auto body = [](const NamedTensors& parameters, Muon& optimizer) {
+      optimizer.zero_grad();
+      Tensor loss = sum(square(parameters[0].second - 1.0));
+      for (std::size_t i = 1; i < parameters.size(); ++i) {
+        loss = loss + sum(square(parameters[i].second - 1.0 / static_cast<double>(i)));
+      }
+      loss.backward();
+      optimizer.step();
+    };
+    CapturedStep step([&] { body(b, recorded); }, device);
+    for (int t = 0; t < 4; ++t) {
+      body(a, plain);
+      step.run();
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        CHECK(doubles(a[i].second) == doubles(b[i].second));
       }
     }
   }
