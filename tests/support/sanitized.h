@@ -1,7 +1,10 @@
 #pragma once
 #include <cstdint>
 #include <cstdlib>
+#include <sstream>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace cks::testing {
 
@@ -29,13 +32,20 @@ inline std::uint64_t every() {
 /// Whether this process takes the next of the cases that several share: CKS_TEST_SHARD=2/8 in the
 /// environment takes the third of every eight.
 inline bool takes_next_case() {
-  static const std::string shard = [] {
+  static const auto [share, shares] = [] {
     const char* const variable = std::getenv("CKS_TEST_SHARD");
-    return std::string(variable == nullptr ? "0/1" : variable);
+    const std::string text(variable == nullptr ? "0/1" : variable);
+    std::uint64_t first = 1, second = 0;
+    char slash = '\0', more = '\0';
+    std::istringstream words(text);
+    const bool is_read = words >> first >> slash >> second && !(words >> more);
+    if (!is_read || slash != '/' || first >= second) {  // or tests would pass that test nothing
+      throw std::invalid_argument("CKS_TEST_SHARD must be K/N with K below N, got '" + text + "'");
+    }
+    return std::pair(first, second);
   }();
   static std::uint64_t next = 0;
-  const std::size_t slash = shard.find('/');
-  return next++ % std::stoull(shard.substr(slash + 1)) == std::stoull(shard.substr(0, slash));
+  return next++ % shares == share;
 }
 
 }  // namespace cks::testing
