@@ -442,7 +442,8 @@ TEST_CASE("ConvPlanScope: forces, nests, and names what is possible") {
 
   CHECK(message_of<PlanError>([] { ConvPlanScope scope("forward=ks_deconv"); }) ==
         "conv2d: no algorithm \"ks_deconv\" for the pass forward; possible are convv2, simd, "
-        "reference, box, planes, halo, stem, box80, planes80, band, tiled, thin, gemm and direct");
+        "reference, box, pointwise, planes, halo, stem, box80, planes80, band, tiled, thin, gemm "
+        "and direct");
   CHECK(message_of<PlanError>([] {
           ConvPlanScope scope("backward=reference");
         }).find("forward, backward_data, backward_filter") != std::string::npos);
