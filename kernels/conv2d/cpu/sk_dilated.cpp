@@ -298,17 +298,41 @@ void for_each_chunk(const Conv2dProblem& p, IndexRange rows, std::int64_t rows_p
   }
 }
 
-/// Output rows of a chunk: as many as a quarter of a second-level cache holds of X and dY, so that
-/// the next one has room beside them, but enough positions for long sums where all of it holds
-/// them.
+/// Full tiles that visit a position.
+template <class T>
+std::int64_t tiles_of_position(const FilterGradientLayout& layout) {
+  constexpr std::int64_t kVector = Simd<T, kSimdBytes>::width;
+  constexpr std::int64_t kTile =
+      2 * kVector * tile_rows(Conv2dPass::backward_filter, kSimdBytes, 2 * kVector, kVector);
+  return std::max<std::int64_t>(1, layout.elements / layout.unit_parts / kTile);
+}
+
+/// Whether a chunk is asked for while the one before it is summed over. Not of few channels, whose
+/// tiles are soon done: asking would take a tenth of their time, and a processor foresees such
+/// reads. Most parts read little of dY, and depthwise units little of both.
+template <class T>
+bool fetches_ahead(const Conv2dProblem& p, const FilterGradientLayout& layout) {
+  constexpr std::int64_t kLeastTiles = 6;  // for each line of a position
+  const std::int64_t bytes = (p.IC + p.OC) * static_cast<std::int64_t>(sizeof(T));
+  return layout.unit_parts <= 2 && layout.vectors_over != VectorsOver::groups &&
+         tiles_of_position<T>(layout) * 64 >= kLeastTiles * bytes;
+}
+
+/// Output rows of a chunk: as many as a second-level cache holds of X and dY; where the next chunk
+/// is fetched, a quarter of that, so that it has room beside them, but enough positions for long
+/// sums where all of it holds them.
+template <class T>
 std::int64_t rows_of_chunk(const Conv2dProblem& p, const FilterGradientLayout& layout) {
   constexpr std::int64_t kCacheBytes = std::int64_t{512} * 1024;
   const std::int64_t unit_rows = layout.unit_rows * ceil_div(layout.units, layout.unit_parts);
   const std::int64_t x = std::min(p.sh, p.FH) * p.IW * (p.IC / p.G);
   const std::int64_t y = p.OW * std::min(p.OC / p.G, std::max<std::int64_t>(16, unit_rows));
   const std::int64_t bytes = (x + y) * static_cast<std::int64_t>(size_of(p.x_type));
-  return std::max(ceil_div(64, p.OW), std::clamp(ceil_div(256, p.OW), kCacheBytes / 4 / bytes,
-                                                 kCacheBytes * 3 / 4 / bytes));
+  const std::int64_t most = kCacheBytes * 3 / 4 / bytes;
+  const std::int64_t rows = fetches_ahead<T>(p, layout)
+                                ? std::clamp(ceil_div(256, p.OW), kCacheBytes / 4 / bytes, most)
+                                : most;
+  return std::max(ceil_div(64, p.OW), rows);
 }
 
 /// At most `rows` output rows from `row` on, of all images laid end to end, which come while a
@@ -317,21 +341,15 @@ template <class T>
 NextChunk<T> next_chunk(const FilterGradient<T>& f, std::int64_t row, std::int64_t rows) {
   const Conv2dProblem& p = f.p;
   const std::int64_t x_row = row / p.OH * p.IH + std::min(p.IH, row % p.OH * p.sh);
-  // Most parts read little of dY, and depthwise units little of both.
-  const bool reads_all = f.layout.unit_parts <= 2 && f.layout.vectors_over != VectorsOver::groups;
-  const std::int64_t y_rows = reads_all ? std::min(rows, p.N * p.OH - row) : 0;
+  const std::int64_t y_rows = fetches_ahead<T>(p, f.layout) ? std::min(rows, p.N * p.OH - row) : 0;
   const std::int64_t x_rows = std::min(ceil_div(y_rows * p.IH, p.OH), p.N * p.IH - x_row);
   const T* const x = f.x + x_row * f.x_row();
   const T* const dy = f.dy + row * f.y_row();
-  constexpr std::int64_t kVector = Simd<T, kSimdBytes>::width;
-  constexpr std::int64_t kTile =
-      2 * kVector * tile_rows(Conv2dPass::backward_filter, kSimdBytes, 2 * kVector, kVector);
   const std::int64_t elements = x_rows * f.x_row() + y_rows * f.y_row();
   return {.x = {x, x + x_rows * f.x_row()},
           .dy = {dy, dy + y_rows * f.y_row()},
           .lines = elements * static_cast<std::int64_t>(sizeof(T)) / 64,
-          .work = std::max<std::int64_t>(1, f.layout.elements / f.layout.unit_parts / kTile) *
-                  rows * p.OW};
+          .work = tiles_of_position<T>(f.layout) * rows * p.OW};
 }
 
 /// Zeroes the partial sums of one unit.
@@ -392,7 +410,7 @@ std::int64_t sk_dilated(const Conv2dProblem& p, const T* x, const T* dy, T* dw, 
                             .partial = partial,
                             .row_runs = forward_runs(row_axis(p), p.OH, runs),
                             .column_runs = forward_runs(column_axis(p), p.OW, runs + p.OH)};
-  const std::int64_t row_limit = rows_of_chunk(p, layout);
+  const std::int64_t row_limit = rows_of_chunk<T>(p, layout);
   const bool whole_images = p.N >= layout.slices;
   const std::int64_t cuts = whole_images ? p.N : p.N * p.OH;
   const std::int64_t rows_per_cut = whole_images ? p.OH : 1;
