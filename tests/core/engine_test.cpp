@@ -301,6 +301,31 @@ TEST_CASE("engine: a listener gets each leaf's gradient once, when its last term
   CHECK(doubler.leaves.size() == 3);
 }
 
+TEST_CASE("engine: leaves that a node gives one tensor are told of one each") {
+  const Tensor a = ones_leaf(2);
+  const Tensor b = ones_leaf(2);
+  const Tensor shared = custom({a, b}, [](const Tensor& grad, const auto&) {
+    return std::vector<Tensor>{grad, grad};
+  });
+  Doubler doubler;
+  {
+    const GradientListenerScope scope(&doubler);
+    total(shared).backward();
+  }
+  CHECK(a.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+  CHECK(b.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+}
+
+TEST_CASE("engine: a sum of gradients keeps no larger memory than it needs") {
+  const Tensor x = ones_leaf(2);
+  const auto part_of_more = [](const Tensor&, const auto&) {
+    return std::vector<Tensor>{slice(Tensor::ones({1000}), 0, 0, 2)};
+  };
+  total(plus(custom({x}, part_of_more), custom({x}, part_of_more))).backward();
+  CHECK(x.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+  CHECK(x.grad().storage()->bytes() == x.grad().nbytes());
+}
+
 TEST_CASE("engine: what operations mask and add up for each other changes no gradient") {
   for (const Device device : test_devices()) {
     CAPTURE(device.to_string());

@@ -72,6 +72,16 @@ TEST_CASE("files: without commit the old file stays, the temporary one goes") {
   CHECK_THROWS_AS(file.commit(), IoError);
 }
 
+TEST_CASE("files: what a killed process left goes, files of users stay") {
+  const ScratchFolder folder;
+  for (const char* name : {"a.bin", "a.bin.tmp-", "notes.tmp-old", "a.bin.tmp-12-3"}) {
+    write_file_atomically(folder / name, "x");
+  }
+  remove_temporary_files(folder.path());
+  CHECK(entries(folder) == 3);
+  CHECK_FALSE(std::filesystem::exists(folder / "a.bin.tmp-12-3"));
+}
+
 TEST_CASE("files: a full disk gives an error and leaves the old file") {
   const ScratchFolder folder;
   const std::string path = folder / "a.bin";

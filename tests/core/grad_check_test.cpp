@@ -25,14 +25,14 @@ Tensor values(const Shape& shape, std::uint64_t step = 0) {
   return tensor;
 }
 
-/// x^2 with a gradient of factor * 2 * x, plus `offset` at element 3.
-Tensor wrong_square(const Tensor& x, double factor, double offset = 0.0) {
+/// x^2 with a gradient of factor * 2 * x, plus `offset` at an element.
+Tensor wrong_square(const Tensor& x, double factor, double offset = 0.0, int element = 3) {
   const Tensor result = product(x, x);
   return record<testing::CustomBackward>(result, {x}, [&](testing::CustomBackward& node) {
-    node.function = [x = x.detach(), factor, offset](const Tensor& grad_output,
-                                                     const std::vector<bool>&) {
+    node.function = [x = x.detach(), factor, offset, element](const Tensor& grad_output,
+                                                              const std::vector<bool>&) {
       Tensor grad = map2(grad_output, x, [&](double g, double v) { return factor * g * 2 * v; });
-      grad.data_as<double>()[3] += offset;
+      grad.data_as<double>()[element] += offset;
       return std::vector<Tensor>{grad};
     };
   });
@@ -65,6 +65,22 @@ TEST_CASE("grad_check: one wrong element among many is found and named") {
   CHECK_FALSE(report.ok);
   CHECK(report.worst_element == 3);
   CHECK(contains(report.message, "element 3"));
+}
+
+TEST_CASE("grad_check: the first element counts as the others, an error of the tolerance passes") {
+  const auto report = grad_check(
+      [](const std::vector<Tensor>& x) { return wrong_square(x[0], 1, 0.1, 0); }, {values({5})});
+  CHECK_FALSE(report.ok);
+  CHECK(report.worst_element == 0);
+  CHECK(report.max_relative_error > 0.01);
+  // Differences of x at 0 are exact.
+  const auto exact = grad_check(
+      [](const std::vector<Tensor>& x) {
+        return multiply(x[0], Tensor::ones({3}, DType::float64));
+      },
+      {Tensor::zeros({3}, DType::float64)}, {.step = 0.5, .tolerance = 0.0});
+  CHECK(exact.ok);
+  CHECK(exact.max_relative_error == 0.0);
 }
 
 TEST_CASE("grad_check: a missing gradient and a NaN fail") {
@@ -119,6 +135,7 @@ TEST_CASE("grad_check: leaves the caller's tensors alone and needs float64") {
       DtypeError);
   CHECK_THROWS_AS(grad_check(square, {}), Error);
   CHECK_THROWS_AS(grad_check(square, {x}, {.step = 0.0}), Error);
+  CHECK_THROWS_AS(grad_check(square, {x}, {.floor = 0.0}), Error);
 }
 
 TEST_CASE("grad_check: a function that answers differently each time is refused") {

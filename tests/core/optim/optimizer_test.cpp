@@ -11,6 +11,7 @@
 #include "cks/core/ops/reduce.h"
 #include "cks/core/optim/adam.h"
 #include "cks/core/optim/sgd.h"
+#include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -18,6 +19,7 @@ namespace cks {
 namespace {
 
 using testing::compare;
+using testing::contains;
 using testing::doubles;
 using testing::message_of;
 using testing::random_real;
@@ -318,7 +320,11 @@ TEST_CASE("Optimizer: a step that is refused leaves everything as it was") {
   problem.bias.set_data(random_tensor({4}, 4));
   CHECK_THROWS_AS(optimizer.step(Tensor::scalar(1.0)), DtypeError);
   CHECK_THROWS_AS(optimizer.step(Tensor::ones({2}, DType::float64)), ShapeError);
+  CHECK(contains(message_of<DtypeError>([&] { optimizer.step({}, Tensor::scalar(0.0)); }), "skip"));
+  CHECK_THROWS_AS(optimizer.step({}, Tensor::zeros({2}, DType::uint8)), ShapeError);
   unchanged();
+  CapturedStep asks([&] { optimizer.step_count(); });
+  CHECK_THROWS_AS(asks.run(), CaptureError);  // the count would be that of the first run
 }
 
 TEST_CASE("Optimizer: constructors refuse what cannot be stepped") {
@@ -329,6 +335,9 @@ TEST_CASE("Optimizer: constructors refuse what cannot be stepped") {
   CHECK(message_of<Error>([&] {
           Adam({{"p", p}}, {.beta1 = 1.0});
         }) == "adam: beta1 must be finite, at least 0 and below 1, got 1");
+  CHECK(message_of<Error>([&] {
+          Adam({{"p", p}}, {.beta2 = 1.0});
+        }) == "adam: beta2 must be finite, at least 0 and below 1, got 1");
   CHECK(message_of<Error>([&] {
           Sgd({{"p", p}}, {.nesterov = true});
         }) == "sgd: nesterov needs a momentum above 0");

@@ -7,6 +7,7 @@
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/capture/capture.h"
+#include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 
@@ -185,6 +186,9 @@ TEST_CASE("WeightAverage: refuses what it cannot average, in words") {
   weights.named[1].second.set_data(Tensor::zeros({6}, DType::float64));
   CHECK(message_of<ShapeError>([&] { average.step(); }) ==
         "weight average: b is [6] float64 on cpu, expected [5] float64 on cpu");
+  weights.named[0].second.set_data(Tensor::zeros({7}, DType::float64));
+  CHECK(contains(message_of<ShapeError>([&] { average.step(); }),
+                 "weight average: " + weights.named[0].first + " is [7] float64 on cpu"));
 }
 
 }  // namespace

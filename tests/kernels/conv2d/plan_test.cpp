@@ -7,6 +7,7 @@
 
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
+#include "cks/kernels/conv2d/halves.h"
 #include "cks/kernels/conv2d/kernel.h"
 #include "tests/kernels/conv2d/conv2d_harness.h"
 
@@ -350,6 +351,16 @@ TEST_CASE("plan: every kernel has a name of its own, and is known by it") {
     std::sort(names.begin(), names.end());
     CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
   }
+}
+
+TEST_CASE("plan: reasons say the share that is skipped, slices of one sum take no room") {
+  // Of 3 taps on an axis of 4 with padding 1, 10 of 12 meet pixels.
+  const Conv2dProblem p = make_conv2d_problem({.IH = 4, .IW = 4, .FH = 3, .FW = 3, .padding = 1});
+  const Conv2dPlan plan = select(Conv2dPass::forward, p, describe_cpu());
+  CAPTURE(plan.reason);
+  CHECK(contains(plan.reason, "30.6 % of the plain multiply-adds are with zeros and skipped"));
+  CHECK(cks::kernels::bytes_of_slices({.split_k = 1}, p) == 0);
+  CHECK(cks::kernels::bytes_of_slices({.split_k = 8}, p) == 512);  // 9 * 8 of float32
 }
 
 TEST_CASE("plan: exact and plain multiply-adds are what counting gives") {
