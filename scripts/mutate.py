@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Changes the sources of a room in one place at a time, and counts which changes its tests notice.
 
-usage: scripts/mutate.py [--room conv2d|autograd|optim|io ...] [--count 20] [--seed 1] [--jobs 1] [--log FILE]
+usage: scripts/mutate.py [--room conv2d|autograd|optim|io ...] [--count 20] [--seed 1] [--jobs 1] [--survivors]
+                         [--log FILE]
 
 A mutant has one change: an operator (+ and -, < and <=, && and ||, ...), a bound (+ 1), a constant, or a
-statement that is left out. Of each only the test program of its room is built and run, in a copy of the
-working tree in build/mutants, one a job: never in the tree itself. A line of the log (build/mutants.jsonl) is a mutant:
+statement that is left out. Of each only the tests of its room are built and run, the likeliest first, in a
+copy of the working tree in build/mutants, one a job: never in the tree itself. A line of the log
+(build/mutants.jsonl) is a mutant:
 
   caught by the compiler, a test, a time-out (three times the tests' own time, and 20 s); or survived.
 
 With the same seed the same mutants follow each other; those that the log has are not tried again, so that a
-run goes on where it was stopped. Prints the survivors, each a test that is missing, or a change that changes
-nothing, and the share caught. With ccache the copy takes the objects of a build in build/cpu with
+run goes on where it was stopped; survivors are with --survivors, after tests were added. Prints the
+survivors, each a test that is missing, or a change that changes nothing, and the share caught.
+With ccache the copy takes the objects of a build in build/cpu with
 -DCMAKE_BUILD_TYPE=Release -DCKS_NATIVE=ON -DCKS_WERROR=ON."""
 import argparse
 import collections
@@ -30,15 +33,17 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Sources, the target that is built, and the tests of it that are run.
-Room = collections.namedtuple("Room", "sources target cases")
+# Sources, and the tests that are run of them until one notices: the program, its cases.
+Room = collections.namedtuple("Room", "sources tests")
 ROOMS = {
-    "conv2d": Room(["kernels/conv2d/*.cpp", "kernels/conv2d/*.h", "kernels/conv2d/cpu/*"], "kernels_tests", "*conv2d*"),
-    "autograd": Room(["core/autograd/*.cpp"], "core_tests",
-                     "*autograd*,*engine*,*backward*,*grad*,*contract*,*tape*,*hook*"),
-    "optim": Room(["core/optim/*.cpp"], "core_tests",
-                  "*optim*,*adam*,*sgd*,*muon*,*newton*,*schedule*,*clip*,*average*,*lr*"),
-    "io": Room(["core/io/*.cpp", "core/io/*.h"], "core_tests", "*safetensors*,*file*,*utf8*,*UTF-8*,*Proto*"),
+    "conv2d": Room(["kernels/conv2d/*.cpp", "kernels/conv2d/*.h", "kernels/conv2d/cpu/*"],
+                   [("kernels_tests", "plan*,problem*"), ("kernels_tests", "*conv2d*"), ("core_tests", "*conv*")]),
+    "autograd": Room(["core/autograd/*.cpp"],
+                     [("core_tests", "*autograd*,*engine*,*backward*,*grad*,*contract*,*tape*,*hook*"),
+                      ("layers_tests", "*")]),
+    "optim": Room(["core/optim/*.cpp"],
+                  [("core_tests", "*optim*,*adam*,*sgd*,*muon*,*newton*,*schedule*,*clip*,*average*,*lr*")]),
+    "io": Room(["core/io/*.cpp", "core/io/*.h"], [("core_tests", "*safetensors*,*file*,*utf8*,*UTF-8*,*Proto*")]),
 }
 
 SWAPS = {" + ": [" - "], " - ": [" + "], " * ": [" + "], " / ": [" * "], " % ": [" / "], " < ": [" <= ", " > "],
@@ -106,35 +111,38 @@ class Copy:
     def make(self, *targets):
         return self.run(["cmake", "--build", self.build, "-j", str(len(self.processors)), "--target", *targets])
 
-    def test(self, room, limit=None):
-        return self.run([self.build / "tests" / room.target, f"-tc={room.cases}", "--abort-after=1"], limit)
+    def test(self, program, cases, limit=None):
+        return self.run([self.build / "tests" / program, f"-tc={cases}", "--abort-after=1"], limit)
 
     def run(self, command, limit=None):
         return run(["taskset", "-c", ",".join(map(str, self.processors))] + command, limit, cwd=self.build)
 
-    def own_time(self, name):
-        """Seconds that the tests of a room take on the sources as they are."""
-        room = ROOMS[name]
-        if self.make(room.target) != 0:
-            sys.exit(f"error: {room.target} cannot be built as it is")
-        begin = time.monotonic()
-        if self.test(room) != 0:
-            sys.exit(f"error: {room.target} -tc={room.cases} fails as it is")
-        return time.monotonic() - begin
+    def own_times(self, name):
+        """Seconds that each of a room's tests takes on the sources as they are."""
+        times = []
+        for program, cases in ROOMS[name].tests:
+            begin = time.monotonic()
+            if self.test(program, cases) != 0:
+                sys.exit(f"error: {program} -tc={cases} fails as it is")
+            times.append(time.monotonic() - begin)
+        return times
 
-    def verdict(self, mutant, own_time):
+    def verdict(self, mutant, own_times):
         """What the tests say of the mutant, and the line that it changed."""
         name, file, number, line = mutant
-        room, path = ROOMS[name], self.source / file
+        path = self.source / file
         before = path.read_text()
         lines = before.splitlines()
         old, lines[number] = lines[number], line
         try:
             path.write_text("\n".join(lines) + "\n")
-            if self.make(room.target) != 0:
-                return "caught by the compiler", old
-            status = self.test(room, 3 * own_time + 20)
-            return {0: "survived", None: "caught by a time-out"}.get(status, "caught by a test"), old
+            for (program, cases), own_time in zip(ROOMS[name].tests, own_times):
+                if self.make(program) != 0:
+                    return "caught by the compiler", old
+                status = self.test(program, cases, 3 * own_time + 20)
+                if status != 0:
+                    return "caught by a time-out" if status is None else "caught by a test", old
+            return "survived", old
         finally:
             path.write_text(before)
 
@@ -145,6 +153,7 @@ def main():
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time, each in a copy of its own")
+    parser.add_argument("--survivors", action="store_true", help="try those that the log has as survivors again")
     parser.add_argument("--log", type=pathlib.Path, default=ROOT / "build" / "mutants.jsonl")
     options = parser.parse_args()
     chosen = []
@@ -159,7 +168,10 @@ def main():
     if options.log.exists():
         for text in options.log.read_text().splitlines():
             entry = json.loads(text)
-            done[(entry["room"], entry["file"], entry["line"] - 1, entry["new"])] = entry
+            mutant = (entry["room"], entry["file"], entry["line"] - 1, entry["new"])
+            done.pop(mutant, None)  # the last word counts
+            if entry["verdict"] != "survived" or not options.survivors:
+                done[mutant] = entry
     print(f"{', '.join(f'{len(e)} of {r}' for r, e in zip(options.room, chosen))}: {len(order)} are tried, "
           f"{sum(mutant in done for mutant in order)} of them in {options.log} already")
     options.log.parent.mkdir(parents=True, exist_ok=True)
@@ -171,9 +183,11 @@ def main():
     shares = [processors[job::options.jobs] or processors for job in range(options.jobs)]
     if not waiting.empty():  # the first is built by itself: with ccache the others take its objects
         first = Copy(folder / "1", processors)
-        first.make(*{ROOMS[name].target for name in options.room})
+        programs = {program for name in options.room for program, _ in ROOMS[name].tests}
+        if first.make(*programs) != 0:
+            sys.exit(f"error: {', '.join(programs)} cannot be built as they are")
         first.processors = shares[0]
-        own_time = {name: first.own_time(name) for name in options.room}
+        own_times = {name: first.own_times(name) for name in options.room}
 
     def work(job):
         copy = None
@@ -184,7 +198,7 @@ def main():
                 return
             copy = copy or Copy(folder / str(job + 1), shares[job])
             begin = time.monotonic()
-            verdict, old = copy.verdict(mutant, own_time[mutant[0]])
+            verdict, old = copy.verdict(mutant, own_times[mutant[0]])
             name, file, number, line = mutant
             entry = {"room": name, "file": file, "line": number + 1, "old": old, "new": line, "verdict": verdict,
                      "seconds": round(time.monotonic() - begin, 1)}
