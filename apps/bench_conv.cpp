@@ -54,7 +54,9 @@ std::string json_of(const ConvTimingRow& row, const ConvTimingOptions& options) 
       formatted(R"("executed_over_exact": {:.4f}, "kernel": "{}", "tile": "{}x{}", "split_k": {})",
                 rates.executed_over_exact, row.plan.kernel, row.plan.tile.rows,
                 row.plan.tile.columns, row.plan.split_k);
-  text += row.error ? formatted(R"(, "max_error": {:.3g})", *row.error) : "";
+  if (row.error) {
+    text += formatted(R"(, "max_error": {:.3g}, "l2_error": {:.4g})", *row.error, *row.l2_error);
+  }
 #if defined(CKS_HAS_CUDNN)
   if (row.cudnn) {
     const auto& [times, layout, algorithm] = *row.cudnn;
@@ -167,12 +169,14 @@ void add_flags(Flags& parser, BenchFlags& flags) {
   parser.add("seconds", flags.options.seconds, "time spent on each plan", 0.0, 3600.0);
   parser.add("threads", flags.threads, "compute threads; 0: all cores", 0, 1024);
   parser.add_switch("check", flags.options.check, "compare with the float64 reference (slow)");
+  parser.add_choice("values", flags.options.values, {"signed", "positive"},
+                    "of the operands: between -1 and 1, or 0 and 1, whose sums round more");
   parser.add_choice("cudnn", flags.cudnn, {"auto", "on", "off"},
                     "time cuDNN as well; auto: on a GPU, if this program was built with it");
   parser.add_switch("list", flags.list, "print the names and sizes of the shapes, and end");
   parser.add_optional("json", flags.json, "one JSON object a line, on stdout or in the file named");
-  for (const char* name :
-       {"pass", "algorithm", "modes", "device", "seconds", "threads", "check", "cudnn", "json"}) {
+  for (const char* name : {"pass", "algorithm", "modes", "device", "seconds", "threads", "check",
+                           "values", "cudnn", "json"}) {
     parser.excludes(name, "list");
   }
 }

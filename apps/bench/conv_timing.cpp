@@ -1,7 +1,11 @@
 #include "apps/bench/conv_timing.h"
 
+#include <cmath>
+
 #include "cks/core/conv/conv_plan.h"
 #include "cks/core/conv/conv_report.h"
+#include "cks/core/ops/elementwise.h"
+#include "cks/core/ops/reduce.h"
 #include "cks/kernels/conv2d/conv2d.h"
 
 namespace cks::apps {
@@ -53,7 +57,7 @@ struct ConvTiming::PlanBench {
         workspace(make_workspace(plan, device)),
         timer(device, [this] { executed = operands.run(conv, result, workspace); }) {}
 
-  double error_against_reference() {
+  void compare_with_reference(ConvTimingRow& row) {
     const Device device = result.device();
     const kernels::DeviceDescription description = describe_for_plans(device);
     const PreparedConv2d reference = kernels::prepare_conv2d(
@@ -62,7 +66,10 @@ struct ConvTiming::PlanBench {
     Tensor expected = operands.make_result(conv.plan.pass, result.dtype());
     Tensor scratch = make_workspace(reference.plan, device);
     operands.run(reference, expected, scratch);
-    return relative_error(result.to(DType::float32), expected.to(DType::float32));
+    row.error = relative_error(result.to(DType::float32), expected.to(DType::float32));
+    const Tensor exact = expected.to(DType::float64);
+    const auto norm = [](const Tensor& of) { return std::sqrt(sum(square(of)).item()); };
+    row.l2_error = norm(result.to(DType::float64) - exact) / norm(exact);
   }
 
 #if defined(CKS_HAS_CUDNN)
@@ -95,8 +102,9 @@ ConvTiming::~ConvTiming() = default;
 
 std::vector<ConvTimingRow> ConvTiming::run() {
   if (benches_.empty()) {
-    operands_ = std::make_unique<ConvOperands>(
-        in_mode(shape_.problem, Conv2dPass::forward, options_.mode), options_.device);
+    operands_ =
+        std::make_unique<ConvOperands>(in_mode(shape_.problem, Conv2dPass::forward, options_.mode),
+                                       options_.device, options_.values == "positive" ? 0.0 : -1.0);
     for (const Conv2dPlan& plan : plans_) {
       benches_.push_back(std::make_unique<PlanBench>(
           in_mode(shape_.problem, plan.pass, options_.mode), plan, *operands_, options_.device));
@@ -118,7 +126,7 @@ std::vector<ConvTimingRow> ConvTiming::run() {
                       .exact = kernels::exact_multiply_adds(shape_.problem),
                       .executed = bench->executed};
     if (options_.check) {
-      row.error = bench->error_against_reference();
+      bench->compare_with_reference(row);
     }
 #if defined(CKS_HAS_CUDNN)
     if (bench->cudnn != nullptr) {

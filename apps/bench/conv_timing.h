@@ -19,8 +19,9 @@ struct ConvTimingOptions {
   std::string algorithm = "selected";  // or "all", or a name
   Precision mode = Precision::fp32;
   Device device{};
-  double seconds = 1.0;  // of each plan
-  bool check = false;    // against the float64 reference
+  double seconds = 1.0;           // of each plan
+  bool check = false;             // against the float64 reference
+  std::string values = "signed";  // of the operands: or "positive"
   bool cudnn = false;
 };
 
@@ -33,6 +34,7 @@ struct ConvTimingRow {
   std::int64_t exact = 0;
   std::int64_t executed = 0;
   std::optional<double> error{};      // greatest, relative to the reference's greatest magnitude
+  std::optional<double> l2_error{};   // relative to the reference's L2 norm
   std::optional<CudnnTimes> cudnn{};  // with the first plan of a pass only, where cuDNN was asked
 };
 

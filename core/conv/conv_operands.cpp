@@ -8,9 +8,10 @@ namespace {
 
 using kernels::Conv2dPass;
 
-Tensor random_tensor(const Shape& shape, std::uint64_t stream, DType dtype, Device device) {
+Tensor random_tensor(const Shape& shape, double least, std::uint64_t stream, DType dtype,
+                     Device device) {
   Tensor tensor = Tensor::empty(shape);
-  fill_uniform(tensor, -1.0, 1.0, make_random_key(1, RandomPurpose::data), stream);
+  fill_uniform(tensor, least, 1.0, make_random_key(1, RandomPurpose::data), stream);
   return tensor.to(dtype).to(device);
 }
 
@@ -28,10 +29,10 @@ SumsEnd SumsEnd::widened() const {
   return {ops::widened(bias), negative_slope, ops::widened(mask), mask_slope, ops::widened(added)};
 }
 
-ConvOperands::ConvOperands(const kernels::Conv2dProblem& p, Device device)
-    : x(random_tensor({p.N, p.IH, p.IW, p.IC}, 0, p.x_type, device)),
-      w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, 1, p.x_type, device)),
-      dy(random_tensor({p.N, p.OH, p.OW, p.OC}, 2, p.y_type, device)) {}
+ConvOperands::ConvOperands(const kernels::Conv2dProblem& p, Device device, double least)
+    : x(random_tensor({p.N, p.IH, p.IW, p.IC}, least, 0, p.x_type, device)),
+      w(random_tensor({p.OC, p.FH, p.FW, p.IC / p.G}, least, 1, p.x_type, device)),
+      dy(random_tensor({p.N, p.OH, p.OW, p.OC}, least, 2, p.y_type, device)) {}
 
 Tensor ConvOperands::make_result(Conv2dPass pass, DType dtype) const {
   const Tensor& like = pass == Conv2dPass::forward ? dy : pass == Conv2dPass::backward_data ? x : w;

@@ -27,8 +27,8 @@ struct SumsEnd {
 /// flatter a processor's clock.
 class ConvOperands {
  public:
-  /// W is of X's type, which all passes read.
-  ConvOperands(const kernels::Conv2dProblem& problem, Device device);
+  /// Values between `least` and 1. W is of X's type, which all passes read.
+  ConvOperands(const kernels::Conv2dProblem& problem, Device device, double least = -1.0);
 
   /// Memory for the result of a pass.
   Tensor make_result(kernels::Conv2dPass pass, DType dtype) const;
