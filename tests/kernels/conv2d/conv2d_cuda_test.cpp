@@ -277,8 +277,9 @@ void check_list(Conv2dPass pass) {
 
 /// For compute-sanitizer: each kernel on a few problems whose pixels have no gaps.
 constexpr std::array kSmallProblems = {
-    "one product",     "linear layer as 1x1",     "even map, s2",      "empty classes, 2x2 s3",
-    "LeNet-5 layer 2", "ResNet-20 stage 3 entry", "ResNet-20 stage 3", "groups 4, 64 to 32, s1"};
+    "one product",           "linear layer as 1x1",    "even map, s2",
+    "empty classes, 2x2 s3", "LeNet-5 layer 2",        "ResNet-20 stage 3 entry",
+    "ResNet-20 stage 3",     "groups 4, 64 to 32, s1", "1x1, 40 to 136"};
 
 }  // namespace
 

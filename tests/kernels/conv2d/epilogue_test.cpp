@@ -35,7 +35,7 @@ const cks::kernels::DeviceDescription kDevice =
                : cks::kernels::describe_cpu();
 
 /// Tiles with and without rests, borders, strides, pixels that nothing reaches, groups, depthwise;
-/// the last two also for kernels whose channels come in fours and eights.
+/// the last four also for kernels whose channels come in fours and eights.
 const std::vector<Conv2dSizes> kSizes = {
     {.N = 3, .IH = 7, .IW = 6, .IC = 3, .OC = 8, .FH = 3, .FW = 3, .padding = 1},
     {.N = 2, .IH = 9, .IW = 8, .IC = 4, .OC = 5, .FH = 3, .FW = 3, .stride = 2, .padding = 1},
@@ -45,6 +45,7 @@ const std::vector<Conv2dSizes> kSizes = {
     {.N = 2, .IH = 5, .IW = 7, .IC = 9, .OC = 9, .FH = 3, .FW = 3, .padding = 1, .groups = 9},
     {.N = 2, .IH = 12, .IW = 12, .IC = 1, .OC = 6, .FH = 5, .FW = 5, .padding = 2},
     {.N = 70, .IH = 5, .IW = 6, .IC = 40, .OC = 72, .FH = 3, .FW = 3, .padding = 1},
+    {.N = 3, .IH = 9, .IW = 8, .IC = 72, .OC = 136, .FH = 1, .FW = 1},
     {.N = 2, .IH = 9, .IW = 8, .IC = 200, .OC = 8, .FH = 3, .FW = 3, .stride = 2, .padding = 1},
     {.N = 3, .IH = 9, .IW = 8, .IC = 8, .OC = 136, .FH = 3, .FW = 3, .stride = 2, .padding = 1}};
 
