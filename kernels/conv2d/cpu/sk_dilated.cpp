@@ -307,15 +307,16 @@ std::int64_t tiles_of_position(const FilterGradientLayout& layout) {
   return std::max<std::int64_t>(1, layout.elements / layout.unit_parts / kTile);
 }
 
-/// Whether a chunk is asked for while the one before it is summed over. Not of few channels, whose
-/// tiles are soon done: asking would take a tenth of their time, and a processor foresees such
-/// reads. Most parts read little of dY, and depthwise units little of both.
+/// Whether a chunk is asked for while the one before it is summed over. Not of few channels at
+/// stride 1, whose tiles are soon done: asking would take a tenth of their time, and a processor
+/// foresees such reads. Most parts read little of dY, and depthwise units little of both.
 template <class T>
 bool fetches_ahead(const Conv2dProblem& p, const FilterGradientLayout& layout) {
-  constexpr std::int64_t kLeastTiles = 6;  // for each line of a position
+  constexpr std::int64_t kLeastTiles = 12;  // for each line of a position
   const std::int64_t bytes = (p.IC + p.OC) * static_cast<std::int64_t>(sizeof(T));
-  return layout.unit_parts <= 2 && layout.vectors_over != VectorsOver::groups &&
-         tiles_of_position<T>(layout) * 64 >= kLeastTiles * bytes;
+  const bool is_foreseen =
+      p.sh == 1 && p.sw == 1 && tiles_of_position<T>(layout) * 64 < kLeastTiles * bytes;
+  return !is_foreseen && layout.unit_parts <= 2 && layout.vectors_over != VectorsOver::groups;
 }
 
 /// Output rows of a chunk: as many as a second-level cache holds of X and dY; where the next chunk
