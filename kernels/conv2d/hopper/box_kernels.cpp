@@ -25,7 +25,7 @@ constexpr BoxTile kPointwiseTiles[] = {{{128, 128}, 1, 10.0, 5.2, 0}};
 constexpr BoxTile kPlanesTiles[] = {{{128, 128}, 1, 0, 0, 2.1}, {{64, 128}, 1, 0, 0, 1.5}};
 constexpr double kEpilogue = 2.0;                       // steps that storing a unit is worth
 constexpr double kHiddenEpilogue = 0.5;                 // the same where others multiply meanwhile
-constexpr double kResidentFilter = 8.5e5;                 // what waiting for it costs at the start
+constexpr double kResidentFilter = 8.5e5;               // what waiting for it costs at the start
 constexpr double kPixelByte = 0.9 * cuda::kMemoryByte;  // at the least; products are short
 
 /// Source channels that are multiplied at a time.
