@@ -212,6 +212,8 @@ TEST_CASE("Optimizer: the learning rate is read from its tensor at each step") {
     CHECK(optimizer.learning_rate() == 0.2);
     CHECK(optimizer.initial_learning_rate() == 0.1);
     CHECK(optimizer.step_count() == 2);
+    CapturedStep counting([&] { static_cast<void>(optimizer.step_count()); }, device);
+    CHECK(message_of<CaptureError>([&] { counting.run(); }).starts_with("step_count:"));
     CHECK_THROWS_AS(optimizer.set_learning_rate(-1.0), Error);
     CHECK_THROWS_AS(optimizer.set_learning_rate(std::numeric_limits<double>::quiet_NaN()), Error);
   }
@@ -318,6 +320,10 @@ TEST_CASE("Optimizer: a step that is refused leaves everything as it was") {
   problem.bias.set_data(random_tensor({4}, 4));
   CHECK_THROWS_AS(optimizer.step(Tensor::scalar(1.0)), DtypeError);
   CHECK_THROWS_AS(optimizer.step(Tensor::ones({2}, DType::float64)), ShapeError);
+  CHECK(message_of<DtypeError>([&] {
+          optimizer.step({}, Tensor::scalar(1.0));
+        }).starts_with("adam: skip "));
+  CHECK_THROWS_AS(optimizer.step({}, Tensor::ones({2}, DType::uint8)), ShapeError);
   unchanged();
 }
 
@@ -329,6 +335,15 @@ TEST_CASE("Optimizer: constructors refuse what cannot be stepped") {
   CHECK(message_of<Error>([&] {
           Adam({{"p", p}}, {.beta1 = 1.0});
         }) == "adam: beta1 must be finite, at least 0 and below 1, got 1");
+  CHECK(message_of<Error>([&] {
+          Adam({{"p", p}}, {.beta2 = 1.0});  // its correction would divide by zero
+        }) == "adam: beta2 must be finite, at least 0 and below 1, got 1");
+  CHECK(message_of<Error>([&] {
+          AdamW({{"p", p}}, {.eps = -1e-8});
+        }) == "adamw: eps must be finite, at least 0, got -1e-08");
+  CHECK(message_of<Error>([&] {
+          AdamW({{"p", p}}, {.weight_decay = -0.1});
+        }) == "adamw: weight_decay must be finite, at least 0, got -0.1");
   CHECK(message_of<Error>([&] {
           Sgd({{"p", p}}, {.nesterov = true});
         }) == "sgd: nesterov needs a momentum above 0");
