@@ -112,6 +112,13 @@ TEST_CASE("backward: two leaves never share a gradient's memory, nor one with th
   plus(x.reshape({2, 1}), y.reshape({2, 1})).backward(Tensor::ones({2, 1}));
   CHECK(x.grad().storage() != y.grad().storage());
   CHECK(x.grad().storage()->bytes() == 8);
+  // A part of a larger tensor does not keep all of that.
+  x.zero_grad();
+  custom({x}, [](const Tensor&, const std::vector<bool>&) {
+    return std::vector<Tensor>{Tensor::ones({1000}).slice(5, 7)};
+  }).backward(start);
+  CHECK(grad_of(x) == Values{1, 1});
+  CHECK(x.grad().storage()->bytes() == 8);
 }
 
 TEST_CASE("backward: from a leaf itself, and through views of a leaf") {

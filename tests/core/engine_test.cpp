@@ -1,11 +1,14 @@
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/conv/conv2d.h"
 #include "cks/core/conv/matmul.h"
+#include "cks/core/memory/storage.h"
 #include "cks/core/ops/activation.h"
 #include "cks/core/ops/dropout.h"
 #include "cks/core/ops/elementwise.h"
@@ -13,6 +16,7 @@
 #include "cks/core/ops/rearrange.h"
 #include "cks/core/ops/reduce.h"
 #include "cks/core/profile/module_path.h"
+#include "cks/core/tensor/tensor_impl.h"
 #include "tests/core/test_ops.h"
 #include "tests/support/devices.h"
 #include "tests/support/fill.h"
@@ -296,34 +300,109 @@ TEST_CASE("engine: a listener gets each leaf's gradient once, when its last term
   CHECK(early.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
   CHECK(late.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
   CHECK(used_twice.grad().to_vector<float>() == std::vector<float>(2, 4.0F));
-  // Nobody listens any more.
-  total(early).backward();
-  CHECK(doubler.leaves.size() == 3);
-}
-
-TEST_CASE("engine: leaves that a node gives one tensor are told of one each") {
-  const Tensor a = ones_leaf(2);
-  const Tensor b = ones_leaf(2);
-  const Tensor shared = custom({a, b}, [](const Tensor& grad, const auto&) {
-    return std::vector<Tensor>{grad, grad};
-  });
-  Doubler doubler;
   {
     const GradientListenerScope scope(&doubler);
-    total(shared).backward();
+    const Tensor first = ones_leaf(2);
+    const Tensor second = ones_leaf(2);
+    total(plus(first, second)).backward();  // one tensor is the gradient of both
+    CHECK(first.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+    CHECK(second.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
   }
-  CHECK(a.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
-  CHECK(b.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
+  // Nobody listens any more.
+  total(early).backward();
+  CHECK(doubler.leaves.size() == 5);
 }
 
-TEST_CASE("engine: a sum of gradients keeps no larger memory than it needs") {
-  const Tensor x = ones_leaf(2);
-  const auto part_of_more = [](const Tensor&, const auto&) {
-    return std::vector<Tensor>{slice(Tensor::ones({1000}), 0, 0, 2)};
+/// Notes what it was asked for; its gradients are new tensors of its inputs' device.
+struct Asked : Node {
+  std::size_t inputs = 1;
+  std::function<Tensor()> make;
+  std::shared_ptr<GradientWork> asked = std::make_shared<GradientWork>();
+
+  const char* name() const override { return "asked"; }
+  std::vector<Tensor> backward(const Tensor&, const std::vector<bool>&) override {
+    *asked = work();
+    std::vector<Tensor> gradients;
+    for (std::size_t i = 0; i < inputs; ++i) {
+      gradients.push_back(make());
+    }
+    return gradients;
+  }
+};
+
+struct AskedResult {
+  Tensor result;
+  std::shared_ptr<GradientWork> asked;
+};
+
+/// Records an operation of these inputs, and what it will be asked for.
+AskedResult ask(const std::vector<Tensor>& inputs, const std::function<Tensor()>& make,
+                const NodeAbilities& abilities = {}) {
+  const auto node = std::make_shared<Asked>();
+  node->inputs = inputs.size();
+  node->make = make;
+  const Tensor result = record_node(make(), node, inputs);
+  node->declare(abilities);
+  return {result, node->asked};
+}
+
+TEST_CASE("engine: gradients behind the first may be late only where nobody reads them before") {
+  const auto make = [] { return Tensor::ones({2}); };
+  const auto may_run_on = [&](const std::function<AskedResult()>& forward) {
+    const AskedResult one = forward();
+    total(one.result).backward();
+    return one.asked->may_run_on;
   };
-  total(plus(custom({x}, part_of_more), custom({x}, part_of_more))).backward();
-  CHECK(x.grad().to_vector<float>() == std::vector<float>(2, 2.0F));
-  CHECK(x.grad().storage()->bytes() == x.grad().nbytes());
+  const Tensor weight = ones_leaf(2);
+  const Tensor bias = ones_leaf(2);
+  const Tensor made = plus(ones_leaf(2), ones_leaf(2));
+  CHECK(may_run_on([&] { return ask({made, weight, bias}, make); }));
+  CHECK(may_run_on([&] { return ask({ones_leaf(2), weight, Tensor::ones({2})}, make); }));
+  // An operation reads the second, or the third.
+  CHECK_FALSE(may_run_on([&] { return ask({weight, plus(bias, bias)}, make); }));
+  CHECK_FALSE(may_run_on([&] { return ask({weight, bias, plus(bias, bias)}, make); }));
+  // A sum of leaves' gradients, with one that is to come, came before, or comes from it as well.
+  CHECK_FALSE(may_run_on([&] { return ask({plus(weight, weight), weight}, make); }));
+  CHECK_FALSE(may_run_on([&] {
+    AskedResult one = ask({bias, weight}, make);
+    one.result = plus(weight, one.result);
+    return one;
+  }));
+  CHECK_FALSE(may_run_on([&] { return ask({bias, weight, weight}, make); }));
+  // Who asks for gradients reads them at the end.
+  const AskedResult asked = ask({bias, weight}, make);
+  gradients(total(asked.result), std::vector<Tensor>{weight});
+  CHECK_FALSE(asked.asked->may_run_on);
+}
+
+TEST_CASE("engine: on a GPU an operation masks for the activations whose results it alone reads") {
+  // Nothing is computed: no GPU is needed for what nodes are asked.
+  const auto make = [] {
+    static double elements[2];
+    auto storage = Storage::adopt(elements, sizeof elements, Device::cuda(), {});
+    return make_view(std::move(storage), 0, {2}, DType::float64);
+  };
+  const auto leaf = [&] { return make().set_requires_grad(); };
+  const auto slopes = [](const AskedResult& reader) { return reader.asked->input_slopes; };
+  const AskedResult relu = ask({leaf()}, make, {.result_slope = 0.0});
+  const AskedResult leaky = ask({leaf()}, make, {.result_slope = 0.1});
+  const AskedResult plain = ask({leaf()}, make);
+  const AskedResult both =
+      ask({relu.result, leaf(), leaky.result, plain.result}, make, {.masked_inputs = 3});
+  both.result.backward(make());
+  CHECK(slopes(both) == std::vector<double>{0.0, 1.0, 0.1});
+  CHECK(relu.asked->is_masked);
+  CHECK(leaky.asked->is_masked);
+  CHECK_FALSE(plain.asked->is_masked);
+  // One that another operation reads as well masks the sum itself.
+  const AskedResult shared = ask({leaf()}, make, {.added_terms = 2, .result_slope = 0.1});
+  const AskedResult first = ask({shared.result}, make, {.masked_inputs = 1});
+  const AskedResult second = ask({shared.result}, make, {.masked_inputs = 1});
+  ask({first.result, second.result}, make).result.backward(make());
+  CHECK(slopes(first) == std::vector<double>{1.0});
+  CHECK(slopes(second) == std::vector<double>{1.0});
+  CHECK_FALSE(shared.asked->is_masked);
+  CHECK(shared.asked->terms.size() == 1);
 }
 
 TEST_CASE("engine: what operations mask and add up for each other changes no gradient") {

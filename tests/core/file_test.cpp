@@ -4,8 +4,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "tests/core/test_ops.h"
 #include "tests/support/scratch_folder.h"
@@ -72,16 +75,6 @@ TEST_CASE("files: without commit the old file stays, the temporary one goes") {
   CHECK_THROWS_AS(file.commit(), IoError);
 }
 
-TEST_CASE("files: what a killed process left goes, files of users stay") {
-  const ScratchFolder folder;
-  for (const char* name : {"a.bin", "a.bin.tmp-", "notes.tmp-old", "a.bin.tmp-12-3"}) {
-    write_file_atomically(folder / name, "x");
-  }
-  remove_temporary_files(folder.path());
-  CHECK(entries(folder) == 3);
-  CHECK_FALSE(std::filesystem::exists(folder / "a.bin.tmp-12-3"));
-}
-
 TEST_CASE("files: a full disk gives an error and leaves the old file") {
   const ScratchFolder folder;
   const std::string path = folder / "a.bin";
@@ -96,6 +89,36 @@ TEST_CASE("files: a full disk gives an error and leaves the old file") {
   CHECK(contains(message, "cannot be written"));
   CHECK(read_file(path) == "old");
   CHECK(entries(folder) == 1);
+}
+
+TEST_CASE("files: what killed processes left half-written goes, names like it stay") {
+  const ScratchFolder folder;
+  AtomicFile(folder / "kept");  // a process that ends in order removes its own
+  for (const char* name :
+       {"a.bin.tmp-4711-0", "a.bin.tmp-4711-12", "notes.tmp-of-mine", "b.tmp-", "c.tmp"}) {
+    write_file_atomically(folder / name, "half");
+  }
+  remove_temporary_files(folder.path());
+  std::vector<std::string> left = names_in(folder.path());
+  std::sort(left.begin(), left.end());
+  CHECK(left == std::vector<std::string>{"b.tmp-", "c.tmp", "notes.tmp-of-mine"});
+  CHECK_NOTHROW(remove_temporary_files(folder / "none"));
+}
+
+TEST_CASE("files: bytes that cannot be read are an error, never bytes of another kind") {
+  const ScratchFolder folder;
+  const std::string path = folder / "a.bin";
+  write_file_atomically(path, "0123456789");
+  const InputFile file(path);
+  std::string bytes(4, ' ');
+  file.read(3, bytes.data(), bytes.size());
+  CHECK(bytes == "3456");
+  std::filesystem::resize_file(path, 5);  // by somebody else, while it is open
+  CHECK(message_of<IoError>([&] { file.read(3, bytes.data(), bytes.size()); }) ==
+        path + ": ended at byte 5 of 10 while it was read");
+  const InputFile memory("/proc/self/mem");  // whose first page no process has
+  CHECK(contains(message_of<IoError>([&] { memory.read(0, bytes.data(), bytes.size()); }),
+                 "/proc/self/mem: cannot be read: "));
 }
 
 TEST_CASE("files: what cannot be opened, written or read is named with the reason") {

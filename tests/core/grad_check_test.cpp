@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "cks/core/autograd/autograd.h"
 #include "cks/core/tensor/random.h"
@@ -26,13 +28,13 @@ Tensor values(const Shape& shape, std::uint64_t step = 0) {
 }
 
 /// x^2 with a gradient of factor * 2 * x, plus `offset` at an element.
-Tensor wrong_square(const Tensor& x, double factor, double offset = 0.0, int element = 3) {
+Tensor wrong_square(const Tensor& x, double factor, double offset = 0.0, std::int64_t at = 3) {
   const Tensor result = product(x, x);
   return record<testing::CustomBackward>(result, {x}, [&](testing::CustomBackward& node) {
-    node.function = [x = x.detach(), factor, offset, element](const Tensor& grad_output,
-                                                              const std::vector<bool>&) {
+    node.function = [x = x.detach(), factor, offset, at](const Tensor& grad_output,
+                                                         const std::vector<bool>&) {
       Tensor grad = map2(grad_output, x, [&](double g, double v) { return factor * g * 2 * v; });
-      grad.data_as<double>()[element] += offset;
+      grad.data_as<double>()[at] += offset;
       return std::vector<Tensor>{grad};
     };
   });
@@ -59,28 +61,31 @@ TEST_CASE("grad_check: a slightly wrong factor fails") {
 }
 
 TEST_CASE("grad_check: one wrong element among many is found and named") {
-  const auto report = grad_check(
-      [](const std::vector<Tensor>& x) { return wrong_square(multiply(x[0], x[1]), 1, 0.1); },
-      {values({10, 10}), values({10, 10}, 1)});
-  CHECK_FALSE(report.ok);
-  CHECK(report.worst_element == 3);
-  CHECK(contains(report.message, "element 3"));
+  for (const std::int64_t at : {0, 3, 99}) {
+    CAPTURE(at);
+    const auto report = grad_check(
+        [&](const std::vector<Tensor>& x) {
+          return wrong_square(multiply(x[0], x[1]), 1, 0.1, at);
+        },
+        {values({10, 10}), values({10, 10}, 1)});
+    CHECK_FALSE(report.ok);
+    CHECK(report.worst_element == at);
+    CHECK(report.max_relative_error ==
+          *std::max_element(report.relative_errors.begin(), report.relative_errors.end()));
+    CHECK(report.max_relative_error > 1e-3);
+    CHECK(contains(report.message, "element " + std::to_string(at) + " of"));
+  }
 }
 
-TEST_CASE("grad_check: the first element counts as the others, an error of the tolerance passes") {
-  const auto report = grad_check(
-      [](const std::vector<Tensor>& x) { return wrong_square(x[0], 1, 0.1, 0); }, {values({5})});
-  CHECK_FALSE(report.ok);
-  CHECK(report.worst_element == 0);
-  CHECK(report.max_relative_error > 0.01);
-  // Differences of x at 0 are exact.
-  const auto exact = grad_check(
-      [](const std::vector<Tensor>& x) {
-        return multiply(x[0], Tensor::ones({3}, DType::float64));
-      },
-      {Tensor::zeros({3}, DType::float64)}, {.step = 0.5, .tolerance = 0.0});
-  CHECK(exact.ok);
-  CHECK(exact.max_relative_error == 0.0);
+TEST_CASE("grad_check: the tolerance is the greatest error that passes") {
+  const auto with = [](double tolerance) {
+    return grad_check([](const std::vector<Tensor>& x) { return wrong_square(x[0], 1.00001); },
+                      {values({6})}, {.tolerance = tolerance});
+  };
+  const double error = with(1.0).max_relative_error;
+  CHECK(error > 0.0);
+  CHECK(with(error).ok);
+  CHECK_FALSE(with(std::nextafter(error, 0.0)).ok);
 }
 
 TEST_CASE("grad_check: a missing gradient and a NaN fail") {

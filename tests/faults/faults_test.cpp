@@ -13,6 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "cks/core/error.h"
+#include "cks/core/io/file.h"
 #include "cks/core/memory/storage.h"
 #include "tests/faults/seam.h"
 #include "tests/support/process.h"
@@ -185,6 +187,20 @@ TEST_CASE("a training run survives every request that the system refuses") {
     }
     MESSAGE(std::string(name_of(fault)) << ": " << requests << " requests, each refused once");
   }
+}
+
+TEST_CASE("a file that the system says nothing about is an error with the system's reason") {
+  const ScratchFolder scratch;
+  const std::string path = scratch / "weights.bin";
+  write_file_atomically(path, "bytes");
+  const FaultScope scope(Fault::stat, 1);
+  std::string message;
+  try {
+    read_file(path);
+  } catch (const IoError& error) {
+    message = error.what();
+  }
+  CHECK(message == path + ": cannot be read: Input/output error");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -63,7 +64,8 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
 }  // namespace
 
 const char* name_of(Fault fault) {
-  constexpr const char* kNames[] = {"allocation", "open", "write", "sync", "rename", "thread"};
+  constexpr const char* kNames[] = {"allocation", "open",   "stat",  "write",
+                                    "sync",       "rename", "thread"};
   return kNames[static_cast<int>(fault)];
 }
 
@@ -102,6 +104,11 @@ int open(const char* path, int flags, ...) {
   va_end(arguments);
   static const auto next = behind(&open, "open");
   return fails(Fault::open, EMFILE) ? -1 : next(path, flags, mode);
+}
+
+int fstat(int file, struct stat* info) noexcept {
+  static const auto next = behind(&fstat, "fstat");
+  return fails(Fault::stat, EIO) ? -1 : next(file, info);
 }
 
 std::FILE* fopen64(const char* path, const char* mode) {

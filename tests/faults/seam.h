@@ -5,8 +5,8 @@
 /// faults_tests alone: there it takes the place of operator new and of the C library's functions.
 namespace cks::testing {
 
-enum class Fault : std::uint8_t { allocation, open, write, sync, rename, thread };
-inline constexpr Fault kFaults[] = {Fault::allocation, Fault::open,   Fault::write,
+enum class Fault : std::uint8_t { allocation, open, stat, write, sync, rename, thread };
+inline constexpr Fault kFaults[] = {Fault::allocation, Fault::open,   Fault::stat,  Fault::write,
                                     Fault::sync,       Fault::rename, Fault::thread};
 const char* name_of(Fault fault);
 

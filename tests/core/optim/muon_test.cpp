@@ -3,12 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
+#include <string>
 
 #include "cks/core/autograd/autograd.h"
+#include "cks/core/capture/branches_impl.h"
 #include "cks/core/capture/capture.h"
 #include "cks/core/conv/matmul.h"
+#include "cks/core/device/capture_rules.h"
 #include "cks/core/ops/elementwise.h"
 #include "cks/core/ops/reduce.h"
 #include "tests/support/devices.h"
@@ -385,6 +389,40 @@ TEST_CASE("Muon: resumes bit for bit, with any number of threads; a skipped step
     for (std::size_t i = 0; i < 3; ++i) {
       CHECK(whole.values(i) == resumed.values(i));
     }
+  }
+}
+
+/// Counts the products of Newton and Schulz's iterations on the main line and on each branch.
+struct CountedBranches : SideStreams, capture::Notes {
+  std::array<int, Branches::kCount + 1> products{};
+  std::size_t branch = 0;
+
+  void enter(int entered) override { branch = static_cast<std::size_t>(entered); }
+  void leave() override { branch = 0; }
+  void join() override {}
+  void add_result(const char* operation, const Shape& /*shape*/, Device /*device*/) override {
+    products[branch] += std::string(operation) == "newton_schulz" ? 1 : 0;
+  }
+  void add_write(const std::shared_ptr<Storage>& /*storage*/) override {}
+};
+
+TEST_CASE("Muon: a captured step shares its matrices out evenly, so that no branch is waited for") {
+  constexpr int kEach = 3;
+  CountedBranches counted;
+  NamedTensors parameters;
+  for (std::size_t i = 0; i < kEach * counted.products.size(); ++i) {
+    Tensor p = random_tensor({3, 4}, i).set_requires_grad();
+    p.set_grad(random_tensor({3, 4}, 100 + i));
+    parameters.emplace_back("p" + std::to_string(i), p);
+  }
+  Muon optimizer(parameters, {.iterations = 2});
+  {
+    const SideStreamsScope branches(&counted);
+    const capture::NotesScope notes(&counted);
+    optimizer.step();
+  }
+  for (const int products : counted.products) {
+    CHECK(products == kEach * 2 * 3);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "cks/config.h"
 #include "cks/kernels/common/error.h"
 #include "cks/kernels/conv2d/conv2d.h"
 #include "cks/kernels/conv2d/halves.h"
@@ -15,6 +16,7 @@ using cks::DType;
 using cks::kernels::Conv2dPass;
 using cks::kernels::Conv2dPlan;
 using cks::kernels::Conv2dProblem;
+using cks::kernels::Conv2dSizes;
 using cks::kernels::describe_cpu;
 using cks::kernels::DeviceDescription;
 using cks::kernels::make_conv2d_problem;
@@ -379,6 +381,113 @@ TEST_CASE("plan: exact and plain multiply-adds are what counting gives") {
       failures.add(listed.name, "plain multiply-adds");
     }
   }
+}
+
+TEST_CASE("plan: the CPU's reason says which share of the plain multiply-adds is skipped") {
+  const auto share = [](const Conv2dSizes& sizes, Conv2dPass pass) {
+    const std::string reason = select(pass, make_conv2d_problem(sizes), describe_cpu()).reason;
+    return reason.substr(0,
+                         reason.find(" % of the plain multiply-adds are with zeros and skipped"));
+  };
+  const Conv2dSizes padded{.IH = 4, .IW = 4, .IC = 3, .OC = 5, .FH = 3, .FW = 3, .padding = 1};
+  const Conv2dSizes dense{.IH = 4, .IW = 4, .IC = 3, .OC = 5, .FH = 3, .FW = 3};
+  const Conv2dSizes strided{.IH = 4, .IW = 4, .IC = 3, .OC = 5, .stride = 2};
+  for (const Conv2dPass pass : kPasses) {
+    CHECK(share(padded, pass) == "30.6");  // of 144 products of two channels 100 are inside
+  }
+  CHECK(share(dense, Conv2dPass::forward) == "0.0");
+  CHECK(share(strided, Conv2dPass::forward) == "0.0");
+  CHECK(share(strided, Conv2dPass::backward_data) == "75.0");  // of dY with zeros inserted
+}
+
+TEST_CASE("plan: each slice of the CPU's filter gradients has rows of outputs to sum over") {
+  // A single row whose sums would keep several threads busy.
+  const Conv2dProblem row = make_conv2d_problem({.IH = 1, .IW = 256, .IC = 64, .OC = 64});
+  Failures failures;
+  int sliced = 0;
+  for (const int simd_bytes : {16, 32, 64}) {
+    DeviceDescription device;
+    device.simd_bytes = simd_bytes;
+    const auto check = [&](const std::string& name, const Conv2dProblem& p) {
+      const Conv2dPlan plan = select(Conv2dPass::backward_filter, p, device);
+      sliced += plan.split_k > 1 ? 1 : 0;
+      if (plan.split_k > std::max<std::int64_t>(1, p.N * p.OH)) {
+        failures.add(name, plan.to_string());
+      }
+    };
+    check("a row", row);
+    for (const ListedProblem& listed : conv2d_problems()) {
+      check(listed.name, listed.at(DType::float32));
+    }
+  }
+  CHECK(sliced > 0);
+}
+
+TEST_CASE("plan: halves in a workspace lie where the copy engine can read them") {
+  const DeviceDescription gpu{.is_cuda = true, .compute_capability = 90, .multiprocessors = 132};
+  int with_slices = 0, without = 0;
+  for (const std::int64_t channels : {64, 512}) {
+    Conv2dProblem p = make_conv2d_problem({.N = 64,
+                                           .IH = 8,
+                                           .IW = 8,
+                                           .IC = channels,
+                                           .OC = channels,
+                                           .FH = 3,
+                                           .FW = 3,
+                                           .padding = 1});
+    p.precision = cks::Precision::tf32;
+    for (const Conv2dPlan& plan : possible_plans(Conv2dPass::backward_filter, p, gpu)) {
+      if (plan.arithmetic != cks::kernels::Arithmetic::fp16) {
+        continue;
+      }
+      CAPTURE(plan.to_string());
+      const std::size_t slices = bytes_of_slices(plan, p);
+      CHECK(slices % 16 == 0);
+      CHECK(plan.workspace_bytes >= slices + halves_of_pass(plan.pass, p));
+      ++(plan.split_k > 1 ? with_slices : without);
+    }
+  }
+  CHECK(with_slices > 0);
+  CHECK(without > 0);
+}
+
+TEST_CASE("conv2d: a kernel that masks is given the mask where it takes it") {
+  static const void* mask_of_kernel;
+  cks::kernels::Conv2dKernel kernel{
+      .name = "masking",
+      .passes = {Conv2dPass::backward_data},
+      .arithmetic = {cks::kernels::Arithmetic::tf32},
+      .compute_capability = 80,
+      .masks = {cks::kernels::Arithmetic::tf32},
+      .candidates = nullptr,
+      .accepts = nullptr,
+      .run = [](const cks::kernels::PreparedConv2d&,
+                const cks::kernels::Conv2dOperands& operands) -> std::int64_t {
+        mask_of_kernel = operands.epilogue.mask;
+        return 7;
+      }};
+  const cks::kernels::PreparedConv2d conv{
+      .problem = make_conv2d_problem({.N = 1, .IH = 2, .IW = 2, .IC = 8, .OC = 8}),
+      .plan = {.pass = Conv2dPass::backward_data,
+               .kernel = kernel.name,
+               .arithmetic = cks::kernels::Arithmetic::tf32},
+      .kernel = &kernel};
+  alignas(16) const float mask[40] = {};
+  float result[32] = {};
+  const auto run = [&](const cks::kernels::Epilogue& epilogue) {
+    mask_of_kernel = nullptr;
+    CHECK(run_conv2d(conv, mask, mask, epilogue, result, nullptr) == 7);
+    return mask_of_kernel;
+  };
+  CHECK(run({.mask = mask, .mask_slope = 0.1}) == mask);
+  CHECK(run({.bias = mask, .mask = mask, .mask_slope = 0.1}) == mask);
+  CHECK(run({}) == nullptr);
+#if !CKS_HAS_CUDA  // there a pass over the result on a GPU masks instead
+  CHECK(run({.mask = mask + 1, .mask_slope = 0.1}) == nullptr);
+  CHECK(run({.scale = mask, .mask = mask, .mask_slope = 0.1}) == nullptr);
+  kernel.masks = {};
+  CHECK(run({.mask = mask, .mask_slope = 0.1}) == nullptr);
+#endif
 }
 
 TEST_CASE("plan: the CUDA kernels refuse slices that their workspace does not hold") {
