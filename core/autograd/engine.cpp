@@ -187,7 +187,6 @@ class Engine {
         wanted->second = visit.gradient;
       }
       run_node(visit, ready);
-      visit.gradient = {};
       visit.node->release();
       visit.node.reset();  // what it keeps beside its saved tensors goes, too
       tell_listener();
